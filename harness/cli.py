@@ -1,0 +1,154 @@
+"""The command line. Imports only the standard library before it knows that it must do more."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+HELP = """\
+usage: ./run.sh [VERB] [KEY=VALUE ...] [--conf DIR ...]
+
+Regenerates the ResNet50v2 results table of MXNet's tutorial on improving accuracy with Intel Neural
+Compressor: tunes every method in its own process, validates the saved models, writes CSV and Markdown.
+
+verbs
+  run        measure and print the table (the default verb)
+  table      run=ID                           rebuild a run's tables from its records
+  recover    run=ID method=NAME trial=K       bring back the model of a tuning trial and validate it
+  doctor     [KEY=VALUE ...]                  can this machine measure? one screen
+  test       [pytest arguments]               run the tests
+  benchmark  NAME [arguments]                 run benchmarks/NAME
+
+configuration (Hydra; conf/config.yaml shows every key)
+  workload=bundled|imagenet|custom            what is measured; workload.rec=, workload.params= name files
+  method=[fp32,int8_inc_mse,...]              the rows, in this order; conf/method/ has one file each
+  threads=omp|kmp|none  threads.count=N       how threads are pinned
+  experiment=paper|smoke|resnet18             several choices at once
+  run.id=ID                                   continue a stopped run; finished rows are not repeated
+  --conf DIR                                  a folder with configuration and modules of your own
+
+examples
+  ./run.sh
+  ./run.sh workload=imagenet workload.rec=/data/val.rec workload.params=/data/resnet50_v2.params
+  ./run.sh method=[fp32,fp32_fused,int8_inc_mse] threads.count=1
+
+exit codes
+  0  fine (a search that found no solution is a result, not a failure)
+  1  a verdict: a regression was found
+  2  the input is at fault: the message says what and what to do
+  3  the harness or a method failed, or the run was interrupted; records of finished rows are kept
+
+Progress goes to stderr, the table to stdout; files go to results/MACHINE/RUN/ and the cache folder.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb and return its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if any(word in ("-h", "--help", "help") for word in given):
+        print(HELP, end="")
+        return 0
+    from harness.errors import HarnessError, InputError
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        verb, overrides, folders = _parsed(given)
+        return VERBS[verb](overrides, folders)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except HarnessError as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        print("interrupted: what was finished is kept; continue with run.id=", file=sys.stderr)
+        return 3
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _parsed(given: Sequence[str]) -> tuple[str, list[str], list[Path]]:
+    """Split the command line into the verb, the overrides and the folders of ``--conf``."""
+    from harness.errors import InputError
+
+    verb, overrides, folders = "run", [], []
+    words = iter(given)
+    for number, word in enumerate(words):
+        if word == "--conf":
+            folder = next(words, None)
+            if folder is None:
+                raise InputError("--conf needs a folder")
+            folders.append(Path(folder).expanduser().resolve())
+        elif word.startswith("-"):
+            raise InputError(f"{word}: there is no such option; see ./run.sh --help")
+        elif "=" in word:
+            overrides.append(word)
+        elif number == 0 and word in VERBS:
+            verb = word
+        else:
+            known = ", ".join([*VERBS, "test", "benchmark"])
+            raise InputError(f"{word}: not a verb ({known}) and not KEY=VALUE; see ./run.sh --help")
+    return verb, overrides, folders
+
+
+def _run(overrides: Sequence[str], folders: Sequence[Path]) -> int:
+    from harness.progress import display
+    from harness.run import run
+
+    return run(overrides, folders, display())
+
+
+def _table(overrides: Sequence[str], folders: Sequence[Path]) -> int:
+    from harness.tables import write_tables
+
+    named, rest = _named(overrides, {"run"})
+    print(write_tables(_folder(named["run"], rest, folders)), end="")
+    return 0
+
+
+def _recover(overrides: Sequence[str], folders: Sequence[Path]) -> int:
+    from harness.progress import display
+    from harness.recover import recover
+
+    named, rest = _named(overrides, {"run", "method", "trial"})
+    folder = _folder(named["run"], rest, folders)
+    return recover(folder, named["method"], named["trial"], folders, display())
+
+
+def _doctor(overrides: Sequence[str], folders: Sequence[Path]) -> int:
+    from harness.doctor import diagnose
+
+    return diagnose(overrides, folders)
+
+
+def _named(overrides: Sequence[str], names: set[str]) -> tuple[dict[str, str], list[str]]:
+    """Return the values of a verb's own arguments, and the overrides that are left."""
+    from harness.errors import InputError
+
+    pairs = dict(word.split("=", 1) for word in overrides)
+    missing = sorted(names - set(pairs))
+    if missing:
+        raise InputError(f"give {' '.join(f'{name}=...' for name in missing)}; see ./run.sh --help")
+    rest = [word for word in overrides if word.split("=", 1)[0] not in names]
+    return {name: pairs[name] for name in names}, rest
+
+
+def _folder(run: str, overrides: Sequence[str], folders: Sequence[Path]):  # type: ignore[no-untyped-def]
+    from harness.config import compose_config, project_path
+    from harness.store import find_run
+
+    results = compose_config(overrides, folders).values["run"]["results"]
+    return find_run(project_path(results), run)
+
+
+Verb = Callable[[Sequence[str], Sequence[Path]], int]
+VERBS: dict[str, Verb] = {"run": _run, "table": _table, "recover": _recover, "doctor": _doctor}

@@ -1,0 +1,71 @@
+"""The one place that makes MXNet 2.0.0b1 and INC 1.13.1 work together.
+
+Three clashes, found by running them:
+
+* INC calls ``int()`` on every part of ``mx.__version__``, which is ``2.0.0beta1`` in this wheel. INC
+  is shown ``2.0.0``; records keep the true version (``true_versions``).
+* MXNet uses ``numpy.bool`` and INC ``numpy.float``, both gone in NumPy 1.24.
+* INC's Bayesian optimiser passes ``minimize`` a 2-D start, refused by SciPy 1.11 and later; INC
+  swallows the error and finds nothing.
+
+The last two are held by the lock file; ``import_inc`` checks them, since INC's own failure is silent.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from types import ModuleType
+from typing import Any
+
+from harness.errors import HarnessError
+
+INC_VERSION = "1.13.1"  # 1.14 rewrote the strategies: opwise_tune_cfgs is gone
+BELOW = {"numpy": (1, 24), "scipy": (1, 11), "setuptools": (81,)}
+SHOWN_TO_INC = "2.0.0"
+
+
+def import_inc() -> ModuleType:
+    """Return ``neural_compressor`` imported so that it works with this MXNet.
+
+    Raises:
+        HarnessError: an installed version is one that INC fails with, silently or late.
+    """
+    check_limits({name: importlib.metadata.version(name) for name in (*BELOW, "neural-compressor")})
+    import mxnet
+
+    mxnet.__version__ = SHOWN_TO_INC
+    import neural_compressor
+
+    return neural_compressor  # type: ignore[no-any-return]
+
+
+def check_limits(versions: dict[str, str]) -> None:
+    """Raise HarnessError if a version is outside what this MXNet and INC work with."""
+    advice = "delete .venv and start run.sh again, which installs the locked versions"
+    for name, limit in BELOW.items():
+        parts = versions[name].split(".")[: len(limit)]
+        if tuple(int(part) for part in parts) >= limit:
+            below = ".".join(map(str, limit))
+            raise HarnessError(
+                f"{name} {versions[name]} is installed, needed is < {below}: {advice}"
+            )
+    if versions["neural-compressor"] != INC_VERSION:
+        found = versions["neural-compressor"]
+        raise HarnessError(f"neural-compressor {found} is installed, not {INC_VERSION}: {advice}")
+
+
+def true_versions() -> dict[str, Any]:
+    """Return what is really installed: versions, MXNet's build features and library digest."""
+    import mxnet
+
+    names = ("mxnet", "neural-compressor", "numpy", "scipy", "pandas", "hydra-core", "omegaconf")
+    files = importlib.metadata.files("mxnet") or []
+    hashes = {str(file): file.hash.value for file in files if file.hash is not None}
+    features = mxnet.runtime.Features()
+    return {
+        **{name: importlib.metadata.version(name) for name in names},
+        "mxnet_library": mxnet.libinfo.__version__,
+        "mxnet_libmxnet_sha256": hashes.get("mxnet/libmxnet.so"),
+        "mxnet_commit": mxnet.runtime.get_commit_hash(),
+        "mxnet_features": sorted(name for name in features if features.is_enabled(name)),
+    }

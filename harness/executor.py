@@ -1,0 +1,193 @@
+"""Run one job in a fresh interpreter and say how it ended. The parent blocks; it never polls."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PASSED_ON = (  # all that a worker inherits of the environment, besides its thread settings
+    "HOME",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "MXNET_GLUON_REPO",
+    "NO_PROXY",
+    "no_proxy",
+    "ONEDNN_MAX_CPU_ISA",
+    "PATH",
+    "SSL_CERT_FILE",
+    "TMPDIR",
+)
+DONE = "done"
+ERROR = "error"
+KILLED = "killed"
+TIMEOUT = "timeout"
+GRACE_S = 5.0
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a job ended.
+
+    Attributes:
+        kind: DONE with ``value``; ERROR with the worker's ``error`` (kind, message, trials);
+            KILLED by a signal or gone without an answer; TIMEOUT.
+        message: one line for KILLED and TIMEOUT.
+        seconds: wall clock of the process.
+        peak_rss_bytes: the most memory it held at once.
+    """
+
+    kind: str
+    value: Any = None
+    error: dict[str, Any] | None = None
+    message: str = ""
+    seconds: float = 0.0
+    peak_rss_bytes: int = 0
+
+
+def worker_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """Return a worker's whole environment: an allow-list of this one's, and ``extra``."""
+    inherited = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    return {**inherited, "PYTHONHASHSEED": "0", **extra}
+
+
+class Worker:
+    """One running job."""
+
+    def __init__(
+        self, job: Mapping[str, Any], environment: Mapping[str, str], log: Path, cwd: Path
+    ) -> None:
+        """Start the job; everything that it prints goes to ``log``."""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        cwd.mkdir(parents=True, exist_ok=True)
+        self._began = time.monotonic()
+        self._read, write = os.pipe()
+        with log.open("ab") as out:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "harness.worker", str(write), str(os.getpid())],
+                stdin=subprocess.PIPE,
+                stdout=out,
+                stderr=out,
+                cwd=cwd,
+                env=dict(environment),
+                pass_fds=[write],
+                start_new_session=True,
+            )
+        os.close(write)
+        assert self._process.stdin is not None
+        try:
+            with self._process.stdin as handle:
+                handle.write(json.dumps(job).encode())
+        except BrokenPipeError:
+            pass  # it died at once; wait() tells how
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def wait(self, progress: Progress, timeout_s: float = 0) -> Ended:
+        """Block until the job ends; pass its progress on.
+
+        A KeyboardInterrupt while waiting stops the worker before it goes on up.
+        """
+        deadline = self._began + timeout_s if timeout_s else None
+        answer: dict[str, Any] | None = None
+        timed_out = False
+        try:
+            for message in self._messages(deadline):
+                if message is None:
+                    timed_out = True
+                elif message["event"] == "progress":
+                    progress(message["done"], message["total"], message["what"])
+                else:
+                    answer = message
+        except BaseException:
+            self.stop()
+            raise
+        finally:
+            os.close(self._read)
+        if timed_out:
+            self.stop()
+        status, usage = self._reap()
+        seconds = time.monotonic() - self._began
+        peak = usage.ru_maxrss * 1024 if usage else 0
+        if timed_out:
+            return Ended(TIMEOUT, None, None, f"no end after {timeout_s:g} s", seconds, peak)
+        if answer and answer["event"] == "result":
+            return Ended(DONE, answer["value"], None, "", seconds, peak)
+        if answer:
+            return Ended(ERROR, None, answer, answer["message"], seconds, peak)
+        return Ended(KILLED, None, None, _death(status), seconds, peak)
+
+    def stop(self) -> None:
+        """End the worker and whatever it started: SIGTERM, then SIGKILL after a few seconds."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(self._process.pid, number)
+            except ProcessLookupError:
+                return
+            try:
+                waited = os.waitid(
+                    os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG
+                )
+                if waited is None and number is signal.SIGTERM:
+                    self._wait_quietly(GRACE_S)
+            except ChildProcessError:
+                return
+
+    def _wait_quietly(self, seconds: float) -> None:
+        """Wait for the worker's end without reaping it, so that its resource usage stays readable."""
+        descriptor = os.pidfd_open(self._process.pid)
+        try:
+            with selectors.DefaultSelector() as selector:
+                selector.register(descriptor, selectors.EVENT_READ)
+                selector.select(seconds)
+        finally:
+            os.close(descriptor)
+
+    def _reap(self) -> tuple[int, Any]:
+        try:
+            _, status, usage = os.wait4(self._process.pid, 0)
+        except ChildProcessError:
+            return 0, None
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        return self._process.returncode, usage
+
+    def _messages(self, deadline: float | None) -> Any:
+        """Yield the worker's messages as they come; None once when the deadline passes."""
+        buffer = b""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._read, selectors.EVENT_READ)
+            while True:
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                if not selector.select(left):
+                    yield None
+                    return
+                block = os.read(self._read, 1 << 16)
+                if not block:
+                    return
+                *lines, buffer = (buffer + block).split(b"\n")
+                for line in lines:
+                    yield json.loads(line)
+
+
+def _death(status: int) -> str:
+    if status < 0:
+        try:
+            return f"killed by {signal.Signals(-status).name}"
+        except ValueError:
+            return f"killed by signal {-status}"
+    return f"ended with exit code {status} without an answer"

@@ -1,0 +1,1 @@
+"""Rows to text; nothing is computed here."""

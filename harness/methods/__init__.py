@@ -1,0 +1,28 @@
+"""The rows of the table: how each makes a model of the clean fp32 network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.errors import InputError
+
+
+def instantiated(description: Mapping[str, Any]) -> Any:
+    """Return the method that a row's configuration describes.
+
+    Raises:
+        InputError: the class cannot be imported or does not take these arguments.
+    """
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate
+
+    arguments = {key: value for key, value in description.items() if key != "label"}
+    try:
+        return instantiate(arguments, _convert_="all")
+    except InstantiationException as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, InputError):
+            raise cause from None
+        reason = " ".join(str(cause).split())[:300]
+        raise InputError(f"method {description.get('label')!r}: {reason}") from None

@@ -1,0 +1,61 @@
+"""What a method is: the interface between the harness and a row of the table.
+
+A method of your own is a class with this shape, in any module that Python can import, named by
+``_target_`` in a YAML under ``method/``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.workloads.data import Batches
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a method works with.
+
+    Attributes:
+        net: a clean fp32 ``HybridBlock`` of this process's own, not yet hybridized.
+        tuning: the tuning batches, held in memory, as (data, label).
+        workspace: a folder of this row's own inside the run; what is written there is kept.
+        shared: a folder that the rows of the run share, or None when sharing is off.
+        progress: call with (done, total, what) to move the progress bar; total may be 0.
+    """
+
+    net: Any
+    tuning: Batches
+    workspace: Path
+    shared: Path | None
+    progress: Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Optimized:
+    """What a method made: a network that can be hybridized and called, and facts worth keeping.
+
+    Attributes:
+        net: the optimised ``HybridBlock``.
+        quantization: what was configured, JSON-able: granularity, mode, excluded operators ...
+        trajectory: one entry per tuning trial, JSON-able.
+        warnings: what the table should say in a footnote.
+    """
+
+    net: Any
+    quantization: dict[str, Any] = field(default_factory=dict)
+    trajectory: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+class Method(Protocol):
+    """A row. ``optimize`` is timed as the row's one-time cost.
+
+    Raises:
+        NoSolution: the search ended without a model that meets its criterion.
+        TuningTimeout: the method's own time limit ended first.
+    """
+
+    def optimize(self, context: Context) -> Optimized: ...

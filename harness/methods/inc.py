@@ -1,0 +1,329 @@
+"""The rows that Intel Neural Compressor (INC) tunes: a strategy's search for an accurate int8 model.
+
+INC's ``fit()`` catches every exception, logs it and returns None, so an error, a timeout and an
+exhausted search look alike. ``_Search`` runs the same traversal without the catch-all.
+"""
+
+from __future__ import annotations
+
+import _thread
+import importlib
+import json
+import math
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import mxnet as mx
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from harness.compat import import_inc
+from harness.errors import InputError, NoSolution, TuningTimeout
+from harness.methods.base import Context, Optimized
+from harness.workloads.data import Batches
+
+import_inc()
+
+from neural_compressor.experimental import Quantization  # noqa: E402
+from neural_compressor.strategy import STRATEGIES  # noqa: E402
+from neural_compressor.strategy.strategy import strategy_registry  # noqa: E402
+from neural_compressor.utils.utility import recover as inc_recover  # noqa: E402
+
+SNAPSHOT = "history.snapshot"
+TRIALS = "trials.npz"
+SHARED_CACHE = "calibration.json"
+
+
+@dataclass
+class Tuned:
+    """int8 by an INC strategy.
+
+    Attributes:
+        strategy: one of INC's own (basic, mse, bayesian, ...) or the dotted path of a
+            ``TuneStrategy`` subclass.
+        options: criterion, tolerance, timeout_s, max_trials, seed, sampling_size, objective; see
+            ``conf/config.yaml``.
+        strategy_options: set as the class attribute ``options`` of a strategy given by path.
+    """
+
+    strategy: str
+    options: Mapping[str, Any]
+    strategy_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def optimize(self, context: Context) -> Optimized:
+        """Search; the trajectory and the snapshot are kept in the workspace.
+
+        Raises:
+            NoSolution: max_trials or the search space ended without a model.
+            TuningTimeout: timeout_s ended without a model.
+        """
+        name = self._register()
+        config = context.workspace / "inc.yaml"
+        config.write_text(
+            yaml.safe_dump(self._inc_config(name, context.workspace), sort_keys=False)
+        )
+        context.net.hybridize()
+        journal = _Journal(context, int(self.options["max_trials"]))
+        search = _Search(str(config))
+        search.model = context.net
+        search.calib_dataloader = context.tuning
+        search.eval_func = journal.evaluate
+        cache = _SharedCalibration(context.shared, search.model.calib_cache)
+        cache.load()
+        try:
+            search.pre_process()
+            journal.watch(search.strategy)
+            with _time_limit(float(self.options["timeout_s"])) as limit:
+                search.strategy.traverse()
+        finally:
+            journal.save()
+            cache.save()
+        best = search.strategy.best_qmodel
+        if best is None:
+            self._explain(journal, limit.expired)
+        chosen = best.q_config["quant_cfg"]
+        configured = {
+            "strategy": self.strategy,
+            "quantize_mode": chosen["quantize_mode"],
+            "quantize_granularity": chosen["quantize_granularity"],
+            "excluded_operators": chosen["excluded_symbols"],
+            "kl_operators": sorted(best.q_config["calib_cfg"]["calib_kl_nodes"]),
+            "baseline_accuracy": journal.baseline,
+            "tuned_accuracy": float(search.strategy.best_tune_result[0]),
+            "trials": journal.proposed,
+            "evaluations": len(journal.trials),
+        }
+        return Optimized(best.model, configured, journal.trials)
+
+    def _register(self) -> str:
+        """Return the name INC knows the strategy by, importing and registering one given by path."""
+        if "." not in self.strategy:
+            if self.strategy not in STRATEGIES:
+                known = ", ".join(sorted(STRATEGIES))
+                raise InputError(
+                    f"INC has no strategy {self.strategy!r}: use one of {known}, or a path"
+                )
+            return self.strategy
+        module, _, cls_name = self.strategy.rpartition(".")
+        try:
+            cls = getattr(importlib.import_module(module), cls_name)
+        except (ImportError, AttributeError) as error:
+            raise InputError(f"strategy {self.strategy} cannot be imported: {error}") from None
+        if not cls_name.endswith("TuneStrategy"):
+            raise InputError(
+                f"strategy {self.strategy}: INC wants class names ending in TuneStrategy"
+            )
+        name = cls_name[: -len("TuneStrategy")].lower()
+        if name not in STRATEGIES:
+            strategy_registry(cls)
+        cls.options = dict(self.strategy_options)
+        return str(name)
+
+    def _inc_config(self, name: str, workspace: Path) -> dict[str, Any]:
+        """Return what INC reads.
+
+        The data types are limited to the published int8 and fp32: INC adds bf16 by itself on CPUs
+        that have it, and the same table must not mean different things on different machines.
+        """
+        options = self.options
+        if options["criterion"] not in ("relative", "absolute"):
+            raise InputError(f"tuning.criterion={options['criterion']}: use relative or absolute")
+        return {
+            "model": {"name": "network", "framework": "mxnet"},
+            "quantization": {
+                "approach": "post_training_static_quant",
+                "calibration": {"sampling_size": int(options["sampling_size"])},
+                "model_wise": {
+                    "weight": {"dtype": ["int8", "fp32"]},
+                    "activation": {"dtype": ["int8", "fp32"], "algorithm": ["minmax", "kl"]},
+                },
+            },
+            "tuning": {
+                "strategy": {"name": name},
+                "objective": options["objective"],
+                "accuracy_criterion": {options["criterion"]: float(options["tolerance"])},
+                "exit_policy": {
+                    "timeout": math.ceil(options["timeout_s"]),  # 0: stop at the first good model
+                    "max_trials": int(options["max_trials"]),
+                },
+                "random_seed": int(options["seed"]),
+                "workspace": {"path": str(workspace)},
+            },
+        }
+
+    def _explain(self, journal: _Journal, expired: bool) -> None:
+        best = max((trial["accuracy"] for trial in journal.trials), default=float("nan"))
+        reached = f"best {best:.4f} against fp32's {journal.baseline:.4f} on the tuning batches"
+        if expired:
+            raise TuningTimeout(
+                f"{self.options['timeout_s']} s ended after {journal.proposed} trials ({reached})"
+            )
+        exhausted = journal.proposed < int(self.options["max_trials"])
+        why = "the strategy has nothing more to try" if exhausted else reached
+        raise NoSolution(why, journal.proposed)
+
+
+def recover(net: Any, snapshot: Path, trial: int) -> Any:
+    """Return the quantised network of tuning trial ``trial`` (from 1) of a snapshot.
+
+    The snapshot is a pickle: pass only one that the harness wrote itself.
+
+    Raises:
+        InputError: there is no such trial.
+    """
+    history = _history(snapshot)
+    if not 1 <= trial <= len(history):
+        raise InputError(f"trial={trial}: {snapshot} holds trials 1 .. {len(history)}")
+    net.hybridize()
+    return inc_recover(net, str(snapshot), trial - 1).model
+
+
+def _history(snapshot: Path) -> list[Any]:
+    from neural_compressor.utils.utility import get_tuning_history
+
+    return list(get_tuning_history(str(snapshot))[0]["history"])
+
+
+class _Search(Quantization):  # type: ignore[misc]
+    """INC's quantisation, used step by step; never called, since calling swallows exceptions."""
+
+
+class _Journal:
+    """Evaluates models for INC and keeps what each trial was and gave."""
+
+    def __init__(self, context: Context, max_trials: int) -> None:
+        self._context = context
+        self._max_trials = max_trials
+        self._began = time.perf_counter()
+        self._operators: dict[str, str] = {}
+        self._changed: dict[str, str] = {}
+        self._predictions: list[npt.NDArray[np.uint16]] = []
+        self.baseline: float = float("nan")
+        self.trials: list[dict[str, Any]] = []
+        self.proposed = 0
+
+    def watch(self, strategy: Any) -> None:
+        """Note every configuration that the strategy proposes from now on."""
+        proposals = strategy.next_tune_cfg
+
+        def noted() -> Iterator[Any]:
+            for proposal in proposals():
+                self._note(proposal["op"])
+                yield proposal
+
+        strategy.next_tune_cfg = noted
+
+    def _note(self, operators: Mapping[Any, Any]) -> None:
+        now = {key[0]: _described(configuration) for key, configuration in operators.items()}
+        before = self._operators
+        self._changed = {name: to for name, to in now.items() if before.get(name) != to}
+        self._operators = now
+        self.proposed += 1
+        self._context.progress(self.proposed, self._max_trials, "trials")
+
+    def evaluate(self, model: Any) -> float:
+        """Return top-1 on the tuning batches; INC calls it once for fp32, then once per trial."""
+        began = time.perf_counter()
+        chosen = [model(data).argmax(axis=1).asnumpy() for data, _ in self._context.tuning]
+        predictions = np.concatenate(chosen).astype(np.uint16)
+        accuracy = float((predictions == self._context.tuning.labels).mean())
+        self._predictions.append(predictions)
+        now = time.perf_counter()
+        if self.proposed == 0:
+            self.baseline = accuracy
+        else:
+            self.trials.append(
+                {
+                    "trial": len(self.trials) + 1,
+                    "proposal": self.proposed,
+                    "accuracy": accuracy,
+                    "seconds": now - self._began,
+                    "evaluation_seconds": now - began,
+                    "changed": self._changed if self.trials else {"all": _summary(self._operators)},
+                }
+            )
+        self._began = now
+        return accuracy
+
+    def save(self) -> None:
+        """Write the top-1 predictions: row 0 is fp32, row K trial K; (trials + 1, images) uint16."""
+        if self._predictions:
+            stacked = np.stack(self._predictions)
+            np.savez_compressed(self._context.workspace / TRIALS, top1=stacked)
+        trajectory = self._context.workspace / "trajectory.json"
+        trajectory.write_text(json.dumps(self.trials, indent=1) + "\n")
+
+
+def _described(configuration: Mapping[str, Any]) -> str:
+    activation = configuration["activation"]
+    if activation["dtype"] != "int8":
+        return str(activation["dtype"])
+    return f"int8 {activation['algorithm']}"
+
+
+def _summary(operators: Mapping[str, str]) -> str:
+    kinds = sorted(set(operators.values()))
+    return ", ".join(f"{list(operators.values()).count(kind)} x {kind}" for kind in kinds)
+
+
+class _SharedCalibration:
+    """Carries INC's calibration cache from one row's process to the next when sharing is on."""
+
+    def __init__(self, folder: Path | None, cache: dict[str, Any]) -> None:
+        self._path = folder / SHARED_CACHE if folder else None
+        self._cache = cache
+
+    def load(self) -> None:
+        if self._path and self._path.is_file():
+            stored = json.loads(self._path.read_text())
+            for kind in ("kl", "minmax"):
+                stored[kind] = {
+                    name: tuple(np.float32(value) for value in limits)
+                    for name, limits in stored[kind].items()
+                }
+            self._cache.update(stored)
+
+    def save(self) -> None:
+        if self._path and "batches" in self._cache:
+            plain = {
+                kind: {
+                    name: [float(v) for v in limits] for name, limits in self._cache[kind].items()
+                }
+                for kind in ("kl", "minmax")
+            }
+            part = self._path.with_suffix(".part")
+            part.write_text(json.dumps({"batches": self._cache["batches"], **plain}))
+            part.replace(self._path)
+
+
+class _Limit:
+    expired = False
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[_Limit]:
+    """Interrupt the block after ``seconds`` (0: never); INC keeps the best model found by then."""
+    limit = _Limit()
+    if not seconds:
+        yield limit
+        return
+
+    def expire() -> None:
+        limit.expired = True
+        _thread.interrupt_main()
+
+    timer = threading.Timer(seconds, expire)
+    timer.start()
+    try:
+        yield limit
+    except KeyboardInterrupt:
+        if not limit.expired:
+            raise
+    finally:
+        timer.cancel()

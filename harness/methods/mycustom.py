@@ -1,0 +1,159 @@
+"""``mycustom``: the INC strategy that the published tutorial sketches, in this project's own form.
+
+Most operators survive quantisation; few ruin the result for all that follow. So: quantise
+everything, compare every operator's output with fp32, and walk from front to back giving fp32 back
+to those whose error is large *and* whose exclusion calms the operators behind them. What remains
+is a choice of calibration algorithm per operator, searched by Bayesian optimisation.
+"""
+
+from __future__ import annotations
+
+import copy
+import csv
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from neural_compressor.strategy.bayesian import BayesianOptimization
+from neural_compressor.strategy.strategy import TuneStrategy
+
+Operator = tuple[str, str]  # (name, type), as INC keys its operators
+Errors = dict[str, float]
+FALLBACK = "fp32"
+
+
+def relative_error(expected: npt.NDArray[Any], observed: npt.NDArray[Any]) -> float:
+    """Return mean(abs(observed - expected)) / mean(abs(expected)) of two tensors of one shape.
+
+    An operator whose fp32 output is all zero has error 0 if it stays zero and infinity otherwise.
+    """
+    difference = float(np.abs(observed - expected).mean())
+    scale = float(np.abs(expected).mean())
+    if scale == 0:
+        return 0.0 if difference == 0 else float("inf")
+    return difference / scale
+
+
+def summed_reduction(before: Errors, after: Errors) -> float:
+    """Return how much the error of all operators in ``after`` fell, summed over them."""
+    return sum(before[name] - error for name, error in after.items())
+
+
+class MyCustomTuneStrategy(TuneStrategy):  # type: ignore[misc]
+    """Exclude the operators whose quantisation hurts those behind them, then tune calibration.
+
+    ``options`` (set from configuration): ``error_threshold``, ``reduction_per_operator``,
+    ``save_influence``.
+    """
+
+    options: Mapping[str, Any] = {
+        "error_threshold": 0.06,
+        "reduction_per_operator": 0.007,
+        "save_influence": False,
+    }
+
+    def next_tune_cfg(self) -> Iterator[dict[str, Any]]:
+        """Yield all operators by min-max, then without the harmful ones, then calibration choices."""
+        config = {
+            "calib_iteration": int(self.calib_iter[0]),
+            "calib_sampling_size": int(self.calib_sampling_size[0]),
+            "op": OrderedDict(
+                (op, copy.deepcopy(self._minmax(op))) for op in self.opwise_tune_cfgs
+            ),
+        }
+        yield config
+        excluded = self._exclude_harmful(config)
+        if excluded:
+            yield config
+        yield from self._calibrations(config, excluded)
+
+    def _minmax(self, operator: Operator) -> dict[str, Any]:
+        """Return the operator's first quantised configuration that calibrates by min-max."""
+        choices = self.opwise_quant_cfgs[operator] or self.opwise_tune_cfgs[operator]
+        by_minmax = (c for c in choices if c["activation"].get("algorithm") == "minmax")
+        return next(by_minmax, choices[0])  # type: ignore[no-any-return]
+
+    def _exclude_harmful(self, config: dict[str, Any]) -> set[Operator]:
+        """Set harmful operators of ``config`` to fp32, front to back; return them."""
+        expected = self._outputs(self.model, config)
+        errors = self._errors(expected, config)
+        influence: list[tuple[str, str, float, float, bool]] = []
+        excluded: set[Operator] = set()
+        for operator in config["op"]:
+            name = operator[0]
+            can_be_fp32 = FALLBACK in self.opwise_tune_space[operator]["activation"]["dtype"]
+            if not can_be_fp32 or errors.get(name, 0.0) <= self.options["error_threshold"]:
+                continue
+            quantised = config["op"][operator]
+            config["op"][operator] = self._fp32(operator)
+            after = self._errors(expected, config)
+            needed = self.options["reduction_per_operator"] * len(after)
+            kept = summed_reduction(errors, after) >= needed
+            influence += [(name, other, errors[other], after[other], kept) for other in after]
+            if kept:
+                errors.update(after)
+                excluded.add(operator)
+            else:
+                config["op"][operator] = quantised
+        if self.options["save_influence"]:
+            self._save_influence(influence)
+        return excluded
+
+    def _fp32(self, operator: Operator) -> dict[str, Any]:
+        choices = self.opwise_tune_cfgs[operator]
+        return copy.deepcopy(next(c for c in choices if c["activation"]["dtype"] == FALLBACK))
+
+    def _outputs(self, model: Any, config: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
+        """Return every operator's output on the first calibration batch, dequantised."""
+        names = [name for name, _ in config["op"]]
+        tensors = self.adaptor.inspect_tensor(model, self.calib_dataloader, names, [1])
+        return {name: tensor[name] for name, tensor in tensors["activation"][0].items()}
+
+    def _errors(self, expected: Mapping[str, npt.NDArray[Any]], config: dict[str, Any]) -> Errors:
+        quantised = self.adaptor.quantize(
+            copy.deepcopy(config), self.model, self.calib_dataloader, self.q_func
+        )
+        observed = self._outputs(quantised, config)
+        return {name: relative_error(expected[name], observed[name]) for name in observed}
+
+    def _save_influence(self, rows: list[tuple[str, str, float, float, bool]]) -> None:
+        path = Path(self.cfg.tuning.workspace.path) / "operator_influence.csv"
+        with path.open("w", newline="") as handle:
+            writer = csv.writer(handle)
+            writer.writerow(["excluded", "operator", "error_before", "error_after", "kept"])
+            writer.writerows(rows)
+
+    def _calibrations(
+        self, config: dict[str, Any], excluded: set[Operator]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield choices of min-max or KL for the operators that stay quantised, without end."""
+        choices = {
+            operator: configurations
+            for operator, configurations in self.opwise_quant_cfgs.items()
+            if operator not in excluded and len(configurations) > 1
+        }
+        if not choices:
+            return
+        bounds = {operator[0]: (0, len(found)) for operator, found in choices.items()}
+        search = BayesianOptimization(pbounds=bounds, random_seed=self.cfg.tuning.random_seed)
+        start = {
+            operator[0]: found.index(config["op"][operator]) for operator, found in choices.items()
+        }
+        self._register(search, start)
+        while True:
+            point = search.gen_next_params()
+            proposal = copy.deepcopy(config)
+            for operator, found in choices.items():
+                number = min(int(point[operator[0]]), len(found) - 1)
+                proposal["op"][operator] = copy.deepcopy(found[number])
+            yield proposal
+            self._register(search, point)
+
+    def _register(self, search: BayesianOptimization, point: Mapping[str, float]) -> None:
+        try:
+            search.space.register(search.space.params_to_array(point), self.last_tune_result[0])
+        except KeyError:
+            pass  # this point was evaluated before

@@ -1,0 +1,117 @@
+"""The plan of a run: what was asked and what it resolved to, fixed before anything is measured."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import __version__
+from harness.errors import HarnessError
+
+SCHEMA = 1
+COMPARED = ("config", "files", "threads", "versions", "harness")
+PLACES = ("config.run", "config.machine")  # where a run is kept does not change what it measures
+RANDOM_WEIGHTS = (
+    "THE WEIGHTS ARE RANDOM (workload.params is not given): accuracies mean nothing, times do"
+)
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """Everything that determines a run.
+
+    Attributes:
+        run: the run's id.
+        created: UTC, ISO 8601.
+        overrides: what the user typed.
+        config: the configuration, resolved.
+        files: the workload's files by role, each with path, bytes and sha256.
+        threads: the thread policy: what was asked and the environment it came to.
+        machine: the machine's facts.
+        images: how many images are validated.
+        tuning_images: how many images are tuned on.
+        tuning_overlap: whether the tuning images are among the validated.
+        versions: what is really installed, as MXNet's own process told.
+        warnings: what the user should know before it starts and read under the table.
+        harness: this package's version.
+    """
+
+    run: str
+    created: str
+    overrides: tuple[str, ...]
+    config: dict[str, Any]
+    files: dict[str, dict[str, Any]]
+    threads: dict[str, Any]
+    machine: dict[str, Any]
+    images: int
+    tuning_images: int
+    tuning_overlap: bool
+    versions: dict[str, Any]
+    warnings: tuple[str, ...]
+    harness: str = __version__
+    schema: int = SCHEMA
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any], path: Path) -> RunPlan:
+        """Return the plan of a JSON object read from ``path``.
+
+        Raises:
+            HarnessError: its schema is unknown or a field is missing.
+        """
+        schema = stored.get("schema") if isinstance(stored, Mapping) else None
+        if schema != SCHEMA:
+            raise HarnessError(
+                f"{path} has plan schema {schema}, this version reads {SCHEMA}: use the version "
+                "that wrote it"
+            )
+        try:
+            return cls(**stored)
+        except TypeError as error:
+            raise HarnessError(f"{path} is no plan ({error}): restore it") from None
+
+    @property
+    def workload(self) -> dict[str, Any]:
+        return dict(self.config["workload"])
+
+    @property
+    def methods(self) -> dict[str, dict[str, Any]]:
+        """The rows by name, in the table's order."""
+        return dict(self.config["method"])
+
+
+def new_run_id() -> str:
+    """Return an id that sorts by time and that two runs of the same second do not share."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + secrets.token_hex(3)
+
+
+def warnings_of(workload: Mapping[str, Any], threads: Sequence[str]) -> tuple[str, ...]:
+    """Return what the user should know before it starts: of the workload and of the threads."""
+    random = workload.get("random_weights") and not workload.get("params")
+    return (*threads, RANDOM_WEIGHTS) if random else tuple(threads)
+
+
+def differences(old: RunPlan, new: RunPlan) -> list[str]:
+    """Return what differs between two plans in what determines the results, one line a key."""
+    before, after = old.as_dict(), new.as_dict()
+    lines = [line for part in COMPARED for line in _differences(before[part], after[part], part)]
+    if list(old.methods) != list(new.methods) and set(old.methods) == set(new.methods):
+        lines.append("config.method: the order of the rows differs")
+    return lines
+
+
+def _differences(old: Any, new: Any, where: str) -> list[str]:
+    if where in PLACES or (where.startswith("files.") and where.endswith(".path")):
+        return []
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        keys = sorted({*old, *new})
+        return [line for k in keys for line in _differences(old.get(k), new.get(k), f"{where}.{k}")]
+    if isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)):
+        old, new = list(old), list(new)
+    return [] if old == new else [f"{where}: was {old!r}, is {new!r}"]

@@ -1,0 +1,97 @@
+"""Progress on stderr: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+Report = Callable[[int, int, str], None]
+PLAIN_EVERY_S = 30.0
+
+
+class Display(Protocol):
+    """Shows what runs now."""
+
+    def step(self, title: str) -> contextmanager[Report]:  # type: ignore[type-arg]
+        """Show ``title`` while the block runs; the block reports (done, total, unit)."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Print one line that stays."""
+        ...
+
+
+class Bars:
+    """Rich bars: title, bar, count, rate, time spent and left."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[Report]:
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self._console, transient=True) as bars:
+            task = bars.add_task(title, total=None, rate="")
+            began = time.monotonic()
+
+            def report(done: int, total: int, unit: str) -> None:
+                rate = f"{done / max(time.monotonic() - began, 1e-9):.0f} {unit}/s"
+                if unit == "trials":
+                    rate = "trials"
+                bars.update(task, completed=done, total=total or None, rate=rate)
+
+            yield report
+
+    def note(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False)
+
+
+class Lines:
+    """Plain lines: one when a step begins, then at most one every half minute."""
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[Report]:
+        self.note(f"{title} ...")
+        began = said = time.monotonic()
+
+        def report(done: int, total: int, unit: str) -> None:
+            nonlocal said
+            now = time.monotonic()
+            if now - said >= PLAIN_EVERY_S:
+                said = now
+                left = (now - began) / max(done, 1) * max(total - done, 0)
+                self.note(f"{title}: {done}/{total} {unit}, about {left:.0f} s left")
+
+        yield report
+
+    def note(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+def display() -> Bars | Lines:
+    """Return bars where stderr is a terminal, lines otherwise."""
+    console = Console(stderr=True)
+    return Bars(console) if console.is_terminal else Lines()

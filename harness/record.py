@@ -1,0 +1,91 @@
+"""What is kept of one row: raw facts only. Accuracies, losses and speedups are derived from them.
+
+Schema history:
+    1  outcome, optimize, validate
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError
+
+SCHEMA = 1
+
+OK = "ok"
+NO_SOLUTION = "no solution"
+FAILED = "failed"
+TIMEOUT = "timeout"
+INTERRUPTED = "interrupted"
+INVALID = "invalid"
+FINISHED = frozenset({OK, NO_SOLUTION, INVALID})  # not repeated when a run continues
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a row ended.
+
+    Attributes:
+        kind: one of the constants above.
+        reason: one line on why, for all but ok.
+        log: the log to read, relative to the run's folder.
+        trials: how many tuning trials a search without a solution made.
+    """
+
+    kind: str
+    reason: str | None = None
+    log: str | None = None
+    trials: int | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.kind in FINISHED
+
+    def __str__(self) -> str:
+        if self.kind == NO_SOLUTION:
+            return f"no solution in {self.trials} trials"
+        return self.kind if self.reason is None else f"{self.kind}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class MethodRecord:
+    """One row's record; ``optimize`` and ``validate`` are what those stages returned.
+
+    Each stage's facts also hold ``seconds`` and ``peak_rss_bytes`` of its process. A stage that
+    did not end well is None.
+    """
+
+    run: str
+    method: str
+    label: str
+    position: int
+    outcome: Outcome
+    optimize: dict[str, Any] | None = None
+    validate: dict[str, Any] | None = None
+    schema: int = SCHEMA
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any], path: Path) -> MethodRecord:
+        """Return the record of a JSON object read from ``path``.
+
+        Raises:
+            HarnessError: its schema is unknown or a field is missing.
+        """
+        schema = stored.get("schema") if isinstance(stored, Mapping) else None
+        if schema != SCHEMA:
+            raise HarnessError(
+                f"{path} has record schema {schema}, this version reads {SCHEMA}: use the version "
+                "that wrote it"
+            )
+        try:
+            return cls(**{**stored, "outcome": Outcome(**stored["outcome"])})
+        except (TypeError, KeyError) as error:
+            raise HarnessError(
+                f"{path} is no method record ({error}): restore or delete it"
+            ) from None

@@ -1,0 +1,76 @@
+"""Bring back the model of one tuning trial, as the run that tuned it left it, and validate it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness import record
+from harness.checks import check_inputs
+from harness.errors import HarnessError, InputError
+from harness.export.markdown import table
+from harness.progress import Bars, Lines
+from harness.record import MethodRecord, Outcome
+from harness.session import environment_of, open_session, value_of
+from harness.store import RunFolder
+from harness.tables import rows_of
+
+
+def recover(
+    folder: RunFolder, method: str, trial: str, folders: Sequence[Path], show: Bars | Lines
+) -> int:
+    """Rebuild trial ``trial`` (from 1), check it against its recorded predictions, validate it.
+
+    The model stays in ``methods/<method>/recovered_<trial>/``; its row is printed beside the run's.
+
+    Raises:
+        InputError: no such method or trial in this run, or a file of the run has changed.
+        HarnessError: the rebuilt model does not predict what the trial did.
+    """
+    plan = folder.load_plan()
+    assert plan is not None
+    if method not in plan.methods:
+        raise InputError(f"method={method}: run {plan.run} has {', '.join(plan.methods)}")
+    if not trial.isdigit():
+        raise InputError(f"trial={trial}: give the number of a trial, from 1")
+    source = folder.method(method)
+    if not (source / "history.snapshot").is_file():
+        raise InputError(f"method={method} has no tuning history in run {plan.run}")
+    with folder.locked():
+        inputs = check_inputs(plan.workload)
+        for role, file in plan.files.items():
+            if inputs.files[role]["sha256"] != file["sha256"]:
+                raise InputError(f"{file['path']} is not the file that run {plan.run} used")
+        environment = environment_of(plan.threads["environment"], plan.config, folders)
+        session = open_session(plan, inputs, folder, environment, show)
+        name = f"{method}/recovered_{int(trial)}"
+        row = MethodRecord(
+            plan.run,
+            name,
+            f"{plan.methods[method]['label']} trial {int(trial)}",
+            0,
+            Outcome(record.OK),
+        )
+        log = folder.method(name) / "recover.log"
+        job = {
+            "stage": "recover",
+            "workload": session.workload,
+            "tuning": session.data["tuning"],
+            "source": str(source),
+            "workspace": str(folder.method(name)),
+            "trial": int(trial),
+        }
+        ended = session.start_job(row, job, "recovering")
+        facts = value_of(ended, log)
+        row = session.validate(replace(row, optimize={**facts, "cost_s": None}))
+        if row.outcome.kind != record.OK:
+            raise HarnessError(f"{row.label}: {row.outcome}")
+        measured = [r for r in folder.load_records() if r.method == plan.config["baseline"]]
+        rows = rows_of(folder, plan, [*measured, row])
+    print(table(rows))
+    print(
+        f"\ntrial {facts['trial']}: top-1 {facts['accuracy']:.4f} on the {facts['images']} tuning "
+        f"images, every prediction as recorded; the model is in {folder.method(name)}"
+    )
+    return 0

@@ -1,0 +1,202 @@
+"""A run in progress: the images are prepared, and each job gets what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import executor, prepare, record, store
+from harness.checks import Inputs
+from harness.config import PROJECT, project_path
+from harness.errors import HarnessError, InputError
+from harness.plan import RunPlan
+from harness.progress import Bars, Lines
+from harness.record import MethodRecord, Outcome
+from harness.store import RunFolder
+
+
+def environment_of(
+    threads: Mapping[str, str], config: Mapping[str, Any], folders: Sequence[Path]
+) -> dict[str, str]:
+    """Return the environment of every worker of a run."""
+    return executor.worker_environment(
+        {
+            **threads,
+            "PYTHONPATH": ":".join(str(path.resolve()) for path in (PROJECT, *folders)),
+            "INC_BENCH_CACHE": str(project_path(config["run"]["cache"])),
+        }
+    )
+
+
+def absolute_paths(value: Any) -> Any:
+    """Return a workload's configuration with its files' paths absolute: workers run elsewhere."""
+    if not isinstance(value, Mapping):
+        return value
+    made = {key: absolute_paths(item) for key, item in value.items()}
+    for key in ("rec", "params", "symbol"):
+        if isinstance(made.get(key), str):
+            made[key] = str(project_path(made[key]))
+    return made
+
+
+def open_session(
+    plan: RunPlan,
+    inputs: Inputs,
+    folder: RunFolder,
+    environment: dict[str, str],
+    show: Bars | Lines,
+) -> Session:
+    """Prepare the images unless the cache holds them.
+
+    Raises:
+        InputError: an image does not decode, or there is no space for the prepared images.
+    """
+    sources = {
+        "validation": (inputs.validation, plan.images, plan.files["rec"], folder.labels),
+        "tuning": (
+            inputs.tuning,
+            plan.images if inputs.overlap else plan.tuning_images,
+            plan.files["rec" if inputs.overlap else "tuning"],
+            folder.labels if inputs.overlap else folder.path / "labels_tuning.npy",
+        ),
+    }
+    data: dict[str, dict[str, Any]] = {}
+    for role, (index, images, file, labels) in sources.items():
+        with show.step(f"preparing the {role} images") as report:
+            prepared, how = prepare.ensure(
+                prepare.Source(index, file["sha256"], images),
+                plan.workload["transform"],
+                plan.versions["mxnet"],
+                project_path(plan.config["run"]["cache"]),
+                plan.machine["usable_cores"],
+                environment,
+                report,
+            )
+        np.save(labels, index.labels[:images])
+        store.write_json(folder.path / f"prepared_{role}.json", how)
+        data[role] = {"prepared": str(prepared.path), "stored": images, "labels": str(labels)}
+    data["tuning"]["images"] = plan.tuning_images
+    return Session(plan, folder, absolute_paths(plan.workload), environment, data, show)
+
+
+def value_of(ended: executor.Ended, log: Path) -> Any:
+    """Return what a job returned, or raise what it means for the whole run."""
+    if ended.kind == executor.DONE:
+        return ended.value
+    if ended.error and ended.error["kind"] == "input":
+        raise InputError(ended.message)
+    raise HarnessError(f"{ended.message} (log: {log})")
+
+
+@dataclass(frozen=True)
+class Session:
+    """A run in progress: what every job needs."""
+
+    plan: RunPlan
+    folder: RunFolder
+    workload: dict[str, Any]
+    environment: dict[str, str]
+    data: dict[str, dict[str, Any]]
+    show: Bars | Lines
+
+    def measure(self, position: int, name: str) -> None:
+        """Optimise and validate one method; its record is on disk before this returns or raises."""
+        method = self.plan.methods[name]
+        row = MethodRecord(
+            self.plan.run, name, method["label"], position, Outcome(record.INTERRUPTED)
+        )
+        try:
+            row = self._optimize(row, method)
+            if row.outcome.kind == record.OK:
+                row = self.validate(row)
+        finally:
+            self.folder.save_record(row)
+        self.show.note(f"{row.label}: {row.outcome}")
+
+    def _optimize(self, row: MethodRecord, method: Mapping[str, Any]) -> MethodRecord:
+        kept = self.folder.method(row.method) / "optimize.json"
+        facts = self._kept(kept)
+        if facts is not None:
+            return replace(row, outcome=Outcome(record.OK), optimize=facts)
+        shared = self.plan.config["methods"]["shared_calibration"]
+        job = {
+            "stage": "optimize",
+            "workload": self.workload,
+            "method": dict(method),
+            "tuning": self.data["tuning"],
+            "workspace": str(self.folder.method(row.method)),
+            "shared": str(self.folder.path) if shared else None,
+        }
+        ended = self.start_job(row, job, "optimising")
+        facts = facts_of(ended)
+        if facts is not None:
+            store.write_json(kept, facts)
+        return replace(row, outcome=outcome_of(ended, self._shown(row, job)), optimize=facts)
+
+    def _kept(self, path: Path) -> dict[str, Any] | None:
+        """Return the facts of a model that an interrupted run left whole, if it did."""
+        if not path.is_file():
+            return None
+        facts = store.load_json(path)
+        for part in (facts["symbol"], facts["params"]):
+            file = path.parent / part["path"]
+            if not file.is_file() or store.sha256_of(file) != part["sha256"]:
+                return None
+        return dict(facts)
+
+    def validate(self, row: MethodRecord) -> MethodRecord:
+        """Run the row's saved model over the validation images."""
+        assert row.optimize is not None
+        job = {
+            "stage": "validate",
+            "workload": self.workload,
+            "images": self.plan.images,
+            "workspace": str(self.folder.method(row.method)),
+            "symbol": row.optimize["symbol"]["path"],
+            "params": row.optimize["params"]["path"],
+            "predictions": "predictions.npz",
+            **{key: self.data["validation"][key] for key in ("prepared", "labels")},
+        }
+        ended = self.start_job(row, job, "validating")
+        facts = facts_of(ended)
+        outcome = outcome_of(ended, self._shown(row, job))
+        if facts and facts["non_finite"]:
+            reason = f"{facts['non_finite']} images got scores that are NaN or infinite"
+            outcome = Outcome(record.INVALID, reason)
+        return replace(row, outcome=outcome, validate=facts)
+
+    def start_job(self, row: MethodRecord, job: Mapping[str, Any], doing: str) -> executor.Ended:
+        """Run one stage of a row in a process of its own, in the row's folder, and wait for it."""
+        workspace = self.folder.method(row.method)
+        log = workspace / f"{job['stage']}.log"
+        with self.show.step(f"{row.label}: {doing}") as report:
+            worker = executor.Worker(job, self.environment, log, workspace)
+            return worker.wait(report, self.plan.config["run"]["timeout_s"])
+
+    def _shown(self, row: MethodRecord, job: Mapping[str, Any]) -> str:
+        log = self.folder.method(row.method) / f"{job['stage']}.log"
+        return str(log.relative_to(self.folder.path))
+
+
+def facts_of(ended: executor.Ended) -> dict[str, Any] | None:
+    """Return a stage's facts with those of its process, or None if it did not end well."""
+    if ended.kind != executor.DONE:
+        return None
+    return {**ended.value, "seconds": ended.seconds, "peak_rss_bytes": ended.peak_rss_bytes}
+
+
+def outcome_of(ended: executor.Ended, log: str) -> Outcome:
+    """Return the typed outcome of a job of one row."""
+    if ended.kind == executor.DONE:
+        return Outcome(record.OK)
+    if ended.kind == executor.TIMEOUT:
+        return Outcome(record.TIMEOUT, ended.message, log)
+    if ended.error and ended.error["kind"] == "no solution":
+        return Outcome(record.NO_SOLUTION, ended.message, log, ended.error["trials"])
+    if ended.error and ended.error["kind"] == "timeout":
+        return Outcome(record.TIMEOUT, ended.message, log)
+    return Outcome(record.FAILED, ended.message, log)

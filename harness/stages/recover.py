@@ -1,0 +1,48 @@
+"""Bring back the model of one tuning trial and compare it with what that trial predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.errors import HarnessError
+from harness.methods.inc import SNAPSHOT, TRIALS, recover
+from harness.store import digest_of
+from harness.workloads import fp32_network
+from harness.workloads.data import tuning_batches
+from harness.workloads.saved import save
+
+
+def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[str, Any]:
+    """Rebuild trial ``trial`` from the snapshot, check it on the tuning batches, and export it.
+
+    Raises:
+        InputError: there is no such trial.
+        HarnessError: the rebuilt model predicts otherwise than the trial did.
+    """
+    source, workspace = Path(job["source"]), Path(job["workspace"])
+    trial = int(job["trial"])
+    tuning = tuning_batches(job)
+    net = recover(fp32_network(job["workload"]), source / SNAPSHOT, trial)
+    now = np.concatenate([net(data).argmax(axis=1).asnumpy() for data, _ in tuning])
+    then = np.load(source / TRIALS)["top1"][trial]
+    differing = np.flatnonzero(now != then)
+    if len(differing):
+        raise HarnessError(
+            f"the model of trial {trial} predicts {len(differing)} of {len(then)} tuning images "
+            f"otherwise than it did while tuning (first: image {differing[0]}): another machine, "
+            "oneDNN instruction set or version?"
+        )
+    symbol, params = save(
+        net, next(iter(tuning))[0], workspace / "model", lambda: fp32_network(job["workload"])
+    )
+    return {
+        "trial": trial,
+        "accuracy": float((now == tuning.labels).mean()),
+        "images": len(now),
+        "symbol": digest_of(symbol, workspace),
+        "params": digest_of(params, workspace),
+    }

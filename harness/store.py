@@ -1,0 +1,173 @@
+"""Runs on disk: atomic writes, loading, listing, and the lock that keeps two runs apart."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.errors import HarnessError, InputError
+from harness.plan import RunPlan
+from harness.record import MethodRecord
+
+PLAN = "plan.json"
+RECORDS = "records"
+LOCK = ".lock"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write ``text`` so that a reader sees the old file or the whole new one, even after a crash.
+
+    Raises:
+        InputError: there is no space, or the folder cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("w", encoding="utf-8") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(
+            f"{path} cannot be written ({error.strerror}): free some space or give run.results=DIR"
+        ) from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as JSON, atomically."""
+    write_atomically(path, json.dumps(value, indent=1) + "\n")
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, read in blocks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as handle:
+        while block := handle.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def digest_of(path: Path, base: Path) -> dict[str, Any]:
+    """Return a file's path relative to ``base``, its size in bytes and its SHA-256."""
+    return {
+        "path": str(path.relative_to(base)),
+        "bytes": path.stat().st_size,
+        "sha256": sha256_of(path),
+    }
+
+
+class RunFolder:
+    """The folder of one run: ``results/<machine>/<run id>``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    def method(self, name: str) -> Path:
+        """Return the folder of one row: its models, logs and tuning history."""
+        return self.path / "methods" / name
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process alone.
+
+        Raises:
+            InputError: another process is using it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / LOCK).open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(
+                    f"another process is working on run {self.id}: wait for it, or leave run.id out "
+                    "to start a new one"
+                ) from None
+            yield
+
+    def save_plan(self, plan: RunPlan) -> None:
+        write_json(self.path / PLAN, plan.as_dict())
+
+    def load_plan(self) -> RunPlan | None:
+        """Return the plan, or None for a new folder.
+
+        Raises:
+            HarnessError: the file is damaged or of an unknown schema.
+        """
+        path = self.path / PLAN
+        return RunPlan.from_dict(load_json(path), path) if path.is_file() else None
+
+    def save_record(self, record: MethodRecord) -> None:
+        name = f"{record.position:02d}_{record.method}.json"
+        write_json(self.path / RECORDS / name, record.as_dict())
+
+    def load_records(self) -> list[MethodRecord]:
+        """Return the records in the table's order.
+
+        Raises:
+            HarnessError: a record is damaged or of an unknown schema.
+        """
+        paths = sorted((self.path / RECORDS).glob("[0-9]*.json"))
+        return [MethodRecord.from_dict(load_json(path), path) for path in paths]
+
+    @property
+    def labels(self) -> Path:
+        """The validated images' labels, (images,) int64."""
+        return self.path / "labels.npy"
+
+    def load_array(self, file: dict[str, Any], base: Path, key: str) -> npt.NDArray[Any]:
+        """Return an array of an ``.npz`` after checking its digest.
+
+        Raises:
+            HarnessError: the file is missing or is not the one that was recorded.
+        """
+        path = base / file["path"]
+        if not path.is_file() or sha256_of(path) != file["sha256"]:
+            raise HarnessError(
+                f"{path} is missing or is not the file that was recorded: restore it, or measure "
+                f"the row again (delete its file in {self.path / RECORDS} and give run.id={self.id})"
+            )
+        with np.load(path, allow_pickle=False) as stored:
+            return stored[key]  # type: ignore[no-any-return]
+
+
+def find_run(results: Path, run_id: str) -> RunFolder:
+    """Return the folder of a run by its id, on whatever machine it was measured.
+
+    Raises:
+        InputError: there is none, or more than one.
+    """
+    found = sorted(path.parent for path in results.glob(f"*/{run_id}/{PLAN}"))
+    if len(found) == 1:
+        return RunFolder(found[0])
+    if found:
+        raise InputError(f"run {run_id} exists for several machines: {', '.join(map(str, found))}")
+    known = sorted(path.parent.name for path in results.glob(f"*/*/{PLAN}"))
+    hint = f"the last ones are {', '.join(known[-3:])}" if known else "there is none yet"
+    raise InputError(f"no run {run_id} under {results}: {hint}")
+
+
+def load_json(path: Path) -> Any:
+    """Return a JSON file's value.
+
+    Raises:
+        HarnessError: the file is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise HarnessError(f"{path} cannot be read ({error}): restore it or delete it") from None

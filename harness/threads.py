@@ -1,0 +1,277 @@
+"""Thread policies: the environment a worker starts with, and what it really got.
+
+OpenMP reads its variables once, when its library is loaded, so they are set before ``exec``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import importlib.metadata
+import itertools
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError, InputError
+from harness.machine import Topology
+
+OWN_KEYS = {"omp": ("proc_bind", "places"), "kmp": ("affinity", "blocktime"), "none": ()}
+PROC_BIND = ("TRUE", "FALSE", "MASTER", "PRIMARY", "CLOSE", "SPREAD")
+KMP_NAME = "libiomp5.so"
+PLACE = r"\{(\d+)\}(?::(\d+):1)?"
+
+
+@dataclass(frozen=True)
+class ThreadSettings:
+    """What a policy came to on this machine.
+
+    Attributes:
+        policy: omp, kmp or none.
+        count: threads; None leaves it to MXNet.
+        environment: variables to set in a worker.
+        warnings: what will make the numbers hard to compare, one sentence each.
+        asked: the options as they were given.
+    """
+
+    policy: str
+    count: int | None
+    environment: dict[str, str]
+    warnings: tuple[str, ...]
+    asked: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it, ready for JSON."""
+        return {**dataclasses.asdict(self), "warnings": list(self.warnings)}
+
+
+def resolve(
+    options: Mapping[str, Any], topology: Topology, kmp_library: Path | None
+) -> ThreadSettings:
+    """Turn a policy's options into a worker's environment.
+
+    Args:
+        options: the keys of conf/threads/<policy>.yaml.
+        kmp_library: where libiomp5.so is; needed by kmp alone.
+
+    Raises:
+        InputError: an option is unknown or not allowed, or the library is missing.
+    """
+    asked = {str(key): value for key, value in options.items()}
+    policy = asked.get("policy")
+    if policy not in OWN_KEYS:
+        raise _wrong("policy", policy, "omp, kmp or none")
+    keys = ("policy", "count", *OWN_KEYS[policy])
+    for key in asked:
+        if key not in keys:
+            message = f"threads.{key}={asked[key]}: policy {policy} takes {', '.join(keys)}"
+            raise InputError(f"{message}; choose another policy with threads=NAME")
+    count = asked.get("count")
+    if policy == "none":
+        if count is not None:
+            raise InputError(
+                f"threads.count={count}: policy none sets nothing, so it cannot set a number of "
+                "threads; use threads=omp or threads=kmp"
+            )
+        return ThreadSettings(policy, None, {}, (), asked)
+    count = topology.usable_cores if count is None else count
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise _wrong("count", count, "a whole number from 1 up, or null for one thread per core")
+    environment = {"OMP_NUM_THREADS": str(count), "OPENBLAS_NUM_THREADS": str(count)}
+    cpus = _one_cpu_per_thread(topology, count)
+    environment |= _omp(asked, cpus) if policy == "omp" else _kmp(asked, cpus, kmp_library)
+    return ThreadSettings(policy, count, environment, _crowding(count, topology), asked)
+
+
+def find_kmp_library() -> Path | None:
+    """Return libiomp5.so of the installed package intel-openmp, or None."""
+    try:
+        files = importlib.metadata.files("intel-openmp") or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    found = [Path(str(file.locate())) for file in files if file.name == KMP_NAME]
+    candidates = (*found, Path(sys.prefix) / "lib" / KMP_NAME)
+    return next((path.resolve() for path in candidates if path.is_file()), None)
+
+
+def loaded_openmp() -> dict[str, Any]:
+    """Return which OpenMP library serves MXNet in this process, and how it is set up.
+
+    With LD_PRELOAD both libgomp and libiomp5 are mapped. The one that serves is found as the
+    dynamic linker finds it for libmxnet.so: in the global scope first, which LD_PRELOAD heads, then
+    in libmxnet's dependencies.
+
+    Returns:
+        library: its path.
+        runtime: its name, libgomp or libiomp5.
+        max_threads: how many threads a parallel region gets.
+        places: the CPUs of each place that threads are bound to; empty when they are not bound.
+        blocktime_ms: of libiomp5; None for another library.
+        mapped: the paths of all OpenMP libraries in this process.
+
+    Raises:
+        HarnessError: MXNet is not imported, or serves itself with no OpenMP library.
+    """
+    mapped = _mapped_libraries()
+    mxnet = next((path for path in mapped if Path(path).name == "libmxnet.so"), None)
+    if mxnet is None:
+        raise HarnessError("libmxnet.so is not loaded: import mxnet before asking for its OpenMP")
+    scopes = (ctypes.CDLL(None), ctypes.CDLL(mxnet, mode=os.RTLD_NOLOAD | os.RTLD_NOW))
+    serving = next(filter(None, (_home_of("GOMP_parallel", scope) for scope in scopes)), None)
+    if serving is None:
+        raise HarnessError(f"no library gives OpenMP to {mxnet}")
+    library = ctypes.CDLL(serving)
+    blocktime = getattr(library, "kmp_get_blocktime", None)
+    return {
+        "library": serving,
+        "runtime": re.split(r"[-.]", Path(serving).name)[0],
+        "max_threads": int(library.omp_get_max_threads()),
+        "places": _places(library),
+        "blocktime_ms": None if blocktime is None else int(blocktime()),
+        "mapped": [path for path in mapped if re.search(r"lib[gi]?omp\d?[-.]", Path(path).name)],
+    }
+
+
+def differences(environment: Mapping[str, str], loaded: Mapping[str, Any]) -> list[str]:
+    """Say in sentences how what MXNet got differs from what its process's environment asked for.
+
+    Args:
+        environment: the process's environment.
+        loaded: what ``loaded_openmp`` returned in it.
+    """
+    found = []
+    preloaded = KMP_NAME in environment.get("LD_PRELOAD", "")
+    if preloaded != (loaded["runtime"] == "libiomp5"):
+        found.append(
+            f"MXNet runs on {loaded['library']} although LD_PRELOAD is "
+            f"{environment.get('LD_PRELOAD') or 'not set'}"
+        )
+    threads = environment.get("OMP_NUM_THREADS")
+    if threads and int(threads) != loaded["max_threads"]:
+        found.append(f"OMP_NUM_THREADS is {threads} and MXNet uses {loaded['max_threads']} threads")
+    asked = _cpus_of_places(environment.get("OMP_PLACES", ""))
+    got = {cpu for place in loaded["places"] for cpu in place}
+    if got and asked and got != asked:
+        found.append(
+            f"MXNet's threads are bound to {_cpus(got)} instead of {_cpus(asked)}: not all "
+            "are allowed, or another OpenMP library bound this process before MXNet was imported"
+        )
+    return found
+
+
+def _wrong(key: str, value: object, allowed: str) -> InputError:
+    return InputError(f"threads.{key}={value}: must be {allowed}")
+
+
+def _cpus(cpus: Iterable[int]) -> str:
+    return "CPU " + ",".join(map(str, sorted(cpus)))
+
+
+def _one_cpu_per_thread(topology: Topology, count: int) -> list[int]:
+    """Return ``count`` CPUs: first one of each core, then their SMT siblings, then over again."""
+    rounds = itertools.zip_longest(*topology.cores)
+    order = [cpu for each in rounds for cpu in each if cpu is not None]
+    return list(itertools.islice(itertools.cycle(order), count))
+
+
+def _crowding(count: int, topology: Topology) -> tuple[str, ...]:
+    usable = topology.usable_cores
+    if count <= usable:
+        return ()
+    quota = "" if topology.cpu_quota is None else f", cpu quota {topology.cpu_quota:g}"
+    return (
+        f"{count} threads on {usable} usable core(s) (physical cores allowed: "
+        f"{topology.physical_cores}{quota}): threads will wait for each other",
+    )
+
+
+def _omp(asked: Mapping[str, Any], cpus: Sequence[int]) -> dict[str, str]:
+    bind = str(asked.get("proc_bind", "TRUE")).upper()  # YAML's true is a bool
+    if bind not in PROC_BIND:
+        raise _wrong("proc_bind", asked["proc_bind"], ", ".join(PROC_BIND))
+    places = _text(asked, "places", 'auto or a list in quotes such as "{0}:32:1"')
+    if places == "auto":
+        first, count = cpus[0], len(cpus)
+        if list(cpus) == list(range(first, first + count)):
+            places = f"{{{first}}}:{count}:1"
+        else:
+            places = ",".join(f"{{{cpu}}}" for cpu in cpus)
+    return {"OMP_DYNAMIC": "false", "OMP_PROC_BIND": bind, "OMP_PLACES": places}
+
+
+def _kmp(asked: Mapping[str, Any], cpus: Sequence[int], library: Path | None) -> dict[str, str]:
+    if library is None:
+        raise InputError(
+            f"threads.policy=kmp: {KMP_NAME} was not found; install the package intel-openmp into "
+            "this environment (pip install intel-openmp) or use threads=omp"
+        )
+    if re.search(r"[\s:]", str(library)):
+        raise InputError(
+            f"threads.policy=kmp: LD_PRELOAD cannot hold a path with a space or a colon, and "
+            f"{KMP_NAME} is at {library}; move the environment or use threads=omp"
+        )
+    affinity = _text(asked, "affinity", "auto or a value of KMP_AFFINITY in quotes")
+    if affinity == "auto":
+        affinity = f"granularity=fine,proclist=[{','.join(map(str, cpus))}],explicit"
+    blocktime = asked.get("blocktime", 1)
+    if not re.fullmatch(r"\d+|infinite", str(blocktime)):
+        raise _wrong("blocktime", blocktime, "milliseconds, a whole number from 0, or infinite")
+    return {
+        "LD_PRELOAD": str(library),
+        "KMP_AFFINITY": affinity,
+        "KMP_BLOCKTIME": str(blocktime),
+    }
+
+
+def _text(asked: Mapping[str, Any], key: str, allowed: str) -> str:
+    value = asked.get(key, "auto")
+    if not isinstance(value, str) or not value:
+        raise _wrong(key, value, allowed)
+    return value
+
+
+def _cpus_of_places(places: str) -> set[int] | None:
+    """Return the CPUs of an OMP_PLACES list as ``_omp`` writes it; None for another form."""
+    if not re.fullmatch(f"{PLACE}(?:,{PLACE})*", places):
+        return None
+    pairs = re.findall(PLACE, places)
+    return {int(first) + step for first, count in pairs for step in range(int(count or 1))}
+
+
+def _mapped_libraries() -> list[str]:
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as lines:
+        fields = (line.rstrip("\n").split(maxsplit=5) for line in lines)
+        return sorted({field[5] for field in fields if len(field) == 6 and ".so" in field[5]})
+
+
+class _DlInfo(ctypes.Structure):
+    _fields_ = (
+        ("file", ctypes.c_char_p),
+        ("base", ctypes.c_void_p),
+        ("symbol", ctypes.c_char_p),
+        ("address", ctypes.c_void_p),
+    )
+
+
+def _home_of(symbol: str, scope: ctypes.CDLL) -> str | None:
+    """Return the real path of the library whose ``symbol`` is found from ``scope``."""
+    function = getattr(scope, symbol, None)
+    if function is None:
+        return None
+    info = _DlInfo()
+    address = ctypes.cast(function, ctypes.c_void_p)
+    ctypes.CDLL(None).dladdr(address, ctypes.byref(info))
+    return os.path.realpath(os.fsdecode(info.file))
+
+
+def _places(library: ctypes.CDLL) -> list[list[int]]:
+    places = []
+    for place in range(library.omp_get_num_places()):
+        cpus = (ctypes.c_int * library.omp_get_place_num_procs(place))()
+        library.omp_get_place_proc_ids(place, cpus)
+        places.append(list(cpus))
+    return places

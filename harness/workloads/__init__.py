@@ -1,0 +1,26 @@
+"""Models and data: everything that knows what an image or a network is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.errors import InputError
+
+
+def fp32_network(workload: Mapping[str, Any]) -> Any:
+    """Return the workload's clean fp32 network, as its ``model._target_`` makes it.
+
+    Raises:
+        InputError: the target cannot be imported, or refuses its arguments or files.
+    """
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate
+
+    try:
+        return instantiate(workload["model"], _convert_="all")
+    except InstantiationException as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, InputError):
+            raise cause from None
+        raise InputError(f"workload.model: {' '.join(str(cause).split())[:300]}") from None

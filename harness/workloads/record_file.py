@@ -1,0 +1,176 @@
+"""Read RecordIO files of images (``.rec``) without MXNet, by memory map.
+
+The format is dmlc-core's (``include/dmlc/recordio.h``): a record is the magic number, a word whose
+upper 3 bits say how it continues and whose lower 29 bits are the length, and the data padded to 4
+bytes. Data that holds the magic number at a 4-byte boundary is split there into several parts. An
+image record's data begins with ``IRHeader`` (flag, label, id, id2); a flag above 0 is the number of
+float32 labels that follow it.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.errors import InputError
+
+MAGIC = 0xCED7230A
+_WORD = struct.Struct("<II")
+_HEADER = struct.Struct("<IfQQ")
+_WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
+
+
+@dataclass(frozen=True)
+class RecordIndex:
+    """Where the records of a file begin, in the order in which they are read, and their labels."""
+
+    path: Path
+    offsets: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+
+class RecordFile:
+    """A ``.rec`` opened for reading; a context manager.
+
+    Raises:
+        InputError: the file is missing, empty or unreadable.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with path.open("rb") as handle:
+                self._map = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+        except FileNotFoundError:
+            raise InputError(
+                f"the record {path} does not exist: give workload.rec=/path/to/file.rec"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"the record {path} cannot be read ({error}): check the file and its permissions"
+            ) from None
+
+    def __enter__(self) -> RecordFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._map.close()
+
+    def index(self, classes: int) -> RecordIndex:
+        """Scan the whole file; return offsets (n,) in bytes and integer labels (n,).
+
+        The order is that of the ``.idx`` beside the record where there is one, as MXNet reads it,
+        and the file's own otherwise.
+
+        Raises:
+            InputError: the file is truncated or is no record of images, a label is no integer in
+                0 .. classes - 1, or the ``.idx`` belongs to another file.
+        """
+        offsets, labels = [], []
+        at = 0
+        while at < len(self._map):
+            data, after = self._span(at)
+            labels.append(self._label(data, len(offsets), classes))
+            offsets.append(at)
+            at = after
+        if not offsets:
+            raise InputError(f"the record {self.path} holds no image")
+        order = self._idx_order(offsets)
+        return RecordIndex(
+            self.path,
+            np.array(offsets, dtype=np.int64)[order],
+            np.array(labels, dtype=np.int64)[order],
+        )
+
+    def image(self, offset: int) -> bytes:
+        """Return the encoded image of the record at ``offset`` (bytes)."""
+        data = self._data(offset)
+        (labels, _, _, _) = _HEADER.unpack_from(data)
+        return data[_HEADER.size + 4 * labels :]
+
+    def _part(self, at: int) -> tuple[int, int, int]:
+        """Return (how it continues, start, end) of the part at ``at``, or say what is wrong."""
+        if at + _WORD.size > len(self._map):
+            raise self._truncated(at)
+        magic, word = _WORD.unpack_from(self._map, at)
+        if magic != MAGIC:
+            where = "is no RecordIO file" if at == 0 else f"is damaged at byte {at}"
+            raise InputError(
+                f"{self.path} {where} (magic number {magic:#010x}, expected {MAGIC:#010x}): "
+                "make it again with MXNet's im2rec or recordio, or copy it again"
+            )
+        start = at + _WORD.size
+        end = start + (word & (1 << 29) - 1)
+        if end + -end % 4 > len(self._map):
+            raise self._truncated(at)
+        return word >> 29, start, end
+
+    def _span(self, at: int) -> tuple[bytes, int]:
+        """Return the beginning of a record's data (header and labels) and where the next begins."""
+        kind, start, end = self._part(at)
+        head = self._map[start : min(end, start + _HEADER.size)]
+        if kind != _WHOLE:
+            head = self._data(at)[: _HEADER.size]
+        while kind not in (_WHOLE, _LAST):
+            kind, _, end = self._part(end + -end % 4)
+        return head, end + -end % 4
+
+    def _data(self, at: int) -> bytes:
+        kind, start, end = self._part(at)
+        parts = [self._map[start:end]]
+        while kind not in (_WHOLE, _LAST):
+            kind, start, end = self._part(end + -end % 4)
+            parts.append(self._map[start:end])
+        return struct.pack("<I", MAGIC).join(parts)
+
+    def _label(self, head: bytes, number: int, classes: int) -> int:
+        if len(head) < _HEADER.size:
+            raise InputError(f"record {number} of {self.path} is too short to be an image record")
+        flag, label, _, _ = _HEADER.unpack(head)
+        if flag:
+            raise InputError(
+                f"record {number} of {self.path} has {flag} labels: this harness classifies, "
+                "so pack one label per image"
+            )
+        if not 0 <= label < classes or label != int(label):
+            raise InputError(
+                f"record {number} of {self.path} has label {label:g}, outside the classes "
+                f"0 .. {classes - 1}: set workload.classes or use the record of this network"
+            )
+        return int(label)
+
+    def _idx_order(self, offsets: list[int]) -> list[int]:
+        idx = self.path.with_suffix(".idx")
+        if not idx.is_file():
+            return list(range(len(offsets)))
+        position = {offset: number for number, offset in enumerate(offsets)}
+        try:
+            order = [position[int(line.split("\t")[1])] for line in idx.read_text().splitlines()]
+        except (KeyError, ValueError, IndexError, UnicodeDecodeError):
+            order = []
+        if len(order) != len(offsets) or len(set(order)) != len(order):
+            raise InputError(
+                f"{idx} does not index {self.path}, which holds {len(offsets)} records: delete it "
+                "(the order of the file is used then) or make it again"
+            )
+        return order
+
+    def _truncated(self, at: int) -> InputError:
+        return InputError(
+            f"the record {self.path} is truncated: the part at byte {at} runs past the file's end "
+            f"at {len(self._map)}; copy or make the file again"
+        )

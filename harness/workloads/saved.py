@@ -1,0 +1,112 @@
+"""Models on disk: a symbol and its params, written, repaired where MXNet loses something, and read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mxnet as mx
+import numpy as np
+from mxnet.gluon import SymbolBlock
+
+from harness.errors import HarnessError, InputError
+
+FUSED_NORM = "_contrib_BatchNormWithReLU"
+TOLERANCE = 1e-3  # relative to the largest score: oneDNN may choose another kernel after loading
+
+
+def save(net: Any, data: Any, stem: Path, clean: Callable[[], Any]) -> tuple[Path, Path]:
+    """Write ``net`` and make sure that what was written computes the same scores.
+
+    Args:
+        net: the network to save; it is called once on ``data``.
+        data: one batch.
+        stem: the files become ``<stem>-symbol.json`` and ``<stem>-0000.params``.
+        clean: makes the fp32 network that ``net`` was made from.
+
+    Returns:
+        the paths of symbol and params.
+
+    Raises:
+        HarnessError: the saved model computes something else.
+    """
+    expected = net(data).asnumpy()
+    symbol, params = (Path(name) for name in net.export(str(stem)))
+    restore_norm_attributes(symbol, lambda: _attributes_by_gamma(clean(), data))
+    found = load_exported(symbol, params)(data).asnumpy()
+    difference = float(np.abs(found - expected).max())
+    if not difference <= TOLERANCE * float(np.abs(expected).max()):
+        raise HarnessError(
+            f"the model saved as {symbol.name} differs from the one in memory by up to "
+            f"{difference:.3g} in scores of up to {np.abs(expected).max():.3g}: not used"
+        )
+    return symbol, params
+
+
+def restore_norm_attributes(symbol: Path, attributes: Callable[[], dict[str, Any]]) -> None:
+    """Give fused batch norms the attributes that MXNet 2.0.0b1 drops when it writes the symbol.
+
+    ``optimize_for(backend="ONEDNN")`` makes ``_contrib_BatchNormWithReLU`` of batch norm and ReLU
+    and keeps epsilon and fix_gamma in memory only. Loaded again, the operator has the defaults
+    (1e-3, gamma fixed to 1) and the network predicts at random.
+
+    Args:
+        symbol: the symbol's JSON file, changed in place where it needs to be.
+        attributes: gives the clean network's batch-norm attributes by the name of their gamma;
+            called only when there is something to restore.
+    """
+    graph = json.loads(symbol.read_text())
+    nodes = graph["nodes"]
+    bare = [
+        node for node in nodes if node["op"] == FUSED_NORM and "eps" not in node.get("attrs", {})
+    ]
+    if not bare:
+        return
+    known = attributes()
+    for node in bare:
+        gamma = nodes[node["inputs"][1][0]]["name"]
+        node["attrs"] = {**known[gamma], **node.get("attrs", {})}
+    symbol.write_text(json.dumps(graph, indent=2))
+
+
+def _attributes_by_gamma(net: Any, data: Any) -> dict[str, Any]:
+    net.hybridize()
+    net(data[:1]).wait_to_read()
+    symbol, _ = net.export(None)
+    nodes = json.loads(symbol.tojson())["nodes"]
+    return {
+        nodes[node["inputs"][1][0]]["name"]: node["attrs"]
+        for node in nodes
+        if node["op"] == "BatchNorm"
+    }
+
+
+def load_exported(symbol: Path, params: Path) -> Any:
+    """Return the network of an exported pair; its one input may have any name.
+
+    Raises:
+        InputError: a file is missing or damaged, the two do not belong together, or the network
+            has not exactly one input.
+    """
+    for path in (symbol, params):
+        if not path.is_file():
+            raise InputError(f"{path} does not exist: check workload.symbol and workload.params")
+    try:
+        stored = {name.split(":", 1)[-1] for name in mx.npx.load(str(params))}
+        inputs = [name for name in mx.sym.load(str(symbol)).list_inputs() if name not in stored]
+        if len(inputs) != 1:
+            raise ValueError(f"inputs without weights: {', '.join(inputs[:5]) or 'none'}")
+        return SymbolBlock.imports(str(symbol), inputs, str(params))
+    except Exception as error:
+        raise wrong_weights(params, str(symbol), error) from None
+
+
+def wrong_weights(params: Path, name: str, error: Exception) -> InputError:
+    """Return the error for weights that do not fit."""
+    reason = " ".join(str(error).split())[:300]
+    return InputError(
+        f"the weights {params} do not fit {name}: {reason}. "
+        "Check that workload.params, the network and workload.classes belong together"
+    )
