@@ -74,7 +74,7 @@ def _count_images(workload: Mapping[str, Any], available: int) -> int:
     wanted = workload["images"]
     if wanted is None:
         return available
-    if not isinstance(wanted, int) or not 1 <= wanted <= available:
+    if not isinstance(wanted, int) or isinstance(wanted, bool) or not 1 <= wanted <= available:
         raise InputError(
             f"workload.images={wanted}: the record {workload['rec']} holds {available}; "
             "give a number from 1 to that, or null for all"

@@ -14,6 +14,9 @@ The last two are held by the lock file; ``import_inc`` checks them, since INC's 
 from __future__ import annotations
 
 import importlib.metadata
+import json
+import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -65,7 +68,24 @@ def true_versions() -> dict[str, Any]:
     return {
         **{name: importlib.metadata.version(name) for name in names},
         "mxnet_library": mxnet.libinfo.__version__,
+        "mxnet_wheel_sha256": wheel_sha256("mxnet", Path(sys.prefix) / "run.lock.json"),
         "mxnet_libmxnet_sha256": hashes.get("mxnet/libmxnet.so"),
         "mxnet_commit": mxnet.runtime.get_commit_hash(),
         "mxnet_features": sorted(name for name in features if features.is_enabled(name)),
     }
+
+
+def wheel_sha256(package: str, report: Path) -> str | None:
+    """Return the SHA-256 of the file that pip installed a package from, or None if it is not known.
+
+    Args:
+        package: its name.
+        report: what ``pip install --report`` wrote.
+    """
+    if not report.is_file():
+        return None  # an environment that run.sh did not make
+    for item in json.loads(report.read_text(encoding="utf-8"))["install"]:
+        if item["metadata"]["name"] == package:
+            digest = item["download_info"]["archive_info"]["hashes"]["sha256"]
+            return str(digest)
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,17 @@ from harness.errors import InputError
 
 PROJECT = Path(__file__).resolve().parent.parent
 CONF = PROJECT / "conf"
+LEAST = {  # whole numbers and the least that they may be
+    "workload.batch_size": 1,
+    "workload.classes": 2,
+    "workload.tuning.batches": 1,
+    "workload.transform.resize": 1,
+    "workload.transform.crop": 1,
+    "tuning.max_trials": 1,
+    "tuning.sampling_size": 1,
+    "tuning.seed": 0,
+}
+HYDRA_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
 
 
 @dataclass(frozen=True)
@@ -45,18 +57,15 @@ def compose_config(overrides: Sequence[str], folders: Sequence[Path] = ()) -> Co
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"--conf {folder}: no such folder")
-    search = ",".join(f"file://{folder.resolve()}" for folder in folders)
-    wanted = [*overrides, *([f"hydra.searchpath=[{search}]"] if search else [])]
     try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = compose("config", wanted)
-        values = OmegaConf.to_container(config, resolve=True)
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise InputError(_explained(error, folders)) from None
-    assert isinstance(values, dict)
-    composed: dict[str, Any] = {str(key): value for key, value in values.items()}
-    _check(composed)
-    return Composed(tuple(overrides), composed)
+        values = _composed(overrides, folders)
+    except HYDRA_ERRORS as error:
+        raise InputError(_explained(error, overrides, folders)) from None
+    try:
+        _check(values)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"the configuration has not the form of conf/ ({error!r})") from None
+    return Composed(tuple(overrides), values)
 
 
 def project_path(path: str) -> Path:
@@ -70,48 +79,114 @@ def choices(group: str, folders: Sequence[Path] = ()) -> list[str]:
     return sorted({path.stem for root in roots for path in (root / group).glob("*.yaml")})
 
 
+def _composed(overrides: Sequence[str], folders: Sequence[Path]) -> dict[str, Any]:
+    search = ",".join(f"file://{folder.resolve()}" for folder in folders)
+    wanted = [*overrides, *([f"hydra.searchpath=[{search}]"] if search else [])]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("config", wanted)
+    values = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
 def _check(values: dict[str, Any]) -> None:
     if not values.get("method"):
         raise InputError("no method is chosen: give method=[fp32,...]")
+    for key, least in LEAST.items():
+        number = _value(values, key)
+        if not _is_number(number, int) or number < least:
+            raise InputError(f"{key}={number}: use a whole number of at least {least}")
+    for key in ("tuning.tolerance", "tuning.timeout_s", "run.timeout_s"):
+        number = _value(values, key)
+        if not _is_number(number, (int, float)) or not 0 <= number < math.inf:
+            raise InputError(f"{key}={number}: use a number of at least 0")
     workload = values["workload"]
-    for key, least in (("batch_size", 1), ("classes", 2)):
-        if not isinstance(workload[key], int) or workload[key] < least:
-            raise InputError(
-                f"workload.{key}={workload[key]}: use a whole number of at least {least}"
-            )
+    switches = {
+        "methods.shared_calibration": values["methods"]["shared_calibration"],
+        "workload.transform.keep_ratio": workload["transform"]["keep_ratio"],
+        "workload.download": workload.get("download", False),
+        "workload.random_weights": workload.get("random_weights", False),
+    }
+    for key, switch in switches.items():
+        if not isinstance(switch, bool):
+            raise InputError(f"{key}={switch}: use true or false")
+    files = {key: workload.get(key) for key in ("rec", "params", "symbol")}
+    for key, path in {**files, "tuning.source": workload["tuning"]["source"]}.items():
+        if path is not None and not (isinstance(path, str) and path):
+            raise InputError(f"workload.{key}={path}: give the path of a file")
+    for key in ("run.results", "run.cache"):
+        if not isinstance(_value(values, key), str):
+            raise InputError(f"{key}={_value(values, key)}: give the path of a folder")
+    for key in ("run.id", "machine"):
+        name = _value(values, key)
+        if name is not None and not re.fullmatch(r"\w[\w.-]*|", str(name), re.ASCII):
+            raise InputError(f"{key}={name}: use a plain name of letters, digits, '.', '-' and '_'")
     if workload["classes"] > 1 << 16:
         raise InputError(f"workload.classes={workload['classes']}: at most {1 << 16} are supported")
-    tuning = values["tuning"]
-    for key, least in (("max_trials", 1), ("sampling_size", 1), ("seed", 0)):
-        if not isinstance(tuning[key], int) or tuning[key] < least:
-            raise InputError(f"tuning.{key}={tuning[key]}: use a whole number of at least {least}")
-    if tuning["criterion"] not in ("relative", "absolute"):
-        raise InputError(f"tuning.criterion={tuning['criterion']}: use relative or absolute")
-    for key in ("tolerance", "timeout_s"):
-        if not isinstance(tuning[key], (int, float)) or tuning[key] < 0:
-            raise InputError(f"tuning.{key}={tuning[key]}: use a number of at least 0")
-    if not isinstance(workload["tuning"]["batches"], int) or workload["tuning"]["batches"] < 1:
-        raise InputError(f"workload.tuning.batches={workload['tuning']['batches']}: use at least 1")
-    resize, crop = workload["transform"]["resize"], workload["transform"]["crop"]
+    if values["tuning"]["criterion"] not in ("relative", "absolute"):
+        raise InputError(
+            f"tuning.criterion={values['tuning']['criterion']}: use relative or absolute"
+        )
+    _check_transform(workload["transform"])
+
+
+def _check_transform(transform: dict[str, Any]) -> None:
+    resize, crop = transform["resize"], transform["crop"]
     if crop > resize:
         raise InputError(
-            f"workload.transform.crop={crop} is larger than workload.transform.resize={resize}"
+            f"workload.transform.crop={crop} is larger than workload.transform.resize={resize}: "
+            "lower the one or raise the other"
         )
+    for key in ("mean", "std"):
+        numbers = transform[key]
+        if (
+            not isinstance(numbers, list)
+            or len(numbers) != 3
+            or not all(_is_number(n, (int, float)) and math.isfinite(n) for n in numbers)
+            or (key == "std" and min(numbers) <= 0)
+        ):
+            allowed = "three numbers" if key == "mean" else "three numbers above 0"
+            raise InputError(f"workload.transform.{key}={numbers}: use {allowed}, [R,G,B]")
 
 
-def _explained(error: Exception, folders: Sequence[Path]) -> str:
+def _value(values: dict[str, Any], key: str) -> Any:
+    value: Any = values
+    for part in key.split("."):
+        value = value[part]
+    return value
+
+
+def _is_number(value: Any, kinds: type | tuple[type, ...]) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+def _explained(error: Exception, overrides: Sequence[str], folders: Sequence[Path]) -> str:
     """Return Hydra's message in one paragraph, with the choices where one was not found."""
     text = " ".join(str(error).split())
-    missing = re.search(r"Could not (?:find|load) '(\w+)/([^']+?)'", text)
+    missing = re.search(r"Could not (?:find|load) '(\w+)/([^']*?)'", text)
     if missing:
         group, wanted = missing.groups()
         found = choices(group, folders)
         if found:
             return f"{group}={wanted}: there is no such {group}; choose from {', '.join(found)}"
-    unknown = re.search(r"Key '([^']+)' is not in struct.*?full_key: (\S+)", text)
+    unknown = re.search(r"Could not override '([^']+)'", text)
     if unknown:
-        return f"{unknown.group(2)}: there is no such key; --help and conf/ show the keys"
-    group = re.search(r"Could not override '([^']+)'", text)
-    if group:
-        return f"{group.group(1)}: there is no such key or group; --help and conf/ show them"
-    return text
+        return f"{unknown.group(1)}: there is no such key; {_known(unknown.group(1), overrides, folders)}"
+    return f"{' '.join(overrides)}: {text}"
+
+
+def _known(key: str, overrides: Sequence[str], folders: Sequence[Path]) -> str:
+    """Say which keys there are where ``key`` was looked for."""
+    names = (word.split("=", 1)[0] for word in overrides)
+    chosen = [w for w, name in zip(overrides, names) if "." not in name and name != key]
+    try:
+        level = _composed(chosen, folders)
+    except HYDRA_ERRORS:
+        return "conf/ shows the keys"
+    parents: list[str] = []
+    for part in key.split(".")[:-1]:
+        if not isinstance(level.get(part), dict):
+            break
+        level = level[part]
+        parents.append(part)
+    return f"{'.'.join(parents) or 'the configuration'} has {', '.join(level)}"

@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness import machine, threads
+from harness.config import compose_config, project_path
 from harness.errors import InputError
 from harness.executor import worker_environment
 from harness.machine import Topology
@@ -103,6 +104,29 @@ def collect(
     for path in disk_paths:
         findings += disk_findings(path)
     return findings + workload_findings(files)
+
+
+def diagnose(overrides: Sequence[str], folders: Sequence[Path]) -> int:
+    """Print what was found for the configuration that the overrides compose; return the exit code.
+
+    Raises:
+        InputError: the configuration itself is wrong.
+    """
+    config = compose_config(overrides, folders).values
+    workload = config["workload"]
+    advice = {
+        "rec": "give workload.rec=/path/to/file.rec",
+        "params": "give workload.params=/path/to/weights.params",
+    }
+    fetched = workload.get("download") or workload.get("random_weights")
+    files = [
+        FileFact(role, project_path(str(path)) if path else None, not fetched, advice[role])
+        for role, path in ((role, workload.get(role)) for role in advice)
+    ]
+    places = [project_path(config["run"][key]) for key in ("results", "cache")]
+    findings = collect(config["threads"], files, places)
+    render(findings, Console())
+    return exit_code(findings)
 
 
 def exit_code(findings: Sequence[Finding]) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+STACK = ("Traceback (most recent call last)", 'File "', "[bt]", "Stack trace")
+
 
 class InputError(Exception):
     """The user's input is at fault: the message names the culprit and the next step. Exit code 2."""
@@ -9,6 +11,12 @@ class InputError(Exception):
 
 class HarnessError(Exception):
     """The harness or a method failed through no fault of the input. Exit code 3."""
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an error says on one line, without the C++ stack trace that MXNet puts before it."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return " ".join(line for line in lines if line and not line.startswith(STACK))[:300]
 
 
 class NoSolution(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -121,6 +122,8 @@ class Worker:
             os.close(self._read)
         if timed_out:
             self.stop()
+        else:
+            self._signal_group(signal.SIGKILL)  # what it started and left behind
         status, usage = self._reap()
         seconds = time.monotonic() - self._began
         peak = usage.ru_maxrss * 1024 if usage else 0
@@ -135,10 +138,7 @@ class Worker:
     def stop(self) -> None:
         """End the worker and whatever it started: SIGTERM, then SIGKILL after a few seconds."""
         for number in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(self._process.pid, number)
-            except ProcessLookupError:
-                return
+            self._signal_group(number)
             try:
                 waited = os.waitid(
                     os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG
@@ -147,6 +147,11 @@ class Worker:
                     self._wait_quietly(GRACE_S)
             except ChildProcessError:
                 return
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        if self._process.returncode is None:  # reaped, its number may be another's
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
 
     def _wait_quietly(self, seconds: float) -> None:
         """Wait for the worker's end without reaping it, so that its resource usage stays readable."""
@@ -167,21 +172,34 @@ class Worker:
         return self._process.returncode, usage
 
     def _messages(self, deadline: float | None) -> Any:
-        """Yield the worker's messages as they come; None once when the deadline passes."""
+        """Yield the worker's messages as they come until it has ended; None if the deadline passes.
+
+        The end of the process counts, not that of the pipe: a child of its own may hold that open,
+        and a worker may hang on its way out.
+        """
         buffer = b""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._read, selectors.EVENT_READ)
-            while True:
-                left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                if not selector.select(left):
-                    yield None
-                    return
-                block = os.read(self._read, 1 << 16)
-                if not block:
-                    return
-                *lines, buffer = (buffer + block).split(b"\n")
-                for line in lines:
-                    yield json.loads(line)
+        ended = os.pidfd_open(self._process.pid)
+        try:
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._read, selectors.EVENT_READ)
+                selector.register(ended, selectors.EVENT_READ)
+                while True:
+                    left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                    ready = {key.fd for key, _ in selector.select(left)}
+                    if not ready:
+                        yield None
+                        return
+                    if self._read in ready:
+                        block = os.read(self._read, 1 << 16)
+                        if block:
+                            *lines, buffer = (buffer + block).split(b"\n")
+                            yield from map(json.loads, lines)
+                            continue
+                        selector.unregister(self._read)
+                    if ended in ready:
+                        return
+        finally:
+            os.close(ended)
 
 
 def _death(status: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import executor
+from harness import executor, store
 from harness.errors import HarnessError, InputError
 from harness.workloads.prepared import Prepared, cache_key
 from harness.workloads.record_file import RecordIndex
@@ -46,7 +47,7 @@ def ensure(
         HarnessError: a decoding process died.
     """
     folder = cache / "prepared"
-    folder.mkdir(parents=True, exist_ok=True)
+    store.make_folder(folder, "run.cache")
     key = cache_key(source.sha256, source.images, transform, mxnet)
     prepared = Prepared(folder / f"{key}.u8", source.images, transform["crop"])
     began = time.perf_counter()
@@ -70,6 +71,7 @@ def _build(
     stem = prepared.path.with_suffix("")
     part = Prepared(stem.with_suffix(".part"), prepared.images, prepared.crop)
     offsets = stem.with_suffix(".npy")
+    log = stem.with_suffix(".log")
     workers: list[executor.Worker] = []
     try:
         _reserve(part)
@@ -86,13 +88,12 @@ def _build(
                 "start": start,
                 "stop": stop,
             }
-            log = stem.with_suffix(".log")
             workers.append(executor.Worker(job, environment, log, prepared.path.parent))
         for number, worker in enumerate(workers):
-            _check(worker.wait(progress), source)
+            _check(worker.wait(progress), source, log)
             progress(edges[number + 1], source.images, "images")
         part.path.replace(prepared.path)
-        stem.with_suffix(".log").unlink(missing_ok=True)
+        log.unlink(missing_ok=True)
     finally:
         for worker in workers:
             worker.stop()
@@ -103,18 +104,22 @@ def _build(
 def _reserve(part: Prepared) -> None:
     """Create the file at its full size, so that a full disk is known now."""
     free = shutil.disk_usage(part.path.parent).free
-    if part.bytes + SPARE_BYTES > free:
+    try:
+        if part.bytes + SPARE_BYTES > free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        with part.path.open("wb") as handle:
+            os.posix_fallocate(handle.fileno(), 0, part.bytes)
+    except OSError as error:
         raise InputError(
-            f"preparing {part.images} images needs {part.bytes / 1e9:.1f} GB in {part.path.parent}, "
-            f"which has {free / 1e9:.1f} GB free: free some or give run.cache=DIR"
-        )
-    with part.path.open("wb") as handle:
-        os.posix_fallocate(handle.fileno(), 0, part.bytes)
+            f"preparing {part.images} images needs {part.bytes / 1e9:.2f} GB in {part.path.parent}, "
+            f"which has {free / 1e9:.2f} GB free ({error.strerror}): free some or give run.cache=DIR"
+        ) from None
 
 
-def _check(ended: executor.Ended, source: Source) -> None:
+def _check(ended: executor.Ended, source: Source, log: Path) -> None:
     if ended.kind == executor.DONE:
         return
     if ended.error and ended.error["kind"] == "input":
+        log.unlink(missing_ok=True)
         raise InputError(ended.message)
-    raise HarnessError(f"decoding {source.index.path} failed: {ended.message}")
+    raise HarnessError(f"decoding {source.index.path} failed: {ended.message} (log: {log})")

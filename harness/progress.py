@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from rich.console import Console
@@ -26,7 +26,7 @@ PLAIN_EVERY_S = 30.0
 class Display(Protocol):
     """Shows what runs now."""
 
-    def step(self, title: str) -> contextmanager[Report]:  # type: ignore[type-arg]
+    def step(self, title: str) -> AbstractContextManager[Report]:
         """Show ``title`` while the block runs; the block reports (done, total, unit)."""
         ...
 
@@ -58,9 +58,7 @@ class Bars:
             began = time.monotonic()
 
             def report(done: int, total: int, unit: str) -> None:
-                rate = f"{done / max(time.monotonic() - began, 1e-9):.0f} {unit}/s"
-                if unit == "trials":
-                    rate = "trials"
+                rate = f"{done / max(time.monotonic() - began, 1e-9):.1f} {unit}/s"
                 bars.update(task, completed=done, total=total or None, rate=rate)
 
             yield report
@@ -82,8 +80,9 @@ class Lines:
             now = time.monotonic()
             if now - said >= PLAIN_EVERY_S:
                 said = now
-                left = (now - began) / max(done, 1) * max(total - done, 0)
-                self.note(f"{title}: {done}/{total} {unit}, about {left:.0f} s left")
+                left = (now - began) / max(done, 1) * (total - done)
+                said_left = f", about {left:.0f} s left" if total else ""
+                self.note(f"{title}: {done} {unit}{said_left}")
 
         yield report
 
@@ -91,7 +90,7 @@ class Lines:
         print(text, file=sys.stderr, flush=True)
 
 
-def display() -> Bars | Lines:
+def display() -> Display:
     """Return bars where stderr is a terminal, lines otherwise."""
     console = Console(stderr=True)
     return Bars(console) if console.is_terminal else Lines()

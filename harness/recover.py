@@ -10,15 +10,15 @@ from harness import record
 from harness.checks import check_inputs
 from harness.errors import HarnessError, InputError
 from harness.export.markdown import table
-from harness.progress import Bars, Lines
+from harness.progress import Display
 from harness.record import MethodRecord, Outcome
-from harness.session import environment_of, open_session, value_of
+from harness.session import open_session, value_of
 from harness.store import RunFolder
 from harness.tables import rows_of
 
 
 def recover(
-    folder: RunFolder, method: str, trial: str, folders: Sequence[Path], show: Bars | Lines
+    folder: RunFolder, method: str, trial: str, folders: Sequence[Path], show: Display
 ) -> int:
     """Rebuild trial ``trial`` (from 1), check it against its recorded predictions, validate it.
 
@@ -42,8 +42,7 @@ def recover(
         for role, file in plan.files.items():
             if inputs.files[role]["sha256"] != file["sha256"]:
                 raise InputError(f"{file['path']} is not the file that run {plan.run} used")
-        environment = environment_of(plan.threads["environment"], plan.config, folders)
-        session = open_session(plan, inputs, folder, environment, show)
+        session = open_session(plan, inputs, folder, folders, show)
         name = f"{method}/recovered_{int(trial)}"
         row = MethodRecord(
             plan.run,

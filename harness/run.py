@@ -11,13 +11,13 @@ from harness.checks import check_inputs
 from harness.config import Composed, compose_config, project_path
 from harness.errors import InputError
 from harness.plan import RunPlan, differences, new_run_id, warnings_of
-from harness.progress import Bars, Lines
+from harness.progress import Display
 from harness.session import Session, absolute_paths, environment_of, open_session, value_of
-from harness.store import PLAN, RunFolder
+from harness.store import INSPECT_LOG, PLAN, RunFolder, make_folder
 from harness.tables import write_tables
 
 
-def run(overrides: Sequence[str], folders: Sequence[Path], show: Bars | Lines) -> int:
+def run(overrides: Sequence[str], folders: Sequence[Path], show: Display) -> int:
     """Measure every method that is not measured yet; return 0, or 3 if a row failed.
 
     Raises:
@@ -26,7 +26,11 @@ def run(overrides: Sequence[str], folders: Sequence[Path], show: Bars | Lines) -
     """
     folder, composed = open_folder(compose_config(overrides, folders), folders)
     with folder.locked():
-        session = start(folder, composed, folders, show)
+        try:
+            session = start(folder, composed, folders, show)
+        except (InputError, KeyboardInterrupt):
+            folder.discard()
+            raise
         finished = {r.method for r in folder.load_records() if r.outcome.finished}
         try:
             for position, name in enumerate(session.plan.methods):
@@ -41,30 +45,33 @@ def run(overrides: Sequence[str], folders: Sequence[Path], show: Bars | Lines) -
 def open_folder(composed: Composed, folders: Sequence[Path]) -> tuple[RunFolder, Composed]:
     """Return the run's folder and its configuration.
 
-    ``run.id=ID`` alone continues with what was asked when the run began.
+    A known id continues with what was asked when the run began and what is asked now on top of it,
+    so that ``run.id=ID`` alone asks for the same again.
 
     Raises:
-        InputError: the id is no plain name.
+        InputError: what the run began with no longer composes.
     """
     results, run_id = project_path(composed.values["run"]["results"]), composed.values["run"]["id"]
-    if run_id is not None and ("/" in str(run_id) or str(run_id).startswith(".")):
-        raise InputError(f"run.id={run_id}: use a plain name")
-    known = sorted(path.parent for path in results.glob(f"*/{run_id}/{PLAN}"))
+    known = [] if run_id is None else sorted(results.glob(f"*/{run_id}/{PLAN}"))
     if len(known) == 1:
-        folder = RunFolder(known[0])
+        folder = RunFolder(known[0].parent)
         plan = folder.load_plan()
-        places = [word for word in composed.overrides if word.startswith("run.")]
-        if plan is not None and len(places) == len(composed.overrides):
-            asked = [word for word in plan.overrides if not word.startswith("run.")]
-            composed = compose_config([*asked, *places], folders)
+        if plan is not None:
+            given = {_key(word) for word in composed.overrides}
+            before = (
+                w for w in plan.overrides if not w.startswith("run.") and _key(w) not in given
+            )
+            composed = compose_config([*before, *composed.overrides], folders)
         return folder, composed
     name = composed.values["machine"] or machine.machine_name(machine.describe())
     return RunFolder(results / name / str(run_id or new_run_id())), composed
 
 
-def start(
-    folder: RunFolder, composed: Composed, folders: Sequence[Path], show: Bars | Lines
-) -> Session:
+def _key(override: str) -> str:
+    return override.split("=", 1)[0].lstrip("+~")
+
+
+def start(folder: RunFolder, composed: Composed, folders: Sequence[Path], show: Display) -> Session:
     """Check the input, look at the model in a worker, fix the plan, prepare the images.
 
     Raises:
@@ -75,13 +82,14 @@ def start(
         config["threads"], machine.read_topology(), threads.find_kmp_library()
     )
     environment = environment_of(settings.environment, config, folders)
+    make_folder(project_path(config["run"]["cache"]), "run.cache")
     inputs = check_inputs(config["workload"])
     job = {
         "stage": "inspect",
         "workload": absolute_paths(config["workload"]),
         "methods": config["method"],
     }
-    log = folder.path / "inspect.log"
+    log = folder.path / INSPECT_LOG
     with show.step("looking at the model") as report:
         seen = value_of(executor.Worker(job, environment, log, folder.path).wait(report), log)
     plan = RunPlan(
@@ -102,7 +110,7 @@ def start(
     for warning in plan.warnings:
         show.note(f"warning: {warning}")
     plan = fixed(plan, folder)
-    return open_session(plan, inputs, folder, environment, show)
+    return open_session(plan, inputs, folder, folders, show)
 
 
 def fixed(plan: RunPlan, folder: RunFolder) -> RunPlan:

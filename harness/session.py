@@ -14,7 +14,7 @@ from harness.checks import Inputs
 from harness.config import PROJECT, project_path
 from harness.errors import HarnessError, InputError
 from harness.plan import RunPlan
-from harness.progress import Bars, Lines
+from harness.progress import Display
 from harness.record import MethodRecord, Outcome
 from harness.store import RunFolder
 
@@ -22,7 +22,7 @@ from harness.store import RunFolder
 def environment_of(
     threads: Mapping[str, str], config: Mapping[str, Any], folders: Sequence[Path]
 ) -> dict[str, str]:
-    """Return the environment of every worker of a run."""
+    """Return the environment of a run's workers; ``threads`` is empty for those not measured."""
     return executor.worker_environment(
         {
             **threads,
@@ -47,8 +47,8 @@ def open_session(
     plan: RunPlan,
     inputs: Inputs,
     folder: RunFolder,
-    environment: dict[str, str],
-    show: Bars | Lines,
+    folders: Sequence[Path],
+    show: Display,
 ) -> Session:
     """Prepare the images unless the cache holds them.
 
@@ -73,13 +73,15 @@ def open_session(
                 plan.versions["mxnet"],
                 project_path(plan.config["run"]["cache"]),
                 plan.machine["usable_cores"],
-                environment,
+                # one thread each, and not bound: bound workers would all sit on the first place
+                environment_of({"OMP_NUM_THREADS": "1"}, plan.config, folders),
                 report,
             )
         np.save(labels, index.labels[:images])
         store.write_json(folder.path / f"prepared_{role}.json", how)
         data[role] = {"prepared": str(prepared.path), "stored": images, "labels": str(labels)}
     data["tuning"]["images"] = plan.tuning_images
+    environment = environment_of(plan.threads["environment"], plan.config, folders)
     return Session(plan, folder, absolute_paths(plan.workload), environment, data, show)
 
 
@@ -101,7 +103,7 @@ class Session:
     workload: dict[str, Any]
     environment: dict[str, str]
     data: dict[str, dict[str, Any]]
-    show: Bars | Lines
+    show: Display
 
     def measure(self, position: int, name: str) -> None:
         """Optimise and validate one method; its record is on disk before this returns or raises."""
@@ -110,9 +112,11 @@ class Session:
             self.plan.run, name, method["label"], position, Outcome(record.INTERRUPTED)
         )
         try:
-            row = self._optimize(row, method)
-            if row.outcome.kind == record.OK:
-                row = self.validate(row)
+            ended = self._optimize(row, method)
+            if ended.outcome.kind == record.OK:
+                row = replace(ended, outcome=row.outcome)  # until it is validated
+                ended = self.validate(row)
+            row = ended
         finally:
             self.folder.save_record(row)
         self.show.note(f"{row.label}: {row.outcome}")

@@ -138,8 +138,9 @@ def pip_install(pip: Sequence[str | Path], lock_file: str, lock: int) -> None:
     say(f"installing requirements/{lock_file}")
     options = ["--no-deps", "--require-hashes", "--no-build-isolation"]
     quiet = ["--quiet", "--no-input", "--disable-pip-version-check", "--no-warn-script-location"]
+    report = VENV / f"{lock_file}.json"  # harness/compat.py reads the digests from it
     call(
-        [*pip, "install", *options, *quiet, "--requirement", LOCKS / lock_file],
+        [*pip, "install", *options, *quiet, "--report", report, "--requirement", LOCKS / lock_file],
         f"pip could not install requirements/{lock_file}. Check the network (https_proxy, "
         "PIP_INDEX_URL, PIP_CERT) and the disk, then start ./run.sh again. What pip said:",
         lock,

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from harness.record import MethodRecord
 PLAN = "plan.json"
 RECORDS = "records"
 LOCK = ".lock"
+INSPECT_LOG = "inspect.log"
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -42,6 +43,20 @@ def write_atomically(path: Path, text: str) -> None:
         raise InputError(
             f"{path} cannot be written ({error.strerror}): free some space or give run.results=DIR"
         ) from None
+
+
+def make_folder(path: Path, key: str) -> None:
+    """Make a folder that the configuration's ``key`` led to.
+
+    Raises:
+        InputError: it cannot be made or written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be made ({error.strerror}): give {key}=DIR") from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise InputError(f"{path} cannot be written: change its permissions or give {key}=DIR")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -86,9 +101,9 @@ class RunFolder:
         """Hold the folder for this process alone.
 
         Raises:
-            InputError: another process is using it.
+            InputError: another process is using it, or it cannot be made.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path, "run.results")
         with (self.path / LOCK).open("w") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -98,6 +113,16 @@ class RunFolder:
                     "to start a new one"
                 ) from None
             yield
+
+    def discard(self) -> None:
+        """Remove what a run left that was refused before it was planned."""
+        if (self.path / PLAN).exists():
+            return
+        for name in (INSPECT_LOG, LOCK):
+            (self.path / name).unlink(missing_ok=True)
+        for folder in (self.path, self.path.parent):
+            with suppress(OSError):  # it holds something else
+                folder.rmdir()
 
     def save_plan(self, plan: RunPlan) -> None:
         write_json(self.path / PLAN, plan.as_dict())

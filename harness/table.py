@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -73,25 +73,24 @@ def _measured(
 
 
 def _row(record: MethodRecord, mine: _Measured | None, reference: _Measured | None) -> Row:
-    cost = record.optimize["cost_s"] if record.optimize else None
-    known = {"label": record.label, "outcome": str(record.outcome), "log": record.outcome.log}
+    row = Row(
+        label=record.label,
+        outcome=str(record.outcome),
+        log=record.outcome.log,
+        cost_s=record.optimize["cost_s"] if record.optimize else None,
+    )
     if mine is None:
-        return Row(**known, cost_s=cost)
-    losses: dict[str, float | None] = {}
-    if reference is not None:
-        losses = {
-            "top1_rel_loss_pct": relative_loss_pct(mine.top1, reference.top1),
-            "top5_rel_loss_pct": relative_loss_pct(mine.top5, reference.top5),
-            "speedup": reference.validation_s / mine.validation_s,
-        }
-    return Row(
-        **known,
-        top1=mine.top1,
-        top5=mine.top5,
-        cost_s=cost,
-        validation_s=mine.validation_s,
-        images=mine.images,
-        **losses,
+        return row
+    row = replace(
+        row, top1=mine.top1, top5=mine.top5, validation_s=mine.validation_s, images=mine.images
+    )
+    if reference is None:
+        return row
+    return replace(
+        row,
+        top1_rel_loss_pct=relative_loss_pct(mine.top1, reference.top1),
+        top5_rel_loss_pct=relative_loss_pct(mine.top5, reference.top5),
+        speedup=reference.validation_s / mine.validation_s,
     )
 
 
@@ -119,6 +118,7 @@ def footnotes(plan: RunPlan, records: Sequence[MethodRecord], rows: Sequence[Row
         )
     notes += plan.warnings
     for record in records:
-        for warning in (record.optimize or {}).get("warnings", []):
-            notes.append(f"{record.label}: {warning}")
+        stages = [stage for stage in (record.optimize, record.validate) if stage]
+        said = [warning for stage in stages for warning in stage.get("warnings", [])]
+        notes += [f"{record.label}: {warning}" for warning in dict.fromkeys(said)]
     return notes

@@ -12,7 +12,7 @@ import sys
 import traceback
 from typing import Any
 
-from harness.errors import HarnessError, InputError, NoSolution, TuningTimeout
+from harness.errors import HarnessError, InputError, NoSolution, TuningTimeout, one_line
 
 KINDS: dict[type[Exception], str] = {
     InputError: "input",
@@ -44,6 +44,11 @@ class Reporter:
         self.send("progress", done=done, total=total, what=what)
 
 
+def module_of(stage: str) -> str:
+    """Return the module of a stage: one of ``harness.stages``, or any by its dotted path."""
+    return stage if "." in stage else f"harness.stages.{stage}"
+
+
 def main() -> None:
     faulthandler.enable()
     descriptor, parent = (int(argument) for argument in sys.argv[1:])
@@ -51,22 +56,15 @@ def main() -> None:
     reporter = Reporter(descriptor)
     try:
         job = json.load(sys.stdin)
-        stage = importlib.import_module(f"harness.stages.{job['stage']}")
-        value = stage.run(job, reporter.progress)
+        stage = importlib.import_module(module_of(job["stage"]))
+        reporter.send("result", value=stage.run(job, reporter.progress))
     except Exception as error:
         traceback.print_exc()
         kind = next((name for cls, name in KINDS.items() if isinstance(error, cls)), "failed")
-        message = str(error) if type(error) in KINDS else _one_line(error)
+        message = (
+            str(error) if type(error) in KINDS else f"{type(error).__name__}: {one_line(error)}"
+        )
         reporter.send("error", kind=kind, message=message, trials=getattr(error, "trials", None))
-    else:
-        reporter.send("result", value=value)
-
-
-def _one_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # MXNet puts a C++ stack trace before its message
-    text = lines[-1] if lines else ""
-    return f"{type(error).__name__}: {text}"[:300]
 
 
 if __name__ == "__main__":

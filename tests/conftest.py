@@ -11,7 +11,9 @@ import pytest
 
 from harness.config import PROJECT
 from harness.workloads.record_file import MAGIC
+from runs import cli, own_run, session_run, shared_cache, smoke_run
 
+__all__ = ["cli", "own_run", "session_run", "shared_cache", "smoke_run"]  # fixtures
 BUNDLED = PROJECT / "benchmarks" / "bundled"
 
 

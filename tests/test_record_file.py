@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import BUNDLED, packed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from conftest import BUNDLED, packed
 from harness.errors import InputError
 from harness.workloads.record_file import MAGIC, RecordFile
 
@@ -31,9 +31,7 @@ def test_bundled_record_reads_as_mxnet_reads_it() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.binary(max_size=300)), min_size=1, max_size=20))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_what_mxnet_writes_is_read_back(
-    tmp_path: Path, items: list[tuple[int, bytes]]
-) -> None:
+def test_what_mxnet_writes_is_read_back(tmp_path: Path, items: list[tuple[int, bytes]]) -> None:
     """Payloads that hold the magic number are split by MXNet's writer; that must not show."""
     from mxnet import recordio
 
@@ -96,7 +94,7 @@ def test_missing_empty_and_damaged(tmp_path: Path, make_record, jpegs) -> None:
 @pytest.mark.parametrize("label", [10.0, -1.0, 0.5, float("nan")])
 def test_label_outside_the_classes(make_record, jpegs, label: float) -> None:
     path = make_record([(0, jpegs[0]), (label, jpegs[1])])
-    with RecordFile(path) as record, pytest.raises(InputError, match="record 1 .*has label"):
+    with RecordFile(path) as record, pytest.raises(InputError, match=r"record 1 .*has label"):
         record.index(10)
 
 

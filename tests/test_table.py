@@ -65,15 +65,22 @@ def test_without_a_measured_baseline_there_is_no_loss_and_no_speedup() -> None:
 
 def test_a_row_that_was_not_measured_says_why_and_has_no_number() -> None:
     record = MethodRecord(
-        "r", "int8_inc_bayesian", "int8 INC bayesian", 1,
+        "r",
+        "int8_inc_bayesian",
+        "int8 INC bayesian",
+        1,
         Outcome("no solution", "best 0.4 against 0.9", "methods/x/optimize.log", 60),
     )
     records = [measured("fp32", 1.0), record]
     rows = build_rows(records, lambda r: predicted(0.9, 0.9), LABELS, "fp32")
     assert rows[1].outcome == "no solution in 60 trials"
     last = list(csv.reader(io.StringIO(to_csv(rows))))[-1]
-    assert last == ["int8 INC bayesian", *[""] * 8, "no solution in 60 trials",
-                    "methods/x/optimize.log"]
+    assert last == [
+        "int8 INC bayesian",
+        *[""] * 8,
+        "no solution in 60 trials",
+        "methods/x/optimize.log",
+    ]
     assert "no solution in 60 trials (log: methods/x/optimize.log)" in table(rows)
 
 
@@ -102,8 +109,9 @@ def test_the_published_table_is_reproduced_from_its_own_figures() -> None:
 
 
 def test_csv_has_the_published_decimals() -> None:
-    text = to_csv(build_rows([measured("fp32", 147.774)], lambda r: predicted(0.7, 0.9), LABELS,
-                             "fp32"))
+    text = to_csv(
+        build_rows([measured("fp32", 147.774)], lambda r: predicted(0.7, 0.9), LABELS, "fp32")
+    )
     assert text.splitlines()[1] == "fp32,0.7000,0.9000,0.00,0.00,0.00,147.77,1.0,1000,ok,"
     assert [metric.digits for metric in PUBLISHED] == [4, 4, 2, 2, 2, 2, 1]
 
@@ -114,7 +122,7 @@ def test_top_k_accuracy_against_a_plain_count(images: int, classes: int, seed: i
     best = np.argsort(rng.random((images, classes)), axis=1)[:, :5].astype(np.uint16)
     labels = rng.integers(0, classes, images)
     for k in (1, 5):
-        plain = sum(int(label) in row[:k].tolist() for label, row in zip(labels, best))
+        plain = sum(int(label) in row[:k].tolist() for label, row in zip(labels, best, strict=True))
         assert top_k_accuracy(best, labels, k) == pytest.approx(plain / images)
 
 

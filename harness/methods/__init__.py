@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.errors import InputError
+from harness.errors import InputError, one_line
 
 
 def instantiated(description: Mapping[str, Any]) -> Any:
@@ -21,8 +21,5 @@ def instantiated(description: Mapping[str, Any]) -> Any:
     try:
         return instantiate(arguments, _convert_="all")
     except InstantiationException as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, InputError):
-            raise cause from None
-        reason = " ".join(str(cause).split())[:300]
+        reason = one_line(error.__cause__ or error)
         raise InputError(f"method {description.get('label')!r}: {reason}") from None

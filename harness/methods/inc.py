@@ -6,19 +6,18 @@ exhausted search look alike. ``_Search`` runs the same traversal without the cat
 
 from __future__ import annotations
 
-import _thread
 import importlib
 import json
 import math
-import threading
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-import mxnet as mx
 import numpy as np
 import numpy.typing as npt
 import yaml
@@ -26,11 +25,11 @@ import yaml
 from harness.compat import import_inc
 from harness.errors import InputError, NoSolution, TuningTimeout
 from harness.methods.base import Context, Optimized
-from harness.workloads.data import Batches
 
 import_inc()
 
 from neural_compressor.experimental import Quantization  # noqa: E402
+from neural_compressor.objective import OBJECTIVES  # noqa: E402
 from neural_compressor.strategy import STRATEGIES  # noqa: E402
 from neural_compressor.strategy.strategy import strategy_registry  # noqa: E402
 from neural_compressor.utils.utility import recover as inc_recover  # noqa: E402
@@ -56,6 +55,17 @@ class Tuned:
     options: Mapping[str, Any]
     strategy_options: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Refuse what the search could not begin with, before anything is measured.
+
+        Raises:
+            InputError: there is no such strategy, or an option is missing or of the wrong form.
+        """
+        try:
+            self._inc_config(self._register(), Path())
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"options: {type(error).__name__}: {error}") from None
+
     def optimize(self, context: Context) -> Optimized:
         """Search; the trajectory and the snapshot are kept in the workspace.
 
@@ -69,7 +79,7 @@ class Tuned:
             yaml.safe_dump(self._inc_config(name, context.workspace), sort_keys=False)
         )
         context.net.hybridize()
-        journal = _Journal(context, int(self.options["max_trials"]))
+        journal = _Journal(context)
         search = _Search(str(config))
         search.model = context.net
         search.calib_dataloader = context.tuning
@@ -122,6 +132,10 @@ class Tuned:
         name = cls_name[: -len("TuneStrategy")].lower()
         if name not in STRATEGIES:
             strategy_registry(cls)
+        if STRATEGIES[name] is not cls:
+            raise InputError(
+                f"strategy {self.strategy}: another is called {name}: rename the class"
+            )
         cls.options = dict(self.strategy_options)
         return str(name)
 
@@ -134,6 +148,11 @@ class Tuned:
         options = self.options
         if options["criterion"] not in ("relative", "absolute"):
             raise InputError(f"tuning.criterion={options['criterion']}: use relative or absolute")
+        if options["criterion"] == "relative" and not -1 < options["tolerance"] < 1:
+            raise InputError(f"tuning.tolerance={options['tolerance']}: use a number below 1")
+        if options["objective"] not in OBJECTIVES:
+            known = ", ".join(sorted(OBJECTIVES))
+            raise InputError(f"tuning.objective={options['objective']}: use one of {known}")
         return {
             "model": {"name": "network", "framework": "mxnet"},
             "quantization": {
@@ -197,12 +216,11 @@ class _Search(Quantization):  # type: ignore[misc]
 class _Journal:
     """Evaluates models for INC and keeps what each trial was and gave."""
 
-    def __init__(self, context: Context, max_trials: int) -> None:
+    def __init__(self, context: Context) -> None:
         self._context = context
-        self._max_trials = max_trials
         self._began = time.perf_counter()
-        self._operators: dict[str, str] = {}
-        self._changed: dict[str, str] = {}
+        self._operators: dict[str, str] = {}  # of the proposal that is evaluated next
+        self._before: dict[str, str] = {}  # of the trial before; INC skips what it knows
         self._predictions: list[npt.NDArray[np.uint16]] = []
         self.baseline: float = float("nan")
         self.trials: list[dict[str, Any]] = []
@@ -220,12 +238,11 @@ class _Journal:
         strategy.next_tune_cfg = noted
 
     def _note(self, operators: Mapping[Any, Any]) -> None:
-        now = {key[0]: _described(configuration) for key, configuration in operators.items()}
-        before = self._operators
-        self._changed = {name: to for name, to in now.items() if before.get(name) != to}
-        self._operators = now
+        self._operators = {
+            key[0]: _described(configuration) for key, configuration in operators.items()
+        }
         self.proposed += 1
-        self._context.progress(self.proposed, self._max_trials, "trials")
+        self._context.progress(self.proposed, 0, "trials")  # where it ends is not known
 
     def evaluate(self, model: Any) -> float:
         """Return top-1 on the tuning batches; INC calls it once for fp32, then once per trial."""
@@ -245,11 +262,17 @@ class _Journal:
                     "accuracy": accuracy,
                     "seconds": now - self._began,
                     "evaluation_seconds": now - began,
-                    "changed": self._changed if self.trials else {"all": _summary(self._operators)},
+                    "changed": self._changed(),
                 }
             )
+            self._before = self._operators
         self._began = now
         return accuracy
+
+    def _changed(self) -> dict[str, str]:
+        if not self.trials:
+            return {"all": _summary(self._operators)}
+        return {name: to for name, to in self._operators.items() if self._before.get(name) != to}
 
     def save(self) -> None:
         """Write the top-1 predictions: row 0 is fp32, row K trial K; (trials + 1, images) uint16."""
@@ -302,28 +325,35 @@ class _SharedCalibration:
             part.replace(self._path)
 
 
+class _Expired(BaseException):
+    """Passes through INC's and MXNet's ``except Exception``."""
+
+
+@dataclass
 class _Limit:
-    expired = False
+    expired: bool = False
+    over: bool = False
 
 
 @contextmanager
 def _time_limit(seconds: float) -> Iterator[_Limit]:
     """Interrupt the block after ``seconds`` (0: never); INC keeps the best model found by then."""
     limit = _Limit()
-    if not seconds:
-        yield limit
-        return
 
-    def expire() -> None:
-        limit.expired = True
-        _thread.interrupt_main()
+    def expire(number: int, frame: FrameType | None) -> None:
+        if not limit.over:
+            limit.expired = True
+            raise _Expired
 
-    timer = threading.Timer(seconds, expire)
-    timer.start()
+    before = signal.signal(signal.SIGALRM, expire)
+    # again every second: an exception in a callback that MXNet calls during calibration is lost
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
     try:
         yield limit
-    except KeyboardInterrupt:
-        if not limit.expired:
-            raise
+        limit.over = True
+    except _Expired:
+        pass
     finally:
-        timer.cancel()
+        limit.over = True
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

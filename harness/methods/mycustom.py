@@ -8,6 +8,7 @@ is a choice of calibration algorithm per operator, searched by Bayesian optimisa
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import csv
 from collections import OrderedDict
@@ -74,7 +75,7 @@ class MyCustomTuneStrategy(TuneStrategy):  # type: ignore[misc]
         """Return the operator's first quantised configuration that calibrates by min-max."""
         choices = self.opwise_quant_cfgs[operator] or self.opwise_tune_cfgs[operator]
         by_minmax = (c for c in choices if c["activation"].get("algorithm") == "minmax")
-        return next(by_minmax, choices[0])  # type: ignore[no-any-return]
+        return next(by_minmax, choices[0])
 
     def _exclude_harmful(self, config: dict[str, Any]) -> set[Operator]:
         """Set harmful operators of ``config`` to fp32, front to back; return them."""
@@ -153,7 +154,5 @@ class MyCustomTuneStrategy(TuneStrategy):  # type: ignore[misc]
             self._register(search, point)
 
     def _register(self, search: BayesianOptimization, point: Mapping[str, float]) -> None:
-        try:
+        with contextlib.suppress(KeyError):  # this point was evaluated before
             search.space.register(search.space.params_to_array(point), self.last_tune_result[0])
-        except KeyError:
-            pass  # this point was evaluated before

@@ -9,9 +9,9 @@ import mxnet as mx
 import numpy as np
 
 from harness import compat
-from harness.errors import InputError
-from harness.threads import loaded_openmp
+from harness.errors import InputError, one_line
 from harness.methods import instantiated
+from harness.threads import loaded_openmp
 from harness.workloads import fp32_network
 
 
@@ -36,19 +36,22 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
     except Exception as error:
         raise InputError(
             f"the model does not take images of 3 x {side} x {side} (workload.transform.crop): "
-            f"{' '.join(str(error).split())[:300]}"
+            f"{one_line(error)}"
         ) from None
     if scores.shape != (1, classes):
         raise InputError(
             f"the model gives {scores.shape[-1]} classes and workload.classes is {classes}: "
             "set it to the model's"
         )
-    if not np.isfinite(scores).all():
+    weights = {name: p.data().asnumpy() for name, p in net.collect_params().items()}
+    # not the scores: a ReLU makes 0 of NaN
+    broken = [name for name, values in weights.items() if not np.isfinite(values).all()]
+    if broken:
         raise InputError(
-            "the model's scores for a blank image are not finite: its weights hold NaN or infinity; "
-            "check workload.params"
+            f"{broken[0]} and {len(broken) - 1} more of the model's {len(weights)} parameters hold "
+            "NaN or infinity: check workload.params"
         )
-    parameters = sum(int(np.prod(p.shape)) for p in net.collect_params().values())
+    parameters = sum(values.size for values in weights.values())
     return {
         "versions": compat.true_versions(),
         "openmp": loaded_openmp(),

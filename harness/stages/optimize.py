@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from harness.methods import instantiated
 from harness.methods.base import Context
 from harness.store import digest_of
-from harness.threads import loaded_openmp
+from harness.threads import differences, loaded_openmp
 from harness.workloads import fp32_network
 from harness.workloads.data import tuning_batches
 from harness.workloads.saved import save
@@ -38,6 +39,7 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
         workspace / "model",
         lambda: fp32_network(job["workload"]),
     )
+    openmp = loaded_openmp()
     return {
         "cost_s": cost,
         "images": len(tuning.labels),
@@ -45,6 +47,6 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
         "params": digest_of(params, workspace),
         "quantization": made.quantization,
         "trajectory": made.trajectory,
-        "warnings": made.warnings,
-        "openmp": loaded_openmp(),
+        "warnings": [*made.warnings, *differences(os.environ, openmp)],
+        "openmp": openmp,
     }

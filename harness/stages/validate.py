@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from harness.store import digest_of
-from harness.threads import loaded_openmp
+from harness.threads import differences, loaded_openmp
 from harness.workloads.data import Batches
-from harness.workloads.saved import load_exported
 from harness.workloads.prepared import Prepared
+from harness.workloads.saved import load_exported
 
 TOP = 5
 REPORT_EVERY_S = 0.2
@@ -57,6 +58,7 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
     progress(done, len(labels), "images")
     predictions = workspace / job["predictions"]
     np.savez_compressed(predictions, top=best)
+    openmp = loaded_openmp()
     return {
         "images": done,
         "batches": len(forward),
@@ -64,6 +66,7 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
         "validation_s": validation,
         "forward_s": forward,
         "non_finite": non_finite,
+        "warnings": differences(os.environ, openmp),
         "predictions": digest_of(predictions, workspace),
-        "openmp": loaded_openmp(),
+        "openmp": openmp,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.errors import InputError
+from harness.errors import InputError, one_line
 
 
 def fp32_network(workload: Mapping[str, Any]) -> Any:
@@ -23,4 +23,4 @@ def fp32_network(workload: Mapping[str, Any]) -> Any:
         cause = error.__cause__ or error
         if isinstance(cause, InputError):
             raise cause from None
-        raise InputError(f"workload.model: {' '.join(str(cause).split())[:300]}") from None
+        raise InputError(f"workload.model: {one_line(cause)}") from None

@@ -1,4 +1,4 @@
-"""Prepared images: decoded and cropped once, kept as uint8 in a file that every process maps.
+"""Prepared images: decoded and cropped once, kept as uint8 in a file that every process reads.
 
 MXNet's own operators decode, resize and crop, so the pixels are those of ``ImageRecordDataset`` with
 ``transform_first``; ``ToTensor`` and ``Normalize`` run on whole batches when a batch is read. Kept as
@@ -7,6 +7,7 @@ uint8, ImageNet's validation set is 7.5 GB on disk instead of 30.1 GB of float32
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from mxnet.gluon.data import DataLoader
 from mxnet.gluon.data.vision import transforms
 
-from harness.errors import InputError
+from harness.errors import InputError, one_line
 from harness.workloads.prepared import Prepared
 from harness.workloads.record_file import RecordFile
 
@@ -35,22 +36,22 @@ def decode_range(
     Raises:
         InputError: an image does not decode; names its position and offset.
     """
-    pixels = prepared.open("r+")
     resize = transforms.Resize(transform["resize"], keep_ratio=transform["keep_ratio"])
     crop = transforms.CenterCrop(transform["crop"])
-    with RecordFile(record) as source:
+    with RecordFile(record) as source, prepared.path.open("r+b") as out:
+        out.seek(start * prepared.image_bytes)
         for number in range(start, stop):
             offset = int(offsets[number])
             try:
                 image = mx.image.imdecode(source.image(offset), flag=1)
             except Exception as error:
-                reason = str(error).strip().splitlines()[-1][:200]
                 raise InputError(
-                    f"image {number} of {record} (at byte {offset}) does not decode: {reason}; "
-                    "replace it or make the record again"
+                    f"image {number} of {record} (at byte {offset}) does not decode: "
+                    f"{one_line(error)}; replace it or make the record again"
                 ) from None
-            pixels[number] = crop(resize(image)).asnumpy()
-    pixels.flush()  # type: ignore[attr-defined]
+            out.write(crop(resize(image)).asnumpy().tobytes())
+        out.flush()
+        os.fsync(out.fileno())
 
 
 class Batches(DataLoader):  # type: ignore[misc]
@@ -78,13 +79,13 @@ class Batches(DataLoader):  # type: ignore[misc]
         self._worker_pool = None  # DataLoader's destructor asks for it
         self.batch_size = batch_size
         self.labels = labels
-        self._pixels = prepared.open()[: len(labels)]
+        self._prepared = prepared
         self._to_tensor = transforms.ToTensor()
         self._normalize = transforms.Normalize(tuple(transform["mean"]), tuple(transform["std"]))
         self._kept = [self._batch(at) for at in self._starts()] if keep else None
 
     def _starts(self) -> range:
-        return range(0, len(self._pixels), self.batch_size)
+        return range(0, len(self.labels), self.batch_size)
 
     def __len__(self) -> int:
         return len(self._starts())
@@ -97,10 +98,11 @@ class Batches(DataLoader):  # type: ignore[misc]
                 yield self._batch(at)
 
     def _batch(self, at: int) -> list[Any]:
-        pixels = mx.np.array(self._pixels[at : at + self.batch_size], dtype="uint8")
+        stop = min(at + self.batch_size, len(self.labels))
+        pixels = mx.np.array(self._prepared.read(at, stop), dtype="uint8")
         data = self._normalize(self._to_tensor(pixels))
         data.wait_to_read()
-        label = mx.np.array(self.labels[at : at + self.batch_size], dtype="float64")
+        label = mx.np.array(self.labels[at:stop], dtype="float64")
         return [data, label]
 
 

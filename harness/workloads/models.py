@@ -51,7 +51,12 @@ def custom(
     if symbol is not None:
         return _exported(Path(symbol), params)
     assert network is not None
-    if params is not None or not random_weights:
+    if params is None and not random_weights:
+        raise InputError(
+            f"no weights for {network}: give workload.params=/path/to/{network}.params, or "
+            "workload.random_weights=true to run without"
+        )
+    if params is not None:
         return zoo(network, classes, params, download=False)
     mx.random.seed(0)
     net = _zoo_network(network, classes)
@@ -77,7 +82,8 @@ def _zoo_network(network: str, classes: int) -> Any:
     try:
         return get_model(network, classes=classes)
     except ValueError as error:
-        raise InputError(f"workload.network={network}: {error}") from None
+        known = " ".join(str(error).split())
+        raise InputError(f"workload.network={network}: {known}") from None
 
 
 def _exported(symbol: Path, params: str | None) -> Any:

@@ -1,4 +1,4 @@
-"""Read RecordIO files of images (``.rec``) without MXNet, by memory map.
+"""Read RecordIO files of images (``.rec``) without MXNet.
 
 The format is dmlc-core's (``include/dmlc/recordio.h``): a record is the magic number, a word whose
 upper 3 bits say how it continues and whose lower 29 bits are the length, and the data padded to 4
@@ -9,7 +9,7 @@ float32 labels that follow it.
 
 from __future__ import annotations
 
-import mmap
+import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,16 +48,22 @@ class RecordFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            with path.open("rb") as handle:
-                self._map = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+            self._file = path.open("rb")
         except FileNotFoundError:
             raise InputError(
-                f"the record {path} does not exist: give workload.rec=/path/to/file.rec"
+                f"the record {path} does not exist: check workload.rec= and workload.tuning.source="
             ) from None
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise InputError(
-                f"the record {path} cannot be read ({error}): check the file and its permissions"
+                f"the record {path} cannot be read ({error.strerror}): check workload.rec and the "
+                "file's permissions"
             ) from None
+        self._size = os.fstat(self._file.fileno()).st_size
+        if not self._size:
+            self._file.close()
+            raise InputError(
+                f"the record {path} cannot be read: it is empty; make or copy it again"
+            )
 
     def __enter__(self) -> RecordFile:
         return self
@@ -68,7 +74,7 @@ class RecordFile:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._map.close()
+        self._file.close()
 
     def index(self, classes: int) -> RecordIndex:
         """Scan the whole file; return offsets (n,) in bytes and integer labels (n,).
@@ -80,15 +86,14 @@ class RecordFile:
             InputError: the file is truncated or is no record of images, a label is no integer in
                 0 .. classes - 1, or the ``.idx`` belongs to another file.
         """
-        offsets, labels = [], []
+        offsets: list[int] = []
+        labels: list[int] = []
         at = 0
-        while at < len(self._map):
+        while at < self._size:
             data, after = self._span(at)
             labels.append(self._label(data, len(offsets), classes))
             offsets.append(at)
             at = after
-        if not offsets:
-            raise InputError(f"the record {self.path} holds no image")
         order = self._idx_order(offsets)
         return RecordIndex(
             self.path,
@@ -102,11 +107,14 @@ class RecordFile:
         (labels, _, _, _) = _HEADER.unpack_from(data)
         return data[_HEADER.size + 4 * labels :]
 
+    def _bytes(self, start: int, end: int) -> bytes:
+        return os.pread(self._file.fileno(), end - start, start)
+
     def _part(self, at: int) -> tuple[int, int, int]:
         """Return (how it continues, start, end) of the part at ``at``, or say what is wrong."""
-        if at + _WORD.size > len(self._map):
+        if at + _WORD.size > self._size:
             raise self._truncated(at)
-        magic, word = _WORD.unpack_from(self._map, at)
+        magic, word = _WORD.unpack(self._bytes(at, at + _WORD.size))
         if magic != MAGIC:
             where = "is no RecordIO file" if at == 0 else f"is damaged at byte {at}"
             raise InputError(
@@ -115,14 +123,14 @@ class RecordFile:
             )
         start = at + _WORD.size
         end = start + (word & (1 << 29) - 1)
-        if end + -end % 4 > len(self._map):
+        if end + -end % 4 > self._size:
             raise self._truncated(at)
         return word >> 29, start, end
 
     def _span(self, at: int) -> tuple[bytes, int]:
         """Return the beginning of a record's data (header and labels) and where the next begins."""
         kind, start, end = self._part(at)
-        head = self._map[start : min(end, start + _HEADER.size)]
+        head = self._bytes(start, min(end, start + _HEADER.size))
         if kind != _WHOLE:
             head = self._data(at)[: _HEADER.size]
         while kind not in (_WHOLE, _LAST):
@@ -131,10 +139,10 @@ class RecordFile:
 
     def _data(self, at: int) -> bytes:
         kind, start, end = self._part(at)
-        parts = [self._map[start:end]]
+        parts = [self._bytes(start, end)]
         while kind not in (_WHOLE, _LAST):
             kind, start, end = self._part(end + -end % 4)
-            parts.append(self._map[start:end])
+            parts.append(self._bytes(start, end))
         return struct.pack("<I", MAGIC).join(parts)
 
     def _label(self, head: bytes, number: int, classes: int) -> int:
@@ -172,5 +180,5 @@ class RecordFile:
     def _truncated(self, at: int) -> InputError:
         return InputError(
             f"the record {self.path} is truncated: the part at byte {at} runs past the file's end "
-            f"at {len(self._map)}; copy or make the file again"
+            f"at {self._size}; copy or make the file again"
         )

@@ -1,0 +1,91 @@
+"""A worker's stage that does what its job asks for, good or bad. No MXNet: it starts at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from harness.errors import HarnessError, InputError, NoSolution, TuningTimeout
+
+Progress = Callable[[int, int, str], None]
+
+
+def run(job: dict[str, Any], progress: Progress) -> Any:
+    return globals()[job["act"]](job, progress)
+
+
+def answer(job: dict[str, Any], progress: Progress) -> Any:
+    return job["value"]
+
+
+def environment(job: dict[str, Any], progress: Progress) -> dict[str, str]:
+    return dict(os.environ)
+
+
+def print_and_answer(job: dict[str, Any], progress: Progress) -> str:
+    print("on stdout", flush=True)
+    print("on stderr", file=sys.stderr, flush=True)
+    return os.getcwd()
+
+
+def no_json(job: dict[str, Any], progress: Progress) -> object:
+    return {"a set": {1}}
+
+
+def fail(job: dict[str, Any], progress: Progress) -> None:
+    errors: dict[str, Exception] = {
+        "input": InputError("the file is missing"),
+        "no solution": NoSolution("nothing more to try", 7),
+        "timeout": TuningTimeout("5 s ended after 3 trials"),
+        "failed": HarnessError("the saved model differs"),
+        "unexpected": ValueError(
+            'Traceback (most recent call last):\n  File "a.cc", line 1\n\nthe message itself\n'
+        ),
+    }
+    raise errors[job["error"]]
+
+
+def die(job: dict[str, Any], progress: Progress) -> None:
+    os.kill(os.getpid(), getattr(signal, job["signal"]))
+
+
+def leave(job: dict[str, Any], progress: Progress) -> None:
+    os._exit(job["code"])
+
+
+def fork_and_die(job: dict[str, Any], progress: Progress) -> None:
+    """Die by SIGKILL while a forked child lives on, with the pipe to the parent open in it."""
+    child = os.fork()
+    if child == 0:
+        time.sleep(600)
+        os._exit(0)
+    progress(child, 0, "child")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hang_with_child(job: dict[str, Any], progress: Progress) -> None:
+    """Start a process and hang; ``stubborn`` refuses SIGTERM, as does the child."""
+    if job["stubborn"]:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    child = subprocess.Popen(["sleep", "600"])
+    progress(child.pid, 0, "child")
+    time.sleep(600)
+
+
+def hang_at_exit(job: dict[str, Any], progress: Progress) -> str:
+    """Answer, then never come to an end."""
+    import atexit
+
+    atexit.register(time.sleep, 600)
+    return "answered"
+
+
+def talk(job: dict[str, Any], progress: Progress) -> int:
+    for number in range(job["messages"]):
+        progress(number, job["messages"], "x" * job["size"])
+    return int(job["messages"])

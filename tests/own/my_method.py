@@ -1,0 +1,78 @@
+"""Methods of the user's own: one that works, and some that go wrong in their own ways."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import mxnet as mx
+import numpy as np
+
+from harness.methods.base import Context, Optimized
+from harness.methods.inc import Tuned
+from harness.workloads.data import Batches
+
+
+@dataclass
+class Rounded:
+    """fp32 with every weight rounded to so many decimals."""
+
+    decimals: int
+
+    def optimize(self, context: Context) -> Optimized:
+        for parameter in context.net.collect_params().values():
+            parameter.set_data(mx.np.array(parameter.data().asnumpy().round(self.decimals)))
+            context.progress(1, 1, "parameters")
+        context.net.hybridize()
+        return Optimized(context.net, quantization={"decimals": self.decimals})
+
+
+class Waiting:
+    """Waits for a file named ``go`` in its workspace, then gives the network back."""
+
+    def optimize(self, context: Context) -> Optimized:
+        (context.workspace / "waiting").touch()
+        while not (context.workspace / "go").exists():
+            time.sleep(0.01)
+        context.net.hybridize()
+        return Optimized(context.net)
+
+
+class Poisoned:
+    """Leaves a NaN in the last layer."""
+
+    def optimize(self, context: Context) -> Optimized:
+        bias = context.net.output.bias
+        bias.set_data(mx.np.array(np.full(bias.shape, np.nan, dtype=np.float32)))
+        context.net.hybridize()
+        return Optimized(context.net)
+
+
+class Unreadable(Batches):
+    """Tuning batches that can be read so many times and no more."""
+
+    def __init__(self, batches: Batches, reads: int) -> None:
+        self._batches, self._left = batches, reads
+        self._worker_pool = None
+        self.batch_size, self.labels = batches.batch_size, batches.labels
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError("the tuning images are gone")
+        yield from self._batches
+
+
+@dataclass
+class TunedOnUnreadable(Tuned):
+    """An INC row whose evaluation raises after some reads of the tuning batches."""
+
+    reads: int = 1
+
+    def optimize(self, context: Context) -> Optimized:
+        return super().optimize(replace(context, tuning=Unreadable(context.tuning, self.reads)))

@@ -1,0 +1,168 @@
+"""Every configuration file composes, and what is wrong is named with what would be right."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from harness.config import CONF, PROJECT, choices, compose_config, project_path
+from harness.errors import InputError
+from runs import OWN
+
+
+def files(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def test_each_folder_is_tested_here() -> None:
+    tested = {"method", "workload", "threads", "protocol", "experiment", "inc_options"}
+    assert {path.name for path in CONF.iterdir() if path.is_dir()} == tested
+
+
+@pytest.mark.parametrize("name", files("method"))
+def test_each_method_composes_alone(name: str) -> None:
+    values = compose_config([f"method=[{name}]"]).values
+    (found,) = values["method"].items()
+    assert found[0] == name
+    assert found[1]["label"]
+    assert found[1]["_target_"].startswith("harness.methods.")
+    assert set(values["method"]) == {name}
+
+
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [
+        (group, name)
+        for group in ("workload", "threads", "protocol", "experiment")
+        for name in files(group)
+    ],
+)
+def test_each_choice_composes(group: str, name: str) -> None:
+    values = compose_config([f"{group}={name}"]).values
+    assert set(values) == {
+        "run", "machine", "tuning", "baseline", "methods", "method", "workload", "threads", "protocol"
+    }  # fmt: skip
+    assert {"name", "rec", "classes", "batch_size", "model", "transform"} <= set(values["workload"])
+    assert values["baseline"] in values["method"]
+
+
+@pytest.mark.parametrize("name", files("workload"))
+def test_workloads_have_the_same_geometry_keys(name: str) -> None:
+    transform = compose_config([f"workload={name}"]).values["workload"]["transform"]
+    assert list(transform) == ["resize", "keep_ratio", "crop", "mean", "std"]
+
+
+def test_inc_options_reach_every_inc_row() -> None:
+    options = list(compose_config([]).values["method"]["int8_inc_mse"]["options"])
+    assert options == [
+        "criterion", "tolerance", "timeout_s", "max_trials", "seed", "sampling_size", "objective"
+    ]  # fmt: skip
+    given = compose_config(["tuning.seed=5", "method.int8_inc_basic.options.seed=6"]).values
+    inc = {k: m["options"]["seed"] for k, m in given["method"].items() if "options" in m}
+    assert inc == {
+        "int8_inc_basic": 6, "int8_inc_mse": 5, "int8_inc_mycustom": 5, "int8_inc_bayesian": 5
+    }  # fmt: skip
+
+
+def test_default_rows_are_those_published_in_their_order() -> None:
+    table = PROJECT / "benchmarks" / "published" / "published_table.csv"
+    published = [row["method"] for row in csv.DictReader(table.read_text().splitlines())]
+    methods = compose_config([]).values["method"]
+    assert [method["label"] for method in methods.values()] == published
+    assert sorted(methods) == files("method")
+
+
+def test_order_of_the_rows_is_the_users() -> None:
+    rows = compose_config(["method=[int8_inc_mse,fp32,fp32_fused]"]).values["method"]
+    assert list(rows) == ["int8_inc_mse", "fp32", "fp32_fused"]
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("method=[fp32,nosuch]", ["method=nosuch", "choose from", "int8_smart_naive"]),
+        ("method=nosuch", ["method=nosuch", "choose from", "fp32_fused"]),
+        ("workload=nosuch", ["workload=nosuch", "bundled, custom, imagenet"]),
+        ("threads=nosuch", ["threads=nosuch", "kmp, none, omp"]),
+        ("protocol=nosuch", ["protocol=nosuch", "published"]),
+        ("experiment=nosuch", ["experiment=nosuch", "paper", "smoke"]),
+        ("nosuch=1", ["nosuch", "tuning", "workload"]),
+        ("nosuch.key=1", ["nosuch.key", "the configuration has", "tuning"]),
+        ("tuning.nosuch=1", ["tuning.nosuch", "tuning has criterion, tolerance"]),
+        ("workload.transform.nosuch=1", ["workload.transform.nosuch", "resize, keep_ratio, crop"]),
+        ("method.fp32.nosuch=1", ["method.fp32.nosuch", "method.fp32 has label"]),
+        ("method.int8_inc_mse.options.tolerence=1", ["tolerence", "criterion, tolerance"]),
+        ("method=[]", ["no method is chosen"]),
+        ("tuning.max_trials=abc", ["tuning.max_trials=abc", "at least 1"]),
+        ("tuning.max_trials=0", ["tuning.max_trials=0", "at least 1"]),
+        ("tuning.tolerance=-1", ["tuning.tolerance=-1", "at least 0"]),
+        ("tuning.tolerance=nan", ["tuning.tolerance=nan", "at least 0"]),
+        ("tuning.timeout_s=inf", ["tuning.timeout_s=inf"]),
+        ("tuning.criterion=both", ["tuning.criterion=both", "relative or absolute"]),
+        ("run.timeout_s=soon", ["run.timeout_s=soon", "at least 0"]),
+        ("run.timeout_s=-1", ["run.timeout_s=-1", "at least 0"]),
+        ("workload.batch_size=1.5", ["workload.batch_size=1.5", "whole number"]),
+        ("workload.classes=70000", ["workload.classes=70000", "65536"]),
+        ("workload.tuning.batches=0", ["workload.tuning.batches=0"]),
+        ("workload.transform.crop=100", ["workload.transform.crop=100", "resize=64"]),
+        ("workload.transform=3", ["has not the form of conf/"]),
+        ("tuning=5", ["tuning"]),
+        ("a=[b", ["a"]),
+        ("~tuning.seed", ["tuning.seed"]),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_would_be_right(override: str, said: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        compose_config([override])
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in said:
+        assert part in message
+
+
+def test_keys_are_those_of_the_chosen_workload() -> None:
+    with pytest.raises(InputError, match=r"workload has .*symbol"):
+        compose_config(["workload=custom", "workload.nosuch=1"])
+
+
+def test_own_folder_adds_choices_and_keeps_the_projects() -> None:
+    values = compose_config(["method=[fp32,mine]", "workload=tiny"], [OWN]).values
+    assert list(values["method"]) == ["fp32", "mine"]
+    assert values["workload"]["name"] == "tiny"
+    assert {"fp32", "mine"} <= set(choices("method", [OWN]))
+    with pytest.raises(InputError, match=r"choose from .*mine"):
+        compose_config(["method=[nosuch]"], [OWN])
+    with pytest.raises(InputError, match="method=mine: there is no such method"):
+        compose_config(["method=[mine]"])
+
+
+def test_own_folder_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        compose_config([], [tmp_path / "nosuch"])
+
+
+def test_paths_count_from_the_project(tmp_path: Path) -> None:
+    assert project_path("results") == PROJECT / "results"
+    assert project_path(str(tmp_path)) == tmp_path
+    assert project_path("~/x") == Path.home() / "x"
+
+
+def test_cache_follows_the_xdg_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert compose_config([]).values["run"]["cache"] == f"{tmp_path}/inc-bench"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/user")
+    assert compose_config([]).values["run"]["cache"] == "/home/user/.cache/inc-bench"
+
+
+def test_geometry_is_the_one_the_bundled_weights_were_trained_with() -> None:
+    from benchmarks.bundled import make
+
+    workload = compose_config(["workload=bundled"]).values["workload"]
+    transform = workload["transform"]
+    assert (transform["resize"], transform["crop"]) == (make.RESIZE, make.CROP)
+    assert transform["mean"] == pytest.approx(make.MEAN.tolist())
+    assert transform["std"] == pytest.approx(make.STD.tolist())
+    assert workload["classes"] == make.CLASSES

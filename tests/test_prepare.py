@@ -1,0 +1,204 @@
+"""Preparing images with real decoding processes: once, whole or not at all, by one of several."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness import prepare
+from harness.config import PROJECT
+from harness.errors import HarnessError, InputError
+from harness.prepare import Source
+from harness.session import environment_of
+from harness.store import sha256_of
+from harness.workloads.prepared import Prepared
+from harness.workloads.record_file import RecordFile
+
+TRANSFORM = {"resize": 64, "keep_ratio": False, "crop": 56}
+BYTES = 56 * 56 * 3  # of one image
+NO_PYTHON = {"PYTHONHOME": "/nowhere"}  # no worker can start in this
+ODD_NAME = "cache with spaces, ü and 你"
+AT_THE_SAME_TIME = """
+import json, sys
+from pathlib import Path
+from test_prepare import ensured
+prepared, how = ensured(Path(sys.argv[1]), Path(sys.argv[2]))
+print(json.dumps(how))
+"""
+
+
+def nothing(done: int, total: int, what: str) -> None:
+    """Progress that nobody watches."""
+
+
+def ensured(
+    record: Path,
+    cache: Path,
+    progress: Callable[[int, int, str], None] = nothing,
+    cores: int = 2,
+    environment: dict[str, str] | None = None,
+) -> tuple[Prepared, dict[str, Any]]:
+    with RecordFile(record) as source:
+        index = source.index(10)
+    given = environment_of({"OMP_NUM_THREADS": "1"}, {"run": {"cache": str(cache)}}, ())
+    return prepare.ensure(
+        Source(index, sha256_of(record), len(index)),
+        TRANSFORM,
+        "version",
+        cache,
+        cores,
+        given if environment is None else environment,
+        progress,
+    )
+
+
+def left_in(cache: Path) -> list[str]:
+    """Return the kinds of files in the cache, apart from locks."""
+    return sorted(path.suffix for path in (cache / "prepared").iterdir() if path.suffix != ".lock")
+
+
+@pytest.fixture
+def record(make_record: Callable[..., Path], jpegs: list[bytes]) -> Path:
+    return make_record([(number % 10, image) for number, image in enumerate(jpegs[:11])])
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def test_prepared_once_and_again_when_damaged(record: Path, tmp_path: Path) -> None:
+    from harness.workloads.data import decode_range
+
+    reports: list[tuple[int, int, str]] = []
+    cache = tmp_path / ODD_NAME
+    prepared, how = ensured(record, cache, lambda *report: reports.append(report))
+    assert how["cached"] is False
+    assert how["images"] == 11
+    assert reports[-1] == (11, 11, "images")
+    assert left_in(cache) == [".u8"]
+    expected = Prepared(tmp_path / "expected.u8", 11, 56)
+    expected.path.write_bytes(bytes(expected.bytes))
+    with RecordFile(record) as source:
+        offsets = source.index(10).offsets
+    decode_range(record, offsets, TRANSFORM, expected, 0, 11)
+    whole = expected.path.read_bytes()
+    assert prepared.path.read_bytes() == whole
+    assert len(np.unique(prepared.read(0, 11), axis=0)) == 11
+
+    began = prepared.path.stat().st_mtime_ns
+    again, how = ensured(record, cache, environment=NO_PYTHON)
+    assert (again, how["cached"]) == (prepared, True)
+    assert prepared.path.stat().st_mtime_ns == began
+
+    prepared.path.write_bytes(whole[:-1])
+    _, how = ensured(record, cache, cores=1)
+    assert how["cached"] is False
+    assert prepared.path.read_bytes() == whole
+
+
+def test_what_determines_the_pixels_determines_the_name(record: Path, cache: Path) -> None:
+    with RecordFile(record) as source:
+        index = source.index(10)
+    names = set()
+    for digest, images, transform, version in [
+        ("a", 3, TRANSFORM, "1"),
+        ("b", 3, TRANSFORM, "1"),
+        ("a", 2, TRANSFORM, "1"),
+        ("a", 3, {**TRANSFORM, "resize": 65}, "1"),
+        ("a", 3, {**TRANSFORM, "crop": 55}, "1"),
+        ("a", 3, {**TRANSFORM, "keep_ratio": True}, "1"),
+        ("a", 3, TRANSFORM, "2"),
+    ]:
+        with pytest.raises(HarnessError):
+            prepare.ensure(Source(index, digest, images), transform, version, cache, 1, {}, nothing)
+        names |= {path.name for path in (cache / "prepared").glob("*.lock")}
+    assert len(names) == 7
+
+
+def test_two_at_the_same_time_make_one(record: Path, cache: Path) -> None:
+    command = [sys.executable, "-c", AT_THE_SAME_TIME, str(record), str(cache)]
+    environment = environment_of({}, {"run": {"cache": str(cache)}}, [PROJECT / "tests"])
+    both = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        for _ in range(2)
+    ]
+    said = [json.loads(process.communicate(timeout=300)[0]) for process in both]
+    assert sorted(how["cached"] for how in said) == [False, True]
+    assert left_in(cache) == [".u8"]
+    prepared, how = ensured(record, cache)
+    assert how["cached"] is True
+    assert len(np.unique(prepared.read(0, 11), axis=0)) == 11
+
+
+def test_image_that_does_not_decode(
+    make_record: Callable[..., Path], jpegs: list[bytes], cache: Path
+) -> None:
+    images = [*jpegs[:5], b"no image", *jpegs[5:8]]
+    record = make_record([(0, image) for image in images], "broken.rec")
+    with RecordFile(record) as source:
+        offset = source.index(10).offsets[5]
+    with pytest.raises(InputError) as caught:
+        ensured(record, cache)
+    message = str(caught.value)
+    assert f"image 5 of {record} (at byte {offset}) does not decode: " in message
+    assert "replace it" in message
+    assert "\n" not in message
+    assert "Traceback" not in message
+    assert left_in(cache) == []
+
+
+def test_workers_that_cannot_start(record: Path, cache: Path) -> None:
+    with pytest.raises(
+        HarnessError, match=r"made\.rec failed: ended with exit code 1 .*log: "
+    ) as e:
+        ensured(record, cache, environment=NO_PYTHON)
+    assert left_in(cache) == [".log"]
+    assert "/nowhere" in Path(str(e.value).split("log: ")[1].rstrip(")")).read_text()
+
+
+def test_too_little_space(record: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = shutil._ntuple_diskusage(10**12, 10**12 - 2 * 10**8, 2 * 10**8)  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
+    with pytest.raises(InputError) as caught:
+        ensured(record, cache)
+    message = str(caught.value)
+    assert message.startswith("preparing 11 images needs 0.00 GB in ")
+    for part in (str(cache), "0.20 GB free", "No space left", "run.cache=DIR"):
+        assert part in message
+    assert left_in(cache) == []
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """Let this process write no file as large as the prepared images."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (11 * BYTES - 1, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("small_files")
+def test_space_that_the_system_refuses(record: Path, cache: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"needs 0\.00 GB .* GB free \(File too large\).*run\.cache"
+    ):
+        ensured(record, cache)
+    assert left_in(cache) == []
+
+
+def test_cache_that_cannot_be_made(record: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        InputError, match=r"cannot be made \(Not a directory\): give run\.cache=DIR"
+    ):
+        ensured(record, tmp_path / "file")

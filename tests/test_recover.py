@@ -1,0 +1,75 @@
+"""Models of single tuning trials come back, and are the ones that were tuned."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from runs import CommandLine, Ended, load, no_stray, same_after
+
+pytestmark = pytest.mark.slow
+
+
+def test_last_trial_predicts_as_recorded(smoke_run: Ended, cli: CommandLine) -> None:
+    folder = cli.copy_of(smoke_run)
+    inc = folder.method("int8_inc_mse")
+    last = load(inc / "trajectory.json")[-1]
+    assert last["trial"] == 2
+    kept = same_after([*inc.iterdir(), *(folder.path / "records").iterdir()])
+
+    ended = cli("recover", f"run={folder.id}", "method=int8_inc_mse", "trial=2")
+    assert ended.code == 0, ended.err
+    labels = np.load(folder.labels)[:32]
+    tuned = np.load(inc / "trials.npz")["top1"]
+    assert tuned.shape == (3, 32)  # fp32 and two trials
+    assert last["accuracy"] == pytest.approx((tuned[2] == labels).mean())
+    assert f"trial 2: top-1 {last['accuracy']:.4f} on the 32 tuning images" in ended.out
+    assert "| int8 INC mse trial 2 |" in ended.out
+    assert "| fp32 no optimization |" in ended.out
+
+    # batches of validation are those of tuning here, so the first one's predictions are the trial's
+    recovered = np.load(inc / "recovered_2" / "predictions.npz")["top"]
+    assert recovered.shape == (128, 5)
+    assert (recovered[:32, 0] == tuned[2]).all()
+    assert (inc / "recovered_2" / "model-symbol.json").is_file()
+    assert same_after(list(kept)) == kept, "what was measured stays as it was"
+
+
+def test_other_predictions_are_noticed(smoke_run: Ended, cli: CommandLine) -> None:
+    folder = cli.copy_of(smoke_run)
+    trials = folder.method("int8_inc_mse") / "trials.npz"
+    predicted = np.load(trials)["top1"]
+    predicted[1, 17] = (predicted[1, 17] + 1) % 10
+    np.savez_compressed(trials, top1=predicted)
+    ended = cli("recover", f"run={folder.id}", "method=int8_inc_mse", "trial=1")
+    assert (ended.code, ended.out) == (3, "")
+    assert "the model of trial 1 predicts 1 of 32 tuning images otherwise" in ended.err
+    assert "first: image 17" in ended.err
+    no_stray(cli.results)
+
+
+@pytest.mark.parametrize("trial", ["0", "3"])
+def test_unknown_trial_names_the_range(smoke_run: Ended, cli: CommandLine, trial: str) -> None:
+    folder = cli.copy_of(smoke_run)
+    ended = cli("recover", f"run={folder.id}", "method=int8_inc_mse", f"trial={trial}")
+    assert (ended.code, ended.out) == (2, "")
+    assert f"trial={trial}" in ended.err
+    assert "holds trials 1 .. 2" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["method=int8_inc_nosuch", "trial=1"], "has fp32, fp32_fused, int8_smart_naive"),
+        (["method=fp32", "trial=1"], "method=fp32 has no tuning history"),
+        (["method=int8_inc_mse", "trial=last"], "give the number of a trial, from 1"),
+        (["method=int8_inc_mse", "trial=-1"], "give the number of a trial, from 1"),
+    ],
+)
+def test_what_cannot_be_recovered(
+    smoke_run: Ended, cli: CommandLine, words: list[str], said: str
+) -> None:
+    folder = cli.copy_of(smoke_run)
+    ended = cli("recover", f"run={folder.id}", *words)
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err
