@@ -1,14 +1,16 @@
 """The one place that makes MXNet 2.0.0b1 and INC 1.13.1 work together.
 
-Three clashes, found by running them:
+Four clashes, found by running them:
 
 * INC calls ``int()`` on every part of ``mx.__version__``, which is ``2.0.0beta1`` in this wheel. INC
   is shown ``2.0.0``; records keep the true version (``true_versions``).
 * MXNet uses ``numpy.bool`` and INC ``numpy.float``, both gone in NumPy 1.24.
+* INC has PyYAML read every ``null`` as ``{}`` from then on, for OmegaConf as well: undone here.
 * INC's Bayesian optimiser passes ``minimize`` a 2-D start, refused by SciPy 1.11 and later; INC
   swallows the error and finds nothing.
 
-The last two are held by the lock file; ``import_inc`` checks them, since INC's own failure is silent.
+Those of NumPy and SciPy are held by the lock file; ``import_inc`` checks them, since INC's own
+failure is silent.
 """
 
 from __future__ import annotations
@@ -37,8 +39,10 @@ def import_inc() -> ModuleType:
     import mxnet
 
     mxnet.__version__ = SHOWN_TO_INC
-    import neural_compressor
+    import neural_compressor.conf.config
+    import yaml
 
+    yaml.SafeLoader.add_constructor("tag:yaml.org,2002:null", lambda loader, node: None)
     return neural_compressor  # type: ignore[no-any-return]
 
 

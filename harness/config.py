@@ -92,6 +92,9 @@ def _composed(overrides: Sequence[str], folders: Sequence[Path]) -> dict[str, An
 def _check(values: dict[str, Any]) -> None:
     if not values.get("method"):
         raise InputError("no method is chosen: give method=[fp32,...]")
+    for name, method in values["method"].items():
+        if not {"label", "_target_"} <= set(method):
+            raise InputError(f"method {name}: its file must give label and _target_")
     for key, least in LEAST.items():
         number = _value(values, key)
         if not _is_number(number, int) or number < least:

@@ -39,7 +39,8 @@ def write_atomically(path: Path, text: str) -> None:
             os.fsync(handle.fileno())
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
         raise InputError(
             f"{path} cannot be written ({error.strerror}): free some space or give run.results=DIR"
         ) from None

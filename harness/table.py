@@ -114,7 +114,8 @@ def footnotes(plan: RunPlan, records: Sequence[MethodRecord], rows: Sequence[Row
         notes.append(
             f"Speedups above {AMPLE_SPEEDUP:g} ({', '.join(ample)}) compare with unfused fp32, whose "
             "residual additions MXNet runs in oneDNN's reference implementation when the graph is "
-            "hybridized: compare with the row of fp32 fused as well."
+            "hybridized. Compare with the row of fp32 fused, or add the method fp32_summed, which is "
+            "unfused fp32 without those kernels."
         )
     notes += plan.warnings
     for record in records:

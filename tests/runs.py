@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -101,7 +102,7 @@ class Started:
         """Wait until a line of stderr holds ``text``."""
 
         def found() -> bool:
-            if any(text in line for line in self.lines):
+            if any(text in line for line in list(self.lines)):
                 return True
             self._alive()
             return False
@@ -122,9 +123,10 @@ class Started:
 
         def found() -> psutil.Process | None:
             self._alive()
-            for child in psutil.Process(self.process.pid).children():
-                if "harness.worker" in child.cmdline():
-                    return child
+            with contextlib.suppress(psutil.Error):  # one that has just ended
+                for child in psutil.Process(self.process.pid).children():
+                    if "harness.worker" in child.cmdline():
+                        return child
             return None
 
         return until(found, "a worker")

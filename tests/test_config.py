@@ -166,3 +166,11 @@ def test_geometry_is_the_one_the_bundled_weights_were_trained_with() -> None:
     assert transform["mean"] == pytest.approx(make.MEAN.tolist())
     assert transform["std"] == pytest.approx(make.STD.tolist())
     assert workload["classes"] == make.CLASSES
+
+
+@pytest.mark.parametrize("line", ["label: mine\n", "_target_: my_method.Rounded\n"])
+def test_method_without_label_or_target(tmp_path: Path, line: str) -> None:
+    (tmp_path / "method").mkdir()
+    (tmp_path / "method" / "half.yaml").write_text(f"# @package method.half\n{line}")
+    with pytest.raises(InputError, match="method half: its file must give label and _target_"):
+        compose_config(["method=[half]"], [tmp_path])

@@ -48,12 +48,11 @@ def test_other_predictions_are_noticed(smoke_run: Ended, cli: CommandLine) -> No
     no_stray(cli.results)
 
 
-@pytest.mark.parametrize("trial", ["0", "3"])
-def test_unknown_trial_names_the_range(smoke_run: Ended, cli: CommandLine, trial: str) -> None:
+def test_unknown_trial_names_the_range(smoke_run: Ended, cli: CommandLine) -> None:
     folder = cli.copy_of(smoke_run)
-    ended = cli("recover", f"run={folder.id}", "method=int8_inc_mse", f"trial={trial}")
+    ended = cli("recover", f"run={folder.id}", "method=int8_inc_mse", "trial=3")
     assert (ended.code, ended.out) == (2, "")
-    assert f"trial={trial}" in ended.err
+    assert "trial=3" in ended.err
     assert "holds trials 1 .. 2" in ended.err
 
 

@@ -19,7 +19,11 @@ def instantiated(description: Mapping[str, Any]) -> Any:
 
     arguments = {key: value for key, value in description.items() if key != "label"}
     try:
-        return instantiate(arguments, _convert_="all")
+        method = instantiate(arguments, _convert_="all")
     except InstantiationException as error:
         reason = one_line(error.__cause__ or error)
         raise InputError(f"method {description.get('label')!r}: {reason}") from None
+    if not callable(getattr(method, "optimize", None)):
+        made = type(method).__name__
+        raise InputError(f"method {description.get('label')!r}: {made} has no optimize(context)")
+    return method

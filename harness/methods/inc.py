@@ -34,6 +34,8 @@ from neural_compressor.strategy import STRATEGIES  # noqa: E402
 from neural_compressor.strategy.strategy import strategy_registry  # noqa: E402
 from neural_compressor.utils.utility import recover as inc_recover  # noqa: E402
 
+from harness.methods.inspection import inspect_on_disk  # noqa: E402
+
 SNAPSHOT = "history.snapshot"
 TRIALS = "trials.npz"
 SHARED_CACHE = "calibration.json"
@@ -88,6 +90,7 @@ class Tuned:
         cache.load()
         try:
             search.pre_process()
+            inspect_on_disk(search.strategy.adaptor, context.workspace)
             journal.watch(search.strategy)
             with _time_limit(float(self.options["timeout_s"])) as limit:
                 search.strategy.traverse()

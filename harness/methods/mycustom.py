@@ -21,6 +21,8 @@ import numpy.typing as npt
 from neural_compressor.strategy.bayesian import BayesianOptimization
 from neural_compressor.strategy.strategy import TuneStrategy
 
+from harness.methods.inspection import visit_outputs
+
 Operator = tuple[str, str]  # (name, type), as INC keys its operators
 Errors = dict[str, float]
 FALLBACK = "fp32"
@@ -79,7 +81,9 @@ class MyCustomTuneStrategy(TuneStrategy):  # type: ignore[misc]
 
     def _exclude_harmful(self, config: dict[str, Any]) -> set[Operator]:
         """Set harmful operators of ``config`` to fp32, front to back; return them."""
-        expected = self._outputs(self.model, config)
+        names = [name for name, _ in config["op"]]
+        expected = self.adaptor.inspect_tensor(self.model, self.calib_dataloader, names, [1])
+        expected = expected["activation"][0]
         errors = self._errors(expected, config)
         influence: list[tuple[str, str, float, float, bool]] = []
         excluded: set[Operator] = set()
@@ -107,18 +111,18 @@ class MyCustomTuneStrategy(TuneStrategy):  # type: ignore[misc]
         choices = self.opwise_tune_cfgs[operator]
         return copy.deepcopy(next(c for c in choices if c["activation"]["dtype"] == FALLBACK))
 
-    def _outputs(self, model: Any, config: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
-        """Return every operator's output on the first calibration batch, dequantised."""
-        names = [name for name, _ in config["op"]]
-        tensors = self.adaptor.inspect_tensor(model, self.calib_dataloader, names, [1])
-        return {name: tensor[name] for name, tensor in tensors["activation"][0].items()}
-
-    def _errors(self, expected: Mapping[str, npt.NDArray[Any]], config: dict[str, Any]) -> Errors:
+    def _errors(self, expected: Mapping[str, Mapping[str, Any]], config: dict[str, Any]) -> Errors:
+        """Return every operator's error on the first calibration batch, quantised as ``config`` says."""
         quantised = self.adaptor.quantize(
             copy.deepcopy(config), self.model, self.calib_dataloader, self.q_func
         )
-        observed = self._outputs(quantised, config)
-        return {name: relative_error(expected[name], observed[name]) for name in observed}
+        errors: Errors = {}
+
+        def compare(name: str, observed: npt.NDArray[Any]) -> None:
+            errors[name] = relative_error(expected[name][name], observed)
+
+        visit_outputs(self.adaptor, quantised, self.calib_dataloader, list(expected), compare)
+        return errors
 
     def _save_influence(self, rows: list[tuple[str, str, float, float, bool]]) -> None:
         path = Path(self.cfg.tuning.workspace.path) / "operator_influence.csv"

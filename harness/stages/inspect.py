@@ -44,12 +44,16 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
             "set it to the model's"
         )
     weights = {name: p.data().asnumpy() for name, p in net.collect_params().items()}
-    # not the scores: a ReLU makes 0 of NaN
+    # the scores do not tell: a ReLU makes 0 of NaN
     broken = [name for name, values in weights.items() if not np.isfinite(values).all()]
     if broken:
         raise InputError(
             f"{broken[0]} and {len(broken) - 1} more of the model's {len(weights)} parameters hold "
             "NaN or infinity: check workload.params"
+        )
+    if not np.isfinite(scores).all():
+        raise InputError(
+            "the model's scores for a blank image are NaN or infinite: check workload.params"
         )
     parameters = sum(values.size for values in weights.values())
     return {

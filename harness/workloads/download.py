@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import urllib.error
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -35,29 +34,37 @@ def zoo_weights(network: str) -> Path:
     if path.is_file() and _sha1(path.read_bytes()) == expected:
         return path
     url = f"{os.environ.get('MXNET_GLUON_REPO', REPOSITORY).rstrip('/')}/gluon/models/{stem}.zip"
-    folder.mkdir(parents=True, exist_ok=True)
-    packed = folder / f"{stem}.zip.{os.getpid()}"
+    packed, part = (folder / f"{stem}.{os.getpid()}.{kind}" for kind in ("zip", "part"))
     try:
-        with urllib.request.urlopen(url, timeout=60) as answer, packed.open("wb") as out:
-            while block := answer.read(1 << 20):
-                out.write(block)
-        with zipfile.ZipFile(packed) as archive:
-            weights = archive.read(f"{stem}.params")
-    except (urllib.error.URLError, OSError, KeyError, zipfile.BadZipFile) as error:
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = _fetched(url, packed, path.name)
+        if _sha1(weights) != expected:
+            raise InputError(
+                f"{url} has SHA-1 {_sha1(weights)}, expected {expected}: not used; check the mirror "
+                "or give workload.params=FILE"
+            )
+        part.write_bytes(weights)
+        part.replace(path)
+    except InputError:
+        raise
+    except Exception as error:
         raise InputError(
             f"the weights of {network} could not be fetched from {url} ({error}): download them "
             "by hand and give workload.params=FILE"
         ) from None
     finally:
         packed.unlink(missing_ok=True)
-    if _sha1(weights) != expected:
-        raise InputError(
-            f"{url} has SHA-1 {_sha1(weights)}, expected {expected}: not used; check the mirror"
-        )
-    part = path.with_suffix(f".{os.getpid()}")
-    part.write_bytes(weights)
-    part.replace(path)
+        part.unlink(missing_ok=True)
     return path
+
+
+def _fetched(url: str, packed: Path, name: str) -> bytes:
+    """Return the member ``name`` of the zip at ``url``, by way of the file ``packed``."""
+    with urllib.request.urlopen(url, timeout=60) as answer, packed.open("wb") as out:
+        while block := answer.read(1 << 20):
+            out.write(block)
+    with zipfile.ZipFile(packed) as archive:
+        return archive.read(name)
 
 
 def _sha1(data: bytes) -> str:
