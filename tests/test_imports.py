@@ -50,8 +50,9 @@ def statements(module: str, top_level_only: bool = False) -> Iterator[ast.stmt]:
         node = waiting.pop()
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node
-        function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        if function and (top_level_only or (module, node.name) == PROBE):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (
+            top_level_only or (module, node.name) == PROBE
+        ):
             continue
         waiting += ast.iter_child_nodes(node)
 

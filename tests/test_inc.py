@@ -272,7 +272,7 @@ def test_what_inc_could_not_begin_with_is_refused_at_once(
     import my_strategy
     from harness.methods.inc import Tuned
 
-    namesake = type("BasicTuneStrategy", (my_strategy.TuneStrategy,), {})
+    namesake = type("BasicTuneStrategy", (my_strategy.MyKLTuneStrategy,), {})
     monkeypatch.setattr(my_strategy, "BasicTuneStrategy", namesake, raising=False)
     with pytest.raises(InputError, match=said):
         Tuned(strategy, {**OPTIONS, **options})

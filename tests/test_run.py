@@ -253,7 +253,8 @@ def test_time_limit_of_a_process(cli: CommandLine) -> None:
 def test_folder_that_cannot_be_made(tmp_path: Path, key: str) -> None:
     (tmp_path / "file").touch()
     places = {name: tmp_path / name for name in ("results", "cache")}
-    ended = CommandLine(**{**places, key: tmp_path / "file" / key})("method=[fp32]", *TINY)
+    places[key] = tmp_path / "file" / key
+    ended = CommandLine(places["results"], places["cache"])("method=[fp32]", *TINY)
     assert ended.code == 2
     assert f"give run.{key}=DIR" in ended.err
 

@@ -34,7 +34,7 @@ class Outputs(Mapping[str, dict[str, Tensor]]):
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file = tempfile.TemporaryFile(dir=folder)
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         self._places: dict[str, tuple[int, tuple[int, ...]]] = {}
 
     def add(self, operator: str, tensor: Tensor) -> None:
@@ -110,9 +110,9 @@ class _Visitor(TensorCollector):  # type: ignore[misc]
         self.error: Exception | None = None
 
     def collect_gluon(self, name: str, kind: str, array: Any) -> None:
-        super().collect_gluon(name, kind, array)
         collected = self.tensors_dicts[-1]
         try:
+            super().collect_gluon(name, kind, array)
             for operator, tensors in collected.items():
                 for tensor_name, (is_quantized, tensor) in tensors.items():
                     if is_quantized:
