@@ -16,14 +16,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import HarnessError, InputError
+from harness.errors import InputError
 from harness.executor import worker_environment
 from harness.machine import Topology, read_topology
 from harness.threads import (
     ThreadSettings,
     differences,
     find_kmp_library,
-    loaded_openmp,
     resolve,
 )
 
@@ -188,8 +187,12 @@ def test_kmp_needs_its_library() -> None:
 
 
 def test_openmp_of_a_process_without_mxnet() -> None:
-    with pytest.raises(HarnessError, match="import mxnet"):
-        loaded_openmp()
+    """In a process of its own: another test may have imported MXNet into this one."""
+    script = "from harness.threads import loaded_openmp; loaded_openmp()"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "HarnessError: libmxnet.so is not loaded: import mxnet" in done.stderr
 
 
 # From here on real processes import MXNet and run a convolution, which starts OpenMP's threads.
@@ -257,7 +260,7 @@ def test_kmp_is_served_by_libiomp_though_both_are_mapped() -> None:
     assert told["loaded"]["blocktime_ms"] == 1
     assert told["busy"] == cpus
     mapped = " ".join(told["loaded"]["mapped"])
-    assert "libgomp.so" in mapped and "libiomp5.so" in mapped
+    assert "libgomp" in mapped and "libiomp5.so" in mapped
     assert told["differences"] == []
 
 
