@@ -1,0 +1,435 @@
+"""Under which conditions a stretch of measuring ran: what disturbed it, and which threads did it.
+
+For the measuring process itself, before and after a stretch, never within; no thread is started::
+
+    threads, before = threads_now(), snapshot(cpus=cpus)  # after a warm-up: the threads exist
+    ...  # the stretch
+    after, busy = snapshot(cpus=cpus), placement(threads, threads_now())
+    disturbed = judge(compare(before, after, busy))
+    misplaced = verify_threads(os.environ, loaded_openmp(), busy)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import re
+import resource
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from harness.machine import CPUS, ROOT, _groups, _integer, _read, parse_cpu_list
+from harness.threads import _cpus, differences
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+KINDS = 8  # of a CPU's ticks; guests' time, after them, is in user's
+IDLE, IOWAIT, STEAL = 3, 4, 7
+WORKER_SHARE = 0.05  # who does less than this part of the busiest thread's work is no worker
+PLACE = r"\{(\d[\d,:]*)\}(?::(\d+)(?::(-?\d+))?)?"
+ADVICE = {
+    "steal_share": "the hypervisor gave CPU time to other guests: use a machine of your own, or "
+    "measure again when its host is quieter",
+    "other_load": "something else used the measured CPUs: close what else runs (top shows it), or "
+    "keep it off them with taskset or a cpuset",
+    "waited_share": "a measured thread had to share its CPU: close what else runs, or give each "
+    "thread a CPU of its own with threads.count and threads.places",
+    "pushed_off_per_s": "the measured threads were pushed off their CPUs: close what else "
+    "runs, or keep it off them with taskset or a cpuset",
+    "major_faults": "the process waited for the disk: measure again now that the files are cached, "
+    "and free memory if the machine swaps",
+    "frequency_drop": "the CPUs became slower: set the frequency governor to performance, turn turbo "
+    "off, and let the machine warm up before measuring",
+    "thermal_throttles": "heat slowed the CPUs down: cool the machine better, or turn turbo off",
+    "quota_throttles": "a control group's CPU quota stopped the process: raise it (docker --cpus, "
+    "Kubernetes limits), or use fewer threads with threads.count",
+}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Readings at one moment; what the system does not tell is missing.
+
+    Attributes:
+        at: seconds of the monotonic clock.
+        ticks: each watched CPU's user, nice, system, idle, iowait, irq, softirq and steal.
+        mhz: each watched CPU's present frequency.
+        load_1min: the machine's load average.
+        counters: what only grows. Of this process: cpu_s, involuntary (a thread was pushed off its
+            CPU), minor_faults and major_faults (it waited for the disk). Of its control groups:
+            quota_throttles, quota_throttled_s. Of the watched CPUs: thermal_throttles, as each of
+            them counts. Of the machine: pressure_s, how long some thread had to wait for a CPU.
+    """
+
+    at: float
+    ticks: dict[int, tuple[int, ...]]
+    mhz: dict[int, float]
+    load_1min: float | None
+    counters: dict[str, float]
+
+
+@dataclass(frozen=True)
+class ThreadPlace:
+    """A thread of this process.
+
+    Attributes:
+        allowed: the CPUs that it may use.
+        cpu: the CPU that it used last.
+        ticks: its CPU time.
+        waited_s: how long it was ready to run and had no CPU; None where the kernel does not tell.
+    """
+
+    tid: int
+    name: str
+    allowed: tuple[int, ...]
+    cpu: int
+    ticks: int
+    waited_s: float | None
+
+
+@dataclass(frozen=True)
+class Busy(ThreadPlace):
+    """A thread that worked in a stretch; ``ticks`` and ``waited_s`` are those of the stretch.
+
+    Attributes:
+        main: whether it is the process's first thread, which runs Python.
+        share: its part of the CPU time of all threads.
+        worker: whether it worked at least 5 % as much as the busiest thread.
+    """
+
+    main: bool
+    share: float
+    worker: bool
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How a stretch ran. Shares are from 0 to 1; what the system does not tell is None.
+
+    Attributes:
+        cpus: the watched CPUs.
+        steal_share: part of the CPUs' time that the hypervisor gave to others.
+        other_load: part of the CPUs' time that other processes and the kernel took.
+        waited_share: part of the stretch that the worker worst off was ready to run and had no CPU:
+            a rival on one of many CPUs is lost in other_load, and here it is not.
+        pushed_off_per_s: involuntary switches of one worker, less the voluntary ones: where two
+            threads of this process take turns on a CPU, each such turn makes one of both.
+        mhz_min, mhz_max: of all watched CPUs, before and after.
+        frequency_drop: by which part the fastest CPU was slower after than before.
+        cpu_pressure: part of the stretch that some thread of the machine waited for a CPU.
+        load_1min: the load average after the stretch.
+        busy: the threads that worked, the busiest first.
+    """
+
+    seconds: float
+    cpus: tuple[int, ...]
+    cpu_s: float
+    steal_share: float | None
+    other_load: float | None
+    waited_share: float | None
+    involuntary_switches_per_s: float
+    pushed_off_per_s: float
+    minor_faults_per_s: float
+    major_faults: float
+    mhz_min: float | None
+    mhz_max: float | None
+    frequency_drop: float | None
+    thermal_throttles: float | None
+    quota_throttles: float | None
+    quota_throttled_s: float | None
+    cpu_pressure: float | None
+    load_1min: float | None
+    busy: tuple[Busy, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it, ready for JSON."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Above which a stretch counts as disturbed; the names are those of Conditions.
+
+    Measured over 0.3 to 0.7 s of convolutions, in batches of 20 to 40 ms, on a virtual machine with
+    2 CPUs; nearly alone, other work being outweighed but not stopped, and with a rival that never
+    sleeps on one CPU or on each:
+
+    ================  ============  ============
+    ..                nearly alone  with a rival
+    ================  ============  ============
+    other_load        0.00 .. 0.05  0.39 .. 0.69
+    waited_share      0.00 .. 0.07  0.43 .. 0.70
+    pushed_off_per_s  8 .. 173      49 .. 152
+    steal_share       0.00 .. 0.01  0.00 .. 0.01
+    ================  ============  ============
+
+    So being pushed off often is no proof of a rival: its limit only finds storms of switches. What
+    is left was not seen there: a slow disk, heat, a quota, or a frequency that changed.
+    """
+
+    steal_share: float = 0.02
+    other_load: float = 0.05
+    waited_share: float = 0.05
+    pushed_off_per_s: float = 250
+    major_faults: float = 10
+    frequency_drop: float = 0.1
+    thermal_throttles: float = 0
+    quota_throttles: float = 0
+
+
+LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class Contamination:
+    """What disturbed a stretch: a field of Limits, its value, the limit, and what to do."""
+
+    kind: str
+    value: float
+    limit: float
+    advice: str
+
+
+def snapshot(root: Path = ROOT, cpus: Collection[int] | None = None) -> Snapshot:
+    """Return the readings of this moment.
+
+    Args:
+        cpus: the CPUs to watch, best the allowed ones as the parent process sees them; None: those
+            that some thread of this process may use, too few before OpenMP's threads exist.
+    """
+    at = time.monotonic()
+    ticks = _ticks(root)
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    watched = sorted(ticks.keys() & set(_usable() if cpus is None else cpus))
+    load = (_read(root / "proc/loadavg") or "").split()
+    pressure = re.search(r"^some .*total=(\d+)", _read(root / "proc/pressure/cpu") or "")
+    counters = {
+        "cpu_s": own.ru_utime + own.ru_stime,
+        "voluntary": own.ru_nvcsw,
+        "involuntary": own.ru_nivcsw,
+        "minor_faults": own.ru_minflt,
+        "major_faults": own.ru_majflt,
+        **_thermal(root, watched),
+        **_quota(root),
+        **({"pressure_s": int(pressure[1]) / 1e6} if pressure else {}),
+    }
+    ticks = {cpu: ticks[cpu] for cpu in watched}
+    return Snapshot(at, ticks, _mhz(root, watched), float(load[0]) if load else None, counters)
+
+
+def threads_now() -> list[ThreadPlace]:
+    """Return all threads of this process."""
+    threads = []
+    for tid in map(int, os.listdir("/proc/self/task")):
+        task = Path(f"/proc/self/task/{tid}")
+        stat, waits = _read(task / "stat"), _read(task / "schedstat")
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            allowed = tuple(sorted(os.sched_getaffinity(tid)))
+            head, _, tail = (stat or "").rpartition(")")
+            if fields := tail.split():  # from the third on
+                ticks, cpu = int(fields[11]) + int(fields[12]), int(fields[36])
+                waited = int(waits.split()[1]) / 1e9 if waits else None
+                name = head.partition("(")[2]
+                threads.append(ThreadPlace(tid, name, allowed, cpu, ticks, waited))
+    return threads
+
+
+def placement(before: Iterable[ThreadPlace], after: Iterable[ThreadPlace]) -> list[Busy]:
+    """Return the threads whose CPU time grew between two moments, the busiest first."""
+    started = {thread.tid: thread for thread in before}
+    spent = []
+    for thread in after:
+        if start := started.get(thread.tid):
+            waited = thread.waited_s
+            if waited is not None and start.waited_s is not None:
+                waited -= start.waited_s
+            ticks = thread.ticks - start.ticks
+            thread = dataclasses.replace(thread, ticks=ticks, waited_s=waited)
+        if thread.ticks > 0:
+            spent.append(thread)
+    spent.sort(key=lambda thread: -thread.ticks)
+    total = sum(thread.ticks for thread in spent)
+    return [
+        Busy(
+            **vars(thread),
+            main=thread.tid == os.getpid(),
+            share=thread.ticks / total,
+            worker=thread.ticks >= WORKER_SHARE * spent[0].ticks,
+        )
+        for thread in spent
+    ]
+
+
+def compare(before: Snapshot, after: Snapshot, busy: Sequence[Busy]) -> Conditions:
+    """Return how the stretch between two snapshots ran; ``busy`` comes from ``placement``."""
+    seconds = max(after.at - before.at, 1e-9)
+    names = before.counters.keys() & after.counters.keys()
+    grown = {name: after.counters[name] - before.counters[name] for name in names}
+    cpus = sorted(before.ticks.keys() & after.ticks.keys())
+    total = seconds * len(cpus)
+    idle, iowait, steal = (
+        # the kernel may correct these downwards
+        sum(max(0, after.ticks[cpu][kind] - before.ticks[cpu][kind]) for cpu in cpus) / TICKS_PER_S
+        for kind in (IDLE, IOWAIT, STEAL)
+    )
+    # the clock is exact, and so is idle time; the ticks of who was busy are only samples
+    others = total - idle - iowait - steal - grown["cpu_s"]
+    workers = max(1, sum(thread.worker for thread in busy))
+    mhz = [*before.mhz.values(), *after.mhz.values()]
+    drop = None
+    if before.mhz and after.mhz:
+        drop = max(0.0, 1 - max(after.mhz.values()) / max(before.mhz.values()))
+    return Conditions(
+        seconds=seconds,
+        cpus=tuple(cpus),
+        cpu_s=grown["cpu_s"],
+        steal_share=min(1.0, steal / total) if cpus else None,
+        other_load=max(0.0, others / total) if cpus else None,
+        waited_share=_waited(busy, seconds),
+        involuntary_switches_per_s=grown["involuntary"] / seconds,
+        pushed_off_per_s=max(0, grown["involuntary"] - grown["voluntary"]) / seconds / workers,
+        minor_faults_per_s=grown["minor_faults"] / seconds,
+        major_faults=grown["major_faults"],
+        mhz_min=min(mhz, default=None),
+        mhz_max=max(mhz, default=None),
+        frequency_drop=drop,
+        thermal_throttles=grown.get("thermal_throttles"),
+        quota_throttles=grown.get("quota_throttles"),
+        quota_throttled_s=grown.get("quota_throttled_s"),
+        cpu_pressure=min(1.0, grown["pressure_s"] / seconds) if "pressure_s" in grown else None,
+        load_1min=after.load_1min,
+        busy=tuple(busy),
+    )
+
+
+def _waited(busy: Sequence[Busy], seconds: float) -> float | None:
+    """Return the longest wait of a worker for others than the main thread, as a share of seconds.
+
+    The main thread and the workers that share its CPU wait for each other by turns, once a batch.
+    """
+    main = [thread for thread in busy if thread.main]
+    waits = [
+        thread.waited_s
+        - sum(each.ticks for each in main if {*each.allowed} & {*thread.allowed}) / TICKS_PER_S
+        for thread in busy
+        if thread.worker and not thread.main and thread.waited_s is not None
+    ] or [thread.waited_s for thread in main if thread.worker and thread.waited_s is not None]
+    return min(1.0, max(0.0, *waits) / seconds) if waits else None
+
+
+def judge(conditions: Conditions, limits: Limits = LIMITS) -> list[Contamination]:
+    """Return what disturbed a stretch beyond the limits."""
+    found = []
+    for kind, limit in vars(limits).items():
+        value = getattr(conditions, kind)
+        if kind in ("steal_share", "other_load"):
+            # counted in ticks: one per CPU may come from the counting alone
+            limit += 1 / (TICKS_PER_S * conditions.seconds)
+        if value is not None and value > limit:
+            found.append(Contamination(kind, value, limit, ADVICE[kind]))
+    return found
+
+
+def verify_threads(
+    environment: Mapping[str, str], loaded: Mapping[str, Any], busy: Sequence[Busy]
+) -> list[str]:
+    """Say in sentences how the threads that worked are not those that the environment asked for.
+
+    MXNet's default engine runs a network on a thread of its own, which is the first of its OpenMP
+    team, while the main thread waits. With NaiveEngine the main thread is the first of the team.
+
+    Args:
+        environment: the process's environment; where it asks for nothing, nothing is wrong.
+        loaded: what ``loaded_openmp`` returned in the process.
+        busy: what ``placement`` returned for a stretch of forward passes.
+    """
+    found = differences(environment, loaded)
+    naive = environment.get("MXNET_ENGINE_TYPE") == "NaiveEngine"
+    team = [thread for thread in busy if thread.worker and (naive or not thread.main)]
+    asked = environment.get("OMP_NUM_THREADS")
+    if asked and len(team) != int(asked):
+        found.append(f"OMP_NUM_THREADS is {asked} and {len(team)} thread(s) did the work")
+    variable, places = _asked_places(environment)
+    for allowed, threads in Counter(thread.allowed for thread in team).items():
+        where = f"{threads} working thread(s) may run on {_cpus(allowed)}"
+        if places and not any(place.issuperset(allowed) for place in places):
+            found.append(f"{where}, outside each place of {variable}={environment[variable]}")
+        if len(allowed) == 1 and threads > 1:
+            found.append(f"{where} alone: they take turns")
+    return found
+
+
+def _asked_places(environment: Mapping[str, str]) -> tuple[str, list[set[int]]]:
+    """Return the variable that lists places by the numbers of their CPUs, and them; else none."""
+    listed = re.search(r"proclist=\[([\d,-]+)\]", environment.get("KMP_AFFINITY", ""))
+    if listed:
+        return "KMP_AFFINITY", [{cpu} for cpu in parse_cpu_list(listed[1])]
+    text = environment.get("OMP_PLACES", "")
+    unbound = environment.get("OMP_PROC_BIND", "").lower() == "false"
+    if unbound or not re.fullmatch(f"{PLACE}(?:,{PLACE})*", text):
+        return "", []
+    places = []
+    for inside, count, stride in re.findall(PLACE, text):
+        place: set[int] = set()
+        for part in inside.split(","):  # FIRST[:COUNT[:STRIDE]]
+            first, length, step = ([int(number) for number in part.split(":")] + [1, 1])[:3]
+            place.update(range(first, first + length * step, step))
+        for number in range(int(count or 1)):
+            places.append({cpu + number * int(stride or 1) for cpu in place})
+    return "OMP_PLACES", places
+
+
+def _usable() -> set[int]:
+    """Return the CPUs that any thread may use: OpenMP may have bound the main one to one CPU."""
+    cpus: set[int] = set()
+    for tid in os.listdir("/proc/self/task"):
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            cpus |= os.sched_getaffinity(int(tid))
+    return cpus
+
+
+def _ticks(root: Path) -> dict[int, tuple[int, ...]]:
+    lines = re.findall(r"^cpu(\d+) (.*)$", _read(root / "proc/stat") or "", re.MULTILINE)
+    return {int(cpu): tuple(map(int, ticks.split()[:KINDS])) for cpu, ticks in lines}
+
+
+def _mhz(root: Path, cpus: Iterable[int]) -> dict[int, float]:
+    files = {cpu: root / CPUS / f"cpu{cpu}/cpufreq/scaling_cur_freq" for cpu in cpus}
+    khz = {cpu: _integer(_read(file)) for cpu, file in files.items()}
+    told = {cpu: each / 1000 for cpu, each in khz.items() if each}
+    if not told:
+        blocks = re.findall(
+            r"^processor\s*: (\d+)$.*?^cpu MHz\s*: ([\d.]+)$",
+            _read(root / "proc/cpuinfo") or "",
+            re.MULTILINE | re.DOTALL,
+        )
+        told = {int(cpu): float(mhz) for cpu, mhz in blocks if float(mhz)}
+    return {cpu: mhz for cpu, mhz in told.items() if cpu in files}
+
+
+def _thermal(root: Path, cpus: Iterable[int]) -> dict[str, float]:
+    folders = [root / CPUS / f"cpu{cpu}/thermal_throttle" for cpu in cpus]
+    names = ("core_throttle_count", "package_throttle_count")
+    counts = [_integer(_read(folder / name)) for folder in folders for name in names]
+    told = [count for count in counts if count is not None]
+    return {"thermal_throttles": sum(told)} if told else {}
+
+
+@lru_cache
+def _cpu_groups(root: Path) -> tuple[Path, ...]:
+    return tuple(_groups(root, "cpu"))
+
+
+def _quota(root: Path) -> dict[str, float]:
+    """Return how often and for how long CPU quotas stopped this process's groups."""
+    text = "\n".join(_read(group / "cpu.stat") or "" for group in _cpu_groups(root))
+    counts = re.findall(r"^nr_throttled (\d+)$", text, re.MULTILINE)
+    times = re.findall(r"^throttled_(usec|time) (\d+)$", text, re.MULTILINE)  # v2; v1 in ns
+    seconds = sum(int(time) / (1e6 if unit == "usec" else 1e9) for unit, time in times)
+    told = {"quota_throttles": sum(map(int, counts)), "quota_throttled_s": seconds}
+    return told if counts else {}
