@@ -28,8 +28,12 @@ configuration (Hydra; conf/config.yaml shows every key)
   workload=bundled|imagenet|custom            what is measured; workload.rec=, workload.params= name files
   method=[fp32,int8_inc_mse,...]              the rows, in this order; conf/method/ has one file each
   threads=omp|kmp|none  threads.count=N       how threads are pinned
-  experiment=paper|smoke|resnet18             several choices at once
-  run.id=ID                                   continue a stopped run; finished rows are not repeated
+  protocol=published|careful|quick            one pass as published, or rounds with intervals
+  protocol.sweep=[1,8,128]                    more batch sizes, with p50, p90 and p99 of a batch's time
+  experiment=paper|nightly|smoke|resnet18     several choices at once
+  run.id=ID                                   continue a stopped run; what is finished stays
+  run.reuse_tuned=ID                          measure an earlier run's models again, make none
+  table.intervals=true|false                  with 95 % intervals, or plain as published
   --conf DIR                                  a folder with configuration and modules of your own
 
 examples
@@ -113,10 +117,13 @@ def _run(overrides: Sequence[str], folders: Sequence[Path]) -> int:
 
 
 def _table(overrides: Sequence[str], folders: Sequence[Path]) -> int:
+    from harness.config import compose_config
     from harness.tables import write_tables
 
     named, rest = _named(overrides, {"run"})
-    print(write_tables(_folder(named["run"], rest, folders)), end="")
+    folder = _folder(named["run"], rest, folders)
+    intervals = compose_config(rest, folders).values["table"]["intervals"]
+    print(write_tables(folder, intervals), end="")
     return 0
 
 

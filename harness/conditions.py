@@ -1,12 +1,7 @@
 """Under which conditions a stretch of measuring ran: what disturbed it, and which threads did it.
 
-For the measuring process itself, before and after a stretch, never within; no thread is started::
-
-    threads, before = threads_now(), snapshot(cpus=cpus)  # after a warm-up: the threads exist
-    ...  # the stretch
-    after, busy = snapshot(cpus=cpus), placement(threads, threads_now())
-    disturbed = judge(compare(before, after, busy))
-    misplaced = verify_threads(os.environ, loaded_openmp(), busy)
+For the measuring process itself: ``Watch`` looks before and after a stretch, never within, and starts
+no thread.
 """
 
 from __future__ import annotations
@@ -25,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.machine import CPUS, ROOT, _groups, _integer, _read, parse_cpu_list
-from harness.threads import _cpus, differences
+from harness.threads import _cpus, differences, loaded_openmp
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 KINDS = 8  # of a CPU's ticks; guests' time, after them, is in user's
 IDLE, IOWAIT, STEAL = 3, 4, 7
+TELLING_TICKS = 10  # of the busiest thread; less does not tell which threads worked
 WORKER_SHARE = 0.05  # who does less than this part of the busiest thread's work is no worker
 PLACE = r"\{(\d[\d,:]*)\}(?::(\d+)(?::(-?\d+))?)?"
 ADVICE = {
@@ -193,6 +189,42 @@ class Contamination:
     value: float
     limit: float
     advice: str
+
+
+class Watch:
+    """Watches the block that it is the context of, in this process.
+
+    Args:
+        cpus: the CPUs to watch, best the allowed ones as the parent process sees them.
+
+    Attributes:
+        facts: ready for JSON once the block has ended: ``conditions``; ``disturbed``, what
+            ``judge`` found in them; ``misplaced``, what ``verify_threads`` did. After a stretch too
+            short to tell which threads worked, OpenMP's own word is all that the latter goes by.
+    """
+
+    def __init__(self, cpus: Collection[int]) -> None:
+        self._cpus = cpus
+        self.facts: dict[str, Any] = {}
+
+    def __enter__(self) -> Watch:
+        self._threads, self._before = threads_now(), snapshot(cpus=self._cpus)
+        return self
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        after, busy = snapshot(cpus=self._cpus), placement(self._threads, threads_now())
+        conditions = compare(self._before, after, busy)
+        loaded = loaded_openmp()
+        telling = bool(busy) and busy[0].ticks >= TELLING_TICKS
+        self.facts = {
+            "conditions": conditions.as_dict(),
+            "disturbed": [dataclasses.asdict(found) for found in judge(conditions)],
+            "misplaced": (
+                verify_threads(os.environ, loaded, busy)
+                if telling
+                else differences(os.environ, loaded)
+            ),
+        }
 
 
 def snapshot(root: Path = ROOT, cpus: Collection[int] | None = None) -> Snapshot:

@@ -14,7 +14,9 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from harness import isa
 from harness.errors import InputError
+from harness.protocol import Protocol
 
 PROJECT = Path(__file__).resolve().parent.parent
 CONF = PROJECT / "conf"
@@ -106,6 +108,7 @@ def _check(values: dict[str, Any]) -> None:
     workload = values["workload"]
     switches = {
         "methods.shared_calibration": values["methods"]["shared_calibration"],
+        "table.intervals": values["table"]["intervals"] or False,
         "workload.transform.keep_ratio": workload["transform"]["keep_ratio"],
         "workload.download": workload.get("download", False),
         "workload.random_weights": workload.get("random_weights", False),
@@ -120,12 +123,17 @@ def _check(values: dict[str, Any]) -> None:
     for key in ("run.results", "run.cache"):
         if not isinstance(_value(values, key), str):
             raise InputError(f"{key}={_value(values, key)}: give the path of a folder")
-    for key in ("run.id", "machine"):
+    for key in ("run.id", "run.reuse_tuned", "machine"):
         name = _value(values, key)
         if name is not None and not re.fullmatch(r"\w[\w.-]*|", str(name), re.ASCII):
             raise InputError(f"{key}={name}: use a plain name of letters, digits, '.', '-' and '_'")
     if workload["classes"] > 1 << 16:
         raise InputError(f"workload.classes={workload['classes']}: at most {1 << 16} are supported")
+    Protocol.of(values["protocol"])
+    if values["max_cpu_isa"] not in (None, *isa.NAMES):
+        raise InputError(
+            f"max_cpu_isa={values['max_cpu_isa']}: use null or one of {', '.join(isa.NAMES)}"
+        )
     if values["tuning"]["criterion"] not in ("relative", "absolute"):
         raise InputError(
             f"tuning.criterion={values['tuning']['criterion']}: use relative or absolute"

@@ -24,6 +24,10 @@ class Metric:
     digits: int
     higher_is_better: bool | None
 
+    def shown(self, value: float | None, missing: str) -> str:
+        """Return a value with its decimals; ``missing`` where there is none."""
+        return missing if value is None else f"{value:.{self.digits}f}"
+
 
 TOP1 = Metric("top1", "Top-1", 4, True)
 TOP5 = Metric("top5", "Top-5", 4, True)
@@ -34,17 +38,30 @@ VALIDATION = Metric("validation_s", "Validation s", 2, False)
 SPEEDUP = Metric("speedup", "Speedup", 1, True)
 PUBLISHED = (TOP1, TOP5, TOP1_LOSS, TOP5_LOSS, COST, VALIDATION, SPEEDUP)
 
+INFERENCE = Metric("inference_s", "Inference s", 2, False)
+THROUGHPUT = Metric("images_per_s", "Images/s", 1, True)
+INFERENCE_SPEEDUP = Metric("inference_speedup", "Inference speedup", 2, True)
+VS_FUSED = Metric("speedup_vs_fused", "vs fused", 2, True)
+ADDED = (INFERENCE, THROUGHPUT, INFERENCE_SPEEDUP, VS_FUSED)
 
-def top_k_accuracy(
+LATENCY = {  # of a batch
+    50: Metric("p50_ms", "p50 ms", 3, False),
+    90: Metric("p90_ms", "p90 ms", 3, False),
+    99: Metric("p99_ms", "p99 ms", 3, False),
+}
+
+
+def top_k_correct(
     predictions: npt.NDArray[np.uint16], labels: npt.NDArray[np.int64], k: int
-) -> float:
-    """Return the share of images whose label is among their first ``k`` predictions.
+) -> npt.NDArray[np.bool_]:
+    """Return whether each image's label is among its first ``k`` predictions, (images,) bool.
 
     Args:
         predictions: (images, at least k or all classes), best class first.
         labels: (images,).
     """
-    return float((predictions[:, :k] == labels[:, None]).any(axis=1).mean())
+    correct: npt.NDArray[np.bool_] = (predictions[:, :k] == labels[:, None]).any(axis=1)
+    return correct
 
 
 def relative_loss_pct(value: float, reference: float) -> float | None:

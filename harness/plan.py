@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from typing import Any
 from harness import __version__
 from harness.errors import HarnessError
 
-SCHEMA = 1
+SCHEMA = 2  # 2: config has the whole protocol, and max_cpu_isa
 COMPARED = ("config", "files", "threads", "versions", "harness")
-PLACES = ("config.run", "config.machine")  # where a run is kept does not change what it measures
+PLACES = ("config.run", "config.machine", "config.table")  # they do not change what is measured
 RANDOM_WEIGHTS = (
     "THE WEIGHTS ARE RANDOM (workload.params is not given): accuracies mean nothing, times do"
 )
@@ -97,21 +97,32 @@ def warnings_of(workload: Mapping[str, Any], threads: Sequence[str]) -> tuple[st
     return (*threads, RANDOM_WEIGHTS) if random else tuple(threads)
 
 
-def differences(old: RunPlan, new: RunPlan) -> list[str]:
-    """Return what differs between two plans in what determines the results, one line a key."""
+def differences(old: RunPlan, new: RunPlan, ignored: Collection[str] = ()) -> list[str]:
+    """Return what differs between two plans in what determines the results, one line a key.
+
+    Args:
+        ignored: dotted keys that may differ as well.
+    """
     before, after = old.as_dict(), new.as_dict()
-    lines = [line for part in COMPARED for line in _differences(before[part], after[part], part)]
+    passed = (*PLACES, *ignored)
+    lines = [
+        line for part in COMPARED for line in _differences(before[part], after[part], part, passed)
+    ]
     if list(old.methods) != list(new.methods) and set(old.methods) == set(new.methods):
         lines.append("config.method: the order of the rows differs")
     return lines
 
 
-def _differences(old: Any, new: Any, where: str) -> list[str]:
-    if where in PLACES or (where.startswith("files.") and where.endswith(".path")):
+def _differences(old: Any, new: Any, where: str, passed: Collection[str]) -> list[str]:
+    if where in passed or (where.startswith("files.") and where.endswith(".path")):
         return []
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         keys = sorted({*old, *new})
-        return [line for k in keys for line in _differences(old.get(k), new.get(k), f"{where}.{k}")]
+        return [
+            line
+            for key in keys
+            for line in _differences(old.get(key), new.get(key), f"{where}.{key}", passed)
+        ]
     if isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)):
         old, new = list(old), list(new)
     return [] if old == new else [f"{where}: was {old!r}, is {new!r}"]

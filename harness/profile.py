@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 ENVIRONMENT = {"ONEDNN_VERBOSE": "1", "DNNL_VERBOSE": "1"}  # what makes oneDNN write it
 EXECUTED = re.compile(r"(?:onednn|dnnl)_verbose,exec,(.*)")
+CPU_ISA = "_verbose,info,cpu,isa:"
 DESCRIPTOR = re.compile(r"(\w+?)_(undef|[a-z]+\d+):")  # of src_f32::blocked:acdb:f0, src and f32
 ISA = re.compile(r"(?:sse|avx|amx)\w+")
 COMPUTE = ("convolution", "deconvolution", "inner_product", "matmul")
@@ -22,6 +23,7 @@ INT8 = ("s8", "u8")
 MADE_FOR_INT8 = ("vnni", "amx")
 LONGEST_MS = 1e9  # of a believable primitive
 NOTED_SHARE = 0.05  # of oneDNN's time, from which on its reference is worth a sentence
+NOT_INT8 = "called int8 but no convolution or inner product ran in int8"
 USUALLY = {"binary": "residual additions"}  # what a kind does in the networks measured here
 
 
@@ -67,6 +69,7 @@ class Profile:
         rows: the most expensive first.
         batches, images, wall_ms: what was run, and how long its forward passes took.
         malformed: lines of verbose output that could not be read.
+        cpu_isa: the best instruction set that oneDNN says it may use, in its own words.
     """
 
     total_ms: float
@@ -75,9 +78,10 @@ class Profile:
     images: int
     wall_ms: float
     malformed: int
+    cpu_isa: str = ""
 
     @classmethod
-    def of(cls, lines: Iterable[str], batches: int, images: int, wall_ms: float) -> Profile:
+    def of(cls, lines: Sequence[str], batches: int, images: int, wall_ms: float) -> Profile:
         """Aggregate verbose output."""
         executed = [line for line in lines if EXECUTED.search(line)]
         primitives = parse(executed)
@@ -90,7 +94,8 @@ class Profile:
         rows.sort(key=lambda row: (-row.ms, row.kind, row.implementation, row.dtype))
         total = math.fsum(row.ms for row in rows)
         malformed = len(executed) - len(primitives)
-        return cls(total, tuple(rows), batches, images, wall_ms, malformed)
+        told = (line.partition(CPU_ISA)[2].strip() for line in lines if CPU_ISA in line)
+        return cls(total, tuple(rows), batches, images, wall_ms, malformed, next(told, ""))
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it, ready for JSON."""
@@ -227,7 +232,7 @@ def findings(profile: Profile, expects_int8: bool) -> list[str]:
 def _of_int8(profile: Profile) -> Iterator[str]:
     compute, int8 = profile.count(is_compute), profile.count(is_int8_compute)
     if not int8:
-        yield "called int8 but no convolution or inner product ran in int8"
+        yield NOT_INT8
         return
     if int8 < compute:
         batches = max(1, profile.batches)

@@ -2,6 +2,7 @@
 
 Schema history:
     1  outcome, optimize, validate
+    2  profile; validate has the parts of the validation time and its conditions; rounds apart
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.errors import HarnessError
 
-SCHEMA = 1
+SCHEMA = 2
 
 OK = "ok"
 NO_SOLUTION = "no solution"
@@ -52,10 +53,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class MethodRecord:
-    """One row's record; ``optimize`` and ``validate`` are what those stages returned.
+    """One row's record; ``optimize``, ``validate`` and ``profile`` are what those stages returned.
 
     Each stage's facts also hold ``seconds`` and ``peak_rss_bytes`` of its process. A stage that
-    did not end well is None.
+    did not end well, or was left out, is None.
     """
 
     run: str
@@ -65,6 +66,7 @@ class MethodRecord:
     outcome: Outcome
     optimize: dict[str, Any] | None = None
     validate: dict[str, Any] | None = None
+    profile: dict[str, Any] | None = None
     schema: int = SCHEMA
 
     def as_dict(self) -> dict[str, Any]:
@@ -77,15 +79,59 @@ class MethodRecord:
         Raises:
             HarnessError: its schema is unknown or a field is missing.
         """
-        schema = stored.get("schema") if isinstance(stored, Mapping) else None
-        if schema != SCHEMA:
-            raise HarnessError(
-                f"{path} has record schema {schema}, this version reads {SCHEMA}: use the version "
-                "that wrote it"
-            )
-        try:
-            return cls(**{**stored, "outcome": Outcome(**stored["outcome"])})
-        except (TypeError, KeyError) as error:
-            raise HarnessError(
-                f"{path} is no method record ({error}): restore or delete it"
-            ) from None
+        return _restored(cls, stored, path, "method record")
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """One method timed in one round; a disturbed one is followed by another attempt.
+
+    Attributes:
+        round: from 1.
+        attempt: from 1.
+        facts: what the stage ``measure`` returned, with ``seconds`` and ``peak_rss_bytes`` of its
+            process; None if it did not end well.
+    """
+
+    run: str
+    method: str
+    round: int
+    attempt: int
+    outcome: Outcome
+    facts: dict[str, Any] | None = None
+    schema: int = SCHEMA
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any], path: Path) -> RoundRecord:
+        """Return the record of a JSON object read from ``path``.
+
+        Raises:
+            HarnessError: its schema is unknown or a field is missing.
+        """
+        return _restored(cls, stored, path, "round record")
+
+    @property
+    def disturbed(self) -> list[dict[str, Any]]:
+        """What disturbed it: kind, value, limit and advice of each."""
+        return [
+            found for part in (self.facts or {}).get("timed", ()) for found in part["disturbed"]
+        ]
+
+
+R = TypeVar("R", MethodRecord, RoundRecord)
+
+
+def _restored(cls: type[R], stored: Mapping[str, Any], path: Path, what: str) -> R:
+    schema = stored.get("schema") if isinstance(stored, Mapping) else None
+    if schema != SCHEMA:
+        raise HarnessError(
+            f"{path} has record schema {schema}, this version reads {SCHEMA}: use the version "
+            "that wrote it"
+        )
+    try:
+        return cls(**{**stored, "outcome": Outcome(**stored["outcome"])})
+    except (TypeError, KeyError) as error:
+        raise HarnessError(f"{path} is no {what} ({error}): restore or delete it") from None

@@ -12,8 +12,11 @@ from harness.config import Composed, compose_config, project_path
 from harness.errors import InputError
 from harness.plan import RunPlan, differences, new_run_id, warnings_of
 from harness.progress import Display
+from harness.protocol import Protocol
+from harness.reuse import adopt
+from harness.rounds import run_rounds
 from harness.session import Session, absolute_paths, environment_of, open_session, value_of
-from harness.store import INSPECT_LOG, PLAN, RunFolder, make_folder
+from harness.store import INSPECT_LOG, PLAN, RunFolder, find_run, make_folder
 from harness.tables import write_tables
 
 
@@ -36,8 +39,9 @@ def run(overrides: Sequence[str], folders: Sequence[Path], show: Display) -> int
             for position, name in enumerate(session.plan.methods):
                 if name not in finished:
                     session.measure(position, name)
+            run_rounds(session)
         finally:
-            text = write_tables(folder)
+            text = write_tables(folder, composed.values["table"]["intervals"])
         print(text, end="")
         return 0 if all(r.outcome.finished for r in folder.load_records()) else 3
 
@@ -109,6 +113,15 @@ def start(folder: RunFolder, composed: Composed, folders: Sequence[Path], show: 
     show.note(f"run {plan.run} -> {folder.path}")
     for warning in plan.warnings:
         show.note(f"warning: {warning}")
+    largest = max(Protocol.of(config["protocol"]).sizes(config["workload"]["batch_size"]))
+    if largest > plan.images:
+        raise InputError(
+            f"protocol.sweep: a batch of {largest} needs as many images and {plan.images} are "
+            "validated; leave that size out"
+        )
+    earlier = config["run"]["reuse_tuned"]
+    if earlier is not None and folder.load_plan() is None:
+        adopt(find_run(project_path(config["run"]["results"]), str(earlier)), folder, plan)
     plan = fixed(plan, folder)
     return open_session(plan, inputs, folder, folders, show)
 

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from harness import executor, prepare, record, store
+from harness import executor, prepare, profile, record, store, validity
 from harness.checks import Inputs
 from harness.config import PROJECT, project_path
 from harness.errors import HarnessError, InputError
+from harness.isa import VARIABLE
 from harness.plan import RunPlan
 from harness.progress import Display
-from harness.record import MethodRecord, Outcome
+from harness.protocol import Protocol
+from harness.record import MethodRecord, Outcome, RoundRecord
 from harness.store import RunFolder
 
 
@@ -23,9 +25,11 @@ def environment_of(
     threads: Mapping[str, str], config: Mapping[str, Any], folders: Sequence[Path]
 ) -> dict[str, str]:
     """Return the environment of a run's workers; ``threads`` is empty for those not measured."""
+    limit = config.get("max_cpu_isa")
     return executor.worker_environment(
         {
             **threads,
+            **({VARIABLE: limit} if limit else {}),
             "PYTHONPATH": ":".join(str(path.resolve()) for path in (PROJECT, *folders)),
             "INC_BENCH_CACHE": str(project_path(config["run"]["cache"])),
         }
@@ -105,24 +109,33 @@ class Session:
     data: dict[str, dict[str, Any]]
     show: Display
 
+    @property
+    def protocol(self) -> Protocol:
+        return Protocol.of(self.plan.config["protocol"])
+
     def measure(self, position: int, name: str) -> None:
-        """Optimise and validate one method; its record is on disk before this returns or raises."""
+        """Optimise, validate and profile one method.
+
+        Its record is on disk before this returns or raises.
+        """
         method = self.plan.methods[name]
         row = MethodRecord(
             self.plan.run, name, method["label"], position, Outcome(record.INTERRUPTED)
         )
         try:
-            ended = self._optimize(row, method)
-            if ended.outcome.kind == record.OK:
-                row = replace(ended, outcome=row.outcome)  # until it is validated
-                ended = self.validate(row)
+            ended = row
+            for stage in (self._optimize, self.validate, self._profile):
+                ended = stage(replace(ended, outcome=row.outcome))
+                if ended.outcome.kind != record.OK:
+                    break
             row = ended
         finally:
             self.folder.save_record(row)
         self.show.note(f"{row.label}: {row.outcome}")
 
-    def _optimize(self, row: MethodRecord, method: Mapping[str, Any]) -> MethodRecord:
-        kept = self.folder.method(row.method) / "optimize.json"
+    def _optimize(self, row: MethodRecord) -> MethodRecord:
+        method = self.plan.methods[row.method]
+        kept = self.folder.method(row.method) / store.OPTIMIZED
         facts = self._kept(kept)
         if facts is not None:
             return replace(row, outcome=Outcome(record.OK), optimize=facts)
@@ -154,31 +167,81 @@ class Session:
 
     def validate(self, row: MethodRecord) -> MethodRecord:
         """Run the row's saved model over the validation images."""
-        assert row.optimize is not None
-        job = {
-            "stage": "validate",
-            "workload": self.workload,
-            "images": self.plan.images,
-            "workspace": str(self.folder.method(row.method)),
-            "symbol": row.optimize["symbol"]["path"],
-            "params": row.optimize["params"]["path"],
-            "predictions": "predictions.npz",
-            **{key: self.data["validation"][key] for key in ("prepared", "labels")},
-        }
+        job = {**self._of_model(row), "stage": "validate", "predictions": "predictions.npz"}
         ended = self.start_job(row, job, "validating")
         facts = facts_of(ended)
         outcome = outcome_of(ended, self._shown(row, job))
-        if facts and facts["non_finite"]:
-            reason = f"{facts['non_finite']} images got scores that are NaN or infinite"
-            outcome = Outcome(record.INVALID, reason)
+        wrong = validity.of_validation(facts) if facts else []
+        if wrong:
+            outcome = Outcome(record.INVALID, "; ".join(wrong))
         return replace(row, outcome=outcome, validate=facts)
 
-    def start_job(self, row: MethodRecord, job: Mapping[str, Any], doing: str) -> executor.Ended:
-        """Run one stage of a row in a process of its own, in the row's folder, and wait for it."""
+    def _profile(self, row: MethodRecord) -> MethodRecord:
+        """See which of oneDNN's primitives the row's model is, in a pass that is not timed."""
+        batches = self.protocol.profile_batches
+        if not batches:
+            return replace(row, outcome=Outcome(record.OK))
+        job = {**self._of_model(row), "stage": "profile", "batches": batches}
+        ended = self.start_job(row, job, "profiling", profile.ENVIRONMENT)
+        facts = facts_of(ended)
+        outcome = outcome_of(ended, self._shown(row, job))
+        if facts:
+            wrong = validity.of_profile(
+                profile.Profile.from_dict(facts),
+                validity.called_int8(row.method, row.label),
+                self.plan.machine["isa"],
+                self.plan.config["max_cpu_isa"],
+            )
+            outcome = Outcome(record.INVALID, "; ".join(wrong)) if wrong else outcome
+        return replace(row, outcome=outcome, profile=facts)
+
+    def time(self, row: MethodRecord, round_: int, attempt: int) -> RoundRecord:
+        """Time a row's model in one round; the record is not on disk yet."""
+        protocol = self.protocol
+        job = {
+            **self._of_model(row),
+            "stage": "measure",
+            "sizes": list(protocol.sizes(self.workload["batch_size"]).items()),
+            "warmup_s": protocol.warmup_s,
+        }
+        ended = self.start_job(row, job, f"timing, round {round_} of {protocol.rounds}")
+        outcome, facts = outcome_of(ended, self._shown(row, job)), facts_of(ended)
+        wrong = [
+            reason for part in (facts or {}).get("timed", ()) for reason in validity.of_pass(part)
+        ]
+        if wrong:
+            outcome = Outcome(record.INVALID, "; ".join(dict.fromkeys(wrong)))
+        return RoundRecord(self.plan.run, row.method, round_, attempt, outcome, facts)
+
+    def _of_model(self, row: MethodRecord) -> dict[str, Any]:
+        """Return what every job needs that runs a row's saved model on the validation images."""
+        assert row.optimize is not None
+        return {
+            "workload": self.workload,
+            "images": self.plan.images,
+            "cpus": self.plan.machine["allowed_cpus"],
+            "workspace": str(self.folder.method(row.method)),
+            "symbol": row.optimize["symbol"]["path"],
+            "params": row.optimize["params"]["path"],
+            **{key: self.data["validation"][key] for key in ("prepared", "labels")},
+        }
+
+    def start_job(
+        self,
+        row: MethodRecord,
+        job: Mapping[str, Any],
+        doing: str,
+        extra: Mapping[str, str] | None = None,
+    ) -> executor.Ended:
+        """Run one stage of a row in a process of its own, in the row's folder, and wait for it.
+
+        Args:
+            extra: variables that this stage alone needs in its environment.
+        """
         workspace = self.folder.method(row.method)
         log = workspace / f"{job['stage']}.log"
         with self.show.step(f"{row.label}: {doing}") as report:
-            worker = executor.Worker(job, self.environment, log, workspace)
+            worker = executor.Worker(job, {**self.environment, **(extra or {})}, log, workspace)
             return worker.wait(report, self.plan.config["run"]["timeout_s"])
 
     def _shown(self, row: MethodRecord, job: Mapping[str, Any]) -> str:

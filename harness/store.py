@@ -16,11 +16,13 @@ import numpy.typing as npt
 
 from harness.errors import HarnessError, InputError
 from harness.plan import RunPlan
-from harness.record import MethodRecord
+from harness.record import MethodRecord, RoundRecord
 
 PLAN = "plan.json"
 RECORDS = "records"
+ROUNDS = "rounds"
 LOCK = ".lock"
+OPTIMIZED = "optimize.json"  # in a row's folder: what its model is, once that is whole
 INSPECT_LOG = "inspect.log"
 
 
@@ -149,6 +151,20 @@ class RunFolder:
         """
         paths = sorted((self.path / RECORDS).glob("[0-9]*.json"))
         return [MethodRecord.from_dict(load_json(path), path) for path in paths]
+
+    def save_round(self, record: RoundRecord) -> None:
+        name = f"{record.round:03d}_{record.method}_{record.attempt}.json"
+        write_json(self.path / ROUNDS / name, record.as_dict())
+
+    def load_rounds(self) -> list[RoundRecord]:
+        """Return the rounds' records by round, method and attempt.
+
+        Raises:
+            HarnessError: a record is damaged or of an unknown schema.
+        """
+        paths = (self.path / ROUNDS).glob("[0-9]*.json")
+        found = [RoundRecord.from_dict(load_json(path), path) for path in paths]
+        return sorted(found, key=lambda each: (each.round, each.method, each.attempt))
 
     @property
     def labels(self) -> Path:

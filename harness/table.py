@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.metrics import relative_loss_pct, top_k_accuracy
-from harness.plan import RunPlan
-from harness.record import MethodRecord
+from harness.metrics import relative_loss_pct, top_k_correct
+from harness.record import OK, MethodRecord
+from harness.samples import Samples, validation_samples
+from harness.statistics import (
+    FEWEST_BATCHES,
+    Interval,
+    mcnemar,
+    percentiles,
+    relative_loss,
+    speedup,
+    throughput,
+)
 
 Predictions = Callable[[MethodRecord], "npt.NDArray[np.uint16]"]
-AMPLE_SPEEDUP = 10.0
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row; a value that was not measured is None."""
+    """A row; a value that was not measured is None.
+
+    Attributes:
+        intervals: 95 % intervals by the name of the value, where there is one.
+        mcnemar_p: of equal top-1 accuracy with the baseline, on the same images.
+        rounds: how many rounds the times come from; 0 where they are those of the validation pass.
+        images: how many were validated.
+    """
 
     label: str
     outcome: str
@@ -29,50 +44,94 @@ class Row:
     cost_s: float | None = None
     validation_s: float | None = None
     speedup: float | None = None
+    inference_s: float | None = None
+    images_per_s: float | None = None
+    inference_speedup: float | None = None
+    speedup_vs_fused: float | None = None
+    intervals: dict[str, Interval] = field(default_factory=dict)
+    mcnemar_p: float | None = None
+    rounds: int | None = None
     images: int | None = None
     log: str | None = None
 
 
-def build_rows(
-    records: Sequence[MethodRecord],
-    predictions: Predictions,
-    labels: npt.NDArray[np.int64],
-    baseline: str,
-) -> list[Row]:
-    """Return one row a record, in their order.
+@dataclass(frozen=True)
+class SizeRow:
+    """One method at one batch size: throughput, and percentiles of a batch's time, with intervals."""
 
-    Losses and speedups are relative to the row of the method named ``baseline``; without it, or
-    where it was not measured, they are None.
-    """
-    measured = {record.method: _measured(record, predictions, labels) for record in records}
-    reference = measured.get(baseline)
-    return [_row(record, measured[record.method], reference) for record in records]
+    label: str
+    batch_size: int
+    rounds: int
+    batches: int
+    images_per_s: Interval | None
+    latency_ms: dict[int, Interval]
 
 
 @dataclass(frozen=True)
 class _Measured:
-    top1: float
-    top5: float
+    """What a row's values are derived from; ``whole`` is everything that the validation spent."""
+
+    correct1: npt.NDArray[np.bool_]
+    correct5: npt.NDArray[np.bool_]
     validation_s: float
-    images: int
+    inference_s: float
+    batch_size: int
+    whole: Samples
+    forward: Samples
+    rounds: int
+
+
+def build_rows(
+    records: Sequence[MethodRecord],
+    timed: Mapping[str, Samples],
+    predictions: Predictions,
+    labels: npt.NDArray[np.int64],
+    baseline: str,
+    fused: str,
+) -> list[Row]:
+    """Return one row a record, in their order.
+
+    Args:
+        timed: by method, the rounds at the workload's batch size; a method that is not in it is
+            judged by the forward passes of its validation.
+        baseline: the method that losses and speedups are relative to; without it, or where it was
+            not measured, they are None.
+        fused: the method that ``speedup_vs_fused`` is relative to.
+    """
+    measured = {
+        record.method: _measured(record, timed.get(record.method), predictions, labels)
+        for record in records
+        if record.outcome.kind == OK and record.validate is not None
+    }
+    return [
+        _row(record, measured.get(record.method), measured.get(baseline), measured.get(fused))
+        for record in records
+    ]
 
 
 def _measured(
-    record: MethodRecord, predictions: Predictions, labels: npt.NDArray[np.int64]
-) -> _Measured | None:
-    facts = record.validate
-    if facts is None or record.outcome.kind != "ok":
-        return None
+    record: MethodRecord,
+    timed: Samples | None,
+    predictions: Predictions,
+    labels: npt.NDArray[np.int64],
+) -> _Measured:
+    facts = record.validate or {}
     best = predictions(record)
     return _Measured(
-        top1=top_k_accuracy(best, labels, 1),
-        top5=top_k_accuracy(best, labels, 5),
+        correct1=top_k_correct(best, labels, 1),
+        correct5=top_k_correct(best, labels, 5),
         validation_s=facts["validation_s"],
-        images=facts["images"],
+        inference_s=sum(facts["forward_s"]),
+        batch_size=facts["batch_size"],
+        whole=validation_samples(record),
+        forward=timed or validation_samples(record, "forward_s"),
+        rounds=len(timed.rounds) if timed else 0,
     )
 
 
-def _row(record: MethodRecord, mine: _Measured | None, reference: _Measured | None) -> Row:
+def _row(
+    record: MethodRecord, mine: _Measured | None, base: _Measured | None, fused: _Measured | None
+) -> Row:
     row = Row(
         label=record.label,
         outcome=str(record.outcome),
@@ -81,45 +140,99 @@ def _row(record: MethodRecord, mine: _Measured | None, reference: _Measured | No
     )
     if mine is None:
         return row
+    rate = throughput_of(mine.forward, mine.batch_size)
+    intervals = {"images_per_s": rate}
     row = replace(
-        row, top1=mine.top1, top5=mine.top5, validation_s=mine.validation_s, images=mine.images
-    )
-    if reference is None:
-        return row
-    return replace(
         row,
-        top1_rel_loss_pct=relative_loss_pct(mine.top1, reference.top1),
-        top5_rel_loss_pct=relative_loss_pct(mine.top5, reference.top5),
-        speedup=reference.validation_s / mine.validation_s,
+        top1=float(mine.correct1.mean()),
+        top5=float(mine.correct5.mean()),
+        validation_s=mine.validation_s,
+        inference_s=mine.inference_s,
+        images_per_s=mine.batch_size / float(mine.forward.forward_s.mean()),
+        rounds=mine.rounds,
+        images=len(mine.correct1),
+    )
+    if fused is not None:
+        row = replace(row, speedup_vs_fused=_ratio(fused.forward, mine.forward))
+        intervals["speedup_vs_fused"] = speedup_of(fused.forward, mine.forward)
+    if base is not None:
+        row = replace(
+            row,
+            top1_rel_loss_pct=_loss(base.correct1, mine.correct1),
+            top5_rel_loss_pct=_loss(base.correct5, mine.correct5),
+            speedup=base.validation_s / mine.validation_s,
+            inference_speedup=_ratio(base.forward, mine.forward),
+            mcnemar_p=mcnemar(base.correct1, mine.correct1).p_value,
+        )
+        intervals["inference_speedup"] = speedup_of(base.forward, mine.forward)
+        whole = speedup_of(base.whole, mine.whole)
+        if whole is not None:  # of whole batches; the published ratio has the last one too
+            intervals["speedup"] = scaled(whole, base.validation_s / mine.validation_s)
+        for name in ("1", "5"):
+            theirs, ours = getattr(base, f"correct{name}"), getattr(mine, f"correct{name}")
+            if mine is not base and theirs.any():
+                intervals[f"top{name}_rel_loss_pct"] = relative_loss(theirs, ours)
+    return replace(row, intervals={name: each for name, each in intervals.items() if each})
+
+
+def size_rows(
+    records: Sequence[MethodRecord], samples: Mapping[int, Mapping[str, Samples]]
+) -> list[SizeRow]:
+    """Return a row for each method and batch size that the rounds timed, by size and method."""
+    rows = []
+    for size, timed in samples.items():
+        for record in records:
+            if record.method in timed and record.outcome.kind == OK:
+                mine = timed[record.method]
+                rounds, batches = mine.forward_s.shape
+                found = percentiles(mine.forward_s) if _carries_interval(mine) else {}
+                rows.append(
+                    SizeRow(
+                        label=record.label,
+                        batch_size=size,
+                        rounds=rounds,
+                        batches=batches,
+                        images_per_s=throughput_of(mine, size),
+                        latency_ms={
+                            q: scaled(each, 1e3 * each.estimate) for q, each in found.items()
+                        },
+                    )
+                )
+    return rows
+
+
+def throughput_of(samples: Samples, batch_size: int) -> Interval | None:
+    """Return images per second; None where there are too few batches for an interval."""
+    return throughput(samples.forward_s, batch_size) if _carries_interval(samples) else None
+
+
+def speedup_of(reference: Samples, samples: Samples) -> Interval | None:
+    """Return the speedup over a reference; None for itself and where there are too few batches."""
+    theirs, ours = reference.paired(samples)
+    if samples is reference or not len(ours) or theirs.shape != ours.shape:
+        return None
+    if not _carries_interval(Samples(samples.rounds[: len(ours)], ours)):
+        return None
+    return speedup(theirs, ours)
+
+
+def scaled(interval: Interval, estimate: float) -> Interval:
+    """Return an interval of the same relative width around another estimate."""
+    factor = estimate / interval.estimate
+    return replace(
+        interval, estimate=estimate, low=interval.low * factor, high=interval.high * factor
     )
 
 
-def footnotes(plan: RunPlan, records: Sequence[MethodRecord], rows: Sequence[Row]) -> list[str]:
-    """Return what a reader must know to read the rows rightly, one sentence or two each."""
-    workload = plan.workload
-    notes = [workload["note"]] if workload.get("note") else []
-    if plan.tuning_overlap:
-        notes.append(
-            f"The {plan.tuning_images} tuning images are the first of the {plan.images} "
-            "validated ones, as published: accuracies of calibrated and tuned rows are optimistic "
-            "by that overlap."
-        )
-    if plan.config["methods"]["shared_calibration"]:
-        notes.append(
-            "INC rows shared one calibration cache (methods.shared_calibration=true): the cost of "
-            "each depends on the rows before it."
-        )
-    ample = [row.label for row in rows if (row.speedup or 0) > AMPLE_SPEEDUP]
-    if ample:
-        notes.append(
-            f"Speedups above {AMPLE_SPEEDUP:g} ({', '.join(ample)}) compare with unfused fp32, whose "
-            "residual additions MXNet runs in oneDNN's reference implementation when the graph is "
-            "hybridized. Compare with the row of fp32 fused, or add the method fp32_summed, which is "
-            "unfused fp32 without those kernels."
-        )
-    notes += plan.warnings
-    for record in records:
-        stages = [stage for stage in (record.optimize, record.validate) if stage]
-        said = [warning for stage in stages for warning in stage.get("warnings", [])]
-        notes += [f"{record.label}: {warning}" for warning in dict.fromkeys(said)]
-    return notes
+def _carries_interval(samples: Samples) -> bool:
+    rounds, batches = samples.forward_s.shape
+    return rounds > 1 or batches >= FEWEST_BATCHES
+
+
+def _ratio(reference: Samples, samples: Samples) -> float | None:
+    theirs, ours = reference.paired(samples)
+    return float(theirs.mean() / ours.mean()) if len(ours) else None
+
+
+def _loss(reference: npt.NDArray[np.bool_], mine: npt.NDArray[np.bool_]) -> float | None:
+    return relative_loss_pct(float(mine.mean()), float(reference.mean()))

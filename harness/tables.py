@@ -2,23 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from harness import store
 from harness.errors import InputError
-from harness.export.csv_table import to_csv
+from harness.export.csv_table import profiles_to_csv, sizes_to_csv, to_csv
 from harness.export.markdown import to_markdown
+from harness.footnotes import footnotes, stage_facts
 from harness.plan import RunPlan
+from harness.profile import Profile
 from harness.record import MethodRecord
+from harness.samples import samples_of
 from harness.store import RunFolder
-from harness.table import Row, build_rows, footnotes
+from harness.table import Row, SizeRow, build_rows, size_rows
 
 
-def write_tables(folder: RunFolder) -> str:
-    """Write ``table.csv`` and ``table.md``; return the latter.
+@dataclass(frozen=True)
+class Tables:
+    """What a run's records say.
+
+    Attributes:
+        rows: the table.
+        sizes: throughput and latency by batch size; empty without rounds.
+        profiles: how each row ran, by label; empty where that was left out.
+        notes: what a reader must know.
+    """
+
+    plan: RunPlan
+    rows: list[Row]
+    sizes: list[SizeRow]
+    profiles: dict[str, Profile]
+    notes: list[str]
+
+
+def write_tables(folder: RunFolder, intervals: bool | None = None) -> str:
+    """Write ``table.csv`` and ``table.md``, ``sizes.csv`` and ``kernels.csv``; return the Markdown.
+
+    Args:
+        intervals: whether the Markdown shows them; None where the protocol has rounds.
+
+    Raises:
+        InputError: nothing was planned in this folder.
+        HarnessError: a record or a file of predictions is damaged.
+    """
+    tables = read_tables(folder)
+    if intervals is None:
+        intervals = bool(tables.plan.config["protocol"]["rounds"])
+    text = to_markdown(
+        tables.plan, tables.rows, tables.sizes, tables.profiles, tables.notes, intervals
+    )
+    store.write_atomically(folder.path / "table.csv", to_csv(tables.rows))
+    if tables.sizes:
+        store.write_atomically(folder.path / "sizes.csv", sizes_to_csv(tables.sizes))
+    if tables.profiles:
+        store.write_atomically(folder.path / "kernels.csv", profiles_to_csv(tables.profiles))
+    store.write_atomically(folder.path / "table.md", text)
+    return text
+
+
+def read_tables(folder: RunFolder) -> Tables:
+    """Derive a run's tables from its records.
 
     Raises:
         InputError: nothing was planned in this folder.
@@ -27,16 +73,24 @@ def write_tables(folder: RunFolder) -> str:
     plan = folder.load_plan()
     if plan is None:
         raise InputError(f"{folder.path} holds no run: there is no {store.PLAN}")
-    records = folder.load_records()
+    records, rounds = folder.load_records(), folder.load_rounds()
     rows = rows_of(folder, plan, records)
-    text = to_markdown(plan, rows, footnotes(plan, records, rows))
-    store.write_atomically(folder.path / "table.csv", to_csv(rows))
-    store.write_atomically(folder.path / "table.md", text)
-    return text
+    profiles = {
+        record.label: Profile.from_dict(stage_facts(record.profile))
+        for record in records
+        if record.profile is not None
+    }
+    return Tables(
+        plan,
+        rows,
+        size_rows(records, samples_of(rounds)),
+        profiles,
+        footnotes(plan, records, rounds, rows),
+    )
 
 
-def rows_of(folder: RunFolder, plan: RunPlan, records: Sequence[MethodRecord]) -> list[Row]:
-    """Return the records' rows, with the predictions that the run kept.
+def rows_of(folder: RunFolder, plan: RunPlan, records: list[MethodRecord]) -> list[Row]:
+    """Return the records' rows, with the predictions and rounds that the run kept.
 
     Raises:
         HarnessError: a file of predictions is missing or damaged.
@@ -47,4 +101,12 @@ def rows_of(folder: RunFolder, plan: RunPlan, records: Sequence[MethodRecord]) -
         file = record.validate["predictions"]
         return folder.load_array(file, folder.method(record.method), "top")
 
-    return build_rows(records, predictions, np.load(folder.labels), plan.config["baseline"])
+    timed = samples_of(folder.load_rounds()).get(plan.workload["batch_size"], {})
+    return build_rows(
+        records,
+        timed,
+        predictions,
+        np.load(folder.labels),
+        plan.config["baseline"],
+        plan.config["fused"],
+    )

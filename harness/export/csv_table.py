@@ -1,28 +1,96 @@
-"""The table as CSV: the published columns in the published order, then the added ones."""
+"""The tables as CSV: the published columns in the published order, then the added ones."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from harness.metrics import PUBLISHED
-from harness.table import Row
+from harness.metrics import (
+    ADDED,
+    INFERENCE_SPEEDUP,
+    LATENCY,
+    PUBLISHED,
+    SPEEDUP,
+    THROUGHPUT,
+    TOP1_LOSS,
+    TOP5_LOSS,
+    VS_FUSED,
+    Metric,
+)
+from harness.profile import Profile
+from harness.statistics import Interval
+from harness.table import Row, SizeRow
 
-HEADER = ("method", *(metric.name for metric in PUBLISHED), "images", "outcome", "log")
+WITH_INTERVALS = (TOP1_LOSS, TOP5_LOSS, SPEEDUP, THROUGHPUT, INFERENCE_SPEEDUP, VS_FUSED)
+MORE_DIGITS = 2  # of an interval's ends than of the value
+
+
+def _ends(names: Iterable[str]) -> list[str]:
+    return [f"{name}_{end}" for name in names for end in ("low", "high")]
+
+
+HEADER = (
+    "method",
+    *(metric.name for metric in (*PUBLISHED, *ADDED)),
+    *_ends(metric.name for metric in WITH_INTERVALS),
+    "mcnemar_p",
+    "rounds",
+    "images",
+    "outcome",
+    "log",
+)
 
 
 def to_csv(rows: Sequence[Row]) -> str:
     """Return the rows with the published number of decimals; what was not measured is empty."""
+    return _written(HEADER, map(_row, rows))
+
+
+def _row(row: Row) -> list[Any]:
+    values = [m.shown(getattr(row, m.name), "") for m in (*PUBLISHED, *ADDED)]
+    ends = [end for m in WITH_INTERVALS for end in _shown(row.intervals.get(m.name), m)]
+    p_value = "" if row.mcnemar_p is None else f"{row.mcnemar_p:.4g}"
+    counts = ["" if count is None else count for count in (row.rounds, row.images)]
+    return [row.label, *values, *ends, p_value, *counts, row.outcome, row.log or ""]
+
+
+def sizes_to_csv(rows: Sequence[SizeRow]) -> str:
+    """Return throughput and latency by batch size, with the ends of their intervals."""
+    metrics = (THROUGHPUT, *LATENCY.values())
+    names = [metric.name for metric in metrics]
+    header = ["method", "batch_size", "rounds", "batches", *names, *_ends(names)]
+    body = []
+    for row in rows:
+        found = [row.images_per_s, *(row.latency_ms.get(q) for q in LATENCY)]
+        values = [m.shown(each.estimate if each else None, "") for m, each in zip(metrics, found)]
+        ends = [end for m, each in zip(metrics, found) for end in _shown(each, m)]
+        body.append([row.label, row.batch_size, row.rounds, row.batches, *values, *ends])
+    return _written(header, body)
+
+
+def profiles_to_csv(profiles: Mapping[str, Profile]) -> str:
+    """Return every row's primitives: kind, implementation, types, how many, and their time."""
+    header = ("method", "kind", "implementation", "isa", "dtype", "count", "ms", "share")
+    body = [
+        [label, row.kind, row.implementation, row.isa, row.dtype, row.count, f"{row.ms:.3f}",
+         f"{row.ms / profile.total_ms:.4f}" if profile.total_ms else ""]
+        for label, profile in profiles.items()
+        for row in profile.rows
+    ]  # fmt: skip
+    return _written(header, body)
+
+
+def _shown(interval: Interval | None, metric: Metric) -> list[str]:
+    if interval is None:
+        return ["", ""]
+    return [f"{end:.{metric.digits + MORE_DIGITS}f}" for end in (interval.low, interval.high)]
+
+
+def _written(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(HEADER)
-    for row in rows:
-        values = [getattr(row, metric.name) for metric in PUBLISHED]
-        shown = [
-            "" if value is None else f"{value:.{metric.digits}f}"
-            for metric, value in zip(PUBLISHED, values)
-        ]
-        images = "" if row.images is None else row.images
-        writer.writerow([row.label, *shown, images, row.outcome, row.log or ""])
+    writer.writerow(header)
+    writer.writerows(rows)
     return out.getvalue()

@@ -1,35 +1,108 @@
-"""The table as Markdown, under the environment that it was measured in."""
+"""The tables as Markdown, under the environment that they were measured in."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
-from harness.metrics import PUBLISHED
+from harness.metrics import ADDED, LATENCY, PUBLISHED, THROUGHPUT, Metric
 from harness.plan import RunPlan
-from harness.table import Row
+from harness.profile import Profile
+from harness.statistics import Interval
+from harness.table import Row, SizeRow
 
 
-def to_markdown(plan: RunPlan, rows: Sequence[Row], notes: Sequence[str]) -> str:
-    """Return a heading with the environment, the table and its footnotes."""
-    parts = [f"# {plan.workload['name']}: run {plan.run}", environment(plan)]
-    parts.append(table(rows))
-    parts += [f"- {note}" for note in notes]
-    return "\n\n".join(parts[:3]) + "\n\n" + "\n".join(parts[3:]) + "\n"
+def to_markdown(
+    plan: RunPlan,
+    rows: Sequence[Row],
+    sizes: Sequence[SizeRow],
+    profiles: Mapping[str, Profile],
+    notes: Sequence[str],
+    intervals: bool,
+) -> str:
+    """Return a heading with the environment, the table and its footnotes, and what else there is."""
+    parts = [
+        f"# {plan.workload['name']}: run {plan.run}",
+        environment(plan),
+        table(rows, intervals),
+        "\n".join(f"- {note}" for note in notes),
+    ]
+    if profiles:
+        parts += ["## How each row ran", kernels(profiles)]
+    if len({row.batch_size for row in sizes}) > 1:
+        parts += ["## By batch size", size_table(sizes, intervals)]
+    return "\n\n".join(parts) + "\n"
 
 
-def table(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[Row], intervals: bool = False) -> str:
     """Return the rows as a Markdown table; what was not measured is a dash."""
-    headers = ["Method", *(metric.title for metric in PUBLISHED), "Images", "Outcome"]
+    metrics = (*PUBLISHED, *ADDED)
+    headers = ["Method", *(metric.title for metric in metrics), "Images", "Outcome"]
     body = []
     for row in rows:
-        values = [getattr(row, metric.name) for metric in PUBLISHED]
-        shown = ["-" if v is None else f"{v:.{m.digits}f}" for m, v in zip(PUBLISHED, values)]
+        values = [
+            _shown(m, getattr(row, m.name), row.intervals.get(m.name) if intervals else None)
+            for m in metrics
+        ]
         outcome = row.outcome + (f" (log: {row.log})" if row.log else "")
         images = "-" if row.images is None else str(row.images)
-        body.append([row.label, *shown, images, outcome.replace("|", "\\|")])
-    align = ["left", *["right"] * (len(PUBLISHED) + 1), "left"]
+        body.append([row.label, *values, images, outcome.replace("|", "\\|")])
+    return _table(headers, body, ["left", *["right"] * (len(metrics) + 1), "left"])
+
+
+def kernels(profiles: Mapping[str, Profile]) -> str:
+    """Return where each row's time in oneDNN went, as shares of it."""
+    headers = [
+        "Method",
+        "int8 %",
+        "Instruction sets of the arithmetic",
+        "Reference kernels %",
+        "Reorders %",
+        "Outside oneDNN % of wall",
+    ]
+    body = []
+    for label, profile in profiles.items():
+        path = ", ".join(
+            f"{isa} {100 * share:.0f} %" for isa, share in profile.isa_path.items() if share >= 0.01
+        )
+        outside = profile.outside_share
+        body.append(
+            [
+                label,
+                f"{100 * profile.int8_share:.0f}",
+                path or "-",
+                f"{100 * profile.reference_share:.0f}",
+                f"{100 * profile.reorder_share:.0f}",
+                "-" if outside is None else f"{100 * outside:.0f}",
+            ]
+        )
+    return _table(headers, body, ["left", "right", "left", "right", "right", "right"])
+
+
+def size_table(sizes: Sequence[SizeRow], intervals: bool) -> str:
+    """Return throughput and the percentiles of a batch's time, by batch size."""
+    metrics = (THROUGHPUT, *LATENCY.values())
+    headers = ["Batch", "Method", *(metric.title for metric in metrics), "Rounds × batches"]
+    body = []
+    for row in sizes:
+        found = [row.images_per_s, *(row.latency_ms.get(q) for q in LATENCY)]
+        values = [
+            _shown(m, each.estimate if each else None, each if intervals else None)
+            for m, each in zip(metrics, found)
+        ]
+        body.append([str(row.batch_size), row.label, *values, f"{row.rounds} × {row.batches}"])
+    return _table(headers, body, ["right", "left", *["right"] * (len(metrics) + 1)])
+
+
+def _shown(metric: Metric, value: float | None, interval: Interval | None) -> str:
+    shown = metric.shown(value, "-")
+    if interval is None:
+        return shown
+    return f"{shown} [{metric.shown(interval.low, '-')}, {metric.shown(interval.high, '-')}]"
+
+
+def _table(headers: Sequence[str], body: Sequence[Sequence[str]], align: Sequence[str]) -> str:
     return str(tabulate(body, headers, tablefmt="pipe", colalign=align, disable_numparse=True))
 
 
@@ -52,4 +125,6 @@ def environment(plan: RunPlan) -> str:
         *((role, f"{f['path']}, SHA-256 {f['sha256']}") for role, f in sorted(plan.files.items())),
         ("Measured", f"{plan.created}, harness {plan.harness}"),
     ]
+    if plan.config["max_cpu_isa"]:
+        lines.append(("Instruction sets", f"limited to {plan.config['max_cpu_isa']} (max_cpu_isa)"))
     return "\n".join(f"- {name}: {value}" for name, value in lines)

@@ -47,8 +47,9 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
     labels = np.load(job["labels"])[: job["batches"] * size]
     labels = labels[: len(labels) // size * size or len(labels)]
     held = [data for data, _ in Batches(prepared, labels, size, workload["transform"])]
-    net(held[0])  # this pass converts the weights, the others do not
-    mx.npx.waitall()
+    with captured_stdout() as first:
+        net(held[0])  # this pass converts the weights, the others do not
+        mx.npx.waitall()
     wall = 0.0
     with captured_stdout() as lines:
         for done, data in enumerate(held):
@@ -58,7 +59,8 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
             wall += time.perf_counter() - began
         mx.npx.waitall()
     progress(len(held), len(held), "batches")
-    return Profile.of(lines, len(held), len(labels), 1e3 * wall).as_dict()
+    introduced = [line for line in first if ",info," in line]
+    return Profile.of([*introduced, *lines], len(held), len(labels), 1e3 * wall).as_dict()
 
 
 @contextmanager

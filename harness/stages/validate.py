@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from harness.conditions import Watch
 from harness.store import digest_of
-from harness.threads import differences, loaded_openmp
+from harness.threads import loaded_openmp
+from harness.timing import timed_pass
 from harness.workloads.data import Batches
 from harness.workloads.prepared import Prepared
 from harness.workloads.saved import load_exported
@@ -25,9 +26,10 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
 
     Returns:
         validation_s: wall clock of the whole loop, as published: data, forward pass and metric;
-        forward_s: one entry per batch, the forward pass and its synchronisation alone;
+        data_s, forward_s, rest_s: its parts, one entry a batch (``timing.PassTimes``);
         non_finite: how many images got a score that is NaN or infinite;
-        predictions: the file of (images, 5) uint16, best class first, with its digest.
+        predictions: the file of (images, 5) uint16, best class first, with its digest;
+        conditions, disturbed, misplaced: what ``Watch`` found over the whole loop.
     """
     workload = job["workload"]
     workspace = Path(job["workspace"])
@@ -36,37 +38,45 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
     prepared = Prepared(Path(job["prepared"]), job["images"], workload["transform"]["crop"])
     labels = np.load(job["labels"])
     batches = Batches(prepared, labels, workload["batch_size"], workload["transform"])
-    top = min(TOP, workload["classes"])
-    best = np.empty((len(labels), top), dtype=np.uint16)
-    forward: list[float] = []
-    non_finite = 0
-    done = 0
-    reported = began = time.perf_counter()
-    for data, label in batches:
-        start = time.perf_counter()
-        scores = net(data)
-        scores.wait_to_read()
-        forward.append(time.perf_counter() - start)
-        values = scores.asnumpy()
-        best[done : done + len(label)] = np.argsort(-values, axis=1, kind="stable")[:, :top]
-        non_finite += int((~np.isfinite(values)).any(axis=1).sum())
-        done += len(label)
-        if time.perf_counter() - reported > REPORT_EVERY_S:
-            reported = time.perf_counter()
-            progress(done, len(labels), "images")
-    validation = time.perf_counter() - began
-    progress(done, len(labels), "images")
+    metric = _BestClasses(len(labels), min(TOP, workload["classes"]), progress)
+    with Watch(job["cpus"]) as watch:
+        began = time.perf_counter()
+        times = timed_pass(net, batches, metric.update)
+        validation = time.perf_counter() - began
+    progress(metric.done, len(labels), "images")
     predictions = workspace / job["predictions"]
-    np.savez_compressed(predictions, top=best)
-    openmp = loaded_openmp()
+    np.savez_compressed(predictions, top=metric.best)
     return {
-        "images": done,
-        "batches": len(forward),
+        "images": metric.done,
+        "batches": len(times.forward_s),
         "batch_size": workload["batch_size"],
         "validation_s": validation,
-        "forward_s": forward,
-        "non_finite": non_finite,
-        "warnings": differences(os.environ, openmp),
+        "data_s": times.data_s,
+        "forward_s": times.forward_s,
+        "rest_s": times.rest_s,
+        "non_finite": metric.non_finite,
         "predictions": digest_of(predictions, workspace),
-        "openmp": openmp,
+        "openmp": loaded_openmp(),
+        **watch.facts,
     }
+
+
+class _BestClasses:
+    """The metric: every image's best classes, and whether its scores are numbers."""
+
+    def __init__(self, images: int, top: int, progress: Callable[[int, int, str], None]) -> None:
+        self.best = np.empty((images, top), dtype=np.uint16)
+        self.non_finite = 0
+        self.done = 0
+        self._progress = progress
+        self._reported = time.perf_counter()
+
+    def update(self, scores: Any, label: Any) -> None:
+        values = scores.asnumpy()
+        best = np.argsort(-values, axis=1, kind="stable")[:, : self.best.shape[1]]
+        self.best[self.done : self.done + len(label)] = best
+        self.non_finite += int((~np.isfinite(values)).any(axis=1).sum())
+        self.done += len(label)
+        if time.perf_counter() - self._reported > REPORT_EVERY_S:
+            self._reported = time.perf_counter()
+            self._progress(self.done, len(self.best), "images")

@@ -1,0 +1,189 @@
+"""What a reader must know to read a table rightly, one sentence or two each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from harness.metrics import VS_FUSED
+from harness.plan import RunPlan
+from harness.profile import NOTED_SHARE, Profile, findings
+from harness.record import OK, MethodRecord, RoundRecord
+from harness.samples import counted
+from harness.table import Row
+from harness.validity import called_int8
+
+WIDE = 0.05  # half of an interval of throughput, as a share of it, from which on there is advice
+REJECTED = 0.05  # McNemar's test
+
+
+def footnotes(
+    plan: RunPlan,
+    records: Sequence[MethodRecord],
+    rounds: Sequence[RoundRecord],
+    rows: Sequence[Row],
+) -> list[str]:
+    """Return the notes in the order in which they are printed."""
+    return [
+        *_of_workload(plan, records),
+        *_of_protocol(plan, rows),
+        *_of_kernels(plan, records),
+        *_of_significance(rows),
+        *_of_disturbances(records, rounds),
+        *_of_precision(rows, rounds, records),
+        *plan.warnings,
+        *_said(records),
+    ]
+
+
+def _of_workload(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str]:
+    if plan.workload.get("note"):
+        yield plan.workload["note"]
+    if plan.tuning_overlap:
+        yield (
+            f"The {plan.tuning_images} tuning images are the first of the {plan.images} "
+            "validated ones, as published: accuracies of calibrated and tuned rows are optimistic "
+            "by that overlap."
+        )
+    if plan.config["methods"]["shared_calibration"]:
+        yield (
+            "INC rows shared one calibration cache (methods.shared_calibration=true): the cost of "
+            "each depends on the rows before it."
+        )
+    reused: dict[str, list[str]] = {}
+    for record in records:
+        origin = (record.optimize or {}).get("reused_from") or record.run
+        if origin != plan.run:
+            reused.setdefault(origin, []).append(record.label)
+    for origin, labels in reused.items():
+        yield (
+            f"Not tuned in this run but taken over, with their costs, from run {origin} "
+            f"(run.reuse_tuned): {', '.join(labels)}."
+        )
+
+
+def _of_protocol(plan: RunPlan, rows: Sequence[Row]) -> Iterator[str]:
+    protocol, size = plan.config["protocol"], plan.workload["batch_size"]
+    yield (
+        "Validation s is the wall clock of one pass over all images: data, forward pass and metric; "
+        "Inference s is its forward passes alone; Speedup is the ratio of validation times."
+    )
+    if protocol["rounds"]:
+        yield (
+            f"Images/s, Inference speedup and {VS_FUSED.title} come from {protocol['rounds']} rounds "
+            f"of {protocol['batches']} batches of {size}, each in a fresh process after its warm-up, "
+            f"the methods in shuffled order (seed {protocol['seed']}); their 95 % intervals are "
+            "Student's t over rounds. That of Speedup covers its one pass only."
+        )
+    elif any(row.intervals for row in rows):
+        yield (
+            f"Images/s, Inference speedup and {VS_FUSED.title} come from that one pass, first batch "
+            "included; 95 % intervals of times cover this pass, not another process: "
+            "protocol=careful measures that."
+        )
+
+
+def _of_kernels(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str]:
+    missing = [r.label for r in records if r.outcome.kind == OK and r.profile is None]
+    if missing:
+        yield (
+            f"How these ran was not looked at (protocol.profile_batches=0): {', '.join(missing)}."
+        )
+    for record in records:
+        if record.profile is None or record.outcome.kind != OK:
+            continue
+        profile = Profile.from_dict(stage_facts(record.profile))
+        for found in findings(profile, called_int8(record.method, record.label)):
+            yield f"{record.label}: {found}."
+        if record.method == plan.config["baseline"] and profile.reference_share >= NOTED_SHARE:
+            yield (
+                f"Speedups over {record.label} are mostly the absence of these reference kernels, "
+                f"which are {100 * profile.reference_share:.0f} % of its time in oneDNN: read "
+                f"{VS_FUSED.title}, or add the method fp32_summed, unfused fp32 without them, and "
+                "give baseline=fp32_summed."
+            )
+
+
+def stage_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a stage returned, without the facts of its process."""
+    return {k: v for k, v in facts.items() if k not in ("seconds", "peak_rss_bytes")}
+
+
+def _of_significance(rows: Sequence[Row]) -> Iterator[str]:
+    differing = [
+        f"{row.label} (p {_p(row.mcnemar_p)})"
+        for row in rows
+        if row.mcnemar_p is not None and row.mcnemar_p < REJECTED
+    ]
+    if differing:
+        yield (
+            "Other top-1 accuracy than the baseline's on the same images, by McNemar's mid-p test: "
+            f"{', '.join(differing)}."
+        )
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
+
+
+def _of_disturbances(
+    records: Sequence[MethodRecord], rounds: Sequence[RoundRecord]
+) -> Iterator[str]:
+    disturbed = [each for each in rounds if each.disturbed]
+    if disturbed:
+        kept = [each for each in counted(rounds) if each.disturbed]
+        yield (
+            f"{len(disturbed)} of {len(rounds)} timings in the rounds were disturbed; each was "
+            f"repeated as far as protocol.reruns allows, and {len(kept)} had to count all the same."
+        )
+        by_label = {record.method: record.label for record in records}
+        yield from _advice((by_label[each.method], each.disturbed) for each in kept)
+    passes = ((r.label, r.validate["disturbed"]) for r in records if r.validate)
+    for note in _advice(passes):
+        yield f"Validation pass: {note}"
+
+
+def _advice(found: Any) -> Iterator[str]:
+    """Yield one sentence for each kind of disturbance: where, how much, and what to do."""
+    kinds: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+    for label, disturbances in found:
+        for each in disturbances:
+            kinds.setdefault(each["kind"], []).append((label, each))
+    for kind, cases in kinds.items():
+        worst = max(each["value"] for _, each in cases)
+        labels = ", ".join(dict.fromkeys(label for label, _ in cases))
+        first = cases[0][1]
+        yield f"{kind} up to {worst:.3g} (limit {first['limit']:.3g}) at {labels}: {first['advice']}."
+
+
+def _of_precision(
+    rows: Sequence[Row], rounds: Sequence[RoundRecord], records: Sequence[MethodRecord]
+) -> Iterator[str]:
+    wide = []
+    for row in rows:
+        rate = row.intervals.get("images_per_s")
+        if rate is not None and row.rounds and rate.high / rate.estimate - 1 > WIDE:
+            wide.append(f"{row.label} (±{100 * (rate.high / rate.estimate - 1):.0f} %)")
+    if wide:
+        yield (
+            f"Known to no better than {100 * WIDE:.0f} %: the Images/s of {', '.join(wide)}; use "
+            "more rounds (protocol.rounds=) or a quieter machine."
+        )
+    by_label = {record.method: record.label for record in records}
+    unsettled = {
+        by_label[each.method]
+        for each in counted(rounds)
+        for part in (each.facts or {})["timed"]
+        if not part["settled"]
+    }
+    if unsettled:
+        yield (
+            "The warm-up ended by its limit before the times had settled, in at least one round of "
+            f"{', '.join(sorted(unsettled))}: raise protocol.warmup_s."
+        )
+
+
+def _said(records: Sequence[MethodRecord]) -> Iterator[str]:
+    for record in records:
+        for warning in dict.fromkeys((record.optimize or {}).get("warnings", [])):
+            yield f"{record.label}: {warning}"

@@ -1,0 +1,96 @@
+"""How a run measures time: how often, in which order, after which warm-up."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import InputError
+
+LEAST = {  # whole numbers and the least that they may be
+    "rounds": 0,
+    "batches": 0,
+    "reruns": 0,
+    "sweep_batches": 0,
+    "profile_batches": 0,
+    "seed": 0,
+}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A protocol of ``conf/protocol/``.
+
+    Attributes:
+        rounds: how often every method is timed, each time in a fresh process; with 0 the one pass
+            over the validation images is all that is timed, as published.
+        batches: timed in each round.
+        warmup_s: longest warm-up of a round, in seconds.
+        reruns: how often a disturbed round is repeated at most.
+        sweep: batch sizes to time in each round besides the workload's own.
+        sweep_batches: timed at each of these.
+        profile_batches: run once more, untimed, under oneDNN's verbose mode; 0 leaves it out.
+        seed: of the order of the methods.
+    """
+
+    name: str
+    rounds: int
+    batches: int
+    warmup_s: float
+    reruns: int
+    sweep: tuple[int, ...]
+    sweep_batches: int
+    profile_batches: int
+    seed: int
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Protocol:
+        """Return the protocol of a configuration.
+
+        Raises:
+            InputError: a key is missing or unknown, or a value is not allowed.
+        """
+        try:
+            made = cls(**{**values, "sweep": tuple(values["sweep"])})
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"protocol has not the keys of conf/protocol/careful.yaml: {error}"
+            ) from None
+        for key, least in LEAST.items():
+            _whole(f"protocol.{key}", getattr(made, key), least)
+        for size in made.sweep:
+            _whole("protocol.sweep", size, 1)
+        warmup = made.warmup_s
+        if isinstance(warmup, bool) or not isinstance(warmup, (int, float)) or not warmup >= 0:
+            raise InputError(f"protocol.warmup_s={warmup}: use a number of seconds from 0 up")
+        if made.rounds and not made.batches:
+            raise InputError("protocol.batches=0: rounds need batches to time; give at least 1")
+        if made.sweep and not (made.rounds and made.sweep_batches):
+            raise InputError(
+                "protocol.sweep is timed in rounds: choose protocol=careful, or give "
+                "protocol.rounds and protocol.sweep_batches"
+            )
+        return made
+
+    def sizes(self, batch_size: int) -> dict[int, int]:
+        """Return how many batches a round times at each batch size, the workload's own first."""
+        swept = {size: self.sweep_batches for size in self.sweep if size != batch_size}
+        return {batch_size: self.batches, **swept}
+
+    def order(self, round_: int, methods: Sequence[str]) -> list[str]:
+        """Return the methods in the order in which a round measures them.
+
+        Randomised and interleaved: each round has every method once, so that what drifts or comes
+        back at intervals meets all alike (Abedi and Brecht, "Conducting repeatable experiments in
+        highly variable cloud computing environments", ICPE 2017).
+        """
+        shuffled = sorted(methods)
+        random.Random(f"{self.seed}/{round_}").shuffle(shuffled)
+        return shuffled
+
+
+def _whole(key: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InputError(f"{key}={value}: use a whole number of at least {least}")

@@ -1,0 +1,88 @@
+"""Time one row's saved model for one round: warm up until the times settle, then some batches."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.conditions import Watch
+from harness.statistics import FEWEST_TO_SETTLE, stable_from
+from harness.threads import loaded_openmp
+from harness.timing import timed_pass
+from harness.workloads.data import Batches
+from harness.workloads.prepared import Prepared
+from harness.workloads.saved import load_exported
+
+LOOK_EVERY = 5  # batches between two looks at whether the times have settled
+
+
+def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[str, Any]:
+    """Time the batch sizes of ``job["sizes"]``, pairs of a size and how many batches to time.
+
+    Every size has a network of its own, since MXNet converts the weights again when it changes, and
+    times the same batches in every round: the first ones, over again where there are too few.
+
+    Returns:
+        openmp, and ``timed``, one entry a size: batch_size; forward_s and data_s of each timed
+        batch; warmup_s, the forward times before them; settled, whether these had become steady;
+        conditions, disturbed and misplaced, as ``Watch`` found them.
+    """
+    workload = job["workload"]
+    workspace = Path(job["workspace"])
+    labels = np.load(job["labels"])
+    timed: list[dict[str, Any]] = []
+    for size, count in job["sizes"]:
+        net = load_exported(workspace / job["symbol"], workspace / job["params"])
+        net.hybridize(static_alloc=True, static_shape=True)
+        prepared = Prepared(Path(job["prepared"]), job["images"], workload["transform"]["crop"])
+        whole = labels[: len(labels) // size * size]
+        batches = Batches(prepared, whole, size, workload["transform"])
+        warmup, settled = warm_up(net, batches, job["warmup_s"])
+        with Watch(job["cpus"]) as watch:
+            times = timed_pass(net, itertools.islice(_endless(batches), count), _ignore)
+        progress(len(timed) + 1, len(job["sizes"]), "batch sizes")
+        timed.append(
+            {
+                "batch_size": size,
+                "forward_s": times.forward_s,
+                "data_s": times.data_s,
+                "warmup_s": warmup,
+                "settled": settled,
+                **watch.facts,
+            }
+        )
+    return {"timed": timed, "openmp": loaded_openmp()}
+
+
+def warm_up(
+    net: Callable[[Any], Any], batches: Iterable[Any], seconds: float
+) -> tuple[list[float], bool]:
+    """Run batches until their times are steady (``stable_from``), for ``seconds`` at the most.
+
+    Returns:
+        the forward time of each, in seconds, and whether they had become steady.
+    """
+    times: list[float] = []
+    until = time.monotonic() + seconds
+    for batch in _endless(batches):
+        if time.monotonic() >= until:
+            break
+        times += timed_pass(net, [batch], _ignore).forward_s
+        look = len(times) >= FEWEST_TO_SETTLE and len(times) % LOOK_EVERY == 0
+        if look and stable_from(times) is not None:
+            return times, True
+    return times, False
+
+
+def _endless(batches: Iterable[Any]) -> Iterator[Any]:
+    while True:
+        yield from batches
+
+
+def _ignore(scores: Any, label: Any) -> None:
+    """Accuracy is not measured here."""
