@@ -21,6 +21,7 @@ verbs
   table      run=ID                           rebuild a run's tables from its records
   recover    run=ID method=NAME trial=K       bring back the model of a tuning trial and validate it
   doctor     [KEY=VALUE ...]                  can this machine measure? one screen
+  cache      [clear=all|KEY] [check=all|KEY]  list the prepared images; delete or verify them
   test       [pytest arguments]               run the tests
   benchmark  NAME [arguments]                 run benchmarks/NAME
 
@@ -142,6 +143,12 @@ def _doctor(overrides: Sequence[str], folders: Sequence[Path]) -> int:
     return diagnose(overrides, folders)
 
 
+def _cache(overrides: Sequence[str], folders: Sequence[Path]) -> int:
+    from harness.cache_listing import manage
+
+    return manage(overrides, folders)
+
+
 def _named(overrides: Sequence[str], names: set[str]) -> tuple[dict[str, str], list[str]]:
     """Return the values of a verb's own arguments, and the overrides that are left."""
     from harness.errors import InputError
@@ -163,4 +170,10 @@ def _folder(run: str, overrides: Sequence[str], folders: Sequence[Path]):  # typ
 
 
 Verb = Callable[[Sequence[str], Sequence[Path]], int]
-VERBS: dict[str, Verb] = {"run": _run, "table": _table, "recover": _recover, "doctor": _doctor}
+VERBS: dict[str, Verb] = {
+    "run": _run,
+    "table": _table,
+    "recover": _recover,
+    "doctor": _doctor,
+    "cache": _cache,
+}

@@ -101,7 +101,7 @@ def _check(values: dict[str, Any]) -> None:
         number = _value(values, key)
         if not _is_number(number, int) or number < least:
             raise InputError(f"{key}={number}: use a whole number of at least {least}")
-    for key in ("tuning.tolerance", "tuning.timeout_s", "run.timeout_s"):
+    for key in ("tuning.tolerance", "tuning.timeout_s", "run.timeout_s", "run.cache_limit_gb"):
         number = _value(values, key)
         if not _is_number(number, (int, float)) or not 0 <= number < math.inf:
             raise InputError(f"{key}={number}: use a number of at least 0")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 import time
@@ -14,12 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from harness import executor, store
+from harness import cache, executor, store
+from harness.cache import Entry
+from harness.config import project_path
 from harness.errors import HarnessError, InputError
-from harness.workloads.prepared import Prepared, cache_key
+from harness.workloads.prepared import FORMAT, GEOMETRY, Prepared, cache_key, pixel_libraries
 from harness.workloads.record_file import RecordIndex
 
 SPARE_BYTES = 256 << 20  # leave this much of the disk free
+WORTH_A_PROCESS = 128  # images; MXNet's start takes as long as decoding some hundred large ones
+DECODING = {  # one process a core, and in each nothing but the one thread that decodes
+    "MXNET_CPU_MEM_POOL_TYPE": "Round",  # the default keeps a buffer for each size of image it met
+    "MXNET_ENGINE_TYPE": "NaiveEngine",  # runs an operator at once instead of handing it over
+    "OMP_NUM_THREADS": "1",
+    "OPENCV_FOR_THREADS_NUM": "1",
+}
 
 
 @dataclass(frozen=True)
@@ -31,31 +39,60 @@ class Source:
     images: int
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where prepared images are kept: the folder of the cache, and how many bytes it may hold."""
+
+    cache: Path
+    limit: int
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Place:
+        """Return what the section ``run`` of the configuration says."""
+        return cls(project_path(config["cache"]), int(config["cache_limit_gb"] * cache.GB))
+
+    @property
+    def folder(self) -> Path:
+        return self.cache / "prepared"
+
+
 def ensure(
     source: Source,
     transform: Mapping[str, Any],
-    mxnet: str,
-    cache: Path,
+    versions: Mapping[str, Any],
+    place: Place,
     cores: int,
     environment: Mapping[str, str],
     progress: executor.Progress,
 ) -> tuple[Prepared, dict[str, Any]]:
     """Return the prepared images, made now unless the cache holds them, and how long it took.
 
+    They stay in the cache until this process ends: it holds their lock.
+
+    Args:
+        versions: what is installed, as ``harness.compat.true_versions`` tells it.
+
     Raises:
-        InputError: an image does not decode, or the cache has no space.
+        InputError: an image does not decode, or the disk or the cache's limit has no room.
         HarnessError: a decoding process died.
     """
-    folder = cache / "prepared"
-    store.make_folder(folder, "run.cache")
-    key = cache_key(source.sha256, source.images, transform, mxnet)
-    prepared = Prepared(folder / f"{key}.u8", source.images, transform["crop"])
+    store.make_folder(place.folder, "run.cache")
+    key = cache_key(source.sha256, source.images, transform, versions)
+    entry = Entry(place.folder / key)
+    prepared = Prepared(entry.pixels, source.images, transform["crop"])
     began = time.perf_counter()
-    with (folder / f"{key}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # a second writer waits and then finds the file
-        cached = prepared.complete()
-        if not cached:
-            _build(source, transform, prepared, cores, environment, progress)
+    held = cache.hold(entry)
+    cached = True
+    try:
+        while not entry.whole():
+            with held.alone():
+                if not entry.whole():  # another process may have made it meanwhile
+                    cached = False
+                    _build(source, transform, versions, entry, place, cores, environment, progress)
+        entry.used()
+    except BaseException:
+        held.release()
+        raise
     seconds = time.perf_counter() - began
     return prepared, {"cached": cached, "seconds": seconds, "images": source.images, "cores": cores}
 
@@ -63,42 +100,82 @@ def ensure(
 def _build(
     source: Source,
     transform: Mapping[str, Any],
-    prepared: Prepared,
+    versions: Mapping[str, Any],
+    entry: Entry,
+    place: Place,
     cores: int,
     environment: Mapping[str, str],
     progress: executor.Progress,
 ) -> None:
-    stem = prepared.path.with_suffix("")
-    part = Prepared(stem.with_suffix(".part"), prepared.images, prepared.crop)
-    offsets = stem.with_suffix(".npy")
-    log = stem.with_suffix(".log")
-    workers: list[executor.Worker] = []
+    """Make the images and then the sidecar; a process killed anywhere leaves no whole entry."""
+    part = Prepared(entry.stem.with_suffix(".part"), source.images, transform["crop"])
+    offsets, log = entry.stem.with_suffix(".npy"), entry.stem.with_suffix(".log")
+    began = time.perf_counter()
     try:
-        _reserve(part)
+        with cache.one_makes_room(place.folder):
+            entry.remove()
+            what = f"preparing {part.images} images of {source.index.path}"
+            cache.make_room(place.folder, part.bytes, place.limit, what)
+            _reserve(part)
         np.save(offsets, source.index.offsets[: source.images])
-        edges = np.linspace(0, source.images, min(cores, source.images) + 1).astype(int).tolist()
-        for start, stop in zip(edges, edges[1:]):
-            job = {
-                "stage": "prepare",
-                "record": str(source.index.path),
-                "offsets": str(offsets),
-                "transform": dict(transform),
-                "target": str(part.path),
+        job = {
+            "stage": "prepare",
+            "record": str(source.index.path),
+            "offsets": str(offsets),
+            "transform": dict(transform),
+            "target": str(part.path),
+            "images": part.images,
+        }
+        ranges = _decode(job, source, cores, {**environment, **DECODING}, log, progress)
+        part.path.replace(entry.pixels)
+        store.write_json(
+            entry.sidecar,
+            {
+                "format": FORMAT,
+                "key": entry.key,
+                "record": {"path": str(source.index.path), "sha256": source.sha256},
                 "images": part.images,
-                "start": start,
-                "stop": stop,
-            }
-            workers.append(executor.Worker(job, environment, log, prepared.path.parent))
-        for number, worker in enumerate(workers):
-            _check(worker.wait(progress), source, log)
-            progress(edges[number + 1], source.images, "images")
-        part.path.replace(prepared.path)
+                "transform": {key: transform[key] for key in GEOMETRY},
+                "libraries": pixel_libraries(versions),
+                "bytes": part.bytes,
+                "ranges": ranges,
+                "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "seconds": time.perf_counter() - began,
+            },
+        )
         log.unlink(missing_ok=True)
+    finally:
+        part.path.unlink(missing_ok=True)
+        offsets.unlink(missing_ok=True)
+
+
+def _decode(
+    job: Mapping[str, Any],
+    source: Source,
+    cores: int,
+    environment: Mapping[str, str],
+    log: Path,
+    progress: executor.Progress,
+) -> list[dict[str, int]]:
+    """Decode one range of the images in each process; return what each of them told."""
+    processes = min(cores, -(-source.images // WORTH_A_PROCESS))
+    edges = np.linspace(0, source.images, processes + 1).astype(int).tolist()
+    workers: list[executor.Worker] = []
+
+    def report(done: int, total: int, what: str) -> None:
+        # one speaks for all: their ranges are alike, and the others' pipes are read after its end
+        progress(min(done * processes, source.images), source.images, what)
+
+    try:
+        for start, stop in zip(edges, edges[1:]):
+            mine = {**job, "start": start, "stop": stop, "report": not workers}
+            workers.append(executor.Worker(mine, environment, log, log.parent))
+        ended = [_checked(worker.wait(report), source, log) for worker in workers]
     finally:
         for worker in workers:
             worker.stop()
-        part.path.unlink(missing_ok=True)
-        offsets.unlink(missing_ok=True)
+    progress(source.images, source.images, "images")
+    return ended
 
 
 def _reserve(part: Prepared) -> None:
@@ -112,13 +189,14 @@ def _reserve(part: Prepared) -> None:
     except OSError as error:
         raise InputError(
             f"preparing {part.images} images needs {part.bytes / 1e9:.2f} GB in {part.path.parent}, "
-            f"which has {free / 1e9:.2f} GB free ({error.strerror}): free some or give run.cache=DIR"
+            f"which has {free / 1e9:.2f} GB free ({error.strerror}): free some (./run.sh cache "
+            "shows what is kept) or give run.cache=DIR"
         ) from None
 
 
-def _check(ended: executor.Ended, source: Source, log: Path) -> None:
+def _checked(ended: executor.Ended, source: Source, log: Path) -> dict[str, int]:
     if ended.kind == executor.DONE:
-        return
+        return dict(ended.value)
     if ended.error and ended.error["kind"] == "input":
         log.unlink(missing_ok=True)
         raise InputError(ended.message)

@@ -74,11 +74,11 @@ def open_session(
             prepared, how = prepare.ensure(
                 prepare.Source(index, file["sha256"], images),
                 plan.workload["transform"],
-                plan.versions["mxnet"],
-                project_path(plan.config["run"]["cache"]),
+                plan.versions,
+                prepare.Place.of(plan.config["run"]),
                 plan.machine["usable_cores"],
-                # one thread each, and not bound: bound workers would all sit on the first place
-                environment_of({"OMP_NUM_THREADS": "1"}, plan.config, folders),
+                # not bound to cores: bound workers would all sit on the first place
+                environment_of({}, plan.config, folders),
                 report,
             )
         np.save(labels, index.labels[:images])

@@ -18,7 +18,7 @@ from conftest import BUNDLED
 from harness.workloads.prepared import Prepared
 from harness.workloads.record_file import RecordFile
 
-GEOMETRIES = [(64, 56, False), (64, 56, True), (256, 224, False), (40, 40, True)]
+GEOMETRIES = [(64, 56, False), (65, 56, True), (256, 224, False), (40, 40, True), (41, 28, False)]
 SIZES = [(301, 199), (57, 300), (64, 64), (3, 5), (1, 40), (40, 1), (1, 1), (999, 17), (250, 251)]
 ORIENTATION = 0x0112  # EXIF
 CLASSES = 50

@@ -17,13 +17,14 @@ import pytest
 from harness import prepare
 from harness.config import PROJECT
 from harness.errors import HarnessError, InputError
-from harness.prepare import Source
+from harness.prepare import Place, Source
 from harness.session import environment_of
 from harness.store import sha256_of
 from harness.workloads.prepared import Prepared
 from harness.workloads.record_file import RecordFile
 
 TRANSFORM = {"resize": 64, "keep_ratio": False, "crop": 56}
+VERSIONS = {"mxnet": "2", "mxnet_libmxnet_sha256": "digest", "numpy": "1"}
 BYTES = 56 * 56 * 3  # of one image
 NO_PYTHON = {"PYTHONHOME": "/nowhere"}  # no worker can start in this
 ODD_NAME = "cache with spaces, ü and 你"
@@ -46,15 +47,16 @@ def ensured(
     progress: Callable[[int, int, str], None] = nothing,
     cores: int = 2,
     environment: dict[str, str] | None = None,
+    limit: int = 10**9,
 ) -> tuple[Prepared, dict[str, Any]]:
     with RecordFile(record) as source:
         index = source.index(10)
-    given = environment_of({"OMP_NUM_THREADS": "1"}, {"run": {"cache": str(cache)}}, ())
+    given = environment_of({}, {"run": {"cache": str(cache)}}, ())
     return prepare.ensure(
         Source(index, sha256_of(record), len(index)),
         TRANSFORM,
-        "version",
-        cache,
+        VERSIONS,
+        Place(cache, limit),
         cores,
         given if environment is None else environment,
         progress,
@@ -85,7 +87,7 @@ def test_prepared_once_and_again_when_damaged(record: Path, tmp_path: Path) -> N
     assert how["cached"] is False
     assert how["images"] == 11
     assert reports[-1] == (11, 11, "images")
-    assert left_in(cache) == [".u8"]
+    assert left_in(cache) == [".json", ".u8"]
     expected = Prepared(tmp_path / "expected.u8", 11, 56)
     expected.path.write_bytes(bytes(expected.bytes))
     with RecordFile(record) as source:
@@ -109,20 +111,23 @@ def test_prepared_once_and_again_when_damaged(record: Path, tmp_path: Path) -> N
 def test_what_determines_the_pixels_determines_the_name(record: Path, cache: Path) -> None:
     with RecordFile(record) as source:
         index = source.index(10)
-    names = set()
-    for digest, images, transform, version in [
-        ("a", 3, TRANSFORM, "1"),
-        ("b", 3, TRANSFORM, "1"),
-        ("a", 2, TRANSFORM, "1"),
-        ("a", 3, {**TRANSFORM, "resize": 65}, "1"),
-        ("a", 3, {**TRANSFORM, "crop": 55}, "1"),
-        ("a", 3, {**TRANSFORM, "keep_ratio": True}, "1"),
-        ("a", 3, TRANSFORM, "2"),
+    names: list[str] = []
+    for digest, images, transform, versions in [
+        ("a", 3, TRANSFORM, VERSIONS),
+        ("b", 3, TRANSFORM, VERSIONS),
+        ("a", 2, TRANSFORM, VERSIONS),
+        ("a", 3, {**TRANSFORM, "resize": 65}, VERSIONS),
+        ("a", 3, {**TRANSFORM, "crop": 55}, VERSIONS),
+        ("a", 3, {**TRANSFORM, "keep_ratio": True}, VERSIONS),
+        ("a", 3, TRANSFORM, {**VERSIONS, "mxnet": "3"}),
+        ("a", 3, TRANSFORM, {**VERSIONS, "mxnet_libmxnet_sha256": "another"}),
+        ("a", 3, {**TRANSFORM, "mean": 5}, {**VERSIONS, "numpy": "2"}),  # the first once more
     ]:
         with pytest.raises(HarnessError):
-            prepare.ensure(Source(index, digest, images), transform, version, cache, 1, {}, nothing)
-        names |= {path.name for path in (cache / "prepared").glob("*.lock")}
-    assert len(names) == 7
+            source = Source(index, digest, images)
+            prepare.ensure(source, transform, versions, Place(cache, 10**9), 1, {}, nothing)
+        names = [path.stem for path in (cache / "prepared").glob("*.lock") if path.stem != "room"]
+    assert len(names) == 8
 
 
 def test_two_at_the_same_time_make_one(record: Path, cache: Path) -> None:
@@ -134,7 +139,7 @@ def test_two_at_the_same_time_make_one(record: Path, cache: Path) -> None:
     ]
     said = [json.loads(process.communicate(timeout=300)[0]) for process in both]
     assert sorted(how["cached"] for how in said) == [False, True]
-    assert left_in(cache) == [".u8"]
+    assert left_in(cache) == [".json", ".u8"]
     prepared, how = ensured(record, cache)
     assert how["cached"] is True
     assert len(np.unique(prepared.read(0, 11), axis=0)) == 11

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from harness.errors import HarnessError
+
+FORMAT = 2  # of the file and what is beside it; 1 had no sidecar
+GEOMETRY = ("resize", "keep_ratio", "crop")  # mean and std act on batches, when they are read
+LIBRARIES = ("mxnet", "mxnet_libmxnet_sha256")  # whose operators decode, resize and crop
 
 
 @dataclass(frozen=True)
@@ -29,23 +36,47 @@ class Prepared:
     def bytes(self) -> int:
         return self.images * self.image_bytes
 
-    def complete(self) -> bool:
-        """Say whether the file is there and has its full size."""
-        return self.path.is_file() and self.path.stat().st_size == self.bytes
-
     def read(self, start: int, stop: int) -> npt.NDArray[np.uint8]:
-        """Return images ``start`` .. ``stop``, a copy; shape (stop - start, crop, crop, 3).
+        """Map images ``start`` .. ``stop``, read-only; shape (stop - start, crop, crop, 3).
 
-        Not a memory map: mapped pages stay in the process's memory, 7.5 GB of them for ImageNet.
+        Only that range is mapped, and unmapped with the array: a map of the whole file would leave
+        each page that was read in the process's memory, 7.5 GB of them for ImageNet.
+
+        Raises:
+            HarnessError: the file is gone or too short; reading such a map would kill the process.
         """
-        size, offset = (stop - start) * self.image_bytes, start * self.image_bytes
-        with self.path.open("rb") as handle:
-            pixels = np.fromfile(handle, np.uint8, size, offset=offset)
-        return pixels.reshape(stop - start, self.crop, self.crop, 3)
+        try:
+            with self.path.open("rb") as handle:
+                found = os.fstat(handle.fileno()).st_size
+                if found < self.bytes:
+                    raise HarnessError(
+                        f"{self.path} has {found} of {self.bytes} bytes: something outside the "
+                        "harness cut it; start again, which prepares the images again"
+                    )
+                shape = (stop - start, self.crop, self.crop, 3)
+                pages = np.memmap(handle, np.uint8, "r", start * self.image_bytes, shape)
+        except OSError as error:
+            raise HarnessError(
+                f"the prepared images {self.path} cannot be read ({error.strerror}): start again, "
+                "which prepares them again"
+            ) from None
+        return pages.view(np.ndarray)
 
 
-def cache_key(record_sha256: str, images: int, transform: Mapping[str, Any], mxnet: str) -> str:
-    """Name prepared data by what determines it: record, number of images, geometry, MXNet."""
-    geometry = {key: transform[key] for key in ("resize", "keep_ratio", "crop")}
-    what = {"record": record_sha256, "images": images, "mxnet": mxnet, **geometry}
+def pixel_libraries(versions: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of the installed versions determines the pixels; None where it is not known."""
+    return {name: versions.get(name) for name in LIBRARIES}
+
+
+def cache_key(
+    record_sha256: str, images: int, transform: Mapping[str, Any], versions: Mapping[str, Any]
+) -> str:
+    """Name prepared data by what determines it: record, number of images, geometry, libraries."""
+    what = {
+        "format": FORMAT,
+        "record": record_sha256,
+        "images": images,
+        "transform": {key: transform[key] for key in GEOMETRY},
+        "libraries": pixel_libraries(versions),
+    }
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:24]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import struct
+from array import array
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -86,20 +87,16 @@ class RecordFile:
             InputError: the file is truncated or is no record of images, a label is no integer in
                 0 .. classes - 1, or the ``.idx`` belongs to another file.
         """
-        offsets: list[int] = []
-        labels: list[int] = []
+        offsets, labels = array("q"), array("q")  # lists would take megabytes for each 10,000
         at = 0
         while at < self._size:
             data, after = self._span(at)
             labels.append(self._label(data, len(offsets), classes))
             offsets.append(at)
             at = after
-        order = self._idx_order(offsets)
-        return RecordIndex(
-            self.path,
-            np.array(offsets, dtype=np.int64)[order],
-            np.array(labels, dtype=np.int64)[order],
-        )
+        found = np.array(offsets, dtype=np.int64)
+        order = self._idx_order(found)
+        return RecordIndex(self.path, found[order], np.array(labels, dtype=np.int64)[order])
 
     def image(self, offset: int) -> bytes:
         """Return the encoded image of the record at ``offset`` (bytes)."""
@@ -161,21 +158,23 @@ class RecordFile:
             )
         return int(label)
 
-    def _idx_order(self, offsets: list[int]) -> list[int]:
+    def _idx_order(self, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the positions among ``offsets`` (ascending) in the order of the ``.idx``."""
         idx = self.path.with_suffix(".idx")
         if not idx.is_file():
-            return list(range(len(offsets)))
-        position = {offset: number for number, offset in enumerate(offsets)}
+            return np.arange(len(offsets))
         try:
-            order = [position[int(line.split("\t")[1])] for line in idx.read_text().splitlines()]
-        except (KeyError, ValueError, IndexError, UnicodeDecodeError):
-            order = []
-        if len(order) != len(offsets) or len(set(order)) != len(order):
+            with idx.open(encoding="utf-8") as lines:
+                listed = np.array(array("q", (int(line.split("\t")[1]) for line in lines)))
+        except (ValueError, IndexError, OverflowError):
+            listed = np.empty(0, dtype=np.int64)
+        order = np.argsort(listed, kind="stable")
+        if not np.array_equal(listed[order], offsets):
             raise InputError(
                 f"{idx} does not index {self.path}, which holds {len(offsets)} records: delete it "
                 "(the order of the file is used then) or make it again"
             )
-        return order
+        return np.argsort(order, kind="stable")
 
     def _truncated(self, at: int) -> InputError:
         return InputError(

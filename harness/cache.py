@@ -1,0 +1,241 @@
+"""The cache of prepared images: what is in it, who uses it, and what goes when room is needed.
+
+An entry is one stem in ``<cache>/prepared`` with
+
+* ``.u8``, the images;
+* ``.json``, the sidecar: what they are, and the checksum of each range. It is written last and
+  removed first, so images without it are not whole. Its time of change is that of the last use;
+* ``.lock``, empty and never deleted: held shared by every run that uses the images until the run's
+  process ends, and exclusive by the one that makes or deletes them;
+* ``.part``, ``.npy`` and ``.log`` while they are made, or after the maker was killed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import InputError
+from harness.workloads.prepared import FORMAT
+
+GB = 10**9
+FILES = (".json", ".u8", ".part", ".npy", ".log")  # in the order in which they are removed
+BLOCK_BYTES = 1 << 22
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry, there or not."""
+
+    stem: Path
+
+    @property
+    def key(self) -> str:
+        return self.stem.name
+
+    @property
+    def pixels(self) -> Path:
+        return self.stem.with_suffix(".u8")
+
+    @property
+    def sidecar(self) -> Path:
+        return self.stem.with_suffix(".json")
+
+    @property
+    def bytes(self) -> int:
+        """What its files take of the disk, half-made ones too."""
+        return sum(_size(self.stem.with_suffix(suffix)) for suffix in FILES)
+
+    @property
+    def last_use(self) -> float:
+        """Seconds since 1970."""
+        for path in (self.sidecar, self.pixels, self.stem.with_suffix(".part")):
+            try:
+                return path.stat().st_mtime
+            except OSError:
+                continue
+        return 0.0
+
+    def about(self) -> dict[str, Any] | None:
+        """Return what the sidecar says; None if it is missing, damaged or of another format."""
+        try:
+            said = json.loads(self.sidecar.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        known = isinstance(said, dict) and said.get("format") == FORMAT
+        return said if known and said.get("key") == self.key else None
+
+    def whole(self) -> bool:
+        """Say whether the sidecar is there and the images have the size that it gives."""
+        said = self.about()
+        return said is not None and _size(self.pixels) == said.get("bytes")
+
+    def sound(self) -> bool:
+        """Say whether it is whole and every range has its checksum; reads all of it."""
+        said = self.about()
+        if said is None or not self.whole():
+            return False
+        image_bytes = said["bytes"] // said["images"]
+        with self.pixels.open("rb") as handle:
+            return all(
+                _checksum(handle, image_bytes * (part["stop"] - part["start"])) == part["crc32"]
+                for part in said["ranges"]
+            )
+
+    def used(self) -> None:
+        """Note that it is used now."""
+        os.utime(self.sidecar)
+
+    def remove(self) -> None:
+        """Delete its files; the caller holds it alone."""
+        for suffix in FILES:
+            self.stem.with_suffix(suffix).unlink(missing_ok=True)
+
+    def remove_unless_used(self) -> bool:
+        """Delete its files and return True, or return False because a process holds it."""
+        with _alone(self) as alone:
+            if alone:
+                self.remove()
+        return alone
+
+    def in_use(self) -> bool:
+        """Say whether a process holds it, to use it or to make it."""
+        with _alone(self) as alone:
+            return not alone
+
+
+class Hold:
+    """This process's hold on an entry; shared from the start, and alone where it is asked."""
+
+    def __init__(self, entry: Entry) -> None:
+        self._path = entry.stem.with_suffix(".lock")
+        self._file = _opened(self._path)
+        fcntl.flock(self._file, fcntl.LOCK_SH)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait until no other process holds the entry, and keep them out.
+
+        Changing between shared and alone lets go in between: look again at what is there.
+        """
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        yield
+        fcntl.flock(self._file, fcntl.LOCK_SH)  # after an error the caller lets go of it
+
+    def release(self) -> None:
+        """Let go before the process ends."""
+        os.close(self._file)
+        del _HELD[self._path]
+
+
+_HELD: dict[Path, Hold] = {}  # a second lock of one process would wait for the first
+
+
+def hold(entry: Entry) -> Hold:
+    """Return a shared hold that lasts until this process ends; waits for who makes the entry."""
+    path = entry.stem.with_suffix(".lock")
+    if path not in _HELD:
+        _HELD[path] = Hold(entry)
+    return _HELD[path]
+
+
+def entries(folder: Path) -> list[Entry]:
+    """Return what is in ``<cache>/prepared``, the least recently used first."""
+    stems = {path.with_suffix("") for path in folder.glob("*") if path.suffix in FILES}
+    return sorted((Entry(stem) for stem in stems), key=lambda entry: (entry.last_use, entry.key))
+
+
+@contextmanager
+def one_makes_room(folder: Path) -> Iterator[None]:
+    """Keep other processes from counting and reserving space at the same time."""
+    file = _opened(folder / "room.lock")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
+
+
+def make_room(folder: Path, needed: int, limit: int, what: str) -> None:
+    """Delete the least recently used entries that no process holds until ``needed`` bytes fit.
+
+    Args:
+        needed: bytes to come.
+        limit: what the whole folder may hold, in bytes.
+        what: what needs them, for the message.
+
+    Raises:
+        InputError: they cannot fit; nothing is deleted if they alone exceed the limit.
+    """
+    asks = f"{what} needs {needed / GB:.2f} GB in the cache {folder}"
+    if needed > limit:
+        raise InputError(
+            f"{asks} and run.cache_limit_gb={limit / GB:g} allows less: give run.cache_limit_gb="
+            f"{_rounded_up(needed)} or more, or prepare fewer images with workload.images=N"
+        )
+    held = sum(entry.bytes for entry in entries(folder))
+    for entry in entries(folder):
+        if held + needed <= limit:
+            return
+        freed = entry.bytes
+        if entry.remove_unless_used():
+            held -= freed
+    if held + needed > limit:
+        raise InputError(
+            f"{asks}, of which runs in progress use {held / GB:.2f} GB, and run.cache_limit_gb="
+            f"{limit / GB:g} allows less together: wait for them, or give run.cache_limit_gb="
+            f"{_rounded_up(held + needed)} or more"
+        )
+
+
+def _rounded_up(size: int) -> str:
+    """Return bytes as GB with two digits after the point, never less than they are."""
+    return f"{-(-size * 100 // GB) / 100:g}"
+
+
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+
+
+@contextmanager
+def _alone(entry: Entry) -> Iterator[bool]:
+    """Hold an entry alone for a moment, or yield False at once if a process holds it."""
+    path = entry.stem.with_suffix(".lock")
+    if path in _HELD:
+        yield False
+        return
+    file = _opened(path)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        alone = True
+    except BlockingIOError:
+        alone = False
+    try:
+        yield alone
+    finally:
+        os.close(file)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _checksum(handle: Any, size: int) -> int:
+    checksum = 0
+    while size:
+        block = handle.read(min(size, BLOCK_BYTES))
+        if not block:
+            return -1
+        checksum = zlib.crc32(block, checksum)
+        size -= len(block)
+    return checksum
