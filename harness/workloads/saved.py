@@ -35,8 +35,7 @@ def save(net: Any, data: Any, stem: Path, clean: Callable[[], Any]) -> tuple[Pat
     """
     data = data[:COMPARED]
     expected = net(data).asnumpy()
-    symbol, params = (Path(name) for name in net.export(str(stem)))
-    restore_norm_attributes(symbol, lambda: _attributes_by_gamma(clean(), data))
+    symbol, params = export(net, data, stem, clean)
     found = load_exported(symbol, params)(data).asnumpy()
     largest = float(np.abs(expected[np.isfinite(expected)]).max(initial=0))
     if not np.allclose(found, expected, rtol=0, atol=TOLERANCE * largest, equal_nan=True):
@@ -44,6 +43,16 @@ def save(net: Any, data: Any, stem: Path, clean: Callable[[], Any]) -> tuple[Pat
             f"the model saved as {symbol.name} differs from the one in memory by up to "
             f"{np.abs(found - expected).max():.3g} in scores of up to {largest:.3g}: not used"
         )
+    return symbol, params
+
+
+def export(net: Any, data: Any, stem: Path, clean: Callable[[], Any]) -> tuple[Path, Path]:
+    """Write ``net``, which has run once, as ``save`` does, without the check.
+
+    Args and returns: as for ``save``.
+    """
+    symbol, params = (Path(name) for name in net.export(str(stem)))
+    restore_norm_attributes(symbol, lambda: _attributes_by_gamma(clean(), data))
     return symbol, params
 
 
