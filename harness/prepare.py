@@ -65,7 +65,7 @@ def ensure(
     environment: Mapping[str, str],
     progress: executor.Progress,
 ) -> tuple[Prepared, dict[str, Any]]:
-    """Return the prepared images, made now unless the cache holds them, and how long it took.
+    """Return the prepared images, made now unless the cache holds them, and what that took.
 
     They stay in the cache until this process ends: it holds their lock.
 
@@ -82,19 +82,20 @@ def ensure(
     prepared = Prepared(entry.pixels, source.images, transform["crop"])
     began = time.perf_counter()
     held = cache.hold(entry)
-    cached = True
+    facts: dict[str, Any] = {"cached": True, "images": source.images}
     try:
         while not entry.whole():
             with held.alone():
                 if not entry.whole():  # another process may have made it meanwhile
-                    cached = False
-                    _build(source, transform, versions, entry, place, cores, environment, progress)
+                    facts["cached"] = False
+                    facts |= _build(
+                        source, transform, versions, entry, place, cores, environment, progress
+                    )
         entry.used()
     except BaseException:
         held.release()
         raise
-    seconds = time.perf_counter() - began
-    return prepared, {"cached": cached, "seconds": seconds, "images": source.images, "cores": cores}
+    return prepared, {**facts, "seconds": time.perf_counter() - began}
 
 
 def _build(
@@ -106,8 +107,12 @@ def _build(
     cores: int,
     environment: Mapping[str, str],
     progress: executor.Progress,
-) -> None:
-    """Make the images and then the sidecar; a process killed anywhere leaves no whole entry."""
+) -> dict[str, Any]:
+    """Make the images and then the sidecar; a process killed anywhere leaves no whole entry.
+
+    Returns:
+        how many processes decoded, and the most memory that one of them took.
+    """
     part = Prepared(entry.stem.with_suffix(".part"), source.images, transform["crop"])
     offsets, log = entry.stem.with_suffix(".npy"), entry.stem.with_suffix(".log")
     began = time.perf_counter()
@@ -126,7 +131,7 @@ def _build(
             "target": str(part.path),
             "images": part.images,
         }
-        ranges = _decode(job, source, cores, {**environment, **DECODING}, log, progress)
+        ended = _decode(job, source, cores, {**environment, **DECODING}, log, progress)
         part.path.replace(entry.pixels)
         store.write_json(
             entry.sidecar,
@@ -138,12 +143,14 @@ def _build(
                 "transform": {key: transform[key] for key in GEOMETRY},
                 "libraries": pixel_libraries(versions),
                 "bytes": part.bytes,
-                "ranges": ranges,
+                "ranges": [each.value for each in ended],
                 "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "seconds": time.perf_counter() - began,
             },
         )
         log.unlink(missing_ok=True)
+        peak = max(each.peak_rss_bytes for each in ended)
+        return {"processes": len(ended), "peak_rss_bytes": peak}
     finally:
         part.path.unlink(missing_ok=True)
         offsets.unlink(missing_ok=True)
@@ -156,8 +163,8 @@ def _decode(
     environment: Mapping[str, str],
     log: Path,
     progress: executor.Progress,
-) -> list[dict[str, int]]:
-    """Decode one range of the images in each process; return what each of them told."""
+) -> list[executor.Ended]:
+    """Decode one range of the images in each process; return how each of them ended well."""
     processes = min(cores, -(-source.images // WORTH_A_PROCESS))
     edges = np.linspace(0, source.images, processes + 1).astype(int).tolist()
     workers: list[executor.Worker] = []
@@ -194,9 +201,9 @@ def _reserve(part: Prepared) -> None:
         ) from None
 
 
-def _checked(ended: executor.Ended, source: Source, log: Path) -> dict[str, int]:
+def _checked(ended: executor.Ended, source: Source, log: Path) -> executor.Ended:
     if ended.kind == executor.DONE:
-        return dict(ended.value)
+        return ended
     if ended.error and ended.error["kind"] == "input":
         log.unlink(missing_ok=True)
         raise InputError(ended.message)

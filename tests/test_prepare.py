@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from conftest import BUNDLED
 from harness import prepare
+from harness.cache import Entry
 from harness.config import PROJECT
 from harness.errors import HarnessError, InputError
 from harness.prepare import Place, Source
@@ -106,6 +108,27 @@ def test_prepared_once_and_again_when_damaged(record: Path, tmp_path: Path) -> N
     _, how = ensured(record, cache, cores=1)
     assert how["cached"] is False
     assert prepared.path.read_bytes() == whole
+
+
+def test_ranges_of_several_processes_join(tmp_path: Path) -> None:
+    from harness.workloads.data import decode_range
+
+    record = tmp_path / "first.rec"
+    with RecordFile(BUNDLED / "fashion_mnist_test.rec") as source:
+        end = int(source.index(10).offsets[2 * prepare.WORTH_A_PROCESS + 1])
+    with (BUNDLED / "fashion_mnist_test.rec").open("rb") as whole:
+        record.write_bytes(whole.read(end))
+    reports: list[tuple[int, int, str]] = []
+    prepared, how = ensured(record, tmp_path / "cache", lambda *each: reports.append(each), cores=4)
+    assert (how["images"], how["processes"]) == (257, 3)
+    assert reports[-1] == (257, 257, "images")
+    assert all(0 < done <= total for done, total, _ in reports)
+    assert Entry(prepared.path.with_suffix("")).sound()
+    expected = Prepared(tmp_path / "expected.u8", 257, 56)
+    expected.path.write_bytes(bytes(expected.bytes))
+    with RecordFile(record) as source:
+        decode_range(record, source.index(10).offsets, TRANSFORM, expected, 0, 257)
+    assert prepared.path.read_bytes() == expected.path.read_bytes()
 
 
 def test_what_determines_the_pixels_determines_the_name(record: Path, cache: Path) -> None:
