@@ -95,9 +95,20 @@ def test_derivation_does_no_io(module: str) -> None:
     assert not imported(module) & outside
 
 
+@pytest.mark.parametrize(
+    "module", ["harness.noise", "harness.verdict", "harness.judge", "harness.aa"]
+)
+def test_verdicts_do_no_io(module: str) -> None:
+    allowed = {f"harness.{name}" for name in ("judge", "metrics", "noise", "statistics", "verdict")}
+    assert ours(module) <= allowed
+    outside = {name.split(".")[0] for name in imported(module)} - {"harness"}
+    pure = {"__future__", "collections", "dataclasses", "math", "typing", "numpy", "scipy"}
+    assert outside <= pure
+
+
 @pytest.mark.parametrize("module", [name for name in ALL if name.startswith("harness.export.")])
 def test_exports_know_rows_alone(module: str) -> None:
-    allowed = {"harness.table", "harness.metrics", "harness.plan", "harness.record"}
+    allowed = {"harness.aa", "harness.table", "harness.metrics", "harness.plan", "harness.record"}
     assert ours(module) <= allowed
 
 

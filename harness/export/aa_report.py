@@ -1,0 +1,84 @@
+"""What an A/A run showed, as Markdown."""
+
+from __future__ import annotations
+
+from tabulate import tabulate
+
+from harness.aa import AaReport, Alarms
+
+
+def to_markdown(report: AaReport) -> str:
+    """Return false alarms, then the noise and the smallest detectable slowdown of each method."""
+    settings = report.settings
+    powers = list(report.methods[0].detectable)
+    least = {power: max(each.detectable[power] for each in report.methods) for power in powers}
+    stated = ", ".join(f"{100 * least[power]:.1f} % in {100 * power:g} %" for power in powers)
+    return (
+        "\n\n".join(
+            [
+                "# A/A: identical code against itself",
+                f"{report.repeats} repeats of {report.rounds} rounds of {len(report.methods)} methods, "
+                f"judged with alpha {settings.alpha:g} for a table and a threshold of "
+                f"{100 * settings.slower:g} % of time.",
+                "## False alarms",
+                _alarms(report),
+                "An alarm is a regression or an improvement in any row; a difference may also be a "
+                "change below the threshold. Re-sampling draws whole repeats in random order: "
+                f"{report.distinct} different tables can be drawn. The interval is that of independent "
+                f"tables, which those of {report.repeats} repeats are not.",
+                "## Noise, and the smallest detectable slowdown",
+                _methods(report),
+                f"A slowdown of one method is called a regression, at the worst of the methods: {stated} "
+                f"of the re-samplings, against {report.baseline} earlier repeats. Where repeats differ "
+                "more than rounds explain, more rounds do not help; more earlier runs do.",
+            ]
+        )
+        + "\n"
+    )
+
+
+def _alarms(report: AaReport) -> str:
+    rows = [
+        ("each repeat against the one before", report.previous),
+        (f"each repeat against up to {report.baseline} before", report.pooled),
+        (f"re-sampled, against {report.baseline}", report.resampled),
+    ]
+    headers = ["Comparison", "Tables", "With an alarm", "With a difference", "95 % interval"]
+    body = [[name, *_counts(alarms)] for name, alarms in rows]
+    align = ["left", *["right"] * 4]
+    return str(tabulate(body, headers, tablefmt="pipe", colalign=align, disable_numparse=True))
+
+
+def _counts(alarms: Alarms) -> list[str]:
+    rate = alarms.rate
+    return [
+        str(alarms.tables),
+        f"{alarms.waking} ({100 * alarms.waking / alarms.tables:.1f} %)",
+        f"{alarms.differing} ({100 * rate.estimate:.1f} %)",
+        f"{100 * rate.low:.1f} to {100 * rate.high:.1f} %",
+    ]
+
+
+def _methods(report: AaReport) -> str:
+    powers = list(report.methods[0].detectable)
+    headers = [
+        "Method",
+        "s a batch",
+        "Rounds' sd %",
+        "Repeats' sd %",
+        "of rounds alone",
+        *(f"Detected in {100 * power:g} %" for power in powers),
+    ]
+    body = [
+        [
+            each.method,
+            f"{each.seconds:.4g}",
+            f"{100 * each.rounds_sd:.2f}",
+            f"{100 * each.repeats_sd:.2f}",
+            f"{100 * each.expected_sd:.2f}",
+            *(f"+{100 * each.detectable[power]:.1f} %" for power in powers),
+        ]
+        for each in report.methods
+    ]
+    align = ["left", *["right"] * (len(headers) - 1)]
+    return str(tabulate(body, headers, tablefmt="pipe", colalign=align, disable_numparse=True))
