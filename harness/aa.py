@@ -13,8 +13,8 @@ one gets against others is a false alarm. The repeats are used in two ways:
 In both, how far runs lie apart (``Spread``) is taken from the repeats that are neither candidate nor
 baseline. A night after an A/A run has all K for that, so it sees a little more than is stated here.
 
-Re-samplings of K repeats are not independent: a rate that they find is that of these K repeats, and
-the interval given with it is that of as many independent tables, which is too narrow for the machine.
+Re-samplings are not independent: the rate is that of these K repeats, and its interval, which is of
+as many independent tables, too narrow for the machine.
 """
 
 from __future__ import annotations
@@ -95,6 +95,7 @@ class AaReport:
         rounds: R, the fewest of any method in any repeat.
         baseline: repeats that a re-sampled candidate is compared with.
         distinct: how many different tables re-sampling can make.
+        common_sd: that of the median method between repeats: a slower hour slows all methods.
         previous: every repeat against the one before it.
         pooled: every repeat against all before it, the latest ``baseline`` at most.
         resampled: the re-samplings.
@@ -106,6 +107,7 @@ class AaReport:
     rounds: int
     baseline: int
     distinct: int
+    common_sd: float
     previous: Alarms
     pooled: Alarms
     resampled: Alarms
@@ -155,6 +157,7 @@ def analyse(
         rounds,
         baseline,
         count * math.comb(count - 1, baseline),
+        float(np.median(levels.value - levels.value.mean(axis=0), axis=1).std(ddof=1)),
         _alarms([_compare(levels, np.array(previous), 1)], settings),
         _alarms([_compare(levels, p[None], n) for p, n in zip(pooled, earlier)], settings),
         _alarms([found], settings),

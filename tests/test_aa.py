@@ -128,6 +128,7 @@ def test_the_noise_is_found() -> None:
     assert [each.seconds for each in report.methods] == pytest.approx(
         2.0 ** np.arange(10), rel=0.02
     )
+    assert 0.01 / math.sqrt(2) * 0.8 < report.common_sd < 0.01
     assert report.methods[0].spread == Spread(report.methods[0].repeats_sd, 39)
 
 

@@ -29,7 +29,8 @@ def to_markdown(report: AaReport) -> str:
                 "## Noise, and the smallest detectable slowdown",
                 _methods(report),
                 f"A slowdown of one method is called a regression, at the worst of the methods: {stated} "
-                f"of the re-samplings, against {report.baseline} earlier repeats. Where repeats differ "
+                f"of the re-samplings, against {report.baseline} earlier repeats. Repeats differ by "
+                f"{100 * report.common_sd:.2f} % (sd) for all methods at once. Where repeats differ "
                 "more than rounds explain, more rounds do not help; more earlier runs do.",
             ]
         )
