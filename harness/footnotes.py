@@ -92,7 +92,7 @@ def _of_kernels(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str]
     for record in records:
         if record.profile is None or record.outcome.kind != OK:
             continue
-        profile = Profile.from_dict(stage_facts(record.profile))
+        profile = Profile.from_dict(record.profile)
         for found in findings(profile, called_int8(record.method, record.label)):
             yield f"{record.label}: {found}."
         if record.method == plan.config["baseline"] and profile.reference_share >= NOTED_SHARE:
@@ -102,11 +102,6 @@ def _of_kernels(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str]
                 f"{VS_FUSED.title}, or add the method fp32_summed, unfused fp32 without them, and "
                 "give baseline=fp32_summed."
             )
-
-
-def stage_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a stage returned, without the facts of its process."""
-    return {k: v for k, v in facts.items() if k not in ("seconds", "peak_rss_bytes")}
 
 
 def _of_significance(rows: Sequence[Row]) -> Iterator[str]:

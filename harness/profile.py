@@ -10,7 +10,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 ENVIRONMENT = {"ONEDNN_VERBOSE": "1", "DNNL_VERBOSE": "1"}  # what makes oneDNN write it
@@ -103,8 +103,9 @@ class Profile:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Profile:
-        """Return the profile that ``as_dict`` gave."""
-        return cls(**{**stored, "rows": tuple(Row(**row) for row in stored["rows"])})
+        """Return the profile that ``as_dict`` gave; what else is stored beside it is left out."""
+        values = {each.name: stored[each.name] for each in fields(cls)}
+        return cls(**{**values, "rows": tuple(Row(**row) for row in stored["rows"])})
 
     def share(self, chosen: Chosen) -> float:
         """Return the chosen rows' share of oneDNN's time, 0 .. 1; 0 if there is no time."""

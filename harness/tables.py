@@ -11,7 +11,7 @@ from harness import store
 from harness.errors import InputError
 from harness.export.csv_table import profiles_to_csv, sizes_to_csv, to_csv
 from harness.export.markdown import to_markdown
-from harness.footnotes import footnotes, stage_facts
+from harness.footnotes import footnotes
 from harness.plan import RunPlan
 from harness.profile import Profile
 from harness.record import MethodRecord
@@ -76,7 +76,7 @@ def read_tables(folder: RunFolder) -> Tables:
     records, rounds = folder.load_records(), folder.load_rounds()
     rows = rows_of(folder, plan, records)
     profiles = {
-        record.label: Profile.from_dict(stage_facts(record.profile))
+        record.label: Profile.from_dict(record.profile)
         for record in records
         if record.profile is not None
     }

@@ -26,7 +26,7 @@ from harness.store import RunFolder
 OWN = Path(__file__).parent / "own"  # a folder such as a user gives with --conf
 sys.path.append(str(OWN))  # for tests that use it in their own process
 PATIENCE_S = 300  # far more than anything here takes; only a hang lasts so long
-TINY = ("workload=tiny", "threads.count=1", "--conf", str(OWN))
+TINY = ("workload=tiny", "threads.count=1", "protocol.profile_batches=0", "--conf", str(OWN))
 T = TypeVar("T")
 
 

@@ -42,7 +42,8 @@ def test_each_method_composes_alone(name: str) -> None:
 def test_each_choice_composes(group: str, name: str) -> None:
     values = compose_config([f"{group}={name}"]).values
     assert set(values) == {
-        "run", "machine", "tuning", "baseline", "methods", "method", "workload", "threads", "protocol"
+        "run", "machine", "tuning", "baseline", "fused", "table", "max_cpu_isa", "methods", "method",
+        "workload", "threads", "protocol",
     }  # fmt: skip
     assert {"name", "rec", "classes", "batch_size", "model", "transform"} <= set(values["workload"])
     assert values["baseline"] in values["method"]
@@ -87,6 +88,15 @@ def test_order_of_the_rows_is_the_users() -> None:
         ("workload=nosuch", ["workload=nosuch", "bundled, custom, imagenet"]),
         ("threads=nosuch", ["threads=nosuch", "kmp, none, omp"]),
         ("protocol=nosuch", ["protocol=nosuch", "published"]),
+        ("protocol.rounds=-1", ["protocol.rounds=-1", "at least 0"]),
+        ("protocol.rounds=3", ["protocol.batches=0", "at least 1"]),
+        ("protocol.sweep=[1]", ["protocol.sweep", "protocol=careful"]),
+        ("protocol.sweep=1", ["protocol", "careful.yaml"]),
+        ("protocol.warmup_s=-1", ["protocol.warmup_s=-1", "from 0 up"]),
+        ("+protocol.pauses=1", ["pauses"]),
+        ("table.intervals=maybe", ["table.intervals=maybe", "true or false"]),
+        ("max_cpu_isa=AVX3", ["max_cpu_isa=AVX3", "AVX512_CORE_VNNI"]),
+        ("run.reuse_tuned='a b'", ["run.reuse_tuned=a b", "plain name"]),
         ("experiment=nosuch", ["experiment=nosuch", "paper", "smoke"]),
         ("nosuch=1", ["nosuch", "tuning", "workload"]),
         ("nosuch.key=1", ["nosuch.key", "the configuration has", "tuning"]),

@@ -163,9 +163,9 @@ def test_plan_and_records_come_back_as_they_were(folder: RunFolder) -> None:
         ("", "cannot be read"),
         ('{"schema": 1, "run"', "cannot be read"),
         ("\udcff", "cannot be read"),
-        ("[]", "schema None, this version reads 1"),
-        ('{"schema": 99}', "schema 99, this version reads 1"),
-        ('{"schema": 1}', "restore"),
+        ("[]", "schema None, this version reads 2"),
+        ('{"schema": 99}', "schema 99, this version reads 2"),
+        ('{"schema": 2}', "restore"),
     ],
 )
 def test_damaged_json_is_named(folder: RunFolder, text: str, said: str) -> None:

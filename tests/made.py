@@ -1,0 +1,102 @@
+"""Records made by hand, where every number is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from harness.plan import RunPlan
+from harness.record import MethodRecord, Outcome, RoundRecord
+
+LABELS = np.arange(1000) % 10
+BATCH = 100  # of which 1000 images make ten
+LOAD = {"kind": "other_load", "value": 0.4, "limit": 0.05, "advice": "close what else runs"}
+
+
+def predicted(top1: float, top5: float) -> np.ndarray:
+    """Return (1000, 5) predictions with exactly these accuracies."""
+    best = (LABELS[:, None] + np.arange(1, 6)) % 10  # the label is in none of the five
+    first, within = round(1000 * top1), round(1000 * top5)
+    best[:within, 4] = LABELS[:within]
+    best[:first] = best[:first, ::-1]
+    return best.astype(np.uint16)
+
+
+def measured(
+    method: str,
+    seconds: float,
+    cost: float = 0.0,
+    profile: dict[str, Any] | None = None,
+    disturbed: Sequence[dict[str, Any]] = (),
+    label: str | None = None,
+) -> MethodRecord:
+    """Return a row whose validation took ``seconds``, nine tenths of it forward passes."""
+    each = seconds / 10
+    return MethodRecord(
+        run="r",
+        method=method,
+        label=label or method,
+        position=0,
+        outcome=Outcome("ok"),
+        optimize={"cost_s": cost},
+        validate={
+            "validation_s": seconds,
+            "images": 1000,
+            "batch_size": BATCH,
+            "data_s": [0.06 * each] * 10,
+            "forward_s": [0.9 * each] * 10,
+            "rest_s": [0.04 * each] * 10,
+            "disturbed": list(disturbed),
+        },
+        profile=profile,
+    )
+
+
+def timed(
+    method: str,
+    round_: int,
+    times: Sequence[float],
+    attempt: int = 1,
+    disturbed: Sequence[dict[str, Any]] = (),
+    settled: bool = True,
+    sizes: Sequence[int] = (BATCH,),
+) -> RoundRecord:
+    """Return a round that took the same times at every batch size."""
+    parts = [
+        {
+            "batch_size": size,
+            "forward_s": list(times),
+            "disturbed": list(disturbed),
+            "settled": settled,
+        }
+        for size in sizes
+    ]
+    return RoundRecord("r", method, round_, attempt, Outcome("ok"), {"timed": parts})
+
+
+def plan(**protocol: Any) -> RunPlan:
+    """Return a plan of 1000 images in batches of 100."""
+    return RunPlan(
+        run="r",
+        created="2026-01-01T00:00:00Z",
+        overrides=(),
+        config={
+            "workload": {"name": "made", "batch_size": BATCH},
+            "method": {},
+            "methods": {"shared_calibration": False},
+            "protocol": {"name": "made", "rounds": 0, "batches": 10, "seed": 1, **protocol},
+            "baseline": "fp32",
+            "fused": "fp32_fused",
+            "max_cpu_isa": None,
+        },
+        files={},
+        threads={"policy": "omp", "environment": {}},
+        machine={"cpu_model": "a CPU", "cores": 2, "os": "an OS", "kernel": "6", "isa": []},
+        images=1000,
+        tuning_images=100,
+        tuning_overlap=False,
+        versions={"mxnet": "2", "mxnet_commit": "c", "neural-compressor": "1"},
+        warnings=(),
+    )

@@ -1,0 +1,112 @@
+"""What the table says under itself: why a speedup is large, what was disturbed, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from harness.footnotes import footnotes
+from harness.record import MethodRecord, Outcome, RoundRecord
+from harness.samples import samples_of
+from harness.table import build_rows
+from made import LABELS, LOAD, measured, plan, predicted, timed
+
+
+def profile(*rows: tuple[str, str, str, float]) -> dict[str, Any]:
+    """Return a profile of (kind, implementation, dtype, ms)."""
+    return {
+        "total_ms": sum(row[3] for row in rows),
+        "rows": [
+            {"kind": k, "implementation": i, "isa": "", "dtype": d, "count": 1, "ms": ms}
+            for k, i, d, ms in rows
+        ],
+        "batches": 1,
+        "images": 100,
+        "wall_ms": 200.0,
+        "malformed": 0,
+        "cpu_isa": "",
+        "seconds": 1.0,
+        "peak_rss_bytes": 1,
+    }
+
+
+CONVOLVING = ("convolution", "brgconv:avx512_core", "f32:f32:f32", 10.0)
+ADDING = ("binary", "ref:any", "f32:f32", 90.0)
+
+
+def notes(
+    records: list[MethodRecord], timings: Sequence[RoundRecord] = (), **protocol: Any
+) -> str:
+    made = plan(**protocol)
+    samples = samples_of(timings).get(100, {})
+    rows = build_rows(records, samples, lambda r: predicted(0.8, 0.9), LABELS, "fp32", "fp32_fused")
+    return "\n".join(footnotes(made, records, timings, rows))
+
+
+def test_a_large_speedup_is_explained_by_the_baselines_own_profile() -> None:
+    said = notes(
+        [
+            measured("fp32", 40.0, profile=profile(CONVOLVING, ADDING)),
+            measured("fp32_fused", 4.0, profile=profile(CONVOLVING)),
+        ]
+    )
+    assert "fp32: 90 % of oneDNN's time in its reference implementation binary,ref:any" in said
+    assert "residual additions" in said
+    assert "which are 90 % of its time in oneDNN: read vs fused" in said
+    assert "fp32_summed" in said
+    assert "fp32_fused:" not in said
+
+
+def test_without_reference_kernels_nothing_is_explained_away() -> None:
+    said = notes([measured("fp32", 40.0, profile=profile(CONVOLVING)), measured("int8", 1.0)])
+    assert "reference" not in said
+    assert "protocol.profile_batches=0): int8" in said
+
+
+def test_disturbances_are_counted_and_come_with_advice() -> None:
+    rounds = [
+        timed("fp32", 1, [1.0] * 10, disturbed=[LOAD]),
+        timed("fp32", 1, [1.0] * 10, attempt=2),
+        timed("fp32", 2, [1.0] * 10, disturbed=[LOAD]),
+        timed("fp32", 2, [1.0] * 10, attempt=2, disturbed=[{**LOAD, "value": 0.3}]),
+    ]
+    said = notes([measured("fp32", 10.0)], rounds, rounds=2)
+    assert "3 of 4 timings in the rounds were disturbed" in said
+    assert "and 1 had to count all the same" in said
+    assert "other_load up to 0.3 (limit 0.05) at fp32: close what else runs." in said
+    assert "disturbed" not in notes([measured("fp32", 10.0)], [rounds[1]], rounds=1)
+
+
+def test_a_disturbed_validation_pass_says_so() -> None:
+    said = notes([measured("fp32", 10.0, disturbed=[LOAD])])
+    assert "Validation pass: other_load up to 0.4 (limit 0.05) at fp32: close what else runs." in said
+
+
+def test_wide_intervals_and_unsettled_warmups_come_with_advice() -> None:
+    rng = np.random.default_rng(0)
+    rounds = [
+        timed("fp32", n, rng.uniform(0.5, 1.5) * np.ones(10), settled=n > 1) for n in range(1, 4)
+    ]
+    said = notes([measured("fp32", 10.0)], rounds, rounds=3)
+    assert "Known to no better than 5 %" in said
+    assert "protocol.rounds=" in said
+    assert "before the times had settled, in at least one round of fp32: raise" in said
+
+
+def test_reused_models_are_named_with_the_run_they_are_from() -> None:
+    reused = replace(
+        measured("int8", 1.0, label="int8 tuned"), optimize={"cost_s": 9.0, "reused_from": "old"}
+    )
+    unsolved = MethodRecord("old", "b", "bayesian", 1, Outcome("no solution", "why", None, 5))
+    said = notes([measured("fp32", 10.0), reused, unsolved])
+    assert "taken over, with their costs, from run old (run.reuse_tuned): int8 tuned, bayesian" in said
+
+
+def test_a_failed_row_has_no_kernels_to_explain() -> None:
+    failed = replace(
+        measured("int8", 1.0, profile=profile(ADDING)), outcome=Outcome("failed", "killed")
+    )
+    assert "reference" not in notes([failed])

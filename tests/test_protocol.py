@@ -1,0 +1,58 @@
+"""The order of the rounds: every method once, shuffled by the seed, the same for the same seed."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.config import compose_config
+from harness.protocol import Protocol
+
+METHODS = [f"method_{n}" for n in range(6)]
+
+
+def protocol(*overrides: str) -> Protocol:
+    return Protocol.of(compose_config(overrides).values["protocol"])
+
+
+def test_the_default_is_published_and_nightly_is_careful() -> None:
+    assert (protocol().name, protocol().rounds) == ("published", 0)
+    nightly = protocol("experiment=nightly")
+    assert nightly.name == "careful"
+    assert nightly.rounds >= 3 and nightly.reruns >= 1
+
+
+@given(st.integers(0, 2**32), st.integers(1, 100), st.permutations(METHODS))
+def test_a_round_has_every_method_once_whatever_order_they_are_given_in(
+    seed: int, round_: int, given_: list[str]
+) -> None:
+    made = protocol("protocol=careful", f"protocol.seed={seed}")
+    order = made.order(round_, given_)
+    assert sorted(order) == METHODS
+    assert order == made.order(round_, METHODS)
+
+
+def test_every_place_in_a_round_is_every_methods() -> None:
+    made = protocol("protocol=careful")
+    places = Counter(
+        (place, method)
+        for round_ in range(1, 1201)
+        for place, method in enumerate(made.order(round_, METHODS))
+    )
+    assert len(places) == 36
+    assert all(140 < count < 260 for count in places.values())  # 200, standard deviation 13
+
+
+def test_another_seed_is_another_order() -> None:
+    orders = {
+        tuple(protocol("protocol=careful", f"protocol.seed={n}").order(1, METHODS))
+        for n in range(20)
+    }
+    assert len(orders) > 15
+
+
+def test_the_workloads_batch_size_comes_first_and_once() -> None:
+    made = protocol("protocol=careful", "protocol.sweep=[1,64,128]", "protocol.batches=7")
+    assert list(made.sizes(64).items()) == [(64, 7), (1, 100), (128, 100)]
