@@ -158,7 +158,8 @@ def _of_precision(
     for row in rows:
         rate = row.intervals.get("images_per_s")
         if rate is not None and row.rounds and rate.high / rate.estimate - 1 > WIDE:
-            wide.append(f"{row.label} (±{100 * (rate.high / rate.estimate - 1):.0f} %)")
+            half = 100 * (rate.high / rate.estimate - 1)
+            wide.append(f"{row.label} ({f'±{half:.0f}' if half < 100 else 'over ±100'} %)")
     if wide:
         yield (
             f"Known to no better than {100 * WIDE:.0f} %: the Images/s of {', '.join(wide)}; use "

@@ -41,6 +41,6 @@ def _time(session: Session, row: MethodRecord, round_: int, attempts: list[Round
             return False
         good.append(timed)
         if timed.disturbed:
-            what = ", ".join(f"{each['kind']} {each['value']:.3g}" for each in timed.disturbed)
+            what = ", ".join(sorted({each["kind"] for each in timed.disturbed}))
             session.show.note(f"{row.label}: round {round_} was disturbed ({what})")
     return True

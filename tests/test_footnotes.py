@@ -37,9 +37,7 @@ CONVOLVING = ("convolution", "brgconv:avx512_core", "f32:f32:f32", 10.0)
 ADDING = ("binary", "ref:any", "f32:f32", 90.0)
 
 
-def notes(
-    records: list[MethodRecord], timings: Sequence[RoundRecord] = (), **protocol: Any
-) -> str:
+def notes(records: list[MethodRecord], timings: Sequence[RoundRecord] = (), **protocol: Any) -> str:
     made = plan(**protocol)
     samples = samples_of(timings).get(100, {})
     rows = build_rows(records, samples, lambda r: predicted(0.8, 0.9), LABELS, "fp32", "fp32_fused")
@@ -82,7 +80,9 @@ def test_disturbances_are_counted_and_come_with_advice() -> None:
 
 def test_a_disturbed_validation_pass_says_so() -> None:
     said = notes([measured("fp32", 10.0, disturbed=[LOAD])])
-    assert "Validation pass: other_load up to 0.4 (limit 0.05) at fp32: close what else runs." in said
+    assert (
+        "Validation pass: other_load up to 0.4 (limit 0.05) at fp32: close what else runs." in said
+    )
 
 
 def test_wide_intervals_and_unsettled_warmups_come_with_advice() -> None:
@@ -102,7 +102,9 @@ def test_reused_models_are_named_with_the_run_they_are_from() -> None:
     )
     unsolved = MethodRecord("old", "b", "bayesian", 1, Outcome("no solution", "why", None, 5))
     said = notes([measured("fp32", 10.0), reused, unsolved])
-    assert "taken over, with their costs, from run old (run.reuse_tuned): int8 tuned, bayesian" in said
+    assert (
+        "taken over, with their costs, from run old (run.reuse_tuned): int8 tuned, bayesian" in said
+    )
 
 
 def test_a_failed_row_has_no_kernels_to_explain() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,9 @@ def protocol(*overrides: str) -> Protocol:
     return Protocol.of(compose_config(overrides).values["protocol"])
 
 
+CAREFUL = protocol("protocol=careful")
+
+
 def test_the_default_is_published_and_nightly_is_careful() -> None:
     assert (protocol().name, protocol().rounds) == ("published", 0)
     nightly = protocol("experiment=nightly")
@@ -28,28 +32,24 @@ def test_the_default_is_published_and_nightly_is_careful() -> None:
 def test_a_round_has_every_method_once_whatever_order_they_are_given_in(
     seed: int, round_: int, given_: list[str]
 ) -> None:
-    made = protocol("protocol=careful", f"protocol.seed={seed}")
+    made = replace(CAREFUL, seed=seed)
     order = made.order(round_, given_)
     assert sorted(order) == METHODS
     assert order == made.order(round_, METHODS)
 
 
 def test_every_place_in_a_round_is_every_methods() -> None:
-    made = protocol("protocol=careful")
     places = Counter(
         (place, method)
         for round_ in range(1, 1201)
-        for place, method in enumerate(made.order(round_, METHODS))
+        for place, method in enumerate(CAREFUL.order(round_, METHODS))
     )
     assert len(places) == 36
     assert all(140 < count < 260 for count in places.values())  # 200, standard deviation 13
 
 
 def test_another_seed_is_another_order() -> None:
-    orders = {
-        tuple(protocol("protocol=careful", f"protocol.seed={n}").order(1, METHODS))
-        for n in range(20)
-    }
+    orders = {tuple(replace(CAREFUL, seed=n).order(1, METHODS)) for n in range(20)}
     assert len(orders) > 15
 
 

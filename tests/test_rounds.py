@@ -71,7 +71,9 @@ def test_nothing_is_timed_twice_when_a_run_continues(tmp_path: Path) -> None:
 
 def test_a_disturbed_round_is_repeated_at_once_until_it_is_quiet(tmp_path: Path) -> None:
     def once(method: str, round_: int, attempt: int) -> RoundRecord:
-        return (loud if (method, round_, attempt) == ("b", 2, 1) else quiet)(method, round_, attempt)
+        return (loud if (method, round_, attempt) == ("b", 2, 1) else quiet)(
+            method, round_, attempt
+        )
 
     fake = conduct(tmp_path, once)
     at = fake.asked.index((2, "b", 1))
@@ -92,7 +94,9 @@ def test_a_machine_that_is_never_quiet_is_given_up_on(tmp_path: Path) -> None:
 def test_a_row_that_fails_in_a_round_is_left_out_and_says_so(tmp_path: Path) -> None:
     def dies(method: str, round_: int, attempt: int) -> RoundRecord:
         if (method, round_) == ("b", 2):
-            return RoundRecord("r", "b", 2, attempt, Outcome("failed", "killed by SIGKILL", "a.log"))
+            return RoundRecord(
+                "r", "b", 2, attempt, Outcome("failed", "killed by SIGKILL", "a.log")
+            )
         return quiet(method, round_, attempt)
 
     fake = conduct(tmp_path, dies)
