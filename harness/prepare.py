@@ -21,7 +21,7 @@ from harness.workloads.prepared import FORMAT, GEOMETRY, Prepared, cache_key, pi
 from harness.workloads.record_file import RecordIndex
 
 SPARE_BYTES = 256 << 20  # leave this much of the disk free
-WORTH_A_PROCESS = 128  # images; MXNet's start takes as long as decoding some hundred large ones
+WORTH_A_PROCESS = 128  # images; a process's start takes as long as decoding some hundred large ones
 DECODING = {  # one process a core, and in each nothing but the one thread that decodes
     "MXNET_CPU_MEM_POOL_TYPE": "Round",  # the default keeps a buffer for each size of image it met
     "MXNET_ENGINE_TYPE": "NaiveEngine",  # runs an operator at once instead of handing it over

@@ -116,7 +116,8 @@ def of_mxnet(record: Path, images: int, transform: Mapping[str, Any], size: int)
 @pytest.fixture
 def of_harness(tmp_path: Path) -> Callable[..., Any]:
     """Return a function that prepares a record in two parts and returns its ``Batches``."""
-    from harness.workloads.data import Batches, decode_range
+    from harness.workloads.data import Batches
+    from harness.workloads.decode import decode_range
 
     def batches(
         record: Path, images: int, transform: Mapping[str, Any], size: int, keep: bool = False

@@ -81,7 +81,7 @@ def cache(tmp_path: Path) -> Path:
 
 
 def test_prepared_once_and_again_when_damaged(record: Path, tmp_path: Path) -> None:
-    from harness.workloads.data import decode_range
+    from harness.workloads.decode import decode_range
 
     reports: list[tuple[int, int, str]] = []
     cache = tmp_path / ODD_NAME
@@ -111,7 +111,7 @@ def test_prepared_once_and_again_when_damaged(record: Path, tmp_path: Path) -> N
 
 
 def test_ranges_of_several_processes_join(tmp_path: Path) -> None:
-    from harness.workloads.data import decode_range
+    from harness.workloads.decode import decode_range
 
     record = tmp_path / "first.rec"
     with RecordFile(BUNDLED / "fashion_mnist_test.rec") as source:

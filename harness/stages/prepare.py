@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.workloads.decode import decode_range
 from harness.workloads.prepared import Prepared
 
 REPORT_EVERY_S = 0.2
@@ -24,10 +24,6 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
     Raises:
         InputError: an image does not decode.
     """
-    # MXNet imports it for a class that nothing here uses, and that is a third of its start
-    sys.modules["sklearn"] = None  # type: ignore[assignment]
-    from harness.workloads.data import decode_range
-
     reported = time.monotonic()
 
     def report(done: int, total: int, what: str) -> None:
