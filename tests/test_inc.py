@@ -298,6 +298,30 @@ def test_exception_in_inc_is_not_swallowed(search: Search, reads: int) -> None:
         search("basic", cls=TunedOnUnreadable, reads=reads, **IMPOSSIBLE)
 
 
+def test_the_network_is_exported_once_and_the_search_is_the_same(
+    tuning: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.methods import inc
+
+    prepare, asked = inc.inc_adaptor.prepare_model_data, []
+    monkeypatch.setattr(
+        inc.inc_adaptor,
+        "prepare_model_data",
+        lambda model, *rest: (asked.append(model), prepare(model, *rest))[1],
+    )
+    found = []
+    for name, once in (("once", inc._exported_once), ("always", contextlib.nullcontext)):
+        monkeypatch.setattr(inc, "_exported_once", once)
+        asked.clear()
+        folder = tmp_path / name
+        folder.mkdir()
+        tuned(folder, tuning, "basic", max_trials=4, **ALL_TRIALS)
+        configured = [trial["q_config"] for trial in inc._history(folder / inc.SNAPSHOT)]
+        found.append((configured, np.load(folder / inc.TRIALS)["top1"].tolist()))
+        assert len(asked) == (1 if name == "once" else 5)  # for the operators, and for each trial
+    assert found[0] == found[1]
+
+
 def test_no_solution_tells_the_trials(search: Search, tmp_path: Path) -> None:
     with pytest.raises(NoSolution, match=r"best 0\.\d+ against fp32's 0\.\d+") as caught:
         search("basic", max_trials=3, **IMPOSSIBLE)
