@@ -42,10 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--images", type=int, help="of the bundled record; default: all")
-    parser.add_argument("--large", type=int, default=1000, help="500 x 375 JPEGs; default: 1000")
-    parser.add_argument("--null-batches", type=int, default=10_000)
-    parser.add_argument("--passes", type=int, default=3, help="the fastest counts; default: 3")
+    parser.add_argument("--images", type=positive, help="of the bundled record; default: all")
+    parser.add_argument("--large", type=positive, default=1000, help="500 x 375 JPEGs; default: 1000")
+    parser.add_argument("--null-batches", type=positive, default=10_000)
+    parser.add_argument("--passes", type=positive, default=3, help="the fastest counts; default: 3")
     options = parser.parse_args(arguments)
     try:
         with tempfile.TemporaryDirectory(prefix="overhead_") as scratch:
@@ -202,6 +202,14 @@ class Bench:
         }
         told: dict[str, list[float]] = self.start(job).value
         return told
+
+
+def positive(word: str) -> int:
+    """Return a whole number of at least 1."""
+    number = int(word)
+    if number < 1:
+        raise ValueError
+    return number
 
 
 def nothing(done: int, total: int, what: str) -> None:
