@@ -21,7 +21,7 @@ from harness.config import PROJECT
 from harness.errors import HarnessError, InputError
 from harness.prepare import Place
 from harness.workloads.prepared import FORMAT, Prepared
-from runs import CommandLine
+from runs import TINY, CommandLine
 from test_prepare import ensured
 
 IMAGE_BYTES = 56 * 56 * 3
@@ -401,3 +401,26 @@ def test_a_maker_that_is_killed_leaves_nothing_that_counts(
         ".lock",
         ".u8",
     }
+
+
+@pytest.mark.slow
+def test_a_run_in_progress_keeps_its_images(tmp_path: Path) -> None:
+    command = CommandLine(tmp_path / "results", tmp_path / "cache")
+    try:
+        running = command.start("method=[waiting]", *TINY)
+        waiting = running.makes("*/*/methods/waiting/waiting")
+        cleared, listed = command("cache", "clear=all"), command("cache")
+        assert (cleared.code, listed.code) == (0, 0)
+        assert cleared.out.startswith("kept ")
+        assert cleared.out.endswith(": a run in progress uses it\n")
+        assert "in use" in listed.out
+        refused = command("method=[fp32]", "workload.images=48", "run.cache_limit_gb=2e-4", *TINY)
+        assert (refused.code, refused.out) == (2, "")
+        assert "runs in progress use" in refused.err
+        assert "run.cache_limit_gb=0.0002" in refused.err
+        waiting.with_name("go").touch()
+        assert running.end().code == 0
+        assert command("cache", "clear=all").out.startswith("deleted ")
+        assert keys(tmp_path / "cache" / "prepared") == []
+    finally:
+        command.close()
