@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+REPEATS = "10"
 HELP = """\
 usage: ./run.sh [VERB] [KEY=VALUE ...] [--conf DIR ...]
 
@@ -20,6 +21,7 @@ verbs
   run        measure and print the table (the default verb)
   table      run=ID                           rebuild a run's tables from its records
   recover    run=ID method=NAME trial=K       bring back the model of a tuning trial and validate it
+  aa         [repeats=10] [KEY=VALUE ...]     one code against itself: false alarms, what can be seen
   doctor     [KEY=VALUE ...]                  can this machine measure? one screen
   cache      [clear=all|KEY] [check=all|KEY]  list the prepared images; delete or verify them
   test       [pytest arguments]               run the tests
@@ -113,8 +115,23 @@ def _parsed(given: Sequence[str]) -> tuple[str, list[str], list[Path]]:
 def _run(overrides: Sequence[str], folders: Sequence[Path]) -> int:
     from harness.progress import display
     from harness.run import run
+    from harness.tables import MARKDOWN
 
-    return run(overrides, folders, display())
+    code, folder = run(overrides, folders, display())
+    print((folder.path / MARKDOWN).read_text(encoding="utf-8"), end="")
+    return code
+
+
+def _aa(overrides: Sequence[str], folders: Sequence[Path]) -> int:
+    from harness.aa_run import run_aa
+    from harness.progress import display
+
+    named = [word for word in overrides if word.startswith("repeats=")]
+    rest = [word for word in overrides if word not in named]
+    repeats = named[-1].split("=", 1)[1] if named else REPEATS
+    code, text = run_aa(repeats, rest, folders, display())
+    print(text, end="")
+    return code
 
 
 def _table(overrides: Sequence[str], folders: Sequence[Path]) -> int:
@@ -176,4 +193,5 @@ VERBS: dict[str, Verb] = {
     "recover": _recover,
     "doctor": _doctor,
     "cache": _cache,
+    "aa": _aa,
 }

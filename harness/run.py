@@ -20,8 +20,11 @@ from harness.store import INSPECT_LOG, PLAN, RunFolder, find_run, make_folder
 from harness.tables import write_tables
 
 
-def run(overrides: Sequence[str], folders: Sequence[Path], show: Display) -> int:
-    """Measure every method that is not measured yet; return 0, or 3 if a row failed.
+def run(overrides: Sequence[str], folders: Sequence[Path], show: Display) -> tuple[int, RunFolder]:
+    """Measure every method that is not measured yet and write the tables.
+
+    Returns:
+        0, or 3 if a row failed; and the run's folder.
 
     Raises:
         InputError: before anything long where it can be known.
@@ -41,9 +44,9 @@ def run(overrides: Sequence[str], folders: Sequence[Path], show: Display) -> int
                     session.measure(position, name)
             run_rounds(session)
         finally:
-            text = write_tables(folder, composed.values["table"]["intervals"])
-        print(text, end="")
-        return 0 if all(r.outcome.finished for r in folder.load_records()) else 3
+            write_tables(folder, composed.values["table"]["intervals"])
+        failed = not all(r.outcome.finished for r in folder.load_records())
+        return (3 if failed else 0), folder
 
 
 def open_folder(composed: Composed, folders: Sequence[Path]) -> tuple[RunFolder, Composed]:

@@ -19,6 +19,8 @@ from harness.samples import samples_of
 from harness.store import RunFolder
 from harness.table import Row, SizeRow, build_rows, size_rows
 
+MARKDOWN = "table.md"
+
 
 @dataclass(frozen=True)
 class Tables:
@@ -59,7 +61,7 @@ def write_tables(folder: RunFolder, intervals: bool | None = None) -> str:
         store.write_atomically(folder.path / "sizes.csv", sizes_to_csv(tables.sizes))
     if tables.profiles:
         store.write_atomically(folder.path / "kernels.csv", profiles_to_csv(tables.profiles))
-    store.write_atomically(folder.path / "table.md", text)
+    store.write_atomically(folder.path / MARKDOWN, text)
     return text
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runs import TINY, CommandLine, Ended, no_stray, same_after
+from runs import TINY, CommandLine, Ended, load, no_stray, same_after
 
 pytestmark = pytest.mark.slow
 
@@ -246,3 +246,46 @@ def test_an_unquantised_graph_called_int8_is_invalid(cli: CommandLine, tmp_path:
         "int8_of_old": "invalid: called int8 but no convolution or inner product ran in int8",
         "fp32": "ok",
     }
+
+
+# --- identical code against itself
+
+
+def test_aa_measures_nights_in_one_run_and_reports_on_them(cli: CommandLine) -> None:
+    words = [
+        "aa", "repeats=3", "method=[fp32_fused]", *TINY, *ROUNDS, "protocol.rounds=5",
+        "protocol.warmup_s=0.01", "protocol.reruns=0", "run.id=nights",
+    ]  # fmt: skip
+    ended = cli(*words)
+    assert ended.code == 0, ended.err
+    plan = load(ended.folder.path / "plan.json")
+    assert plan["config"]["protocol"]["rounds"] == 15
+    assert "experiment=nightly" in plan["overrides"]
+    assert len(ended.folder.load_rounds()) == 15
+    assert ended.out == (ended.folder.path / "aa.md").read_text()
+    assert "3 repeats of 5 rounds of 1 methods" in ended.out
+    report = load(ended.folder.path / "aa.json")
+    first = report["methods"][0]
+    assert report["resampled"]["tables"] >= 200
+    times = np.array(
+        [r.facts["timed"][0]["forward_s"] for r in ended.folder.load_rounds()
+         if r.method == first["method"] and r.facts]
+    )  # fmt: skip
+    assert np.median(times) == pytest.approx(first["seconds"], rel=0.5)
+    before = same_after(list(ended.folder.path.rglob("rounds/*.json")))
+    again = cli(*words)
+    assert (again.code, again.out) == (0, ended.out)
+    assert same_after(list(before)) == before
+
+
+def test_aa_refuses_what_no_verdict_can_be_made_of(cli: CommandLine) -> None:
+    for words, said in (
+        (["repeats=2"], "repeats=2: use a whole number of at least 3"),
+        (["repeats=many"], "repeats=many"),
+        (["protocol=quick"], "protocol.rounds=3: a verdict needs 5 rounds"),
+        (["protocol.rounds=0"], "protocol.rounds=0"),
+    ):
+        ended = cli("aa", *words, *TINY)
+        assert (ended.code, ended.out) == (2, "")
+        assert said in ended.err
+    assert not cli.results.exists()

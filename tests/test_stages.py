@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +245,7 @@ def test_validate_keeps_the_best_classes_of_every_image(
         {
             "workload": workload,
             "images": images,
+            "cpus": sorted(os.sched_getaffinity(0)),
             "workspace": str(tmp_path),
             "symbol": symbol.name,
             "params": params.name,
