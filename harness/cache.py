@@ -155,7 +155,7 @@ def entries(folder: Path) -> list[Entry]:
 @contextmanager
 def one_makes_room(folder: Path) -> Iterator[None]:
     """Keep other processes from counting and reserving space at the same time."""
-    file = _opened(folder / "room.lock")
+    file = _opened(folder.with_suffix(".lock"))
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

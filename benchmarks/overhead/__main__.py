@@ -43,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--images", type=positive, help="of the bundled record; default: all")
-    parser.add_argument("--large", type=positive, default=1000, help="500 x 375 JPEGs; default: 1000")
+    parser.add_argument(
+        "--large", type=positive, default=1000, help="500 x 375 JPEGs; default: 1000"
+    )
     parser.add_argument("--null-batches", type=positive, default=10_000)
     parser.add_argument("--passes", type=positive, default=3, help="the fastest counts; default: 3")
     options = parser.parse_args(arguments)
