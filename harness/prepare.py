@@ -147,6 +147,7 @@ def _build(
                 "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "seconds": time.perf_counter() - began,
             },
+            "run.cache",
         )
         log.unlink(missing_ok=True)
         peak = max(each.peak_rss_bytes for each in ended)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness import executor, machine, threads
@@ -146,4 +147,5 @@ def fixed(plan: RunPlan, folder: RunFolder) -> RunPlan:
             f"run {plan.run} was planned otherwise ({listed}): continue it with run.id={plan.run} "
             "alone, or leave run.id out to start a new run"
         )
-    return before
+    now = {key: plan.config[key] for key in ("run", "table")}  # where it is kept, how it is shown
+    return replace(before, config={**before.config, **now})

@@ -29,7 +29,7 @@ where drift or both methods are so skewed, and has 90 to 91 % where one method a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +40,7 @@ from scipy.special import bdtr, ndtri, stdtrit
 
 LEVEL = 0.95
 RESAMPLES = 1000
+AT_ONCE = 20  # of them in memory
 BLOCKS = 4  # consecutive batches are resampled in blocks of a quarter of a round
 FEWEST_BATCHES = 2 * BLOCKS  # for an interval from one round
 FEWEST_TO_SETTLE = 20  # iterations; fewer cannot show a steady state
@@ -174,8 +175,8 @@ def percentiles(
         raise ValueError(f"q is {tuple(q)}; each must be above 0 and below 100")
     shares = [each / 100 for each in q]
     found = np.quantile(seconds, shares)
-    drawn = np.log(np.quantile(_resample(seconds, seed), shares, axis=1))
-    errors = drawn.std(axis=1) * _narrowness(len(seconds))
+    drawn = _resampled(seconds, seed, lambda many: np.quantile(many, shares, axis=1).T)
+    errors = np.log(drawn).std(axis=0) * _narrowness(len(seconds))
     return {
         each: _log_interval(float(value), float(error), len(seconds), level)
         for each, value, error in zip(q, found, errors)
@@ -304,12 +305,15 @@ def _error_over_rounds(times: Floats, other: Floats | None = None) -> float:
 
 def _error_of_mean(times: Floats, seed: int) -> float:
     """Return the standard error of log mean(times) within one round, by blocks."""
-    means = _resample(times, seed).mean(axis=1)
+    means = _resampled(times, seed, lambda many: many.mean(axis=1))
     return float(np.log(means).std()) * _narrowness(1)
 
 
-def _resample(times: Floats, seed: int) -> Floats:
-    """Return (RESAMPLES, R * B): rounds drawn with replacement, then blocks of each, end to start."""
+def _resampled(times: Floats, seed: int, statistic: Callable[[Floats], Floats]) -> Floats:
+    """Return the statistic of RESAMPLES resamples: rounds with replacement, then blocks of each.
+
+    It gets (n, R * B), a few at a time: all of them would take megabytes for each thousand batches.
+    """
     rounds, batches = times.shape
     if rounds == 1 and batches < FEWEST_BATCHES:
         raise ValueError(
@@ -317,11 +321,15 @@ def _resample(times: Floats, seed: int) -> Floats:
         )
     rng = np.random.default_rng(seed)
     which = rng.integers(rounds, size=(RESAMPLES, rounds, 1))
-    starts = rng.integers(batches, size=(RESAMPLES, rounds, BLOCKS, 1))
-    within = (starts + np.arange(-(-batches // BLOCKS))) % batches
-    within = within.reshape(RESAMPLES, rounds, -1)[:, :, :batches]
-    drawn: Floats = times[which, within].reshape(RESAMPLES, -1)
-    return drawn
+    starts = rng.integers(batches, size=(RESAMPLES, rounds, BLOCKS, 1))  # a block goes end to start
+    steps = np.arange(-(-batches // BLOCKS))
+    parts = []
+    for at in range(0, RESAMPLES, AT_ONCE):
+        many = slice(at, at + AT_ONCE)
+        within = ((starts[many] + steps) % batches).reshape(-1, rounds, BLOCKS * len(steps))
+        drawn = times[which[many], within[:, :, :batches]]
+        parts.append(statistic(drawn.reshape(len(drawn), -1)))
+    return np.concatenate(parts)
 
 
 def _narrowness(rounds: int) -> float:

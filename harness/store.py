@@ -26,8 +26,11 @@ OPTIMIZED = "optimize.json"  # in a row's folder: what its model is, once that i
 INSPECT_LOG = "inspect.log"
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str, key: str = "run.results") -> None:
     """Write ``text`` so that a reader sees the old file or the whole new one, even after a crash.
+
+    Args:
+        key: of the configuration, that says where the file goes.
 
     Raises:
         InputError: there is no space, or the folder cannot be written.
@@ -44,7 +47,7 @@ def write_atomically(path: Path, text: str) -> None:
         with suppress(OSError):
             part.unlink()
         raise InputError(
-            f"{path} cannot be written ({error.strerror}): free some space or give run.results=DIR"
+            f"{path} cannot be written ({error.strerror}): free some space or give {key}=DIR"
         ) from None
 
 
@@ -62,17 +65,18 @@ def make_folder(path: Path, key: str) -> None:
         raise InputError(f"{path} cannot be written: change its permissions or give {key}=DIR")
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as JSON, atomically."""
-    write_atomically(path, json.dumps(value, indent=1) + "\n")
+def write_json(path: Path, value: Any, key: str = "run.results") -> None:
+    """Write ``value`` as JSON; as ``write_atomically``."""
+    write_atomically(path, json.dumps(value, indent=1) + "\n", key)
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, read in blocks."""
+    """Return the SHA-256 of a file, read in blocks into one buffer."""
     digest = hashlib.sha256()
-    with path.open("rb") as handle:
-        while block := handle.read(1 << 22):
-            digest.update(block)
+    block = memoryview(bytearray(1 << 18))
+    with path.open("rb", buffering=0) as handle:
+        while size := handle.readinto(block):
+            digest.update(block[:size])
     return digest.hexdigest()
 
 

@@ -18,8 +18,10 @@ WORKERS = (  # what only a worker may import; every other module is of the paren
     "harness.stages",
     "harness.worker",
     "harness.workloads.data",
+    "harness.workloads.decode",
     "harness.workloads.download",
     "harness.workloads.models",
+    "harness.workloads.operators",
     "harness.workloads.saved",
 )
 ENTRY = "harness.__main__"

@@ -335,3 +335,10 @@ def test_bad_input_ends_before_any_worker(cli: CommandLine, words: list[str], sa
     assert said in ended.err
     assert len(ended.err.splitlines()) == 1
     assert not list(cli.results.glob("*/*/records"))
+
+
+def test_a_continued_run_is_kept_and_shown_as_asked_now(cli: CommandLine) -> None:
+    first = cli("method=[fp32]", *TINY, "run.id=one")
+    assert first.code == 0, first.err
+    again = cli("run.id=one", "table.intervals=true", "run.cache_limit_gb=60", "--conf", TINY[-1])
+    assert again.code == 0, again.err
