@@ -7,6 +7,7 @@ import io
 import re
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from harness.export.csv_table import HEADER
 from harness.metrics import PUBLISHED
 from harness.plan import new_run_id
+from harness.run import fixed
 from runs import TINY, CommandLine, Ended, Started, load, no_stray, same_after, strays
 
 pytestmark = pytest.mark.slow
@@ -337,8 +339,10 @@ def test_bad_input_ends_before_any_worker(cli: CommandLine, words: list[str], sa
     assert not list(cli.results.glob("*/*/records"))
 
 
-def test_a_continued_run_is_kept_and_shown_as_asked_now(cli: CommandLine) -> None:
-    first = cli("method=[fp32]", *TINY, "run.id=one")
-    assert first.code == 0, first.err
-    again = cli("run.id=one", "table.intervals=true", "run.cache_limit_gb=60", "--conf", TINY[-1])
-    assert again.code == 0, again.err
+def test_a_continued_run_is_kept_and_shown_as_asked_now(smoke_run: Ended) -> None:
+    plan = smoke_run.folder.load_plan()
+    assert plan is not None
+    now = {**plan.config, "run": {**plan.config["run"], "cache_limit_gb": 60}, "table": {}}
+    continued = fixed(replace(plan, config=now), smoke_run.folder)
+    assert continued.config == now
+    assert smoke_run.folder.load_plan() == plan
