@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from benchmarks.vs_published.comparison import (
@@ -22,7 +23,7 @@ from benchmarks.vs_published.comparison import (
 )
 from benchmarks.vs_published.side import Row, Side
 from harness.config import PROJECT
-from runs import TINY
+from runs import TINY, until
 
 METHODS = ("fp32_fused", "int8_inc_basic")
 FULL_SIZE = Scale(MEMORY_IMAGES, 576, 224)
@@ -131,3 +132,21 @@ def test_what_the_published_procedure_cannot_do(
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
+
+
+@pytest.mark.slow
+def test_a_terminated_comparison_leaves_nothing_running(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.vs_published", *TINY]
+    command += ["--out", str(tmp_path / "out"), "--scratch", str(tmp_path)]
+    process = subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.PIPE, text=True)
+
+    def child() -> psutil.Process | None:
+        return next(iter(psutil.Process(process.pid).children()), None)
+
+    started = until(child, "the published procedure")
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert "interrupted" in said
+    assert not started.is_running()
+    assert not list(tmp_path.iterdir())

@@ -10,11 +10,13 @@ Exit codes: 0 it ran (whatever was found), 2 the input is at fault, 3 a side fai
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from benchmarks.vs_published import known
 from benchmarks.vs_published.comparison import (
@@ -53,6 +55,7 @@ RUNS = ((COLD, "cold", ()), (WARM, "warm", ()), (REUSED, "reused", ("run.reuse_t
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parsed(sys.argv[1:] if arguments is None else arguments)
+    signal.signal(signal.SIGTERM, _interrupt)  # so that what was started ends too
     try:
         with tempfile.TemporaryDirectory(prefix="vs_published_", dir=options.scratch) as scratch:
             report = compared(options.words, options.conf, Path(scratch))
@@ -70,6 +73,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except HarnessError as error:
         print(f"failed: {error}", file=sys.stderr)
         return 3
+    except KeyboardInterrupt:
+        print("interrupted: nothing is kept", file=sys.stderr)
+        return 3
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
