@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -57,15 +58,37 @@ def run_harness(
         ran.together_bytes,
         preparation,
         _harness_phases(run, records, ran.seconds, sum(how["seconds"] for how in prepared)),
+        _peaks(prepared, records),
         _harness_rows(run, plan, records),
     )
+
+
+def _peaks(
+    prepared: Sequence[Mapping[str, Any]], records: Sequence[MethodRecord]
+) -> dict[str, int]:
+    """Return the largest process of each stage that this run made."""
+    stages: dict[str, list[Mapping[str, Any]]] = {
+        "prepare": list(prepared),
+        "optimize": [*_made(records)],
+        "validate": [each.validate for each in records if each.validate],
+    }
+    return {
+        stage: max(facts.get("peak_rss_bytes", 0) for facts in found)
+        for stage, found in stages.items()
+        if found
+    }
+
+
+def _made(records: Sequence[MethodRecord]) -> list[dict[str, Any]]:
+    """Return the facts of the models that this run made itself."""
+    return [r.optimize for r in records if r.optimize and "reused_from" not in r.optimize]
 
 
 def _harness_phases(
     run: RunFolder, records: Sequence[MethodRecord], seconds: float, preparation: float
 ) -> dict[str, float]:
     """Return where a run's time went; what its records do not tell is the parent's."""
-    made = [r.optimize for r in records if r.optimize and "reused_from" not in r.optimize]
+    made = _made(records)
     tuned = [facts for facts in made if facts["trajectory"]]
     inc = sum(facts["cost_s"] for facts in tuned)
     native = sum(facts["cost_s"] for facts in made) - inc

@@ -49,8 +49,8 @@ def measured(
             env=dict(environment),
         )
         sampler = _Sampler(process.pid)
-        sampler.start()
         try:
+            sampler.start()
             # of the process and of all descendants that were waited for: the largest of them
             _, status, usage = os.wait4(process.pid, 0)
         except BaseException:
@@ -84,7 +84,8 @@ class _Sampler(threading.Thread):
 
     def stop(self) -> None:
         self._over.set()
-        self.join()
+        if self.is_alive():
+            self.join()
 
 
 def _resident(process: psutil.Process) -> int:

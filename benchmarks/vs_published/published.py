@@ -33,6 +33,7 @@ from mxnet.gluon.data.vision import ImageRecordDataset, transforms
 
 from benchmarks.vs_published import known
 from benchmarks.vs_published.clock import Phases
+from harness.worker import die_with_parent
 from harness.workloads import fp32_network
 from harness.workloads.saved import export, load_exported
 
@@ -297,6 +298,7 @@ STEPS: dict[str, Callable[[Mapping[str, Any], Phases], dict[str, Any]]] = {
 def main() -> None:
     step, path = sys.argv[1], Path(sys.argv[2])
     job = json.loads(path.read_text())
+    die_with_parent(job["parent"])
     phases = Phases(job["began"])
     phases.end("start and imports")
     methods = STEPS[step](job, phases)

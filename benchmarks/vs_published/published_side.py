@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,7 @@ def run_published(composed: Composed, folders: Sequence[Path], images: int, fold
         "images": images,
         "tuning_batches": config["workload"]["tuning"]["batches"],
         "workspace": str(folder),
+        "parent": os.getpid(),
     }
     ran: list[Measured] = []
     answers: dict[str, dict[str, Any]] = {}
@@ -66,6 +68,7 @@ def run_published(composed: Composed, folders: Sequence[Path], images: int, fold
         max(each.together_bytes for each in ran),
         tuple(answers[step]["phases"]["decoding"] for step in ("tune", "validate")),
         {**phases, **inside},
+        {step: each.peak_bytes for step, each in zip(("tune", "validate"), ran)},
         {name: _published_row(made, found.get(name)) for name, made in tuned.items()},
     )
 

@@ -157,7 +157,9 @@ def _phases(side: Side) -> str:
         [phase, f"{seconds:.2f}", f"{100 * seconds / side.seconds:.0f} %"]
         for phase, seconds in side.phases.items()
     ]
-    return f"**{side.name}**\n\n" + _table(["Phase", "Seconds", "Part"], rows)
+    peaks = ", ".join(f"{stage} {size / GB:.2f} GB" for stage, size in side.peaks.items() if size)
+    table = _table(["Phase", "Seconds", "Part"], rows)
+    return f"**{side.name}**\n\n{table}\n\nLargest process by kind: {peaks or 'not known'}."
 
 
 def _seconds(value: float | None) -> str:

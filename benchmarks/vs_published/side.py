@@ -40,6 +40,7 @@ class Side:
         peak_bytes, together_bytes: as ``Measured`` says, the larger of its commands.
         preparation_s: of each pass that made images ready.
         phases: seconds by phase; their sum is ``seconds``.
+        peaks: the largest resident set in bytes of each kind of process.
         rows: by method, in the table's order.
     """
 
@@ -49,6 +50,7 @@ class Side:
     together_bytes: int
     preparation_s: tuple[float, ...]
     phases: dict[str, float]
+    peaks: dict[str, int]
     rows: dict[str, Row]
 
 
