@@ -50,6 +50,11 @@ def _of_workload(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str
             "INC rows shared one calibration cache (methods.shared_calibration=true): the cost of "
             "each depends on the rows before it."
         )
+    if any((record.optimize or {}).get("trajectory") for record in records):
+        yield (
+            "INC exports the fp32 network for every configuration that it tries; the harness lets it "
+            "do so once a search, with the same result, so the cost of INC rows is below INC's own."
+        )
     reused: dict[str, list[str]] = {}
     for record in records:
         origin = (record.optimize or {}).get("reused_from") or record.run

@@ -112,3 +112,9 @@ def test_a_failed_row_has_no_kernels_to_explain() -> None:
         measured("int8", 1.0, profile=profile(ADDING)), outcome=Outcome("failed", "killed")
     )
     assert "reference" not in notes([failed])
+
+
+def test_what_makes_the_cost_of_inc_rows_lower_than_incs_is_said() -> None:
+    tuned = replace(measured("int8", 1.0), optimize={"cost_s": 9.0, "trajectory": [{"trial": 1}]})
+    assert "below INC's own" in notes([measured("fp32", 10.0), tuned])
+    assert "INC's own" not in notes([measured("fp32", 10.0)])
