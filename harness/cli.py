@@ -46,9 +46,10 @@ examples
 
 exit codes
   0  fine (a search that found no solution is a result, not a failure)
-  1  a verdict: a regression was found
+  1  a verdict: a regression was found; cache check= found damage
   2  the input is at fault: the message says what and what to do
-  3  the harness or a method failed, or the run was interrupted; records of finished rows are kept
+  3  the harness or a method failed, a row is invalid, or the run was interrupted; what was measured
+     is kept, and run.id=ID goes on with the rest
 
 Progress goes to stderr, the table to stdout; files go to results/MACHINE/RUN/ and the cache folder.
 """

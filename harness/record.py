@@ -22,7 +22,7 @@ FAILED = "failed"
 TIMEOUT = "timeout"
 INTERRUPTED = "interrupted"
 INVALID = "invalid"
-FINISHED = frozenset({OK, NO_SOLUTION, INVALID})  # not repeated when a run continues
+FINISHED = frozenset({OK, NO_SOLUTION})  # the others are repeated when a run continues
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def run(overrides: Sequence[str], folders: Sequence[Path], show: Display) -> tup
     """Measure every method that is not measured yet and write the tables.
 
     Returns:
-        0, or 3 if a row failed; and the run's folder.
+        0, or 3 if a row failed or is invalid; and the run's folder.
 
     Raises:
         InputError: before anything long where it can be known.

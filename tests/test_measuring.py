@@ -196,7 +196,7 @@ def test_a_wrong_pin_makes_the_row_invalid(cli: CommandLine, tmp_path: Path) -> 
         "method=[fp32_fused]", "workload.images=640", "protocol.profile_batches=0",
         "threads.count=2", "--conf", str(tmp_path / "own"),
     )  # fmt: skip
-    assert ended.code == 0, ended.err
+    assert ended.code == 3, ended.err
     outcome = ended.outcomes["fp32_fused"]
     assert outcome.startswith("invalid: the thread policy did not take effect: "), outcome
     (row,) = table_of(ended)
@@ -210,7 +210,7 @@ def test_a_disabled_instruction_set_makes_the_row_invalid(
     words = ["method=[fp32]", *TINY, "protocol.profile_batches=1"]
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
     ended = cli(*words)
-    assert ended.code == 0, ended.err
+    assert ended.code == 3, ended.err
     assert ended.outcomes["fp32"].startswith(
         "invalid: oneDNN was limited to SSE41 and the CPU has "
     )
@@ -241,7 +241,7 @@ def test_an_unquantised_graph_called_int8_is_invalid(cli: CommandLine, tmp_path:
         "method=[int8_of_old,fp32]", *TINY, "protocol.profile_batches=1",
         "--conf", str(tmp_path / "own"),
     )  # fmt: skip
-    assert ended.code == 0, ended.err
+    assert ended.code == 3, ended.err
     assert ended.outcomes == {
         "int8_of_old": "invalid: called int8 but no convolution or inner product ran in int8",
         "fp32": "ok",
