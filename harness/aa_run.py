@@ -13,7 +13,7 @@ from harness.errors import HarnessError, InputError
 from harness.export.aa_report import to_markdown
 from harness.progress import Display
 from harness.protocol import Protocol
-from harness.run import run
+from harness.run import open_folder, run
 from harness.samples import samples_of
 from harness.store import RunFolder
 from harness.verdict import NIGHTLY, Floats
@@ -39,30 +39,46 @@ def run_aa(
     """
     if not repeats.isdigit() or int(repeats) < FEWEST_REPEATS:
         raise InputError(f"repeats={repeats}: use a whole number of at least {FEWEST_REPEATS}")
-    night = [*([] if _names_experiment(overrides) else [NIGHT]), *overrides]
-    rounds = Protocol.of(compose_config(night, folders).values["protocol"]).rounds
+    nights = int(repeats)
+    asked = list(overrides)
+    composed = compose_config(asked, folders)
+    known = open_folder(composed, folders)[0].load_plan()
+    if known is None:
+        if not any(word.startswith("experiment=") for word in asked):
+            asked.insert(0, NIGHT)
+        rounds = Protocol.of(compose_config(asked, folders).values["protocol"]).rounds
+        asked = [word for word in asked if not word.startswith("protocol.rounds=")]
+        asked.append(f"protocol.rounds={nights * rounds}")
+    else:  # it was planned with the rounds of all nights
+        rounds, rest = divmod(known.config["protocol"]["rounds"], nights)
+        if rest:
+            raise InputError(
+                f"repeats={nights} do not divide the {known.config['protocol']['rounds']} rounds of "
+                f"run {known.run}: give the repeats that it began with"
+            )
     if rounds < NIGHTLY.rounds:
         raise InputError(
             f"protocol.rounds={rounds}: a verdict needs {NIGHTLY.rounds} rounds a night at least"
         )
-    asked = [word for word in night if not word.startswith("protocol.rounds=")]
-    code, folder = run([*asked, f"protocol.rounds={int(repeats) * rounds}"], folders, show)
-    report = analyse(_nights(folder, int(repeats), rounds))
-    text = to_markdown(report)
+    code, folder = run(asked, folders, show)
+    measured, left_out, hours = _nights(folder, nights, rounds)
+    report = analyse(measured)
+    text = to_markdown(report, left_out, hours)
     store.write_atomically(folder.path / "aa.md", text)
     store.write_json(folder.path / "aa.json", dataclasses.asdict(report))
     return code, text
 
 
-def _names_experiment(overrides: Sequence[str]) -> bool:
-    return any(word.startswith("experiment=") for word in overrides)
+def _nights(
+    folder: RunFolder, repeats: int, rounds: int
+) -> tuple[list[dict[str, Floats]], list[str], float]:
+    """Return each repeat's times by method, (rounds, B), of the methods that have every round.
 
-
-def _nights(folder: RunFolder, repeats: int, rounds: int) -> list[dict[str, Floats]]:
-    """Return each repeat's times by method, (rounds, B), of the methods that have every round."""
-    plan = folder.load_plan()
+    Also the methods that have not, with their outcomes, and how many hours the rounds took.
+    """
+    plan, timings = folder.load_plan(), folder.load_rounds()
     assert plan is not None
-    timed = samples_of(folder.load_rounds()).get(plan.workload["batch_size"], {})
+    timed = samples_of(timings).get(plan.workload["batch_size"], {})
     whole = {
         method: samples.forward_s
         for method, samples in timed.items()
@@ -70,7 +86,14 @@ def _nights(folder: RunFolder, repeats: int, rounds: int) -> list[dict[str, Floa
     }
     if not whole:
         raise HarnessError(f"no method of run {plan.run} was timed in all rounds: see its table")
-    return [
+    left_out = [
+        f"{record.label} ({record.outcome})"
+        for record in folder.load_records()
+        if record.method not in whole
+    ]
+    hours = sum(each.facts["seconds"] for each in timings if each.facts) / 3600
+    nights = [
         {method: times[k * rounds : (k + 1) * rounds] for method, times in whole.items()}
         for k in range(repeats)
     ]
+    return nights, left_out, hours

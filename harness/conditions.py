@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import re
 import resource
+import statistics
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -19,19 +21,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from harness.machine import CPUS, ROOT, _groups, _integer, _read, parse_cpu_list
-from harness.threads import _cpus, differences, loaded_openmp
+from harness.machine import CPUS, ROOT, _groups, _integer, _read, parse_cpu_list, read_topology
+from harness.threads import _cpus, differences, listed_places, loaded_openmp
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 KINDS = 8  # of a CPU's ticks; guests' time, after them, is in user's
 IDLE, IOWAIT, STEAL = 3, 4, 7
 TELLING_TICKS = 10  # of the busiest thread; less does not tell which threads worked
+KNOWN_SHARE = 0.9  # of the process's CPU time in threads that are still there
 WORKER_SHARE = 0.05  # who does less than this part of the busiest thread's work is no worker
-PLACE = r"\{(\d[\d,:]*)\}(?::(\d+)(?::(-?\d+))?)?"
 ADVICE = {
     "steal_share": "the hypervisor gave CPU time to other guests: use a machine of your own, or "
     "measure again when its host is quieter",
-    "other_load": "something else used the measured CPUs: close what else runs (top shows it), or "
+    "core_load": "something else used the measured cores: close what else runs (top shows it), or "
     "keep it off them with taskset or a cpuset",
     "waited_share": "a measured thread had to share its CPU: close what else runs, or give each "
     "thread a CPU of its own with threads.count and threads.places",
@@ -76,7 +78,7 @@ class ThreadPlace:
     Attributes:
         allowed: the CPUs that it may use.
         cpu: the CPU that it used last.
-        ticks: its CPU time.
+        ticks: its CPU time, in clock ticks or parts of them.
         waited_s: how long it was ready to run and had no CPU; None where the kernel does not tell.
     """
 
@@ -84,7 +86,7 @@ class ThreadPlace:
     name: str
     allowed: tuple[int, ...]
     cpu: int
-    ticks: int
+    ticks: float
     waited_s: float | None
 
 
@@ -111,12 +113,14 @@ class Conditions:
         cpus: the watched CPUs.
         steal_share: part of the CPUs' time that the hypervisor gave to others.
         other_load: part of the CPUs' time that other processes and the kernel took.
-        waited_share: part of the stretch that the worker worst off was ready to run and had no CPU:
-            a rival on one of many CPUs is lost in other_load, and here it is not.
+        core_load: the same of the core worst off, SMT siblings included, among those that threads
+            were bound to, as a part of one CPU: OpenMP waits for the slowest. Where threads were not
+            bound it is other_load.
+        waited_share: part of the stretch that the worker worst off was ready to run and had no CPU.
         pushed_off_per_s: involuntary switches of one worker, less the voluntary ones: where two
             threads of this process take turns on a CPU, each such turn makes one of both.
         mhz_min, mhz_max: of all watched CPUs, before and after.
-        frequency_drop: by which part the fastest CPU was slower after than before.
+        frequency_drop: by which part the median CPU was slower after than before.
         cpu_pressure: part of the stretch that some thread of the machine waited for a CPU.
         load_1min: the load average after the stretch.
         busy: the threads that worked, the busiest first.
@@ -127,6 +131,7 @@ class Conditions:
     cpu_s: float
     steal_share: float | None
     other_load: float | None
+    core_load: float | None
     waited_share: float | None
     involuntary_switches_per_s: float
     pushed_off_per_s: float
@@ -158,7 +163,7 @@ class Limits:
     ================  ============  ============
     ..                nearly alone  with a rival
     ================  ============  ============
-    other_load        0.00 .. 0.05  0.39 .. 0.69
+    core_load         0.00 .. 0.10  0.78 .. 1.00
     waited_share      0.00 .. 0.07  0.43 .. 0.70
     pushed_off_per_s  8 .. 173      49 .. 152
     steal_share       0.00 .. 0.01  0.00 .. 0.01
@@ -169,7 +174,7 @@ class Limits:
     """
 
     steal_share: float = 0.02
-    other_load: float = 0.05
+    core_load: float = 0.1
     waited_share: float = 0.05
     pushed_off_per_s: float = 250
     major_faults: float = 10
@@ -200,58 +205,85 @@ class Watch:
     Attributes:
         facts: ready for JSON once the block has ended: ``conditions``; ``disturbed``, what
             ``judge`` found in them; ``misplaced``, what ``verify_threads`` did. After a stretch too
-            short to tell which threads worked, OpenMP's own word is all that the latter goes by.
+            short to tell which threads worked, or in which threads came and went, OpenMP's own word is
+        all that the latter goes by.
     """
 
     def __init__(self, cpus: Collection[int]) -> None:
         self._cpus = cpus
+        self._cores = read_topology(affinity=cpus).cores
         self.facts: dict[str, Any] = {}
 
     def __enter__(self) -> Watch:
-        self._threads, self._before = threads_now(), snapshot(cpus=self._cpus)
+        self._threads, self._before = threads_now(), snapshot(cpus=self._cpus, starting=True)
         return self
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
         after, busy = snapshot(cpus=self._cpus), placement(self._threads, threads_now())
-        conditions = compare(self._before, after, busy)
+        conditions = compare(self._before, after, busy, self._cores)
         loaded = loaded_openmp()
-        telling = bool(busy) and busy[0].ticks >= TELLING_TICKS
         self.facts = {
             "conditions": conditions.as_dict(),
             "disturbed": [dataclasses.asdict(found) for found in judge(conditions)],
             "misplaced": (
-                verify_threads(os.environ, loaded, busy)
-                if telling
+                verify_threads(os.environ, loaded, busy, self._cores)
+                if is_telling(conditions)
                 else differences(os.environ, loaded)
             ),
         }
 
 
-def snapshot(root: Path = ROOT, cpus: Collection[int] | None = None) -> Snapshot:
+def is_telling(conditions: Conditions) -> bool:
+    """Say whether the threads of a stretch tell who worked in it.
+
+    Not where it was short, nor where much of the work was done by threads that are gone: libgomp
+    ends and starts threads when primitives ask for teams of different sizes.
+    """
+    ticks = [thread.ticks for thread in conditions.busy]
+    known = sum(ticks) / TICKS_PER_S
+    return bool(ticks) and ticks[0] >= TELLING_TICKS and known >= KNOWN_SHARE * conditions.cpu_s
+
+
+def snapshot(
+    root: Path = ROOT, cpus: Collection[int] | None = None, starting: bool = False
+) -> Snapshot:
     """Return the readings of this moment.
 
     Args:
         cpus: the CPUs to watch, best the allowed ones as the parent process sees them; None: those
             that some thread of this process may use, too few before OpenMP's threads exist.
+        starting: a stretch begins. What takes long to read (on older kernels each CPU's frequency
+            takes 10 ms) is read outside the stretch: before the clock then, after it otherwise.
     """
+    watched = sorted(_usable() if cpus is None else cpus)
+    slow = _slow(root, watched) if starting else None
     at = time.monotonic()
     ticks = _ticks(root)
     own = resource.getrusage(resource.RUSAGE_SELF)
-    watched = sorted(ticks.keys() & set(_usable() if cpus is None else cpus))
-    load = (_read(root / "proc/loadavg") or "").split()
-    pressure = re.search(r"^some .*total=(\d+)", _read(root / "proc/pressure/cpu") or "")
-    counters = {
+    mhz, load, counters = slow or _slow(root, watched)
+    counters |= {
         "cpu_s": own.ru_utime + own.ru_stime,
         "voluntary": own.ru_nvcsw,
         "involuntary": own.ru_nivcsw,
         "minor_faults": own.ru_minflt,
         "major_faults": own.ru_majflt,
-        **_thermal(root, watched),
+    }
+    seen = {cpu: ticks[cpu] for cpu in watched if cpu in ticks}
+    return Snapshot(at, seen, mhz, load, counters)
+
+
+def _slow(
+    root: Path, cpus: Sequence[int]
+) -> tuple[dict[int, float], float | None, dict[str, float]]:
+    """Return frequencies, the load average and the machine's counters."""
+    load = (_read(root / "proc/loadavg") or "").split()
+    pressure = re.search(r"^some .*total=(\d+)", _read(root / "proc/pressure/cpu") or "")
+    counters = {
+        **_thermal(root, cpus),
         **_quota(root),
         **({"pressure_s": int(pressure[1]) / 1e6} if pressure else {}),
     }
-    ticks = {cpu: ticks[cpu] for cpu in watched}
-    return Snapshot(at, ticks, _mhz(root, watched), float(load[0]) if load else None, counters)
+    return _mhz(root, cpus), float(load[0]) if load else None, counters
 
 
 def threads_now() -> list[ThreadPlace]:
@@ -264,8 +296,11 @@ def threads_now() -> list[ThreadPlace]:
             allowed = tuple(sorted(os.sched_getaffinity(tid)))
             head, _, tail = (stat or "").rpartition(")")
             if fields := tail.split():  # from the third on
-                ticks, cpu = int(fields[11]) + int(fields[12]), int(fields[36])
-                waited = int(waits.split()[1]) / 1e9 if waits else None
+                ticks, cpu = float(int(fields[11]) + int(fields[12])), int(fields[36])
+                waited = None
+                if waits:  # to the nanosecond, where the kernel tells
+                    ran, waiting = (int(text) / 1e9 for text in waits.split()[:2])
+                    ticks, waited = ran * TICKS_PER_S, waiting
                 name = head.partition("(")[2]
                 threads.append(ThreadPlace(tid, name, allowed, cpu, ticks, waited))
     return threads
@@ -297,31 +332,44 @@ def placement(before: Iterable[ThreadPlace], after: Iterable[ThreadPlace]) -> li
     ]
 
 
-def compare(before: Snapshot, after: Snapshot, busy: Sequence[Busy]) -> Conditions:
-    """Return how the stretch between two snapshots ran; ``busy`` comes from ``placement``."""
+def compare(
+    before: Snapshot,
+    after: Snapshot,
+    busy: Sequence[Busy],
+    cores: Iterable[tuple[int, ...]] = (),
+) -> Conditions:
+    """Return how the stretch between two snapshots ran.
+
+    Args:
+        busy: what ``placement`` returned.
+        cores: the CPUs of each core; a CPU that is in none is a core of its own.
+    """
     seconds = max(after.at - before.at, 1e-9)
     names = before.counters.keys() & after.counters.keys()
     grown = {name: after.counters[name] - before.counters[name] for name in names}
     cpus = sorted(before.ticks.keys() & after.ticks.keys())
     total = seconds * len(cpus)
-    idle, iowait, steal = (
-        # the kernel may correct these downwards
-        sum(max(0, after.ticks[cpu][kind] - before.ticks[cpu][kind]) for cpu in cpus) / TICKS_PER_S
-        for kind in (IDLE, IOWAIT, STEAL)
-    )
+    steal = sum(_grown(before, after, cpu, STEAL) for cpu in cpus)
     # the clock is exact, and so is idle time; the ticks of who was busy are only samples
-    others = total - idle - iowait - steal - grown["cpu_s"]
+    used = {
+        cpu: seconds - sum(_grown(before, after, cpu, kind) for kind in (IDLE, IOWAIT, STEAL))
+        for cpu in cpus
+    }
+    other_load = max(0.0, (sum(used.values()) - grown["cpu_s"]) / total) if cpus else None
+    core_load = _core_load(used, busy, cores, grown["cpu_s"], seconds)
     workers = max(1, sum(thread.worker for thread in busy))
     mhz = [*before.mhz.values(), *after.mhz.values()]
     drop = None
     if before.mhz and after.mhz:
-        drop = max(0.0, 1 - max(after.mhz.values()) / max(before.mhz.values()))
+        kept = [mhz / before.mhz[cpu] for cpu, mhz in after.mhz.items() if cpu in before.mhz]
+        drop = max(0.0, 1 - statistics.median(kept)) if kept else None
     return Conditions(
         seconds=seconds,
         cpus=tuple(cpus),
         cpu_s=grown["cpu_s"],
         steal_share=min(1.0, steal / total) if cpus else None,
-        other_load=max(0.0, others / total) if cpus else None,
+        other_load=other_load,
+        core_load=other_load if core_load is None else core_load,
         waited_share=_waited(busy, seconds),
         involuntary_switches_per_s=grown["involuntary"] / seconds,
         pushed_off_per_s=max(0, grown["involuntary"] - grown["voluntary"]) / seconds / workers,
@@ -337,6 +385,37 @@ def compare(before: Snapshot, after: Snapshot, busy: Sequence[Busy]) -> Conditio
         load_1min=after.load_1min,
         busy=tuple(busy),
     )
+
+
+def _grown(before: Snapshot, after: Snapshot, cpu: int, kind: int) -> float:
+    """Return the seconds of a kind that a CPU had; the kernel may correct them downwards."""
+    return max(0, after.ticks[cpu][kind] - before.ticks[cpu][kind]) / TICKS_PER_S
+
+
+def _core_load(
+    used: Mapping[int, float],
+    busy: Sequence[Busy],
+    cores: Iterable[tuple[int, ...]],
+    cpu_s: float,
+    seconds: float,
+) -> float | None:
+    """Return the worst core's load by others; None where a worker was not bound to one CPU.
+
+    What threads of this process spent that are bound to no core counts for none of the others: it
+    may have been on any.
+    """
+    workers = [thread for thread in busy if thread.worker and not thread.main]
+    bound = {thread.allowed[0] for thread in workers}
+    if not workers or any(len(thread.allowed) > 1 for thread in workers) or not bound <= set(used):
+        return None
+    groups = {cpu: frozenset(core) for core in cores for cpu in core}
+    measured = {groups.get(cpu, frozenset({cpu})) for cpu in bound}
+    rest, loads = cpu_s, []
+    for core in measured:
+        own = sum(t.ticks for t in busy if core.issuperset(t.allowed)) / TICKS_PER_S
+        rest -= own
+        loads.append(sum(used.get(cpu, 0.0) for cpu in core) - own)
+    return max(0.0, max(loads) - max(0.0, rest)) / seconds
 
 
 def _waited(busy: Sequence[Busy], seconds: float) -> float | None:
@@ -359,7 +438,7 @@ def judge(conditions: Conditions, limits: Limits = LIMITS) -> list[Contamination
     found = []
     for kind, limit in vars(limits).items():
         value = getattr(conditions, kind)
-        if kind in ("steal_share", "other_load"):
+        if kind in ("steal_share", "core_load"):
             # counted in ticks: one per CPU may come from the counting alone
             limit += 1 / (TICKS_PER_S * conditions.seconds)
         if value is not None and value > limit:
@@ -368,7 +447,10 @@ def judge(conditions: Conditions, limits: Limits = LIMITS) -> list[Contamination
 
 
 def verify_threads(
-    environment: Mapping[str, str], loaded: Mapping[str, Any], busy: Sequence[Busy]
+    environment: Mapping[str, str],
+    loaded: Mapping[str, Any],
+    busy: Sequence[Busy],
+    cores: Iterable[tuple[int, ...]] = (),
 ) -> list[str]:
     """Say in sentences how the threads that worked are not those that the environment asked for.
 
@@ -379,6 +461,7 @@ def verify_threads(
         environment: the process's environment; where it asks for nothing, nothing is wrong.
         loaded: what ``loaded_openmp`` returned in the process.
         busy: what ``placement`` returned for a stretch of forward passes.
+        cores: the CPUs of each core: libiomp binds to cores unless it is asked for a finer grain.
     """
     found = differences(environment, loaded)
     naive = environment.get("MXNET_ENGINE_TYPE") == "NaiveEngine"
@@ -386,34 +469,34 @@ def verify_threads(
     asked = environment.get("OMP_NUM_THREADS")
     if asked and len(team) != int(asked):
         found.append(f"OMP_NUM_THREADS is {asked} and {len(team)} thread(s) did the work")
-    variable, places = _asked_places(environment)
+    variable, places = _asked_places(environment, cores)
+    together = environment.get("OMP_PROC_BIND", "").upper() in ("MASTER", "PRIMARY")
+    distinct = len(set(map(frozenset, places)))
+    turns = len(team) if together else math.ceil(len(places) / distinct) if distinct > 1 else 1
     for allowed, threads in Counter(thread.allowed for thread in team).items():
         where = f"{threads} working thread(s) may run on {_cpus(allowed)}"
         if places and not any(place.issuperset(allowed) for place in places):
             found.append(f"{where}, outside each place of {variable}={environment[variable]}")
-        if len(allowed) == 1 and threads > 1:
+        if len(allowed) == 1 and threads > turns:
             found.append(f"{where} alone: they take turns")
     return found
 
 
-def _asked_places(environment: Mapping[str, str]) -> tuple[str, list[set[int]]]:
+def _asked_places(
+    environment: Mapping[str, str], cores: Iterable[tuple[int, ...]]
+) -> tuple[str, list[set[int]]]:
     """Return the variable that lists places by the numbers of their CPUs, and them; else none."""
-    listed = re.search(r"proclist=\[([\d,-]+)\]", environment.get("KMP_AFFINITY", ""))
+    affinity = environment.get("KMP_AFFINITY", "")
+    listed = re.search(r"proclist=\[([\d,-]+)\]", affinity)
     if listed:
-        return "KMP_AFFINITY", [{cpu} for cpu in parse_cpu_list(listed[1])]
-    text = environment.get("OMP_PLACES", "")
-    unbound = environment.get("OMP_PROC_BIND", "").lower() == "false"
-    if unbound or not re.fullmatch(f"{PLACE}(?:,{PLACE})*", text):
+        fine = re.search(r"granularity=(?:fine|thread)", affinity)
+        whole = {} if fine else {cpu: set(core) for core in cores for cpu in core}
+        numbers = [each for each in re.findall(r"\d+(?:-\d+)?", listed[1])]
+        cpus = [cpu for each in numbers for cpu in sorted(parse_cpu_list(each))]
+        return "KMP_AFFINITY", [whole.get(cpu, {cpu}) for cpu in cpus]
+    if environment.get("OMP_PROC_BIND", "").lower() == "false":
         return "", []
-    places = []
-    for inside, count, stride in re.findall(PLACE, text):
-        place: set[int] = set()
-        for part in inside.split(","):  # FIRST[:COUNT[:STRIDE]]
-            first, length, step = ([int(number) for number in part.split(":")] + [1, 1])[:3]
-            place.update(range(first, first + length * step, step))
-        for number in range(int(count or 1)):
-            places.append({cpu + number * int(stride or 1) for cpu in place})
-    return "OMP_PLACES", places
+    return "OMP_PLACES", listed_places(environment.get("OMP_PLACES", ""))
 
 
 def _usable() -> set[int]:

@@ -67,6 +67,10 @@ def compose_config(overrides: Sequence[str], folders: Sequence[Path] = ()) -> Co
         _check(values)
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"the configuration has not the form of conf/ ({error!r})") from None
+    for key in ("baseline", "fused"):
+        known = choices("method", folders)
+        if values[key] not in (*values["method"], *known):
+            raise InputError(f"{key}={values[key]}: no such method; use one of {', '.join(known)}")
     return Composed(tuple(overrides), values)
 
 

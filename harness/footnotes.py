@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.metrics import VS_FUSED
+from harness.noise import holm
 from harness.plan import RunPlan
 from harness.profile import NOTED_SHARE, Profile, findings
 from harness.record import OK, MethodRecord, RoundRecord
@@ -14,7 +15,8 @@ from harness.table import Row
 from harness.validity import called_int8
 
 WIDE = 0.05  # half of an interval of throughput, as a share of it, from which on there is advice
-REJECTED = 0.05  # McNemar's test
+REJECTED = 0.05  # McNemar's test, for all rows together
+BRIEF_S = 0.2  # of a round; a rival must then take a seventh of a core to be seen
 
 
 def footnotes(
@@ -80,6 +82,16 @@ def _of_protocol(plan: RunPlan, rows: Sequence[Row]) -> Iterator[str]:
             f"the methods in shuffled order (seed {protocol['seed']}); their 95 % intervals are "
             "Student's t over rounds. That of Speedup covers its one pass only."
         )
+        short = [
+            f"{row.label} ({row.rounds})"
+            for row in rows
+            if row.rounds is not None and row.rounds < protocol["rounds"]
+        ]
+        if short:
+            yield (
+                f"Not all {protocol['rounds']} rounds were measured yet: {', '.join(short)}; "
+                f"./run.sh run.id={plan.run} goes on."
+            )
     elif any(row.intervals for row in rows):
         yield (
             f"Images/s, Inference speedup and {VS_FUSED.title} come from that one pass, first batch "
@@ -100,25 +112,24 @@ def _of_kernels(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str]
         profile = Profile.from_dict(record.profile)
         for found in findings(profile, called_int8(record.method, record.label)):
             yield f"{record.label}: {found}."
-        if record.method == plan.config["baseline"] and profile.reference_share >= NOTED_SHARE:
+        share = profile.reference_share * profile.total_ms / (profile.wall_ms or profile.total_ms)
+        if record.method == plan.config["baseline"] and NOTED_SHARE <= share < 1:
             yield (
-                f"Speedups over {record.label} are mostly the absence of these reference kernels, "
-                f"which are {100 * profile.reference_share:.0f} % of its time in oneDNN: read "
+                f"Of all speedups over {record.label} a factor of {1 / (1 - share):.1f} is the absence "
+                f"of these reference kernels, {100 * share:.0f} % of its wall clock: read "
                 f"{VS_FUSED.title}, or add the method fp32_summed, unfused fp32 without them, and "
                 "give baseline=fp32_summed."
             )
 
 
 def _of_significance(rows: Sequence[Row]) -> Iterator[str]:
-    differing = [
-        f"{row.label} (p {_p(row.mcnemar_p)})"
-        for row in rows
-        if row.mcnemar_p is not None and row.mcnemar_p < REJECTED
-    ]
+    tested = [(row.label, row.mcnemar_p) for row in rows if row.mcnemar_p is not None]
+    adjusted = holm([p for _, p in tested]).tolist()
+    differing = [f"{label} (p {_p(p)})" for (label, _), p in zip(tested, adjusted) if p < REJECTED]
     if differing:
         yield (
-            "Other top-1 accuracy than the baseline's on the same images, by McNemar's mid-p test: "
-            f"{', '.join(differing)}."
+            "Other top-1 accuracy than the baseline's on the same images, by McNemar's mid-p test with "
+            f"Holm's adjustment for the {len(tested)} rows: {', '.join(differing)}."
         )
 
 
@@ -138,9 +149,21 @@ def _of_disturbances(
         )
         by_label = {record.method: record.label for record in records}
         yield from _advice((by_label[each.method], each.disturbed) for each in kept)
-    passes = ((r.label, r.validate["disturbed"]) for r in records if r.validate)
-    for note in _advice(passes):
-        yield f"Validation pass: {note}"
+    for title, stage in (("Optimising", "optimize"), ("Validation pass", "validate")):
+        facts = ((r.label, getattr(r, stage)) for r in records)
+        for note in _advice((label, found["disturbed"]) for label, found in facts if found):
+            yield f"{title}: {note}"
+    by_label = {record.method: record.label for record in records}
+    brief = {
+        by_label[each.method]
+        for each in counted(rounds)
+        if each.facts and each.facts["timed"][0]["conditions"]["seconds"] < BRIEF_S
+    }
+    if brief:
+        yield (
+            f"Rounds of under {BRIEF_S:g} s are too brief to see every disturbance in; raise "
+            f"protocol.batches for {', '.join(sorted(brief))}."
+        )
 
 
 def _advice(found: Any) -> Iterator[str]:

@@ -13,7 +13,8 @@ from harness import __version__
 from harness.errors import HarnessError
 
 SCHEMA = 2  # 2: config has the whole protocol, and max_cpu_isa
-COMPARED = ("config", "files", "threads", "versions", "harness")
+COMPARED = ("config", "files", "threads", "versions", "harness", "machine")
+SAME_MACHINE = ("cpu_model", "isa", "allowed_cpus", "usable_cores")  # of all that is known of it
 PLACES = ("config.run", "config.machine", "config.table")  # they do not change what is measured
 RANDOM_WEIGHTS = (
     "THE WEIGHTS ARE RANDOM (workload.params is not given): accuracies mean nothing, times do"
@@ -105,6 +106,8 @@ def differences(old: RunPlan, new: RunPlan, ignored: Collection[str] = ()) -> li
     """
     before, after = old.as_dict(), new.as_dict()
     passed = (*PLACES, *ignored)
+    for plan in (before, after):
+        plan["machine"] = {key: plan["machine"].get(key) for key in SAME_MACHINE}
     lines = [
         line for part in COMPARED for line in _differences(before[part], after[part], part, passed)
     ]

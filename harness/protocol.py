@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -63,7 +64,11 @@ class Protocol:
         for size in made.sweep:
             _whole("protocol.sweep", size, 1)
         warmup = made.warmup_s
-        if isinstance(warmup, bool) or not isinstance(warmup, (int, float)) or not warmup >= 0:
+        if (
+            isinstance(warmup, bool)
+            or not isinstance(warmup, (int, float))
+            or not 0 <= warmup < math.inf
+        ):
             raise InputError(f"protocol.warmup_s={warmup}: use a number of seconds from 0 up")
         if made.rounds and not made.batches:
             raise InputError("protocol.batches=0: rounds need batches to time; give at least 1")

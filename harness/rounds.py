@@ -28,19 +28,30 @@ def run_rounds(session: Session) -> None:
 
 
 def _time(session: Session, row: MethodRecord, round_: int, attempts: list[RoundRecord]) -> bool:
-    """Time one row until an attempt is undisturbed or no more are allowed; False if it failed."""
-    good = [each for each in attempts if each.outcome.kind == record.OK]
-    while not any(not each.disturbed for each in good) and len(good) <= session.protocol.reruns:
+    """Time one row until an attempt is undisturbed or no more are allowed; False if it failed.
+
+    Threads that ran elsewhere than asked are a disturbance, too, but one that must not count.
+    """
+    allowed = 1 + session.protocol.reruns
+    tries = sum(each.outcome.kind == record.OK for each in attempts)
+    while tries < allowed and not any(_is_good(each) for each in attempts):
         number = max((each.attempt for each in attempts), default=0) + 1
         timed = session.time(row, round_, number)
         session.folder.save_round(timed)
         attempts.append(timed)
-        if timed.outcome.kind != record.OK:
-            session.folder.save_record(replace(row, outcome=timed.outcome))
-            session.show.note(f"{row.label}: round {round_}: {timed.outcome}")
-            return False
-        good.append(timed)
-        if timed.disturbed:
+        tries += 1
+        if timed.outcome.kind not in (record.OK, record.INVALID):
+            break
+        if not _is_good(timed):
             what = ", ".join(sorted({each["kind"] for each in timed.disturbed}))
-            session.show.note(f"{row.label}: round {round_} was disturbed ({what})")
-    return True
+            why = what if timed.outcome.kind == record.OK else str(timed.outcome)
+            session.show.note(f"{row.label}: round {round_} was disturbed ({why})")
+    if any(each.outcome.kind == record.OK for each in attempts):
+        return True
+    session.folder.save_record(replace(row, outcome=attempts[-1].outcome))
+    session.show.note(f"{row.label}: round {round_}: {attempts[-1].outcome}")
+    return False
+
+
+def _is_good(attempt: RoundRecord) -> bool:
+    return attempt.outcome.kind == record.OK and not attempt.disturbed

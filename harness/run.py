@@ -38,11 +38,12 @@ def run(overrides: Sequence[str], folders: Sequence[Path], show: Display) -> tup
         except (InputError, KeyboardInterrupt):
             folder.discard()
             raise
-        finished = {r.method for r in folder.load_records() if r.outcome.finished}
+        before = {r.method: r for r in folder.load_records()}
         try:
             for position, name in enumerate(session.plan.methods):
-                if name not in finished:
-                    session.measure(position, name)
+                known = before.get(name)
+                if known is None or not known.outcome.finished:
+                    session.measure(position, name, known)
             run_rounds(session)
         finally:
             write_tables(folder, composed.values["table"]["intervals"])
@@ -117,11 +118,13 @@ def start(folder: RunFolder, composed: Composed, folders: Sequence[Path], show: 
     show.note(f"run {plan.run} -> {folder.path}")
     for warning in plan.warnings:
         show.note(f"warning: {warning}")
-    largest = max(Protocol.of(config["protocol"]).sizes(config["workload"]["batch_size"]))
+    protocol, size = Protocol.of(config["protocol"]), config["workload"]["batch_size"]
+    largest = max(protocol.sizes(size)) if protocol.rounds else 0
     if largest > plan.images:
+        key = "workload.batch_size" if largest == size else "protocol.sweep"
         raise InputError(
-            f"protocol.sweep: a batch of {largest} needs as many images and {plan.images} are "
-            "validated; leave that size out"
+            f"{key}: rounds time whole batches, and one of {largest} needs more than the "
+            f"{plan.images} images that are validated; use a smaller one"
         )
     earlier = config["run"]["reuse_tuned"]
     if earlier is not None and folder.load_plan() is None:

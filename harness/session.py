@@ -113,27 +113,29 @@ class Session:
     def protocol(self) -> Protocol:
         return Protocol.of(self.plan.config["protocol"])
 
-    def measure(self, position: int, name: str) -> None:
+    def measure(self, position: int, name: str, before: MethodRecord | None = None) -> None:
         """Optimise, validate and profile one method.
 
-        Its record is on disk before this returns or raises.
+        Its record is on disk before this returns or raises, with what was finished.
+
+        Args:
+            before: its record of a run that is continued; what is whole in it is not done again.
         """
-        method = self.plan.methods[name]
-        row = MethodRecord(
-            self.plan.run, name, method["label"], position, Outcome(record.INTERRUPTED)
-        )
+        interrupted = Outcome(record.INTERRUPTED)
+        label = self.plan.methods[name]["label"]
+        row = MethodRecord(self.plan.run, name, label, position, interrupted)
         try:
-            ended = row
-            for stage in (self._optimize, self.validate, self._profile):
-                ended = stage(replace(ended, outcome=row.outcome))
+            for stage in (self._optimize, self._validated, self._profiled):
+                ended = stage(row, before)
                 if ended.outcome.kind != record.OK:
                     break
+                row = replace(ended, outcome=interrupted)
             row = ended
         finally:
             self.folder.save_record(row)
         self.show.note(f"{row.label}: {row.outcome}")
 
-    def _optimize(self, row: MethodRecord) -> MethodRecord:
+    def _optimize(self, row: MethodRecord, before: MethodRecord | None) -> MethodRecord:
         method = self.plan.methods[row.method]
         kept = self.folder.method(row.method) / store.OPTIMIZED
         facts = self._kept(kept)
@@ -145,14 +147,18 @@ class Session:
             "workload": self.workload,
             "method": dict(method),
             "tuning": self.data["tuning"],
+            "cpus": self.plan.machine["allowed_cpus"],
             "workspace": str(self.folder.method(row.method)),
             "shared": str(self.folder.path) if shared else None,
         }
         ended = self.start_job(row, job, "optimising")
         facts = facts_of(ended)
+        outcome = outcome_of(ended, self._shown(row, job))
         if facts is not None:
-            store.write_json(kept, facts)
-        return replace(row, outcome=outcome_of(ended, self._shown(row, job)), optimize=facts)
+            outcome = _judged(outcome, validity.of_pass(facts))
+            if outcome.kind == record.OK:
+                store.write_json(kept, facts)
+        return replace(row, outcome=outcome, optimize=facts)
 
     def _kept(self, path: Path) -> dict[str, Any] | None:
         """Return the facts of a model that an interrupted run left whole, if it did."""
@@ -160,8 +166,7 @@ class Session:
             return None
         facts = store.load_json(path)
         for part in (facts["symbol"], facts["params"]):
-            file = path.parent / part["path"]
-            if not file.is_file() or store.sha256_of(file) != part["sha256"]:
+            if not store.is_intact(path.parent / part["path"], part):
                 return None
         return dict(facts)
 
@@ -171,29 +176,41 @@ class Session:
         ended = self.start_job(row, job, "validating")
         facts = facts_of(ended)
         outcome = outcome_of(ended, self._shown(row, job))
-        wrong = validity.of_validation(facts) if facts else []
-        if wrong:
-            outcome = Outcome(record.INVALID, "; ".join(wrong))
+        if facts:
+            outcome = _judged(outcome, validity.of_validation(facts))
         return replace(row, outcome=outcome, validate=facts)
 
-    def _profile(self, row: MethodRecord) -> MethodRecord:
+    def _validated(self, row: MethodRecord, before: MethodRecord | None) -> MethodRecord:
+        facts = before.validate if before and _same_model(before, row) else None
+        if facts and not validity.of_validation(facts):
+            predictions = self.folder.method(row.method) / facts["predictions"]["path"]
+            if store.is_intact(predictions, facts["predictions"]):
+                return replace(row, outcome=Outcome(record.OK), validate=facts)
+        return self.validate(row)
+
+    def _profiled(self, row: MethodRecord, before: MethodRecord | None) -> MethodRecord:
         """See which of oneDNN's primitives the row's model is, in a pass that is not timed."""
         batches = self.protocol.profile_batches
         if not batches:
             return replace(row, outcome=Outcome(record.OK))
+        facts = before.profile if before and _same_model(before, row) else None
+        if facts and not self._wrong_kernels(row, facts):
+            return replace(row, outcome=Outcome(record.OK), profile=facts)
         job = {**self._of_model(row), "stage": "profile", "batches": batches}
         ended = self.start_job(row, job, "profiling", profile.ENVIRONMENT)
         facts = facts_of(ended)
         outcome = outcome_of(ended, self._shown(row, job))
         if facts:
-            wrong = validity.of_profile(
-                profile.Profile.from_dict(facts),
-                validity.called_int8(row.method, row.label),
-                self.plan.machine["isa"],
-                self.plan.config["max_cpu_isa"],
-            )
-            outcome = Outcome(record.INVALID, "; ".join(wrong)) if wrong else outcome
+            outcome = _judged(outcome, self._wrong_kernels(row, facts))
         return replace(row, outcome=outcome, profile=facts)
+
+    def _wrong_kernels(self, row: MethodRecord, facts: Mapping[str, Any]) -> list[str]:
+        return validity.of_profile(
+            profile.Profile.from_dict(facts),
+            validity.called_int8(row.method, row.label),
+            self.plan.machine["isa"],
+            self.plan.config["max_cpu_isa"],
+        )
 
     def time(self, row: MethodRecord, round_: int, attempt: int) -> RoundRecord:
         """Time a row's model in one round; the record is not on disk yet."""
@@ -206,10 +223,9 @@ class Session:
         }
         ended = self.start_job(row, job, f"timing, round {round_} of {protocol.rounds}")
         outcome, facts = outcome_of(ended, self._shown(row, job)), facts_of(ended)
-        # a batch of one need not keep every thread busy: the workload's own size is what tells
-        wrong = validity.of_pass(facts["timed"][0]) if facts else []
-        if wrong:
-            outcome = Outcome(record.INVALID, "; ".join(wrong))
+        if facts:
+            # a batch of one need not keep every thread busy: the workload's own size is what tells
+            outcome = _judged(outcome, validity.of_pass(facts["timed"][0]))
         return RoundRecord(self.plan.run, row.method, round_, attempt, outcome, facts)
 
     def _of_model(self, row: MethodRecord) -> dict[str, Any]:
@@ -246,6 +262,20 @@ class Session:
     def _shown(self, row: MethodRecord, job: Mapping[str, Any]) -> str:
         log = self.folder.method(row.method) / f"{job['stage']}.log"
         return str(log.relative_to(self.folder.path))
+
+
+def _judged(outcome: Outcome, wrong: Sequence[str]) -> Outcome:
+    """Return INVALID with the reasons, if there are any."""
+    return Outcome(record.INVALID, "; ".join(wrong)) if wrong else outcome
+
+
+def _same_model(one: MethodRecord, other: MethodRecord) -> bool:
+    models = [
+        [part["sha256"] for part in (row.optimize["symbol"], row.optimize["params"])]
+        for row in (one, other)
+        if row.optimize
+    ]
+    return len(models) == 2 and models[0] == models[1]
 
 
 def facts_of(ended: executor.Ended) -> dict[str, Any] | None:

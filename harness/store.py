@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -80,6 +81,11 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def is_intact(path: Path, file: dict[str, Any]) -> bool:
+    """Say whether a file is there and is the one that ``digest_of`` described."""
+    return path.is_file() and sha256_of(path) == file["sha256"]
+
+
 def digest_of(path: Path, base: Path) -> dict[str, Any]:
     """Return a file's path relative to ``base``, its size in bytes and its SHA-256."""
     return {
@@ -127,6 +133,8 @@ class RunFolder:
             return
         for name in (INSPECT_LOG, LOCK):
             (self.path / name).unlink(missing_ok=True)
+        for name in ("methods", RECORDS):  # taken over from an earlier run
+            shutil.rmtree(self.path / name, ignore_errors=True)
         for folder in (self.path, self.path.parent):
             with suppress(OSError):  # it holds something else
                 folder.rmdir()
@@ -182,7 +190,7 @@ class RunFolder:
             HarnessError: the file is missing or is not the one that was recorded.
         """
         path = base / file["path"]
-        if not path.is_file() or sha256_of(path) != file["sha256"]:
+        if not is_intact(path, file):
             raise HarnessError(
                 f"{path} is missing or is not the file that was recorded: restore it, or measure "
                 f"the row again (delete its file in {self.path / RECORDS} and give run.id={self.id})"

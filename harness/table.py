@@ -57,19 +57,34 @@ class Row:
 
 @dataclass(frozen=True)
 class SizeRow:
-    """One method at one batch size: throughput, and percentiles of a batch's time, with intervals."""
+    """One method at one batch size.
+
+    Attributes:
+        p50_ms, p90_ms, p99_ms: percentiles of a batch's time over all rounds.
+        intervals: of images_per_s and p50_ms, where there are batches enough. The tail has none: from
+            a few rounds it would cover the truth in half to nine tenths of cases
+            (``statistics.percentiles``).
+    """
 
     label: str
     batch_size: int
     rounds: int
     batches: int
-    images_per_s: Interval | None
-    latency_ms: dict[int, Interval]
+    images_per_s: float
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    intervals: dict[str, Interval]
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """What a row's values are derived from; ``whole`` is everything that the validation spent."""
+    """What a row's values are derived from.
+
+    Attributes:
+        whole: everything that the validation spent.
+        forward: the forward passes that count; None where they are still to be timed.
+    """
 
     correct1: npt.NDArray[np.bool_]
     correct5: npt.NDArray[np.bool_]
@@ -77,13 +92,13 @@ class _Measured:
     inference_s: float
     batch_size: int
     whole: Samples
-    forward: Samples
+    forward: Samples | None
     rounds: int
 
 
 def build_rows(
     records: Sequence[MethodRecord],
-    timed: Mapping[str, Samples],
+    timed: Mapping[str, Samples] | None,
     predictions: Predictions,
     labels: npt.NDArray[np.int64],
     baseline: str,
@@ -92,14 +107,14 @@ def build_rows(
     """Return one row a record, in their order.
 
     Args:
-        timed: by method, the rounds at the workload's batch size; a method that is not in it is
-            judged by the forward passes of its validation.
+        timed: by method, the rounds at the workload's batch size, what is not in it being not timed
+            yet; None where the protocol has no rounds, and the validation's forward passes count.
         baseline: the method that losses and speedups are relative to; without it, or where it was
             not measured, they are None.
         fused: the method that ``speedup_vs_fused`` is relative to.
     """
     measured = {
-        record.method: _measured(record, timed.get(record.method), predictions, labels)
+        record.method: _measured(record, timed, predictions, labels)
         for record in records
         if record.outcome.kind == OK and record.validate is not None
     }
@@ -111,12 +126,16 @@ def build_rows(
 
 def _measured(
     record: MethodRecord,
-    timed: Samples | None,
+    timed: Mapping[str, Samples] | None,
     predictions: Predictions,
     labels: npt.NDArray[np.int64],
 ) -> _Measured:
     facts = record.validate or {}
     best = predictions(record)
+    if timed is None:
+        forward: Samples | None = validation_samples(record, "forward_s")
+    else:
+        forward = timed.get(record.method)
     return _Measured(
         correct1=top_k_correct(best, labels, 1),
         correct5=top_k_correct(best, labels, 5),
@@ -124,8 +143,8 @@ def _measured(
         inference_s=sum(facts["forward_s"]),
         batch_size=facts["batch_size"],
         whole=validation_samples(record),
-        forward=timed or validation_samples(record, "forward_s"),
-        rounds=len(timed.rounds) if timed else 0,
+        forward=forward,
+        rounds=0 if timed is None or forward is None else len(forward.rounds),
     )
 
 
@@ -140,31 +159,33 @@ def _row(
     )
     if mine is None:
         return row
-    rate = throughput_of(mine.forward, mine.batch_size)
-    intervals = {"images_per_s": rate}
+    intervals: dict[str, Interval | None] = {}
     row = replace(
         row,
         top1=float(mine.correct1.mean()),
         top5=float(mine.correct5.mean()),
         validation_s=mine.validation_s,
         inference_s=mine.inference_s,
-        images_per_s=mine.batch_size / float(mine.forward.forward_s.mean()),
         rounds=mine.rounds,
         images=len(mine.correct1),
     )
-    if fused is not None:
-        row = replace(row, speedup_vs_fused=_ratio(fused.forward, mine.forward))
-        intervals["speedup_vs_fused"] = speedup_of(fused.forward, mine.forward)
+    if mine.forward is not None:
+        row = replace(row, images_per_s=mine.batch_size / float(mine.forward.forward_s.mean()))
+        intervals["images_per_s"] = throughput_of(mine.forward, mine.batch_size)
+        if fused is not None and fused.forward is not None:
+            row = replace(row, speedup_vs_fused=_ratio(fused.forward, mine.forward))
+            intervals["speedup_vs_fused"] = speedup_of(fused.forward, mine.forward)
+        if base is not None and base.forward is not None:
+            row = replace(row, inference_speedup=_ratio(base.forward, mine.forward))
+            intervals["inference_speedup"] = speedup_of(base.forward, mine.forward)
     if base is not None:
         row = replace(
             row,
             top1_rel_loss_pct=_loss(base.correct1, mine.correct1),
             top5_rel_loss_pct=_loss(base.correct5, mine.correct5),
             speedup=base.validation_s / mine.validation_s,
-            inference_speedup=_ratio(base.forward, mine.forward),
-            mcnemar_p=mcnemar(base.correct1, mine.correct1).p_value,
+            mcnemar_p=None if mine is base else mcnemar(base.correct1, mine.correct1).p_value,
         )
-        intervals["inference_speedup"] = speedup_of(base.forward, mine.forward)
         whole = speedup_of(base.whole, mine.whole)
         if whole is not None:  # of whole batches; the published ratio has the last one too
             intervals["speedup"] = scaled(whole, base.validation_s / mine.validation_s)
@@ -185,18 +206,15 @@ def size_rows(
             if record.method in timed and record.outcome.kind == OK:
                 mine = timed[record.method]
                 rounds, batches = mine.forward_s.shape
-                found = percentiles(mine.forward_s) if _carries_interval(mine) else {}
+                milliseconds = 1e3 * mine.forward_s
+                intervals = {"images_per_s": throughput_of(mine, size)}
+                if _carries_interval(mine):
+                    intervals["p50_ms"] = percentiles(milliseconds, (50,))[50]
+                p50, p90, p99 = (float(q) for q in np.percentile(milliseconds, (50, 90, 99)))
+                rate = size / float(mine.forward_s.mean())
+                found = {name: each for name, each in intervals.items() if each}
                 rows.append(
-                    SizeRow(
-                        label=record.label,
-                        batch_size=size,
-                        rounds=rounds,
-                        batches=batches,
-                        images_per_s=throughput_of(mine, size),
-                        latency_ms={
-                            q: scaled(each, 1e3 * each.estimate) for q, each in found.items()
-                        },
-                    )
+                    SizeRow(record.label, size, rounds, batches, rate, p50, p90, p99, found)
                 )
     return rows
 

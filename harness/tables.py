@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from harness.footnotes import footnotes
 from harness.plan import RunPlan
 from harness.profile import Profile
 from harness.record import MethodRecord
-from harness.samples import samples_of
+from harness.samples import Samples, samples_of
 from harness.store import RunFolder
 from harness.table import Row, SizeRow, build_rows, size_rows
 
@@ -76,7 +77,8 @@ def read_tables(folder: RunFolder) -> Tables:
     if plan is None:
         raise InputError(f"{folder.path} holds no run: there is no {store.PLAN}")
     records, rounds = folder.load_records(), folder.load_rounds()
-    rows = rows_of(folder, plan, records)
+    samples = samples_of(rounds)
+    rows = rows_of(folder, plan, records, samples)
     profiles = {
         record.label: Profile.from_dict(record.profile)
         for record in records
@@ -85,14 +87,22 @@ def read_tables(folder: RunFolder) -> Tables:
     return Tables(
         plan,
         rows,
-        size_rows(records, samples_of(rounds)),
+        size_rows(records, samples),
         profiles,
         footnotes(plan, records, rounds, rows),
     )
 
 
-def rows_of(folder: RunFolder, plan: RunPlan, records: list[MethodRecord]) -> list[Row]:
-    """Return the records' rows, with the predictions and rounds that the run kept.
+def rows_of(
+    folder: RunFolder,
+    plan: RunPlan,
+    records: Sequence[MethodRecord],
+    samples: Mapping[int, Mapping[str, Samples]] | None = None,
+) -> list[Row]:
+    """Return the records' rows, with the predictions that the run kept.
+
+    Args:
+        samples: of the run's rounds; None leaves out what comes from them.
 
     Raises:
         HarnessError: a file of predictions is missing or damaged.
@@ -103,10 +113,10 @@ def rows_of(folder: RunFolder, plan: RunPlan, records: list[MethodRecord]) -> li
         file = record.validate["predictions"]
         return folder.load_array(file, folder.method(record.method), "top")
 
-    timed = samples_of(folder.load_rounds()).get(plan.workload["batch_size"], {})
+    has_rounds = bool(plan.config["protocol"]["rounds"])
     return build_rows(
         records,
-        timed,
+        (samples or {}).get(plan.workload["batch_size"], {}) if has_rounds else None,
         predictions,
         np.load(folder.labels),
         plan.config["baseline"],

@@ -23,7 +23,7 @@ from harness.machine import Topology
 OWN_KEYS = {"omp": ("proc_bind", "places"), "kmp": ("affinity", "blocktime"), "none": ()}
 PROC_BIND = ("TRUE", "FALSE", "MASTER", "PRIMARY", "CLOSE", "SPREAD")
 KMP_NAME = "libiomp5.so"
-PLACE = r"\{(\d+)\}(?::(\d+):1)?"
+PLACE = r"\{(\d[\d,:]*)\}(?::(\d+)(?::(-?\d+))?)?"
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def differences(environment: Mapping[str, str], loaded: Mapping[str, Any]) -> li
     threads = environment.get("OMP_NUM_THREADS")
     if threads and int(threads) != loaded["max_threads"]:
         found.append(f"OMP_NUM_THREADS is {threads} and MXNet uses {loaded['max_threads']} threads")
-    asked = _cpus_of_places(environment.get("OMP_PLACES", ""))
+    asked = {cpu for place in listed_places(environment.get("OMP_PLACES", "")) for cpu in place}
     got = {cpu for place in loaded["places"] for cpu in place}
     if got and asked and got != asked:
         found.append(
@@ -234,12 +234,22 @@ def _text(asked: Mapping[str, Any], key: str, allowed: str) -> str:
     return value
 
 
-def _cpus_of_places(places: str) -> set[int] | None:
-    """Return the CPUs of an OMP_PLACES list as ``_omp`` writes it; None for another form."""
-    if not re.fullmatch(f"{PLACE}(?:,{PLACE})*", places):
-        return None
-    pairs = re.findall(PLACE, places)
-    return {int(first) + step for first, count in pairs for step in range(int(count or 1))}
+def listed_places(text: str) -> list[set[int]]:
+    """Return the CPUs of each place of an OMP_PLACES that lists them by number; none for others.
+
+    The grammar is OpenMP's: ``{FIRST[:COUNT[:STRIDE]],...}[:COUNT[:STRIDE]],...`` (5.0, section 6.5).
+    """
+    if not re.fullmatch(f"{PLACE}(?:,{PLACE})*", text):
+        return []
+    places = []
+    for inside, count, stride in re.findall(PLACE, text):
+        place: set[int] = set()
+        for part in inside.split(","):
+            first, length, step = ([int(number) for number in part.split(":")] + [1, 1])[:3]
+            place.update(range(first, first + length * step, step))
+        for number in range(int(count or 1)):
+            places.append({cpu + number * int(stride or 1) for cpu in place})
+    return places
 
 
 def _mapped_libraries() -> list[str]:

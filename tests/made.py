@@ -12,7 +12,7 @@ from harness.record import MethodRecord, Outcome, RoundRecord
 
 LABELS = np.arange(1000) % 10
 BATCH = 100  # of which 1000 images make ten
-LOAD = {"kind": "other_load", "value": 0.4, "limit": 0.05, "advice": "close what else runs"}
+LOAD = {"kind": "core_load", "value": 0.4, "limit": 0.05, "advice": "close what else runs"}
 
 
 def predicted(top1: float, top5: float) -> np.ndarray:
@@ -40,7 +40,7 @@ def measured(
         label=label or method,
         position=0,
         outcome=Outcome("ok"),
-        optimize={"cost_s": cost},
+        optimize={"cost_s": cost, "disturbed": []},
         validate={
             "validation_s": seconds,
             "images": 1000,
@@ -62,6 +62,7 @@ def timed(
     disturbed: Sequence[dict[str, Any]] = (),
     settled: bool = True,
     sizes: Sequence[int] = (BATCH,),
+    seconds: float = 10.0,
 ) -> RoundRecord:
     """Return a round that took the same times at every batch size."""
     parts = [
@@ -70,6 +71,7 @@ def timed(
             "forward_s": list(times),
             "disturbed": list(disturbed),
             "settled": settled,
+            "conditions": {"seconds": seconds},
         }
         for size in sizes
     ]

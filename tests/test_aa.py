@@ -161,7 +161,7 @@ def test_clopper_and_pearson(events: int, trials: int) -> None:
 
 def test_the_report_states_its_figures() -> None:
     report = analyse(repeats(11), resamples=200)
-    text = to_markdown(report)
+    text = to_markdown(report, [], 1.0)
     worst = max(each.detectable[0.8] for each in report.methods)
     assert f"at the worst of the methods: {100 * worst:.1f} % in 80 %" in text
     assert "10 repeats of 10 rounds of 10 methods" in text

@@ -27,6 +27,7 @@ from harness.conditions import (
     Snapshot,
     ThreadPlace,
     compare,
+    is_telling,
     judge,
     placement,
     snapshot,
@@ -263,7 +264,7 @@ def test_every_limit_is_measured_and_advised() -> None:
 
 def test_one_tick_is_no_load() -> None:
     """A stretch of 5 ticks in which the counting is off by one."""
-    short = replace(quiet(5 / TICKS_PER_S), other_load=0.2, steal_share=0.2)
+    short = replace(quiet(5 / TICKS_PER_S), core_load=0.2, steal_share=0.2)
     assert judge(short) == []
     assert len(judge(replace(short, seconds=10.0))) == 2
 
@@ -322,6 +323,62 @@ def test_taking_turns_with_the_main_thread_is_no_waiting(
     assert alone.waited_share == pytest.approx(0.95)
 
 
+CORES = [(0, 8), (1, 9)]
+
+
+def spread(
+    cpus: int, idle: Mapping[int, float], seconds: float = 10.0
+) -> tuple[Snapshot, Snapshot]:
+    """Return the readings around a stretch in which CPUs were idle for so many seconds each."""
+    start = {cpu: (0,) * 8 for cpu in range(cpus)}
+    ticks = {cpu: (0, 0, 0, round(idle[cpu] * TICKS_PER_S), 0, 0, 0, 0) for cpu in range(cpus)}
+    return reading(ticks=start), reading(seconds, ticks)
+
+
+def bound(cpu: int, seconds: float) -> Busy:
+    return replace(worker([cpu]), tid=cpu + 2, ticks=seconds * TICKS_PER_S)
+
+
+def test_neighbours_on_cores_that_are_not_measured_are_no_load() -> None:
+    """64 CPUs, 8 of them measured, and a neighbour on ten others."""
+    idle = {cpu: 0.0 if cpu < 8 or 20 <= cpu < 30 else 10.0 for cpu in range(64)}
+    before, after = spread(64, idle)
+    after.counters["cpu_s"] = 80.0
+    found = compare(before, after, [bound(cpu, 10.0) for cpu in range(8)])
+    assert found.other_load == pytest.approx(100 / 640)
+    assert found.core_load == 0.0
+    assert judge(found) == []
+
+
+def test_a_rival_on_the_sibling_of_one_measured_cpu_is_load() -> None:
+    """32 cores of two CPUs, threads on the first of each, and one rival on one second."""
+    idle = {cpu: 0.0 if cpu < 32 or cpu == 40 else 10.0 for cpu in range(64)}
+    before, after = spread(64, idle)
+    after.counters["cpu_s"] = 320.0
+    team = [bound(cpu, 10.0) for cpu in range(32)]
+    found = compare(before, after, team, [(cpu, cpu + 32) for cpu in range(32)])
+    assert found.other_load == pytest.approx(10 / 640)  # lost in the mean
+    assert found.core_load == pytest.approx(1.0)
+    assert [each.kind for each in judge(found)] == ["core_load"]
+
+
+def test_own_work_that_is_bound_to_no_core_is_no_rival() -> None:
+    before, after = spread(2, {0: 0.0, 1: 1.0})
+    after.counters["cpu_s"] = 19.0
+    main = replace(worker([0, 1], main=True), ticks=4.0 * TICKS_PER_S)
+    found = compare(before, after, [bound(0, 8.0), bound(1, 7.0), main])
+    assert found.core_load == 0.0
+
+
+def test_threads_that_came_and_went_tell_nothing() -> None:
+    kept = [bound(0, 1.0), bound(1, 1.0)]
+    start, end = spread(2, {0: 0.0, 1: 0.0}, 2.0)
+    assert is_telling(compare(start, replace(end, counters={**end.counters, "cpu_s": 2.1}), kept))
+    assert not is_telling(compare(start, replace(end, counters={**end.counters, "cpu_s": 3}), kept))
+    brief = [bound(0, 0.05)]
+    assert not is_telling(compare(start, end, brief)) and not is_telling(compare(start, end, []))
+
+
 OMP = {"OMP_NUM_THREADS": "2", "OMP_PROC_BIND": "TRUE"}
 
 
@@ -354,15 +411,39 @@ def worker(allowed: Sequence[int], main: bool = False, works: bool = True) -> Bu
         ({"OMP_PLACES": "{0},{0}"}, [worker([0]), worker([0])], ["2 working", "take turns"]),
         ({"KMP_AFFINITY": "proclist=[2,4],explicit"}, [worker([4]), worker([2])], []),
         (
-            {"KMP_AFFINITY": "proclist=[0-1],explicit"},
+            {"KMP_AFFINITY": "granularity=fine,proclist=[0-1],explicit"},
             [worker([0]), worker([0, 1])],
-            ["CPU 0,1, outside each place of KMP_AFFINITY=proclist"],
+            ["CPU 0,1, outside each place of KMP_AFFINITY=granularity"],
+        ),
+        # cores are CPUs 0 and 8, 1 and 9 here; libiomp binds to cores unless asked otherwise
+        ({"KMP_AFFINITY": "proclist=[0,1],explicit"}, [worker([0, 8]), worker([1, 9])], []),
+        (
+            {"KMP_AFFINITY": "granularity=fine,proclist=[0,1],explicit"},
+            [worker([0, 8]), worker([1, 9])],
+            ["CPU 0,8, outside each place"],
+        ),
+        # more threads than CPUs, as asked
+        (
+            {"OMP_NUM_THREADS": "4", "OMP_PLACES": "{0},{1},{0},{1}"},
+            [worker([0]), worker([1]), worker([0]), worker([1])],
+            [],
+        ),
+        (
+            {"OMP_NUM_THREADS": "4", "OMP_PLACES": "{0},{1},{2},{3}"},
+            [worker([0]), worker([1]), worker([0]), worker([1])],
+            ["2 working thread(s) may run on CPU 0 alone: they take turns"],
+        ),
+        (
+            {"OMP_PLACES": "{0},{1}", "OMP_PROC_BIND": "MASTER"},
+            [worker([0]), worker([0])],
+            [],
         ),
     ],
 )
 def test_threads_asked_for(environment: dict[str, str], busy: list[Busy], words: list[str]) -> None:
-    loaded = {"runtime": "libgomp", "library": "/x/libgomp.so", "max_threads": 2, "places": []}
-    found = " | ".join(verify_threads({**OMP, **environment}, loaded, busy))
+    count = int({**OMP, **environment}["OMP_NUM_THREADS"])
+    loaded = {"runtime": "libgomp", "library": "/x/lib.so", "max_threads": count, "places": []}
+    found = " | ".join(verify_threads({**OMP, **environment}, loaded, busy, CORES))
     assert all(word in found for word in words) if words else found == ""
 
 
@@ -407,7 +488,7 @@ for _ in range(10):
     time.sleep(0.3)
     around.append(kinds(compare(before, snapshot(cpus=CPUS), [])))
     alone.append(kinds(stretch()))
-    if "other_load" not in alone[-1]:
+    if "core_load" not in alone[-1]:
         break
 rivals = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in CPUS]
 try:
@@ -519,8 +600,8 @@ def test_another_openmp_before_mxnet_is_noticed() -> None:
 def test_rivals_are_noticed_and_own_work_is_not_taken_for_one() -> None:
     environment, _ = asked("omp")
     told = run(LOOP + RIVALS, environment)
-    assert {"other_load", "waited_share"} <= set(told["disturbed"]), told["conditions"]
-    if all("other_load" in kinds for kinds in told["alone"]):
-        if all("other_load" in kinds for kinds in told["around"]):
+    assert {"core_load", "waited_share"} <= set(told["disturbed"]), told["conditions"]
+    if all("core_load" in kinds for kinds in told["alone"]):
+        if all("core_load" in kinds for kinds in told["around"]):
             pytest.skip("the machine was never quiet: others used it all the time")
         pytest.fail(f"own work was taken for a rival's: {told['alone']} beside {told['around']}")

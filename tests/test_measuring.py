@@ -177,9 +177,9 @@ def test_a_second_load_on_the_cores_is_seen_repeated_and_counted(cli: CommandLin
     rounds = ended.folder.load_rounds()
     assert [r.attempt for r in rounds] == [1, 2]
     assert all(r.disturbed for r in rounds)
-    assert {found["kind"] for r in rounds for found in r.disturbed} >= {"other_load"}
+    assert {found["kind"] for r in rounds for found in r.disturbed} >= {"core_load"}
     assert "2 of 2 timings in the rounds were disturbed" in ended.out
-    assert "something else used the measured CPUs: close what else runs" in ended.out
+    assert "something else used the measured cores: close what else runs" in ended.out
     assert "round 1 was disturbed (" in ended.err
 
 
@@ -273,8 +273,11 @@ def test_aa_measures_nights_in_one_run_and_reports_on_them(cli: CommandLine) -> 
     )  # fmt: skip
     assert np.median(times) == pytest.approx(first["seconds"], rel=0.5)
     before = same_after(list(ended.folder.path.rglob("rounds/*.json")))
-    again = cli(*words)
+    again = cli("aa", "repeats=3", "run.id=nights", "--conf", TINY[-1])
     assert (again.code, again.out) == (0, ended.out)
+    odd = cli("aa", "repeats=4", "run.id=nights", "--conf", TINY[-1])
+    assert odd.code == 2
+    assert "repeats=4 do not divide the 15 rounds of run nights" in odd.err
     assert same_after(list(before)) == before
 
 

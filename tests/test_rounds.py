@@ -113,3 +113,25 @@ def test_rows_that_are_not_ok_are_not_timed(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.save_record(replace(measured("a", 1.0), outcome=Outcome("invalid", "NaN")))
     assert conduct(tmp_path, quiet).asked == []
+
+
+def misplaced(method: str, round_: int, attempt: int) -> RoundRecord:
+    reason = "the thread policy did not take effect: they take turns"
+    return RoundRecord("r", method, round_, attempt, Outcome("invalid", reason))
+
+
+def test_misplaced_threads_are_tried_again_and_never_count(tmp_path: Path) -> None:
+    def once(method: str, round_: int, attempt: int) -> RoundRecord:
+        return (misplaced if (round_, attempt) == (2, 1) else quiet)(method, round_, attempt)
+
+    fake = conduct(tmp_path, once, methods="a")
+    assert fake.asked == [(1, "a", 1), (2, "a", 1), (2, "a", 2), (3, "a", 1)]
+    assert fake.folder.load_records()[0].outcome.kind == "ok"
+
+
+def test_threads_that_stay_misplaced_make_the_row_invalid(tmp_path: Path) -> None:
+    fake = conduct(tmp_path, misplaced, methods="a")
+    assert fake.asked == [(1, "a", 1), (1, "a", 2), (1, "a", 3)]
+    assert str(fake.folder.load_records()[0].outcome).startswith("invalid: the thread policy")
+    fake.folder.save_record(measured("a", 1.0))  # what a run that continues makes of it
+    assert conduct(tmp_path, quiet).asked[0] == (1, "a", 4)

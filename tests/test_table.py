@@ -27,7 +27,7 @@ REFERENCE = PROJECT / "benchmarks" / "published" / "published_table.csv"
 
 
 def rows_of(records, best, rounds=()):  # type: ignore[no-untyped-def]
-    samples = samples_of(rounds).get(100, {})
+    samples = samples_of(rounds).get(100, {}) if rounds else None
     return build_rows(records, samples, best, LABELS, "fp32", "fp32_fused")
 
 
@@ -96,7 +96,7 @@ def test_the_published_table_is_reproduced_from_its_own_figures() -> None:
 def test_csv_has_the_published_decimals() -> None:
     text = to_csv(rows_of([measured("fp32", 147.774)], lambda r: predicted(0.7, 0.9)))
     assert text.splitlines()[1].startswith("fp32,0.7000,0.9000,0.00,0.00,0.00,147.77,1.0,133.00,")
-    assert text.splitlines()[1].endswith(",1,0,1000,ok,")
+    assert text.splitlines()[1].endswith(",,0,1000,ok,")
     assert [metric.digits for metric in PUBLISHED] == [4, 4, 2, 2, 2, 2, 1]
 
 
@@ -160,7 +160,7 @@ def test_rounds_replace_the_pass_for_what_is_of_inference() -> None:
 
 
 def test_a_disturbed_attempt_gives_way_to_an_undisturbed_one() -> None:
-    load = {"kind": "other_load", "value": 0.5, "limit": 0.05, "advice": "close it"}
+    load = {"kind": "core_load", "value": 0.5, "limit": 0.05, "advice": "close it"}
     rounds = [
         timed("int8", 1, [9.0] * 10, attempt=1, disturbed=[load]),
         timed("int8", 1, [1.0] * 10, attempt=2),
@@ -170,6 +170,16 @@ def test_a_disturbed_attempt_gives_way_to_an_undisturbed_one() -> None:
     samples = samples_of(rounds)[100]["int8"]
     assert samples.rounds == (1, 2)
     assert samples.forward_s[:, 0].tolist() == [1.0, 7.0]
+
+
+def test_a_row_that_is_not_timed_yet_shows_no_time_of_its_pass() -> None:
+    records = [measured("fp32", 30.0), measured("int8", 10.0)]
+    rounds = [timed("fp32", 1, [0.5] * 10)]  # the run was stopped in its first round
+    fp32, int8 = rows_of(records, lambda r: predicted(0.8, 0.9), rounds)
+    assert fp32.images_per_s == pytest.approx(200)
+    assert (int8.images_per_s, int8.inference_speedup, int8.rounds) == (None, None, 0)
+    assert "inference_speedup" not in int8.intervals
+    assert int8.speedup == pytest.approx(3.0)  # of the validation passes, which both have
 
 
 def test_methods_are_compared_in_the_rounds_that_both_have() -> None:
@@ -196,10 +206,10 @@ def test_percentiles_by_batch_size() -> None:
     rounds = [timed("int8", n, times, sizes=(100, 1)) for n in (1, 2, 3)]
     first, second = size_rows([measured("int8", 1.0)], samples_of(rounds))
     assert (first.batch_size, second.batch_size, second.rounds, second.batches) == (100, 1, 3, 101)
-    assert second.latency_ms[50].estimate == pytest.approx(51.0)
-    assert second.latency_ms[90].estimate == pytest.approx(91.0, rel=0.01)
-    assert second.images_per_s is not None
-    assert second.images_per_s.estimate == pytest.approx(1 / 0.051)
+    assert (second.p50_ms, second.p90_ms) == (pytest.approx(51.0), pytest.approx(91.0))
+    assert second.images_per_s == pytest.approx(1 / 0.051)
+    assert set(second.intervals) == {"images_per_s", "p50_ms"}  # the tail has none
+    assert second.intervals["p50_ms"].estimate == pytest.approx(51.0)
     assert "51.000" in size_table([second], intervals=False)
     header, row = csv.reader(io.StringIO(sizes_to_csv([second])))
     assert dict(zip(header, row, strict=True))["p50_ms"] == "51.000"

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tabulate import tabulate
 
 from harness.aa import AaReport, Alarms
 
 
-def to_markdown(report: AaReport) -> str:
-    """Return false alarms, then the noise and the smallest detectable slowdown of each method."""
+def to_markdown(report: AaReport, left_out: Sequence[str], hours: float) -> str:
+    """Return false alarms, then the noise and the smallest detectable slowdown of each method.
+
+    Args:
+        left_out: rows that were not timed in every round, each with its outcome.
+        hours: that the repeats took, one after the other.
+    """
     settings = report.settings
     powers = list(report.methods[0].detectable)
     least = {power: max(each.detectable[power] for each in report.methods) for power in powers}
@@ -20,6 +27,9 @@ def to_markdown(report: AaReport) -> str:
                 f"{report.repeats} repeats of {report.rounds} rounds of {len(report.methods)} methods, "
                 f"judged with alpha {settings.alpha:g} for a table and a threshold of "
                 f"{100 * settings.slower:g} % of time.",
+                f"The repeats followed each other within {hours:.1f} hours, with one set of models: "
+                "what differs from day to day, after a reboot or after tuning anew is not in them.",
+                *([f"Left out: {', '.join(left_out)}."] if left_out else []),
                 "## False alarms",
                 _alarms(report),
                 "An alarm is a regression or an improvement in any row; a difference may also be a "
@@ -44,7 +54,13 @@ def _alarms(report: AaReport) -> str:
         (f"each repeat against up to {report.baseline} before", report.pooled),
         (f"re-sampled, against {report.baseline}", report.resampled),
     ]
-    headers = ["Comparison", "Tables", "With an alarm", "With a difference", "95 % interval"]
+    headers = [
+        "Comparison",
+        "Tables",
+        "With an alarm",
+        "With a difference",
+        "95 % interval of that",
+    ]
     body = [[name, *_counts(alarms)] for name, alarms in rows]
     align = ["left", *["right"] * 4]
     return str(tabulate(body, headers, tablefmt="pipe", colalign=align, disable_numparse=True))

@@ -9,8 +9,9 @@ from typing import Any
 
 from harness.metrics import (
     ADDED,
+    BY_SIZE,
     INFERENCE_SPEEDUP,
-    LATENCY,
+    P50,
     PUBLISHED,
     SPEEDUP,
     THROUGHPUT,
@@ -58,15 +59,15 @@ def _row(row: Row) -> list[Any]:
 
 def sizes_to_csv(rows: Sequence[SizeRow]) -> str:
     """Return throughput and latency by batch size, with the ends of their intervals."""
-    metrics = (THROUGHPUT, *LATENCY.values())
-    names = [metric.name for metric in metrics]
-    header = ["method", "batch_size", "rounds", "batches", *names, *_ends(names)]
+    sure = (THROUGHPUT, P50)
+    names = [metric.name for metric in BY_SIZE]
+    ends = _ends(metric.name for metric in sure)
+    header = ["method", "batch_size", "rounds", "batches", *names, *ends]
     body = []
     for row in rows:
-        found = [row.images_per_s, *(row.latency_ms.get(q) for q in LATENCY)]
-        values = [m.shown(each.estimate if each else None, "") for m, each in zip(metrics, found)]
-        ends = [end for m, each in zip(metrics, found) for end in _shown(each, m)]
-        body.append([row.label, row.batch_size, row.rounds, row.batches, *values, *ends])
+        values = [m.shown(getattr(row, m.name), "") for m in BY_SIZE]
+        found = [end for m in sure for end in _shown(row.intervals.get(m.name), m)]
+        body.append([row.label, row.batch_size, row.rounds, row.batches, *values, *found])
     return _written(header, body)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
-from harness.metrics import ADDED, LATENCY, PUBLISHED, THROUGHPUT, Metric
+from harness.metrics import ADDED, BY_SIZE, PUBLISHED, Metric
 from harness.plan import RunPlan
 from harness.profile import Profile
 from harness.statistics import Interval
@@ -30,7 +30,8 @@ def to_markdown(
     ]
     if profiles:
         parts += ["## How each row ran", kernels(profiles)]
-    if len({row.batch_size for row in sizes}) > 1:
+    measured = {row.batch_size for row in sizes}
+    if len(measured) > 1 or 1 in measured:
         parts += ["## By batch size", size_table(sizes, intervals)]
     return "\n\n".join(parts) + "\n"
 
@@ -82,17 +83,15 @@ def kernels(profiles: Mapping[str, Profile]) -> str:
 
 def size_table(sizes: Sequence[SizeRow], intervals: bool) -> str:
     """Return throughput and the percentiles of a batch's time, by batch size."""
-    metrics = (THROUGHPUT, *LATENCY.values())
-    headers = ["Batch", "Method", *(metric.title for metric in metrics), "Rounds × batches"]
+    headers = ["Batch", "Method", *(metric.title for metric in BY_SIZE), "Rounds × batches"]
     body = []
     for row in sizes:
-        found = [row.images_per_s, *(row.latency_ms.get(q) for q in LATENCY)]
         values = [
-            _shown(m, each.estimate if each else None, each if intervals else None)
-            for m, each in zip(metrics, found)
+            _shown(m, getattr(row, m.name), row.intervals.get(m.name) if intervals else None)
+            for m in BY_SIZE
         ]
         body.append([str(row.batch_size), row.label, *values, f"{row.rounds} × {row.batches}"])
-    return _table(headers, body, ["right", "left", *["right"] * (len(metrics) + 1)])
+    return _table(headers, body, ["right", "left", *["right"] * (len(BY_SIZE) + 1)])
 
 
 def _shown(metric: Metric, value: float | None, interval: Interval | None) -> str:

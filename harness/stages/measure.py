@@ -5,18 +5,14 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from harness.conditions import Watch
 from harness.statistics import FEWEST_TO_SETTLE, stable_from
 from harness.threads import loaded_openmp
 from harness.timing import timed_pass
-from harness.workloads.data import Batches
-from harness.workloads.prepared import Prepared
-from harness.workloads.saved import load_exported
+from harness.workloads.data import validation_batches
+from harness.workloads.saved import saved_network
 
 LOOK_EVERY = 5  # batches between two looks at whether the times have settled
 
@@ -32,16 +28,10 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
         batch; warmup_s, the forward times before them; settled, whether these had become steady;
         conditions, disturbed and misplaced, as ``Watch`` found them.
     """
-    workload = job["workload"]
-    workspace = Path(job["workspace"])
-    labels = np.load(job["labels"])
     timed: list[dict[str, Any]] = []
     for size, count in job["sizes"]:
-        net = load_exported(workspace / job["symbol"], workspace / job["params"])
-        net.hybridize(static_alloc=True, static_shape=True)
-        prepared = Prepared(Path(job["prepared"]), job["images"], workload["transform"]["crop"])
-        whole = labels[: len(labels) // size * size]
-        batches = Batches(prepared, whole, size, workload["transform"])
+        net = saved_network(job)
+        batches = validation_batches(job, size, job["images"] // size * size)
         warmup, settled = warm_up(net, batches, job["warmup_s"])
         with Watch(job["cpus"]) as watch:
             times = timed_pass(net, itertools.islice(_endless(batches), count), _ignore)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from harness.conditions import Watch
 from harness.methods import instantiated
 from harness.methods.base import Context
 from harness.store import digest_of
@@ -22,7 +23,7 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
 
     Returns:
         cost_s (seconds of ``optimize`` alone: loading the network and the data is not in it), the
-        model's files with digests, and what the method told.
+        model's files with digests, what the method told, and the conditions (``Watch``).
     """
     workspace = Path(job["workspace"])
     net = fp32_network(job["workload"])
@@ -30,9 +31,10 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
     method = instantiated(job["method"])
     shared = Path(job["shared"]) if job["shared"] else None
     context = Context(net, tuning, workspace, shared, progress)
-    began = time.perf_counter()
-    made = method.optimize(context)
-    cost = time.perf_counter() - began
+    with Watch(job["cpus"]) as watch:
+        began = time.perf_counter()
+        made = method.optimize(context)
+        cost = time.perf_counter() - began
     symbol, params = save(
         made.net,
         next(iter(tuning))[0],
@@ -47,6 +49,8 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
         "params": digest_of(params, workspace),
         "quantization": made.quantization,
         "trajectory": made.trajectory,
-        "warnings": [*made.warnings, *differences(os.environ, openmp)],
+        "warnings": made.warnings,
         "openmp": openmp,
+        **watch.facts,
+        "misplaced": differences(os.environ, openmp),  # a search need not keep all threads busy
     }

@@ -9,17 +9,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import mxnet as mx
-import numpy as np
 
 from harness.errors import HarnessError
 from harness.profile import ENVIRONMENT, Profile
-from harness.workloads.data import Batches
-from harness.workloads.prepared import Prepared
-from harness.workloads.saved import load_exported
+from harness.workloads.data import validation_batches
+from harness.workloads.saved import saved_network
 
 STDOUT = 1
 
@@ -38,15 +35,10 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
     """
     if not any(os.environ.get(name, "0") != "0" for name in ENVIRONMENT):
         raise HarnessError(f"profiling needs {' or '.join(ENVIRONMENT)} in the environment")
-    workload = job["workload"]
-    workspace = Path(job["workspace"])
-    net = load_exported(workspace / job["symbol"], workspace / job["params"])
-    net.hybridize(static_alloc=True, static_shape=True)
-    prepared = Prepared(Path(job["prepared"]), job["images"], workload["transform"]["crop"])
-    size = workload["batch_size"]
-    labels = np.load(job["labels"])[: job["batches"] * size]
-    labels = labels[: len(labels) // size * size or len(labels)]
-    held = [data for data, _ in Batches(prepared, labels, size, workload["transform"])]
+    net, size = saved_network(job), job["workload"]["batch_size"]
+    images = min(job["batches"] * size, job["images"])
+    batches = validation_batches(job, images=images // size * size or images)
+    held = [data for data, _ in batches]
     with captured_stdout() as first:
         net(held[0])  # this pass converts the weights, the others do not
         mx.npx.waitall()
@@ -60,7 +52,7 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
         mx.npx.waitall()
     progress(len(held), len(held), "batches")
     introduced = [line for line in first if ",info," in line]
-    return Profile.of([*introduced, *lines], len(held), len(labels), 1e3 * wall).as_dict()
+    return Profile.of([*introduced, *lines], len(held), len(batches.labels), 1e3 * wall).as_dict()
 
 
 @contextmanager

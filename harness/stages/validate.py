@@ -13,9 +13,8 @@ from harness.conditions import Watch
 from harness.store import digest_of
 from harness.threads import loaded_openmp
 from harness.timing import timed_pass
-from harness.workloads.data import Batches
-from harness.workloads.prepared import Prepared
-from harness.workloads.saved import load_exported
+from harness.workloads.data import validation_batches
+from harness.workloads.saved import saved_network
 
 TOP = 5
 REPORT_EVERY_S = 0.2
@@ -33,17 +32,14 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
     """
     workload = job["workload"]
     workspace = Path(job["workspace"])
-    net = load_exported(workspace / job["symbol"], workspace / job["params"])
-    net.hybridize(static_alloc=True, static_shape=True)
-    prepared = Prepared(Path(job["prepared"]), job["images"], workload["transform"]["crop"])
-    labels = np.load(job["labels"])
-    batches = Batches(prepared, labels, workload["batch_size"], workload["transform"])
-    metric = _BestClasses(len(labels), min(TOP, workload["classes"]), progress)
+    net, batches = saved_network(job), validation_batches(job)
+    images = len(batches.labels)
+    metric = _BestClasses(images, min(TOP, workload["classes"]), progress)
     with Watch(job["cpus"]) as watch:
         began = time.perf_counter()
         times = timed_pass(net, batches, metric.update)
         validation = time.perf_counter() - began
-    progress(metric.done, len(labels), "images")
+    progress(metric.done, images, "images")
     predictions = workspace / job["predictions"]
     np.savez_compressed(predictions, top=metric.best)
     return {

@@ -71,6 +71,21 @@ class Batches(DataLoader):  # type: ignore[misc]
         return [data, label]
 
 
+def validation_batches(
+    job: Mapping[str, Any], size: int | None = None, images: int | None = None
+) -> Batches:
+    """Return the batches of a job that runs a saved model.
+
+    Args:
+        size: images in a batch; None: the workload's batch size.
+        images: how many, from the first; None: all that are validated.
+    """
+    workload = job["workload"]
+    prepared = Prepared(Path(job["prepared"]), job["images"], workload["transform"]["crop"])
+    labels = np.load(job["labels"])[:images]
+    return Batches(prepared, labels, size or workload["batch_size"], workload["transform"])
+
+
 def tuning_batches(job: Mapping[str, Any]) -> Batches:
     """Return the tuning batches of a job, held in memory: they are read once per trial."""
     workload, tuning = job["workload"], job["tuning"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,18 @@ def load_exported(symbol: Path, params: Path) -> Any:
         return SymbolBlock.imports(str(symbol), inputs, str(params))
     except Exception as error:
         raise wrong_weights(params, str(symbol), error) from None
+
+
+def saved_network(job: Mapping[str, Any]) -> Any:
+    """Return a row's saved model, hybridized as it was when it was made.
+
+    Raises:
+        InputError: as for ``load_exported``.
+    """
+    workspace = Path(job["workspace"])
+    net = load_exported(workspace / job["symbol"], workspace / job["params"])
+    net.hybridize(static_alloc=True, static_shape=True)
+    return net
 
 
 def wrong_weights(params: Path, name: str, error: Exception) -> InputError:
