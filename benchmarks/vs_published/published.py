@@ -5,7 +5,8 @@
 
 Written from its description, and kept as plain as that: both processes hold the data set as float32,
 decoded on one thread; one network goes through all methods; INC's strategies share one
-``Quantization`` with its calibration cache; every model gets one timed pass, without warm-up.
+``Quantization`` with its calibration cache; every model gets one timed pass, without warm-up. One
+thing differs on purpose: the random generators are seeded before every strategy.
 
 Of the harness only what makes the two alike is used: the workload's network, the options that INC is
 told, the strategy ``mycustom``, the adaptation of INC to this MXNet, and how a model is read. MXNet
@@ -20,6 +21,7 @@ import functools
 import importlib
 import json
 import logging
+import random
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -27,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import mxnet as mx
+import numpy as np
 import yaml
 from mxnet.gluon.data import DataLoader
 from mxnet.gluon.data.vision import ImageRecordDataset, transforms
@@ -140,6 +143,10 @@ class Published:
         quantizer = self._quantizer_of(strategy, method)
         quantizer.cfg.tuning.strategy.name = strategy
         quantizer.cfg.tuning.exit_policy.max_trials = int(method["options"]["max_trials"])
+        # INC seeds these when it makes a Quantization, and bayesian draws from them: as it was
+        # published, that depends on the strategies before it; every row of the harness is seeded
+        random.seed(method["options"]["seed"])
+        np.random.seed(method["options"]["seed"])
         self._net.hybridize()  # quantize_net left it so; here in case no method used it
         self._trials = []
         swallowed = _Swallowed()

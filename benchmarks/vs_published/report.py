@@ -68,14 +68,18 @@ def to_markdown(report: Report) -> str:
         f"{settings or 'no thread settings'}; asked: {' '.join(report.words) or 'the defaults'}.",
         "Both sides share one calibration cache among INC's strategies "
         "(methods.shared_calibration=true): the published side in its one process, the harness in "
-        "a file. Thresholds do not depend on who computed them. The harness runs protocol=published "
+        "a file. Thresholds do not depend on who computed them. Both seed the random generators before "
+        "every strategy; as published, they are seeded once. The harness runs protocol=published "
         "without the extra pass that shows oneDNN's kernels (protocol.profile_batches=0).",
         "## Targets",
         _targets(report.targets),
         "## Accuracies",
         _accuracies(report),
         "Equal: top-1 and top-5 as printed, or the same outcome. INC options: what INC was told. INC "
-        "trials: the accuracy of every trial of the search, to the last bit.",
+        "trials: the accuracy of every trial of the search, to the last bit. Where INC draws at random "
+        "(bayesian, and mycustom after its second trial) trials may differ: it draws in the order of "
+        "the operators' names, and MXNet numbers those through a process, so that in one process "
+        "they depend on what ran before.",
         "## Seconds to the table, and memory",
         _totals(report, sides),
         "The published procedure decodes the data set twice, once a process, on one thread; what is "
