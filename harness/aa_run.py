@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import store
-from harness.aa import FEWEST_REPEATS, analyse
 from harness.config import compose_config
+from harness.derive.samples import samples_of
 from harness.errors import HarnessError, InputError
 from harness.export.aa_report import to_markdown
 from harness.progress import Display
 from harness.protocol import Protocol
 from harness.run import open_folder, run
-from harness.samples import samples_of
 from harness.store import RunFolder
-from harness.verdict import NIGHTLY, Floats
+from harness.verdicts.aa import FEWEST_REPEATS, analyse
+from harness.verdicts.verdict import NIGHTLY, Floats
 
 NIGHT = "experiment=nightly"
 

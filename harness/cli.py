@@ -162,7 +162,7 @@ def _doctor(overrides: Sequence[str], folders: Sequence[Path]) -> int:
 
 
 def _cache(overrides: Sequence[str], folders: Sequence[Path]) -> int:
-    from harness.cache_listing import manage
+    from harness.images.cache_listing import manage
 
     return manage(overrides, folders)
 

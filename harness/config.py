@@ -14,8 +14,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from harness import isa
 from harness.errors import InputError
+from harness.host import isa
 from harness.protocol import Protocol
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -20,12 +20,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness import machine, threads
 from harness.config import compose_config, project_path
 from harness.errors import InputError
 from harness.executor import worker_environment
-from harness.machine import Topology
-from harness.threads import ThreadSettings
+from harness.host import machine, threads
+from harness.host.machine import Topology
+from harness.host.threads import ThreadSettings
 
 OK, WARN, BAD, UNKNOWN = "ok", "warn", "bad", "unknown"
 STYLES = {OK: "green", WARN: "yellow", BAD: "bold red", UNKNOWN: "cyan"}

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness import executor, machine, threads
+from harness import executor
 from harness.checks import check_inputs
 from harness.config import Composed, compose_config, project_path
 from harness.errors import InputError
+from harness.host import machine, threads
 from harness.plan import RunPlan, differences, new_run_id, warnings_of
 from harness.progress import Display
 from harness.protocol import Protocol

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from harness import executor, prepare, profile, record, store, validity
+from harness import executor, record, store
 from harness.checks import Inputs
 from harness.config import PROJECT, project_path
+from harness.derive import profile, validity
 from harness.errors import HarnessError, InputError
-from harness.isa import VARIABLE
+from harness.host.isa import VARIABLE
+from harness.images import prepare
 from harness.plan import RunPlan
 from harness.progress import Display
 from harness.protocol import Protocol

@@ -9,16 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from harness import store
+from harness.derive.footnotes import footnotes
+from harness.derive.profile import Profile
+from harness.derive.samples import Samples, samples_of
+from harness.derive.table import Row, SizeRow, build_rows, size_rows
 from harness.errors import InputError
 from harness.export.csv_table import profiles_to_csv, sizes_to_csv, to_csv
 from harness.export.markdown import to_markdown
-from harness.footnotes import footnotes
 from harness.plan import RunPlan
-from harness.profile import Profile
 from harness.record import MethodRecord
-from harness.samples import Samples, samples_of
 from harness.store import RunFolder
-from harness.table import Row, SizeRow, build_rows, size_rows
 
 MARKDOWN = "table.md"
 

@@ -11,11 +11,11 @@ import numpy.typing as npt
 import pytest
 from scipy.stats import binomtest
 
-from harness.aa import Alarms, _compare, _levels, analyse, clopper_pearson
 from harness.export.aa_report import to_markdown
-from harness.judge import judge
-from harness.noise import Spread, holm
-from harness.verdict import NIGHTLY, Run, Settings
+from harness.verdicts.aa import Alarms, _compare, _levels, analyse, clopper_pearson
+from harness.verdicts.judge import judge
+from harness.verdicts.noise import Spread, holm
+from harness.verdicts.verdict import NIGHTLY, Run, Settings
 
 Floats = npt.NDArray[np.float64]
 NAMES = "abcdefghij"

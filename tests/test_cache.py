@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import cache
-from harness.cache import GB, Entry
-from harness.cache_listing import manage
 from harness.config import PROJECT
 from harness.errors import HarnessError, InputError
-from harness.prepare import Place
+from harness.images import cache
+from harness.images.cache import GB, Entry
+from harness.images.cache_listing import manage
+from harness.images.prepare import Place
 from harness.workloads.prepared import FORMAT, Prepared
 from runs import TINY, CommandLine
 from test_prepare import ensured
@@ -28,7 +28,7 @@ IMAGE_BYTES = 56 * 56 * 3
 HOLDER = """
 import sys
 from pathlib import Path
-from harness import cache
+from harness.images import cache
 held = cache.hold(cache.Entry(Path(sys.argv[1])))
 print("held", flush=True)
 sys.stdin.read()
@@ -36,7 +36,7 @@ sys.stdin.read()
 SLOW_MAKER = """
 import sys
 from pathlib import Path
-from harness import cache
+from harness.images import cache
 with cache.hold(cache.Entry(Path(sys.argv[1]))).alone():
     print("held", flush=True)
     sys.stdin.read()

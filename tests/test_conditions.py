@@ -17,7 +17,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.conditions import (
+from harness.executor import worker_environment
+from harness.host.conditions import (
     ADVICE,
     LIMITS,
     TICKS_PER_S,
@@ -34,9 +35,8 @@ from harness.conditions import (
     threads_now,
     verify_threads,
 )
-from harness.executor import worker_environment
-from harness.machine import read_topology
-from harness.threads import find_kmp_library, resolve
+from harness.host.machine import read_topology
+from harness.host.threads import find_kmp_library, resolve
 
 PROJECT = Path(__file__).resolve().parent.parent
 CPU = "sys/devices/system/cpu"
@@ -457,8 +457,8 @@ def test_nothing_asked_for_is_nothing_wrong() -> None:
 LOOP = """
 import json, os, subprocess, sys, time
 import mxnet as mx
-from harness.conditions import *
-from harness.threads import loaded_openmp
+from harness.host.conditions import *
+from harness.host.threads import loaded_openmp
 net = mx.gluon.nn.Conv2D(64, 3, in_channels=64)
 net.initialize()
 net.hybridize(static_alloc=True, static_shape=True)

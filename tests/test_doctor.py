@@ -32,8 +32,8 @@ from harness.doctor import (
     workload_findings,
 )
 from harness.executor import worker_environment
-from harness.machine import Topology
-from harness.threads import ThreadSettings
+from harness.host.machine import Topology
+from harness.host.threads import ThreadSettings
 
 GIB = 1 << 30
 XEON = {

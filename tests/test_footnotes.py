@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.footnotes import footnotes
+from harness.derive.footnotes import footnotes
+from harness.derive.samples import samples_of
+from harness.derive.table import build_rows
 from harness.record import MethodRecord, Outcome, RoundRecord
-from harness.samples import samples_of
-from harness.table import build_rows
 from made import LABELS, LOAD, measured, plan, predicted, timed
 
 

@@ -90,40 +90,39 @@ def test_parent_imports_neither_mxnet_nor_what_imports_it(module: str) -> None:
     assert not wrong
 
 
-DERIVED = (  # pure functions of records
-    "harness.footnotes",
-    "harness.metrics",
-    "harness.profile",
-    "harness.samples",
-    "harness.statistics",
-    "harness.table",
-    "harness.validity",
-)
+DERIVED = [name for name in ALL if name.startswith("harness.derive.")]  # of records, purely
+VERDICTS = [name for name in ALL if name.startswith("harness.verdicts.")]
+PURE = {"__future__", "collections", "dataclasses", "math", "re", "typing", "numpy", "scipy"}
+
+
+def outside(module: str) -> set[str]:
+    return {name.split(".")[0] for name in imported(module)} - {"harness"}
 
 
 @pytest.mark.parametrize("module", DERIVED)
 def test_derivation_does_no_io(module: str) -> None:
-    others = {f"harness.{name}" for name in ("isa", "noise", "plan", "record")}
+    others = {"harness.host.isa", "harness.plan", "harness.record", "harness.verdicts.noise"}
     assert ours(module) <= {*DERIVED, *others}
-    outside = {"os", "pathlib", "subprocess", "json", "csv", "io", "time", "shutil"}
-    assert not imported(module) & outside
+    assert outside(module) <= PURE
 
 
-@pytest.mark.parametrize(
-    "module", ["harness.noise", "harness.verdict", "harness.judge", "harness.aa"]
-)
+@pytest.mark.parametrize("module", VERDICTS)
 def test_verdicts_do_no_io(module: str) -> None:
-    allowed = {f"harness.{name}" for name in ("judge", "metrics", "noise", "statistics", "verdict")}
-    assert ours(module) <= allowed
-    outside = {name.split(".")[0] for name in imported(module)} - {"harness"}
-    pure = {"__future__", "collections", "dataclasses", "math", "typing", "numpy", "scipy"}
-    assert outside <= pure
+    assert ours(module) <= {*VERDICTS, "harness.derive.metrics", "harness.derive.statistics"}
+    assert outside(module) <= PURE
 
 
 @pytest.mark.parametrize("module", [name for name in ALL if name.startswith("harness.export.")])
 def test_exports_know_rows_alone(module: str) -> None:
-    allowed = {"harness.aa", "harness.plan", "harness.record", *DERIVED} - {"harness.samples"}
-    assert ours(module) <= allowed
+    allowed = {"harness.plan", "harness.record", "harness.verdicts.aa", *DERIVED}
+    assert ours(module) <= allowed - {"harness.derive.samples"}
+
+
+@pytest.mark.parametrize("module", [name for name in ALL if name.startswith("harness.host.")])
+def test_the_host_knows_nothing_of_what_is_measured(module: str) -> None:
+    assert {name for name in ours(module) if not name.startswith("harness.host.")} <= {
+        "harness.errors"
+    }
 
 
 @pytest.mark.parametrize("module", [name for name in ALL if name != ENTRY])
@@ -136,7 +135,9 @@ def test_stages_are_named_by_jobs_and_never_imported(module: str) -> None:
     assert not {name for name in imported(module) if within(name, ("harness.stages",))}
 
 
-@pytest.mark.parametrize("module", ["harness.errors", "harness.metrics", "harness.machine"])
+@pytest.mark.parametrize(
+    "module", ["harness.errors", "harness.derive.metrics", "harness.host.machine"]
+)
 def test_bottom_imports_nothing_of_ours(module: str) -> None:
     assert not ours(module)
 

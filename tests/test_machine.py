@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.machine import (
+from harness.host.machine import (
     Topology,
     describe,
     machine_name,

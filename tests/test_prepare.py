@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from conftest import BUNDLED
-from harness import prepare
-from harness.cache import Entry
 from harness.config import PROJECT
 from harness.errors import HarnessError, InputError
-from harness.prepare import Place, Source
+from harness.images import prepare
+from harness.images.cache import Entry
+from harness.images.prepare import Place, Source
 from harness.session import environment_of
 from harness.store import sha256_of
 from harness.workloads.prepared import Prepared

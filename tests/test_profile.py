@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 
 from harness import executor
 from harness.config import PROJECT
-from harness.executor import Ended, Worker, worker_environment
-from harness.profile import (
+from harness.derive.profile import (
     ENVIRONMENT,
     Primitive,
     Profile,
@@ -30,6 +29,7 @@ from harness.profile import (
     made_by,
     parse,
 )
+from harness.executor import Ended, Worker, worker_environment
 
 SAMPLE = Path(__file__).parent / "data" / "onednn_verbose.txt"
 LINES = SAMPLE.read_text().splitlines()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.derive.metrics import PUBLISHED
 from harness.export.csv_table import HEADER
-from harness.metrics import PUBLISHED
 from harness.plan import new_run_id
 from harness.run import fixed
 from runs import TINY, CommandLine, Ended, Started, load, no_stray, same_after, strays

@@ -14,8 +14,8 @@ from scipy.special import ndtr
 from scipy.stats import cramervonmises
 from scipy.stats import t as student
 
-from harness import statistics
-from harness.statistics import (
+from harness.derive import statistics
+from harness.derive.statistics import (
     Interval,
     mcnemar,
     percentiles,

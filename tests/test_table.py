@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.config import PROJECT
+from harness.derive.metrics import PUBLISHED, relative_loss_pct, top_k_correct
+from harness.derive.samples import Samples, samples_of
+from harness.derive.table import build_rows, size_rows
 from harness.errors import HarnessError
 from harness.export.csv_table import HEADER, sizes_to_csv, to_csv
 from harness.export.markdown import size_table, table
-from harness.metrics import PUBLISHED, relative_loss_pct, top_k_correct
 from harness.record import MethodRecord, Outcome, RoundRecord
-from harness.samples import Samples, samples_of
-from harness.table import build_rows, size_rows
 from made import LABELS, measured, predicted, timed
 
 REFERENCE = PROJECT / "benchmarks" / "published" / "published_table.csv"

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from harness.errors import InputError
 from harness.executor import worker_environment
-from harness.machine import Topology, read_topology
-from harness.threads import (
+from harness.host.machine import Topology, read_topology
+from harness.host.threads import (
     ThreadSettings,
     differences,
     find_kmp_library,
@@ -188,7 +188,7 @@ def test_kmp_needs_its_library() -> None:
 
 def test_openmp_of_a_process_without_mxnet() -> None:
     """In a process of its own: another test may have imported MXNet into this one."""
-    script = "from harness.threads import loaded_openmp; loaded_openmp()"
+    script = "from harness.host.threads import loaded_openmp; loaded_openmp()"
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -200,7 +200,7 @@ def test_openmp_of_a_process_without_mxnet() -> None:
 CONVOLVE = """
 import json, os, sys
 import mxnet as mx
-from harness.threads import differences, loaded_openmp
+from harness.host.threads import differences, loaded_openmp
 net = mx.gluon.nn.Conv2D(64, 3, in_channels=64)
 net.initialize()
 images = mx.np.ones((8, 64, 56, 56))

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from harness import isa, validity
-from harness.profile import NOT_INT8, Profile, Row
+from harness.derive import validity
+from harness.derive.profile import NOT_INT8, Profile, Row
+from harness.host import isa
 
 BF16 = "Intel AVX-512 with Intel DL Boost and bfloat16 support"
 VNNI = "Intel AVX-512 with Intel DL Boost"

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import t as student
 
-from harness.judge import _difference, judge
-from harness.metrics import TOP1, TOP5, Metric
-from harness.noise import Contrast, Level, Spread, contrast, holm, level
-from harness.verdict import BATCH, NIGHTLY, Run, Settings, Verdict
+from harness.derive.metrics import TOP1, TOP5, Metric
+from harness.verdicts.judge import _difference, judge
+from harness.verdicts.noise import Contrast, Level, Spread, contrast, holm, level
+from harness.verdicts.verdict import BATCH, NIGHTLY, Run, Settings, Verdict
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

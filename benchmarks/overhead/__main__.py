@@ -23,10 +23,12 @@ from benchmarks.overhead.report import (
     to_markdown,
 )
 from benchmarks.vs_published.images import make_record
-from harness import executor, machine, prepare, threads
+from harness import executor
 from harness.config import compose_config
 from harness.errors import HarnessError, InputError
-from harness.prepare import Place, Source
+from harness.host import machine, threads
+from harness.images import prepare
+from harness.images.prepare import Place, Source
 from harness.session import absolute_paths, environment_of, value_of
 from harness.store import sha256_of
 from harness.workloads.prepared import Prepared

@@ -31,10 +31,11 @@ from benchmarks.vs_published.harness_side import run_harness
 from benchmarks.vs_published.images import make_record
 from benchmarks.vs_published.published_side import run_published
 from benchmarks.vs_published.report import Report, to_markdown
-from harness import machine, store, threads
+from harness import store
 from harness.checks import check_inputs
 from harness.config import PROJECT, Composed, compose_config
 from harness.errors import HarnessError, InputError
+from harness.host import machine, threads
 
 OUT = PROJECT / "results" / "benchmarks"
 RANDOM = ("workload=custom", "workload.network=resnet50_v2", "workload.random_weights=true")

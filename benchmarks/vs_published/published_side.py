@@ -12,8 +12,9 @@ from typing import Any
 
 from benchmarks.vs_published.process import Measured, measured
 from benchmarks.vs_published.side import Row, Side, failed, plain
-from harness import machine, record, threads
+from harness import record
 from harness.config import Composed
+from harness.host import machine, threads
 from harness.session import absolute_paths, environment_of
 from harness.store import load_json
 

@@ -27,7 +27,7 @@ class Report:
 
     Attributes:
         words: what the user asked.
-        machine: what ``harness.machine.describe`` told.
+        machine: what ``harness.host.machine.describe`` told.
         labels: the methods' titles by their names.
     """
 

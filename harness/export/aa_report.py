@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from harness.aa import AaReport, Alarms
+from harness.verdicts.aa import AaReport, Alarms
 
 
 def to_markdown(report: AaReport, left_out: Sequence[str], hours: float) -> str:

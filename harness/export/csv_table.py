@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from harness.metrics import (
+from harness.derive.metrics import (
     ADDED,
     BY_SIZE,
     INFERENCE_SPEEDUP,
@@ -20,9 +20,9 @@ from harness.metrics import (
     VS_FUSED,
     Metric,
 )
-from harness.profile import Profile
-from harness.statistics import Interval
-from harness.table import Row, SizeRow
+from harness.derive.profile import Profile
+from harness.derive.statistics import Interval
+from harness.derive.table import Row, SizeRow
 
 WITH_INTERVALS = (TOP1_LOSS, TOP5_LOSS, SPEEDUP, THROUGHPUT, INFERENCE_SPEEDUP, VS_FUSED)
 MORE_DIGITS = 2  # of an interval's ends than of the value

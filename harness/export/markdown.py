@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
-from harness.metrics import ADDED, BY_SIZE, PUBLISHED, Metric
+from harness.derive.metrics import ADDED, BY_SIZE, PUBLISHED, Metric
+from harness.derive.profile import Profile
+from harness.derive.statistics import Interval
+from harness.derive.table import Row, SizeRow
 from harness.plan import RunPlan
-from harness.profile import Profile
-from harness.statistics import Interval
-from harness.table import Row, SizeRow
 
 
 def to_markdown(

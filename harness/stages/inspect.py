@@ -10,8 +10,8 @@ import numpy as np
 
 from harness import compat
 from harness.errors import InputError, one_line
+from harness.host.threads import loaded_openmp
 from harness.methods import instantiated
-from harness.threads import loaded_openmp
 from harness.workloads import fp32_network
 
 

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from harness.conditions import Watch
-from harness.statistics import FEWEST_TO_SETTLE, stable_from
-from harness.threads import loaded_openmp
+from harness.derive.statistics import FEWEST_TO_SETTLE, stable_from
+from harness.host.conditions import Watch
+from harness.host.threads import loaded_openmp
 from harness.timing import timed_pass
 from harness.workloads.data import validation_batches
 from harness.workloads.saved import saved_network

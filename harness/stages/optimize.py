@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.conditions import Watch
+from harness.host.conditions import Watch
+from harness.host.threads import differences, loaded_openmp
 from harness.methods import instantiated
 from harness.methods.base import Context
 from harness.store import digest_of
-from harness.threads import differences, loaded_openmp
 from harness.workloads import fp32_network
 from harness.workloads.data import tuning_batches
 from harness.workloads.saved import save

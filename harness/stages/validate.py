@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.conditions import Watch
+from harness.host.conditions import Watch
+from harness.host.threads import loaded_openmp
 from harness.store import digest_of
-from harness.threads import loaded_openmp
 from harness.timing import timed_pass
 from harness.workloads.data import validation_batches
 from harness.workloads.saved import saved_network

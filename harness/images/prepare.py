@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from harness import cache, executor, store
-from harness.cache import Entry
+from harness import executor, store
 from harness.config import project_path
 from harness.errors import HarnessError, InputError
+from harness.images import cache
+from harness.images.cache import Entry
 from harness.workloads.prepared import FORMAT, GEOMETRY, Prepared, cache_key, pixel_libraries
 from harness.workloads.record_file import RecordIndex
 

@@ -27,9 +27,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betaincinv
 
-from harness.noise import Contrast, Level, Spread, contrast, holm, level
-from harness.statistics import LEVEL, Interval
-from harness.verdict import NIGHTLY, Floats, Settings
+from harness.derive.statistics import LEVEL, Interval
+from harness.verdicts.noise import Contrast, Level, Spread, contrast, holm, level
+from harness.verdicts.verdict import NIGHTLY, Floats, Settings
 
 BASELINE = 5  # runs before a night that it is compared with
 FEWEST_REPEATS = 3  # a candidate, a baseline, and something to know the spread from

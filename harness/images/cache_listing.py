@@ -9,10 +9,10 @@ from typing import Any
 
 from tabulate import tabulate
 
-from harness.cache import GB, Entry, entries, hold
 from harness.config import compose_config
 from harness.errors import InputError
-from harness.prepare import Place
+from harness.images.cache import GB, Entry, entries, hold
+from harness.images.prepare import Place
 
 ALL = "all"
 HEADERS = ("Key", "Record", "Images", "Geometry", "GB", "Last used", "State")

@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from harness.isa import shortfall
-from harness.profile import NOT_INT8, Profile
+from harness.derive.profile import NOT_INT8, Profile
+from harness.host.isa import shortfall
 
 INT8_NAME = re.compile(r"(?<![a-z0-9])int8", re.IGNORECASE)
 

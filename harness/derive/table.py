@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from harness.metrics import relative_loss_pct, top_k_correct
-from harness.record import OK, MethodRecord
-from harness.samples import Samples, validation_samples
-from harness.statistics import (
+from harness.derive.metrics import relative_loss_pct, top_k_correct
+from harness.derive.samples import Samples, validation_samples
+from harness.derive.statistics import (
     FEWEST_BATCHES,
     Interval,
     mcnemar,
@@ -20,6 +19,7 @@ from harness.statistics import (
     speedup,
     throughput,
 )
+from harness.record import OK, MethodRecord
 
 Predictions = Callable[[MethodRecord], "npt.NDArray[np.uint16]"]
 

@@ -36,8 +36,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from harness.metrics import Metric
-from harness.statistics import Interval
+from harness.derive.metrics import Metric
+from harness.derive.statistics import Interval
 
 Kind = Literal["regression", "improvement", "change", "none", "cannot tell", "missing", "new"]
 BATCH = Metric("batch_s", "Batch s", 4, False)  # the median of a round's batches

@@ -21,8 +21,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from harness.machine import CPUS, ROOT, _groups, _integer, _read, parse_cpu_list, read_topology
-from harness.threads import _cpus, differences, listed_places, loaded_openmp
+from harness.host.machine import CPUS, ROOT, _groups, _integer, _read, parse_cpu_list, read_topology
+from harness.host.threads import _cpus, differences, listed_places, loaded_openmp
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 KINDS = 8  # of a CPU's ticks; guests' time, after them, is in user's

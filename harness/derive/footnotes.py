@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.metrics import VS_FUSED
-from harness.noise import holm
+from harness.derive.metrics import VS_FUSED
+from harness.derive.profile import NOTED_SHARE, Profile, findings
+from harness.derive.samples import counted
+from harness.derive.table import Row
+from harness.derive.validity import called_int8
 from harness.plan import RunPlan
-from harness.profile import NOTED_SHARE, Profile, findings
 from harness.record import OK, MethodRecord, RoundRecord
-from harness.samples import counted
-from harness.table import Row
-from harness.validity import called_int8
+from harness.verdicts.noise import holm
 
 WIDE = 0.05  # half of an interval of throughput, as a share of it, from which on there is advice
 REJECTED = 0.05  # McNemar's test, for all rows together

@@ -8,10 +8,20 @@ from typing import TypeVar
 
 from scipy.special import ndtri
 
-from harness.metrics import Metric
-from harness.noise import Level, Spread, contrast, holm, level
-from harness.statistics import Interval, mcnemar
-from harness.verdict import BATCH, NIGHTLY, Bools, Floats, Kind, Run, Settings, Tested, Verdict
+from harness.derive.metrics import Metric
+from harness.derive.statistics import Interval, mcnemar
+from harness.verdicts.noise import Level, Spread, contrast, holm, level
+from harness.verdicts.verdict import (
+    BATCH,
+    NIGHTLY,
+    Bools,
+    Floats,
+    Kind,
+    Run,
+    Settings,
+    Tested,
+    Verdict,
+)
 
 Values = TypeVar("Values", Floats, Bools)
 
@@ -24,10 +34,10 @@ def judge(
 ) -> tuple[Verdict, ...]:
     """Return the verdicts on a run row by row: times first, then each accuracy.
 
-    Times are compared with all earlier runs, as ``harness.noise`` says. With one earlier run, what
-    runs differ by is known from ``spread`` alone, and without it nothing can be told; a spread of 0
-    with many degrees of freedom asserts that they differ by their rounds only. With two to four
-    earlier runs and no spread, only large differences are seen.
+    Times are compared with all earlier runs, as ``noise`` says. With one earlier run, what runs
+    differ by is known from ``spread`` alone, and without it nothing can be told; a spread of 0 with
+    many degrees of freedom asserts that they differ by their rounds only. With two to four earlier
+    runs and no spread, only large differences are seen.
 
     Accuracies are compared image by image with the latest run that has the row, by ``mcnemar``.
 

@@ -1,0 +1,1 @@
+"""Records to rows: accuracies, losses, speedups, intervals. Pure functions of records."""

@@ -1,0 +1,1 @@
+"""The machine: what it is, how threads are put on it, and what disturbed a measurement on it."""

@@ -1,0 +1,1 @@
+"""Prepared images in the cache: made once, listed, limited."""
