@@ -116,6 +116,22 @@ def test_a_run_stopped_in_its_rounds_goes_on_with_the_missing_ones(cli: CommandL
     }
 
 
+def test_a_run_stopped_while_profiling_keeps_its_validation(cli: CommandLine) -> None:
+    started = cli.start("method=[fp32]", *TINY, "protocol.profile_batches=1")
+    started.says("fp32 no optimization: profiling")
+    started.worker()
+    started.process.terminate()
+    stopped = started.end()
+    assert stopped.code == 3
+    kept = stopped.records["fp32"]
+    assert (kept.outcome.kind, kept.profile) == ("interrupted", None)
+    assert kept.optimize is not None and kept.validate is not None
+    ended = cli(f"run.id={stopped.folder.id}", "--conf", TINY[-1])
+    assert ended.code == 0, ended.err
+    assert "validating" not in ended.err and "profiling" in ended.err
+    assert ended.records["fp32"].validate == kept.validate
+
+
 # --- models of an earlier run
 
 
@@ -135,7 +151,8 @@ def test_tuned_models_are_measured_again_and_not_made_again(cli: CommandLine) ->
         same = ("method", "top1", "top5", "cost_s", "outcome", "images")
         assert [old[key] for key in same] == [new[key] for key in same]
     assert rows["again"][2]["outcome"].startswith("no solution")
-    assert "taken over, with their costs, from run first (run.reuse_tuned)" in again.out
+    labels = ", ".join(row["method"] for row in rows["again"])
+    assert f"from run first (run.reuse_tuned): {labels}." in again.out
 
     third = cli(methods, *TINY, "run.id=third", "run.reuse_tuned=again")
     assert "from run first" in third.out  # where they were made, not where they were last used

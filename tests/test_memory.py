@@ -72,6 +72,8 @@ def peaks_of(folder: Path, images: int) -> dict[str, int]:
         "workload.images=null",
         "workload.batch_size=64",
         "threads.count=1",
+        "protocol=quick",
+        "protocol.rounds=1",
         f"run.results={folder / 'results'}",
         f"run.cache={folder / 'cache'}",
         *("--conf", str(OWN)),
@@ -90,6 +92,9 @@ def peaks_of(folder: Path, images: int) -> dict[str, int]:
     prepared = json.loads((run.path / "prepared_validation.json").read_text())
     assert prepared["images"] == images
     peaks = {"parent": json.loads(parent.read_text()), "prepare": prepared["peak_rss_bytes"]}
+    for timed in run.load_rounds():
+        assert timed.facts is not None
+        peaks[f"{timed.method} measure"] = timed.facts["peak_rss_bytes"]
     for record in run.load_records():
         assert record.outcome.kind == "ok"
         peaks |= {f"{record.method} {stage}": peak for stage, peak in stages_of(record)}
@@ -112,7 +117,9 @@ def peaks(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]
 
 
 def test_no_process_grows_with_the_number_of_images(peaks: dict[int, dict[str, Any]]) -> None:
-    assert {"parent", "prepare", *(f"{row} validate" for row in ROWS)} <= set(peaks[MANY])
+    stages = ("optimize", "validate", "profile", "measure")
+    every = {"parent", "prepare", *(f"{row} {stage}" for row in ROWS for stage in stages)}
+    assert set(peaks[MANY]) == every
     growth = {name: peaks[MANY][name] / few for name, few in peaks[FEW].items()}
     assert {name: ratio for name, ratio in growth.items() if ratio > ALLOWED_GROWTH} == {}
 
