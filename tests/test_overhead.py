@@ -80,7 +80,7 @@ def test_it_runs(capsys: pytest.CaptureFixture[str]) -> None:
     for part in ("bundled, 192 images", "500 x 375, 4 images"):
         assert values[f"{part}: from JPEG into the cache"] > 0
     # of one run, and by a factor of thousands
-    assert values["null model / fp32 fused, medians of a batch"] < 50
+    assert values["null model / fp32 fused, medians of a batch"] < 0.1  # percent; it is 0.0002
 
 
 @pytest.mark.parametrize("word", ["--passes=none", "--passes=0", "--nothing"])
