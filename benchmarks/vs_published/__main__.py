@@ -50,7 +50,7 @@ OWN_WORKLOADS = {
     "workload=memory": (*RANDOM, "workload.images=10000", "method=[fp32_fused,int8_full_naive]"),
 }
 # of both sides alike; each gives way to a word of the user's
-ALIKE = ("methods.shared_calibration=true", "protocol=published", "protocol.profile_batches=0")
+ALIKE = ("methods.shared_calibration=true", "protocol=published")
 RUNS = ((COLD, "cold", ()), (WARM, "warm", ()), (REUSED, "reused", ("run.reuse_tuned=cold",)))
 
 

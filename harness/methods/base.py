@@ -20,7 +20,7 @@ class Context:
 
     Attributes:
         net: a clean fp32 ``HybridBlock`` of this process's own, not yet hybridized.
-        tuning: the tuning batches, held in memory, as (data, label).
+        tuning: the tuning batches, as (data, label); ``tuning.kept()`` holds them in memory.
         workspace: a folder of this row's own inside the run; what is written there is kept.
         shared: a folder that the rows of the run share, or None when sharing is off.
         progress: call with (done, total, what) to move the progress bar; total may be 0.

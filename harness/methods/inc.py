@@ -13,7 +13,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -82,6 +82,7 @@ class Tuned:
         config.write_text(
             yaml.safe_dump(self._inc_config(name, context.workspace), sort_keys=False)
         )
+        context = replace(context, tuning=context.tuning.kept())
         context.net.hybridize()
         journal = _Journal(context)
         search = _Search(str(config))

@@ -42,12 +42,16 @@ class Quantized:
     quantize_granularity: str
 
     def optimize(self, context: Context) -> Optimized:
+        data, _ = next(iter(context.tuning))
         net = quantize_net(
             context.net,
             quantize_mode=self.quantize_mode,
             calib_mode=self.calib_mode,
             quantize_granularity=self.quantize_granularity,
             calib_data=context.tuning,
+            # It runs blank images through the fp32 network to see its graph, by default two batches
+            # as large as those it calibrates on; one image shows the same graph.
+            data_shapes=[(1, *data.shape[1:])],
         )
         net.hybridize(static_alloc=True, static_shape=True)
         configured = {

@@ -30,7 +30,7 @@ class Batches(DataLoader):  # type: ignore[misc]
         labels: (images,) integers.
         batch_size: images in a batch.
         transform: ``mean`` and ``std`` per channel.
-        keep: hold every batch in memory, for data that is read many times (tuning).
+        keep: hold every batch in memory.
     """
 
     def __init__(
@@ -47,7 +47,12 @@ class Batches(DataLoader):  # type: ignore[misc]
         self._prepared = prepared
         self._to_tensor = transforms.ToTensor()
         self._normalize = transforms.Normalize(tuple(transform["mean"]), tuple(transform["std"]))
+        self._transform = transform
         self._kept = [self._batch(at) for at in self._starts()] if keep else None
+
+    def kept(self) -> Batches:
+        """Return the same batches held in memory, for a search that reads them again and again."""
+        return Batches(self._prepared, self.labels, self.batch_size, self._transform, keep=True)
 
     def _starts(self) -> range:
         return range(0, len(self.labels), self.batch_size)
@@ -87,8 +92,8 @@ def validation_batches(
 
 
 def tuning_batches(job: Mapping[str, Any]) -> Batches:
-    """Return the tuning batches of a job, held in memory: they are read once per trial."""
+    """Return the tuning batches of a job."""
     workload, tuning = job["workload"], job["tuning"]
     prepared = Prepared(Path(tuning["prepared"]), tuning["stored"], workload["transform"]["crop"])
     labels = np.load(tuning["labels"])[: tuning["images"]]
-    return Batches(prepared, labels, workload["batch_size"], workload["transform"], keep=True)
+    return Batches(prepared, labels, workload["batch_size"], workload["transform"])

@@ -58,6 +58,9 @@ class Unreadable(Batches):
         self._worker_pool = None
         self.batch_size, self.labels = batches.batch_size, batches.labels
 
+    def kept(self) -> Unreadable:
+        return self
+
     def __len__(self) -> int:
         return len(self._batches)
 
