@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import math
 import subprocess
 import sys
@@ -298,7 +299,7 @@ class Models:
     def make(self, name: str) -> None:
         tuning = {**self.images, "stored": IMAGES, "images": 2 * SIZE}
         job = {"stage": "optimize", "method": METHODS[name], "tuning": tuning, "shared": None}
-        ended = self.start(name, job, {})
+        ended = self.start(name, {**job, "cpus": sorted(os.sched_getaffinity(0))}, {})
         assert ended.kind == executor.DONE, ended
 
     def profile(

@@ -186,7 +186,8 @@ class Bench:
         images, workload = record.source.images, record.workload
         tuning = min(images, workload["tuning"]["batches"] * workload["batch_size"])
         places = {"prepared": str(prepared.path), "labels": str(record.labels)}
-        made = {"workload": workload, "workspace": str(self.scratch)}
+        cpus = list(machine.read_topology().allowed_cpus)
+        made = {"workload": workload, "workspace": str(self.scratch), "cpus": cpus}
         job = {
             "stage": "benchmarks.overhead.loop",
             "null_batches": null_batches,
@@ -201,7 +202,6 @@ class Bench:
                 **places,
                 "images": images,
                 "predictions": "predictions.npz",
-                "cpus": list(machine.read_topology().allowed_cpus),
             },
         }
         told: dict[str, list[float]] = self.start(job).value
