@@ -343,11 +343,10 @@ def test_unfused_network(models: Models) -> None:
 
 
 @pytest.mark.slow
-def test_warm_up_is_in_the_log_and_not_in_the_profile(models: Models) -> None:
-    models.profiled("fp32")
-    log = (models.folder / "fp32" / "profile.log").read_text().splitlines()
-    convolutions = [one for one in parse(log) if one.kind == "convolution"]
-    assert len(convolutions) == CONVOLUTIONS
+def test_the_warm_up_tells_the_instruction_set_and_is_not_in_the_profile(models: Models) -> None:
+    profile = models.profiled("fp32")
+    assert profile.count(lambda row: row.kind == "convolution") == BATCHES * CONVOLUTIONS
+    assert profile.cpu_isa.startswith("Intel ")
 
 
 @pytest.mark.slow
