@@ -26,13 +26,15 @@ def footnotes(
     rows: Sequence[Row],
 ) -> list[str]:
     """Return the notes in the order in which they are printed."""
+    by_label = {record.method: record.label for record in records}
+    used = [(by_label[each.method], each) for each in counted(rounds)]
     return [
         *_of_workload(plan, records),
         *_of_protocol(plan, rows),
         *_of_kernels(plan, records),
         *_of_significance(rows),
-        *_of_disturbances(records, rounds),
-        *_of_precision(rows, rounds, records),
+        *_of_disturbances(records, rounds, used),
+        *_of_precision(rows, used),
         *plan.warnings,
         *_said(records),
     ]
@@ -139,25 +141,25 @@ def _p(value: float) -> str:
 
 
 def _of_disturbances(
-    records: Sequence[MethodRecord], rounds: Sequence[RoundRecord]
+    records: Sequence[MethodRecord],
+    rounds: Sequence[RoundRecord],
+    used: Sequence[tuple[str, RoundRecord]],
 ) -> Iterator[str]:
     disturbed = [each for each in rounds if each.disturbed]
     if disturbed:
-        kept = [each for each in counted(rounds) if each.disturbed]
+        kept = [(label, each.disturbed) for label, each in used if each.disturbed]
         yield (
             f"{len(disturbed)} of {len(rounds)} timings in the rounds were disturbed; each was "
             f"repeated as far as protocol.reruns allows, and {len(kept)} had to count all the same."
         )
-        by_label = {record.method: record.label for record in records}
-        yield from _advice((by_label[each.method], each.disturbed) for each in kept)
+        yield from _advice(kept)
     for title, stage in (("Optimising", "optimize"), ("Validation pass", "validate")):
         facts = ((r.label, getattr(r, stage)) for r in records)
         for note in _advice((label, found["disturbed"]) for label, found in facts if found):
             yield f"{title}: {note}"
-    by_label = {record.method: record.label for record in records}
     brief = {
-        by_label[each.method]
-        for each in counted(rounds)
+        label
+        for label, each in used
         if each.facts and each.facts["timed"][0]["conditions"]["seconds"] < BRIEF_S
     }
     if brief:
@@ -180,9 +182,7 @@ def _advice(found: Any) -> Iterator[str]:
         yield f"{kind} up to {worst:.3g} (limit {first['limit']:.3g}) at {labels}: {first['advice']}."
 
 
-def _of_precision(
-    rows: Sequence[Row], rounds: Sequence[RoundRecord], records: Sequence[MethodRecord]
-) -> Iterator[str]:
+def _of_precision(rows: Sequence[Row], used: Sequence[tuple[str, RoundRecord]]) -> Iterator[str]:
     wide = []
     for row in rows:
         rate = row.intervals.get("images_per_s")
@@ -194,12 +194,8 @@ def _of_precision(
             f"Known to no better than {100 * WIDE:.0f} %: the Images/s of {', '.join(wide)}; use "
             "more rounds (protocol.rounds=) or a quieter machine."
         )
-    by_label = {record.method: record.label for record in records}
     unsettled = {
-        by_label[each.method]
-        for each in counted(rounds)
-        for part in (each.facts or {})["timed"]
-        if not part["settled"]
+        label for label, each in used for part in (each.facts or {})["timed"] if not part["settled"]
     }
     if unsettled:
         yield (

@@ -491,7 +491,7 @@ def _asked_places(
     if listed:
         fine = re.search(r"granularity=(?:fine|thread)", affinity)
         whole = {} if fine else {cpu: set(core) for core in cores for cpu in core}
-        numbers = [each for each in re.findall(r"\d+(?:-\d+)?", listed[1])]
+        numbers = re.findall(r"\d+(?:-\d+)?", listed[1])  # one by one: a CPU may be listed twice
         cpus = [cpu for each in numbers for cpu in sorted(parse_cpu_list(each))]
         return "KMP_AFFINITY", [whole.get(cpu, {cpu}) for cpu in cpus]
     if environment.get("OMP_PROC_BIND", "").lower() == "false":
