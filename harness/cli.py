@@ -61,18 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if any(word in ("-h", "--help", "help") for word in given):
         print(HELP, end="")
         return 0
-    from harness.errors import HarnessError, InputError
+    from harness.errors import HarnessError, InputError, exit_code
 
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         verb, overrides, folders = _parsed(given)
         return VERBS[verb](overrides, folders)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except HarnessError as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return 3
+    except (InputError, HarnessError) as error:
+        return exit_code(error)
     except KeyboardInterrupt:
         print("interrupted: what was finished is kept; continue with run.id=", file=sys.stderr)
         return 3

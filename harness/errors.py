@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 STACK = ("Traceback (most recent call last)", 'File "', "[bt]", "Stack trace")
 
 
@@ -11,6 +13,13 @@ class InputError(Exception):
 
 class HarnessError(Exception):
     """The harness or a method failed through no fault of the input. Exit code 3."""
+
+
+def exit_code(error: InputError | HarnessError) -> int:
+    """Say on stderr what went wrong and return the exit code that it means."""
+    is_input = isinstance(error, InputError)
+    print(f"{'error' if is_input else 'failed'}: {error}", file=sys.stderr)
+    return 2 if is_input else 3
 
 
 def one_line(error: BaseException) -> str:

@@ -25,7 +25,7 @@ from benchmarks.overhead.report import (
 from benchmarks.vs_published.images import make_record
 from harness import executor
 from harness.config import compose_config
-from harness.errors import HarnessError, InputError
+from harness.errors import HarnessError, InputError, exit_code
 from harness.host import machine, threads
 from harness.images import prepare
 from harness.images.prepare import Place, Source
@@ -54,12 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="overhead_") as scratch:
             print(measured(options, Path(scratch)), end="")
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except HarnessError as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return 3
+    except (InputError, HarnessError) as error:
+        return exit_code(error)
     return 0
 
 

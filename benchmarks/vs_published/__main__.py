@@ -34,7 +34,7 @@ from benchmarks.vs_published.report import Report, to_markdown
 from harness import store
 from harness.checks import check_inputs
 from harness.config import PROJECT, Composed, compose_config
-from harness.errors import HarnessError, InputError
+from harness.errors import HarnessError, InputError, exit_code
 from harness.host import machine, threads
 
 OUT = PROJECT / "results" / "benchmarks"
@@ -68,12 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for failure in report.failures:
             print(f"failed: {failure}", file=sys.stderr)
         return 3 if report.failures else 0
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except HarnessError as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return 3
+    except (InputError, HarnessError) as error:
+        return exit_code(error)
     except KeyboardInterrupt:
         print("interrupted: nothing is kept", file=sys.stderr)
         return 3
