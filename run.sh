@@ -30,7 +30,10 @@ is_current() { [[ -x .venv/bin/python && -r .venv/$1.stamp && $(<".venv/$1.stamp
 
 locks=(requirements/build.lock requirements/run.lock)
 wanted=("run=$(stamp "${locks[@]}")")
-[[ ${1-} != test ]] || wanted+=("test=$(stamp "${locks[@]}" requirements/test.lock)")
+case ${1-} in
+    test) wanted+=("test=$(stamp "${locks[@]}" requirements/{fleet,test}.lock)") ;;
+    fleet) wanted+=("fleet=$(stamp "${locks[@]}" requirements/fleet.lock)") ;;
+esac
 for each in "${wanted[@]}"; do
     is_current "${each%%=*}" "${each#*=}" && continue
     "$system" -I harness/setup_env.py "${wanted[@]}"

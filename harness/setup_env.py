@@ -35,6 +35,11 @@ LOCKS = ROOT / "requirements"
 PYTHON = VENV / "bin" / "python"
 INDEX = "https://pypi.org/simple"
 
+EXTRA = {  # what a stamp's verb needs besides run.lock
+    "fleet": ("fleet.lock",),
+    "test": ("fleet.lock", "test.lock"),
+}
+
 # Libraries that MXNet's wheel links but does not carry, and the copies that other wheels carry.
 NATIVE = {
     "libgomp.so.1": "scikit_learn.libs/libgomp-*.so*",
@@ -49,7 +54,7 @@ class SetupError(Exception):
 def main() -> int:
     """Bring .venv to the stamps asked for; returns the exit code: 0, or 3 as in harness.cli."""
     parser = argparse.ArgumentParser(description="Make .venv from the lock files (run.sh does it).")
-    parser.add_argument("stamps", nargs="+", metavar="NAME=DIGEST", help="run=... and test=...")
+    parser.add_argument("stamps", nargs="+", metavar="NAME=DIGEST", help="run=..., test=..., fleet=...")
     stamps = dict(stamp.split("=", 1) for stamp in parser.parse_args().stamps)
     try:
         require_supported_platform()
@@ -97,7 +102,7 @@ def exclusive(path: Path) -> Iterator[int]:
 
 
 def set_up(stamps: dict[str, str], lock: int) -> None:
-    """Install what the stamps `run` and, if asked for, `test` stand for and is not there yet."""
+    """Install what the stamps stand for, `run` and the keys of EXTRA, and is not there yet."""
     stale = [name for name, digest in stamps.items() if not is_current(name, digest)]
     if not stale:
         return  # whoever held the lock before has done it
@@ -105,8 +110,8 @@ def set_up(stamps: dict[str, str], lock: int) -> None:
         old.unlink()
     if "run" in stale:
         create_environment(lock)
-    if "test" in stamps:
-        pip_install([PYTHON, "-m", "pip"], "test.lock", lock)
+    for lock_file in dict.fromkeys(file for name in stamps for file in EXTRA.get(name, ())):
+        pip_install([PYTHON, "-m", "pip"], lock_file, lock)
     for name, digest in stamps.items():
         (VENV / f"{name}.stamp").write_text(digest, encoding="ascii")
     say("the environment is ready")

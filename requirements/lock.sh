@@ -13,5 +13,6 @@ options="--quiet --generate-hashes --python-version 3.11 --python-platform x86_6
 {
     uv pip compile $options "$@" pyproject.toml -o requirements/run.lock
     uv pip compile $options "$@" requirements/build.in -c requirements/run.lock -o requirements/build.lock
-    uv pip compile $options "$@" --group test -c requirements/run.lock -o requirements/test.lock
+    uv pip compile $options "$@" --group fleet -c requirements/run.lock -o requirements/fleet.lock
+    uv pip compile $options "$@" --group test -c requirements/run.lock -c requirements/fleet.lock -o requirements/test.lock
 }

@@ -24,7 +24,7 @@ from harness import setup_env
 from harness.setup_env import SetupError
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCKS = ("build", "run", "test")
+LOCKS = ("build", "run", "fleet", "test")
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LEFT_OUT = set(PYPROJECT["tool"]["uv"]["exclude-dependencies"])
 
@@ -64,6 +64,7 @@ def test_a_package_in_two_locks_has_one_version() -> None:
     ("lock", "declared"),
     [
         ("run", PYPROJECT["project"]["dependencies"]),
+        ("fleet", PYPROJECT["dependency-groups"]["fleet"]),
         ("test", PYPROJECT["dependency-groups"]["test"]),
     ],
 )
@@ -309,10 +310,11 @@ def test_only_what_is_stale_is_installed(installs: list[str]) -> None:
     for stamps, expected in [
         ({"run": "1"}, ["run"]),
         ({"run": "1"}, []),
-        ({"run": "1", "test": "1"}, ["test"]),
+        ({"run": "1", "fleet": "1"}, ["fleet"]),
+        ({"run": "1", "test": "1"}, ["fleet", "test"]),
         ({"run": "1", "test": "1"}, []),
-        ({"run": "1", "test": "2"}, ["test"]),
-        ({"run": "2", "test": "3"}, ["run", "test"]),
+        ({"run": "1", "test": "2"}, ["fleet", "test"]),
+        ({"run": "2", "test": "3"}, ["run", "fleet", "test"]),
         ({"run": "2"}, []),
     ]:
         installs.clear()
@@ -331,7 +333,7 @@ def test_a_set_up_that_failed_half_way_is_redone_from_the_start(
     (tmp_path / "broken").unlink()
     installs.clear()
     setup_env.set_up(stamps, lock=-1)
-    assert installs == ["run", "test"]
+    assert installs == ["run", "fleet", "test"]
 
 
 def test_an_environment_whose_python_is_gone_is_redone(installs: list[str]) -> None:
@@ -462,6 +464,13 @@ def test_the_tests_have_a_stamp_of_their_own(project: Project) -> None:
     (project.root / "requirements" / "test.lock").write_text("")
     assert len(project.start("run")) == 1
     assert len(project.start("test")) == 2
+
+
+def test_only_the_fleet_installs_its_engine(project: Project) -> None:
+    setup, call = project.start("fleet", "run=ID")
+    assert " fleet=" in setup
+    assert call.startswith("python -m harness fleet run=ID path=")
+    assert len(project.start("run")) == len(project.start("fleet")) == 1
 
 
 def test_a_failed_set_up_ends_run_sh(project: Project) -> None:
