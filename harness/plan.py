@@ -14,7 +14,9 @@ from harness.errors import HarnessError
 
 SCHEMA = 2  # 2: config has the whole protocol, and max_cpu_isa
 COMPARED = ("config", "files", "threads", "versions", "harness", "machine")
-SAME_MACHINE = ("cpu_model", "isa", "allowed_cpus", "usable_cores")  # of all that is known of it
+# Of all that is known of the machine. Not EC2's instance type: the same CPU under another name times
+# alike, and a run must go on where the metadata service does not answer.
+SAME_MACHINE = ("cpu_model", "isa", "allowed_cpus", "usable_cores")
 PLACES = ("config.run", "config.machine", "config.table")  # they do not change what is measured
 RANDOM_WEIGHTS = (
     "THE WEIGHTS ARE RANDOM (workload.params is not given): accuracies mean nothing, times do"

@@ -11,7 +11,7 @@ from harness import executor
 from harness.checks import check_inputs
 from harness.config import Composed, compose_config, project_path
 from harness.errors import InputError
-from harness.host import machine, threads
+from harness.host import ec2, machine, threads
 from harness.plan import RunPlan, differences, new_run_id, warnings_of
 from harness.progress import Display
 from harness.protocol import Protocol
@@ -109,7 +109,7 @@ def start(folder: RunFolder, composed: Composed, folders: Sequence[Path], show: 
         config=config,
         files=inputs.files,
         threads=settings.as_dict(),
-        machine=machine.describe(),
+        machine={**machine.describe(), "ec2": ec2.describe()},
         images=inputs.images,
         tuning_images=inputs.tuning_images,
         tuning_overlap=inputs.overlap,

@@ -60,7 +60,13 @@ def xeon(tmp_path: Path) -> Path:
         tmp_path,
         {
             "proc/cpuinfo": cpuinfo(16, XEON, "GenuineIntel", XEON_FLAGS),
-            "proc/meminfo": "MemTotal: 1000 kB\nMemFree: 10 kB\nMemAvailable: 600 kB\n",
+            "proc/meminfo": "MemTotal: 1000 kB\nMemFree: 10 kB\nMemAvailable: 600 kB\nSwapTotal: 4 kB\n",
+            "proc/self/limits": (
+                "Limit                     Soft Limit           Hard Limit           Units     \n"
+                "Max cpu time              unlimited            unlimited            seconds   \n"
+                "Max open files            1024                 1048576              files     \n"
+                "Max nice priority         0                    0                    \n"
+            ),
             "proc/loadavg": "0.42 0.30 0.20 1/200 999\n",
             "proc/sys/kernel/osrelease": "6.1.0\n",
             "proc/sys/kernel/hostname": "lab\n",
@@ -120,6 +126,8 @@ def test_xeon_description(xeon: Path) -> None:
         "memory_total_bytes": 1000 * 1024,
         "memory_available_bytes": 600 * 1024,
         "memory_limit_bytes": None,
+        "swap_total_bytes": 4096,
+        "limits": {"cpu_s": None, "open_files": 1024},
         "governor": "performance, powersave",
         "turbo": True,
         "mhz": 2900.0,
@@ -151,6 +159,18 @@ def test_amd_in_a_virtual_machine(tmp_path: Path) -> None:
     assert (description["turbo"], description["governor"]) == (False, None)
     assert (description["virtual"], description["hypervisor"]) == (True, "Amazon EC2 c7a.xlarge")
     assert machine_name(description) == "amd-epyc-9r14-2c"
+
+
+def test_guest_whose_clock_names_the_hypervisor(tmp_path: Path) -> None:
+    clocks = "sys/devices/system/clocksource/clocksource0/available_clocksource"
+    flags = "avx2 hypervisor"
+    write(
+        tmp_path,
+        {"proc/cpuinfo": cpuinfo(1, "x", "AuthenticAMD", flags), clocks: "tsc kvm-clock \n"},
+    )
+    assert describe(tmp_path, affinity=[0])["hypervisor"] == "KVM"
+    write(tmp_path, {clocks: "tsc hpet acpi_pm\n"})
+    assert describe(tmp_path, affinity=[0])["hypervisor"] is None
 
 
 def test_empty_tree_is_all_unknown(tmp_path: Path) -> None:

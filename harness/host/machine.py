@@ -19,6 +19,21 @@ ROOT = Path("/")
 CPUS = "sys/devices/system/cpu"
 NO_LIMIT = 1 << 60  # control groups v1 say "no limit" with a number near 2**63
 
+LIMITS = {  # of /proc/self/limits -> name; those that a measurement can run into
+    "Max cpu time": "cpu_s",
+    "Max data size": "data_bytes",
+    "Max stack size": "stack_bytes",
+    "Max resident set": "resident_bytes",
+    "Max processes": "processes",
+    "Max open files": "open_files",
+    "Max locked memory": "locked_bytes",
+    "Max address space": "address_space_bytes",
+}
+CLOCKS = {  # that only a hypervisor's guests have, where /sys tells nothing else of it
+    "kvm-clock": "KVM",
+    "xen": "Xen",
+    "hyperv_clocksource_tsc_page": "Hyper-V",
+}
 ISA = {  # kernel's flag -> name; in rising order of what they give to int8 and bf16
     "sse4_1": "SSE4.1",
     "avx": "AVX",
@@ -89,7 +104,7 @@ def describe(root: Path = ROOT, affinity: Iterable[int] | None = None) -> dict[s
 
     ``sockets``, ``cores`` and ``threads_per_core`` are the machine's; ``allowed_cpus``,
     ``allowed_cores``, ``usable_cores`` and ``cpu_quota`` this process's. Units are in the names.
-    What cannot be read is None; nothing is raised for it.
+    What cannot be read is None; nothing is raised for it. Of ``limits``, None is no limit.
     """
     topology = read_topology(root, affinity)
     cpu = next(iter(_cpuinfo(root)), {})
@@ -121,6 +136,8 @@ def describe(root: Path = ROOT, affinity: Iterable[int] | None = None) -> dict[s
         "memory_total_bytes": _memory(root, "MemTotal"),
         "memory_available_bytes": _memory(root, "MemAvailable"),
         "memory_limit_bytes": _memory_limit(root),
+        "swap_total_bytes": _memory(root, "SwapTotal"),
+        "limits": _limits(root),
         "governor": _governor(root, topology.allowed_cpus),
         "turbo": _turbo(root),
         "mhz": mhz,
@@ -297,7 +314,20 @@ def _turbo(root: Path) -> bool | None:
 def _hypervisor(root: Path) -> str | None:
     dmi = root / "sys/class/dmi/id"
     words = (_read(dmi / "sys_vendor"), _read(dmi / "product_name"))
-    return " ".join(filter(None, words)) or _read(root / "sys/hypervisor/type")
+    told = " ".join(filter(None, words)) or _read(root / "sys/hypervisor/type")
+    clocks = root / "sys/devices/system/clocksource/clocksource0/available_clocksource"
+    known = (CLOCKS.get(word) for word in (_read(clocks) or "").split())
+    return told or next(filter(None, known), None)
+
+
+def _limits(root: Path) -> dict[str, int | None] | None:
+    """Return this process's soft limits (``ulimit``); None for one that there is not."""
+    limits = {}
+    for line in (_read(root / "proc/self/limits") or "").splitlines():
+        words = re.split(r"\s{2,}", line)
+        if words[0] in LIMITS and len(words) > 1:
+            limits[LIMITS[words[0]]] = _integer(words[1])
+    return limits or None
 
 
 def _os_name(root: Path) -> str | None:
