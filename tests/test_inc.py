@@ -316,14 +316,31 @@ def test_the_network_is_exported_once_and_the_search_is_the_same(
         folder = tmp_path / name
         folder.mkdir()
         tuned(folder, tuning, "basic", max_trials=4, **ALL_TRIALS)
-        # the second network of a process has other names
-        thresholds = [
-            sorted(map(tuple, trial["q_config"]["th_dict"].values()))
-            for trial in inc._history(folder / inc.SNAPSHOT)
-        ]
+        thresholds = [trial["q_config"]["th_dict"] for trial in inc._history(folder / inc.SNAPSHOT)]
         found.append((thresholds, np.load(folder / inc.TRIALS)["top1"].tolist()))
         assert len(asked) == (1 if name == "once" else 5)  # for the operators, and for each trial
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "options"), [("bayesian", {}), (MYCUSTOM, {"strategy_options": THRESHOLDS})]
+)
+def test_a_search_does_not_depend_on_what_the_process_did_before(
+    strategy: str, options: dict[str, Any], tuning: Any, tmp_path: Path
+) -> None:
+    """MXNet numbers the operators of all networks of a process, and strategies draw by name."""
+    from harness.methods import inc
+
+    found = []
+    for name in ("first", "second"):
+        folder = tmp_path / name
+        folder.mkdir()
+        made = tuned(folder, tuning, strategy, max_trials=6, **options, **ALL_TRIALS)
+        trials = [(trial["accuracy"], trial["changed"]) for trial in made.trajectory]
+        names = [list(trial["tune_cfg"]["op"]) for trial in inc._history(folder / inc.SNAPSHOT)]
+        found.append((trials, names))
+    assert found[0] == found[1]
+    assert len({str(changed) for _, changed in found[0][0]}) > 3
 
 
 def test_no_solution_tells_the_trials(search: Search, tmp_path: Path) -> None:

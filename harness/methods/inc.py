@@ -36,6 +36,7 @@ from neural_compressor.strategy import STRATEGIES  # noqa: E402
 from neural_compressor.strategy.strategy import strategy_registry  # noqa: E402
 from neural_compressor.utils.utility import recover as inc_recover  # noqa: E402
 
+from harness.methods.graph import with_own_numbers  # noqa: E402
 from harness.methods.inspection import inspect_on_disk  # noqa: E402
 
 SNAPSHOT = "history.snapshot"
@@ -82,8 +83,10 @@ class Tuned:
         config.write_text(
             yaml.safe_dump(self._inc_config(name, context.workspace), sort_keys=False)
         )
-        context = replace(context, tuning=context.tuning.kept())
-        context.net.hybridize()
+        tuning = context.tuning.kept()
+        net = with_own_numbers(context.net, next(iter(tuning))[0][:1].shape)
+        net.hybridize()
+        context = replace(context, net=net, tuning=tuning)
         journal = _Journal(context)
         search = _Search(str(config))
         search.model = context.net
@@ -206,6 +209,8 @@ def recover(net: Any, snapshot: Path, trial: int) -> Any:
     history = _history(snapshot)
     if not 1 <= trial <= len(history):
         raise InputError(f"trial={trial}: {snapshot} holds trials 1 .. {len(history)}")
+    (data,) = history[trial - 1]["q_config"]["input_desc"]
+    net = with_own_numbers(net, (1, *data.shape[1:]))
     net.hybridize()
     return inc_recover(net, str(snapshot), trial - 1).model
 
