@@ -54,7 +54,9 @@ class SetupError(Exception):
 def main() -> int:
     """Bring .venv to the stamps asked for; returns the exit code: 0, or 3 as in harness.cli."""
     parser = argparse.ArgumentParser(description="Make .venv from the lock files (run.sh does it).")
-    parser.add_argument("stamps", nargs="+", metavar="NAME=DIGEST", help="run=..., test=..., fleet=...")
+    parser.add_argument(
+        "stamps", nargs="+", metavar="NAME=DIGEST", help="run=..., test=..., fleet=..."
+    )
     stamps = dict(stamp.split("=", 1) for stamp in parser.parse_args().stamps)
     try:
         require_supported_platform()

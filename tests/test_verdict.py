@@ -17,8 +17,8 @@ from scipy.stats import t as student
 
 from harness.derive.metrics import TOP1, TOP5, Metric
 from harness.verdicts.judge import _difference, judge
-from harness.verdicts.noise import Contrast, Level, Spread, contrast, holm, level
-from harness.verdicts.verdict import BATCH, NIGHTLY, Run, Settings, Verdict
+from harness.verdicts.noise import Contrast, Level, Spread, contrast, holm, level, moderated
+from harness.verdicts.verdict import BATCH, EQUIVALENCE, NIGHTLY, Run, Settings, Verdict
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -121,8 +121,8 @@ def test_runs_alone_would_take_a_contaminated_process_for_a_slow_run() -> None:
     seconds = times(np.random.default_rng(3), (2000, 11, METHODS, 5, 1))
     found = compared(seconds, 10)
     alone = dataclasses.replace(found, rounds_error=0 * found.rounds_error)
-    assert false_alarms(alone, 0.01) >= 0.03
-    assert false_alarms(found, 0.01) <= 0.01
+    assert false_alarms(alone, 0.01) >= 0.012
+    assert false_alarms(found, 0.01) <= 0.006
 
 
 @pytest.mark.parametrize(
@@ -159,8 +159,8 @@ def test_the_interval_covers(baseline: int) -> None:
 def test_none_is_seldom_said_of_a_slowdown_that_matters(runs_sd: float) -> None:
     seconds = times(np.random.default_rng(6), (1500, 6, METHODS, 10, 1), runs_sd=runs_sd)
     found = compared(seconds, 5, slower=NIGHTLY.slower)
-    missed = np.abs(found.difference) + found.reach(NIGHTLY.alpha) < SLOWER
-    assert missed.mean() <= NIGHTLY.alpha
+    missed = np.abs(found.difference) + found.reach((1 - EQUIVALENCE) / 2) < SLOWER
+    assert missed.mean() <= 1 - EQUIVALENCE
 
 
 def answers(n: int = 10_000, right: int = 9200, lost: int = 0, won: int = 0) -> Bools:
@@ -231,10 +231,10 @@ def test_an_injected_loss_of_half_a_point_is_found_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("factor", "kind", "end"),
     [
-        (1.06, "regression", "3 % or more matters."),
-        (1 / 1.06, "improvement", "3 % or more matters."),
-        (1.02, "change", "it is below 3 %."),
-        (1.0, "none", "3 % is excluded."),
+        (1.06, "regression", "2.5 % or more matters."),
+        (1 / 1.06, "improvement", "2.5 % or more matters."),
+        (1.02, "change", "it is below 2.5 %."),
+        (1.0, "none", "2.5 % is excluded."),
     ],
 )
 def test_kinds_of_times(factor: float, kind: str, end: str) -> None:
@@ -245,8 +245,8 @@ def test_kinds_of_times(factor: float, kind: str, end: str) -> None:
     assert verdict.reason.endswith(end)
     assert verdict.reason.startswith("A batch of c takes 0.0")
     assert "s in 11 earlier runs, " in verdict.reason
-    assert verdict.estimate and verdict.estimate.estimate == pytest.approx(factor, abs=0.004)
-    assert verdict.estimate.level == pytest.approx(0.99)
+    assert verdict.estimate and verdict.estimate.estimate == pytest.approx(factor, abs=0.006)
+    assert verdict.estimate.level == 0.9
     assert verdict.p_value is not None and verdict.adjusted_p is not None
     assert (verdict.adjusted_p <= NIGHTLY.alpha) == (kind != "none")
 
@@ -255,15 +255,17 @@ def test_what_noise_would_hide_cannot_be_told() -> None:
     history = nights(6, rounds_sd=0.05)
     found = by_row(judge(history[:5], history[5]))["a", "batch_s"]
     assert found.kind == "cannot tell"
-    assert found.reason.endswith("but would hide 3 % as well.")
+    assert found.reason.endswith("but would hide 2.5 % as well.")
 
 
 def test_one_earlier_run_needs_a_known_spread() -> None:
     before, now = nights(2)
     slow = Run({**now.times, "a": now.times["a"] * 1.06})
     unknown = by_row(judge([before], slow))["a", "batch_s"]
-    assert (unknown.kind, unknown.estimate, unknown.p_value) == ("cannot tell", None, None)
-    assert "./run.sh aa" in unknown.reason
+    assert (unknown.kind, unknown.suspected) == ("cannot tell", True)
+    assert "one earlier run does not show" in unknown.reason
+    alike = by_row(judge([before], now))["a", "batch_s"]
+    assert (alike.kind, alike.suspected) == ("none", False)
     known = judge([before], slow, spread={name: Spread(0.002, 9) for name in now.times})
     assert by_row(known)["a", "batch_s"].kind == "regression"
     wide = judge([before], slow, spread={name: Spread(0.02, 9) for name in now.times})
@@ -369,15 +371,52 @@ def test_the_interval_of_points_is_agresti_and_mins() -> None:
     assert found.high == pytest.approx(100 * (centre + 1.959964 * error))
 
 
-def test_trimming_drops_a_fifth_at_either_end() -> None:
+def test_the_faster_half_counts() -> None:
     """Yuen's error by hand: winsorised squares over h (h - 1)."""
     seconds = np.exp([[5.0], [1.0], [2.0], [3.0], [100.0]])
     found = level(seconds)
-    assert found.value == pytest.approx(10 / 3)
+    assert found.value == pytest.approx(2.0)
     assert found.kept == 3
-    winsorised = np.array([2.0, 2.0, 3.0, 5.0, 5.0])
+    winsorised = np.array([1.0, 2.0, 3.0, 3.0, 3.0])
     squares = ((winsorised - winsorised.mean()) ** 2).sum()
     assert found.variance / found.kept == pytest.approx(squares / (3 * 2))
+
+
+@pytest.mark.parametrize(("runs", "methods"), [(2, 9), (5, 9), (5, 3)])
+def test_methods_lend_each_other_their_spread(runs: int, methods: int) -> None:
+    """Alike methods are known as one of many runs would be; unlike ones lend little."""
+    rng = np.random.default_rng(12)
+    found = [moderated(0.01 * rng.standard_normal((runs, methods))) for _ in range(200)]
+    known = [each for each in found if each]
+    assert len(known) == 200
+    assert np.median([each.sd for each in known]) == pytest.approx(0.01, rel=0.25)
+    most = (methods - 1) * (runs - 1)
+    assert all(0 < each.freedom <= most for each in known)
+    assert np.mean([each.freedom == most for each in known]) > 0.4
+    unlike = 0.01 * 30.0 ** np.linspace(-1, 1, methods)
+    spread = [moderated(unlike * rng.standard_normal((runs, methods))) for _ in range(200)]
+    assert np.median([each.freedom for each in spread if each]) < max(3, most / 2)
+    assert moderated(np.zeros((1, methods))) is None
+    assert moderated(np.zeros((runs, 1))) is None
+
+
+@pytest.mark.parametrize("baseline", [2, 3, 5])
+@pytest.mark.parametrize("runs_sd", [0.0, 0.01])
+def test_false_alarms_with_lent_spread(baseline: int, runs_sd: float) -> None:
+    rng = np.random.default_rng(13)
+    wrong = 0
+    for _ in range(150):
+        history = [night(rng, rounds_sd=0.01, runs_sd=runs_sd) for _ in range(baseline + 1)]
+        wrong += bool(kinds(judge(history[:-1], history[-1])))
+    assert wrong <= 0.02 * 150
+
+
+def test_a_suspicion_is_of_slower_code_only() -> None:
+    rng = np.random.default_rng(14)
+    history = [night(rng, rounds_sd=0.02, rounds=20) for _ in range(4)]
+    for factor, expected in ((1.06, True), (1 / 1.06, False)):
+        found = by_row(judge(history[:3], night(rng, {"e": factor}, rounds=20, rounds_sd=0.02)))
+        assert found["e", "batch_s"].suspected is expected
 
 
 def test_a_contrast_by_hand() -> None:
@@ -445,10 +484,10 @@ def test_holm_by_hand() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: Settings(alpha=0.5), "alpha is 0.5"),
+        (lambda: Settings(alpha=0.5), "alpha 0.5 and"),
         (lambda: Settings(slower=0), "thresholds 0 and 0.1"),
         (lambda: Settings(rounds=1), "rounds is 1"),
-        (lambda: level(np.ones((1, 5))), "at least 2 rounds"),
+        (lambda: level(np.ones((2, 5))), "at least 3 rounds"),
         (lambda: level(np.zeros((5, 5))), "not positive and finite"),
         (
             lambda: judge(nights(4), Run({"a": -np.ones((5, 5))})),

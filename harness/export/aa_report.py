@@ -32,19 +32,34 @@ def to_markdown(report: AaReport, left_out: Sequence[str], hours: float) -> str:
                 *([f"Left out: {', '.join(left_out)}."] if left_out else []),
                 "## False alarms",
                 _alarms(report),
-                "An alarm is a regression or an improvement in any row; a difference may also be a "
-                "change below the threshold. Re-sampling draws whole repeats in random order: "
-                f"{report.distinct} different tables can be drawn. The interval is that of independent "
+                "Before anything is measured again. An alarm is a regression or an improvement in any "
+                "row; a difference may also be a change below the threshold; suspected is what a night "
+                "would measure again, and only what that confirms wakes anyone. Re-sampling draws whole "
+                f"repeats in random order: {report.distinct} different tables can be drawn. The interval is that of independent "
                 f"tables, which those of {report.repeats} repeats are not.",
+                _replays(report),
                 "## Noise, and the smallest detectable slowdown",
                 _methods(report),
-                f"A slowdown of one method is called a regression, at the worst of the methods: {stated} "
+                f"A slowdown of one method is suspected, at the worst of the methods: {stated} "
                 f"of the re-samplings, against {report.baseline} earlier repeats. Repeats differ by "
                 f"{100 * report.common_sd:.2f} % (sd) for all methods at once. Where repeats differ "
                 "more than rounds explain, more rounds do not help; more earlier runs do.",
             ]
         )
         + "\n"
+    )
+
+
+def _replays(report: AaReport) -> str:
+    replays = report.replays
+    if replays is None:
+        return (
+            "Whole nights, suspicions measured again, were not replayed: that takes ten times the "
+            "rounds of a night, repeats=10 or more."
+        )
+    return (
+        f"Whole nights replayed from single rounds, drawn at random: of {replays.histories} histories "
+        f"{replays.suspected} had a row measured again, and {replays.alarms} a false alarm."
     )
 
 
@@ -60,9 +75,10 @@ def _alarms(report: AaReport) -> str:
         "With an alarm",
         "With a difference",
         "95 % interval of that",
+        "Suspected",
     ]
     body = [[name, *_counts(alarms)] for name, alarms in rows]
-    align = ["left", *["right"] * 4]
+    align = ["left", *["right"] * 5]
     return str(tabulate(body, headers, tablefmt="pipe", colalign=align, disable_numparse=True))
 
 
@@ -73,6 +89,7 @@ def _counts(alarms: Alarms) -> list[str]:
         f"{alarms.waking} ({100 * alarms.waking / alarms.tables:.1f} %)",
         f"{alarms.differing} ({100 * rate.estimate:.1f} %)",
         f"{100 * rate.low:.1f} to {100 * rate.high:.1f} %",
+        f"{alarms.suspected} ({100 * alarms.suspected / alarms.tables:.1f} %)",
     ]
 
 

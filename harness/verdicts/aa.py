@@ -29,6 +29,7 @@ from scipy.special import betaincinv
 
 from harness.derive.statistics import LEVEL, Interval
 from harness.verdicts.noise import Contrast, Level, Spread, contrast, holm, level
+from harness.verdicts.replay import Replays, replay, rounds_needed
 from harness.verdicts.verdict import NIGHTLY, Floats, Settings
 
 BASELINE = 5  # runs before a night that it is compared with
@@ -45,11 +46,13 @@ class Alarms:
         tables: judged.
         differing: with a regression, an improvement or a change in any row.
         waking: with a regression or an improvement in any row.
+        suspected: with a row that a night would measure again.
     """
 
     tables: int
     differing: int
     waking: int
+    suspected: int
 
     @property
     def rate(self) -> Interval:
@@ -67,8 +70,8 @@ class MethodNoise:
             of their trimmed mean, so that a few contaminated ones do not count.
         repeats_sd: relative standard deviation between repeats.
         expected_sd: what repeats would differ by if rounds were all that did.
-        detectable: by power, the smallest slowdown of this method alone that is called a regression
-            in that share of the re-samplings at least; 0.05 is 5 % more time.
+        detectable: by power, the smallest slowdown of this method alone that is suspected, and so
+            measured again, in that share of the re-samplings at least; 0.05 is 5 % more time.
         freedom: degrees of freedom of ``repeats_sd``.
     """
 
@@ -99,6 +102,7 @@ class AaReport:
         previous: every repeat against the one before it.
         pooled: every repeat against all before it, the latest ``baseline`` at most.
         resampled: the re-samplings.
+        replays: nights of single rounds, suspicions measured again; None of too few rounds.
         methods: in the order of the first repeat.
     """
 
@@ -111,6 +115,7 @@ class AaReport:
     previous: Alarms
     pooled: Alarms
     resampled: Alarms
+    replays: Replays | None
     methods: tuple[MethodNoise, ...]
 
 
@@ -124,10 +129,9 @@ def analyse(
 ) -> AaReport:
     """Return how often verdicts on identical code are wrong and what slowdown they detect.
 
-    The smallest detectable slowdown needs no trials: a re-sampling's candidate is called slower from
-    a known factor on, the one that brings its difference to the threshold and to what is significant
-    as the smallest p-value of the table. The share of re-samplings called is the distribution
-    function of these factors.
+    The smallest detectable slowdown needs no trials: a re-sampling's candidate is suspected from a
+    known factor on, the one that brings its difference to the threshold and to what is significant.
+    The share of re-samplings suspected is the distribution function of these factors.
 
     Args:
         repeats: K, in the order of time, of the same methods: by method (R, B) seconds.
@@ -161,6 +165,7 @@ def analyse(
         _alarms([_compare(levels, np.array(previous), 1)], settings),
         _alarms([_compare(levels, p[None], n) for p, n in zip(pooled, earlier)], settings),
         _alarms([found], settings),
+        _replays(repeats, rounds, baseline, settings, seed),
         _noise(methods, levels, rounds, _critical(found, settings)),
     )
 
@@ -208,21 +213,38 @@ def _compare(levels: Level, orders: npt.NDArray[np.int64], baseline: int) -> Con
     return contrast(levels[orders[:, 0]], before, squares, freedom)
 
 
+def _replays(
+    repeats: Sequence[Mapping[str, Floats]],
+    rounds: int,
+    baseline: int,
+    settings: Settings,
+    seed: int,
+) -> Replays | None:
+    """Replay histories of as many nights as the rounds are enough for, ``baseline`` at most."""
+    joined = {m: np.concatenate([repeat[m] for repeat in repeats]) for m in repeats[0]}
+    total = min(len(each) for each in joined.values())
+    nights = [n for n in range(1, baseline + 1) if rounds_needed(rounds, n) <= total]
+    return replay(joined, rounds, nights[-1], settings=settings, seed=seed) if nights else None
+
+
 def _alarms(found: Sequence[Contrast], settings: Settings) -> Alarms:
-    differing = waking = tables = 0
+    differing = waking = suspected = tables = 0
     for each in found:
         significant = holm(each.p_value) <= settings.alpha
         matters = np.abs(each.difference) >= math.log1p(settings.slower)
+        again = (each.difference >= math.log1p(settings.slower)) & (
+            each.p_value <= settings.suspicion
+        )
         tables += len(significant)
         differing += int(significant.any(axis=-1).sum())
         waking += int((significant & matters).any(axis=-1).sum())
-    return Alarms(tables, differing, waking)
+        suspected += int(again.any(axis=-1).sum())
+    return Alarms(tables, differing, waking, suspected)
 
 
 def _critical(found: Contrast, settings: Settings) -> Floats:
-    """Return the factors, (n, M), from which on a candidate's times are a regression."""
-    methods = found.difference.shape[-1]
-    needed = np.maximum(found.reach(settings.alpha / methods / 2), math.log1p(settings.slower))
+    """Return the factors, (n, M), from which on a candidate's times are suspected."""
+    needed = np.maximum(found.reach(settings.suspicion / 2), math.log1p(settings.slower))
     factors: Floats = np.exp(np.maximum(needed - found.difference, 0.0))
     return factors
 

@@ -6,13 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+import numpy as np
 from scipy.special import ndtri
 
 from harness.derive.metrics import Metric
 from harness.derive.statistics import Interval, mcnemar
-from harness.verdicts.noise import Level, Spread, contrast, holm, level
+from harness.verdicts.noise import SAME_HOUR, Level, Spread, contrast, holm, level, moderated
 from harness.verdicts.verdict import (
     BATCH,
+    EQUIVALENCE,
     NIGHTLY,
     Bools,
     Floats,
@@ -35,26 +37,30 @@ def judge(
     """Return the verdicts on a run row by row: times first, then each accuracy.
 
     Times are compared with all earlier runs, as ``noise`` says. With one earlier run, what runs
-    differ by is known from ``spread`` alone, and without it nothing can be told; a spread of 0 with
-    many degrees of freedom asserts that they differ by their rounds only. With two to four earlier
-    runs and no spread, only large differences are seen.
+    differ by is known from ``spread`` alone, and without it only the noise of rounds is: then a row may
+    be suspected, or found alike, but no difference is claimed. ``SAME_HOUR`` asserts that runs differ
+    by their rounds only.
 
     Accuracies are compared image by image with the latest run that has the row, by ``mcnemar``.
 
     Args:
         baseline: earlier runs of the code to compare with, oldest first.
         candidate: the run to judge.
-        spread: by method, how far runs of identical code lie apart on this machine.
+        spread: by method, how far runs of identical code lie apart on this machine; None takes what
+            the earlier runs say of it.
 
     Raises:
         ValueError: a row's times or images are not what ``Run`` says, or not of the same images.
     """
     rows: list[Verdict | Tested] = []
-    for method, before, now in _rows([run.times for run in baseline], candidate.times):
+    times = _rows([run.times for run in baseline], candidate.times)
+    lent = _moderated([before for _, before, now in times if now is not None], settings)
+    for method, before, now in times:
         if not before or now is None:
             rows.append(_unmatched(method, BATCH, settings.slower, bool(before)))
         else:
-            rows.append(_times(method, before, now, settings, (spread or {}).get(method)))
+            known = lent if spread is None else spread.get(method)
+            rows.append(_times(method, before, now, settings, known))
     for metric in dict.fromkeys(m for run in (*baseline, candidate) for m in run.correct):
         earlier = [run.correct.get(metric, {}) for run in baseline]
         for method, answers, given in _rows(earlier, candidate.correct.get(metric, {})):
@@ -65,9 +71,19 @@ def judge(
     tested = [row for row in rows if isinstance(row, Tested)]
     adjusted = iter(holm([row.p_value for row in tested]))
     return tuple(
-        row.decide(float(next(adjusted)), settings.alpha) if isinstance(row, Tested) else row
+        row.decide(float(next(adjusted)), settings) if isinstance(row, Tested) else row
         for row in rows
     )
+
+
+def _moderated(before: Sequence[Sequence[Floats]], settings: Settings) -> Spread | None:
+    """Return what the earlier runs of all methods say together; each is (R, B) a run."""
+    runs = max(map(len, before), default=0)
+    whole = [each for each in before if len(each) == runs > 1]
+    usable = [each for each in whole if min(map(len, each)) >= settings.rounds]
+    if not usable:
+        return None
+    return moderated(np.array([[level(one).value for one in each] for each in usable]).T)
 
 
 def _times(
@@ -77,24 +93,21 @@ def _times(
     if fewest < settings.rounds:
         reason = f"{method} has {fewest} rounds, and a verdict takes {settings.rounds} of each run."
         return _untested(method, BATCH, "cannot tell", settings.slower, reason)
-    if len(before) == 1 and (spread is None or not spread.freedom):
-        reason = (
-            f"{method} can be compared with one earlier run alone, and how far runs of the same code "
-            "lie apart is unknown: ./run.sh aa finds it out, and so do more runs."
-        )
-        return _untested(method, BATCH, "cannot tell", settings.slower, reason)
+    claims = len(before) > 1 or bool(spread and spread.freedom)
+    if not claims:
+        spread = SAME_HOUR
     try:
         candidate, baseline = level(now), Level.stack([level(each) for each in before])
     except ValueError as error:
         raise ValueError(f"{method}: {error}") from None
-    squares, freedom = (spread.sum_of_squares, spread.freedom) if spread else (0.0, 0)
+    squares, freedom = (spread.sum_of_squares, spread.freedom) if spread else (0.0, 0.0)
     found = contrast(candidate, baseline, squares, freedom)
-    difference, reach = float(found.difference), float(found.reach(settings.alpha))
+    difference, reach = float(found.difference), float(found.reach((1 - EQUIVALENCE) / 2))
     ratio = Interval(
         math.exp(difference),
         math.exp(difference - reach),
         math.exp(difference + reach),
-        1 - 2 * settings.alpha,
+        EQUIVALENCE,
         between_rounds=True,
     )
     was, now_s = (math.exp(float(each.value.mean())) for each in (baseline, candidate))
@@ -113,6 +126,7 @@ def _times(
             f"({100 * ratio.level:g} % interval {shown[1]} to {shown[2]} %)"
         ),
         matters=f"{100 * settings.slower:g} %",
+        claims=claims,
     )
 
 
@@ -123,7 +137,7 @@ def _images(
         test = mcnemar(before, now)
     except ValueError as error:
         raise ValueError(f"{metric.title} of {method}, now against before: {error}") from None
-    count, level_ = now.size, 1 - 2 * settings.alpha
+    count, level_ = now.size, EQUIVALENCE
     if not test.b + test.c:
         reason = f"{metric.title} of {method} is the same on each of the {count} images."
         none = Interval(0.0, 0.0, 0.0, level_)

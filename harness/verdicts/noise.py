@@ -4,31 +4,38 @@ A run gives a method R rounds, each a fresh process of B batches. Noise has thre
 Jones, "Rigorous benchmarking in reasonable time", ISMM 2013): batches, rounds, and runs, since all
 rounds of a run share an hour of the machine. Each level is met in its own way:
 
-- Batches: a round counts by the logarithm of its median batch. A change that leaves half of the
-  batches alone is therefore not seen here.
-- Rounds: a run counts by the mean of its rounds without the fastest and the slowest fifth, so that one
-  contaminated process in five rounds is harmless. The error is that of the trimmed mean (Yuen, "The
-  two-sample trimmed t for unequal population variances", Biometrika 61, 1974), its variance pooled
-  over all runs compared.
+- Batches: a round counts by the logarithm of the lower quartile of its batches.
+- Rounds: a run counts by the mean of the faster half of its rounds. The error is that of a trimmed mean
+  (Yuen, "The two-sample trimmed t for unequal population variances", Biometrika 61, 1974), its variance
+  pooled over all runs compared.
 - Runs: one run against the mean of K earlier ones has the variance s^2 (1 + 1/K), s^2 from the
   earlier runs' own spread and from what is known of the machine by ``Spread``; no number of rounds
-  makes up for a lack of runs.
+  makes up for a lack of runs. Few runs say little of one method, so ``moderated`` lends it what they
+  say of the others.
+
+Both of the first lean to the fast side, because what disturbs a process makes it slower: in A/A rounds
+of a shared host the slow tail reaches +120 %, the fast one -10 %. Over 50 real rounds of each of nine
+methods, ten rounds have a standard deviation between runs of 4.9 % by medians and symmetric trimming,
+1.1 % so; p-values of identical code stay true (4.8 % below 0.05, 0.7 % below 0.005). The price: a
+change that leaves a quarter of the batches, or half of the processes, alone is not seen.
 
 A difference counts only as far as both errors allow: the p-value is the larger one, the interval the
 wider one. Runs alone would take a run with a contaminated process for a slow run (false alarms in up
-to 4.5 % of tables for 1 % asked, R = 5), rounds alone a busy hour for slow code (30 to 100 %).
+to 1.3 % of tables for 1 % asked, R = 5), rounds alone a busy hour for slow code (30 to 100 %).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from numpy.typing import ArrayLike
-from scipy.special import stdtr, stdtrit
+from scipy.optimize import brentq
+from scipy.special import digamma, polygamma, stdtr, stdtrit
 
-TRIMMED = 5  # one round in so many is dropped at either end
+QUICK = 0.25  # the quantile of a round's batches that it counts by
 
 Floats = npt.NDArray[np.float64]
 
@@ -44,11 +51,14 @@ class Spread:
     """
 
     sd: float
-    freedom: int
+    freedom: float
 
     @property
     def sum_of_squares(self) -> float:
         return self.freedom * self.sd**2
+
+
+SAME_HOUR = Spread(0.0, 1e6)  # of runs that were measured in turn: they differ by their rounds only
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +66,10 @@ class Level:
     """Log times of runs, in arrays of one shape: one entry a run, or whatever is compared at once.
 
     Attributes:
-        value: trimmed mean over the rounds of the log seconds of the median batch.
+        value: mean over the faster half of the rounds of the log seconds of the quick batch.
         variance: Winsorised sum of squares over ``kept`` - 1; over ``kept`` it is Yuen's squared
             error of ``value``.
-        kept: rounds that are left after trimming, at least 2.
+        kept: how many rounds the faster half has, at least 2; the middle one is in it.
     """
 
     value: Floats
@@ -80,24 +90,55 @@ def level(times: ArrayLike) -> Level:
     """Return the level of one run, each part of shape (), or of several of one shape, (...).
 
     Args:
-        times: (..., R, B), seconds; R at least 2.
+        times: (..., R, B), seconds; R at least 3.
 
     Raises:
         ValueError: the shape is another, or a time is not positive and finite.
     """
     seconds = np.asarray(times, dtype=np.float64)
-    if seconds.ndim < 2 or seconds.shape[-2] < 2 or not seconds.size:
-        raise ValueError(f"times of shape {seconds.shape}, not (R, B) with at least 2 rounds")
+    if seconds.ndim < 2 or seconds.shape[-2] < 3 or not seconds.size:
+        raise ValueError(f"times of shape {seconds.shape}, not (R, B) with at least 3 rounds")
     if not (np.isfinite(seconds).all() and (seconds > 0).all()):
         raise ValueError("a time is not positive and finite")
-    rounds = np.sort(np.log(np.median(seconds, axis=-1)), axis=-1)
+    rounds = np.sort(np.log(np.quantile(seconds, QUICK, axis=-1)), axis=-1)
     count = rounds.shape[-1]
-    cut = count // TRIMMED
-    inner = rounds[..., cut : count - cut]
-    winsorised = np.clip(rounds, inner[..., :1], inner[..., -1:])
-    kept = count - 2 * cut
+    kept = count - count // 2
+    inner = rounds[..., :kept]
+    winsorised = np.minimum(rounds, inner[..., -1:])
     variance = winsorised.var(axis=-1) * count / (kept - 1)
     return Level(inner.mean(axis=-1), variance, np.full(variance.shape, float(kept)))
+
+
+def moderated(values: ArrayLike) -> Spread | None:
+    """Return what all methods together say of the spread between runs of any one of them.
+
+    Empirical Bayes (Smyth, "Linear models and empirical Bayes methods for assessing differential
+    expression in microarray experiments", Statistical Applications in Genetics and Molecular Biology 3,
+    2004, section 6.2): the variances of the methods are taken for draws about a common one, and the
+    more alike they are, the more degrees of freedom that has, here never more than those it was
+    estimated from. It adds to a method's own runs, it does not replace them.
+
+    Args:
+        values: (K, M), log times of K runs of M methods.
+
+    Returns:
+        None with fewer than 2 runs or 2 methods.
+    """
+    logs = np.asarray(values, dtype=np.float64)
+    runs, methods = logs.shape
+    if runs < 2 or methods < 2:
+        return None
+    freedom = runs - 1
+    most = float((methods - 1) * freedom)
+    variances = logs.var(axis=0, ddof=1)
+    variances = np.maximum(variances, 1e-6 * variances.mean() + 1e-18)  # its logarithm is taken
+    scatter = np.log(variances) - digamma(freedom / 2) + math.log(freedom / 2)
+    excess = float(scatter.var(ddof=1) - polygamma(1, freedom / 2))
+    prior = most
+    if excess > float(polygamma(1, most / 2)):  # else they are as alike as can be told
+        prior = 2 * brentq(lambda half: polygamma(1, half) - excess, 1e-3, most / 2)
+    common = math.exp(float(scatter.mean()) + float(digamma(prior / 2)) - math.log(prior / 2))
+    return Spread(math.sqrt(common), prior)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +181,7 @@ def contrast(
     candidate: Level,
     baseline: Level,
     spread_squares: ArrayLike = 0.0,
-    spread_freedom: int = 0,
+    spread_freedom: float = 0.0,
 ) -> Contrast:
     """Compare a run with the mean of K earlier ones.
 
@@ -150,7 +191,7 @@ def contrast(
         candidate: (...).
         baseline: (K, ...); runs count alike, whatever their rounds.
         spread_squares: (...), sum of squares of further runs' log times about their mean.
-        spread_freedom: one less than the number of those runs, or 0.
+        spread_freedom: its degrees of freedom, or 0.
     """
     runs = len(baseline.value)
     freedom = (candidate.kept - 1) + (baseline.kept - 1).sum(axis=0)

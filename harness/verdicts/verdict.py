@@ -13,8 +13,8 @@ cannot tell  no difference found, yet one as large as the threshold may be there
 missing, new the row was measured before or is measured now, not both
 ============ ================================================================================
 
-``none`` is a test of its own: the interval of level 1 - 2 alpha lies within the threshold either way,
-which is two one-sided tests at alpha (Schuirmann, "A comparison of the two one-sided tests procedure
+``none`` is a test of its own: the 90 % interval lies within the threshold either way, which is two
+one-sided tests at 5 % (Schuirmann, "A comparison of the two one-sided tests procedure
 and the power approach", Journal of Pharmacokinetics and Biopharmaceutics 15, 1987). It needs no
 adjustment: that nothing changed is claimed row by row, and of a table only if every row says so
 (Berger, "Multiparameter hypothesis testing and acceptance sampling", Technometrics 24, 1982).
@@ -22,6 +22,9 @@ adjustment: that nothing changed is claimed row by row, and of a table only if e
 Rows with not one image judged differently cannot be significant, whatever alpha, and do not count
 among the tests (Tarone, "A modified Bonferroni method for discrete data", Biometrics 46, 1990). So
 identical predictions cost times no power.
+
+Apart from its kind a row can be *suspected*: of being slower, by a test that is not adjusted for the
+table. A suspicion is only a reason to measure again; see ``confirm``.
 
 What is not covered: that a method tuned anew by INC may come out differently with the same code. Its
 images are then judged as those of other code, which they are.
@@ -41,6 +44,7 @@ from harness.derive.statistics import Interval
 
 Kind = Literal["regression", "improvement", "change", "none", "cannot tell", "missing", "new"]
 BATCH = Metric("batch_s", "Batch s", 4, False)  # the median of a round's batches
+EQUIVALENCE = 0.9  # level of the intervals: "none" is two one-sided tests at half of what is left
 LEAST_P = 1e-9  # no noise is known well enough to tell smaller ones apart
 
 Floats = npt.NDArray[np.float64]
@@ -55,25 +59,29 @@ class Settings:
         alpha: chance of any difference, however small, in a table of identical code. Half a percent
             rather than one: the normal distribution, which it is computed with, is not quite that
             of machines.
+        suspicion: twice the chance that a row of identical code is measured again as slower.
         slower: smallest ratio of times, less 1, worth waking anyone. About what identical code
-            differs by on hosted machines, and well below the 5 % that must not be missed.
+            differs by on hosted machines, and half of the 5 % that must not be missed.
         points: smallest difference of accuracy worth it, in points of 100; 0.07 lie between the
             published rows that pass for equal, and 0.5 must not be missed.
-        rounds: fewest for a verdict; below 5 a contaminated one is not trimmed.
+        rounds: fewest for a verdict; of fewer than 5, half are too few to know their noise.
     """
 
     alpha: float = 0.005
-    slower: float = 0.03
+    suspicion: float = 0.1
+    slower: float = 0.025
     points: float = 0.1
     rounds: int = 5
 
     def __post_init__(self) -> None:
-        if not 0 < self.alpha < 0.5:
-            raise ValueError(f"alpha is {self.alpha}, not between 0 and 0.5")
+        if not (0 < self.alpha < 0.5 and 0 < self.suspicion < 0.5):
+            raise ValueError(
+                f"alpha {self.alpha} and suspicion {self.suspicion}: both must be between 0 and 0.5"
+            )
         if not (self.slower > 0 and self.points > 0):
             raise ValueError(f"thresholds {self.slower} and {self.points}: both must be positive")
-        if self.rounds < 2:
-            raise ValueError(f"rounds is {self.rounds}; a verdict needs at least 2")
+        if self.rounds < 3:
+            raise ValueError(f"rounds is {self.rounds}; a verdict needs at least 3")
 
 
 NIGHTLY = Settings()
@@ -98,11 +106,12 @@ class Verdict:
 
     Attributes:
         estimate: times: the ratio of the candidate's to the baseline's; accuracies: points of 100
-            gained. Its interval has the level 1 - 2 alpha; None where there is none.
+            gained. Its interval is that of ``EQUIVALENCE``; None where there is none.
         p_value: of no difference, for this row alone; None where it was not tested.
         adjusted_p: the same for the table; what is compared with alpha.
         threshold: smallest difference that matters: of the ratio from 1, or in points.
         reason: a sentence with the figures.
+        suspected: the row may be worse by the threshold or more: measure it again.
     """
 
     method: str
@@ -113,6 +122,7 @@ class Verdict:
     adjusted_p: float | None
     threshold: float
     reason: str
+    suspected: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,6 +134,7 @@ class Tested:
         limits: the nearest estimates below and above it that matter.
         figures: what was found, as the start of a sentence.
         matters: the threshold in words.
+        claims: whether a difference may be claimed: not from times of a single earlier run.
     """
 
     method: str
@@ -135,17 +146,22 @@ class Tested:
     limits: tuple[float, float]
     figures: str
     matters: str
+    claims: bool = True
 
-    def decide(self, adjusted_p: float, alpha: float) -> Verdict:
+    def decide(self, adjusted_p: float, settings: Settings) -> Verdict:
         """Return the verdict: the noise gate, then the threshold."""
-        low, high = self.limits
+        alpha, (low, high) = settings.alpha, self.limits
         found, better = self.estimate.estimate, self.metric.higher_is_better
+        is_worse = better is not None and (found <= low if better else found >= high)
         p = f"{adjusted_p:.1g}" if adjusted_p >= LEAST_P else f"below {LEAST_P:g}"
         chance = f"p {p} for the table, {alpha:g} allowed"
-        if adjusted_p <= alpha:
+        if adjusted_p <= alpha and not self.claims:
+            kind: Kind = "cannot tell"
+            why = "one earlier run does not show how far runs of the same code lie apart"
+        elif adjusted_p <= alpha:
             matters = not low < found < high
             if matters and better is not None:
-                kind: Kind = "improvement" if (found > self.equal) == better else "regression"
+                kind = "improvement" if (found > self.equal) == better else "regression"
             else:
                 kind = "change"
             size = f"{self.matters} or more matters" if matters else f"it is below {self.matters}"
@@ -164,4 +180,5 @@ class Tested:
             adjusted_p,
             self.threshold,
             f"{self.figures}; {why}.",
+            suspected=kind == "regression" or (is_worse and self.p_value <= settings.suspicion),
         )
