@@ -20,6 +20,7 @@ Compressor: tunes every method in its own process, validates the saved models, w
 verbs
   run        measure and print the table (the default verb)
   table      run=ID                           rebuild a run's tables from its records
+  report     run=ID                           one page, LaTeX, figures: what a paper or a review needs
   recover    run=ID method=NAME trial=K       bring back the model of a tuning trial and validate it
   aa         [repeats=10] [KEY=VALUE ...]     one code against itself: false alarms, what can be seen
   doctor     [KEY=VALUE ...]                  can this machine measure? one screen
@@ -142,6 +143,18 @@ def _table(overrides: Sequence[str], folders: Sequence[Path]) -> int:
     return 0
 
 
+def _report(overrides: Sequence[str], folders: Sequence[Path]) -> int:
+    from harness.config import compose_config, project_path
+    from harness.report import write_report
+
+    named, rest = _named(overrides, {"run"})
+    folder = _folder(named["run"], rest, folders)
+    cache = project_path(compose_config(rest, folders).values["run"]["cache"])
+    for path in write_report(folder, cache, folders):
+        print(path)
+    return 0
+
+
 def _recover(overrides: Sequence[str], folders: Sequence[Path]) -> int:
     from harness.progress import display
     from harness.recover import recover
@@ -187,6 +200,7 @@ Verb = Callable[[Sequence[str], Sequence[Path]], int]
 VERBS: dict[str, Verb] = {
     "run": _run,
     "table": _table,
+    "report": _report,
     "recover": _recover,
     "doctor": _doctor,
     "cache": _cache,

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 from harness.errors import HarnessError
 
 SCHEMA = 2
+RECORDS = "records"  # folders in that of the run
+ROUNDS = "rounds"
 
 OK = "ok"
 NO_SOLUTION = "no solution"
@@ -69,6 +71,11 @@ class MethodRecord:
     profile: dict[str, Any] | None = None
     schema: int = SCHEMA
 
+    @property
+    def path(self) -> str:
+        """Where it is, in the run's folder."""
+        return f"{RECORDS}/{self.position:02d}_{self.method}.json"
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -100,6 +107,11 @@ class RoundRecord:
     outcome: Outcome
     facts: dict[str, Any] | None = None
     schema: int = SCHEMA
+
+    @property
+    def path(self) -> str:
+        """Where it is, in the run's folder."""
+        return f"{ROUNDS}/{self.round:03d}_{self.method}_{self.attempt}.json"
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

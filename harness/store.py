@@ -17,20 +17,19 @@ import numpy.typing as npt
 
 from harness.errors import HarnessError, InputError
 from harness.plan import RunPlan
-from harness.record import MethodRecord, RoundRecord
+from harness.record import RECORDS, ROUNDS, MethodRecord, RoundRecord
 
 PLAN = "plan.json"
-RECORDS = "records"
-ROUNDS = "rounds"
 LOCK = ".lock"
 OPTIMIZED = "optimize.json"  # in a row's folder: what its model is, once that is whole
 INSPECT_LOG = "inspect.log"
 
 
-def write_atomically(path: Path, text: str, key: str = "run.results") -> None:
-    """Write ``text`` so that a reader sees the old file or the whole new one, even after a crash.
+def write_atomically(path: Path, content: str | bytes, key: str = "run.results") -> None:
+    """Write so that a reader sees the old file or the whole new one, even after a crash.
 
     Args:
+        content: text is written as UTF-8.
         key: of the configuration, that says where the file goes.
 
     Raises:
@@ -39,8 +38,8 @@ def write_atomically(path: Path, text: str, key: str = "run.results") -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8") as handle:
-            handle.write(text)
+        with part.open("wb") as handle:
+            handle.write(content if isinstance(content, bytes) else content.encode("utf-8"))
             handle.flush()
             os.fsync(handle.fileno())
         part.replace(path)
@@ -152,8 +151,7 @@ class RunFolder:
         return RunPlan.from_dict(load_json(path), path) if path.is_file() else None
 
     def save_record(self, record: MethodRecord) -> None:
-        name = f"{record.position:02d}_{record.method}.json"
-        write_json(self.path / RECORDS / name, record.as_dict())
+        write_json(self.path / record.path, record.as_dict())
 
     def load_records(self) -> list[MethodRecord]:
         """Return the records in the table's order.
@@ -165,8 +163,7 @@ class RunFolder:
         return [MethodRecord.from_dict(load_json(path), path) for path in paths]
 
     def save_round(self, record: RoundRecord) -> None:
-        name = f"{record.round:03d}_{record.method}_{record.attempt}.json"
-        write_json(self.path / ROUNDS / name, record.as_dict())
+        write_json(self.path / record.path, record.as_dict())
 
     def load_rounds(self) -> list[RoundRecord]:
         """Return the rounds' records by round, method and attempt.

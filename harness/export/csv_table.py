@@ -21,6 +21,7 @@ from harness.derive.metrics import (
     Metric,
 )
 from harness.derive.profile import Profile
+from harness.derive.published import Compared
 from harness.derive.statistics import Interval
 from harness.derive.table import Row, SizeRow
 
@@ -44,9 +45,33 @@ HEADER = (
 )
 
 
-def to_csv(rows: Sequence[Row]) -> str:
-    """Return the rows with the published number of decimals; what was not measured is empty."""
-    return _written(HEADER, map(_row, rows))
+def to_csv(rows: Sequence[Row], exact: bool = False) -> str:
+    """Return the rows; what was not measured is empty.
+
+    Args:
+        exact: every number as it was derived, to the last digit, instead of the published decimals.
+    """
+    return _written(HEADER, (_exact(row) if exact else _row(row) for row in rows))
+
+
+def pairs_to_csv(rows: Sequence[Compared]) -> str:
+    """Return each value beside the published one and their ratio, to the last digit."""
+    header = ("method", "metric", "measured", "published", "measured_over_published")
+    body = [
+        [row.label, name, *("" if v is None else v for v in (p.measured, p.published, p.ratio))]
+        for row in rows
+        for name, p in row.pairs.items()
+    ]
+    return _written(header, body)
+
+
+def _exact(row: Row) -> list[Any]:
+    values = [getattr(row, m.name) for m in (*PUBLISHED, *ADDED)]
+    found = (row.intervals.get(m.name) for m in WITH_INTERVALS)
+    ends = [end for each in found for end in ((each.low, each.high) if each else (None, None))]
+    numbers = (*values, *ends, row.mcnemar_p, row.rounds, row.images)
+    shown = ("" if number is None else number for number in numbers)  # csv writes floats by repr
+    return [row.label, *shown, row.outcome, row.log or ""]
 
 
 def _row(row: Row) -> list[Any]:

@@ -36,9 +36,12 @@ def to_markdown(
     return "\n\n".join(parts) + "\n"
 
 
-def table(rows: Sequence[Row], intervals: bool = False) -> str:
+def table(
+    rows: Sequence[Row],
+    intervals: bool = False,
+    metrics: Sequence[Metric] = (*PUBLISHED, *ADDED),
+) -> str:
     """Return the rows as a Markdown table; what was not measured is a dash."""
-    metrics = (*PUBLISHED, *ADDED)
     headers = ["Method", *(metric.title for metric in metrics), "Images", "Outcome"]
     body = []
     for row in rows:
@@ -54,6 +57,12 @@ def table(rows: Sequence[Row], intervals: bool = False) -> str:
 
 def kernels(profiles: Mapping[str, Profile]) -> str:
     """Return where each row's time in oneDNN went, as shares of it."""
+    headers, body = kernel_rows(profiles)
+    return _table(headers, body, ["left", "right", "left", "right", "right", "right"])
+
+
+def kernel_rows(profiles: Mapping[str, Profile]) -> tuple[list[str], list[list[str]]]:
+    """Return the headers and the cells of that table."""
     headers = [
         "Method",
         "int8 %",
@@ -78,7 +87,7 @@ def kernels(profiles: Mapping[str, Profile]) -> str:
                 "-" if outside is None else f"{100 * outside:.0f}",
             ]
         )
-    return _table(headers, body, ["left", "right", "left", "right", "right", "right"])
+    return headers, body
 
 
 def size_table(sizes: Sequence[SizeRow], intervals: bool) -> str:

@@ -1,0 +1,119 @@
+"""What a figure is in a report, how all of them look, and how they become the same bytes every time.
+
+Importing this imports matplotlib: set MPLCONFIGDIR before.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+# Okabe and Ito, "Color Universal Design" (2008): told apart with every kind of colour vision. No figure
+# rests on colour alone: markers differ in shape and filling, areas in hatching and order.
+INK, MUTED, LINE, PAGE = "#16181d", "#5b6068", "#d4d8df", "#fefefe"
+BLUE, VERMILION = "#0072b2", "#d55e00"
+AREAS = (
+    "#0071b2",
+    "#e69f00",
+    "#009e73",
+    "#cc79a7",
+    "#56b4e9",
+    "#d55d00",
+    "#f0e442",
+)  # in any theme
+WIDTH_IN = 7.0  # the text width of a one-column paper
+STYLE = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": MUTED,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.6,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 9,
+    "figure.facecolor": "none",
+    "font.family": ["DejaVu Sans"],  # matplotlib brings it: the same layout on every machine
+    "font.size": 8.5,
+    "grid.color": LINE,
+    "grid.linewidth": 0.5,
+    "hatch.color": PAGE,
+    "hatch.linewidth": 0.7,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.2,
+    "pdf.fonttype": 42,  # TrueType, which publishers ask for
+    "savefig.facecolor": "none",
+    "svg.fonttype": "none",  # text stays text
+    "text.color": INK,
+    "text.parse_math": False,  # a $ in a label is a dollar
+    "xtick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.color": MUTED,
+    "ytick.labelcolor": INK,
+}
+NOT_XML = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF])  # a label may hold one
+Body = Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Words:
+    """What is said of a figure.
+
+    Attributes:
+        name: of its files.
+        caption: what is drawn and how to read it.
+        description: what there is to see, for those who do not.
+        headers, body: the drawn values.
+    """
+
+    name: str
+    title: str
+    caption: str
+    description: str
+    headers: Sequence[str]
+    body: Body
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure as files; without a picture ``absent`` says why there is none."""
+
+    words: Words
+    svg: str = ""
+    pdf: bytes = b""
+    absent: str = ""
+
+
+def missing(name: str, title: str, why: str) -> Drawing:
+    """Return a figure that this run has no data for."""
+    return Drawing(Words(name, title, "", "", (), ()), absent=why)
+
+
+def drawn(words: Words, height_in: float, fill: Callable[[Figure], None]) -> Drawing:
+    """Return the figure that ``fill`` fills, as SVG and PDF without a date or a random id."""
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": words.name}):
+        figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+        FigureCanvasAgg(figure)  # which can tell how large a text is
+        fill(figure)
+        svg, pdf = io.StringIO(), io.BytesIO()
+        figure.savefig(svg, format="svg", metadata={"Date": None, "Title": words.title})
+        figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Title": words.title})
+    return Drawing(words, svg.getvalue().translate(NOT_XML), pdf.getvalue())
+
+
+def panels(figure: Figure, count: int, columns: int, sharey: bool = False) -> list[Axes]:
+    """Return ``count`` axes in rows of ``columns``."""
+    rows = -(-count // columns)
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
+    axes = list(grid.flat)
+    for unused in axes[count:]:
+        unused.remove()
+    return axes[:count]

@@ -1,0 +1,183 @@
+"""``./run.sh report``: a run as a page, tables and figures that a paper can take."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness import store
+from harness.config import PROJECT, compose_config
+from harness.derive import evidence, pareto, published
+from harness.derive.batches import batches
+from harness.derive.gain import best_accurate, gains
+from harness.derive.influence import Influence, influence
+from harness.derive.metrics import PUBLISHED
+from harness.derive.shares import shares
+from harness.derive.tuning import trajectories
+from harness.errors import HarnessError, InputError
+from harness.export.csv_table import pairs_to_csv, to_csv
+from harness.export.latex import breakable, escaped, to_latex
+from harness.export.markdown import table
+from harness.export.methods_text import methods_text
+from harness.plan import RunPlan, differences
+from harness.record import MethodRecord
+from harness.store import RunFolder
+from harness.tables import Tables, read_tables
+
+FOLDER = "report"
+REFERENCE = PROJECT / "benchmarks" / "published"
+INFLUENCE = "operator_influence.csv"
+
+
+def write_report(folder: RunFolder, cache: Path, folders: Sequence[Path] = ()) -> list[Path]:
+    """Write the report into the run's folder and return what was written, the page first.
+
+    Args:
+        cache: where matplotlib may keep what it knows of fonts.
+        folders: of ``--conf``, for the command that repeats the run.
+
+    Raises:
+        InputError: the run has no finished row yet, or its folder cannot be written.
+        HarnessError: a record or a file that it names is damaged.
+    """
+    records, rounds = folder.load_records(), folder.load_rounds()
+    if not records:
+        raise InputError(
+            f"{folder.path} has no row to report yet: ./run.sh run.id={folder.id} goes on with it"
+        )
+    tables = read_tables(folder)
+    plan = tables.plan
+    os.environ["MPLCONFIGDIR"] = str(cache / "matplotlib")  # it would be in the user's home
+    store.make_folder(cache / "matplotlib", "run.cache")
+    # imported here, since matplotlib reads that when it is imported, and no other verb needs it
+    from harness.export.html_report import Page, to_html
+    from harness.figures.every import Drawable, draw_all
+
+    drawings = draw_all(
+        Drawable(
+            pareto.pareto(tables.rows),
+            gains(plan, tables.rows),
+            trajectories(plan, records, _trajectories(folder, records)),
+            _influences(folder, plan, records),
+            batches(plan, records, rounds),
+            shares(tables.profiles),
+        )
+    )
+    paths = [store.PLAN, *(each.path for each in records), *(each.path for each in rounds)]
+    digests = {path: store.sha256_of(folder.path / path) for path in paths}
+    compared = published.beside(tables.rows, _reference())
+    environment = yaml.safe_load((REFERENCE / "published_environment.yaml").read_text("utf-8"))
+    config_digest = evidence.config_digest(plan.config)
+    methods = methods_text(plan, records, tables.rows)
+    page = Page(
+        plan=plan,
+        rows=tables.rows,
+        sizes=tables.sizes,
+        profiles=tables.profiles,
+        notes=tables.notes,
+        best=best_accurate(plan, tables.rows),
+        compared=compared,
+        differences=published.unlike(plan, environment["workload"]),
+        published=environment,
+        drawings=drawings,
+        evidence=evidence.evidence(plan, records, rounds, digests),
+        methods=methods,
+        command=evidence.command(plan, [str(each) for each in folders]),
+        command_notes=_composes(plan, folders),
+        config_digest=config_digest,
+        plan_digest=digests[store.PLAN],
+    )
+    files: dict[str, str | bytes] = {
+        "report.html": to_html(page),
+        **_tables(tables, config_digest),
+        "published.csv": pairs_to_csv(compared),
+        "methods.txt": methods + "\n",
+        "methods.tex": breakable(escaped(methods)) + "\n",
+    }
+    for drawing in drawings:
+        if not drawing.absent:
+            files[f"figures/{drawing.words.name}.svg"] = drawing.svg
+            files[f"figures/{drawing.words.name}.pdf"] = drawing.pdf
+    for name, content in files.items():
+        store.write_atomically(folder.path / FOLDER / name, content)
+    return [folder.path / FOLDER / name for name in files]
+
+
+def _tables(tables: Tables, config_digest: str) -> dict[str, str | bytes]:
+    plan = tables.plan
+    intervals = bool(plan.config["protocol"]["rounds"])
+    caption = (
+        f"{plan.workload['name']}: accuracy, one-time cost and speed of each method on "
+        f"{plan.machine['cpu_model']}, {plan.machine['cores']} cores"
+        + (", with 95 % intervals." if intervals else ".")
+    )
+    source = [
+        f"run {plan.run}, measured {plan.created}, configuration SHA-256 {config_digest}",
+        f"./run.sh report run={plan.run}",
+    ]
+    return {
+        "table.csv": to_csv(tables.rows, exact=True),
+        "table.md": table(tables.rows, intervals, PUBLISHED) + "\n",
+        "table.tex": to_latex(tables.rows, caption, source, intervals),
+    }
+
+
+def _reference() -> dict[str, dict[str, float | None]]:
+    """Return the published table: by label, the metrics' values."""
+    with (REFERENCE / "published_table.csv").open(encoding="utf-8", newline="") as handle:
+        return {
+            row.pop("method"): {
+                name: float(value) if value else None for name, value in row.items()
+            }
+            for row in csv.DictReader(handle)
+        }
+
+
+def _trajectories(folder: RunFolder, records: Sequence[MethodRecord]) -> dict[str, Any]:
+    """Return the trajectory files of rows whose record has none: those without a model."""
+    paths = {
+        record.method: folder.method(record.method) / "trajectory.json"
+        for record in records
+        if not (record.optimize or {}).get("trajectory")
+    }
+    return {method: store.load_json(path) for method, path in paths.items() if path.is_file()}
+
+
+def _influences(
+    folder: RunFolder, plan: RunPlan, records: Sequence[MethodRecord]
+) -> list[Influence]:
+    found = []
+    for record in records:
+        path = folder.method(record.method) / INFLUENCE
+        if path.is_file():
+            options = plan.methods.get(record.method, {}).get("strategy_options", {})
+            try:
+                with path.open(encoding="utf-8", newline="") as handle:
+                    rows = list(csv.DictReader(handle))
+                found.append(influence(record.label, rows, options.get("error_threshold")))
+            except (KeyError, TypeError, ValueError) as error:
+                raise HarnessError(
+                    f"{path} is damaged ({type(error).__name__}: {error}): restore or delete it"
+                ) from None
+    return [each for each in found if each is not None]
+
+
+def _composes(plan: RunPlan, folders: Sequence[Path]) -> list[str]:
+    """Say whether what the user typed still composes to the configuration that was measured."""
+    try:
+        now = compose_config(plan.overrides, folders).values
+    except InputError as error:
+        return [
+            f"In this checkout it does not compose ({error}): add the --conf folder of the run, if "
+            "it had one."
+        ]
+    changed = differences(plan, replace(plan, config=now))
+    if changed:
+        return [f"This checkout composes it to another configuration: {'; '.join(changed)}."]
+    return ["In this checkout it composes to exactly the configuration that was measured."]
