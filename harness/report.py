@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import os
+import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from harness import store
@@ -17,7 +19,7 @@ from harness.derive import evidence, pareto, published
 from harness.derive.batches import batches
 from harness.derive.gain import best_accurate, gains
 from harness.derive.influence import Influence, influence
-from harness.derive.metrics import PUBLISHED
+from harness.derive.metrics import PUBLISHED, top_k_correct
 from harness.derive.shares import shares
 from harness.derive.tuning import trajectories
 from harness.errors import HarnessError, InputError
@@ -63,7 +65,9 @@ def write_report(folder: RunFolder, cache: Path, folders: Sequence[Path] = ()) -
         Drawable(
             pareto.pareto(tables.rows),
             gains(plan, tables.rows),
-            trajectories(plan, records, _trajectories(folder, records)),
+            trajectories(
+                plan, records, _trajectories(folder, records), _fp32(folder, plan, records)
+            ),
             _influences(folder, plan, records),
             batches(plan, records, rounds),
             shares(tables.profiles),
@@ -147,6 +151,21 @@ def _trajectories(folder: RunFolder, records: Sequence[MethodRecord]) -> dict[st
         if not (record.optimize or {}).get("trajectory")
     }
     return {method: store.load_json(path) for method, path in paths.items() if path.is_file()}
+
+
+def _fp32(folder: RunFolder, plan: RunPlan, records: Sequence[MethodRecord]) -> float | None:
+    """Return fp32's accuracy on the tuning batches from the predictions that a search kept."""
+    labels = folder.labels if plan.tuning_overlap else folder.path / "labels_tuning.npy"
+    for record in records:
+        path = folder.method(record.method) / "trials.npz"
+        if path.is_file() and labels.is_file():
+            try:
+                with np.load(path, allow_pickle=False) as kept:
+                    fp32 = kept["top1"][0]
+            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                raise HarnessError(f"{path} is damaged ({error}): restore or delete it") from None
+            return float(top_k_correct(fp32[:, None], np.load(labels)[: len(fp32)], 1).mean())
+    return None
 
 
 def _influences(

@@ -9,11 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from browser import chromium, open_page
 from harness.config import PROJECT
 from harness.workloads.record_file import MAGIC
 from runs import cli, own_run, session_run, shared_cache, smoke_run
 
-__all__ = ["cli", "own_run", "session_run", "shared_cache", "smoke_run"]  # fixtures
+__all__ = [  # fixtures
+    "chromium",
+    "cli",
+    "open_page",
+    "own_run",
+    "session_run",
+    "shared_cache",
+    "smoke_run",
+]
 BUNDLED = PROJECT / "benchmarks" / "bundled"
 
 

@@ -50,19 +50,21 @@ def trajectories(
     plan: RunPlan,
     records: Sequence[MethodRecord],
     stored: Mapping[str, Sequence[Mapping[str, Any]]],
+    fp32: float | None = None,
 ) -> list[Trajectory]:
     """Return the searches of a run, in the table's order.
 
     Args:
         stored: by method, the trajectory file of a row whose record holds none, since it ended
             without a model.
+        fp32: its accuracy on the tuning batches, for a run of which no record has it.
     """
     baselines = [
         record.optimize["quantization"].get("baseline_accuracy")
         for record in records
         if record.optimize and record.optimize.get("quantization")
     ]  # of one network on the same batches, so the same for all
-    baseline = next((value for value in baselines if value is not None), None)
+    baseline = next((value for value in baselines if value is not None), fp32)
     found = []
     for record in records:
         trials = (record.optimize or {}).get("trajectory") or stored.get(record.method)

@@ -22,6 +22,7 @@ from harness.figures.drawing import (
 NAME, TITLE = "batch_times", "Time of a batch by round"
 COLUMNS = 3
 FEW = 12  # rounds up to which every batch is drawn
+MANY = 60  # batches of a round, from which on their dots are small
 
 
 def draw(found: Batches) -> Drawing:
@@ -45,7 +46,7 @@ def draw(found: Batches) -> Drawing:
         NAME,
         TITLE,
         f"Forward pass of a batch of {found.batch_size}, in ms, each panel on its own scale from its "
-        f"median. {source} {spread} Hollow: something disturbed that round, and it counts all the same.",
+        f"median. {source} {spread} Hollow: something disturbed it, and it counts all the same.",
         " ".join(_described(panel) for panel in found.panels),
         ("Method", "Round", "Batches", "5 %", "25 %", "Median ms", "75 %", "95 %", "Disturbed"),
         [
@@ -66,6 +67,8 @@ def draw(found: Batches) -> Drawing:
 
 def _described(panel: Panel) -> str:
     medians = [r.quantiles[2] for r in panel.rounds]
+    if len(medians) == 1:
+        return f"{panel.label}: a median of {medians[0]:.2f} ms."
     return f"{panel.label}: medians of {min(medians):.2f} to {max(medians):.2f} ms."
 
 
@@ -95,7 +98,7 @@ def _dots(axes: Axes, panel: Panel) -> None:
             each.ms,
             linestyle="none",
             marker="o",
-            markersize=2.2,
+            markersize=3.4 if count < MANY else 2,
             markerfacecolor=PAGE if each.disturbed else BLUE,
             markeredgecolor=BLUE,
             markeredgewidth=0.4,
