@@ -17,7 +17,12 @@ COMPARED = ("config", "files", "threads", "versions", "harness", "machine")
 # Of all that is known of the machine. Not EC2's instance type: the same CPU under another name times
 # alike, and a run must go on where the metadata service does not answer.
 SAME_MACHINE = ("cpu_model", "isa", "allowed_cpus", "usable_cores")
-PLACES = ("config.run", "config.machine", "config.table")  # they do not change what is measured
+PLACES = (  # they do not change what is measured of the rows
+    "config.run",
+    "config.machine",
+    "config.table",
+    "config.protocol.roof",
+)
 RANDOM_WEIGHTS = (
     "THE WEIGHTS ARE RANDOM (workload.params is not given): accuracies mean nothing, times do"
 )

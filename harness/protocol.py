@@ -33,6 +33,7 @@ class Protocol:
         sweep: batch sizes to time in each round besides the workload's own.
         sweep_batches: timed at each of these.
         profile_batches: run once more, untimed, under oneDNN's verbose mode; 0 leaves it out.
+        roof: whether the machine's peak is measured, too (``harness/derive/roof.py``).
         seed: of the order of the methods.
     """
 
@@ -44,6 +45,7 @@ class Protocol:
     sweep: tuple[int, ...]
     sweep_batches: int
     profile_batches: int
+    roof: bool
     seed: int
 
     @classmethod
@@ -63,6 +65,8 @@ class Protocol:
             _whole(f"protocol.{key}", getattr(made, key), least)
         for size in made.sweep:
             _whole("protocol.sweep", size, 1)
+        if not isinstance(made.roof, bool):
+            raise InputError(f"protocol.roof={made.roof}: use true or false")
         warmup = made.warmup_s
         if (
             isinstance(warmup, bool)

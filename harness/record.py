@@ -2,7 +2,8 @@
 
 Schema history:
     1  outcome, optimize, validate
-    2  profile; validate has the parts of the validation time and its conditions; rounds apart
+    2  profile; validate has the parts of the validation time and its conditions; rounds apart;
+       later also, where it may be missing: macs in the rows of a profile; roof apart
 """
 
 from __future__ import annotations
@@ -133,7 +134,34 @@ class RoundRecord:
         ]
 
 
-R = TypeVar("R", MethodRecord, RoundRecord)
+@dataclass(frozen=True)
+class RoofRecord:
+    """How fast oneDNN is on the machine of the run (``protocol.roof``).
+
+    Attributes:
+        facts: what the stage ``roof`` returned, with ``seconds`` and ``peak_rss_bytes`` of its
+            process; None if it did not end well.
+    """
+
+    run: str
+    outcome: Outcome
+    facts: dict[str, Any] | None = None
+    schema: int = SCHEMA
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any], path: Path) -> RoofRecord:
+        """Return the record of a JSON object read from ``path``.
+
+        Raises:
+            HarnessError: its schema is unknown or a field is missing.
+        """
+        return _restored(cls, stored, path, "roof record")
+
+
+R = TypeVar("R", MethodRecord, RoundRecord, RoofRecord)
 
 
 def _restored(cls: type[R], stored: Mapping[str, Any], path: Path, what: str) -> R:

@@ -16,6 +16,7 @@ from harness.plan import RunPlan, differences, new_run_id, warnings_of
 from harness.progress import Display
 from harness.protocol import Protocol
 from harness.reuse import adopt
+from harness.roof import measure_roof
 from harness.rounds import run_rounds
 from harness.session import Session, absolute_paths, environment_of, open_session, value_of
 from harness.store import INSPECT_LOG, PLAN, RunFolder, find_run, make_folder
@@ -26,7 +27,7 @@ def run(overrides: Sequence[str], folders: Sequence[Path], show: Display) -> tup
     """Measure every method that is not measured yet and write the tables.
 
     Returns:
-        0, or 3 if a row failed or is invalid; and the run's folder.
+        0, or 3 if a row, or the roof, failed or is invalid; and the run's folder.
 
     Raises:
         InputError: before anything long where it can be known.
@@ -46,10 +47,11 @@ def run(overrides: Sequence[str], folders: Sequence[Path], show: Display) -> tup
                 if known is None or not known.outcome.finished:
                     session.measure(position, name, known)
             run_rounds(session)
+            has_roof = measure_roof(session)
         finally:
             write_tables(folder, composed.values["table"]["intervals"])
-        failed = not all(r.outcome.finished for r in folder.load_records())
-        return (3 if failed else 0), folder
+        whole = has_roof and all(r.outcome.finished for r in folder.load_records())
+        return (0 if whole else 3), folder
 
 
 def open_folder(composed: Composed, folders: Sequence[Path]) -> tuple[RunFolder, Composed]:
@@ -152,4 +154,6 @@ def fixed(plan: RunPlan, folder: RunFolder) -> RunPlan:
             "alone, or leave run.id out to start a new run"
         )
     now = {key: plan.config[key] for key in ("run", "table")}  # where it is kept, how it is shown
-    return replace(before, config={**before.config, **now})
+    roof = {"roof": plan.config["protocol"]["roof"]}  # may be asked for later
+    protocol = {**before.config["protocol"], **roof}
+    return replace(before, config={**before.config, **now, "protocol": protocol})

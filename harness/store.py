@@ -17,9 +17,10 @@ import numpy.typing as npt
 
 from harness.errors import HarnessError, InputError
 from harness.plan import RunPlan
-from harness.record import RECORDS, ROUNDS, MethodRecord, RoundRecord
+from harness.record import RECORDS, ROUNDS, MethodRecord, RoofRecord, RoundRecord
 
 PLAN = "plan.json"
+ROOF = "roof.json"
 LOCK = ".lock"
 OPTIMIZED = "optimize.json"  # in a row's folder: what its model is, once that is whole
 INSPECT_LOG = "inspect.log"
@@ -174,6 +175,18 @@ class RunFolder:
         paths = (self.path / ROUNDS).glob("[0-9]*.json")
         found = [RoundRecord.from_dict(load_json(path), path) for path in paths]
         return sorted(found, key=lambda each: (each.round, each.method, each.attempt))
+
+    def save_roof(self, record: RoofRecord) -> None:
+        write_json(self.path / ROOF, record.as_dict())
+
+    def load_roof(self) -> RoofRecord | None:
+        """Return what was measured of the machine's roof, or None.
+
+        Raises:
+            HarnessError: the record is damaged or of an unknown schema.
+        """
+        path = self.path / ROOF
+        return RoofRecord.from_dict(load_json(path), path) if path.is_file() else None
 
     @property
     def labels(self) -> Path:

@@ -21,7 +21,7 @@ KINDS: dict[type[Exception], str] = {
     TuningTimeout: "timeout",
     HarnessError: "failed",
 }
-RUN_ONLY = ("measure", "profile", "validate")  # stages that run a saved model and make none
+RUN_ONLY = ("measure", "profile", "roof", "validate")  # stages that make no model
 
 
 def die_with_parent(parent: int) -> None:

@@ -15,7 +15,7 @@ from harness.store import RunFolder
 from made import LOAD, measured, timed
 
 Answer = Callable[[str, int, int], RoundRecord]
-PROTOCOL = Protocol("made", 3, 10, 1.0, 2, (), 0, 0, 1)
+PROTOCOL = Protocol("made", 3, 10, 1.0, 2, (), 0, 0, False, 1)
 
 
 class Silent:

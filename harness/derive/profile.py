@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from harness.derive.operations import macs_of
+
 ENVIRONMENT = {"ONEDNN_VERBOSE": "1", "DNNL_VERBOSE": "1"}  # what makes oneDNN write it
 EXECUTED = re.compile(r"(?:onednn|dnnl)_verbose,exec,(.*)")
 CPU_ISA = "_verbose,info,cpu,isa:"
@@ -29,13 +31,20 @@ USUALLY = {"binary": "residual additions"}  # what a kind does in the networks m
 
 @dataclass(frozen=True)
 class Primitive:
-    """One primitive that oneDNN executed; a data type that it does not have is empty."""
+    """One primitive that oneDNN executed; a data type that it does not have is empty.
+
+    Attributes:
+        problem: its shapes, in oneDNN's own notation.
+        macs: multiply-accumulate operations; None for what makes none, and where they are not known.
+    """
 
     kind: str
     implementation: str
     source: str
     weights: str
     destination: str
+    problem: str
+    macs: int | None
     ms: float
 
 
@@ -47,6 +56,8 @@ class Row:
         isa: the instruction set that the implementation's name ends with, such as
             avx512_core_vnni; empty where it names none.
         dtype: the types of source, weights and destination joined by colons, such as u8:s8:s8.
+        macs: multiply-accumulate operations of all of them; None for what makes none, and where they
+            are not known, as in records that do not have them.
     """
 
     kind: str
@@ -55,6 +66,7 @@ class Row:
     dtype: str
     count: int
     ms: float
+    macs: int | None = None
 
 
 Chosen = Callable[[Row], bool]
@@ -85,12 +97,14 @@ class Profile:
         """Aggregate verbose output."""
         executed = [line for line in lines if EXECUTED.search(line)]
         primitives = parse(executed)
-        times: dict[tuple[str, str, str, str], list[float]] = defaultdict(list)
+        alike: dict[tuple[str, str, str, str], list[Primitive]] = defaultdict(list)
         for each in primitives:
             dtype = ":".join(filter(None, (each.source, each.weights, each.destination)))
-            key = (each.kind, each.implementation, isa_of(each.implementation), dtype)
-            times[key].append(each.ms)
-        rows = [Row(*key, len(spent), math.fsum(spent)) for key, spent in times.items()]
+            alike[each.kind, each.implementation, isa_of(each.implementation), dtype].append(each)
+        rows = [
+            Row(*key, len(found), math.fsum(each.ms for each in found), _macs(found))
+            for key, found in alike.items()
+        ]
         rows.sort(key=lambda row: (-row.ms, row.kind, row.implementation, row.dtype))
         total = math.fsum(row.ms for row in rows)
         malformed = len(executed) - len(primitives)
@@ -190,8 +204,15 @@ def parse(lines: Iterable[str]) -> list[Primitive]:
     return list(filter(None, map(_primitive, lines)))
 
 
+def _macs(primitives: Iterable[Primitive]) -> int | None:
+    """Return the operations of all; None where those of one are not known."""
+    counts = [each.macs for each in primitives]
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
 def _primitive(line: str) -> Primitive | None:
-    """Read ``exec,engine,kind,implementation,propagation,descriptors,attributes,...,ms``."""
+    """Read ``exec,engine,kind,implementation,propagation,descriptors,attributes,...,shapes,ms``."""
     found = EXECUTED.search(line)
     fields = found[1].split(",") if found else []
     try:
@@ -210,6 +231,8 @@ def _primitive(line: str) -> Primitive | None:
         source=types.get("src", both),
         weights=types.get("wei", ""),
         destination=types.get("dst", both),
+        problem=fields[-2],
+        macs=macs_of(fields[1], fields[-2]),
         ms=ms,
     )
 

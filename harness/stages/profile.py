@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import mxnet as mx
 
 from harness.derive.profile import ENVIRONMENT, Profile
 from harness.errors import HarnessError
+from harness.host.stdout import captured_stdout
 from harness.workloads.data import validation_batches
 from harness.workloads.saved import saved_network
-
-STDOUT = 1
 
 
 def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[str, Any]:
@@ -53,26 +48,3 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
     progress(len(held), len(held), "batches")
     introduced = [line for line in first if ",info," in line]
     return Profile.of([*introduced, *lines], len(held), len(batches.labels), 1e3 * wall).as_dict()
-
-
-@contextmanager
-def captured_stdout() -> Iterator[list[str]]:
-    """Send descriptor 1 to a file, since oneDNN writes from C; the list has its lines afterwards."""
-    lines: list[str] = []
-    with tempfile.TemporaryFile() as file:
-        _flush()
-        kept = os.dup(STDOUT)
-        os.dup2(file.fileno(), STDOUT)
-        try:
-            yield lines
-        finally:
-            _flush()
-            os.dup2(kept, STDOUT)
-            os.close(kept)
-        file.seek(0)
-        lines += file.read().decode(errors="replace").splitlines()
-
-
-def _flush() -> None:
-    sys.stdout.flush()
-    ctypes.CDLL(None).fflush(None)
