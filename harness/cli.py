@@ -21,6 +21,11 @@ verbs
   run        measure and print the table (the default verb)
   table      run=ID                           rebuild a run's tables from its records
   report     run=ID                           one page, LaTeX, figures: what a paper or a review needs
+  nightly    [KEY=VALUE ...]                  measure experiment=nightly, compare with earlier nights,
+                                              measure suspected rows again; exit 1 on a regression
+  history    [rebuild=true]                   the nights so far; make their database from the records
+  acknowledge run=ID reason=WHY [method=NAME] [metric=batch_s|cost_s|top1|top5]
+                                              a known shift: later nights compare from that run on
   recover    run=ID method=NAME trial=K       bring back the model of a tuning trial and validate it
   aa         [repeats=10] [KEY=VALUE ...]     one code against itself: false alarms, what can be seen
   doctor     [KEY=VALUE ...]                  can this machine measure? one screen
@@ -37,6 +42,7 @@ configuration (Hydra; conf/config.yaml shows every key)
   experiment=paper|nightly|smoke|resnet18     several choices at once
   run.id=ID                                   continue a stopped run; what is finished stays
   run.reuse_tuned=ID                          measure an earlier run's models again, make none
+  nightly.baseline=last|ID  nightly.runs=5    what a night is compared with
   table.intervals=true|false                  with 95 % intervals, or plain as published
   --conf DIR                                  a folder with configuration and modules of your own
 
@@ -132,6 +138,42 @@ def _aa(overrides: Sequence[str], folders: Sequence[Path]) -> int:
     return code
 
 
+def _nightly(overrides: Sequence[str], folders: Sequence[Path]) -> int:
+    from harness.export.nightly_report import short
+    from harness.nightly import nightly
+    from harness.progress import display
+
+    code, text, folder = nightly(overrides, folders, display())
+    print(short(text), end="")
+    print(f"every row: {folder.path / 'nightly.md'}", file=sys.stderr)
+    return code
+
+
+def _history(overrides: Sequence[str], folders: Sequence[Path]) -> int:
+    from harness.config import compose_config, project_path
+    from harness.history.listing import listing, rebuilt
+
+    given, rest = _given(overrides, {"rebuild": "false"})
+    results = project_path(compose_config(rest, folders).values["run"]["results"])
+    if _switch("rebuild", given["rebuild"]):
+        for line in rebuilt(results):
+            print(line, file=sys.stderr)
+    print(listing(results), end="")
+    return 0
+
+
+def _acknowledge(overrides: Sequence[str], folders: Sequence[Path]) -> int:
+    from harness.config import compose_config, project_path
+    from harness.history.listing import acknowledged
+
+    named, rest = _named(overrides, {"run", "reason"})
+    given, rest = _given(rest, {"method": "*", "metric": "*"})
+    results = project_path(compose_config(rest, folders).values["run"]["results"])
+    folder = _folder(named["run"], rest, folders)
+    print(acknowledged(results, folder, given["method"], given["metric"], named["reason"]))
+    return 0
+
+
 def _table(overrides: Sequence[str], folders: Sequence[Path]) -> int:
     from harness.config import compose_config
     from harness.tables import write_tables
@@ -188,6 +230,21 @@ def _named(overrides: Sequence[str], names: set[str]) -> tuple[dict[str, str], l
     return {name: pairs[name] for name in names}, rest
 
 
+def _given(overrides: Sequence[str], defaults: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Return the values of a verb's optional arguments, and the overrides that are left."""
+    pairs = dict(word.split("=", 1) for word in overrides)
+    rest = [word for word in overrides if word.split("=", 1)[0] not in defaults]
+    return {name: pairs.get(name, default) for name, default in defaults.items()}, rest
+
+
+def _switch(name: str, value: str) -> bool:
+    from harness.errors import InputError
+
+    if value not in ("true", "false"):
+        raise InputError(f"{name}={value}: use true or false")
+    return value == "true"
+
+
 def _folder(run: str, overrides: Sequence[str], folders: Sequence[Path]):  # type: ignore[no-untyped-def]
     from harness.config import compose_config, project_path
     from harness.store import find_run
@@ -205,4 +262,7 @@ VERBS: dict[str, Verb] = {
     "doctor": _doctor,
     "cache": _cache,
     "aa": _aa,
+    "nightly": _nightly,
+    "history": _history,
+    "acknowledge": _acknowledge,
 }

@@ -29,6 +29,7 @@ LEAST = {  # whole numbers and the least that they may be
     "tuning.max_trials": 1,
     "tuning.sampling_size": 1,
     "tuning.seed": 0,
+    "nightly.runs": 1,
 }
 HYDRA_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
 
@@ -127,7 +128,7 @@ def _check(values: dict[str, Any]) -> None:
     for key in ("run.results", "run.cache"):
         if not isinstance(_value(values, key), str):
             raise InputError(f"{key}={_value(values, key)}: give the path of a folder")
-    for key in ("run.id", "run.reuse_tuned", "machine"):
+    for key in ("run.id", "run.reuse_tuned", "machine", "nightly.baseline"):
         name = _value(values, key)
         if name is not None and not re.fullmatch(r"\w[\w.-]*|", str(name), re.ASCII):
             raise InputError(f"{key}={name}: use a plain name of letters, digits, '.', '-' and '_'")

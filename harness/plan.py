@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ PLACES = (  # they do not change what is measured of the rows
     "config.machine",
     "config.table",
     "config.protocol.roof",
+    "config.nightly",
 )
 RANDOM_WEIGHTS = (
     "THE WEIGHTS ARE RANDOM (workload.params is not given): accuracies mean nothing, times do"
@@ -46,6 +48,8 @@ class RunPlan:
         versions: what is really installed, as MXNet's own process told.
         warnings: what the user should know before it starts and read under the table.
         harness: this package's version.
+        code: digest of the harness's modules and of the folders given with --conf; None in plans of
+            before it was kept. A continued run may differ in it.
     """
 
     run: str
@@ -62,6 +66,7 @@ class RunPlan:
     warnings: tuple[str, ...]
     harness: str = __version__
     schema: int = SCHEMA
+    code: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -99,6 +104,16 @@ def new_run_id() -> str:
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + secrets.token_hex(3)
 
 
+def digest_of_code(folders: Iterable[Path]) -> str:
+    """Return the SHA-256 over the names and contents of all Python and YAML files in folders."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".yaml")):
+            content = path.read_bytes()
+            digest.update(f"{path.relative_to(folder)} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
 def warnings_of(workload: Mapping[str, Any], threads: Sequence[str]) -> tuple[str, ...]:
     """Return what the user should know before it starts: of the workload and of the threads."""
     random = workload.get("random_weights") and not workload.get("params")
@@ -115,15 +130,19 @@ def differences(old: RunPlan, new: RunPlan, ignored: Collection[str] = ()) -> li
     passed = (*PLACES, *ignored)
     for plan in (before, after):
         plan["machine"] = {key: plan["machine"].get(key) for key in SAME_MACHINE}
-    lines = [
-        line for part in COMPARED for line in _differences(before[part], after[part], part, passed)
-    ]
+    lines = [line for part in COMPARED for line in unequal(before[part], after[part], part, passed)]
     if list(old.methods) != list(new.methods) and set(old.methods) == set(new.methods):
         lines.append("config.method: the order of the rows differs")
     return lines
 
 
-def _differences(old: Any, new: Any, where: str, passed: Collection[str]) -> list[str]:
+def unequal(old: Any, new: Any, where: str, passed: Collection[str] = ()) -> list[str]:
+    """Return what differs between two values of a JSON object, one line a key.
+
+    Args:
+        where: the dotted key that they are the values of; empty at the top.
+        passed: dotted keys that may differ.
+    """
     if where in passed or (where.startswith("files.") and where.endswith(".path")):
         return []
     if isinstance(old, Mapping) and isinstance(new, Mapping):
@@ -131,7 +150,9 @@ def _differences(old: Any, new: Any, where: str, passed: Collection[str]) -> lis
         return [
             line
             for key in keys
-            for line in _differences(old.get(key), new.get(key), f"{where}.{key}", passed)
+            for line in unequal(
+                old.get(key), new.get(key), f"{where}.{key}" if where else key, passed
+            )
         ]
     if isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)):
         old, new = list(old), list(new)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 from harness import record, store
 from harness.errors import InputError
@@ -37,28 +38,33 @@ def adopt(earlier: RunFolder, folder: RunFolder, plan: RunPlan) -> None:
         )
     rows = [each for each in earlier.load_records() if each.method in plan.methods]
     for row in rows:
-        _check_model(row, earlier)
+        damaged = damage(row, earlier)
+        if damaged is not None:
+            raise InputError(
+                f"run.reuse_tuned={earlier.id}: {damaged} is missing or is not the model that was "
+                "recorded; leave run.reuse_tuned out to tune anew"
+            )
     for row in rows:
         if row.outcome.kind == record.NO_SOLUTION:
             folder.save_record(row)  # it keeps the id of the run that searched
         elif row.optimize is not None:
-            _copy_model(row, earlier, folder)
+            copy_model(row, earlier, folder, row.method)
 
 
-def _check_model(row: MethodRecord, earlier: RunFolder) -> None:
+def damage(row: MethodRecord, earlier: RunFolder) -> Path | None:
+    """Return the file of a row's model that is missing or is not the one recorded, if any is."""
     model = row.optimize or {}
     for part in (model[name] for name in ("symbol", "params") if model):
-        file = earlier.method(row.method) / part["path"]
+        file: Path = earlier.method(row.method) / part["path"]
         if not store.is_intact(file, part):
-            raise InputError(
-                f"run.reuse_tuned={earlier.id}: {file} is missing or is not the model that was "
-                "recorded; leave run.reuse_tuned out to tune anew"
-            )
+            return file
+    return None
 
 
-def _copy_model(row: MethodRecord, earlier: RunFolder, folder: RunFolder) -> None:
+def copy_model(row: MethodRecord, earlier: RunFolder, folder: RunFolder, method: str) -> None:
+    """Copy a row's model into another run, as what its row ``method`` was optimised to."""
     assert row.optimize is not None
-    source, target = earlier.method(row.method), folder.method(row.method)
+    source, target = earlier.method(row.method), folder.method(method)
     target.mkdir(parents=True, exist_ok=True)
     for part in (row.optimize["symbol"], row.optimize["params"]):
         shutil.copyfile(source / part["path"], target / part["path"])

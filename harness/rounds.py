@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from harness import record
@@ -9,18 +10,28 @@ from harness.record import MethodRecord, RoundRecord
 from harness.session import Session
 
 
-def run_rounds(session: Session) -> None:
+def run_rounds(
+    session: Session, upto: int | None = None, methods: Collection[str] | None = None
+) -> None:
     """Time all rows that are ok in every round that is not on disk yet.
+
+    Args:
+        upto: the last round; None for the protocol's.
+        methods: the rows to time; None for all.
 
     A row that fails in a round, or whose threads ran elsewhere than asked, gets that as its outcome
     and is left out of the rounds that follow.
     """
     protocol = session.protocol
-    timed = {r.method: r for r in session.folder.load_records() if r.outcome.kind == record.OK}
+    timed = {
+        row.method: row
+        for row in session.folder.load_records()
+        if row.outcome.kind == record.OK and (methods is None or row.method in methods)
+    }
     before: dict[tuple[int, str], list[RoundRecord]] = {}
     for each in session.folder.load_rounds():
         before.setdefault((each.round, each.method), []).append(each)
-    for round_ in range(1, protocol.rounds + 1):
+    for round_ in range(1, (protocol.rounds if upto is None else upto) + 1):
         for method in protocol.order(round_, list(timed)):
             attempts = before.get((round_, method), [])
             if not _time(session, timed[method], round_, attempts):

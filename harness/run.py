@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from harness import executor
 from harness.checks import check_inputs
-from harness.config import Composed, compose_config, project_path
+from harness.config import PROJECT, Composed, compose_config, project_path
 from harness.errors import InputError
 from harness.host import ec2, machine, threads
-from harness.plan import RunPlan, differences, new_run_id, warnings_of
+from harness.plan import RunPlan, differences, digest_of_code, new_run_id, warnings_of
 from harness.progress import Display
 from harness.protocol import Protocol
 from harness.reuse import adopt
@@ -34,24 +34,44 @@ def run(overrides: Sequence[str], folders: Sequence[Path], show: Display) -> tup
         KeyboardInterrupt: after the row in progress was recorded as interrupted.
     """
     folder, composed = open_folder(compose_config(overrides, folders), folders)
+    return measure(folder, composed, folders, show), folder
+
+
+def measure(
+    folder: RunFolder,
+    composed: Composed,
+    folders: Sequence[Path],
+    show: Display,
+    check: Callable[[RunPlan], None] | None = None,
+) -> int:
+    """Measure what is not measured yet in a run's folder and write its tables; as ``run``.
+
+    Args:
+        check: sees the plan before anything is measured and may raise InputError.
+    """
     with folder.locked():
         try:
-            session = start(folder, composed, folders, show)
+            session = start(folder, composed, folders, show, check)
         except (InputError, KeyboardInterrupt):
             folder.discard()
             raise
-        before = {r.method: r for r in folder.load_records()}
         try:
-            for position, name in enumerate(session.plan.methods):
-                known = before.get(name)
-                if known is None or not known.outcome.finished:
-                    session.measure(position, name, known)
+            measure_rows(session)
             run_rounds(session)
             has_roof = measure_roof(session)
         finally:
             write_tables(folder, composed.values["table"]["intervals"])
         whole = has_roof and all(r.outcome.finished for r in folder.load_records())
-        return (0 if whole else 3), folder
+        return 0 if whole else 3
+
+
+def measure_rows(session: Session) -> None:
+    """Optimise, validate and profile every row that is not finished yet."""
+    before = {r.method: r for r in session.folder.load_records()}
+    for position, name in enumerate(session.plan.methods):
+        known = before.get(name)
+        if known is None or not known.outcome.finished:
+            session.measure(position, name, known)
 
 
 def open_folder(composed: Composed, folders: Sequence[Path]) -> tuple[RunFolder, Composed]:
@@ -83,7 +103,13 @@ def _key(override: str) -> str:
     return override.split("=", 1)[0].lstrip("+~")
 
 
-def start(folder: RunFolder, composed: Composed, folders: Sequence[Path], show: Display) -> Session:
+def start(
+    folder: RunFolder,
+    composed: Composed,
+    folders: Sequence[Path],
+    show: Display,
+    check: Callable[[RunPlan], None] | None = None,
+) -> Session:
     """Check the input, look at the model in a worker, fix the plan, prepare the images.
 
     Raises:
@@ -117,7 +143,10 @@ def start(folder: RunFolder, composed: Composed, folders: Sequence[Path], show: 
         tuning_overlap=inputs.overlap,
         versions=seen["versions"],
         warnings=warnings_of(config["workload"], settings.warnings),
+        code=digest_of_code([PROJECT / "harness", *folders]),
     )
+    if check is not None:
+        check(plan)
     show.note(f"run {plan.run} -> {folder.path}")
     for warning in plan.warnings:
         show.note(f"warning: {warning}")

@@ -43,7 +43,7 @@ def test_each_choice_composes(group: str, name: str) -> None:
     values = compose_config([f"{group}={name}"]).values
     assert set(values) == {
         "run", "machine", "tuning", "baseline", "fused", "table", "max_cpu_isa", "methods", "method",
-        "workload", "threads", "protocol",
+        "workload", "threads", "protocol", "nightly",
     }  # fmt: skip
     assert {"name", "rec", "classes", "batch_size", "model", "transform"} <= set(values["workload"])
     assert values["baseline"] in values["method"]

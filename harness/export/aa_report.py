@@ -35,7 +35,8 @@ def to_markdown(report: AaReport, left_out: Sequence[str], hours: float) -> str:
                 "Before anything is measured again. An alarm is a regression or an improvement in any "
                 "row; a difference may also be a change below the threshold; suspected is what a night "
                 "would measure again, and only what that confirms wakes anyone. Re-sampling draws whole "
-                f"repeats in random order: {report.distinct} different tables can be drawn. The interval is that of independent "
+                f"repeats in random order: {report.distinct} different tables can be drawn. The "
+                "interval is that of independent "
                 f"tables, which those of {report.repeats} repeats are not.",
                 _replays(report),
                 "## Noise, and the smallest detectable slowdown",

@@ -47,7 +47,11 @@ class Confirmation:
 
 
 def confirm(
-    before: Mapping[str, Floats], now: Mapping[str, Floats], look: int, settings: Settings
+    before: Mapping[str, Floats],
+    now: Mapping[str, Floats],
+    look: int,
+    settings: Settings,
+    rows: int | None = None,
 ) -> tuple[Confirmation, ...]:
     """Return the state of each suspected row after a look.
 
@@ -55,13 +59,14 @@ def confirm(
         before: by method, (R, B) seconds of the earlier run's model, measured again.
         now: the same of the suspected rows' own.
         look: from 1 to ``LOOKS``; all rounds so far are given.
+        rows: how many were suspected, where some are decided already; None for those given.
 
     Raises:
         ValueError: times that ``level`` refuses, or a method of one only.
     """
     if set(before) != set(now):
         raise ValueError(f"{sorted(before)} measured before, {sorted(now)} now")
-    allowed = ALPHA / LOOKS / max(len(now), 1)
+    allowed = ALPHA / LOOKS / max(rows or len(now), 1)
     made = []
     for method, times in now.items():
         baseline = Level.stack([level(before[method])])

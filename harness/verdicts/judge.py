@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtr, stdtrit
 
-from harness.derive.metrics import Metric
+from harness.derive.metrics import COST, Metric
 from harness.derive.statistics import Interval, mcnemar
 from harness.verdicts.noise import SAME_HOUR, Level, Spread, contrast, holm, level, moderated
 from harness.verdicts.verdict import (
     BATCH,
     EQUIVALENCE,
+    LEAST_COST_S,
+    LEAST_RUNS,
     NIGHTLY,
     Bools,
     Floats,
@@ -25,7 +27,7 @@ from harness.verdicts.verdict import (
     Verdict,
 )
 
-Values = TypeVar("Values", Floats, Bools)
+Values = TypeVar("Values", Floats, Bools, float)
 
 
 def judge(
@@ -40,6 +42,8 @@ def judge(
     differ by is known from ``spread`` alone, and without it only the noise of rounds is: then a row may
     be suspected, or found alike, but no difference is claimed. ``SAME_HOUR`` asserts that runs differ
     by their rounds only.
+
+    Costs are compared as times are, but for rounds, which they have not.
 
     Accuracies are compared image by image with the latest run that has the row, by ``mcnemar``.
 
@@ -59,8 +63,13 @@ def judge(
         if not before or now is None:
             rows.append(_unmatched(method, BATCH, settings.slower, bool(before)))
         else:
-            known = lent if spread is None else spread.get(method)
-            rows.append(_times(method, before, now, settings, known))
+            assumed = lent if spread is None else spread.get(method)
+            rows.append(_times(method, before, now, settings, assumed))
+    costs = _rows([run.costs for run in baseline], candidate.costs)
+    known = _cost_spread([before for _, before, now in costs if now is not None])
+    for method, earlier_s, now_s in costs:
+        if earlier_s and now_s is not None and min(*earlier_s, now_s) >= LEAST_COST_S:
+            rows.append(_cost(method, earlier_s, now_s, settings, known))
     for metric in dict.fromkeys(m for run in (*baseline, candidate) for m in run.correct):
         earlier = [run.correct.get(metric, {}) for run in baseline]
         for method, answers, given in _rows(earlier, candidate.correct.get(metric, {})):
@@ -127,6 +136,53 @@ def _times(
         ),
         matters=f"{100 * settings.slower:g} %",
         claims=claims,
+        rounds_p=float(found.of_rounds.p_value),
+    )
+
+
+def _cost_spread(before: Sequence[Sequence[float]]) -> Spread | None:
+    runs = max(map(len, before), default=0)
+    usable = [each for each in before if each and min(each) >= LEAST_COST_S]
+    whole = [np.log(each) for each in usable if len(each) == runs]
+    return moderated(np.array(whole).T) if whole else None
+
+
+def _cost(
+    method: str, before: list[float], now: float, settings: Settings, spread: Spread | None
+) -> Verdict | Tested:
+    if len(before) < LEAST_RUNS:
+        reason = (
+            f"{method} cost {now:.4g} s; what costs differ by is known from {LEAST_RUNS} earlier runs "
+            f"on, and there are {len(before)}."
+        )
+        return _untested(method, COST, "cannot tell", settings.dearer, reason)
+    logs = np.log(before)
+    lent, freedom = (spread.sum_of_squares, spread.freedom) if spread else (0.0, 0.0)
+    known = len(before) - 1 + freedom
+    error = math.sqrt((logs.var() * len(before) + lent) / known * (1 + 1 / len(before)))
+    difference = math.log(now) - float(logs.mean())
+    reach = -float(stdtrit(known, (1 - EQUIVALENCE) / 2)) * error
+    p_value = 2 * float(stdtr(known, -abs(difference) / error)) if error else float(not difference)
+    ratio = Interval(
+        math.exp(difference),
+        math.exp(difference - reach),
+        math.exp(difference + reach),
+        EQUIVALENCE,
+    )
+    shown = _shown([100 * (each - 1) for each in (ratio.estimate, ratio.low, ratio.high)])
+    return Tested(
+        method,
+        COST,
+        ratio,
+        p_value,
+        settings.dearer,
+        equal=1.0,
+        limits=(1 / (1 + settings.dearer), 1 + settings.dearer),
+        figures=(
+            f"{method} cost {now:.4g} s after {math.exp(logs.mean()):.4g} s in {len(before)} earlier "
+            f"runs, {shown[0]} % ({100 * ratio.level:g} % interval {shown[1]} to {shown[2]} %)"
+        ),
+        matters=f"{100 * settings.dearer:g} %",
     )
 
 

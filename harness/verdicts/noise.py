@@ -27,7 +27,7 @@ to 1.3 % of tables for 1 % asked, R = 5), rounds alone a busy hour for slow code
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -166,6 +166,11 @@ class Contrast:
             _two_sided(self.difference, self.rounds_error, self.rounds_freedom),
             _two_sided(self.difference, self.runs_error, self.runs_freedom),
         )
+
+    @property
+    def of_rounds(self) -> Contrast:
+        """The same if runs differed by their rounds only."""
+        return replace(self, runs_error=np.zeros_like(self.runs_error), runs_freedom=1e6)
 
     def reach(self, tail: float) -> Floats:
         """Return how far from 0 a difference is just significant with ``tail`` on either side.

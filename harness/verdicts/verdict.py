@@ -45,6 +45,8 @@ from harness.derive.statistics import Interval
 Kind = Literal["regression", "improvement", "change", "none", "cannot tell", "missing", "new"]
 BATCH = Metric("batch_s", "Batch s", 4, False)  # the median of a round's batches
 EQUIVALENCE = 0.9  # level of the intervals: "none" is two one-sided tests at half of what is left
+LEAST_RUNS = 3
+LEAST_COST_S = 1.0
 LEAST_P = 1e-9  # no noise is known well enough to tell smaller ones apart
 
 Floats = npt.NDArray[np.float64]
@@ -62,6 +64,8 @@ class Settings:
         suspicion: twice the chance that a row of identical code is measured again as slower.
         slower: smallest ratio of times, less 1, worth waking anyone. About what identical code
             differs by on hosted machines, and half of the 5 % that must not be missed.
+        dearer: the same of the cost of optimising; a cost is measured once a run, so it takes
+            ``LEAST_RUNS`` earlier ones to know its noise, and is judged from ``LEAST_COST_S`` on.
         points: smallest difference of accuracy worth it, in points of 100; 0.07 lie between the
             published rows that pass for equal, and 0.5 must not be missed.
         rounds: fewest for a verdict; of fewer than 5, half are too few to know their noise.
@@ -70,6 +74,7 @@ class Settings:
     alpha: float = 0.005
     suspicion: float = 0.1
     slower: float = 0.025
+    dearer: float = 0.25
     points: float = 0.1
     rounds: int = 5
 
@@ -78,8 +83,10 @@ class Settings:
             raise ValueError(
                 f"alpha {self.alpha} and suspicion {self.suspicion}: both must be between 0 and 0.5"
             )
-        if not (self.slower > 0 and self.points > 0):
-            raise ValueError(f"thresholds {self.slower} and {self.points}: both must be positive")
+        if not min(self.slower, self.dearer, self.points) > 0:
+            raise ValueError(
+                f"thresholds {self.slower}, {self.dearer} and {self.points}: all must be positive"
+            )
         if self.rounds < 3:
             raise ValueError(f"rounds is {self.rounds}; a verdict needs at least 3")
 
@@ -94,10 +101,12 @@ class Run:
     Attributes:
         times: by method, (R, B) seconds: R rounds, each a fresh process, of B batches.
         correct: by accuracy and method, (n,) bool: whether each of the same n images was right.
+        costs: by method, seconds of optimising.
     """
 
     times: Mapping[str, Floats]
     correct: Mapping[Metric, Mapping[str, Bools]] = field(default_factory=dict)
+    costs: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -105,8 +114,8 @@ class Verdict:
     """A verdict on one row.
 
     Attributes:
-        estimate: times: the ratio of the candidate's to the baseline's; accuracies: points of 100
-            gained. Its interval is that of ``EQUIVALENCE``; None where there is none.
+        estimate: times and costs: the ratio of the candidate's to the baseline's; accuracies: points
+            of 100 gained. Its interval is that of ``EQUIVALENCE``; None where there is none.
         p_value: of no difference, for this row alone; None where it was not tested.
         adjusted_p: the same for the table; what is compared with alpha.
         threshold: smallest difference that matters: of the ratio from 1, or in points.
@@ -135,6 +144,8 @@ class Tested:
         figures: what was found, as the start of a sentence.
         matters: the threshold in words.
         claims: whether a difference may be claimed: not from times of a single earlier run.
+        rounds_p: times: the p-value if runs differed by their rounds only; a suspicion asks no more,
+            since measuring again tells a slow hour from slow code.
     """
 
     method: str
@@ -147,6 +158,7 @@ class Tested:
     figures: str
     matters: str
     claims: bool = True
+    rounds_p: float = 1.0
 
     def decide(self, adjusted_p: float, settings: Settings) -> Verdict:
         """Return the verdict: the noise gate, then the threshold."""
@@ -180,5 +192,5 @@ class Tested:
             adjusted_p,
             self.threshold,
             f"{self.figures}; {why}.",
-            suspected=kind == "regression" or (is_worse and self.p_value <= settings.suspicion),
+            suspected=kind == "regression" or (is_worse and self.rounds_p <= settings.suspicion),
         )

@@ -1,0 +1,201 @@
+"""The history of nights: one SQLite file beside the runs.
+
+SQLite, since it is in Python's standard library, one file holds years of nights (about 20 kB a row of
+10,000 images and 20 rounds), and its locks let two runs that end at once both write. The rollback
+journal rather than the write-ahead log: results are often on a network file system, where that fails.
+The records stay the truth: ``rebuild`` makes the file again from the run folders, and keeps what it
+has of runs whose folders are gone.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.errors import HarnessError, InputError
+from harness.history.entry import Entry, Row
+from harness.verdicts.verdict import Bools, Floats
+
+NAME = "history.sqlite"
+PATIENCE_S = 30.0  # how long a writer waits for another
+MIGRATIONS = (  # entry k takes the schema from version k to k + 1
+    """
+    CREATE TABLE runs (
+        machine TEXT NOT NULL, run TEXT NOT NULL, created TEXT NOT NULL, folder TEXT NOT NULL,
+        alike TEXT NOT NULL, environment TEXT NOT NULL, verdict TEXT, shifted TEXT NOT NULL,
+        regressions TEXT NOT NULL, acknowledged TEXT NOT NULL, PRIMARY KEY (machine, run)
+    );
+    CREATE TABLE rows (
+        machine TEXT NOT NULL, run TEXT NOT NULL, position INTEGER NOT NULL, method TEXT NOT NULL,
+        label TEXT NOT NULL, outcome TEXT NOT NULL, cost_s REAL, model TEXT,
+        rounds INTEGER, times BLOB, images INTEGER, correct BLOB,
+        PRIMARY KEY (machine, run, method),
+        FOREIGN KEY (machine, run) REFERENCES runs ON DELETE CASCADE
+    );
+    CREATE INDEX by_time ON runs (machine, created);
+    """,
+)
+
+
+class History:
+    """An open history."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def save(self, entry: Entry) -> None:
+        """Insert a run or replace what was known of it, all or nothing."""
+        regressions = sorted(list(row) for row in entry.regressions)
+        known = [[*row, reason] for row, reason in sorted((entry.acknowledged or {}).items())]
+        with self._connection as writing:
+            writing.execute("BEGIN IMMEDIATE")
+            writing.execute(
+                "DELETE FROM runs WHERE machine=? AND run=?", (entry.machine, entry.run)
+            )
+            writing.execute(
+                "INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?,?)",
+                (
+                    entry.machine,
+                    entry.run,
+                    entry.created,
+                    entry.folder,
+                    json.dumps(entry.alike, sort_keys=True),
+                    json.dumps(entry.environment, sort_keys=True),
+                    entry.verdict,
+                    json.dumps(sorted(entry.shifted)),
+                    json.dumps(regressions),
+                    json.dumps(known),
+                ),
+            )
+            writing.executemany(
+                "INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+                [
+                    (entry.machine, entry.run, position, *_stored(row))
+                    for position, row in enumerate(entry.rows)
+                ],
+            )
+
+    def load(self, machine: str) -> list[Entry]:
+        """Return a machine's runs, oldest first."""
+        rows: dict[str, list[Row]] = {}
+        for run, *stored in self._connection.execute(
+            "SELECT run, method, label, outcome, cost_s, model, rounds, times, images, correct"
+            " FROM rows WHERE machine=? ORDER BY run, position",
+            (machine,),
+        ):
+            rows.setdefault(run, []).append(_row(*stored))
+        found = self._connection.execute(
+            "SELECT run, created, folder, alike, environment, verdict, shifted, regressions,"
+            " acknowledged FROM runs WHERE machine=? ORDER BY created, run",
+            (machine,),
+        )
+        return [
+            Entry(
+                machine,
+                run,
+                created,
+                folder,
+                json.loads(alike),
+                json.loads(environment),
+                tuple(rows.get(run, ())),
+                verdict,
+                frozenset(json.loads(shifted)),
+                frozenset((method, metric) for method, metric in json.loads(regressions)),
+                {(method, metric): reason for method, metric, reason in json.loads(known)},
+            )
+            for run, created, folder, alike, environment, verdict, shifted, regressions, known in found
+        ]
+
+    def machines(self) -> list[str]:
+        """Return the machines that have runs."""
+        found = self._connection.execute("SELECT DISTINCT machine FROM runs ORDER BY machine")
+        return [machine for (machine,) in found]
+
+
+@contextmanager
+def opened(results: Path) -> Iterator[History]:
+    """Open the history in a results folder, made or migrated where it must be.
+
+    Raises:
+        HarnessError: the file is damaged, of a later version, or locked for too long.
+        InputError: it cannot be made there.
+    """
+    path = results / NAME
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)) as connection:
+            connection.execute("PRAGMA foreign_keys=ON")
+            _migrate(connection, path)
+            yield History(connection)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be made ({error.strerror}): change its permissions or give run.results=DIR"
+        ) from None
+    except sqlite3.OperationalError as error:
+        advice = "wait for whoever writes it" if "locked" in str(error) else "is it writable?"
+        raise HarnessError(f"{path}: {error}; {advice}") from None
+    except sqlite3.DatabaseError as error:
+        raise HarnessError(
+            f"{path} is damaged ({error}): move it away and make it again from the records with "
+            "./run.sh history rebuild=true"
+        ) from None
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == len(MIGRATIONS):
+        return
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")  # another process may migrate it just now
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > len(MIGRATIONS):
+            raise HarnessError(
+                f"{path} has schema {version}, this version reads {len(MIGRATIONS)}: use the version "
+                "that wrote it, or move it away and give ./run.sh history rebuild=true"
+            )
+        for script in MIGRATIONS[version:]:
+            for statement in filter(str.strip, script.split(";")):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
+
+
+def _stored(row: Row) -> tuple[Any, ...]:
+    times, correct = row.times, row.correct
+    return (
+        row.method,
+        row.label,
+        row.outcome,
+        row.cost_s,
+        row.model,
+        None if times is None else len(times),
+        None if times is None else times.astype("<f8").tobytes(),
+        None if correct is None else correct.shape[1],
+        None if correct is None else np.packbits(correct, axis=1).tobytes(),
+    )
+
+
+def _row(
+    method: str,
+    label: str,
+    outcome: str,
+    cost_s: float | None,
+    model: str | None,
+    rounds: int | None,
+    times: bytes | None,
+    images: int | None,
+    correct: bytes | None,
+) -> Row:
+    seconds: Floats | None = None
+    right: Bools | None = None
+    if times is not None:
+        seconds = np.frombuffer(times, "<f8").reshape(rounds or 0, -1)
+    if correct is not None:
+        bits = np.frombuffer(correct, np.uint8).reshape(2, -1)
+        right = np.unpackbits(bits, axis=1, count=images).astype(bool)
+    return Row(method, label, outcome, cost_s, seconds, right, model)

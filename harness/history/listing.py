@@ -1,0 +1,66 @@
+"""``./run.sh history`` and ``acknowledge``: the nights as text, and what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tabulate import tabulate
+
+from harness.errors import InputError
+from harness.history.baseline import METRICS
+from harness.history.database import opened
+from harness.history.entry import Entry
+from harness.history.records import ANY, acknowledge, rebuild
+from harness.store import RunFolder
+
+
+def listing(results: Path) -> str:
+    """Return the nights of every machine, oldest first."""
+    with opened(results) as history:
+        parts = [_machine(name, history.load(name)) for name in history.machines()]
+    return "\n\n".join(parts or ["no night yet: ./run.sh nightly measures one"]) + "\n"
+
+
+def rebuilt(results: Path) -> Iterator[str]:
+    """Save all judged runs under ``results`` again; yield what was done and what cannot be read."""
+    with opened(results) as history:
+        saved, unreadable = rebuild(history, results)
+    yield f"{saved} nights read from {results}"
+    yield from (f"left out: {line}" for line in unreadable)
+
+
+def acknowledged(results: Path, folder: RunFolder, method: str, metric: str, reason: str) -> str:
+    """Acknowledge a shift in a run's records and in the history; return what that means.
+
+    Raises:
+        InputError: no such method or metric, no judged night, or no reason.
+    """
+    if metric not in (*METRICS, ANY):
+        raise InputError(f"metric={metric}: use one of {', '.join(METRICS)}")
+    entry = acknowledge(folder, method, metric, reason)
+    with opened(results) as history:
+        history.save(entry)
+    row = "every row" if method == ANY else method
+    what = "" if metric == ANY else f" in {metric}"
+    return (
+        f"acknowledged: later nights compare {row}{what} from run {folder.id} on ({reason.strip()})"
+    )
+
+
+def _machine(name: str, entries: list[Entry]) -> str:
+    rows = [
+        [
+            entry.created,
+            entry.run,
+            entry.verdict or "",
+            ", ".join(f"{method} {metric}" for method, metric in sorted(entry.regressions)),
+            "; ".join(
+                f"{method} {metric}: {reason}"
+                for (method, metric), reason in sorted((entry.acknowledged or {}).items())
+            ),
+        ]
+        for entry in entries
+    ]
+    headers = ["Measured", "Run", "Verdict", "Regressions", "Acknowledged"]
+    return f"# {name}\n\n{tabulate(rows, headers, tablefmt='pipe', disable_numparse=True)}"

@@ -1,0 +1,92 @@
+"""What a run's folder says of its judgement: the night's verdicts, and what was acknowledged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from harness import store
+from harness.errors import HarnessError, InputError
+from harness.history.database import History
+from harness.history.entry import Entry, entry_of
+from harness.store import RunFolder
+
+NIGHT = "nightly.json"
+ACKNOWLEDGED = "acknowledged.json"
+ANY = "*"
+
+
+def judged(entry: Entry, folder: RunFolder) -> Entry:
+    """Return an entry with what its folder says of its judgement.
+
+    Raises:
+        HarnessError: a file is damaged.
+    """
+    night, known = folder.path / NIGHT, folder.path / ACKNOWLEDGED
+    if night.is_file():
+        found = store.load_json(night)
+        rows = found["rows"]
+        entry = replace(
+            entry,
+            verdict=found["verdict"],
+            shifted=frozenset(each["method"] for each in found["shifts"]),
+            regressions=frozenset(
+                (row["method"], row["metric"]) for row in rows if row["kind"] == "regression"
+            ),
+        )
+    if known.is_file():
+        listed = store.load_json(known)
+        reasons = {(each["method"], each["metric"]): each["reason"] for each in listed}
+        entry = replace(entry, acknowledged=reasons)
+    return entry
+
+
+def acknowledge(folder: RunFolder, method: str, metric: str, reason: str) -> Entry:
+    """Write into a run's folder that its shift is known, and return its entry.
+
+    Args:
+        method, metric: of the row, or ``ANY``.
+
+    Raises:
+        InputError: the run has no such method, was not judged, or no reason is given.
+    """
+    entry = judged(entry_of(folder), folder)
+    if not reason.strip():
+        raise InputError("reason= is empty: say why the shift is accepted")
+    if entry.verdict is None:
+        raise InputError(
+            f"run {folder.id} is no judged night: name one that ./run.sh history lists"
+        )
+    if method != ANY and entry.row(method) is None:
+        rows = ", ".join(row.method for row in entry.rows)
+        raise InputError(f"method={method}: run {folder.id} has {rows}")
+    path = folder.path / ACKNOWLEDGED
+    listed = store.load_json(path) if path.is_file() else []
+    listed = [each for each in listed if (each["method"], each["metric"]) != (method, metric)]
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    listed.append({"method": method, "metric": metric, "reason": reason.strip(), "when": when})
+    store.write_json(path, listed)
+    return judged(entry, folder)
+
+
+def rebuild(history: History, results: Path) -> tuple[int, list[str]]:
+    """Save every judged or acknowledged run under ``results``.
+
+    Returns:
+        how many were saved, and what could not be read.
+    """
+    saved, unreadable = 0, []
+    for folder in _judged_folders(results):
+        try:
+            history.save(judged(entry_of(folder), folder))
+        except (HarnessError, OSError, ValueError, KeyError, TypeError) as error:
+            unreadable.append(f"{folder.path}: {error}")
+        else:
+            saved += 1
+    return saved, unreadable
+
+
+def _judged_folders(results: Path) -> Iterable[RunFolder]:
+    return (RunFolder(path.parent) for path in sorted(results.glob(f"*/*/{NIGHT}")))

@@ -1,0 +1,123 @@
+"""``./run.sh nightly``: measure, compare with earlier nights, measure again what is suspected, report."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import store
+from harness.config import Composed, compose_config, project_path
+from harness.errors import HarnessError, InputError
+from harness.export.nightly_report import to_json, to_junit, to_markdown
+from harness.history.baseline import Baseline, last_good, named
+from harness.history.database import opened
+from harness.history.entry import Entry, alike, entry_of
+from harness.history.records import NIGHT, judged
+from harness.plan import RunPlan
+from harness.progress import Display
+from harness.run import measure, open_folder
+from harness.store import RunFolder, find_run
+from harness.suspects import judge_night
+
+EXPERIMENT = "experiment=nightly"
+MARKDOWN, JUNIT = "nightly.md", "nightly.junit.xml"
+
+
+def nightly(
+    overrides: Sequence[str], folders: Sequence[Path], show: Display
+) -> tuple[int, str, RunFolder]:
+    """Measure a night, judge it, and keep both.
+
+    Returns:
+        1 for a regression, else 3 if a row failed, else 0; the report in Markdown; the run's folder.
+
+    Raises:
+        InputError: as ``run``; also a named baseline that was not measured alike.
+    """
+    asked = list(overrides)
+    if not any(word.startswith("experiment=") for word in asked):
+        asked.insert(0, EXPERIMENT)
+    folder, composed = open_folder(compose_config(asked, folders), folders)
+    pinned = _pinned(composed, asked, folder, show)
+    chosen = pinned or _named(composed)
+
+    def check(plan: RunPlan) -> None:
+        if chosen is not None:
+            _compared_with(chosen, alike(plan))
+
+    code = measure(folder, composed, folders, show, check)
+    entry = entry_of(folder)
+    with opened(_results(composed)) as history:
+        earlier = [each for each in history.load(entry.machine) if _is_before(each, entry)]
+    if chosen is not None:
+        baseline = _compared_with(chosen, entry.alike)
+    else:
+        baseline = last_good(earlier, entry.alike, composed.values["nightly"]["runs"])
+    night = judge_night(entry, earlier, baseline, folder, composed, folders, show)
+    text = to_markdown(night)
+    store.write_json(folder.path / NIGHT, to_json(night))
+    store.write_atomically(folder.path / JUNIT, to_junit(night))
+    store.write_atomically(folder.path / MARKDOWN, text)
+    with opened(_results(composed)) as history:
+        history.save(judged(entry, folder))
+    return (1 if night.verdict == "regression" else code), text, folder
+
+
+def _results(composed: Composed) -> Path:
+    return project_path(composed.values["run"]["results"])
+
+
+def _is_before(each: Entry, entry: Entry) -> bool:
+    return each.run != entry.run and (each.created, each.run) < (entry.created, entry.run)
+
+
+def _named(composed: Composed) -> Entry | None:
+    """Return the run that ``nightly.baseline`` names, if it names one."""
+    wanted = composed.values["nightly"]["baseline"]
+    return None if wanted == "last" else entry_of(find_run(_results(composed), str(wanted)))
+
+
+def _compared_with(entry: Entry, now: Mapping[str, Any]) -> Baseline:
+    try:
+        return named(entry, now)
+    except ValueError as error:
+        raise InputError(
+            f"run {entry.run} was not measured alike ({error}): name another with "
+            "nightly.baseline=ID, or measure as it did"
+        ) from None
+
+
+def _pinned(
+    composed: Composed, asked: Sequence[str], folder: RunFolder, show: Display
+) -> Entry | None:
+    """Let another checkout of the project measure the same first, if one is named.
+
+    Raises:
+        InputError: it is no checkout.
+        HarnessError: its run failed.
+    """
+    place = composed.values["nightly"]["pinned"]
+    if place is None:
+        return None
+    script = project_path(str(place)) / "run.sh"
+    if not script.is_file():
+        raise InputError(
+            f"nightly.pinned={place}: there is no run.sh; name a checkout of this project"
+        )
+    before = RunFolder(folder.path.with_name(f"{folder.id}-pinned"))
+    kept = [w for w in asked if not w.startswith(("run.id=", "run.results=", "nightly."))]
+    places = [f"run.results={_results(composed)}", f"run.id={before.id}"]
+    show.note(f"measuring the baseline with {script.parent}")
+    ended = subprocess.run(
+        [script, "run", *kept, *places, f"machine={folder.path.parent.name}"],
+        stdout=subprocess.DEVNULL,
+        check=False,
+    )
+    if ended.returncode:
+        raise HarnessError(
+            f"nightly.pinned={place}: its run {before.id} ended with exit code {ended.returncode}; "
+            f"see above and {before.path}"
+        )
+    return entry_of(before)
