@@ -47,9 +47,10 @@ def shifts(values: Sequence[float], least: float) -> tuple[Shift, ...]:
     Raises:
         ValueError: a value is not positive and finite.
     """
-    series = np.log(np.asarray(values, dtype=np.float64)) if values else np.empty(0)
-    if not np.isfinite(series).all():
+    positive = np.asarray(values, dtype=np.float64)
+    if not (np.isfinite(positive).all() and (positive > 0).all()):
         raise ValueError("a value is not positive and finite")
+    series = np.log(positive)
     if len(series) < 2 * FEWEST:
         return ()
     noise = float(np.median(np.abs(np.diff(series)))) / 0.954  # of steps of normal noise, to one sd

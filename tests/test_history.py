@@ -1,0 +1,206 @@
+"""The history of nights: what is kept, who may write, which runs a night is compared with."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.errors import HarnessError
+from harness.history import database
+from harness.history.baseline import last_good, named
+from harness.history.database import NAME, opened
+from harness.history.entry import Entry, Row, as_run, changed, unlike
+
+ALIKE = {"machine": {"cpu_model": "a CPU"}, "images": {"validated": 20}}
+
+
+def entry(
+    run: int,
+    verdict: str | None = "none",
+    regressions: Sequence[tuple[str, str]] = (),
+    acknowledged: dict[tuple[str, str], str] | None = None,
+    **changes: Any,
+) -> Entry:
+    rng = np.random.default_rng(run)
+    rows = tuple(
+        Row(
+            method,
+            f"label of {method}",
+            "ok",
+            2.5,
+            rng.uniform(1, 2, (5, 3)),
+            rng.random((2, 20)) < 0.8,
+            f"{method}/{run}",
+        )
+        for method in ("fp32", "int8")
+    )
+    return Entry(
+        machine="m",
+        run=f"r{run:03d}",
+        created=f"2026-01-{run:02d}T00:00:00Z",
+        folder=f"m/r{run:03d}",
+        alike=ALIKE,
+        environment={"versions": {"mxnet": "2"}, "code": "c"},
+        rows=rows,
+        verdict=verdict,
+        regressions=frozenset(regressions),
+        acknowledged=acknowledged or {},
+        **changes,
+    )
+
+
+def same(one: Entry, other: Entry) -> bool:
+    def plain(each: Entry) -> Any:
+        rows = [
+            (
+                *(row.method, row.label, row.outcome, row.cost_s, row.model),
+                None if row.times is None else row.times.tolist(),
+                None if row.correct is None else row.correct.tolist(),
+            )
+            for row in each.rows
+        ]
+        return replace(each, rows=()), rows
+
+    return bool(plain(one) == plain(other))
+
+
+def test_what_is_saved_comes_back(tmp_path: Path) -> None:
+    first = entry(
+        1, "regression", [("int8", "top1")], {("*", "top1"): "known"}, shifted=frozenset({"int8"})
+    )
+    bare = replace(entry(2), rows=(Row("fp32", "l", "failed: it did"),), verdict=None)
+    with opened(tmp_path) as history:
+        history.save(bare)
+        history.save(first)
+        history.save(replace(first, machine="other"))
+        found = history.load("m")
+        assert history.machines() == ["m", "other"]
+    assert [each.run for each in found] == ["r001", "r002"]
+    assert same(found[0], first) and same(found[1], bare)
+    with opened(tmp_path) as history:  # a run is saved again, such as after it was acknowledged
+        history.save(replace(first, verdict="none", rows=first.rows[:1]))
+        (again, _) = history.load("m")
+    assert again.verdict == "none" and [row.method for row in again.rows] == ["fp32"]
+
+
+def _write(results: Path, first: int) -> None:
+    for run in range(first, first + 10):
+        with opened(results) as history:
+            history.save(entry(run))
+
+
+def test_writers_do_not_lose_each_others_runs(tmp_path: Path) -> None:
+    """Two processes, from before there is a file on."""
+    spawn = multiprocessing.get_context("spawn")
+    writers = [spawn.Process(target=_write, args=(tmp_path, first)) for first in (1, 11)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    with opened(tmp_path) as history:
+        found = history.load("m")
+    assert [each.run for each in found] == [f"r{run:03d}" for run in range(1, 21)]
+    assert all(same(each, entry(at + 1)) for at, each in enumerate(found))
+
+
+def test_a_write_that_fails_changes_nothing(tmp_path: Path) -> None:
+    with opened(tmp_path) as history:
+        history.save(entry(1))
+        broken = entry(1)
+        with pytest.raises(sqlite3.IntegrityError):
+            history.save(replace(broken, rows=broken.rows * 2))  # a row twice
+    with opened(tmp_path) as history:
+        (kept,) = history.load("m")
+    assert same(kept, entry(1))
+
+
+def test_an_older_schema_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(tmp_path) as history:
+        history.save(entry(1))
+    later = (
+        *database.MIGRATIONS,
+        "ALTER TABLE runs ADD COLUMN place TEXT; UPDATE runs SET place='here'",
+    )
+    monkeypatch.setattr(database, "MIGRATIONS", later)
+    with opened(tmp_path):
+        pass
+    with sqlite3.connect(tmp_path / NAME) as connection:
+        assert connection.execute("SELECT run, place FROM runs").fetchall() == [("r001", "here")]
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    monkeypatch.undo()
+    refused = pytest.raises(HarnessError, match=r"has schema 2, this version reads 1.*rebuild=true")
+    with refused, opened(tmp_path):
+        pass
+
+
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(b"this is no database" * 100)
+    refused = pytest.raises(HarnessError, match=r"history\.sqlite is damaged.*history rebuild=true")
+    with refused, opened(tmp_path):
+        pass
+
+
+def chosen(history: Sequence[Entry], most: int = 5) -> dict[str, list[str]]:
+    """Return the runs in which each method's times count."""
+    found = last_good(history, ALIKE, most)
+    return {
+        method: [
+            e.run for e, run in zip(found.entries, found.runs, strict=True) if method in run.times
+        ]
+        for method in ("fp32", "int8")
+    }
+
+
+def test_the_last_good_runs_count() -> None:
+    nights = [entry(1, "first"), *(entry(run) for run in range(2, 9)), entry(9, None)]
+    assert chosen(nights)["fp32"] == ["r004", "r005", "r006", "r007", "r008"]
+    assert chosen(nights, 2)["int8"] == ["r007", "r008"]
+
+
+def test_a_regressed_row_does_not_count_but_the_others_do() -> None:
+    nights = [entry(1), entry(2, "regression", [("int8", "batch_s")]), entry(3)]
+    assert chosen(nights) == {"fp32": ["r001", "r002", "r003"], "int8": ["r001", "r003"]}
+
+
+def test_an_acknowledged_shift_starts_the_row_anew() -> None:
+    known = {("int8", "batch_s"): "new kernel"}
+    shift = entry(3, "regression", [("int8", "batch_s")], known)
+    nights = [entry(1), entry(2), shift, entry(4)]
+    assert chosen(nights) == {
+        "fp32": ["r001", "r002", "r003", "r004"],
+        "int8": ["r003", "r004"],
+    }
+    everything = replace(shift, acknowledged={("*", "*"): "new host"})
+    assert chosen([entry(1), everything, entry(4)])["fp32"] == ["r003", "r004"]
+
+
+def test_unlike_runs_are_passed_over_and_said() -> None:
+    other = replace(entry(1), alike={**ALIKE, "images": {"validated": 10}})
+    assert chosen([other, entry(2)])["fp32"] == ["r002"]
+    found = last_good([other], ALIKE, 5)
+    assert not found.runs
+    assert found.reason and "images.validated: was 10, is 20" in found.reason
+    assert last_good([], ALIKE, 5).reason is None
+    with pytest.raises(ValueError, match=r"images\.validated: was 10, is 20"):
+        named(other, ALIKE)
+    assert unlike(entry(1), ALIKE) == []
+
+
+def test_what_changed_is_named() -> None:
+    new = replace(entry(2), environment={"versions": {"mxnet": "3"}, "code": "c"})
+    assert changed(entry(1), new) == ["versions.mxnet: was '2', is '3'"]
+
+
+def test_a_run_is_judged_by_its_rows() -> None:
+    run = as_run(entry(1), frozenset({("fp32", "top1"), ("int8", "cost_s")}))
+    by_metric = {metric.name: set(rows) for metric, rows in run.correct.items()}
+    assert by_metric == {"top1": {"int8"}, "top5": {"fp32", "int8"}}
+    assert set(run.costs) == {"fp32"} and set(run.times) == {"fp32", "int8"}
