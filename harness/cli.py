@@ -192,8 +192,10 @@ def _report(overrides: Sequence[str], folders: Sequence[Path]) -> int:
     named, rest = _named(overrides, {"run"})
     folder = _folder(named["run"], rest, folders)
     cache = project_path(compose_config(rest, folders).values["run"]["cache"])
-    for path in write_report(folder, cache, folders):
-        print(path)
+    page, *others = write_report(folder, cache, folders)
+    print(
+        f"{page}\nand beside it {', '.join(str(path.relative_to(page.parent)) for path in others)}"
+    )
     return 0
 
 

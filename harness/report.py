@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
@@ -21,7 +20,7 @@ from harness.derive.gain import best_accurate, gains
 from harness.derive.influence import Influence, influence
 from harness.derive.metrics import PUBLISHED, top_k_correct
 from harness.derive.shares import shares
-from harness.derive.tuning import trajectories
+from harness.derive.tuning import Trial, trajectories, trials_of
 from harness.errors import HarnessError, InputError
 from harness.export.csv_table import pairs_to_csv, to_csv
 from harness.export.latex import breakable, escaped, to_latex
@@ -143,14 +142,25 @@ def _reference() -> dict[str, dict[str, float | None]]:
         }
 
 
-def _trajectories(folder: RunFolder, records: Sequence[MethodRecord]) -> dict[str, Any]:
-    """Return the trajectory files of rows whose record has none: those without a model."""
+def _trajectories(
+    folder: RunFolder, records: Sequence[MethodRecord]
+) -> dict[str, tuple[Trial, ...]]:
+    """Return the trials of rows whose record has none, those without a model, from their files."""
     paths = {
         record.method: folder.method(record.method) / "trajectory.json"
         for record in records
         if not (record.optimize or {}).get("trajectory")
     }
-    return {method: store.load_json(path) for method, path in paths.items() if path.is_file()}
+    found = {}
+    for method, path in paths.items():
+        if path.is_file():
+            try:
+                found[method] = trials_of(store.load_json(path))
+            except (AttributeError, KeyError, TypeError) as error:
+                raise HarnessError(
+                    f"{path} is no trajectory ({type(error).__name__}: {error}): restore or delete it"
+                ) from None
+    return found
 
 
 def _fp32(folder: RunFolder, plan: RunPlan, records: Sequence[MethodRecord]) -> float | None:

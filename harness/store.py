@@ -193,6 +193,20 @@ class RunFolder:
         """The validated images' labels, (images,) int64."""
         return self.path / "labels.npy"
 
+    def load_labels(self) -> npt.NDArray[np.int64]:
+        """Return the validated images' labels.
+
+        Raises:
+            HarnessError: the file is missing or damaged.
+        """
+        try:
+            return np.load(self.labels, allow_pickle=False)  # type: ignore[no-any-return]
+        except (OSError, ValueError, EOFError) as error:
+            raise HarnessError(
+                f"{self.labels} cannot be read ({error}): restore it, or give run.id={self.id}, which "
+                "writes it again"
+            ) from None
+
     def load_array(self, file: dict[str, Any], base: Path, key: str) -> npt.NDArray[Any]:
         """Return an array of an ``.npz`` after checking its digest.
 

@@ -118,7 +118,7 @@ def rows_of(
         records,
         (samples or {}).get(plan.workload["batch_size"], {}) if has_rounds else None,
         predictions,
-        np.load(folder.labels),
+        folder.load_labels(),
         plan.config["baseline"],
         plan.config["fused"],
     )

@@ -169,7 +169,8 @@ def test_no_cycle_of_modules() -> None:
 
 
 @pytest.mark.parametrize(
-    "modules", ["harness.run, harness.doctor, harness.recover, harness.tables", "harness.cli"]
+    "modules",
+    ["harness.run, harness.doctor, harness.recover, harness.tables, harness.report", "harness.cli"],
 )
 def test_parent_runs_without_mxnet(modules: str) -> None:
     heavy = ", ".join(repr(name) for name in (*HEAVY, "sklearn", "cv2"))

@@ -23,7 +23,7 @@ from harness.derive.published import beside, unlike
 from harness.derive.shares import OTHER, OUTSIDE, shares
 from harness.derive.statistics import Interval
 from harness.derive.table import Row
-from harness.derive.tuning import least_accepted, trajectories
+from harness.derive.tuning import least_accepted, trajectories, trials_of
 from harness.export.latex import escaped
 from harness.record import MethodRecord, Outcome
 from made import LOAD, measured, plan, timed
@@ -122,12 +122,13 @@ def test_a_search_without_a_model_is_held_against_another_rows_baseline() -> Non
     kept = {"quantization": {"baseline_accuracy": 0.8}, "trajectory": trials}
     solved = replace(solved, optimize={**solved.optimize, **kept})
     unsolved = MethodRecord("r", "int8_b", "int8_b", 1, Outcome("no solution", trials=3))
-    first, second = trajectories(made, [solved, unsolved], {"int8_b": trials})
+    stored = {"int8_b": trials_of(trials)}
+    first, second = trajectories(made, [solved, unsolved], stored)
     assert [trial.best for trial in first.trials] == [0.5, 0.5, 0.7]
     assert first.target == second.target == 0.8 * 0.99
-    (alone,) = trajectories(made, [unsolved], {"int8_b": trials}, fp32=0.6)
+    (alone,) = trajectories(made, [unsolved], stored, fp32=0.6)
     assert alone.target == 0.6 * 0.99
-    (unknown,) = trajectories(made, [unsolved], {"int8_b": trials})
+    (unknown,) = trajectories(made, [unsolved], stored)
     assert unknown.target is None
 
 

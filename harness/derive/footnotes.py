@@ -27,7 +27,9 @@ def footnotes(
 ) -> list[str]:
     """Return the notes in the order in which they are printed."""
     by_label = {record.method: record.label for record in records}
-    used = [(by_label[each.method], each) for each in counted(rounds)]
+    used = [  # a row whose record was deleted to measure it again may have rounds left
+        (by_label[each.method], each) for each in counted(rounds) if each.method in by_label
+    ]
     return [
         *_of_workload(plan, records),
         *_of_protocol(plan, rows),

@@ -49,14 +49,14 @@ def least_accepted(baseline: float, criterion: str, tolerance: float) -> float:
 def trajectories(
     plan: RunPlan,
     records: Sequence[MethodRecord],
-    stored: Mapping[str, Sequence[Mapping[str, Any]]],
+    stored: Mapping[str, tuple[Trial, ...]],
     fp32: float | None = None,
 ) -> list[Trajectory]:
     """Return the searches of a run, in the table's order.
 
     Args:
-        stored: by method, the trajectory file of a row whose record holds none, since it ended
-            without a model.
+        stored: by method, the trials of a row whose record holds none, since it ended without a
+            model.
         fp32: its accuracy on the tuning batches, for a run of which no record has it.
     """
     baselines = [
@@ -67,19 +67,23 @@ def trajectories(
     baseline = next((value for value in baselines if value is not None), fp32)
     found = []
     for record in records:
-        trials = (record.optimize or {}).get("trajectory") or stored.get(record.method)
+        trials = trials_of((record.optimize or {}).get("trajectory") or ())
+        trials = trials or stored.get(record.method, ())
         if trials:
             options = plan.methods.get(record.method, {}).get("options", {})
             target = None
             if baseline is not None and {"criterion", "tolerance"} <= set(options):
                 target = least_accepted(baseline, options["criterion"], options["tolerance"])
-            found.append(
-                Trajectory(record.label, _trials(trials), baseline, target, str(record.outcome))
-            )
+            found.append(Trajectory(record.label, trials, baseline, target, str(record.outcome)))
     return found
 
 
-def _trials(stored: Sequence[Mapping[str, Any]]) -> tuple[Trial, ...]:
+def trials_of(stored: Sequence[Mapping[str, Any]]) -> tuple[Trial, ...]:
+    """Return the trials that a row's trajectory lists.
+
+    Raises:
+        AttributeError, KeyError, TypeError: it is none.
+    """
     best = accumulate((each["accuracy"] for each in stored), max)
     return tuple(
         Trial(each["trial"], each["accuracy"], top, each["seconds"], _shortened(each["changed"]))

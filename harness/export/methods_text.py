@@ -40,7 +40,13 @@ def _machine(facts: _Facts) -> Iterator[str]:
         f"instruction sets {', '.join(isa)}" if isa else "",
         f"{memory / 1e9:.0f} GB of memory" if memory else "",
     ]
-    kind = "a virtual machine with " if machine.get("virtual") else ""
+    instance = machine.get("ec2") or {}
+    if instance.get("instance_type"):
+        kind = f"an EC2 instance {instance['instance_type']} ({instance.get('region')}) with "
+    elif machine.get("virtual"):
+        kind = " ".join(filter(None, ["a", machine.get("hypervisor"), "virtual machine with "]))
+    else:
+        kind = ""
     yield (
         f"Measurements were taken on {kind}{machine['cpu_model']} "
         f"({', '.join(filter(None, details))}) under {machine['os']}, kernel {machine['kernel']}."

@@ -17,6 +17,7 @@ from harness.figures.drawing import (
     drawn,
     missing,
     panels,
+    short,
 )
 
 NAME, TITLE = "batch_times", "Time of a batch by round"
@@ -77,7 +78,7 @@ def _fill(figure: Figure, found: Batches, few: bool) -> None:
     axes = panels(figure, len(found.panels), columns)
     for number, (panel, each) in enumerate(zip(found.panels, axes)):
         (_dots if few else _bars)(each, panel)
-        each.set_title(panel.label, color=INK)
+        each.set_title(short(panel.label), color=INK)
         each.set_ylim(bottom=0)
         if found.of_pass:
             each.set_xticks([])

@@ -6,6 +6,7 @@ Importing this imports matplotlib: set MPLCONFIGDIR before.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ AREAS = (
     "#d55d00",
     "#f0e442",
 )  # in any theme
+LONGEST = 30  # characters of a label in a picture
 WIDTH_IN = 7.0  # the text width of a one-column paper
 STYLE = {
     "axes.axisbelow": True,
@@ -99,7 +101,10 @@ def missing(name: str, title: str, why: str) -> Drawing:
 
 def drawn(words: Words, height_in: float, fill: Callable[[Figure], None]) -> Drawing:
     """Return the figure that ``fill`` fills, as SVG and PDF without a date or a random id."""
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": words.name}):
+    salted = {**STYLE, "svg.hashsalt": words.name}
+    with matplotlib.rc_context(salted), warnings.catch_warnings():
+        # letters that this font lacks are boxes in the PDF, and letters in the SVG and the page
+        warnings.filterwarnings("ignore", message="Glyph")
         figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
         FigureCanvasAgg(figure)  # which can tell how large a text is
         fill(figure)
@@ -107,6 +112,11 @@ def drawn(words: Words, height_in: float, fill: Callable[[Figure], None]) -> Dra
         figure.savefig(svg, format="svg", metadata={"Date": None, "Title": words.title})
         figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Title": words.title})
     return Drawing(words, svg.getvalue().translate(NOT_XML), pdf.getvalue())
+
+
+def short(label: str) -> str:
+    """Return a label that fits beside a point or over a panel; the data have it whole."""
+    return label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…"
 
 
 def panels(figure: Figure, count: int, columns: int, sharey: bool = False) -> list[Axes]:

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from harness.derive.gain import Gain, Gains
-from harness.figures.drawing import BLUE, INK, MUTED, PAGE, Drawing, Words, drawn, missing, panels
+from harness.figures.drawing import (
+    BLUE,
+    INK,
+    MUTED,
+    PAGE,
+    Drawing,
+    Words,
+    drawn,
+    missing,
+    panels,
+    short,
+)
 from harness.figures.labels import Mark, place
 
 NAME, TITLE = "cost_gain", "Cost against gain"
@@ -76,9 +88,11 @@ def _fill(figure: Figure, found: Gains) -> None:
     axes.axhline(1, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.set_xlim(min(costs) / 3, max(costs) * 4)
     axes.margins(y=0.14)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(lambda value, position: f"{value:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("Cost of optimising, s")
-    axes.set_ylabel(f"Inference speedup over {found.reference}")
+    axes.set_ylabel(f"Inference speedup over {short(found.reference)}")
     marks = [
         Mark(
             each.label,

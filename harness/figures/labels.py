@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
+from harness.figures.drawing import MUTED, short
+
 PLACES = [  # offsets in points, the preferred first
     (x * far, y * far)
     for far in (1.0, 1.7, 2.6, 3.8, 5.2, 7.0)
@@ -47,7 +49,7 @@ def place(figure: Figure, axes: Axes, marks: Sequence[Mark]) -> None:
     taken = [box for mark in marks for box in _boxes(axes, mark)]
     for mark in marks:
         if mark.label:
-            text = axes.text(mark.x, mark.y, mark.label, fontsize=SIZE_PT)
+            text = axes.text(mark.x, mark.y, short(mark.label), fontsize=SIZE_PT)
             size = text.get_window_extent()
             text.remove()
             found = [_at(axes, mark, place, size) for place in PLACES]
@@ -75,9 +77,15 @@ def _covered(axes: Axes, box: Bbox, taken: Sequence[Bbox]) -> int:
 
 
 def _write(axes: Axes, mark: Mark, dx: float, dy: float) -> None:
-    leader = {"arrowstyle": "-", "linewidth": 0.4, "shrinkA": 0, "shrinkB": 3}
+    leader = {
+        "arrowstyle": "-",
+        "color": MUTED,
+        "linewidth": 0.4,
+        "shrinkA": 0,
+        "shrinkB": 3,
+    }
     axes.annotate(
-        mark.label,
+        short(mark.label),
         (mark.x, mark.y),
         xytext=(dx, dy),
         textcoords="offset points",

@@ -5,7 +5,18 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from harness.derive.shares import OTHER, OUTSIDE, Shares
-from harness.figures.drawing import AREAS, INK, MUTED, PAGE, Drawing, Words, drawn, missing, panels
+from harness.figures.drawing import (
+    AREAS,
+    INK,
+    MUTED,
+    PAGE,
+    Drawing,
+    Words,
+    drawn,
+    missing,
+    panels,
+    short,
+)
 
 NAME, TITLE = "time_shares", "Share of time by primitive and instruction set"
 HATCHES = ("", "////", "....", "", "xxxx", "\\\\\\\\", "")
@@ -56,7 +67,7 @@ def _fill(figure: Figure, found: Shares) -> None:
         color, hatch = faces[part]
         outlined = part == OUTSIDE
         axes.barh(
-            labels,
+            range(len(labels)),
             widths,
             left=left,
             height=0.72,
@@ -79,6 +90,7 @@ def _fill(figure: Figure, found: Shares) -> None:
                     bbox={"boxstyle": "square,pad=0.15", "facecolor": color, "edgecolor": "none"},
                 )
         left = [start + width for start, width in zip(left, widths)]
+    axes.set_yticks(range(len(labels)), [short(label) for label in labels])
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     axes.set_xlabel("% of the wall clock")

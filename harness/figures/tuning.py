@@ -20,6 +20,7 @@ from harness.figures.drawing import (
     drawn,
     missing,
     panels,
+    short,
 )
 
 NAME, TITLE = "tuning", "Tuning trajectory"
@@ -102,7 +103,7 @@ def _panel(axes: Axes, each: Trajectory) -> None:
     if each.target is not None and each.baseline is not None:
         axes.axhline(each.target, color=VERMILION, linewidth=1)
         axes.axhline(each.baseline, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
-    axes.set_title(each.label, color=INK)
+    axes.set_title(short(each.label), color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     last = max(numbers[-1], 3)
     axes.set_xlim(1 - 0.03 * last, 1.03 * last)
