@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -30,6 +30,8 @@ verbs
   aa         [repeats=10] [KEY=VALUE ...]     one code against itself: false alarms, what can be seen
   doctor     [KEY=VALUE ...]                  can this machine measure? one screen
   cache      [clear=all|KEY] [check=all|KEY]  list the prepared images; delete or verify them
+  pack       run=ID [to=FILE] [models=true]   a run as one file with digests
+  import     file=FILE                        verify such a file and take its run in
   test       [pytest arguments]               run the tests
   benchmark  NAME [arguments]                 run benchmarks/NAME
 
@@ -208,6 +210,38 @@ def _recover(overrides: Sequence[str], folders: Sequence[Path]) -> int:
     return recover(folder, named["method"], named["trial"], folders, display())
 
 
+def _pack(overrides: Sequence[str], folders: Sequence[Path]) -> int:
+    from harness.config import project_path
+    from harness.errors import InputError
+    from harness.pack import write_pack
+
+    named, rest = _named(overrides, {"run"}, {"to", "models"})
+    models = named.get("models", "false")
+    if models not in ("true", "false"):
+        raise InputError(f"models={models}: use true or false")
+    folder = _folder(named["run"], rest, folders)
+    to = project_path(named.get("to", str(folder.path.with_name(f"{folder.id}.zip"))))
+    manifest, sha256 = write_pack(folder, to, models == "true")
+    print(f"packed run {folder.id} of {manifest.machine}: {to}")
+    print(f"{len(manifest.members)} files, {manifest.bytes} bytes; SHA-256 {sha256}")
+    return 0
+
+
+def _import(overrides: Sequence[str], folders: Sequence[Path]) -> int:
+    from harness.config import compose_config, project_path
+    from harness.importing import import_pack
+
+    named, rest = _named(overrides, {"file"})
+    results = project_path(compose_config(rest, folders).values["run"]["results"])
+    taken = import_pack(project_path(named["file"]), results)
+    done = "was there already, the same" if taken.known else "is verified and imported"
+    print(f"run {taken.folder.id} of {taken.manifest.machine} {done}: {taken.folder.path}")
+    print(
+        f"{len(taken.manifest.members)} files, {taken.manifest.bytes} bytes; SHA-256 {taken.sha256}"
+    )
+    return 0
+
+
 def _doctor(overrides: Sequence[str], folders: Sequence[Path]) -> int:
     from harness.doctor import diagnose
 
@@ -220,7 +254,9 @@ def _cache(overrides: Sequence[str], folders: Sequence[Path]) -> int:
     return manage(overrides, folders)
 
 
-def _named(overrides: Sequence[str], names: set[str]) -> tuple[dict[str, str], list[str]]:
+def _named(
+    overrides: Sequence[str], names: set[str], optional: Collection[str] = ()
+) -> tuple[dict[str, str], list[str]]:
     """Return the values of a verb's own arguments, and the overrides that are left."""
     from harness.errors import InputError
 
@@ -228,8 +264,9 @@ def _named(overrides: Sequence[str], names: set[str]) -> tuple[dict[str, str], l
     missing = sorted(names - set(pairs))
     if missing:
         raise InputError(f"give {' '.join(f'{name}=...' for name in missing)}; see ./run.sh --help")
-    rest = [word for word in overrides if word.split("=", 1)[0] not in names]
-    return {name: pairs[name] for name in names}, rest
+    own = {*names, *optional}
+    rest = [word for word in overrides if word.split("=", 1)[0] not in own]
+    return {name: value for name, value in pairs.items() if name in own}, rest
 
 
 def _given(overrides: Sequence[str], defaults: dict[str, str]) -> tuple[dict[str, str], list[str]]:
@@ -263,6 +300,8 @@ VERBS: dict[str, Verb] = {
     "recover": _recover,
     "doctor": _doctor,
     "cache": _cache,
+    "pack": _pack,
+    "import": _import,
     "aa": _aa,
     "nightly": _nightly,
     "history": _history,

@@ -34,6 +34,11 @@ def recover(
         raise InputError(f"method={method}: run {plan.run} has {', '.join(plan.methods)}")
     if not trial.isdigit():
         raise InputError(f"trial={trial}: give the number of a trial, from 1")
+    if folder.is_imported:
+        raise InputError(
+            f"run {plan.run} was imported, and a tuning history never travels: recover it where it "
+            "was measured"
+        )
     source = folder.method(method)
     if not (source / "history.snapshot").is_file():
         raise InputError(f"method={method} has no tuning history in run {plan.run}")

@@ -40,9 +40,10 @@ def adopt(earlier: RunFolder, folder: RunFolder, plan: RunPlan) -> None:
     for row in rows:
         damaged = damage(row, earlier)
         if damaged is not None:
+            hint = "; pack it with models=true" if earlier.is_imported else ""
             raise InputError(
                 f"run.reuse_tuned={earlier.id}: {damaged} is missing or is not the model that was "
-                "recorded; leave run.reuse_tuned out to tune anew"
+                f"recorded{hint}; leave run.reuse_tuned out to tune anew"
             )
     for row in rows:
         if row.outcome.kind == record.NO_SOLUTION:

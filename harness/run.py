@@ -49,6 +49,11 @@ def measure(
     Args:
         check: sees the plan before anything is measured and may raise InputError.
     """
+    if folder.is_imported:
+        raise InputError(
+            f"run {folder.id} was imported: it goes on where it was measured; leave run.id out to "
+            "start a new run"
+        )
     with folder.locked():
         try:
             session = start(folder, composed, folders, show, check)

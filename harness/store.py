@@ -20,8 +20,10 @@ from harness.plan import RunPlan
 from harness.record import RECORDS, ROUNDS, MethodRecord, RoofRecord, RoundRecord
 
 PLAN = "plan.json"
+METHODS = "methods"
 ROOF = "roof.json"
 LOCK = ".lock"
+PACKED = "pack.json"  # in a run that was imported: the manifest of its pack
 OPTIMIZED = "optimize.json"  # in a row's folder: what its model is, once that is whole
 INSPECT_LOG = "inspect.log"
 
@@ -105,9 +107,14 @@ class RunFolder:
     def id(self) -> str:
         return self.path.name
 
+    @property
+    def is_imported(self) -> bool:
+        """Whether it is a copy, without tuning history and maybe without models."""
+        return (self.path / PACKED).is_file()
+
     def method(self, name: str) -> Path:
         """Return the folder of one row: its models, logs and tuning history."""
-        return self.path / "methods" / name
+        return self.path / METHODS / name
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -133,7 +140,7 @@ class RunFolder:
             return
         for name in (INSPECT_LOG, LOCK):
             (self.path / name).unlink(missing_ok=True)
-        for name in ("methods", RECORDS):  # taken over from an earlier run
+        for name in (METHODS, RECORDS):  # taken over from an earlier run
             shutil.rmtree(self.path / name, ignore_errors=True)
         for folder in (self.path, self.path.parent):
             with suppress(OSError):  # it holds something else

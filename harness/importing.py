@@ -1,0 +1,264 @@
+"""Take in a pack: nothing is visible before every byte of it was verified."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import re
+import shutil
+import stat
+import struct
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from harness import pack, store
+from harness.errors import HarnessError, InputError
+from harness.pack import Manifest
+from harness.store import PLAN, RunFolder
+from harness.tables import read_tables
+
+STAGING = ".importing"  # under results/: what is in it is not verified yet
+MOST_MANIFEST = 1 << 24  # and of zip's own list of members
+MOST_TOTAL = 1 << 34
+PLAIN = re.compile(r"\w[\w.-]*", re.ASCII)
+MEMBER = {"path": str, "bytes": int, "sha256": str}
+ENCRYPTED = 1
+BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, struct.error)
+END = struct.Struct("<4s4H2LH")  # zip's end of central directory, which the comment follows
+END_MAGIC = b"PK\5\6"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A pack that was taken in.
+
+    Attributes:
+        sha256: of the file, as ``sha256sum`` gives it.
+        known: whether the same run was there before.
+    """
+
+    folder: RunFolder
+    manifest: Manifest
+    sha256: str
+    known: bool
+
+
+def import_pack(file: Path, results: Path) -> Imported:
+    """Verify a pack and put its run under ``results``; a run that is there already stays untouched.
+
+    Raises:
+        InputError: the file is no pack, was changed, or holds what no pack may hold; the run is
+            there with other content; there is no space.
+    """
+    try:
+        with file.open("rb") as handle:
+            sha256 = _unsealed(handle, file)
+            store.make_folder(results, "run.results")
+            with _staging(results) as staging, zipfile.ZipFile(handle) as archive:
+                manifest = _manifest(archive, file)
+                folder = RunFolder(staging / manifest.machine / manifest.run)
+                _unpack(archive, manifest, folder, file)
+                _check_readable(folder, manifest, file)
+                known = _place(folder, results, manifest, file)
+    except OSError as error:
+        where = error.filename or file
+        raise InputError(f"file={file}: {where}: {error.strerror}; check both paths") from None
+    except BROKEN as error:
+        raise InputError(f"file={file} is no whole pack ({error}): fetch it again") from None
+    return Imported(RunFolder(results / manifest.machine / manifest.run), manifest, sha256, known)
+
+
+def _unsealed(handle: IO[bytes], file: Path) -> str:
+    """Check the digest at the end, and that nothing stands before or after the archive.
+
+    Returns:
+        the SHA-256 of the whole file.
+    """
+    size = handle.seek(0, os.SEEK_END)
+    at = size - END.size - pack.SEAL_BYTES
+    handle.seek(max(at, 0))
+    tail = handle.read()
+    seal = tail[END.size :]
+    if at < 0 or tail[:4] != END_MAGIC or not seal.startswith(pack.SEAL):
+        raise InputError(
+            f"file={file} is no pack, or a part of one: ./run.sh pack run=ID writes one"
+        )
+    handle.seek(0)
+    digest, left = hashlib.sha256(), size - 64
+    while block := handle.read(min(pack.BLOCK, left)):
+        digest.update(block)
+        left -= len(block)
+    if not hmac.compare_digest(digest.hexdigest().encode(), seal[len(pack.SEAL) :]):
+        raise InputError(
+            f"file={file} is not as it was written: its SHA-256 is not the one at its end; fetch it "
+            "again"
+        )
+    *_, directory_bytes, directory_at, _ = END.unpack(tail[: END.size])
+    if directory_at + directory_bytes != at or directory_bytes > MOST_MANIFEST:
+        raise InputError(f"file={file} is no pack: its list of members is not one that pack writes")
+    digest.update(seal[len(pack.SEAL) :])
+    return digest.hexdigest()
+
+
+@contextmanager
+def _staging(results: Path) -> Iterator[Path]:
+    """Give an empty folder beside the runs to one import at a time; remove what it leaves."""
+    staging = results / STAGING
+    lock = os.open(results, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        shutil.rmtree(staging, ignore_errors=True)  # of an import that was killed
+        staging.mkdir()
+        try:
+            yield staging
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    finally:
+        os.close(lock)
+
+
+def _manifest(archive: zipfile.ZipFile, file: Path) -> Manifest:
+    """Read the manifest and hold the archive's own list of members against it."""
+    infos = archive.infolist()
+    names = [info.filename for info in infos]
+    if names[:1] != [store.PACKED]:
+        raise InputError(f"file={file} is no pack: its first member is not {store.PACKED}")
+    _check_member(infos[0], MOST_MANIFEST, file)
+    with archive.open(infos[0]) as source:
+        manifest = _parsed(source.read(MOST_MANIFEST), file)
+    paths = [each["path"] for each in manifest.members]
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice or len(set(paths)) < len(paths):
+        raise InputError(f"file={file} has a member twice: {', '.join(twice[:5]) or 'in its list'}")
+    for kind, odd in (
+        ("lacks", sorted(set(paths) - set(names))),
+        ("has, and does not list,", sorted(set(names[1:]) - set(paths))),
+    ):
+        if odd:
+            raise InputError(f"file={file} {kind} {', '.join(odd[:5])}: it is no whole pack")
+    for info in infos[1:]:
+        if not pack.travels(info.filename, manifest.models):
+            raise InputError(f"file={file}: {info.filename!r} is no path that a pack may hold")
+        _check_member(info, pack.MOST_BYTES, file)
+    return manifest
+
+
+def _parsed(text: bytes, file: Path) -> Manifest:
+    try:
+        stored = json.loads(text)
+        if stored["format"] != pack.FORMAT:
+            raise ValueError(f"format {stored['format']!r}")
+        if stored["version"] != pack.VERSION:
+            raise InputError(
+                f"file={file} has pack version {stored['version']}, this version reads "
+                f"{pack.VERSION}: use the version that wrote it, {stored.get('harness')}"
+            )
+        manifest = Manifest(**{**stored, "members": tuple(stored["members"])})
+        for name in (manifest.run, manifest.machine):
+            if not isinstance(name, str) or not PLAIN.fullmatch(name):
+                raise ValueError(f"{name!r} is no plain name")
+        if not isinstance(manifest.models, bool):
+            raise ValueError(f"models is {manifest.models!r}")
+        for each in manifest.members:
+            if {key: type(value) for key, value in each.items()} != MEMBER or each["bytes"] < 0:
+                raise ValueError(f"the member {each!r}")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise InputError(f"file={file} is no pack: {store.PACKED} in it has {error}") from None
+    return manifest
+
+
+def _check_member(info: zipfile.ZipInfo, most: int, file: Path) -> None:
+    if info.is_dir() or not stat.S_ISREG(info.external_attr >> 16):
+        raise InputError(f"file={file}: {info.filename} in it is not a plain file")
+    if info.flag_bits & ENCRYPTED:
+        raise InputError(f"file={file}: {info.filename} in it is encrypted")
+    if info.file_size > most:
+        raise InputError(
+            f"file={file}: {info.filename} in it has {info.file_size} bytes, at most {most} are "
+            "allowed"
+        )
+
+
+def _unpack(archive: zipfile.ZipFile, manifest: Manifest, folder: RunFolder, file: Path) -> None:
+    """Write every member, never more of it than the manifest says."""
+    free = shutil.disk_usage(folder.path.parent.parent).free
+    if not 0 <= manifest.bytes <= min(MOST_TOTAL, free):
+        raise InputError(
+            f"file={file} unpacks to {manifest.bytes} bytes; {free} are free, and at most "
+            f"{MOST_TOTAL} are allowed: free some space or give run.results=DIR"
+        )
+    folder.path.mkdir(parents=True)
+    (folder.path / store.PACKED).write_bytes(manifest.to_json())
+    for each in manifest.members:
+        target = folder.path / each["path"]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with archive.open(each["path"]) as source, target.open("xb") as out:
+            found = pack.copy(source, out, each["bytes"])
+            os.fsync(out.fileno())
+        if found != (each["bytes"], each["sha256"]):
+            raise InputError(
+                f"file={file}: {each['path']} in it is not the file that was packed (its bytes or its "
+                "SHA-256 differ): fetch it again"
+            )
+        if target.suffix == ".npz":
+            _check_arrays(target, each["path"], file)
+
+
+def _check_arrays(target: Path, name: str, file: Path) -> None:
+    """Refuse an archive of arrays that unfolds beyond what a member may have."""
+    with zipfile.ZipFile(target) as arrays:
+        if sum(info.file_size for info in arrays.infolist()) > pack.MOST_BYTES:
+            raise InputError(f"file={file}: the arrays of {name} in it are too large")
+
+
+def _check_readable(folder: RunFolder, manifest: Manifest, file: Path) -> None:
+    """Make the tables, so that what is taken in can be read: schemas, digests, shapes."""
+    try:
+        plan = folder.load_plan()
+        if plan is None:
+            raise HarnessError(f"there is no {PLAN}")
+        if plan.run != manifest.run:
+            raise HarnessError(f"{PLAN} is of run {plan.run}, {store.PACKED} of {manifest.run}")
+        read_tables(folder)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a made-up record can bring about
+        text = str(error).replace(f"{folder.path}/", "")
+        raise InputError(f"file={file} holds no run that this version reads: {text}") from None
+
+
+def _place(folder: RunFolder, results: Path, manifest: Manifest, file: Path) -> bool:
+    """Move the run where it belongs; True if the same run is there already."""
+    target = results / manifest.machine / manifest.run
+    for plan in sorted(results.glob(f"*/{manifest.run}/{PLAN}")):
+        if plan.parent == target and _same(RunFolder(target), manifest):
+            return True
+        raise InputError(
+            f"file={file}: run {manifest.run} is in {plan.parent} already, with other content: move "
+            "that away, or give run.results=DIR"
+        )
+    target.parent.mkdir(exist_ok=True)
+    folder.path.rename(target)
+    return False
+
+
+def _same(folder: RunFolder, manifest: Manifest) -> bool:
+    """Compare facts: tables and reports can be made again, and in another form."""
+    facts = [
+        each
+        for each in manifest.members
+        if "/" in each["path"] or each["path"].endswith((".json", ".npy"))
+    ]
+    there: dict[str, Any] = {
+        each["path"]: each for each in pack.manifest_of(folder, manifest.models).members
+    }
+    return all(there.get(each["path"]) == each for each in facts)
