@@ -19,7 +19,7 @@ from harness.figures.drawing import (
 )
 
 NAME, TITLE = "time_shares", "Share of time by primitive and instruction set"
-HATCHES = ("", "////", "....", "", "xxxx", "\\\\\\\\", "")
+HATCHES = ("", "///", "..", "", "xxx", "\\\\\\", "")
 LIGHT = {"#e69f00", "#cc79a7", "#56b4e9", "#f0e442", "#b9bec7"}  # dark text reads on these
 SHOWN = 0.07  # a share that has room for its number
 
