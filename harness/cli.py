@@ -26,6 +26,9 @@ verbs
   history    [rebuild=true]                   the nights so far; make their database from the records
   acknowledge run=ID reason=WHY [method=NAME] [metric=batch_s|cost_s|top1|top5]
                                               a known shift: later nights compare from that run on
+  compare    RUN RUN ... [name=NAME]          methods by machines: speed, share of the roof, cost,
+             [prices=FILE] [price.MACHINE=N]  disagreement, as a page, Markdown and CSV; a run is RUN or
+             [--force]                        MACHINE/RUN; --force takes runs not measured alike
   recover    run=ID method=NAME trial=K       bring back the model of a tuning trial and validate it
   aa         [repeats=10] [KEY=VALUE ...]     one code against itself: false alarms, what can be seen
   doctor     [KEY=VALUE ...]                  can this machine measure? one screen
@@ -95,7 +98,10 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _parsed(given: Sequence[str]) -> tuple[str, list[str], list[Path]]:
-    """Split the command line into the verb, the overrides and the folders of ``--conf``."""
+    """Split the command line into the verb, the overrides and the folders of ``--conf``.
+
+    Among the overrides of a verb in ``OPTIONS`` are also its options, and words without ``=``.
+    """
     from harness.errors import InputError
 
     verb, overrides, folders = "run", [], []
@@ -106,12 +112,16 @@ def _parsed(given: Sequence[str]) -> tuple[str, list[str], list[Path]]:
             if folder is None:
                 raise InputError("--conf needs a folder")
             folders.append(Path(folder).expanduser().resolve())
+        elif word in OPTIONS.get(verb, ()):
+            overrides.append(word)
         elif word.startswith("-"):
             raise InputError(f"{word}: there is no such option; see ./run.sh --help")
         elif "=" in word:
             overrides.append(word)
         elif number == 0 and word in VERBS:
             verb = word
+        elif verb in OPTIONS:
+            overrides.append(word)
         else:
             known = ", ".join([*VERBS, "test", "benchmark"])
             raise InputError(f"{word}: not a verb ({known}) and not KEY=VALUE; see ./run.sh --help")
@@ -199,6 +209,12 @@ def _report(overrides: Sequence[str], folders: Sequence[Path]) -> int:
         f"{page}\nand beside it {', '.join(str(path.relative_to(page.parent)) for path in others)}"
     )
     return 0
+
+
+def _compare(words: Sequence[str], folders: Sequence[Path]) -> int:
+    from harness.compare import compare_runs
+
+    return compare_runs(words, folders)
 
 
 def _recover(overrides: Sequence[str], folders: Sequence[Path]) -> int:
@@ -297,6 +313,7 @@ VERBS: dict[str, Verb] = {
     "run": _run,
     "table": _table,
     "report": _report,
+    "compare": _compare,
     "recover": _recover,
     "doctor": _doctor,
     "cache": _cache,
@@ -307,3 +324,4 @@ VERBS: dict[str, Verb] = {
     "history": _history,
     "acknowledge": _acknowledge,
 }
+OPTIONS = {"compare": ("--force",)}  # of the verbs that take words without =, such as names of runs

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -233,14 +234,21 @@ class RunFolder:
 def find_run(results: Path, run_id: str) -> RunFolder:
     """Return the folder of a run by its id, on whatever machine it was measured.
 
+    Args:
+        run_id: RUN, or MACHINE/RUN where several machines have a run of that name.
+
     Raises:
         InputError: there is none, or more than one.
     """
-    found = sorted(path.parent for path in results.glob(f"*/{run_id}/{PLAN}"))
+    machine, _, run = run_id.rpartition("/")
+    pattern = f"{machine or '*'}/{run}/{PLAN}"
+    plain = re.fullmatch(r"(\w[\w.-]*/)?\w[\w.-]*", run_id, re.ASCII)
+    found = sorted(path.parent for path in results.glob(pattern)) if plain else []
     if len(found) == 1:
         return RunFolder(found[0])
     if found:
-        raise InputError(f"run {run_id} exists for several machines: {', '.join(map(str, found))}")
+        named = ", ".join(f"{path.parent.name}/{path.name}" for path in found)
+        raise InputError(f"run {run_id} exists for several machines: name one of {named}")
     known = sorted(path.parent.name for path in results.glob(f"*/*/{PLAN}"))
     hint = f"the last ones are {', '.join(known[-3:])}" if known else "there is none yet"
     raise InputError(f"no run {run_id} under {results}: {hint}")

@@ -164,7 +164,7 @@ class CommandLine:
 
     def places(self, words: Sequence[str]) -> list[str]:
         """Return where to keep things, for the verbs that take it."""
-        only_results = words[:1] in (("table",), ("recover",))
+        only_results = words[:1] in (("table",), ("recover",), ("compare",))
         results = [f"run.results={self.results}"]
         return results if only_results else [*results, f"run.cache={self.cache}"]
 

@@ -92,7 +92,7 @@ def test_a_profile_counts_and_keeps_operations() -> None:
 
 
 def peak(gops: float) -> Peak:
-    return Peak(gops, gops, gops, "a kernel", 1)
+    return Peak(gops, gops, gops, "a kernel", "its shapes", 1)
 
 
 def network(**macs: int) -> Profile:
@@ -177,8 +177,8 @@ def test_the_roof_is_the_fastest_kernel_of_each_type() -> None:
     kernels = [kernel("int8", [4.0, 5.0, 2.0]), kernel("int8", [9.0]), kernel("fp32", [20.0])]
     record = RoofRecord("r", Outcome("ok"), {"kernels": kernels})
     assert peaks_of(record) == {
-        "int8": Peak(500.0, 400.0, 1000.0, "convolution,of 4.0 p", 3),
-        "fp32": Peak(100.0, 100.0, 100.0, "convolution,of 20.0 p", 1),
+        "int8": Peak(500.0, 400.0, 1000.0, "convolution,of 4.0", "p", 3),
+        "fp32": Peak(100.0, 100.0, 100.0, "convolution,of 20.0", "p", 1),
     }
     assert peaks_of(None) == peaks_of(RoofRecord("r", Outcome("invalid"), record.facts)) == {}
 

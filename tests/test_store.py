@@ -266,7 +266,7 @@ def test_find_run(tmp_path: Path) -> None:
     assert store.find_run(tmp_path, "two").path == tmp_path / "a" / "two"
     assert store.find_run(tmp_path, "two").id == "two"
     with pytest.raises(
-        InputError, match=r"run one exists for several machines: .*/a/one, .*/b/one"
+        InputError, match=r"run one exists for several machines: name one of a/one, b/one"
     ):
         store.find_run(tmp_path, "one")
     with pytest.raises(InputError, match=r"no run four .*: the last ones are three, two, zero"):

@@ -36,13 +36,15 @@ class Peak:
     Attributes:
         gops: median over the repeats of the fastest kernel.
         low, high: its slowest and its fastest repeat.
-        kernel: what ran: oneDNN's primitive, implementation and shapes.
+        kernel: what ran: oneDNN's primitive and implementation.
+        shapes: what on, in oneDNN's notation.
     """
 
     gops: float
     low: float
     high: float
     kernel: str
+    shapes: str
     repeats: int
 
 
@@ -61,9 +63,13 @@ def peaks_of(record: RoofRecord | None) -> dict[str, Peak]:
         return best
     for kernel in record.facts["kernels"]:
         rates = 2e-6 * kernel["macs"] / np.array(kernel["ms"])
-        name = f"{kernel['kind']},{kernel['implementation']} {kernel['problem']}"
         peak = Peak(
-            float(np.median(rates)), float(rates.min()), float(rates.max()), name, len(rates)
+            float(np.median(rates)),
+            float(rates.min()),
+            float(rates.max()),
+            f"{kernel['kind']},{kernel['implementation']}",
+            kernel["problem"],
+            len(rates),
         )
         if kernel["dtype"] not in best or best[kernel["dtype"]].gops < peak.gops:
             best[kernel["dtype"]] = peak

@@ -51,7 +51,7 @@ def to_csv(rows: Sequence[Row], exact: bool = False) -> str:
     Args:
         exact: every number as it was derived, to the last digit, instead of the published decimals.
     """
-    return _written(HEADER, (_exact(row) if exact else _row(row) for row in rows))
+    return written(HEADER, (_exact(row) if exact else _row(row) for row in rows))
 
 
 def pairs_to_csv(rows: Sequence[Compared]) -> str:
@@ -62,7 +62,7 @@ def pairs_to_csv(rows: Sequence[Compared]) -> str:
         for row in rows
         for name, p in row.pairs.items()
     ]
-    return _written(header, body)
+    return written(header, body)
 
 
 def _exact(row: Row) -> list[Any]:
@@ -93,7 +93,7 @@ def sizes_to_csv(rows: Sequence[SizeRow]) -> str:
         values = [m.shown(getattr(row, m.name), "") for m in BY_SIZE]
         found = [end for m in sure for end in _shown(row.intervals.get(m.name), m)]
         body.append([row.label, row.batch_size, row.rounds, row.batches, *values, *found])
-    return _written(header, body)
+    return written(header, body)
 
 
 def profiles_to_csv(profiles: Mapping[str, Profile]) -> str:
@@ -105,7 +105,7 @@ def profiles_to_csv(profiles: Mapping[str, Profile]) -> str:
         for label, profile in profiles.items()
         for row in profile.rows
     ]  # fmt: skip
-    return _written(header, body)
+    return written(header, body)
 
 
 def _shown(interval: Interval | None, metric: Metric) -> list[str]:
@@ -114,7 +114,8 @@ def _shown(interval: Interval | None, metric: Metric) -> list[str]:
     return [f"{end:.{metric.digits + MORE_DIGITS}f}" for end in (interval.low, interval.high)]
 
 
-def _written(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def written(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a CSV file's text."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(header)

@@ -1,0 +1,79 @@
+"""What a run brings to a comparison, read from its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from harness.derive.comparison import Measured
+from harness.derive.prices import Price
+from harness.derive.roof import peaks_of
+from harness.derive.samples import Samples, samples_of, validation_samples
+from harness.plan import RunPlan
+from harness.record import OK, MethodRecord, RoofRecord, RoundRecord
+from harness.store import RunFolder
+from harness.tables import read_tables
+
+
+def compared_run(folder: RunFolder, cost: Price) -> Measured:
+    """Return what a run brings to a comparison.
+
+    Raises:
+        HarnessError: a record or a file of predictions is damaged.
+    """
+    tables = read_tables(folder)
+    plan, records, rounds = tables.plan, folder.load_records(), folder.load_rounds()
+    whole = [r for r in records if r.outcome.kind == OK and r.validate is not None]
+    roof = folder.load_roof()
+    return Measured(
+        machine=folder.path.parent.name,
+        plan=plan,
+        rows={record.method: row for record, row in zip(records, tables.rows)},
+        profiles={
+            record.method: tables.profiles[record.label]
+            for record in records
+            if record.profile is not None
+        },
+        times=_times(plan, whole, rounds),
+        predictions={record.method: _best(folder, record) for record in whole},
+        models={record.method: _model(record) for record in whole},
+        labels=np.load(folder.labels),
+        roof=peaks_of(roof),
+        roof_told=_told(roof, plan.run),
+        price=cost,
+    )
+
+
+def _times(
+    plan: RunPlan, records: Sequence[MethodRecord], rounds: Sequence[RoundRecord]
+) -> Mapping[str, Samples]:
+    if plan.config["protocol"]["rounds"]:
+        return samples_of(rounds).get(plan.workload["batch_size"], {})
+    return {record.method: validation_samples(record, "forward_s") for record in records}
+
+
+def _best(folder: RunFolder, record: MethodRecord) -> Any:
+    file = (record.validate or {})["predictions"]
+    top = folder.load_array(file, folder.method(record.method), "top")
+    return top[:, 0].astype(np.int64)
+
+
+def _model(record: MethodRecord) -> str:
+    facts = record.optimize or {}
+    return " ".join(facts[part]["sha256"] for part in ("symbol", "params") if part in facts)
+
+
+def _told(roof: RoofRecord | None, run: str) -> str:
+    if roof is None:
+        return f"not measured; ./run.sh run.id={run} protocol.roof=true adds it, on that machine"
+    if roof.outcome.kind != OK or roof.facts is None:
+        return str(roof.outcome)
+    told = [f"{dtype} is missing: {why}" for dtype, why in roof.facts["missing"].items()]
+    kinds = sorted({each["kind"] for each in roof.facts["disturbed"]})
+    if kinds:
+        told.append(
+            f"measuring it was disturbed ({', '.join(kinds)}), so it may be too low and shares too high"
+        )
+    return "; ".join(told)

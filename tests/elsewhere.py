@@ -1,0 +1,53 @@
+"""Runs as if another machine had recorded them: copies with plan, times or predictions changed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import store
+from harness.store import RunFolder
+
+
+def on_machine(folder: RunFolder, results: Path, machine: str, **facts: Any) -> RunFolder:
+    """Copy a run to a machine of this name, with these facts in its plan."""
+    copied = results / machine / folder.id
+    shutil.copytree(folder.path, copied)
+    edit(copied / store.PLAN, lambda plan: plan["machine"].update(facts))
+    return RunFolder(copied)
+
+
+def edit(path: Path, change: Callable[[Any], Any]) -> None:
+    """Change what a JSON file holds."""
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+def times_scaled(folder: RunFolder, factor: float) -> None:
+    """Multiply every timing of the rounds."""
+
+    def scale(record: Any) -> None:
+        for part in record["facts"]["timed"]:
+            part["forward_s"] = [factor * each for each in part["forward_s"]]
+
+    for path in (folder.path / "rounds").glob("*.json"):
+        edit(path, scale)
+
+
+def predicting(folder: RunFolder, method: str, classes: Mapping[int, int]) -> None:
+    """Change the first prediction of some images, and the digest with it."""
+    own = folder.method(method)
+    with np.load(own / "predictions.npz") as stored:
+        top = stored["top"].copy()
+    for image, chosen in classes.items():
+        top[image] = [chosen, *(each for each in range(10) if each != chosen)][: top.shape[1]]
+    np.savez(own / "predictions.npz", top=top)
+    digest = store.digest_of(own / "predictions.npz", own)
+    (path,) = (folder.path / "records").glob(f"*_{method}.json")
+    edit(path, lambda record: record["validate"].update(predictions=digest))
