@@ -57,7 +57,7 @@ examples
   ./run.sh method=[fp32,fp32_fused,int8_inc_mse] threads.count=1
 
 exit codes
-  0  fine (a search that found no solution is a result, not a failure)
+  0  fine (a search without a solution and a row that the CPU cannot run are results, not failures)
   1  a verdict: a regression was found; cache check= found damage
   2  the input is at fault: the message says what and what to do
   3  the harness or a method failed, a row is invalid, or the run was interrupted; what was measured

@@ -40,5 +40,9 @@ class NoSolution(Exception):
         self.trials = trials
 
 
+class Refused(Exception):
+    """A method cannot make what it is for on this machine or of this network: the message says why."""
+
+
 class TuningTimeout(Exception):
     """A method's own time limit ended before it found a model that meets its criterion."""

@@ -25,7 +25,8 @@ FAILED = "failed"
 TIMEOUT = "timeout"
 INTERRUPTED = "interrupted"
 INVALID = "invalid"
-FINISHED = frozenset({OK, NO_SOLUTION})  # the others are repeated when a run continues
+REFUSED = "refused"  # the method cannot do this here, and says why
+FINISHED = frozenset({OK, NO_SOLUTION, REFUSED})  # the others are repeated when a run continues
 
 
 @dataclass(frozen=True)

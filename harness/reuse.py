@@ -46,7 +46,7 @@ def adopt(earlier: RunFolder, folder: RunFolder, plan: RunPlan) -> None:
                 f"recorded{hint}; leave run.reuse_tuned out to tune anew"
             )
     for row in rows:
-        if row.outcome.kind == record.NO_SOLUTION:
+        if row.outcome.kind in (record.NO_SOLUTION, record.REFUSED):
             folder.save_record(row)  # it keeps the id of the run that searched
         elif row.optimize is not None:
             copy_model(row, earlier, folder, row.method)

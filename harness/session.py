@@ -295,6 +295,8 @@ def outcome_of(ended: executor.Ended, log: str) -> Outcome:
         return Outcome(record.TIMEOUT, ended.message, log)
     if ended.error and ended.error["kind"] == "no solution":
         return Outcome(record.NO_SOLUTION, ended.message, log, ended.error["trials"])
+    if ended.error and ended.error["kind"] == "refused":
+        return Outcome(record.REFUSED, ended.message, log)
     if ended.error and ended.error["kind"] == "timeout":
         return Outcome(record.TIMEOUT, ended.message, log)
     return Outcome(record.FAILED, ended.message, log)

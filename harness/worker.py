@@ -13,11 +13,12 @@ import sys
 import traceback
 from typing import Any
 
-from harness.errors import HarnessError, InputError, NoSolution, TuningTimeout, one_line
+from harness.errors import HarnessError, InputError, NoSolution, Refused, TuningTimeout, one_line
 
 KINDS: dict[type[Exception], str] = {
     InputError: "input",
     NoSolution: "no solution",
+    Refused: "refused",
     TuningTimeout: "timeout",
     HarnessError: "failed",
 }

@@ -14,7 +14,8 @@ def test_additions_are_replaced_and_the_scores_stay(tmp_path: Path) -> None:
     import mxnet as mx
 
     from harness.methods.base import Context
-    from harness.methods.summed import PLAIN, Summed
+    from harness.methods.graph import PLAIN
+    from harness.methods.summed import Summed
     from harness.workloads.data import Batches
     from harness.workloads.models import custom
     from harness.workloads.prepared import Prepared

@@ -54,6 +54,7 @@ class Method(Protocol):
     """A row. ``optimize`` is timed as the row's one-time cost.
 
     Raises:
+        Refused: this machine or network is not one for the method.
         NoSolution: the search ended without a model that meets its criterion.
         TuningTimeout: the method's own time limit ended first.
     """

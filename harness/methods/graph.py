@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import mxnet as mx
@@ -12,11 +13,15 @@ from mxnet.gluon import SymbolBlock
 
 NUMBERED = re.compile(r"node_(\d+)")
 VARIABLE = "null"  # the operator of inputs and weights
+BROADCASTING, PLAIN = "_npi_add", "elemwise_add"
+
+Node = dict[str, Any]  # op, name, attrs, and inputs as [node, output, version]
+Entry = list[int]  # [node, output, version]: one output of a node
 
 
 @dataclass
 class Graph:
-    """A traced network.
+    """A traced network with one input.
 
     Attributes:
         symbol: the object of a ``-symbol.json``; ``nodes`` are in an order in which they can run.
@@ -34,19 +39,98 @@ class Graph:
         symbol, params = net.export(None)
         return cls(json.loads(symbol.tojson()), dict(params))
 
+    @classmethod
+    def from_symbol(cls, symbol: Any, params: dict[str, Any]) -> Graph:
+        return cls(json.loads(symbol.tojson()), params)
+
     @property
-    def nodes(self) -> list[dict[str, Any]]:
-        """The nodes: op, name, attrs, and inputs as [node, output, version]."""
+    def nodes(self) -> list[Node]:
         return list(self.symbol["nodes"])
+
+    @property
+    def heads(self) -> list[Entry]:
+        """The network's outputs."""
+        return list(self.symbol["heads"])
+
+    @property
+    def inputs(self) -> list[str]:
+        """What has no weights, in the order in which ``network`` takes it."""
+        stored = {name.split(":", 1)[1] for name in self.params}
+        return [
+            node["name"]
+            for node in self.nodes
+            if node["op"] == VARIABLE and node["name"] not in stored
+        ]
+
+    def as_symbol(self) -> Any:
+        return mx.sym.fromjson(json.dumps(self.symbol)).as_np_ndarray()
 
     def network(self) -> Any:
         """Return the network of the graph as it is now."""
-        symbol = mx.sym.fromjson(json.dumps(self.symbol)).as_np_ndarray()
-        stored = {name.split(":", 1)[1] for name in self.params}
-        inputs = [mx.sym.var(name) for name in symbol.list_inputs() if name not in stored]
-        net = SymbolBlock(symbol, [each.as_np_ndarray() for each in inputs])
+        inputs = [mx.sym.var(name).as_np_ndarray() for name in self.inputs]
+        net = SymbolBlock(self.as_symbol(), inputs)
         net.load_dict(self.params, cast_dtype=True, dtype_source="saved")
         return net
+
+    def shapes(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        """Return every tensor's shape by its name (``tensor_name``) for an input of this shape."""
+        internals = self.as_symbol().get_internals()
+        (data,) = self.inputs
+        _, inferred, _ = internals.infer_shape(**{data: shape})
+        return dict(zip(internals.list_outputs(), inferred))
+
+    def rewritten(
+        self,
+        visit: Callable[[Builder, Node, Entry], Entry],
+        feed: Callable[[Builder, Node, list[Entry]], list[Entry]] = lambda builder, node, read: (
+            read
+        ),
+    ) -> Graph:
+        """Return a graph with more nodes.
+
+        Args:
+            visit: called for every node in order with (builder, node, where its first output is);
+                what it returns is what the readers of that output get instead.
+            feed: called for every node before it is added with (builder, node, what it reads); what
+                it returns is what the node reads instead.
+        """
+        builder, places = Builder(), dict[int, Entry]()
+        for number, node in enumerate(self.nodes):
+            inputs = [
+                places[at] if output == 0 else [places[at][0], output, version]
+                for at, output, version in node["inputs"]
+            ]
+            builder.nodes.append({**node, "inputs": feed(builder, node, inputs)})
+            places[number] = visit(builder, node, [len(builder.nodes) - 1, 0, 0])
+        nodes = builder.nodes
+        symbol = {
+            **self.symbol,
+            "nodes": nodes,
+            "heads": [places[at] for at, *_ in self.heads],
+            "arg_nodes": [at for at, node in enumerate(nodes) if node["op"] == VARIABLE],
+            "node_row_ptr": list(range(len(nodes) + 1)),
+        }
+        return Graph(symbol, {**self.params, **builder.params})
+
+
+@dataclass
+class Builder:
+    """What a graph that is made has so far; ``params`` are weights that it has besides."""
+
+    nodes: list[Node] = field(default_factory=list)
+    params: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, op: str, name: str, *inputs: Entry, **attrs: Any) -> Entry:
+        node: Node = {"op": op, "name": name, "inputs": [list(entry) for entry in inputs]}
+        if attrs:
+            node["attrs"] = {key: str(value) for key, value in attrs.items()}
+        self.nodes.append(node)
+        return [len(self.nodes) - 1, 0, 0]
+
+
+def tensor_name(node: Node) -> str:
+    """Return MXNet's name of a node's only output."""
+    return str(node["name"]) if node["op"] == VARIABLE else f"{node['name']}_output"
 
 
 def with_own_numbers(net: Any, shape: tuple[int, ...]) -> Any:
@@ -67,3 +151,26 @@ def with_own_numbers(net: Any, shape: tuple[int, ...]) -> Any:
         if found:
             node["name"] = f"node_{int(found[1]) - first}"
     return graph.network()
+
+
+def use_plain_additions(graph: Graph, shape: tuple[int, ...]) -> int:
+    """Have additions of tensors of one shape done by oneDNN's ``sum``; return how many (``Summed``).
+
+    Args:
+        graph: changed in place.
+        shape: of an input.
+    """
+    shapes, nodes = graph.shapes(shape), graph.nodes
+
+    def shape_of(entry: Entry) -> Any:
+        return shapes.get(tensor_name(nodes[entry[0]])) if entry[1] == 0 else None
+
+    additions = [
+        node
+        for node in nodes
+        if node["op"] == BROADCASTING
+        and shape_of(node["inputs"][0]) == shape_of(node["inputs"][1]) is not None
+    ]
+    for node in additions:
+        node["op"] = PLAIN
+    return len(additions)

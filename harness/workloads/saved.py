@@ -51,7 +51,7 @@ def export(net: Any, data: Any, stem: Path, clean: Callable[[], Any]) -> tuple[P
 
     Args and returns: as for ``save``.
     """
-    symbol, params = (Path(name) for name in net.export(str(stem)))
+    symbol, params = (Path(name) for name in net.export(str(stem), remove_amp_cast=False))
     restore_norm_attributes(symbol, lambda: _attributes_by_gamma(clean(), data))
     return symbol, params
 

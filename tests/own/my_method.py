@@ -10,6 +10,7 @@ from typing import Any
 import mxnet as mx
 import numpy as np
 
+from harness.errors import Refused
 from harness.methods.base import Context, Optimized
 from harness.methods.inc import Tuned
 from harness.workloads.data import Batches
@@ -38,6 +39,13 @@ class Waiting:
             time.sleep(0.01)
         context.net.hybridize()
         return Optimized(context.net)
+
+
+class Refusing:
+    """Needs what no machine has."""
+
+    def optimize(self, context: Context) -> Optimized:
+        raise Refused("this CPU has no avx4096")
 
 
 class Poisoned:

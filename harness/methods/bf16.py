@@ -1,0 +1,127 @@
+"""Convolutions and inner products in bf16, fused, where the CPU multiplies bf16.
+
+MXNet's own AMP converts the network before it is fused, and its fusion takes no bf16: measured, the
+result runs slower than fused fp32. So the fused operators get their casts here; oneDNN's kernels for
+them exist all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.errors import Refused
+from harness.methods.base import Context, Method, Optimized
+from harness.methods.graph import Builder, Entry, Graph, Node
+from harness.methods.weights import is_set
+
+FUSED = {"_sg_onednn_conv": "Convolution", "_sg_onednn_fully_connected": "FullyConnected"}
+FUSED_NORM = "_contrib_BatchNormWithReLU"
+LOW, HIGH = "bfloat16", "float32"
+FLAG = "avx512_bf16"
+CPUINFO = Path("/proc/cpuinfo")
+
+
+class Bf16:
+    """The whole fused network in bf16; only the scores come back as fp32."""
+
+    def optimize(self, context: Context) -> Optimized:
+        """Raise Refused where the CPU has no instruction for it."""
+        refuse_without_bf16()
+        shape = next(iter(context.tuning))[0].shape
+        plain = Graph.of(context.net, (1, *shape[1:]))
+        graph = Graph.from_symbol(plain.as_symbol().optimize_for("ONEDNN"), plain.params)
+        _restore_norms(graph, plain)
+        fused = [node for node in graph.nodes if _is_fp32(node)]
+        low = set(graph.inputs).union(*(_weights(graph, node) for node in fused))
+        heads = {graph.nodes[at]["name"] for at, *_ in graph.heads}
+
+        def visit(builder: Builder, node: Node, at: Entry) -> Entry:
+            if node["name"] in heads:
+                return _cast(builder, at, HIGH)
+            return _cast(builder, at, LOW) if node["name"] in low else at
+
+        net = graph.rewritten(visit).network()
+        net.hybridize(static_alloc=True, static_shape=True)
+        return Optimized(net, quantization={"bf16_operators": len(fused)})
+
+
+@dataclass
+class Bf16Fallback:
+    """Another method's int8 network, with bf16 instead of fp32 where that fell back.
+
+    Attributes:
+        method: makes the int8 network.
+    """
+
+    method: Method
+
+    def optimize(self, context: Context) -> Optimized:
+        """Raise Refused where the CPU has no bf16, and what the other method raises."""
+        refuse_without_bf16()
+        made = self.method.optimize(context)
+        shape = next(iter(context.tuning))[0].shape
+        graph = Graph.of(made.net, (1, *shape[1:]))
+        fallen = {node["name"] for node in graph.nodes if _is_fp32(node)}
+
+        def feed(builder: Builder, node: Node, read: list[Entry]) -> list[Entry]:
+            low = _in_bf16(node) if node["name"] in fallen else ()
+            return [
+                _cast(builder, each, LOW) if at in low else each for at, each in enumerate(read)
+            ]
+
+        def visit(builder: Builder, node: Node, at: Entry) -> Entry:
+            return _cast(builder, at, HIGH) if node["name"] in fallen else at
+
+        net = graph.rewritten(visit, feed).network()
+        net.hybridize(static_alloc=True, static_shape=True)
+        warnings = [] if fallen else ["nothing fell back to fp32, so nothing is in bf16"]
+        facts = {**made.quantization, "bf16_operators": len(fallen)}
+        return replace(made, net=net, quantization=facts, warnings=[*made.warnings, *warnings])
+
+
+def refuse_without_bf16(cpuinfo: Path = CPUINFO) -> None:
+    """Raise Refused unless the CPU multiplies bf16: without, oneDNN emulates it."""
+    flags: Collection[str] = ()
+    for line in cpuinfo.read_text().splitlines():
+        if line.startswith("flags"):
+            flags = line.split()
+            break
+    if FLAG not in flags:
+        raise Refused(f"this CPU has no {FLAG}: oneDNN would emulate bf16, slower than fp32")
+
+
+def _is_fp32(node: Node) -> bool:
+    return node["op"] in FUSED and not is_set(node, "quantized")
+
+
+def _in_bf16(node: Node) -> set[int]:
+    """Return the positions of what a fused operator reads in bf16: not those of a batch norm."""
+    (subgraph,) = node["subgraphs"]
+    inner = next(each for each in subgraph["nodes"] if each["op"] in FUSED.values())
+    low = {0, 1} if is_set(inner, "no_bias") else {0, 1, 2}
+    return low | ({len(node["inputs"]) - 1} if is_set(node, "with_sum") else set())
+
+
+def _weights(graph: Graph, node: Node) -> set[str]:
+    """Return the names of weight and bias."""
+    read = node["inputs"]
+    return {graph.nodes[read[at][0]]["name"] for at in _in_bf16(node) & {1, 2} if at < len(read)}
+
+
+def _restore_norms(graph: Graph, plain: Graph) -> None:
+    """Give fused batch norms the attributes that MXNet drops (``saved.restore_norm_attributes``)."""
+    known = {
+        plain.nodes[node["inputs"][1][0]]["name"]: node["attrs"]
+        for node in plain.nodes
+        if node["op"] == "BatchNorm"
+    }
+    for node in graph.nodes:
+        if node["op"] == FUSED_NORM:
+            gamma = graph.nodes[node["inputs"][1][0]]["name"]
+            node["attrs"] = {**known[gamma], **node.get("attrs", {})}
+
+
+def _cast(builder: Builder, at: Entry, dtype: str) -> Entry:
+    return builder.add("amp_cast", f"{dtype}_{len(builder.nodes)}", at, dtype=dtype)
