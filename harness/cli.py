@@ -29,6 +29,7 @@ verbs
   compare    RUN RUN ... [name=NAME]          methods by machines: speed, share of the roof, cost,
              [prices=FILE] [price.MACHINE=N]  disagreement, as a page, Markdown and CSV; a run is RUN or
              [--force]                        MACHINE/RUN; --force takes runs not measured alike
+  verify     run=ID [with=ID]                 every file as recorded? two runs the same but for times?
   recover    run=ID method=NAME trial=K       bring back the model of a tuning trial and validate it
   aa         [repeats=10] [KEY=VALUE ...]     one code against itself: false alarms, what can be seen
   doctor     [KEY=VALUE ...]                  can this machine measure? one screen
@@ -58,7 +59,7 @@ examples
 
 exit codes
   0  fine (a search without a solution and a row that the CPU cannot run are results, not failures)
-  1  a verdict: a regression was found; cache check= found damage
+  1  a verdict: a regression was found; cache check= or verify found damage or a difference
   2  the input is at fault: the message says what and what to do
   3  the harness or a method failed, a row is invalid, or the run was interrupted; what was measured
      is kept, and run.id=ID goes on with the rest
@@ -217,6 +218,25 @@ def _compare(words: Sequence[str], folders: Sequence[Path]) -> int:
     return compare_runs(words, folders)
 
 
+def _verify(overrides: Sequence[str], folders: Sequence[Path]) -> int:
+    from harness.verify import differences, verify
+
+    named, rest = _named(overrides, {"run"})
+    given, rest = _given(rest, {"with": ""})
+    folder = _folder(named["run"], rest, folders)
+    found = verify(folder)
+    for line in found.wrong:
+        print(line)
+    for path in found.absent:
+        print(f"{path} is not here, so it was not checked")
+    print(f"run {folder.id}: {found.files} files checked, {len(found.wrong)} findings")
+    print(f"digest of all but times: {found.digest}")
+    differ = differences(folder, _folder(given["with"], rest, folders)) if given["with"] else []
+    if given["with"]:
+        print(f"run {given['with']}: {'differs in ' + ', '.join(differ) if differ else 'the same'}")
+    return 1 if found.wrong or differ else 0
+
+
 def _recover(overrides: Sequence[str], folders: Sequence[Path]) -> int:
     from harness.progress import display
     from harness.recover import recover
@@ -320,6 +340,7 @@ VERBS: dict[str, Verb] = {
     "pack": _pack,
     "import": _import,
     "aa": _aa,
+    "verify": _verify,
     "nightly": _nightly,
     "history": _history,
     "acknowledge": _acknowledge,
