@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def nightly(
     if not any(word.startswith("experiment=") for word in asked):
         asked.insert(0, EXPERIMENT)
     folder, composed = open_folder(compose_config(asked, folders), folders)
-    pinned = _pinned(composed, asked, folder, show)
+    pinned = _pinned(composed, asked, folder, folders, show)
     chosen = pinned or _named(composed)
 
     def check(plan: RunPlan) -> None:
@@ -51,10 +52,16 @@ def nightly(
     entry = entry_of(folder)
     with opened(_results(composed)) as history:
         earlier = [each for each in history.load(entry.machine) if _is_before(each, entry)]
+        others = [name for name in history.machines() if name != entry.machine]
     if chosen is not None:
         baseline = _compared_with(chosen, entry.alike)
     else:
         baseline = last_good(earlier, entry.alike, composed.values["nightly"]["runs"])
+        if not earlier and others:
+            reason = (
+                f"nights of other machines ({', '.join(others)}) are never compared with this one"
+            )
+            baseline = replace(baseline, reason=reason)
     night = judge_night(entry, earlier, baseline, folder, composed, folders, show)
     text = to_markdown(night)
     store.write_json(folder.path / NIGHT, to_json(night))
@@ -90,7 +97,11 @@ def _compared_with(entry: Entry, now: Mapping[str, Any]) -> Baseline:
 
 
 def _pinned(
-    composed: Composed, asked: Sequence[str], folder: RunFolder, show: Display
+    composed: Composed,
+    asked: Sequence[str],
+    folder: RunFolder,
+    folders: Sequence[Path],
+    show: Display,
 ) -> Entry | None:
     """Let another checkout of the project measure the same first, if one is named.
 
@@ -109,6 +120,7 @@ def _pinned(
     before = RunFolder(folder.path.with_name(f"{folder.id}-pinned"))
     kept = [w for w in asked if not w.startswith(("run.id=", "run.results=", "nightly."))]
     places = [f"run.results={_results(composed)}", f"run.id={before.id}"]
+    places += [word for each in folders for word in ("--conf", str(each))]
     show.note(f"measuring the baseline with {script.parent}")
     ended = subprocess.run(
         [script, "run", *kept, *places, f"machine={folder.path.parent.name}"],

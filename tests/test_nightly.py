@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as xml
@@ -124,6 +125,26 @@ def test_a_less_accurate_night(cli: CommandLine) -> None:
     (row,) = (row for row in found["rows"] if row["metric"] == "top1")
     assert -0.8 < row["estimate"] < -0.3
     assert "Confirmed when measured again" in row["reason"]
+
+
+@pytest.mark.slow
+def test_a_pinned_checkout_measures_first(cli: CommandLine, tmp_path: Path) -> None:
+    """The checkout here is a run.sh that starts the same code; its run is the baseline."""
+    script = tmp_path / "pinned" / "run.sh"
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\ncd {PROJECT} && exec {sys.executable} -m harness "$@"\n')
+    script.chmod(0o755)
+    quick = [word for word in QUICK if not word.startswith("protocol.rounds")]
+    ended = cli(
+        "nightly", "run.id=p1", *quick, "protocol.rounds=0", f"nightly.pinned={script.parent}"
+    )
+    assert ended.code == 0, ended.err
+    found = night(cli.results, "p1")
+    assert found["baseline"] == ["p1-pinned"]
+    assert {row["kind"] for row in found["rows"] if row["metric"] == "top1"} == {"none"}
+    (tmp_path / "pinned" / "run.sh").write_text("#!/bin/sh\nexit 3\n")
+    failed = cli("nightly", "run.id=p2", *QUICK, f"nightly.pinned={script.parent}")
+    assert failed.code == 3 and "its run p2-pinned ended with exit code 3" in failed.err
 
 
 def verdict(kind: Any, method: str = "a", reason: str = "It is so.") -> Verdict:
