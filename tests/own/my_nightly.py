@@ -9,71 +9,56 @@ import mxnet as mx
 from mxnet.gluon import nn
 
 from harness.methods.base import Context, Optimized
-from harness.methods.native import Quantized, Unoptimized
+from harness.methods.native import Fused, Quantized, Unoptimized
 
 
-class MoreWork(nn.HybridBlock):
-    """A network and a convolution over its input, whose result adds nothing to the scores.
+def with_more_work(net: Any, channels: int) -> None:
+    """Let a network also run a convolution over its input and add its mean to every score.
 
-    ``channels`` set how much work that is: 9 multiplications a pixel, colour and channel.
+    That changes no answer. ``channels`` set how much work it is: 27 multiplications a channel and fourth pixel.
+    """
+    net.more = nn.Conv2D(channels, 3, strides=2, padding=1, in_channels=3)
+    net.more.initialize(mx.init.Uniform(1e-3))
+    kind = type(net)
+
+    def forward(self: Any, x: Any) -> Any:
+        return kind.forward(self, x) + self.more(x).mean()
+
+    net.__class__ = type(f"{kind.__name__}WithMoreWork", (kind,), {"forward": forward})
+
+
+def with_bias(net: Any, bias: float) -> None:
+    """Let a network prefer its first class by so much."""
+    parameter = net.output.bias
+    values = parameter.data().asnumpy()
+    values[0] += bias
+    parameter.set_data(mx.np.array(values))
+
+
+@dataclass(frozen=True)
+class Worse:
+    """fp32, fp32 fused or int8, slower or less accurate than it was.
+
+    Attributes:
+        channels: of the convolution that is more work; 0 for none.
+        bias: added to the score of the first class.
+        fused: fp32 fused; else int8 if there is a ``quantize_mode``, else fp32.
     """
 
-    def __init__(self, net: Any, channels: int) -> None:
-        super().__init__()
-        self.net = net
-        self.more = nn.Conv2D(channels, 3, padding=1, in_channels=3)
-        self.more.initialize(mx.init.Zero())
-
-    def forward(self, x: Any) -> Any:
-        return self.net(x) + self.more(x).mean()
-
-
-class OtherAnswers(nn.HybridBlock):
-    """A network that answers with the next class where an image's mean is below a given one."""
-
-    def __init__(self, net: Any, below: float) -> None:
-        super().__init__()
-        self.net, self.below = net, below
-
-    def forward(self, x: Any) -> Any:
-        scores = self.net(x)
-        mean = x.mean(axis=(1, 2, 3)).reshape((-1, 1))
-        return mx.np.where(mean < self.below, mx.np.roll(scores, 1, axis=1), scores)
-
-
-@dataclass
-class Slower:
-    """fp32 with more work."""
-
-    channels: int
+    channels: int = 0
+    bias: float = 0.0
+    fused: bool = False
+    quantize_mode: str | None = None
+    calib_mode: str = "naive"
+    quantize_granularity: str = "tensor-wise"
 
     def optimize(self, context: Context) -> Optimized:
-        net = Unoptimized().optimize(context).net
-        return Optimized(_static(MoreWork(net, self.channels)))
-
-
-@dataclass(frozen=True)
-class SlowerQuantized(Quantized):
-    """int8 with more work, which stays in fp32."""
-
-    channels: int = 1
-
-    def optimize(self, context: Context) -> Optimized:
-        made = super().optimize(context)
-        return Optimized(_static(MoreWork(made.net, self.channels)), made.quantization)
-
-
-@dataclass(frozen=True)
-class LessAccurate(Quantized):
-    """int8 whose scores are those of the next class where an image is darker than ``below``."""
-
-    below: float = 0.0
-
-    def optimize(self, context: Context) -> Optimized:
-        made = super().optimize(context)
-        return Optimized(_static(OtherAnswers(made.net, self.below)), made.quantization)
-
-
-def _static(net: Any) -> Any:
-    net.hybridize(static_alloc=True, static_shape=True)
-    return net
+        if self.channels:
+            with_more_work(context.net, self.channels)
+        if self.bias:
+            with_bias(context.net, self.bias)
+        if self.quantize_mode is None:
+            return (Fused() if self.fused else Unoptimized()).optimize(context)
+        return Quantized(self.quantize_mode, self.calib_mode, self.quantize_granularity).optimize(
+            context
+        )
