@@ -15,7 +15,8 @@ from harness.methods.native import Fused, Quantized, Unoptimized
 def with_more_work(net: Any, channels: int) -> None:
     """Let a network also run a convolution over its input and add its mean to every score.
 
-    That changes no answer. ``channels`` set how much work it is: 27 multiplications a channel and fourth pixel.
+    That changes no answer. ``channels`` set how much work it is: 27 multiplications for a channel
+    and every fourth pixel.
     """
     net.more = nn.Conv2D(channels, 3, strides=2, padding=1, in_channels=3)
     net.more.initialize(mx.init.Uniform(1e-3))
