@@ -91,6 +91,7 @@ class Entry:
 def alike(plan: RunPlan) -> dict[str, Any]:
     """Return what must be the same in two runs for a verdict to mean anything."""
     workload = {k: v for k, v in plan.workload.items() if k not in (*FILES, "download")}
+    workload["model"] = {k: v for k, v in workload["model"].items() if k not in FILES}
     workload["tuning"] = {k: v for k, v in workload["tuning"].items() if k != "source"}
     protocol = plan.config["protocol"]
     return {

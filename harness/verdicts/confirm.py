@@ -12,7 +12,6 @@ did not confirm it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -73,20 +72,12 @@ def confirm(
         found = contrast(level(times), baseline, SAME_HOUR.sum_of_squares, SAME_HOUR.freedom)
         difference = float(found.difference)
         p_value = float(found.p_value) / 2 if difference > 0 else 1 - float(found.p_value) / 2
-        reach = float(found.reach((1 - EQUIVALENCE) / 2))
-        least = math.log1p(settings.slower)
+        ratio, least = found.ratio(EQUIVALENCE), 1 + settings.slower
         state: State = "open"
-        if p_value <= allowed and difference >= least:
+        if p_value <= allowed and ratio.estimate >= least:
             state = "confirmed"
-        elif difference + reach < least or look >= LOOKS:
+        elif ratio.high < least or look >= LOOKS:
             state = "cleared"
-        ratio = Interval(
-            math.exp(difference),
-            math.exp(difference - reach),
-            math.exp(difference + reach),
-            EQUIVALENCE,
-            between_rounds=True,
-        )
         rounds = min(len(times), len(before[method]))
         made.append(Confirmation(method, state, ratio, p_value, allowed, rounds))
     return tuple(made)

@@ -111,14 +111,7 @@ def _times(
         raise ValueError(f"{method}: {error}") from None
     squares, freedom = (spread.sum_of_squares, spread.freedom) if spread else (0.0, 0.0)
     found = contrast(candidate, baseline, squares, freedom)
-    difference, reach = float(found.difference), float(found.reach((1 - EQUIVALENCE) / 2))
-    ratio = Interval(
-        math.exp(difference),
-        math.exp(difference - reach),
-        math.exp(difference + reach),
-        EQUIVALENCE,
-        between_rounds=True,
-    )
+    ratio = found.ratio(EQUIVALENCE)
     was, now_s = (math.exp(float(each.value.mean())) for each in (baseline, candidate))
     shown = _shown([100 * (each - 1) for each in (ratio.estimate, ratio.low, ratio.high)])
     return Tested(

@@ -35,6 +35,8 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import digamma, polygamma, stdtr, stdtrit
 
+from harness.derive.statistics import Interval
+
 QUICK = 0.25  # the quantile of a round's batches that it counts by
 
 Floats = npt.NDArray[np.float64]
@@ -171,6 +173,17 @@ class Contrast:
     def of_rounds(self) -> Contrast:
         """The same if runs differed by their rounds only."""
         return replace(self, runs_error=np.zeros_like(self.runs_error), runs_freedom=1e6)
+
+    def ratio(self, level_: float) -> Interval:
+        """Return the ratio of times of a single comparison, with its interval of a level."""
+        difference, reach = float(self.difference), float(self.reach((1 - level_) / 2))
+        return Interval(
+            math.exp(difference),
+            math.exp(difference - reach),
+            math.exp(difference + reach),
+            level_,
+            between_rounds=True,
+        )
 
     def reach(self, tail: float) -> Floats:
         """Return how far from 0 a difference is just significant with ``tail`` on either side.
