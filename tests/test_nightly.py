@@ -72,7 +72,7 @@ def test_nights_of_the_same_code_a_slower_one_and_what_follows(cli: CommandLine)
     assert failed == {"fp32"} and suite.get("failures") == "1"
 
     # judged again from its records: nothing is measured, the verdict is the same
-    repeated = cli("nightly", "run.id=n3")
+    repeated = cli("nightly", "run.id=n3", *TINY[-2:])
     assert repeated.code == 1 and ": timing" not in repeated.err
     assert night(cli.results, "n3")["rows"] == found["rows"]
 
@@ -117,13 +117,13 @@ def test_a_less_accurate_night(cli: CommandLine) -> None:
     assert cli("nightly", "run.id=a2", *bundled).code == 0
     assert night(cli.results, "a2")["verdict"] == "none"
     name = "int8_smart_naive"
-    worse = (f"method.{name}._target_=my_nightly.Worse", f"+method.{name}.bias=0.5")
+    worse = (f"method.{name}._target_=my_nightly.Worse", f"+method.{name}.bias=0.15")
     lossy = cli("nightly", "run.id=a3", *bundled, *worse)
     assert lossy.code == 1, lossy.err + lossy.out
     found = night(cli.results, "a3")
     assert kinds(found, "regression") == {(name, "top1")}
     (row,) = (row for row in found["rows"] if row["metric"] == "top1")
-    assert -0.8 < row["estimate"] < -0.3
+    assert -0.9 < row["estimate"] < -0.2
     assert "Confirmed when measured again" in row["reason"]
 
 
