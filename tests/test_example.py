@@ -40,11 +40,13 @@ def test_the_readme_shows_its_table() -> None:
     columns = [header.index(name) for name in
                ("Method", "Top-1", "Top-5", "Top-1 rel. loss %", "Top-5 rel. loss %", "Cost s",
                 "Validation s", "Speedup")]  # fmt: skip
-    expected = [[row[at] for at in columns] for row in rows if row[0].startswith(("fp32", "int8"))]
-    assert [row[: len(columns)] for row in shown[:10]] == expected[:10]
+    expected = [[row[at] for at in columns] for row in rows if len(row) == len(header)]
+    assert [row[: len(columns)] for row in shown[:10]] == expected[1:]  # after the rule
 
 
 def test_only_its_models_are_left_out(copied: RunFolder) -> None:
     found = verify(copied)
-    assert all("model-" in line and line.endswith("is missing") for line in found.wrong), found.wrong
+    assert all("model-" in line and line.endswith("is missing") for line in found.wrong), (
+        found.wrong
+    )
     assert found.files > 10
