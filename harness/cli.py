@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -36,6 +36,8 @@ verbs
   cache      [clear=all|KEY] [check=all|KEY]  list the prepared images; delete or verify them
   pack       run=ID [to=FILE] [models=true]   a run as one file with digests
   import     file=FILE                        verify such a file and take its run in
+  fleet      [machines=all|[NAME,...]] [address=HOST:PORT] [KEY=VALUE ...]
+                                              the same run on every machine of a Ray cluster
   test       [pytest arguments]               run the tests
   benchmark  NAME [arguments]                 run benchmarks/NAME
 
@@ -83,7 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (InputError, HarnessError) as error:
         return exit_code(error)
     except KeyboardInterrupt:
-        print("interrupted: what was finished is kept; continue with run.id=", file=sys.stderr)
+        print(
+            "interrupted: what was finished is kept; continue with run.id= or fleet.id=",
+            file=sys.stderr,
+        )
         return 3
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -248,16 +253,14 @@ def _recover(overrides: Sequence[str], folders: Sequence[Path]) -> int:
 
 def _pack(overrides: Sequence[str], folders: Sequence[Path]) -> int:
     from harness.config import project_path
-    from harness.errors import InputError
     from harness.pack import write_pack
 
-    named, rest = _named(overrides, {"run"}, {"to", "models"})
-    models = named.get("models", "false")
-    if models not in ("true", "false"):
-        raise InputError(f"models={models}: use true or false")
+    given, others = _given(overrides, {"to": "", "models": "false"})
+    named, rest = _named(others, {"run"})
+    models = _switch("models", given["models"])
     folder = _folder(named["run"], rest, folders)
-    to = project_path(named.get("to", str(folder.path.with_name(f"{folder.id}.zip"))))
-    manifest, sha256 = write_pack(folder, to, models == "true")
+    to = project_path(given["to"] or str(folder.path.with_name(f"{folder.id}.zip")))
+    manifest, sha256 = write_pack(folder, to, models)
     print(f"packed run {folder.id} of {manifest.machine}: {to}")
     print(f"{len(manifest.members)} files, {manifest.bytes} bytes; SHA-256 {sha256}")
     return 0
@@ -278,6 +281,21 @@ def _import(overrides: Sequence[str], folders: Sequence[Path]) -> int:
     return 0
 
 
+def _fleet(overrides: Sequence[str], folders: Sequence[Path]) -> int:
+    from harness.compare import compare_runs
+    from harness.fleet.driver import DEFAULTS, run_fleet
+    from harness.progress import display
+
+    given, rest = _given(overrides, dict.fromkeys(DEFAULTS, ""))
+    _switch("models", given["models"] or "false")
+    code, text, arrived = run_fleet(given, rest, folders, display())
+    print(text)
+    if len(arrived) > 1:
+        results = [word for word in rest if word.startswith("run.results=")]
+        compare_runs([*arrived, *results], ())
+    return code
+
+
 def _doctor(overrides: Sequence[str], folders: Sequence[Path]) -> int:
     from harness.doctor import diagnose
 
@@ -290,9 +308,7 @@ def _cache(overrides: Sequence[str], folders: Sequence[Path]) -> int:
     return manage(overrides, folders)
 
 
-def _named(
-    overrides: Sequence[str], names: set[str], optional: Collection[str] = ()
-) -> tuple[dict[str, str], list[str]]:
+def _named(overrides: Sequence[str], names: set[str]) -> tuple[dict[str, str], list[str]]:
     """Return the values of a verb's own arguments, and the overrides that are left."""
     from harness.errors import InputError
 
@@ -300,9 +316,8 @@ def _named(
     missing = sorted(names - set(pairs))
     if missing:
         raise InputError(f"give {' '.join(f'{name}=...' for name in missing)}; see ./run.sh --help")
-    own = {*names, *optional}
-    rest = [word for word in overrides if word.split("=", 1)[0] not in own]
-    return {name: value for name, value in pairs.items() if name in own}, rest
+    rest = [word for word in overrides if word.split("=", 1)[0] not in names]
+    return {name: pairs[name] for name in names}, rest
 
 
 def _given(overrides: Sequence[str], defaults: dict[str, str]) -> tuple[dict[str, str], list[str]]:
@@ -339,6 +354,7 @@ VERBS: dict[str, Verb] = {
     "cache": _cache,
     "pack": _pack,
     "import": _import,
+    "fleet": _fleet,
     "aa": _aa,
     "verify": _verify,
     "nightly": _nightly,

@@ -11,6 +11,7 @@ from harness import store
 from harness.config import project_path
 from harness.derive.determinism import deterministic_part, digests
 from harness.errors import InputError
+from harness.pack import MODELS
 from harness.store import RunFolder
 
 DIGESTS = "digests.json"
@@ -22,7 +23,8 @@ class Verified:
 
     Attributes:
         files: how many files were checked.
-        absent: the workload's files that are not on this machine, as of a run from elsewhere.
+        absent: the workload's files that are not on this machine, as of a run from elsewhere, and
+            the models that an imported run came without.
         wrong: what is missing or differs, one line each.
         digest: of the run's deterministic part.
     """
@@ -53,7 +55,8 @@ def verify(folder: RunFolder) -> Verified:
     checked, absent, wrong = 0, [], []
     workload = [(project_path(file["path"]), file) for file in plan.files.values()]
     for path, file in [*workload, *_recorded(folder)]:
-        if (path, file) in workload and not path.is_file():
+        elsewhere = (path, file) in workload or (folder.is_imported and path.name.endswith(MODELS))
+        if elsewhere and not path.is_file():
             absent.append(str(path))
             continue
         checked += 1

@@ -8,12 +8,12 @@ import faulthandler
 import importlib
 import json
 import os
-import signal
 import sys
 import traceback
 from typing import Any
 
 from harness.errors import HarnessError, InputError, NoSolution, Refused, TuningTimeout, one_line
+from harness.host.lifetime import die_with_parent
 
 KINDS: dict[type[Exception], str] = {
     InputError: "input",
@@ -23,14 +23,6 @@ KINDS: dict[type[Exception], str] = {
     HarnessError: "failed",
 }
 RUN_ONLY = ("measure", "profile", "roof", "validate")  # stages that make no model
-
-
-def die_with_parent(parent: int) -> None:
-    """Ask the kernel to kill this process when its parent is gone (Linux: PR_SET_PDEATHSIG)."""
-    set_parent_death_signal = 1
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the call
-        os._exit(1)
 
 
 class Reporter:

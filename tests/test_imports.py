@@ -117,7 +117,7 @@ def test_verdicts_do_no_io(module: str) -> None:
 def test_exports_know_rows_alone(module: str) -> None:
     exports = {name for name in ALL if name.startswith("harness.export.")}
     drawn = {"harness.figures.drawing"}  # figures that are drawn already
-    others = {"harness", "harness.plan", "harness.record", *VERDICTS}
+    others = {"harness", "harness.plan", "harness.record", "harness.fleet.schedule", *VERDICTS}
     allowed = {*others, *exports, *drawn, *DERIVED}
     assert ours(module) <= allowed - {"harness.derive.samples"}
 
@@ -133,6 +133,20 @@ def test_the_host_knows_nothing_of_what_is_measured(module: str) -> None:
     assert {name for name in ours(module) if not name.startswith("harness.host.")} <= {
         "harness.errors"
     }
+
+
+ENGINE = "harness.fleet.ray_cluster"  # Ray is an extra: only this imports it, when it is asked to
+
+
+@pytest.mark.parametrize("module", ALL)
+def test_the_engine_of_fleets_stays_behind_one_module(module: str) -> None:
+    assert "ray" not in {name.split(".")[0] for name in imported(module, top_level_only=True)}
+    assert module == ENGINE or "ray" not in outside(module)
+
+
+def test_scheduling_knows_no_engine() -> None:
+    assert ours("harness.fleet.schedule") == {"harness.errors"}
+    assert outside("harness.fleet.schedule") <= PURE
 
 
 @pytest.mark.parametrize("module", [name for name in ALL if name != ENTRY])
@@ -156,7 +170,7 @@ def test_bottom_imports_nothing_of_ours(module: str) -> None:
 def test_starts_with_the_standard_library_alone(module: str) -> None:
     at_once = imported(module, top_level_only=True)
     assert {name.split(".")[0] for name in at_once} <= {*sys.stdlib_module_names, "harness"}
-    allowed = {"harness.errors"} if module == "harness.worker" else set()
+    allowed = {"harness.errors", "harness.host.lifetime"} if module == "harness.worker" else set()
     assert {name for name in at_once if within(name, ("harness",))} <= allowed
 
 

@@ -116,6 +116,8 @@ def test_a_run_comes_back_to_the_byte(own_run: Ended, packed: Path, cli: Command
     # every reader of records works on it, and says what it cannot have
     assert cli("table", f"run={folder.id}").out == own_run.out
     assert cli("report", f"run={folder.id}").code == 0
+    verified = cli("verify", f"run={folder.id}")
+    assert verified.code == 0, verified.out + verified.err
     assert (
         pack.manifest_of(folder, False).members == pack.manifest_of(own_run.folder, False).members
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import mxnet as mx
@@ -28,6 +30,27 @@ class Rounded:
             context.progress(1, 1, "parameters")
         context.net.hybridize()
         return Optimized(context.net, quantization={"decimals": self.decimals})
+
+
+class Telling:
+    """Changes nothing, and tells what its process was started with."""
+
+    def optimize(self, context: Context) -> Optimized:
+        context.net.hybridize()
+        status = Path("/proc/self/status").read_text().splitlines()
+        told = {
+            "environment": {
+                name: value
+                for name, value in os.environ.items()
+                if name not in ("PYTHONPATH", "LD_LIBRARY_PATH")
+            },
+            "nice": os.getpriority(os.PRIO_PROCESS, 0),
+            "oom_score_adj": Path("/proc/self/oom_score_adj").read_text(),
+            "signals": [line for line in status if line.startswith(("SigBlk", "SigIgn"))],
+            "cpus": [line for line in status if line.startswith("Cpus_allowed_list")],
+            "limits": Path("/proc/self/limits").read_text().splitlines(),
+        }
+        return Optimized(context.net, quantization=told)
 
 
 class Waiting:

@@ -1,0 +1,41 @@
+"""What became of a fleet's runs, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from harness.fleet.schedule import ARRIVED, Job
+
+HEADERS = ("Machine", "Run", "Outcome", "Tries", "What happened")
+
+
+def to_markdown(name: str, jobs: Sequence[Job]) -> str:
+    """Return one row a run, in the order of the fleet: its outcome, and every try that failed."""
+    body = [
+        (
+            _plain(job.type),
+            job.run,
+            _outcome(job),
+            str(len(job.attempts)),
+            "; ".join(
+                _plain(f"{each.state} on {each.address}: {each.reason}")
+                for each in job.attempts
+                if each.reason
+            )
+            or _plain(job.reason),
+        )
+        for job in jobs
+    ]
+    table = tabulate(body, HEADERS, tablefmt="pipe", disable_numparse=True)
+    arrived = sum(job.state == ARRIVED for job in jobs)
+    return f"# fleet {name}\n\n{arrived} of {len(jobs)} runs arrived.\n\n{table}\n"
+
+
+def _outcome(job: Job) -> str:
+    return f"{job.state}, a row failed" if job.state == ARRIVED and job.code else job.state
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())

@@ -1,0 +1,1 @@
+"""Many machines: one run on each node of a Ray cluster, gathered and compared."""

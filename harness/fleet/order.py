@@ -1,0 +1,100 @@
+"""What a fleet sends to a node, and how both sides see that they have the same project."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.config import PROJECT
+from harness.errors import InputError
+from harness.store import sha256_of
+
+CODE = ("harness/**/*.py", "conf/**/*.yaml", "benchmarks/**/*.py", "requirements/*.lock")
+MOST_CONF_BYTES = 1 << 24
+Files = dict[str, str]  # by path
+
+
+@dataclass(frozen=True)
+class Order:
+    """One run that a node is to measure.
+
+    Attributes:
+        run: its id, given by the driver.
+        overrides: what the user asked.
+        folders: the content of each folder of ``--conf``, in base64 by path.
+        project: the SHA-256 of every file of the project that can change a result, by path.
+        files: the SHA-256 of the workload's files, by role.
+        results: where the node keeps the run; None for its project's own results.
+        models: whether the models come back as well.
+    """
+
+    run: str
+    overrides: tuple[str, ...]
+    folders: tuple[Files, ...]
+    project: Files
+    files: Files
+    results: str | None
+    models: bool
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Order:
+        stored: dict[str, Any] = json.loads(text)
+        return cls(**{**stored, "overrides": tuple(stored["overrides"])})
+
+
+def project_digests(project: Path = PROJECT) -> Files:
+    """Return the SHA-256 of every file of the project that can change a result, by path."""
+    paths = sorted(path for pattern in CODE for path in project.glob(pattern))
+    return {path.relative_to(project).as_posix(): sha256_of(path) for path in paths}
+
+
+def unlike(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
+    """Return the paths whose files are not the same, sorted."""
+    return sorted(path for path in {*ours, *theirs} if ours.get(path) != theirs.get(path))
+
+
+def content_of(folder: Path) -> Files:
+    """Return a configuration folder's files, modules and all.
+
+    Raises:
+        InputError: there is no such folder, or it is far larger than configuration is.
+    """
+    if not folder.is_dir():
+        raise InputError(f"--conf {folder}: no such folder")
+    found, size = {}, 0
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if not path.is_file() or "__pycache__" in path.parts or name.startswith("."):
+            continue
+        size += path.stat().st_size
+        if size > MOST_CONF_BYTES:
+            raise InputError(
+                f"--conf {folder} holds more than {MOST_CONF_BYTES >> 20} MB, which a fleet sends to "
+                "every machine: keep data elsewhere"
+            )
+        found[name] = base64.b64encode(path.read_bytes()).decode()
+    return found
+
+
+def lay_out(content: Mapping[str, str], folder: Path) -> Path:
+    """Write what ``content_of`` read into a new folder."""
+    folder.mkdir(parents=True)
+    for name, text in content.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(base64.b64decode(text))
+    return folder
+
+
+def digest_of(parts: Iterable[Mapping[str, str]]) -> str:
+    """Return one SHA-256 for several sets of files."""
+    text = json.dumps([dict(part) for part in parts], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

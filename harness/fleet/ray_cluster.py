@@ -1,0 +1,218 @@
+"""The fleet's engine: attempts as Ray tasks, each bound to one node, that start a process there.
+
+All that Ray does is to carry orders, lines of progress and packs, and to tell which nodes are alive.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.errors import InputError, one_line
+from harness.executor import PASSED_ON
+from harness.fleet.schedule import LOST, Event, Machine
+
+LOCAL = "local"  # Ray on this machine alone, for this fleet alone
+LOOPBACK = ("127.", "localhost", LOCAL)
+TYPE_LABELS = ("machine", "ray.io/node-group")
+ENGINE_RESOURCES = ("CPU", "GPU", "memory", "object_store_memory", "node:", "accelerator_type:")
+INHERITED = (*PASSED_ON, "AWS_EC2_METADATA_DISABLED", "XDG_CACHE_HOME")
+KNOCK_S = 10.0
+SOCKET_PATH_BYTES = 107  # what the kernel takes; Ray's own part of it is up to 66
+
+
+class RayCluster:
+    """A Ray cluster as ``harness.fleet.schedule`` wants it."""
+
+    def __init__(self, address: str, project: str, chosen: Sequence[str]) -> None:
+        """Connect.
+
+        Args:
+            address: host:port, ``auto``, or LOCAL.
+            project: the project's folder on the nodes.
+            chosen: names of machines, or none for all.
+
+        Raises:
+            InputError: there is no cluster.
+        """
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        if address.startswith(LOOPBACK):  # Ray would look for it at this host's outer address
+            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        import ray  # an extra, and it reads these variables when it is imported
+
+        self._ray: Any = ray
+        self._project, self._chosen = project, chosen
+        self._running: dict[Any, tuple[str, int]] = {}  # by the generator of its events
+        self._aside: Path | None = None
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+        if address == LOCAL:
+            self._aside = _short_folder()
+            options |= {
+                "_temp_dir": str(self._aside),
+                "_node_ip_address": "127.0.0.1",
+                "include_dashboard": False,
+            }
+        try:
+            _knock(address)
+            ray.init(address=address, **options)
+        except (OSError, ValueError, RuntimeError) as error:
+            self.close()
+            raise InputError(
+                f"address={address}: no Ray cluster answers there ({one_line(error)}); start one "
+                "(docs/fleet.md), name its address=HOST:PORT, or try address=local"
+            ) from None
+        self._measure = _remote(ray)
+        self._orders: dict[str, str] = {}
+
+    def order(self, run: str, text: str) -> None:
+        """Say what a run's attempts are told."""
+        self._orders[run] = text
+
+    def machines(self) -> list[Machine]:
+        """Return the chosen nodes that are alive; without names, all that offer a CPU."""
+        found = []
+        for node in self._ray.nodes():
+            names = names_of(node["Labels"], node["Resources"])
+            wanted = [name for name in self._chosen if name in names]
+            if node["Alive"] and (wanted or (not self._chosen and node["Resources"].get("CPU"))):
+                found.append(
+                    Machine(node["NodeID"], (wanted or names)[0], node["NodeManagerAddress"])
+                )
+        return found
+
+    def names(self) -> list[str]:
+        """Return what the nodes that are alive can be called."""
+        nodes = [node for node in self._ray.nodes() if node["Alive"]]
+        return sorted({n for node in nodes for n in names_of(node["Labels"], node["Resources"])})
+
+    def start(self, run: str, attempt: int, machine: Machine) -> None:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        # all of its CPUs: Ray starts nothing else there meanwhile
+        (node,) = (node for node in self._ray.nodes() if node["NodeID"] == machine.node)
+        events = self._measure.options(
+            num_cpus=node["Resources"].get("CPU", 0),
+            scheduling_strategy=NodeAffinitySchedulingStrategy(machine.node, soft=False),
+        ).remote(self._project, INHERITED, self._orders[run])
+        self._running[events] = (run, attempt)
+
+    def stop(self, run: str, attempt: int) -> None:
+        for events, job in list(self._running.items()):
+            if job == (run, attempt):
+                del self._running[events]
+                self._ray.cancel(events, force=True)
+
+    def events(self, timeout_s: float) -> Iterator[Event]:
+        if not self._running:
+            time.sleep(timeout_s)
+            return
+        waiting = list(self._running)
+        self._ray.wait(waiting, timeout=timeout_s)
+        ready, _ = self._ray.wait(waiting, num_returns=len(waiting), timeout=0)
+        for events in ready:
+            run, attempt = self._running[events]
+            try:
+                told = self._ray.get(next(events))
+            except StopIteration:
+                del self._running[events]
+                continue
+            except self._ray.exceptions.RayError as error:
+                del self._running[events]
+                first = one_line(error).split(". ")[0]
+                yield Event(run, attempt, LOST, f"{type(error).__name__}: {first}")
+                continue
+            yield Event(run, attempt, **told)
+
+    def close(self) -> None:
+        """Leave the cluster, which ends what still runs for this driver; remove a local one."""
+        self._ray.shutdown()
+        if self._aside is not None:
+            shutil.rmtree(self._aside, ignore_errors=True)
+
+
+def names_of(labels: dict[str, str], resources: dict[str, float]) -> list[str]:
+    """Return what a node can be called, its type first: labels, then resources of its own."""
+    own = [name for name in sorted(resources) if not name.startswith(ENGINE_RESOURCES)]
+    first = [labels[key] for key in TYPE_LABELS if key in labels]
+    others = [value for key, value in sorted(labels.items()) if key != "ray.io/node-id"]
+    return list(dict.fromkeys([*first, *own, *others])) or ["machine"]
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nothing listens at host:port: Ray itself would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
+
+
+def _short_folder() -> Path:
+    """Make a folder for Ray's sockets, whose whole paths the kernel limits to 107 bytes."""
+    made = Path(tempfile.mkdtemp(prefix="inc-bench-"))
+    if len(os.fsencode(made)) > SOCKET_PATH_BYTES - 66:
+        made.rmdir()
+        made = Path(tempfile.mkdtemp(prefix="inc-bench-", dir="/tmp"))
+    return made
+
+
+def _remote(ray: Any) -> Any:
+    """Return the task. A function inside a function travels whole: nodes need not import harness."""
+
+    def measure(
+        project: str, inherited: Sequence[str], order: str
+    ) -> Iterator[dict[str, Any]]:  # pragma: no cover - runs in a process of Ray's
+        import ctypes
+        import json
+        import signal
+        import subprocess
+
+        # A worker of Ray goes on when its raylet is killed; nobody would hear of what it measured.
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        environment = {name: os.environ[name] for name in inherited if name in os.environ}
+        native = os.path.join(project, ".venv", "lib", "native")  # as run.sh does
+        if os.path.isdir(native):
+            known = environment.get("LD_LIBRARY_PATH")
+            environment["LD_LIBRARY_PATH"] = f"{native}:{known}" if known else native
+        python = os.path.join(project, ".venv", "bin", "python")
+        try:
+            process: Any = subprocess.Popen(
+                [python, "-m", "harness.fleet.node", str(os.getpid())],
+                cwd=project,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,  # Ray ends whole groups; this one is asked, and keeps its work
+            )
+        except OSError as error:
+            yield {
+                "kind": "refused",
+                "text": f"{project} is no project that was set up ({error}): check the same commit out "
+                "there and start ./run.sh fleet once, or give fleet.project=DIR",
+            }
+            return
+        process.stdin.write(order)
+        process.stdin.close()
+        last = ""
+        for line in process.stderr:
+            last = line.rstrip()
+            yield {"kind": "progress", "text": last}
+        told, code = process.stdout.read(), process.wait()
+        if not told:
+            yield {"kind": "lost", "text": f"the measurement ended with code {code}: {last}"}
+            return
+        answer = json.loads(told)
+        if "pack" in answer:
+            path = answer["pack"]
+            with open(path, "rb") as handle:
+                answer["pack"] = handle.read()
+            os.unlink(path)
+        yield answer
+
+    return ray.remote(max_retries=0, num_returns="streaming")(measure)

@@ -1,0 +1,107 @@
+"""What is kept of a fleet under ``results/fleet/ID``, so that another driver can go on with it."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import store
+from harness.errors import InputError
+from harness.fleet.schedule import Job
+
+SCHEMA = 1
+FOLDER = "fleet"  # under results/
+STATE = "fleet.json"
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """A fleet as it began, and its runs as they are now.
+
+    Attributes:
+        fleet: its id.
+        created: UTC, ISO 8601.
+        overrides: what the user asked of every run.
+        arguments: of the verb, those that must stay as they were.
+        project: the SHA-256 of the project's files that can change a result.
+        conf: that of the folders of ``--conf``.
+        jobs: one a machine.
+    """
+
+    fleet: str
+    created: str
+    overrides: list[str]
+    arguments: dict[str, str]
+    project: str
+    conf: str
+    jobs: list[Job]
+    schema: int = SCHEMA
+
+    def save(self, folder: Path) -> None:
+        store.write_json(folder / STATE, asdict(self))
+
+    def check_continued(self, given: Mapping[str, str], overrides: Sequence[str]) -> None:
+        """Refuse to go on with something else than what began.
+
+        Args:
+            given: the verb's arguments; empty where the user left them out.
+
+        Raises:
+            InputError: an argument or an override differs.
+        """
+        changed = [
+            f"{key}={given[key]}"
+            for key, value in self.arguments.items()
+            if given[key] and given[key] != value
+        ]
+        changed += [word for word in overrides if word not in self.overrides]
+        if changed:
+            raise InputError(
+                f"{' '.join(changed)}: fleet {self.fleet} began with "
+                f"{' '.join(self.overrides) or 'no overrides'}; go on with fleet.id={self.fleet} alone, "
+                "or leave it out to begin anew"
+            )
+
+
+def load(folder: Path) -> Fleet | None:
+    """Return the fleet of a folder, its unfinished runs waiting again; None for a new one.
+
+    Raises:
+        InputError: it has the schema of another version.
+        HarnessError: its file is damaged.
+    """
+    path = folder / STATE
+    if not path.is_file():
+        return None
+    stored: dict[str, Any] = store.load_json(path)
+    if stored.get("schema") != SCHEMA:
+        raise InputError(
+            f"{path} has schema {stored.get('schema')}, this version reads {SCHEMA}: use the version "
+            "that wrote it"
+        )
+    return Fleet(**{**stored, "jobs": [Job.from_dict(each) for each in stored["jobs"]]})
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a fleet for this driver alone; a folder in which none began does not stay.
+
+    Raises:
+        InputError: another process drives it, or the folder cannot be made.
+    """
+    store.make_folder(folder, "run.results")
+    with (folder / store.LOCK).open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"fleet.id={folder.name}: another process drives this fleet") from None
+        try:
+            yield
+        finally:
+            if not (folder / STATE).is_file():
+                shutil.rmtree(folder, ignore_errors=True)

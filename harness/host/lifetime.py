@@ -1,0 +1,41 @@
+"""How long a process lives, and how many of a kind: tied to its parent, alone on its host."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+SET_PARENT_DEATH_SIGNAL = 1  # of prctl
+
+
+def die_with_parent(parent: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Ask the kernel to send this process a signal when its parent is gone (PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, number)
+    if os.getppid() != parent:  # it died before the call
+        os._exit(1)
+
+
+@contextmanager
+def alone_on_host(waiting: Callable[[], None]) -> Iterator[None]:
+    """Let one measurement of a fleet run on this host at a time, whoever started it.
+
+    The lock is on the root folder itself: every process of the host sees the same one, nothing is
+    written, and the kernel gives it back when its holder ends in whatever way.
+
+    Args:
+        waiting: called once if another holds the lock.
+    """
+    root = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(root, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(root, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(root)
