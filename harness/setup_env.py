@@ -127,7 +127,7 @@ def is_current(name: str, digest: str) -> bool:
 
 def create_environment(lock: int) -> None:
     """A fresh .venv with everything in build.lock and run.lock."""
-    say(f"making the environment in {VENV} (once: 215 MB to download, 0.9 GB on disk)")
+    say(f"making the environment in {VENV} (once: about 235 MB to download, 1 GB on disk)")
     venv.EnvBuilder(clear=True, symlinks=True).create(VENV)
     with tempfile.TemporaryDirectory() as folder:
         if importlib.util.find_spec("ensurepip"):
