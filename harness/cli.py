@@ -45,9 +45,9 @@ configuration (Hydra; conf/config.yaml shows every key)
   workload=bundled|imagenet|custom            what is measured; workload.rec=, workload.params= name files
   method=[fp32,int8_inc_mse,...]              the rows, in this order; conf/method/ has one file each
   threads=omp|kmp|none  threads.count=N       how threads are pinned
-  protocol=published|careful|quick            one pass as published, or rounds with intervals
+  protocol=published|careful|nightly|quick    one pass as published, or rounds with intervals
   protocol.sweep=[1,8,128]                    more batch sizes, with p50, p90 and p99 of a batch's time
-  experiment=paper|nightly|smoke|resnet18     several choices at once
+  experiment=paper|nightly|beyond|smoke|...   several choices at once
   run.id=ID                                   continue a stopped run; what is finished stays
   run.reuse_tuned=ID                          measure an earlier run's models again, make none
   nightly.baseline=last|ID  nightly.runs=5    what a night is compared with

@@ -51,7 +51,9 @@ def as_runs(spread_from: list[dict[str, Floats]]) -> dict[str, Spread]:
 
 @pytest.mark.parametrize("runs_sd", [0.0, 0.003, 0.01])
 def test_false_alarms_of_independent_machines_stay_below_one_percent(runs_sd: float) -> None:
-    reports = [analyse(repeats(seed, runs_sd=runs_sd), resamples=200) for seed in range(30)]
+    reports = [
+        analyse(repeats(seed, runs_sd=runs_sd), resamples=200, histories=0) for seed in range(30)
+    ]
     assert np.mean([each.resampled.rate.estimate for each in reports]) <= 0.012
     assert sum(each.pooled.differing for each in reports) <= 0.01 * 9 * 30 + 3
     assert sum(each.previous.differing for each in reports) <= 0.01 * 9 * 30 + 3
@@ -82,10 +84,10 @@ def test_it_is_the_verdict_of_the_night() -> None:
 def test_a_repeat_of_other_code_is_an_alarm() -> None:
     found = repeats(4)
     found[7] = {**found[7], "c": found[7]["c"] * 1.1}
-    report = analyse(found, resamples=400)
+    report = analyse(found, resamples=400, histories=0)
     assert report.pooled.waking >= 1 and report.previous.waking >= 1
     assert report.resampled.waking == pytest.approx(40, abs=20)  # whenever it is the candidate
-    assert analyse(found, Settings(slower=0.2), resamples=400).resampled.waking == 0
+    assert analyse(found, Settings(slower=0.2), resamples=400, histories=0).resampled.waking == 0
 
 
 def test_the_smallest_detectable_slowdown_is_detected() -> None:
@@ -109,7 +111,7 @@ def test_the_smallest_detectable_slowdown_is_detected() -> None:
 
 
 def test_it_detects_less_where_there_is_more_noise() -> None:
-    quiet, noisy = (analyse(repeats(7, runs_sd=sd)) for sd in (0.002, 0.01))
+    quiet, noisy = (analyse(repeats(7, runs_sd=sd), histories=0) for sd in (0.002, 0.01))
     for less, more in zip(quiet.methods, noisy.methods, strict=True):
         assert NIGHTLY.slower * 0.7 < less.detectable[0.8] < more.detectable[0.8]
         assert less.detectable[0.8] <= less.detectable[0.95]
@@ -117,7 +119,9 @@ def test_it_detects_less_where_there_is_more_noise() -> None:
 
 
 def test_the_noise_is_found() -> None:
-    report = analyse(repeats(8, 40, rounds_sd=0.008, runs_sd=0.01, batches=1, spikes=0.0))
+    report = analyse(
+        repeats(8, 40, rounds_sd=0.008, runs_sd=0.01, batches=1, spikes=0.0), histories=0
+    )
     # the mean of the faster half of normal rounds has 1.18 times the error of that of all
     of_rounds = 1.18 * math.hypot(
         0.008, 0.01
@@ -136,18 +140,19 @@ def test_the_noise_is_found() -> None:
 
 
 def test_known_figures_of_a_report() -> None:
-    report = analyse(repeats(9), resamples=250, seed=3)
+    report = analyse(repeats(9), resamples=250, histories=9, seed=3)
     assert (report.repeats, report.rounds, report.baseline) == (10, 10, 5)
     assert report.distinct == 1260
     assert report.resampled.tables == 250
-    assert report == analyse(repeats(9), resamples=250, seed=3)
+    assert report.replays and report.replays.histories == 9
+    assert report == analyse(repeats(9), resamples=250, histories=9, seed=3)
     assert analyse(repeats(9, 3)).baseline == 2
 
 
 def test_a_thousand_resamplings_take_seconds() -> None:
     found = repeats(10, batches=20)
     began = time.perf_counter()
-    analyse(found, resamples=1000)
+    analyse(found, resamples=1000, histories=0)
     assert time.perf_counter() - began < 5
 
 
@@ -163,11 +168,12 @@ def test_clopper_and_pearson(events: int, trials: int) -> None:
 
 
 def test_the_report_states_its_figures() -> None:
-    report = analyse(repeats(11), resamples=200)
+    report = analyse(repeats(11), resamples=200, histories=9)
     text = to_markdown(report, [], 1.0)
     worst = max(each.detectable[0.8] for each in report.methods)
     assert f"at the worst of the methods: {100 * worst:.1f} % in 80 %" in text
     assert "10 repeats of 10 rounds of 10 methods" in text
+    assert "of 9 histories" in text
     assert "alpha 0.005 for a table and a threshold of 2.5 % of time" in text
     (line,) = (each for each in text.splitlines() if "re-sampled, against 5" in each)
     cells = [cell.strip() for cell in line.strip("|").split("|")]

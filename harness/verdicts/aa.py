@@ -35,6 +35,7 @@ from harness.verdicts.verdict import NIGHTLY, Floats, Settings
 BASELINE = 5  # runs before a night that it is compared with
 FEWEST_REPEATS = 3  # a candidate, a baseline, and something to know the spread from
 RESAMPLES = 1000
+HISTORIES = 100
 POWERS = (0.8, 0.95)  # at which the smallest detectable slowdown is stated
 
 
@@ -102,7 +103,8 @@ class AaReport:
         previous: every repeat against the one before it.
         pooled: every repeat against all before it, the latest ``baseline`` at most.
         resampled: the re-samplings.
-        replays: nights of single rounds, suspicions measured again; None of too few rounds.
+        replays: nights of single rounds, suspicions measured again; None of too few
+            rounds, or where none were asked for.
         methods: in the order of the first repeat.
     """
 
@@ -125,6 +127,7 @@ def analyse(
     *,
     baseline: int = BASELINE,
     resamples: int = RESAMPLES,
+    histories: int = HISTORIES,
     seed: int = 0,
 ) -> AaReport:
     """Return how often verdicts on identical code are wrong and what slowdown they detect.
@@ -137,6 +140,7 @@ def analyse(
         repeats: K, in the order of time, of the same methods: by method (R, B) seconds.
         baseline: earlier runs that a night is compared with; fewer where there are not so many.
         resamples: tables to draw.
+        histories: nights to replay; 0 for none.
 
     Raises:
         ValueError: fewer than 3 repeats, methods that differ, times that ``level`` refuses, or fewer
@@ -165,7 +169,7 @@ def analyse(
         _alarms([_compare(levels, np.array(previous), 1)], settings),
         _alarms([_compare(levels, p[None], n) for p, n in zip(pooled, earlier)], settings),
         _alarms([found], settings),
-        _replays(repeats, rounds, baseline, settings, seed),
+        _replays(repeats, rounds, baseline, settings, histories, seed),
         _noise(methods, levels, rounds, _critical(found, settings)),
     )
 
@@ -218,13 +222,16 @@ def _replays(
     rounds: int,
     baseline: int,
     settings: Settings,
+    histories: int,
     seed: int,
 ) -> Replays | None:
     """Replay histories of as many nights as the rounds are enough for, ``baseline`` at most."""
     joined = {m: np.concatenate([repeat[m] for repeat in repeats]) for m in repeats[0]}
     total = min(len(each) for each in joined.values())
     nights = [n for n in range(1, baseline + 1) if rounds_needed(rounds, n) <= total]
-    return replay(joined, rounds, nights[-1], settings=settings, seed=seed) if nights else None
+    if not (nights and histories):
+        return None
+    return replay(joined, rounds, nights[-1], histories=histories, settings=settings, seed=seed)
 
 
 def _alarms(found: Sequence[Contrast], settings: Settings) -> Alarms:
