@@ -79,7 +79,7 @@ def refused(tmp_path: Path) -> Refused:
 @pytest.mark.parametrize(
     ("word", "names"),
     [
-        ("nosuch", ("nosuch", "run, table, recover, doctor", "--help")),
+        ("nosuch", ("nosuch", "run, table, report", "nightly", "--help")),
         ("--nosuch", ("--nosuch", "--help")),
         ("--conf=x", ("--conf=x", "--help")),
         ("--conf", ("--conf needs a folder",)),
