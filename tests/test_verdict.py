@@ -485,7 +485,7 @@ def test_holm_by_hand() -> None:
     ("call", "message"),
     [
         (lambda: Settings(alpha=0.5), "alpha 0.5 and"),
-        (lambda: Settings(slower=0), "thresholds 0 and 0.1"),
+        (lambda: Settings(slower=0), "thresholds 0, 0.25 and 0.1"),
         (lambda: Settings(rounds=1), "rounds is 1"),
         (lambda: level(np.ones((2, 5))), "at least 3 rounds"),
         (lambda: level(np.zeros((5, 5))), "not positive and finite"),
