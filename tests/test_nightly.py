@@ -29,7 +29,7 @@ QUICK = (  # one core's noise is large, so what is injected is larger
     "protocol.roof=false",
     *TINY,
 )
-SLOW = ("method.fp32._target_=my_nightly.Worse", "+method.fp32.channels=64")
+SLOW = ("method.fp32._target_=my_nightly.Worse", "+method.fp32.channels=1024")
 
 
 def night(results: Path, run: str) -> dict[str, Any]:
@@ -43,6 +43,7 @@ def kinds(found: dict[str, Any], kind: str) -> set[tuple[str, str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.quiet
 def test_nights_of_the_same_code_a_slower_one_and_what_follows(cli: CommandLine) -> None:
     first = cli("nightly", "run.id=n1", *QUICK)
     assert first.code == 0, first.err
@@ -63,7 +64,7 @@ def test_nights_of_the_same_code_a_slower_one_and_what_follows(cli: CommandLine)
     assert (found["verdict"], found["again"]) == ("regression", "n3-again")
     (row,) = (row for row in found["rows"] if row["kind"] == "regression")
     assert "Measured again in turn with the model of run n2, 5 rounds each" in row["reason"]
-    assert "method.fp32.channels: was None, is 64" in found["changes"]
+    assert "method.fp32.channels: was None, is 1024" in found["changes"]
     assert "**fp32, Batch s**" in slower.out and "**mine" not in slower.out
     again = {row.method for row in RunFolder(next(cli.results.glob("*/n3-again"))).load_records()}
     assert again >= {"fp32", "fp32_before"}
