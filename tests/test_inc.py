@@ -440,6 +440,37 @@ def test_trajectory_says_what_each_trial_was(long_search: tuple[Any, Path]) -> N
         }
 
 
+def test_trials_share_what_is_equal_in_their_configurations(
+    long_search: tuple[Any, Path],
+) -> None:
+    """INC copies all of it for each trial; 500 trials of a large network would be many megabytes."""
+    from harness.methods.inc import SNAPSHOT, _history
+
+    history = _history(long_search[1] / SNAPSHOT)
+    configurations = [each for entry in history for each in entry["tune_cfg"]["op"].values()]
+    kept = {id(each): repr(each) for each in configurations}
+    assert len(kept) == len(set(kept.values())) < len(configurations) / 5
+
+
+def test_mxnet_looks_for_dynamic_shapes_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    import mxnet as mx
+
+    from harness.methods.long_search import dynamic_shapes_asked_once
+
+    real, looked = mx.symbol.Symbol.has_dynamic_shape_op, []
+    monkeypatch.setattr(
+        mx.symbol.Symbol, "has_dynamic_shape_op", lambda self: looked.append(0) or real(self)
+    )
+    data = mx.sym.var("data").as_np_ndarray()
+    with dynamic_shapes_asked_once():
+        for _ in range(3):
+            net = mx.gluon.SymbolBlock(data + 1, data)
+            assert net(mx.np.zeros((2,))).asnumpy().tolist() == [1, 1]
+    assert len(looked) == 1
+    mx.gluon.SymbolBlock(data + 1, data)(mx.np.zeros((2,)))
+    assert len(looked) == 2
+
+
 def kinds_of(trajectory: list[dict[str, Any]]) -> set[str]:
     """Return what operators were set to in any trial."""
     first, *others = (trial["changed"] for trial in trajectory)

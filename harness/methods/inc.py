@@ -38,6 +38,10 @@ from neural_compressor.utils.utility import recover as inc_recover  # noqa: E402
 
 from harness.methods.graph import with_own_numbers  # noqa: E402
 from harness.methods.inspection import inspect_on_disk  # noqa: E402
+from harness.methods.long_search import (  # noqa: E402
+    dynamic_shapes_asked_once,
+    share_operator_configurations,
+)
 
 SNAPSHOT = "history.snapshot"
 TRIALS = "trials.npz"
@@ -95,10 +99,11 @@ class Tuned:
         cache = _SharedCalibration(context.shared, search.model.calib_cache)
         cache.load()
         try:
-            with _exported_once(search.model):
+            with _exported_once(search.model), dynamic_shapes_asked_once():
                 search.pre_process()
                 inspect_on_disk(search.strategy.adaptor, context.workspace)
                 journal.watch(search.strategy)
+                share_operator_configurations(search.strategy)
                 with _time_limit(float(self.options["timeout_s"])) as limit:
                     search.strategy.traverse()
         finally:
