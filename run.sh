@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes .venv from the lock files when it is missing or stale, then runs `python -m harness "$@"`.
-# Two more verbs: `test [pytest arguments]` and `benchmark NAME [arguments]`.
+# Three more verbs: `test [pytest arguments]`, `test-faults [WORD ...]` and `benchmark NAME [arguments]`.
 set -euo pipefail
 
 fail() {  # exit codes are those of harness/cli.py
@@ -31,7 +31,7 @@ is_current() { [[ -x .venv/bin/python && -r .venv/$1.stamp && $(<".venv/$1.stamp
 locks=(requirements/build.lock requirements/run.lock)
 wanted=("run=$(stamp "${locks[@]}")")
 case ${1-} in
-    test) wanted+=("test=$(stamp "${locks[@]}" requirements/{fleet,test}.lock)") ;;
+    test | test-faults) wanted+=("test=$(stamp "${locks[@]}" requirements/{fleet,test}.lock)") ;;
     fleet) wanted+=("fleet=$(stamp "${locks[@]}" requirements/fleet.lock)") ;;
 esac
 for each in "${wanted[@]}"; do
@@ -46,6 +46,7 @@ native=$PWD/.venv/lib/native  # OpenMP and quadmath, where the system has none
 python=$PWD/.venv/bin/python
 case ${1-} in
     test) exec "$python" -m pytest "${@:2}" ;;
+    test-faults) exec "$python" -m tests.faults "${@:2}" ;;
     benchmark) exec "$python" -m "benchmarks.$2" "${@:3}" ;;
     *) exec "$python" -m harness "$@" ;;
 esac

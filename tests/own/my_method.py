@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
 from collections.abc import Iterator
@@ -110,3 +111,30 @@ class TunedOnUnreadable(Tuned):
 
     def optimize(self, context: Context) -> Optimized:
         return super().optimize(replace(context, tuning=Unreadable(context.tuning, self.reads)))
+
+
+class TunedWatched(Tuned):
+    """An INC row that writes down, before every trial, how much memory its process holds."""
+
+    def optimize(self, context: Context) -> Optimized:
+        with (context.workspace / "memory.csv").open("w", buffering=1) as out:
+            out.write("trial,rss_kb,peak_kb\n")
+
+            def noted(done: int, total: int, what: str) -> None:
+                with open("/proc/self/status") as lines:
+                    kept = dict(line.split(":", 1) for line in lines)
+                rss, peak = (int(kept[name].split()[0]) for name in ("VmRSS", "VmHWM"))
+                out.write(f"{done},{rss},{peak}\n")
+                context.progress(done, total, what)
+
+            return super().optimize(replace(context, progress=noted))
+
+
+class Crashing:
+    """Has MXNet follow a pointer to nothing, unless a file named ``sound`` is in the workspace."""
+
+    def optimize(self, context: Context) -> Optimized:
+        if not (context.workspace / "sound").exists():
+            mx.base._LIB.MXNDArrayWaitToRead(ctypes.c_void_p(8))
+        context.net.hybridize()
+        return Optimized(context.net)
