@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 
 REPEATS = "10"
 HELP = """\
@@ -39,6 +37,8 @@ verbs
   fleet      [machines=all|[NAME,...]] [address=HOST:PORT] [KEY=VALUE ...]
                                               the same run on every machine of a Ray cluster
   test       [pytest arguments]               run the tests
+  test-faults [WORD ...]                      kill, starve and damage runs at every step, or where the
+                                              name of the fault holds a word; exit 1 on any loss
   benchmark  NAME [arguments]                 run benchmarks/NAME
 
 configuration (Hydra; conf/config.yaml shows every key)
@@ -66,6 +66,9 @@ exit codes
   3  the harness or a method failed, a row is invalid, or the run was interrupted; what was measured
      is kept, and run.id=ID goes on with the rest
 
+Ctrl-C once finishes the record in progress (a row, a timing of a round, the roof) and stops; twice
+stops now, as do SIGTERM and the end of the terminal. Whatever is recorded stays.
+
 Progress goes to stderr, the table to stdout; files go to results/MACHINE/RUN/ and the cache folder.
 """
 
@@ -76,31 +79,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if any(word in ("-h", "--help", "help") for word in given):
         print(HELP, end="")
         return 0
-    from harness.errors import HarnessError, InputError, exit_code
+    from harness.errors import HarnessError, InputError, exit_code, of_system
+    from harness.interrupt import catch_signals
 
-    signal.signal(signal.SIGTERM, _interrupt)
+    catch_signals()
     try:
         verb, overrides, folders = _parsed(given)
         return VERBS[verb](overrides, folders)
     except (InputError, HarnessError) as error:
         return exit_code(error)
-    except KeyboardInterrupt:
-        print(
-            "interrupted: what was finished is kept; continue with run.id= or fleet.id=",
-            file=sys.stderr,
-        )
+    except KeyboardInterrupt as stop:  # says what goes on, once there is something
+        kept = f"what is finished is kept; {stop} goes on with the rest" if stop.args else ""
+        print(f"interrupted: {kept or 'no run was begun'}", file=sys.stderr)
         return 3
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        return exit_code(of_system(error))
     except Exception as error:  # 1 is a verdict, and this is none
         traceback.print_exc()
         print(f"failed: {type(error).__name__}: {error}", file=sys.stderr)
         return 3
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _parsed(given: Sequence[str]) -> tuple[str, list[str], list[Path]]:
@@ -129,7 +129,7 @@ def _parsed(given: Sequence[str]) -> tuple[str, list[str], list[Path]]:
         elif verb in OPTIONS:
             overrides.append(word)
         else:
-            known = ", ".join([*VERBS, "test", "benchmark"])
+            known = ", ".join([*VERBS, "test", "test-faults", "benchmark"])
             raise InputError(f"{word}: not a verb ({known}) and not KEY=VALUE; see ./run.sh --help")
     return verb, overrides, folders
 

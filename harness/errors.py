@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
 STACK = ("Traceback (most recent call last)", 'File "', "[bt]", "Stack trace")
+
+
+PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
 
 
 class InputError(Exception):
@@ -20,6 +24,17 @@ def exit_code(error: InputError | HarnessError) -> int:
     is_input = isinstance(error, InputError)
     print(f"{'error' if is_input else 'failed'}: {error}", file=sys.stderr)
     return 2 if is_input else 3
+
+
+def of_system(error: OSError) -> InputError | HarnessError:
+    """Return what the system refused, as the error that it is to the user."""
+    what = f"{error.filename or 'a file'}: {error.strerror or error}"
+    if error.errno in PLACE:
+        return InputError(
+            f"{what}: make space or change the permissions, or give run.results=DIR or run.cache=DIR;"
+            " what is finished is kept"
+        )
+    return HarnessError(f"{what}; what is finished is kept")
 
 
 def one_line(error: BaseException) -> str:

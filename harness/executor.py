@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.worker_log import WorkerLog
+
 PASSED_ON = (  # all that a worker inherits of the environment, besides its thread settings
     "HOME",
     "HTTPS_PROXY",
@@ -35,6 +37,7 @@ ERROR = "error"
 KILLED = "killed"
 TIMEOUT = "timeout"
 GRACE_S = 5.0
+VMSTAT = Path("/proc/vmstat")
 
 Progress = Callable[[int, int, str], None]
 
@@ -71,22 +74,23 @@ class Worker:
     def __init__(
         self, job: Mapping[str, Any], environment: Mapping[str, str], log: Path, cwd: Path
     ) -> None:
-        """Start the job; everything that it prints goes to ``log``."""
-        log.parent.mkdir(parents=True, exist_ok=True)
+        """Start the job; what it prints goes to ``log``, as much as ``WorkerLog`` keeps."""
         cwd.mkdir(parents=True, exist_ok=True)
+        self._log = WorkerLog(log)
         self._began = time.monotonic()
+        self._memory_kills = _memory_kills()
         self._read, write = os.pipe()
-        with log.open("ab") as out:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "harness.worker", str(write), str(os.getpid())],
-                stdin=subprocess.PIPE,
-                stdout=out,
-                stderr=out,
-                cwd=cwd,
-                env=dict(environment),
-                pass_fds=[write],
-                start_new_session=True,
-            )
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "harness.worker", str(write), str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=self._log.write,
+            stderr=self._log.write,
+            cwd=cwd,
+            env=dict(environment),
+            pass_fds=[write],
+            start_new_session=True,
+        )
+        self._log.started()
         os.close(write)
         assert self._process.stdin is not None
         try:
@@ -124,6 +128,7 @@ class Worker:
             self.stop()
         else:
             self._signal_group(signal.SIGKILL)  # what it started and left behind
+        self._log.close()
         status, usage = self._reap()
         seconds = time.monotonic() - self._began
         peak = usage.ru_maxrss * 1024 if usage else 0
@@ -133,7 +138,10 @@ class Worker:
             return Ended(DONE, answer["value"], None, "", seconds, peak)
         if answer:
             return Ended(ERROR, None, answer, answer["message"], seconds, peak)
-        return Ended(KILLED, None, None, _death(status), seconds, peak)
+        message = _death(status)
+        if status == -signal.SIGKILL and _memory_kills() > self._memory_kills:
+            message += f" as memory ran out (it held {peak / 1e6:.0f} MB at the most)"
+        return Ended(KILLED, None, None, message, seconds, peak)
 
     def stop(self) -> None:
         """End the worker and whatever it started: SIGTERM, then SIGKILL after a few seconds."""
@@ -146,7 +154,8 @@ class Worker:
                 if waited is None and number is signal.SIGTERM:
                     self._wait_quietly(GRACE_S)
             except ChildProcessError:
-                return
+                break
+        self._log.close()
 
     def _signal_group(self, number: signal.Signals) -> None:
         if self._process.returncode is None:  # reaped, its number may be another's
@@ -183,12 +192,16 @@ class Worker:
             with selectors.DefaultSelector() as selector:
                 selector.register(self._read, selectors.EVENT_READ)
                 selector.register(ended, selectors.EVENT_READ)
+                selector.register(self._log.read, selectors.EVENT_READ)
                 while True:
                     left = None if deadline is None else max(0.0, deadline - time.monotonic())
                     ready = {key.fd for key, _ in selector.select(left)}
-                    if not ready:
+                    late = deadline is not None and time.monotonic() >= deadline
+                    if not ready or (late and ended not in ready):  # it may talk without end
                         yield None
                         return
+                    if self._log.read in ready and not self._log.take():
+                        selector.unregister(self._log.read)
                     if self._read in ready:
                         block = os.read(self._read, 1 << 16)
                         if block:
@@ -200,6 +213,15 @@ class Worker:
                         return
         finally:
             os.close(ended)
+
+
+def _memory_kills() -> int:
+    """Return how many processes the kernel has killed for want of memory, in any control group."""
+    try:
+        counted = dict(line.split() for line in VMSTAT.read_text().splitlines())
+    except (OSError, ValueError):
+        return 0
+    return int(counted.get("oom_kill", 0))
 
 
 def _death(status: int) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +18,15 @@ from harness.export.nightly_report import to_json, to_junit, to_markdown
 from harness.history.baseline import Baseline, last_good, named
 from harness.history.database import opened
 from harness.history.entry import Entry, alike, entry_of
-from harness.history.records import NIGHT, judged
+from harness.history.records import NIGHT, judged, rebuild
+from harness.host.lifetime import die_with_parent
+from harness.interrupt import finishing, resumable
 from harness.plan import RunPlan
 from harness.progress import Display
 from harness.run import measure, open_folder
 from harness.store import RunFolder, find_run
 from harness.suspects import judge_night
+from harness.verdicts.night import Night
 
 EXPERIMENT = "experiment=nightly"
 MARKDOWN, JUNIT = "nightly.md", "nightly.junit.xml"
@@ -49,10 +55,32 @@ def nightly(
             _compared_with(chosen, alike(plan))
 
     code = measure(folder, composed, folders, show, check)
+    with resumable(f"run.id={folder.id}"):
+        night, text = _judged(folder, composed, chosen, folders, show)
+    return (1 if night.verdict == "regression" else code), text, folder
+
+
+def _judged(
+    folder: RunFolder,
+    composed: Composed,
+    chosen: Entry | None,
+    folders: Sequence[Path],
+    show: Display,
+) -> tuple[Night, str]:
+    """Judge a measured night, write its report and save it in the history."""
     entry = entry_of(folder)
     with opened(_results(composed)) as history:
-        earlier = [each for each in history.load(entry.machine) if _is_before(each, entry)]
+        if history.is_new:
+            rebuild(history, _results(composed))
+        nights = history.load(entry.machine)
         others = [name for name in history.machines() if name != entry.machine]
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    ahead = [each.run for each in nights if each.created > now]
+    if ahead:
+        show.note(
+            f"warning: nights are dated after now ({', '.join(ahead[:3])}): is the clock right?"
+        )
+    earlier = [each for each in nights if _is_before(each, entry)]
     if chosen is not None:
         baseline = _compared_with(chosen, entry.alike)
     else:
@@ -69,7 +97,7 @@ def nightly(
     store.write_atomically(folder.path / MARKDOWN, text)
     with opened(_results(composed)) as history:
         history.save(judged(entry, folder))
-    return (1 if night.verdict == "regression" else code), text, folder
+    return night, text
 
 
 def _results(composed: Composed) -> Path:
@@ -122,11 +150,13 @@ def _pinned(
     places = [f"run.results={_results(composed)}", f"run.id={before.id}"]
     places += [word for each in folders for word in ("--conf", str(each))]
     show.note(f"measuring the baseline with {script.parent}")
-    ended = subprocess.run(
-        [script, "run", *kept, *places, f"machine={folder.path.parent.name}"],
-        stdout=subprocess.DEVNULL,
-        check=False,
-    )
+    with finishing("its baseline's row or round", show.note), resumable(f"run.id={folder.id}"):
+        ended = subprocess.run(
+            [script, "run", *kept, *places, f"machine={folder.path.parent.name}"],
+            stdout=subprocess.DEVNULL,
+            check=False,
+            preexec_fn=partial(die_with_parent, os.getpid()),
+        )
     if ended.returncode:
         raise HarnessError(
             f"nightly.pinned={place}: its run {before.id} ended with exit code {ended.returncode}; "

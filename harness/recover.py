@@ -66,7 +66,7 @@ def recover(
             "trial": int(trial),
         }
         ended = session.start_job(row, job, "recovering")
-        facts = value_of(ended, log)
+        facts = value_of(ended, "recovering the trial", log)
         row = session.validate(replace(row, optimize={**facts, "cost_s": None}))
         if row.outcome.kind != record.OK:
             raise HarnessError(f"{row.label}: {row.outcome}")

@@ -6,6 +6,7 @@ from harness import executor, record
 from harness.derive import validity
 from harness.derive.profile import ENVIRONMENT
 from harness.host import isa
+from harness.interrupt import finishing
 from harness.record import Outcome, RoofRecord
 from harness.session import Session, facts_of, outcome_of
 
@@ -23,8 +24,9 @@ def measure_roof(session: Session) -> bool:
     if known is not None and known.outcome.kind == record.OK:
         return True
     for _ in range(1 + session.protocol.reruns):
-        found = _measured(session)
-        session.folder.save_roof(found)
+        with finishing("the roof", session.show.note):
+            found = _measured(session)
+            session.folder.save_roof(found)
         if found.facts is None or not found.facts["disturbed"]:
             break
         kinds = sorted({each["kind"] for each in found.facts["disturbed"]})

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from harness import record
+from harness.interrupt import finishing
 from harness.record import MethodRecord, RoundRecord
 from harness.session import Session
 
@@ -47,8 +48,9 @@ def _time(session: Session, row: MethodRecord, round_: int, attempts: list[Round
     tries = sum(each.outcome.kind == record.OK for each in attempts)
     while tries < allowed and not any(_is_good(each) for each in attempts):
         number = max((each.attempt for each in attempts), default=0) + 1
-        timed = session.time(row, round_, number)
-        session.folder.save_round(timed)
+        with finishing(f"row {row.method} in round {round_}", session.show.note):
+            timed = session.time(row, round_, number)
+            session.folder.save_round(timed)
         attempts.append(timed)
         tries += 1
         if timed.outcome.kind not in (record.OK, record.INVALID):

@@ -12,6 +12,7 @@ from harness.checks import check_inputs
 from harness.config import PROJECT, Composed, compose_config, project_path
 from harness.errors import InputError
 from harness.host import ec2, machine, threads
+from harness.interrupt import finishing, resumable
 from harness.plan import RunPlan, differences, digest_of_code, new_run_id, warnings_of
 from harness.progress import Display
 from harness.protocol import Protocol
@@ -32,7 +33,8 @@ def run(overrides: Sequence[str], folders: Sequence[Path], show: Display) -> tup
 
     Raises:
         InputError: before anything long where it can be known.
-        KeyboardInterrupt: after the row in progress was recorded as interrupted.
+        KeyboardInterrupt: after the record in progress was finished, or the row in progress recorded
+            as interrupted; it names the run.
     """
     folder, composed = open_folder(compose_config(overrides, folders), folders)
     return measure(folder, composed, folders, show), folder
@@ -56,21 +58,34 @@ def measure(
             "start a new run"
         )
     with folder.locked():
+        if folder.has_lost_its_plan:
+            raise InputError(
+                f"{folder.path} has measurements and no {PLAN}: restore it, or leave run.id out to "
+                "start a new run"
+            )
+        for name in folder.set_aside_damaged():
+            show.note(f"{name} is damaged: it is {name}.damaged now, and measured again")
         try:
             session = start(folder, composed, folders, show, check)
-        except (InputError, KeyboardInterrupt):
-            folder.discard()
-            raise
-        try:
-            measure_rows(session)
-            run_rounds(session)
-            has_roof = measure_roof(session)
-        finally:
-            write_tables(folder, composed.values["table"]["intervals"])
-        if not all(record.outcome.finished for record in folder.load_records()):
+        except (InputError, KeyboardInterrupt) as error:
+            if folder.discard() or isinstance(error, InputError):
+                raise
+            raise KeyboardInterrupt(f"run.id={folder.id}") from None
+        with resumable(f"run.id={folder.id}"):
+            try:
+                measure_rows(session)
+                run_rounds(session)
+                has_roof = measure_roof(session)
+            finally:
+                write_tables(folder, composed.values["table"]["intervals"])
+        unfinished = [r.label for r in folder.load_records() if not r.outcome.finished]
+        if not unfinished:
+            show.note(f"digest of all but times: {save_digests(folder)}")
+        if unfinished or not has_roof:
+            again = ", ".join(unfinished or ["the roof"])
+            show.note(f"not finished: {again}; run.id={folder.id} measures that again, and no more")
             return 3
-        show.note(f"digest of all but times: {save_digests(folder)}")
-        return 0 if has_roof else 3
+        return 0
 
 
 def measure_rows(session: Session) -> None:
@@ -79,7 +94,8 @@ def measure_rows(session: Session) -> None:
     for position, name in enumerate(session.plan.methods):
         known = before.get(name)
         if known is None or not known.outcome.finished:
-            session.measure(position, name, known)
+            with finishing(f"row {name}", session.show.note):
+                session.measure(position, name, known)
 
 
 def open_folder(composed: Composed, folders: Sequence[Path]) -> tuple[RunFolder, Composed]:
@@ -137,7 +153,9 @@ def start(
     }
     log = folder.path / INSPECT_LOG
     with show.step("looking at the model") as report:
-        seen = value_of(executor.Worker(job, environment, log, folder.path).wait(report), log)
+        worker = executor.Worker(job, environment, log, folder.path)
+        ended = worker.wait(report, config["run"]["timeout_s"])
+        seen = value_of(ended, "looking at the model", log)
     plan = RunPlan(
         run=folder.id,
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

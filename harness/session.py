@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from harness import executor, record, store
 from harness.checks import Inputs
 from harness.config import PROJECT, project_path
@@ -82,8 +80,9 @@ def open_session(
                 # not bound to cores: bound workers would all sit on the first place
                 environment_of({}, plan.config, folders),
                 report,
+                plan.config["run"]["timeout_s"],
             )
-        np.save(labels, index.labels[:images])
+        store.write_array(labels, index.labels[:images])
         store.write_json(folder.path / f"prepared_{role}.json", how)
         data[role] = {"prepared": str(prepared.path), "stored": images, "labels": str(labels)}
     data["tuning"]["images"] = plan.tuning_images
@@ -91,13 +90,13 @@ def open_session(
     return Session(plan, folder, absolute_paths(plan.workload), environment, data, show)
 
 
-def value_of(ended: executor.Ended, log: Path) -> Any:
+def value_of(ended: executor.Ended, doing: str, log: Path) -> Any:
     """Return what a job returned, or raise what it means for the whole run."""
     if ended.kind == executor.DONE:
         return ended.value
     if ended.error and ended.error["kind"] == "input":
         raise InputError(ended.message)
-    raise HarnessError(f"{ended.message} (log: {log})")
+    raise HarnessError(f"{doing} failed: {ended.message}; start it again (log: {log})")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import io
 import json
 import os
 import re
@@ -47,9 +48,11 @@ def write_atomically(path: Path, content: str | bytes, key: str = "run.results")
             handle.flush()
             os.fsync(handle.fileno())
         part.replace(path)
-    except OSError as error:
+    except BaseException as error:
         with suppress(OSError):
             part.unlink()
+        if not isinstance(error, OSError):
+            raise
         raise InputError(
             f"{path} cannot be written ({error.strerror}): free some space or give {key}=DIR"
         ) from None
@@ -72,6 +75,13 @@ def make_folder(path: Path, key: str) -> None:
 def write_json(path: Path, value: Any, key: str = "run.results") -> None:
     """Write ``value`` as JSON; as ``write_atomically``."""
     write_atomically(path, json.dumps(value, indent=1) + "\n", key)
+
+
+def write_array(path: Path, array: npt.NDArray[Any]) -> None:
+    """Write an array as ``.npy``; as ``write_atomically``."""
+    content = io.BytesIO()
+    np.save(content, array)
+    write_atomically(path, content.getvalue())
 
 
 def sha256_of(path: Path) -> str:
@@ -117,6 +127,12 @@ class RunFolder:
         """Return the folder of one row: its models, logs and tuning history."""
         return self.path / METHODS / name
 
+    @property
+    def has_lost_its_plan(self) -> bool:
+        """Whether there is something of a run, but not what it was."""
+        kept = any((self.path / name).exists() for name in (RECORDS, "methods"))
+        return kept and not (self.path / PLAN).exists()
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder for this process alone.
@@ -135,10 +151,10 @@ class RunFolder:
                 ) from None
             yield
 
-    def discard(self) -> None:
-        """Remove what a run left that was refused before it was planned."""
+    def discard(self) -> bool:
+        """Remove what a run left that was refused before it was planned; False if it was planned."""
         if (self.path / PLAN).exists():
-            return
+            return False
         for name in (INSPECT_LOG, LOCK):
             (self.path / name).unlink(missing_ok=True)
         for name in (METHODS, RECORDS):  # taken over from an earlier run
@@ -146,6 +162,27 @@ class RunFolder:
         for folder in (self.path, self.path.parent):
             with suppress(OSError):  # it holds something else
                 folder.rmdir()
+        return True
+
+    def set_aside_damaged(self) -> list[str]:
+        """Rename the records that are no JSON, so that they are measured again; return their names.
+
+        Also removes what a process killed while writing has left; the caller holds the lock.
+        """
+        for part in self.path.rglob(".*.part"):
+            part.unlink()
+        patterns = (
+            f"{RECORDS}/[0-9]*.json",
+            f"{ROUNDS}/[0-9]*.json",
+            f"methods/*/{OPTIMIZED}",
+            ROOF,
+        )
+        damaged = [
+            path for pattern in patterns for path in self.path.glob(pattern) if not _is_json(path)
+        ]
+        for path in damaged:
+            path.replace(path.with_name(f"{path.name}.damaged"))
+        return sorted(str(path.relative_to(self.path)) for path in damaged)
 
     def save_plan(self, plan: RunPlan) -> None:
         write_json(self.path / PLAN, plan.as_dict())
@@ -252,6 +289,13 @@ def find_run(results: Path, run_id: str) -> RunFolder:
     known = sorted(path.parent.name for path in results.glob(f"*/*/{PLAN}"))
     hint = f"the last ones are {', '.join(known[-3:])}" if known else "there is none yet"
     raise InputError(f"no run {run_id} under {results}: {hint}")
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        return isinstance(json.loads(path.read_bytes()), dict)
+    except ValueError:
+        return False
 
 
 def load_json(path: Path) -> Any:

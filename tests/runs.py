@@ -146,10 +146,12 @@ class CommandLine:
     results: Path
     cache: Path
     started: list[Started] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)  # besides this process's own
 
     def start(self, *words: str) -> Started:
-        # ignored where a shell started pytest in the background, and that would be inherited
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if threading.current_thread() is threading.main_thread():
+            # ignored where a shell started pytest in the background, and that would be inherited
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         process = subprocess.Popen(
             [sys.executable, "-m", "harness", *words, *self.places(words)],
             cwd=PROJECT,
@@ -157,7 +159,7 @@ class CommandLine:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ,
+            env={**os.environ, **self.variables},
         )
         self.started.append(Started(process, self.results))
         return self.started[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pytest
 from harness import executor
 from harness.config import PROJECT
 from harness.executor import Ended, Worker, worker_environment
+from harness.worker_log import HEAD_BYTES, ROTATED_BYTES, TAIL_BYTES
 
 TESTS = Path(__file__).parent
 PATH = f"{PROJECT}:{TESTS}"
@@ -204,6 +206,68 @@ def test_interrupt_while_waiting_stops_the_worker(tmp_path: Path) -> None:
         worker.wait(interrupted)
     assert gone(worker.pid)
     assert gone(started[0])
+
+
+@pytest.mark.parametrize("prints", [False, True])
+def test_timeout_holds_for_one_that_is_never_quiet(run: Run, prints: bool) -> None:
+    ended = run("never_quiet", timeout_s=2, prints=prints)
+    assert (ended.kind, ended.message) == (executor.TIMEOUT, "no end after 2 s")
+
+
+def test_what_is_printed_is_kept_up_to_a_bound(run: Run, tmp_path: Path) -> None:
+    printed = 20_000_000
+    assert run("print_much", bytes=printed).value == "answered"
+    log = (tmp_path / "log").read_bytes()
+    assert len(log) < HEAD_BYTES + TAIL_BYTES + 100
+    assert log.startswith(b"the first line\nxxx")
+    assert log.endswith(b"xxx\nthe last line\n")
+    said = b"\n[... %d bytes left out ...]\n" % (printed - HEAD_BYTES - TAIL_BYTES)
+    assert said in log
+
+
+def test_less_is_kept_whole(run: Run, tmp_path: Path) -> None:
+    printed = HEAD_BYTES + TAIL_BYTES
+    run("print_much", bytes=printed)
+    assert (tmp_path / "log").stat().st_size == printed
+    assert b"left out" not in (tmp_path / "log").read_bytes()
+
+
+def test_logs_of_many_processes_rotate(run: Run, tmp_path: Path) -> None:
+    for _ in range(5):
+        run("print_much", bytes=3 * (HEAD_BYTES + TAIL_BYTES))
+    logs = sorted(path.name for path in tmp_path.iterdir())
+    assert logs == ["log", "log.1"]
+    assert sum((tmp_path / name).stat().st_size for name in logs) < 2 * (
+        ROTATED_BYTES + HEAD_BYTES + TAIL_BYTES
+    )
+
+
+def test_a_full_disk_costs_the_log_alone(tmp_path: Path) -> None:
+    environment = worker_environment({"PYTHONPATH": PATH})
+    job = job_of("print_much", bytes=100_000)
+    worker = Worker(job, environment, Path("/dev/full"), tmp_path)
+    assert worker.wait(lambda *_: None).value == "answered"
+
+
+def test_a_crash_leaves_its_stack_in_the_log(run: Run, tmp_path: Path) -> None:
+    run("die", signal="SIGSEGV")
+    assert "Fatal Python error: Segmentation fault" in (tmp_path / "log").read_text()
+
+
+def test_a_kill_for_want_of_memory_is_told(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = iter(["oom_kill 7\n", "oom_kill 8\n"])
+
+    class Counter:
+        def read_text(self) -> str:
+            return next(counts)
+
+    monkeypatch.setattr(executor, "VMSTAT", Counter())
+    message = run("die", signal="SIGKILL").message
+    assert re.fullmatch(
+        r"killed by SIGKILL as memory ran out \(it held \d+ MB at the most\)", message
+    )
 
 
 def test_stop_after_the_end_does_nothing(tmp_path: Path) -> None:

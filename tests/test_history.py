@@ -17,6 +17,7 @@ from harness.history import database
 from harness.history.baseline import last_good, named
 from harness.history.database import NAME, opened
 from harness.history.entry import Entry, Row, as_run, changed, unlike
+from harness.history.listing import rebuilt
 
 ALIKE = {"machine": {"cpu_model": "a CPU"}, "images": {"validated": 20}}
 
@@ -146,6 +147,27 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path) -> None:
     refused = pytest.raises(HarnessError, match=r"history\.sqlite is damaged.*history rebuild=true")
     with refused, opened(tmp_path):
         pass
+
+
+def test_a_rebuild_sets_a_damaged_file_aside(tmp_path: Path) -> None:
+    whole = b"this is no database" * 100
+    (tmp_path / NAME).write_bytes(whole)
+    first, second = rebuilt(tmp_path)
+    assert first == "history.sqlite is damaged: it is history.sqlite.damaged now"
+    assert second == f"0 nights read from {tmp_path}"
+    assert (tmp_path / f"{NAME}.damaged").read_bytes() == whole
+    with opened(tmp_path) as history:
+        assert history.machines() == []
+
+
+def test_a_new_file_says_so_once(tmp_path: Path) -> None:
+    """Also one that was emptied: a night then reads the folders of the others."""
+    for _ in range(2):
+        (tmp_path / NAME).write_bytes(b"")
+        with opened(tmp_path) as history:
+            assert history.is_new
+        with opened(tmp_path) as history:
+            assert not history.is_new
 
 
 def chosen(history: Sequence[Entry], most: int = 5) -> dict[str, list[str]]:

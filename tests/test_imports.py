@@ -160,7 +160,8 @@ def test_stages_are_named_by_jobs_and_never_imported(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["harness.errors", "harness.derive.metrics", "harness.host.machine"]
+    "module",
+    ["harness.errors", "harness.interrupt", "harness.derive.metrics", "harness.host.machine"],
 )
 def test_bottom_imports_nothing_of_ours(module: str) -> None:
     assert not ours(module)

@@ -197,12 +197,15 @@ def test_killed_parent_leaves_no_worker_and_the_run_continues(cli: CommandLine) 
 # --- the user interrupts
 
 
-def interrupted_in(cli: CommandLine, started: Started, number: signal.Signals) -> Ended:
+def interrupted_in(cli: CommandLine, started: Started, *numbers: signal.Signals) -> Ended:
     """Signal a run; its row must be recorded as interrupted, its tables written."""
-    started.process.send_signal(number)
+    for number in numbers[:-1]:
+        started.process.send_signal(number)
+        started.says("Ctrl-C again stops now")
+    started.process.send_signal(numbers[-1])
     ended = started.end()
     assert ended.code == 3
-    assert "interrupted" in ended.err
+    assert f"interrupted: what is finished is kept; run.id={ended.folder.id} goes on" in ended.err
     assert ended.outcomes == {"waiting": "interrupted"}
     (row,) = rows_of((ended.folder.path / "table.csv").read_text())
     assert (row["outcome"], row["top1"]) == ("interrupted", "")
@@ -220,7 +223,7 @@ def test_signals_record_the_row_as_interrupted_and_it_is_repeated(cli: CommandLi
     assert f"another process is working on run {waiting.parents[2].name}" in other.err
     assert strays(cli.results), "the first run goes on"
 
-    run = interrupted_in(cli, started, signal.SIGINT).folder
+    run = interrupted_in(cli, started, signal.SIGINT, signal.SIGINT).folder
     again = (f"run.id={run.id}", "--conf", TINY[-1])
     waiting.unlink()
 
@@ -232,7 +235,7 @@ def test_signals_record_the_row_as_interrupted_and_it_is_repeated(cli: CommandLi
     started = cli.start(*again)
     started.says("validating")
     started.worker()
-    ended = interrupted_in(cli, started, signal.SIGINT)
+    ended = interrupted_in(cli, started, signal.SIGHUP)
     assert ended.records["waiting"].optimize is not None
 
     ended = cli(*again)
@@ -245,11 +248,11 @@ def test_signals_record_the_row_as_interrupted_and_it_is_repeated(cli: CommandLi
 
 
 def test_time_limit_of_a_process(cli: CommandLine) -> None:
-    ended = cli("method=[waiting]", "run.timeout_s=4", *TINY)
+    ended = cli("method=[waiting]", "run.timeout_s=15", *TINY)
     assert ended.code == 3
-    assert ended.outcomes == {"waiting": "timeout: no end after 4 s"}
+    assert ended.outcomes == {"waiting": "timeout: no end after 15 s"}
     (row,) = rows_of((ended.folder.path / "table.csv").read_text())
-    assert row["outcome"] == "timeout: no end after 4 s"
+    assert row["outcome"] == "timeout: no end after 15 s"
     assert row["log"] == "methods/waiting/optimize.log"
     no_stray(cli.results)
 

@@ -226,6 +226,50 @@ def test_what_a_refused_run_left_is_removed(folder: RunFolder) -> None:
     assert names == {store.PLAN, store.INSPECT_LOG, store.LOCK, "mine.txt"}
 
 
+def test_damaged_records_are_set_aside_and_parts_removed(folder: RunFolder) -> None:
+    folder.save_record(record(0))
+    folder.save_record(record(1, "int8"))
+    folder.save_plan(plan())
+    whole, cut = (folder.path / each.path for each in (record(0), record(1, "int8")))
+    os.truncate(cut, 20)
+    kept = cut.read_bytes()
+    part = whole.with_name(f".{whole.name}.77.part")
+    part.write_bytes(b"{")
+    older = folder.path / "rounds" / "001_fp32_1.json"
+    store.write_json(older, {"schema": 1})  # whole, though not to be read by this version
+    listed = folder.method("fp32") / store.OPTIMIZED
+    store.write_atomically(listed, "[]")
+    assert folder.set_aside_damaged() == ["methods/fp32/optimize.json", f"records/{cut.name}"]
+    assert cut.with_name(f"{cut.name}.damaged").read_bytes() == kept
+    assert not part.exists() and not cut.exists() and not listed.exists()
+    assert older.is_file()
+    assert [each.method for each in folder.load_records()] == ["fp32"]
+    assert folder.set_aside_damaged() == []
+
+
+def test_an_interrupt_while_writing_leaves_no_part(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    folder.save_record(record(0))
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        folder.save_record(record(0, "fp32"))
+    (left,) = (folder.path / "records").iterdir()
+    assert left.name == "00_fp32.json"
+
+
+def test_a_run_whose_plan_is_lost_is_seen(folder: RunFolder) -> None:
+    """What a refused run left is removed: that must not be a run's measurements."""
+    assert not folder.has_lost_its_plan
+    folder.save_record(record(0))
+    assert folder.has_lost_its_plan
+    folder.save_plan(plan())
+    assert not folder.has_lost_its_plan
+
+
 def test_arrays_are_those_recorded(folder: RunFolder) -> None:
     base = folder.method("fp32")
     base.mkdir(parents=True)

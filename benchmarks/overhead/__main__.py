@@ -123,7 +123,7 @@ class Bench:
         log = self.scratch / "worker.log"
         environment = environment_of(self.threads, self.config, ())
         ended = executor.Worker(job, environment, log, self.scratch).wait(nothing)
-        value_of(ended, log)
+        value_of(ended, "preparing", log)
         return ended
 
     def prepared(self, record: Record, cache: Path) -> tuple[Prepared, dict[str, Any]]:

@@ -22,6 +22,7 @@ from harness.fleet.ray_cluster import RayCluster
 from harness.fleet.schedule import ARRIVED, Job, Schedule
 from harness.fleet.state import Fleet
 from harness.importing import import_pack
+from harness.interrupt import resumable
 from harness.plan import new_run_id
 from harness.progress import Display
 
@@ -86,7 +87,8 @@ def run_fleet(
             )
         fleet = before or fleet
         if not before or any(job.state != ARRIVED for job in before.jobs):
-            with (folder / LOG).open("a") as log, redirect_stdout(log):  # Ray prints there
+            goes_on = resumable(f"fleet.id={name}")
+            with goes_on, (folder / LOG).open("a") as log, redirect_stdout(log):  # Ray prints there
                 fleet = _drive(fleet, orders, arguments, folder, results, show)
         text = to_markdown(name, fleet.jobs)
         store.write_atomically(folder / REPORT, text)

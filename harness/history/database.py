@@ -43,11 +43,16 @@ MIGRATIONS = (  # entry k takes the schema from version k to k + 1
 )
 
 
+class Damaged(HarnessError):
+    """The file is no sound SQLite database."""
+
+
 class History:
     """An open history."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, is_new: bool = False) -> None:
         self._connection = connection
+        self.is_new = is_new  # it may have been lost: the records know more
 
     def save(self, entry: Entry) -> None:
         """Insert a run or replace what was known of it, all or nothing."""
@@ -123,7 +128,7 @@ def opened(results: Path) -> Iterator[History]:
     """Open the history in a results folder, made or migrated where it must be.
 
     Raises:
-        HarnessError: the file is damaged, of a later version, or locked for too long.
+        HarnessError: the file is damaged (``Damaged``), of a later version, or locked for too long.
         InputError: it cannot be made there.
     """
     path = results / NAME
@@ -131,8 +136,8 @@ def opened(results: Path) -> Iterator[History]:
         results.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)) as connection:
             connection.execute("PRAGMA foreign_keys=ON")
-            _migrate(connection, path)
-            yield History(connection)
+            version = _migrate(connection, path)
+            yield History(connection, is_new=version == 0)
     except OSError as error:
         raise InputError(
             f"{path} cannot be made ({error.strerror}): change its permissions or give run.results=DIR"
@@ -141,16 +146,17 @@ def opened(results: Path) -> Iterator[History]:
         advice = "wait for whoever writes it" if "locked" in str(error) else "is it writable?"
         raise HarnessError(f"{path}: {error}; {advice}") from None
     except sqlite3.DatabaseError as error:
-        raise HarnessError(
-            f"{path} is damaged ({error}): move it away and make it again from the records with "
-            "./run.sh history rebuild=true"
+        raise Damaged(
+            f"{path} is damaged ({error}): ./run.sh history rebuild=true sets it aside and makes it "
+            "again from the records"
         ) from None
 
 
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+def _migrate(connection: sqlite3.Connection, path: Path) -> int:
+    """Bring the schema up to date and return the version that it had; 0 for a new file."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version == len(MIGRATIONS):
-        return
+        return int(version)
     with connection:
         connection.execute("BEGIN IMMEDIATE")  # another process may migrate it just now
         (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -163,6 +169,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             for statement in filter(str.strip, script.split(";")):
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
+    return int(version)
 
 
 def _stored(row: Row) -> tuple[Any, ...]:

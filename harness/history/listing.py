@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from harness.errors import InputError
 from harness.history.baseline import METRICS
-from harness.history.database import opened
+from harness.history.database import NAME, Damaged, opened
 from harness.history.entry import Entry
 from harness.history.records import ANY, acknowledge, rebuild
 from harness.store import RunFolder
@@ -24,8 +24,15 @@ def listing(results: Path) -> str:
 
 def rebuilt(results: Path) -> Iterator[str]:
     """Save all judged runs under ``results`` again; yield what was done and what cannot be read."""
-    with opened(results) as history:
-        saved, unreadable = rebuild(history, results)
+    try:
+        with opened(results) as history:
+            saved, unreadable = rebuild(history, results)
+    except Damaged:
+        (results / NAME).replace(results / f"{NAME}.damaged")
+        (results / f"{NAME}-journal").unlink(missing_ok=True)
+        yield f"{NAME} is damaged: it is {NAME}.damaged now"
+        with opened(results) as history:
+            saved, unreadable = rebuild(history, results)
     yield f"{saved} nights read from {results}"
     yield from (f"left out: {line}" for line in unreadable)
 

@@ -65,6 +65,7 @@ def ensure(
     cores: int,
     environment: Mapping[str, str],
     progress: executor.Progress,
+    timeout_s: float = 0,
 ) -> tuple[Prepared, dict[str, Any]]:
     """Return the prepared images, made now unless the cache holds them, and what that took.
 
@@ -72,6 +73,7 @@ def ensure(
 
     Args:
         versions: what is installed, as ``harness.compat.true_versions`` tells it.
+        timeout_s: of each decoding process; 0 is no limit.
 
     Raises:
         InputError: an image does not decode, or the disk or the cache's limit has no room.
@@ -90,7 +92,15 @@ def ensure(
                 if not entry.whole():  # another process may have made it meanwhile
                     facts["cached"] = False
                     facts |= _build(
-                        source, transform, versions, entry, place, cores, environment, progress
+                        source,
+                        transform,
+                        versions,
+                        entry,
+                        place,
+                        cores,
+                        environment,
+                        progress,
+                        timeout_s,
                     )
         entry.used()
     except BaseException:
@@ -108,6 +118,7 @@ def _build(
     cores: int,
     environment: Mapping[str, str],
     progress: executor.Progress,
+    timeout_s: float,
 ) -> dict[str, Any]:
     """Make the images and then the sidecar; a process killed anywhere leaves no whole entry.
 
@@ -132,7 +143,10 @@ def _build(
             "target": str(part.path),
             "images": part.images,
         }
-        ended = _decode(job, source, cores, {**environment, **DECODING}, log, progress)
+        decoding = {**environment, **DECODING}
+        ended = _decode(job, source, cores, decoding, log, progress, timeout_s)
+        with part.path.open("rb") as handle:
+            os.fsync(handle.fileno())  # or a power cut could leave a sidecar of zeros
         part.path.replace(entry.pixels)
         store.write_json(
             entry.sidecar,
@@ -165,6 +179,7 @@ def _decode(
     environment: Mapping[str, str],
     log: Path,
     progress: executor.Progress,
+    timeout_s: float,
 ) -> list[executor.Ended]:
     """Decode one range of the images in each process; return how each of them ended well."""
     processes = min(cores, -(-source.images // WORTH_A_PROCESS))
@@ -179,7 +194,7 @@ def _decode(
         for start, stop in zip(edges, edges[1:]):
             mine = {**job, "start": start, "stop": stop, "report": not workers}
             workers.append(executor.Worker(mine, environment, log, log.parent))
-        ended = [_checked(worker.wait(report), source, log) for worker in workers]
+        ended = [_checked(worker.wait(report, timeout_s), source, log) for worker in workers]
     finally:
         for worker in workers:
             worker.stop()
@@ -209,4 +224,6 @@ def _checked(ended: executor.Ended, source: Source, log: Path) -> executor.Ended
     if ended.error and ended.error["kind"] == "input":
         log.unlink(missing_ok=True)
         raise InputError(ended.message)
-    raise HarnessError(f"decoding {source.index.path} failed: {ended.message} (log: {log})")
+    raise HarnessError(
+        f"decoding {source.index.path} failed: {ended.message}; start it again (log: {log})"
+    )

@@ -89,3 +89,22 @@ def talk(job: dict[str, Any], progress: Progress) -> int:
     for number in range(job["messages"]):
         progress(number, job["messages"], "x" * job["size"])
     return int(job["messages"])
+
+
+def print_much(job: dict[str, Any], progress: Progress) -> str:
+    """Print so many bytes: a first line, many alike, a last line."""
+    sys.stdout.write("the first line\n")
+    left = job["bytes"] - len("the first line\nthe last line\n")
+    while left > 0:
+        left -= sys.stdout.write("x" * min(left - 1, 999) + "\n")
+    sys.stdout.write("the last line\n")
+    return "answered"
+
+
+def never_quiet(job: dict[str, Any], progress: Progress) -> None:
+    """Go on for ever, with progress or prints."""
+    while True:
+        if job["prints"]:
+            print("x" * 1000, flush=True)
+        else:
+            progress(0, 0, "nothing")
