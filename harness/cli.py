@@ -28,7 +28,8 @@ verbs
              [prices=FILE] [price.MACHINE=N]  disagreement, as a page, Markdown and CSV; a run is RUN or
              [--force]                        MACHINE/RUN; --force takes runs not measured alike
   verify     run=ID [with=ID]                 every file as recorded? two runs the same but for times?
-  recover    run=ID method=NAME trial=K       bring back the model of a tuning trial and validate it
+  recover    run=ID method=NAME trial=K       bring back the model of a tuning trial and validate it;
+                                              trust=true reads a history that is not the run's own
   aa         [repeats=10] [KEY=VALUE ...]     one code against itself: false alarms, what can be seen
   doctor     [KEY=VALUE ...]                  can this machine measure? one screen
   cache      [clear=all|KEY] [check=all|KEY]  list the prepared images; delete or verify them
@@ -39,6 +40,7 @@ verbs
   test       [pytest arguments]               run the tests
   test-faults [WORD ...]                      kill, starve and damage runs at every step, or where the
                                               name of the fault holds a word; exit 1 on any loss
+  test-fuzz  [inputs=N] [target=NAME]         feed every parser more than 100,000 bad inputs
   benchmark  NAME [arguments]                 run benchmarks/NAME
 
 configuration (Hydra; conf/config.yaml shows every key)
@@ -129,7 +131,7 @@ def _parsed(given: Sequence[str]) -> tuple[str, list[str], list[Path]]:
         elif verb in OPTIONS:
             overrides.append(word)
         else:
-            known = ", ".join([*VERBS, "test", "test-faults", "benchmark"])
+            known = ", ".join([*VERBS, "test", "test-faults", "test-fuzz", "benchmark"])
             raise InputError(f"{word}: not a verb ({known}) and not KEY=VALUE; see ./run.sh --help")
     return verb, overrides, folders
 
@@ -247,8 +249,10 @@ def _recover(overrides: Sequence[str], folders: Sequence[Path]) -> int:
     from harness.recover import recover
 
     named, rest = _named(overrides, {"run", "method", "trial"})
+    given, rest = _given(rest, {"trust": "false"})
+    trust = _switch("trust", given["trust"])
     folder = _folder(named["run"], rest, folders)
-    return recover(folder, named["method"], named["trial"], folders, display())
+    return recover(folder, named["method"], named["trial"], folders, display(), trust)
 
 
 def _pack(overrides: Sequence[str], folders: Sequence[Path]) -> int:

@@ -37,9 +37,9 @@ def compared_run(folder: RunFolder, cost: Price) -> Measured:
             if record.profile is not None
         },
         times=_times(plan, whole, rounds),
-        predictions={record.method: _best(folder, record) for record in whole},
+        predictions={record.method: _best(folder, record, plan.images) for record in whole},
         models={record.method: _model(record) for record in whole},
-        labels=np.load(folder.labels),
+        labels=folder.load_labels(plan.images),
         roof=peaks_of(roof),
         roof_told=_told(roof, plan.run),
         price=cost,
@@ -54,10 +54,8 @@ def _times(
     return {record.method: validation_samples(record, "forward_s") for record in records}
 
 
-def _best(folder: RunFolder, record: MethodRecord) -> Any:
-    file = (record.validate or {})["predictions"]
-    top = folder.load_array(file, folder.method(record.method), "top")
-    return top[:, 0].astype(np.int64)
+def _best(folder: RunFolder, record: MethodRecord, images: int) -> Any:
+    return folder.load_predictions(record, images)[:, 0].astype(np.int64)
 
 
 def _model(record: MethodRecord) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
@@ -31,7 +32,18 @@ LEAST = {  # whole numbers and the least that they may be
     "tuning.seed": 0,
     "nightly.runs": 1,
 }
-HYDRA_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
+# what a configuration file or an override may raise on its way through Hydra
+HYDRA_ERRORS = (
+    AttributeError,
+    HydraException,
+    KeyError,
+    OmegaConfBaseException,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    yaml.YAMLError,
+)
 
 
 @dataclass(frozen=True)

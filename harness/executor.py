@@ -52,6 +52,7 @@ class Ended:
         message: one line for KILLED and TIMEOUT.
         seconds: wall clock of the process.
         peak_rss_bytes: the most memory it held at once.
+        confined: what the worker had given up (``confinement.confine``); None unless it is DONE.
     """
 
     kind: str
@@ -60,6 +61,7 @@ class Ended:
     message: str = ""
     seconds: float = 0.0
     peak_rss_bytes: int = 0
+    confined: dict[str, Any] | None = None
 
 
 def worker_environment(extra: Mapping[str, str]) -> dict[str, str]:
@@ -135,7 +137,7 @@ class Worker:
         if timed_out:
             return Ended(TIMEOUT, None, None, f"no end after {timeout_s:g} s", seconds, peak)
         if answer and answer["event"] == "result":
-            return Ended(DONE, answer["value"], None, "", seconds, peak)
+            return Ended(DONE, answer["value"], None, "", seconds, peak, answer["confined"])
         if answer:
             return Ended(ERROR, None, answer, answer["message"], seconds, peak)
         message = _death(status)

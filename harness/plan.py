@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import __version__
+from harness import __version__, facts, form
 from harness.errors import HarnessError
 
 SCHEMA = 2  # 2: config has the whole protocol, and max_cpu_isa
@@ -76,7 +76,7 @@ class RunPlan:
         """Return the plan of a JSON object read from ``path``.
 
         Raises:
-            HarnessError: its schema is unknown or a field is missing.
+            HarnessError: its schema is unknown, or a field is missing or is not what it should be.
         """
         schema = stored.get("schema") if isinstance(stored, Mapping) else None
         if schema != SCHEMA:
@@ -84,6 +84,9 @@ class RunPlan:
                 f"{path} has plan schema {schema}, this version reads {SCHEMA}: use the version "
                 "that wrote it"
             )
+        wrong = form.wrong(stored, facts.PLAN)
+        if wrong is not None:
+            raise HarnessError(f"{path} is no plan ({wrong}): restore it")
         try:
             return cls(**stored)
         except TypeError as error:

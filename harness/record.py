@@ -3,16 +3,18 @@
 Schema history:
     1  outcome, optimize, validate
     2  profile; validate has the parts of the validation time and its conditions; rounds apart;
-       later also, where it may be missing: macs in the rows of a profile; roof apart
+       later also, where it may be missing: macs in the rows of a profile; roof apart; snapshot
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from harness import facts as forms
+from harness import form
 from harness.errors import HarnessError
 
 SCHEMA = 2
@@ -60,7 +62,8 @@ class MethodRecord:
     """One row's record; ``optimize``, ``validate`` and ``profile`` are what those stages returned.
 
     Each stage's facts also hold ``seconds`` and ``peak_rss_bytes`` of its process. A stage that
-    did not end well, or was left out, is None.
+    did not end well, or was left out, is None. ``snapshot`` is the file, with its digest, of the tuning
+    history that the search left, even one without a solution.
     """
 
     run: str
@@ -71,6 +74,7 @@ class MethodRecord:
     optimize: dict[str, Any] | None = None
     validate: dict[str, Any] | None = None
     profile: dict[str, Any] | None = None
+    snapshot: dict[str, Any] | None = None
     schema: int = SCHEMA
 
     @property
@@ -86,9 +90,9 @@ class MethodRecord:
         """Return the record of a JSON object read from ``path``.
 
         Raises:
-            HarnessError: its schema is unknown or a field is missing.
+            HarnessError: its schema is unknown, or a field is missing or is not what it should be.
         """
-        return _restored(cls, stored, path, "method record")
+        return _restored(cls, stored, path, "method record", forms.METHOD, forms.inconsistent_row)
 
 
 @dataclass(frozen=True)
@@ -123,9 +127,9 @@ class RoundRecord:
         """Return the record of a JSON object read from ``path``.
 
         Raises:
-            HarnessError: its schema is unknown or a field is missing.
+            HarnessError: its schema is unknown, or a field is missing or is not what it should be.
         """
-        return _restored(cls, stored, path, "round record")
+        return _restored(cls, stored, path, "round record", forms.ROUND, forms.inconsistent_round)
 
     @property
     def disturbed(self) -> list[dict[str, Any]]:
@@ -157,21 +161,31 @@ class RoofRecord:
         """Return the record of a JSON object read from ``path``.
 
         Raises:
-            HarnessError: its schema is unknown or a field is missing.
+            HarnessError: its schema is unknown, or a field is missing or is not what it should be.
         """
-        return _restored(cls, stored, path, "roof record")
+        return _restored(cls, stored, path, "roof record", forms.ROOF, forms.inconsistent_roof)
 
 
 R = TypeVar("R", MethodRecord, RoundRecord, RoofRecord)
 
 
-def _restored(cls: type[R], stored: Mapping[str, Any], path: Path, what: str) -> R:
+def _restored(
+    cls: type[R],
+    stored: Mapping[str, Any],
+    path: Path,
+    what: str,
+    expected: Mapping[str, Any],
+    inconsistent: Callable[[Mapping[str, Any]], str | None],
+) -> R:
     schema = stored.get("schema") if isinstance(stored, Mapping) else None
     if schema != SCHEMA:
         raise HarnessError(
             f"{path} has record schema {schema}, this version reads {SCHEMA}: use the version "
             "that wrote it"
         )
+    wrong = form.wrong(stored, expected) or inconsistent(stored)
+    if wrong is not None:
+        raise HarnessError(f"{path} is no {what} ({wrong}): restore or delete it")
     try:
         return cls(**{**stored, "outcome": Outcome(**stored["outcome"])})
     except (TypeError, KeyError) as error:

@@ -13,19 +13,28 @@ from harness.export.markdown import table
 from harness.progress import Display
 from harness.record import MethodRecord, Outcome
 from harness.session import open_session, value_of
-from harness.store import RunFolder
+from harness.store import SNAPSHOT, RunFolder, is_intact
 from harness.tables import rows_of
 
 
 def recover(
-    folder: RunFolder, method: str, trial: str, folders: Sequence[Path], show: Display
+    folder: RunFolder,
+    method: str,
+    trial: str,
+    folders: Sequence[Path],
+    show: Display,
+    trust: bool = False,
 ) -> int:
     """Rebuild trial ``trial`` (from 1), check it against its recorded predictions, validate it.
 
     The model stays in ``methods/<method>/recovered_<trial>/``; its row is printed beside the run's.
 
+    Args:
+        trust: read a tuning history even if it is not the one that the run recorded.
+
     Raises:
-        InputError: no such method or trial in this run, or a file of the run has changed.
+        InputError: no such method or trial in this run, a file of the run has changed, or its tuning
+            history is not known to be its own.
         HarnessError: the rebuilt model does not predict what the trial did.
     """
     plan = folder.load_plan()
@@ -40,8 +49,16 @@ def recover(
             "was measured"
         )
     source = folder.method(method)
-    if not (source / "history.snapshot").is_file():
+    if not (source / SNAPSHOT).is_file():
         raise InputError(f"method={method} has no tuning history in run {plan.run}")
+    known = next((row.snapshot for row in folder.load_records() if row.method == method), None)
+    if not trust and (known is None or not is_intact(source / SNAPSHOT, known)):
+        why = "does not have its digest" if known is None else "recorded another one"
+        raise InputError(
+            f"{source / SNAPSHOT}: run {plan.run} {why}, and it is a pickle, which can be made to do "
+            "harm: restore it, or give trust=true if you know where it comes from (then too it is "
+            "read by a loader that makes nothing but what a tuning history holds)"
+        )
     with folder.locked():
         inputs = check_inputs(plan.workload)
         for role, file in plan.files.items():

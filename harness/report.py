@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import yaml
 
-from harness import store
+from harness import arrays, facts, form, store
 from harness.config import PROJECT, compose_config
 from harness.derive import evidence, pareto, published
 from harness.derive.batches import batches
@@ -74,7 +73,7 @@ def write_report(folder: RunFolder, cache: Path, folders: Sequence[Path] = ()) -
     )
     paths = [store.PLAN, *(each.path for each in records), *(each.path for each in rounds)]
     digests = {path: store.sha256_of(folder.path / path) for path in paths}
-    compared = published.beside(tables.rows, _reference())
+    compared = published.beside(tables.rows, read_reference(REFERENCE / "published_table.csv"))
     environment = yaml.safe_load((REFERENCE / "published_environment.yaml").read_text("utf-8"))
     config_digest = evidence.config_digest(plan.config)
     methods = methods_text(plan, records, tables.rows)
@@ -131,15 +130,29 @@ def _tables(tables: Tables, config_digest: str) -> dict[str, str | bytes]:
     }
 
 
-def _reference() -> dict[str, dict[str, float | None]]:
-    """Return the published table: by label, the metrics' values."""
-    with (REFERENCE / "published_table.csv").open(encoding="utf-8", newline="") as handle:
-        return {
+def read_reference(path: Path) -> dict[str, dict[str, float | None]]:
+    """Return a published table: by label, the metrics' values.
+
+    Raises:
+        HarnessError: the file is missing or damaged.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as handle:
+            rows = list(csv.DictReader(handle, strict=True))
+        found = {
             row.pop("method"): {
                 name: float(value) if value else None for name, value in row.items()
             }
-            for row in csv.DictReader(handle)
+            for row in rows
         }
+        values = [value for row in found.values() for value in row.values()]
+        if not found or not all(value is None or math.isfinite(value) for value in values):
+            raise ValueError("it has no rows, or a number is none")
+    except (csv.Error, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        raise HarnessError(
+            f"{path} is damaged ({type(error).__name__}: {error}): restore it"
+        ) from None
+    return found
 
 
 def _trajectories(
@@ -154,12 +167,11 @@ def _trajectories(
     found = {}
     for method, path in paths.items():
         if path.is_file():
-            try:
-                found[method] = trials_of(store.load_json(path))
-            except (AttributeError, KeyError, TypeError) as error:
-                raise HarnessError(
-                    f"{path} is no trajectory ({type(error).__name__}: {error}): restore or delete it"
-                ) from None
+            stored = store.load_json(path)
+            wrong = form.wrong(stored, facts.TRAJECTORY)
+            if wrong is not None:
+                raise HarnessError(f"{path} is no trajectory ({wrong}): restore or delete it")
+            found[method] = trials_of(stored)
     return found
 
 
@@ -170,11 +182,13 @@ def _fp32(folder: RunFolder, plan: RunPlan, records: Sequence[MethodRecord]) -> 
         path = folder.method(record.method) / "trials.npz"
         if path.is_file() and labels.is_file():
             try:
-                with np.load(path, allow_pickle=False) as kept:
-                    fp32 = kept["top1"][0]
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-                raise HarnessError(f"{path} is damaged ({error}): restore or delete it") from None
-            return float(top_k_correct(fp32[:, None], np.load(labels)[: len(fp32)], 1).mean())
+                fp32 = arrays.read_npz(path, "top1", "<u2", (None, None))[0]
+                right = arrays.read_npy(labels, "<i8", (None,))[: len(fp32)]
+                return float(top_k_correct(fp32[:, None], right, 1).mean())
+            except (arrays.BadArray, IndexError, ValueError) as error:
+                raise HarnessError(
+                    f"{path} or {labels} is damaged ({error}): restore or delete it"
+                ) from None
     return None
 
 
@@ -190,7 +204,7 @@ def _influences(
                 with path.open(encoding="utf-8", newline="") as handle:
                     rows = list(csv.DictReader(handle))
                 found.append(influence(record.label, rows, options.get("error_threshold")))
-            except (KeyError, TypeError, ValueError) as error:
+            except (csv.Error, KeyError, OSError, TypeError, ValueError) as error:
                 raise HarnessError(
                     f"{path} is damaged ({type(error).__name__}: {error}): restore or delete it"
                 ) from None

@@ -10,6 +10,7 @@ from harness.errors import InputError
 from harness.plan import RunPlan, differences
 from harness.record import MethodRecord
 from harness.store import RunFolder
+from harness.workloads.model_files import check_symbol, check_weights
 
 MEASURING = (  # what may differ: it changes how models are measured, not which are made
     "config.protocol",
@@ -67,7 +68,9 @@ def copy_model(row: MethodRecord, earlier: RunFolder, folder: RunFolder, method:
     assert row.optimize is not None
     source, target = earlier.method(row.method), folder.method(method)
     target.mkdir(parents=True, exist_ok=True)
-    for part in (row.optimize["symbol"], row.optimize["params"]):
+    for key, check in (("symbol", check_symbol), ("params", check_weights)):
+        part = row.optimize[key]
+        check(source / part["path"])  # it may have come in a pack
         shutil.copyfile(source / part["path"], target / part["path"])
     facts = {"reused_from": earlier.id, **row.optimize}  # the first run's id, through any chain
     store.write_json(target / store.OPTIMIZED, facts)

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness import executor
 from harness.checks import check_inputs
 from harness.config import PROJECT, Composed, compose_config, project_path
-from harness.errors import InputError
+from harness.errors import HarnessError, InputError
 from harness.host import ec2, machine, threads
 from harness.interrupt import finishing, resumable
 from harness.plan import RunPlan, differences, digest_of_code, new_run_id, warnings_of
@@ -150,12 +150,19 @@ def start(
         "stage": "inspect",
         "workload": absolute_paths(config["workload"]),
         "methods": config["method"],
+        # later stages find in the cache what this one downloads
+        "confine": {"network": bool(config["workload"].get("download"))},
     }
     log = folder.path / INSPECT_LOG
     with show.step("looking at the model") as report:
         worker = executor.Worker(job, environment, log, folder.path)
         ended = worker.wait(report, config["run"]["timeout_s"])
-        seen = value_of(ended, "looking at the model", log)
+    if ended.kind == executor.KILLED:
+        raise HarnessError(
+            f"MXNet did not survive the model ({ended.message}): workload.params or the network may be "
+            f"damaged in a way that its native code does not check (log: {log})"
+        )
+    seen = value_of(ended, "looking at the model", log)
     plan = RunPlan(
         run=folder.id,
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import executor, record, store
+import numpy as np
+
+from harness import executor, form, record, store
+from harness import facts as forms
 from harness.checks import Inputs
 from harness.config import PROJECT, project_path
 from harness.derive import profile, validity
@@ -141,7 +144,8 @@ class Session:
         kept = self.folder.method(row.method) / store.OPTIMIZED
         facts = self._kept(kept)
         if facts is not None:
-            return replace(row, outcome=Outcome(record.OK), optimize=facts)
+            known = before.snapshot if before else None
+            return replace(row, outcome=Outcome(record.OK), optimize=facts, snapshot=known)
         shared = self.plan.config["methods"]["shared_calibration"]
         job = {
             "stage": "optimize",
@@ -155,17 +159,27 @@ class Session:
         ended = self.start_job(row, job, "optimising")
         facts = facts_of(ended)
         outcome = outcome_of(ended, self._shown(row, job))
-        if facts is not None:
+        wrong = None if facts is None else form.wrong(facts, forms.OPTIMIZE)
+        if facts is not None and wrong is None:
             outcome = _judged(outcome, validity.of_pass(facts))
             if outcome.kind == record.OK:
                 store.write_json(kept, facts)
-        return replace(row, outcome=outcome, optimize=facts)
+        if wrong is not None:  # nobody could read such a record
+            facts, outcome = (
+                None,
+                Outcome(record.FAILED, f"the method says that {wrong}", outcome.log),
+            )
+        history = kept.with_name(store.SNAPSHOT)
+        snapshot = store.digest_of(history, history.parent) if history.is_file() else None
+        return replace(row, outcome=outcome, optimize=facts, snapshot=snapshot)
 
     def _kept(self, path: Path) -> dict[str, Any] | None:
         """Return the facts of a model that an interrupted run left whole, if it did."""
         if not path.is_file():
             return None
         facts = store.load_json(path)
+        if form.wrong(facts, forms.OPTIMIZE) is not None:
+            return None
         for part in (facts["symbol"], facts["params"]):
             if not store.is_intact(path.parent / part["path"], part):
                 return None
@@ -283,7 +297,12 @@ def facts_of(ended: executor.Ended) -> dict[str, Any] | None:
     """Return a stage's facts with those of its process, or None if it did not end well."""
     if ended.kind != executor.DONE:
         return None
-    return {**ended.value, "seconds": ended.seconds, "peak_rss_bytes": ended.peak_rss_bytes}
+    process = {
+        "seconds": ended.seconds,
+        "peak_rss_bytes": ended.peak_rss_bytes,
+        "confined": ended.confined,
+    }
+    return {**ended.value, **process}
 
 
 def outcome_of(ended: executor.Ended, log: str) -> Outcome:

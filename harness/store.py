@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harness import arrays
 from harness.errors import HarnessError, InputError
 from harness.plan import RunPlan
-from harness.record import RECORDS, ROUNDS, MethodRecord, RoofRecord, RoundRecord
+from harness.record import OK, RECORDS, ROUNDS, MethodRecord, RoofRecord, RoundRecord
 
 PLAN = "plan.json"
 METHODS = "methods"
@@ -27,7 +28,9 @@ ROOF = "roof.json"
 LOCK = ".lock"
 PACKED = "pack.json"  # in a run that was imported: the manifest of its pack
 OPTIMIZED = "optimize.json"  # in a row's folder: what its model is, once that is whole
+SNAPSHOT = "history.snapshot"  # there too: INC's tuning history, a pickle
 INSPECT_LOG = "inspect.log"
+LARGEST_JSON = 64 << 20  # bytes; a record with the trials of the longest searches has a few MB
 
 
 def write_atomically(path: Path, content: str | bytes, key: str = "run.results") -> None:
@@ -44,7 +47,9 @@ def write_atomically(path: Path, content: str | bytes, key: str = "run.results")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as handle:
-            handle.write(content if isinstance(content, bytes) else content.encode("utf-8"))
+            handle.write(
+                content if isinstance(content, bytes) else content.encode("utf-8", "replace")
+            )
             handle.flush()
             os.fsync(handle.fileno())
         part.replace(path)
@@ -219,7 +224,9 @@ class RunFolder:
         """
         paths = (self.path / ROUNDS).glob("[0-9]*.json")
         found = [RoundRecord.from_dict(load_json(path), path) for path in paths]
-        return sorted(found, key=lambda each: (each.round, each.method, each.attempt))
+        found.sort(key=lambda each: (each.round, each.method, each.attempt))
+        _alike(found, self.path)
+        return found
 
     def save_roof(self, record: RoofRecord) -> None:
         write_json(self.path / ROOF, record.as_dict())
@@ -238,34 +245,57 @@ class RunFolder:
         """The validated images' labels, (images,) int64."""
         return self.path / "labels.npy"
 
-    def load_labels(self) -> npt.NDArray[np.int64]:
+    def load_labels(self, images: int | None = None) -> npt.NDArray[np.int64]:
         """Return the validated images' labels.
 
+        Args:
+            images: how many there must be.
+
         Raises:
-            HarnessError: the file is missing or damaged.
+            HarnessError: the file is missing, damaged or of another number of images.
         """
         try:
-            return np.load(self.labels, allow_pickle=False)  # type: ignore[no-any-return]
-        except (OSError, ValueError, EOFError) as error:
+            return arrays.read_npy(self.labels, "<i8", (images,))
+        except arrays.BadArray as error:
             raise HarnessError(
                 f"{self.labels} cannot be read ({error}): restore it, or give run.id={self.id}, which "
                 "writes it again"
             ) from None
 
-    def load_array(self, file: dict[str, Any], base: Path, key: str) -> npt.NDArray[Any]:
-        """Return an array of an ``.npz`` after checking its digest.
+    def load_predictions(self, row: MethodRecord, images: int) -> npt.NDArray[np.uint16]:
+        """Return a validated row's best classes, (images, 5) or fewer columns, after their digest.
 
         Raises:
-            HarnessError: the file is missing or is not the one that was recorded.
+            HarnessError: the file is missing, not the one that was recorded, or of another number
+                of images.
         """
-        path = base / file["path"]
+        assert row.validate is not None
+        file = row.validate["predictions"]
+        path = self.method(row.method) / file["path"]
+        advice = (
+            f"restore it, or measure the row again (delete its file in {self.path / RECORDS} and "
+            f"give run.id={self.id})"
+        )
         if not is_intact(path, file):
-            raise HarnessError(
-                f"{path} is missing or is not the file that was recorded: restore it, or measure "
-                f"the row again (delete its file in {self.path / RECORDS} and give run.id={self.id})"
-            )
-        with np.load(path, allow_pickle=False) as stored:
-            return stored[key]  # type: ignore[no-any-return]
+            raise HarnessError(f"{path} is missing or is not the file that was recorded: {advice}")
+        try:
+            return arrays.read_npz(path, "top", "<u2", (images, None))
+        except arrays.BadArray as error:
+            raise HarnessError(f"{path} holds no predictions ({error}): {advice}") from None
+
+
+def _alike(rounds: list[RoundRecord], folder: Path) -> None:
+    """Refuse rounds that timed another number of batches than the others: one is damaged."""
+    counts: dict[tuple[str, int], int] = {}
+    for each in rounds:
+        for part in (each.facts or {}).get("timed", ()) if each.outcome.kind == OK else ():
+            size, found = part["batch_size"], len(part["forward_s"])
+            expected = counts.setdefault((each.method, size), found)
+            if found != expected:
+                raise HarnessError(
+                    f"{folder / each.path} timed {found} batches of {size}, other rounds of "
+                    f"{each.method} {expected}: restore or delete it"
+                )
 
 
 def find_run(results: Path, run_id: str) -> RunFolder:
@@ -305,6 +335,12 @@ def load_json(path: Path) -> Any:
         HarnessError: the file is missing or damaged.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as handle:
+            content = handle.read(LARGEST_JSON + 1)
+        if len(content) > LARGEST_JSON:
+            raise ValueError(f"it has more than {LARGEST_JSON >> 20} MB")
+        return json.loads(content.decode("utf-8"))
+    except RecursionError:
+        raise HarnessError(f"{path} is nested too deeply: restore it or delete it") from None
     except (OSError, ValueError) as error:
         raise HarnessError(f"{path} cannot be read ({error}): restore it or delete it") from None

@@ -109,16 +109,14 @@ def rows_of(
     """
 
     def predictions(record: MethodRecord) -> npt.NDArray[np.uint16]:
-        assert record.validate is not None
-        file = record.validate["predictions"]
-        return folder.load_array(file, folder.method(record.method), "top")
+        return folder.load_predictions(record, plan.images)
 
     has_rounds = bool(plan.config["protocol"]["rounds"])
     return build_rows(
         records,
         (samples or {}).get(plan.workload["batch_size"], {}) if has_rounds else None,
         predictions,
-        folder.load_labels(),
+        folder.load_labels(plan.images),
         plan.config["baseline"],
         plan.config["fused"],
     )

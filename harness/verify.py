@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import store
+from harness import form, store
 from harness.config import project_path
 from harness.derive.determinism import deterministic_part, digests
-from harness.errors import InputError
+from harness.errors import HarnessError, InputError
 from harness.pack import MODELS
 from harness.store import RunFolder
 
@@ -47,7 +47,7 @@ def verify(folder: RunFolder) -> Verified:
 
     Raises:
         InputError: nothing was planned in this folder.
-        HarnessError: a record cannot be read.
+        HarnessError: a record or the list of digests cannot be read.
     """
     plan = folder.load_plan()
     if plan is None:
@@ -68,6 +68,8 @@ def verify(folder: RunFolder) -> Verified:
     kept = folder.path / DIGESTS
     if kept.is_file():
         stored = store.load_json(kept)
+        if not form.texts(stored):
+            raise HarnessError(f"{kept} is no list of digests: delete it, or restore it")
         names = [name for name in {**stored, **now} if stored.get(name) != now.get(name)]
         wrong += [f"{kept}: {name} differs from what the records say now" for name in names]
     else:
@@ -96,5 +98,7 @@ def _recorded(folder: RunFolder) -> Iterator[tuple[Path, dict[str, Any]]]:
         for name in ("symbol", "params"):
             if record.optimize is not None and name in record.optimize:
                 yield base / record.optimize[name]["path"], record.optimize[name]
+        if record.snapshot is not None and not folder.is_imported:  # it never travels
+            yield base / record.snapshot["path"], record.snapshot
         if record.validate is not None:
             yield base / record.validate["predictions"]["path"], record.validate["predictions"]

@@ -12,6 +12,7 @@ import sys
 import traceback
 from typing import Any
 
+from harness.confinement import confine
 from harness.errors import HarnessError, InputError, NoSolution, Refused, TuningTimeout, one_line
 from harness.host.lifetime import die_with_parent
 
@@ -67,11 +68,14 @@ def main() -> None:
     atexit.register(end_at_once, reporter)
     try:
         job = json.load(sys.stdin)
+        confined = confine(**job.pop("confine", {}))
+        die_with_parent(parent)  # again: a new user namespace may have undone it
         if job["stage"] in RUN_ONLY:
             # MXNet imports it where it can, for a base class; that takes a third of a second
             sys.modules["sklearn"] = None  # type: ignore[assignment]
         stage = importlib.import_module(module_of(job["stage"]))
-        reporter.send("result", value=stage.run(job, reporter.progress))
+        value = stage.run(job, reporter.progress)
+        reporter.send("result", value=value, confined=confined)
     except Exception as error:
         traceback.print_exc()
         kind = next((name for cls, name in KINDS.items() if isinstance(error, cls)), "failed")

@@ -12,6 +12,16 @@ from harness.record import MethodRecord, Outcome, RoundRecord
 
 LABELS = np.arange(1000) % 10
 BATCH = 100  # of which 1000 images make ten
+FILE = {"path": "file", "bytes": 1, "sha256": "0" * 64}
+TUNING = {
+    "criterion": "relative",
+    "tolerance": 0.01,
+    "max_trials": 3,
+    "seed": 9,
+    "sampling_size": 64,
+    "objective": "performance",
+}
+PROTOCOL = {"name": "made", "rounds": 0, "batches": 10, "reruns": 2, "warmup_s": 20, "seed": 1}
 LOAD = {"kind": "core_load", "value": 0.4, "limit": 0.05, "advice": "close what else runs"}
 
 
@@ -40,11 +50,13 @@ def measured(
         label=label or method,
         position=0,
         outcome=Outcome("ok"),
-        optimize={"cost_s": cost, "disturbed": []},
+        optimize={"cost_s": cost, "symbol": FILE, "params": FILE, "disturbed": []},
         validate={
             "validation_s": seconds,
             "images": 1000,
+            "batches": 10,
             "batch_size": BATCH,
+            "predictions": FILE,
             "data_s": [0.06 * each] * 10,
             "forward_s": [0.9 * each] * 10,
             "rest_s": [0.04 * each] * 10,
@@ -85,16 +97,22 @@ def plan(**protocol: Any) -> RunPlan:
         created="2026-01-01T00:00:00Z",
         overrides=(),
         config={
-            "workload": {"name": "made", "batch_size": BATCH},
+            "workload": {
+                "name": "made",
+                "batch_size": BATCH,
+                "model": {"_target_": "made.network"},
+                "tuning": {"source": "head", "batches": 1},
+            },
             "method": {},
             "methods": {"shared_calibration": False},
-            "protocol": {"name": "made", "rounds": 0, "batches": 10, "seed": 1, **protocol},
+            "protocol": {**PROTOCOL, **protocol},
+            "tuning": TUNING,
             "baseline": "fp32",
             "fused": "fp32_fused",
             "max_cpu_isa": None,
         },
         files={},
-        threads={"policy": "omp", "environment": {}},
+        threads={"policy": "omp", "count": 2, "environment": {}},
         machine={"cpu_model": "a CPU", "cores": 2, "os": "an OS", "kernel": "6", "isa": []},
         images=1000,
         tuning_images=100,

@@ -39,8 +39,6 @@ def made_run(
     named = {name: (labels or {}).get(name, name) for name in (*SECONDS, UNSOLVED)}
     folder = RunFolder(results / "machine" / run)
     plan = replace(made.plan(rounds=rounds), run=run)
-    plan.config["protocol"].update(reruns=2, warmup_s=20)
-    plan.config["tuning"] = TUNING
     plan.config["method"] = {name: _method(name, label) for name, label in named.items()}
     folder.path.mkdir(parents=True)
     folder.save_plan(plan)
@@ -69,18 +67,8 @@ def made_run(
     return folder
 
 
-TUNING = {
-    "criterion": "relative",
-    "tolerance": 0.01,
-    "max_trials": 3,
-    "seed": 9,
-    "sampling_size": 64,
-    "objective": "performance",
-}
-
-
 def _method(name: str, label: str) -> dict[str, Any]:
-    tuned = {"options": TUNING, "strategy": "mse"} if name in TUNED else {}
+    tuned = {"options": made.TUNING, "strategy": "mse"} if name in TUNED else {}
     options = {"strategy_options": {"error_threshold": 0.1}} if name == "int8_custom" else {}
     return {"label": label, "_target_": "x", **tuned, **options}
 
@@ -108,12 +96,18 @@ def _with_files(folder: RunFolder, record: MethodRecord, profiled: bool) -> Meth
     np.savez(own / "predictions.npz", top=made.predicted(TOP1[record.method], 0.95))
     assert record.validate is not None and record.optimize is not None
     facts = {**record.validate, "predictions": store.digest_of(own / "predictions.npz", own)}
-    optimize = dict(record.optimize)
+    (own / "model-symbol.json").write_text("{}")
+    (own / "model-0000.params").write_bytes(record.method.encode())
+    optimize = {
+        **record.optimize,
+        "symbol": store.digest_of(own / "model-symbol.json", own),
+        "params": store.digest_of(own / "model-0000.params", own),
+    }
     if record.method in TUNED:
         optimize["quantization"] = {"strategy": "mse", "baseline_accuracy": 0.9, "trials": 3}
         optimize["trajectory"] = _trials(TRIALS)
     profile = PROFILE if profiled else None
-    return replace(record, validate={**facts, "batches": 10}, optimize=optimize, profile=profile)
+    return replace(record, validate=facts, optimize=optimize, profile=profile)
 
 
 PROFILE = {

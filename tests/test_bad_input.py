@@ -283,14 +283,18 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["text", "empty", "truncated", "other"])
-def test_weights_that_do_not_load(refused: Refused, models: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("text", "it begins with b'These"),
+        ("empty", "it is empty"),
+        ("truncated", "not a zip file"),
+        ("other", "do not fit the bundled network"),
+    ],
+)
+def test_weights_that_do_not_load(refused: Refused, models: Path, name: str, said: str) -> None:
     path = models / f"{name}.params"
-    refused(
-        *UNPINNED,
-        f"workload.params={path}",
-        names=(f"{path} do not fit the bundled network", "Check that workload.params"),
-    )
+    refused(*UNPINNED, f"workload.params={path}", names=(f"the weights {path}", said, "heck"))
 
 
 @pytest.mark.slow
@@ -337,7 +341,7 @@ def test_weights_with_nan(refused: Refused, models: Path) -> None:
         ),
         (
             ["workload.symbol={seven-symbol.json}", "workload.params={text.params}"],
-            ("text.params do not fit", "workload.params"),
+            ("text.params are damaged or no file that MXNet wrote", "workload.params"),
         ),
         (
             ["workload.symbol={seven-symbol.json}", "workload.params={seven-0000.params}"],

@@ -57,8 +57,7 @@ def test_zoo_network_on_a_record_of_ones_own(cli: Any, photographs: Path) -> Non
     assert plan.workload["transform"]["crop"] == 224
     best = {}
     for name, record in ended.records.items():
-        file = record.validate["predictions"]
-        best[name] = ended.folder.load_array(file, ended.folder.method(name), "top")
+        best[name] = ended.folder.load_predictions(record, IMAGES)
         assert best[name].shape == (IMAGES, 5)
         assert best[name].max() < 1000
         assert record.validate["non_finite"] == 0

@@ -167,11 +167,14 @@ def test_bottom_imports_nothing_of_ours(module: str) -> None:
     assert not ours(module)
 
 
-@pytest.mark.parametrize("module", ["harness.cli", "harness.errors", "harness.worker"])
+@pytest.mark.parametrize(
+    "module", ["harness.cli", "harness.confinement", "harness.errors", "harness.worker"]
+)
 def test_starts_with_the_standard_library_alone(module: str) -> None:
     at_once = imported(module, top_level_only=True)
     assert {name.split(".")[0] for name in at_once} <= {*sys.stdlib_module_names, "harness"}
-    allowed = {"harness.errors", "harness.host.lifetime"} if module == "harness.worker" else set()
+    of_worker = {"harness.confinement", "harness.errors", "harness.host.lifetime"}
+    allowed = of_worker if module == "harness.worker" else set()
     assert {name for name in at_once if within(name, ("harness",))} <= allowed
 
 

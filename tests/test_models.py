@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import subprocess
 import sys
-import threading
-import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from conftest import BUNDLED
 from harness.errors import InputError
 from harness.session import environment_of
-from test_bad_input import Refused
 
 NETWORK = "mobilenet0.25"  # the zoo's smallest
 CLASSES = 10
@@ -139,187 +131,3 @@ def test_weights_without_one(saved: Saved) -> None:
     params = str(saved.folder / "pair-0000.params")
     with pytest.raises(InputError, match=r"inputs without weights: data, features\.0\.kernel"):
         custom(None, str(symbol), params, CLASSES, random_weights=False)
-
-
-@dataclass
-class Repository:
-    """A server of the zoo's files on this machine."""
-
-    url: str = ""
-    answers: dict[str, bytes] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-    short_by: int = 0
-
-
-@pytest.fixture
-def repository(monkeypatch: pytest.MonkeyPatch) -> Iterator[Repository]:
-    kept = Repository()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            kept.asked.append(self.path)
-            answer = kept.answers.get(self.path)
-            self.send_response(404 if answer is None else 200)
-            self.send_header("Content-Length", str(len(answer or b"")))
-            self.end_headers()
-            self.wfile.write((answer or b"")[: len(answer or b"") - kept.short_by])
-
-        def log_message(self, *arguments: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        kept.url = f"http://127.0.0.1:{server.server_port}"
-        monkeypatch.setenv("MXNET_GLUON_REPO", f"{kept.url}/")
-        for name in ("no_proxy", "NO_PROXY"):
-            monkeypatch.setenv(name, "127.0.0.1")
-        yield kept
-        server.shutdown()
-
-
-def zipped(name: str, data: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(name, data)
-    return buffer.getvalue()
-
-
-@pytest.fixture
-def published(
-    saved: Saved, repository: Repository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[[bytes], str]:
-    """Return a function that puts weights on the server as the zoo's, whose digest is known."""
-    from mxnet.gluon.model_zoo import model_store
-
-    digest = hashlib.sha1((saved.folder / "own.params").read_bytes()).hexdigest()
-    monkeypatch.setitem(model_store._model_sha1, NETWORK, digest)
-    monkeypatch.setenv("INC_BENCH_CACHE", str(tmp_path))
-    stem = f"{NETWORK}-{digest[:8]}"
-
-    def publish(weights: bytes) -> str:
-        path = f"/gluon/models/{stem}.zip"
-        repository.answers[path] = zipped(f"{stem}.params", weights)
-        return path
-
-    return publish
-
-
-def left(cache: Path) -> list[str]:
-    return sorted(path.name for path in (cache / "models").glob("*"))
-
-
-def test_download_once(
-    saved: Saved, repository: Repository, published: Callable[[bytes], str], tmp_path: Path
-) -> None:
-    from harness.workloads.download import zoo_weights
-    from harness.workloads.models import zoo
-
-    weights = (saved.folder / "own.params").read_bytes()
-    path = published(weights)
-    assert saved.gives_the_same(zoo(NETWORK, CLASSES, None, download=True))
-    kept = zoo_weights(NETWORK)
-    assert kept.read_bytes() == weights
-    assert repository.asked == [path]
-    assert left(tmp_path) == [kept.name]
-    kept.write_bytes(weights[:-1])  # damaged: not used
-    assert zoo_weights(NETWORK).read_bytes() == weights
-    assert repository.asked == [path, path]
-    assert left(tmp_path) == [kept.name]
-
-
-def test_weights_in_a_file_need_no_download(
-    saved: Saved, repository: Repository, published: Callable[[bytes], str]
-) -> None:
-    from harness.workloads.models import zoo
-
-    published(b"others")
-    params = str(saved.folder / "own.params")
-    assert saved.gives_the_same(zoo(NETWORK, CLASSES, params, download=True))
-    assert repository.asked == []
-
-
-@pytest.mark.parametrize(
-    ("kind", "said"),
-    [
-        ("other weights", "has SHA-1 .*, expected .*: not used; check the mirror"),
-        ("no zip", "could not be fetched .*not a zip file"),
-        ("cut", "could not be fetched"),
-        ("another member", "could not be fetched .*no item named"),
-        ("damaged", "could not be fetched"),
-        ("nothing", "could not be fetched .*404"),
-    ],
-)
-def test_download_that_fails(
-    saved: Saved,
-    repository: Repository,
-    published: Callable[[bytes], str],
-    tmp_path: Path,
-    kind: str,
-    said: str,
-) -> None:
-    from harness.workloads.download import zoo_weights
-
-    weights = (saved.folder / "own.params").read_bytes()
-    path = published(b"others" if kind == "other weights" else weights)
-    if kind == "no zip":
-        repository.answers[path] = b"<html>404</html>"
-    elif kind == "cut":
-        repository.short_by = 1000
-    elif kind == "another member":
-        repository.answers[path] = zipped("else.params", weights)
-    elif kind == "damaged":
-        data = bytearray(repository.answers[path])
-        data[len(data) // 2 : len(data) // 2 + 200] = bytes(200)
-        repository.answers[path] = bytes(data)
-    elif kind == "nothing":
-        repository.answers.clear()
-    with pytest.raises(InputError, match=said) as caught:
-        zoo_weights(NETWORK)
-    assert f"{repository.url}{path}" in str(caught.value)
-    assert "workload.params=FILE" in str(caught.value)
-    assert repository.asked == [path]
-    assert left(tmp_path) == []
-
-
-def test_download_from_nobody(
-    published: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    from harness.workloads.download import zoo_weights
-
-    published(b"")
-    for url, said in [
-        ("http://127.0.0.1:1", "Connection refused"),
-        ("nowhere", "unknown url type"),
-        ("file:///nowhere", "No such file"),
-    ]:
-        monkeypatch.setenv("MXNET_GLUON_REPO", url)
-        with pytest.raises(InputError, match=rf"could not be fetched from {url}/gluon.*{said}"):
-            zoo_weights(NETWORK)
-    assert left(tmp_path) == []
-
-
-def test_network_that_the_zoo_has_no_weights_of(repository: Repository) -> None:
-    from harness.workloads.download import zoo_weights
-
-    with pytest.raises(InputError, match=r"no weights for nosuch: give workload\.params=FILE"):
-        zoo_weights("nosuch")
-    assert repository.asked == []
-
-
-@pytest.mark.slow
-def test_download_from_the_command_line(repository: Repository, tmp_path: Path) -> None:
-    """The mirror reaches the worker, and weights that are not the zoo's stop the run."""
-    from mxnet.gluon.model_zoo import model_store
-
-    stem = f"resnet50_v2-{model_store.short_hash('resnet50_v2')}"
-    path = f"/gluon/models/{stem}.zip"
-    repository.answers[path] = zipped(f"{stem}.params", b"others")
-    refused = Refused(tmp_path)
-    refused(
-        "workload=imagenet",
-        f"workload.rec={BUNDLED / 'fashion_mnist_test.rec'}",
-        "workload.download=true",
-        names=(f"{repository.url}{path} has SHA-1", "workload.params=FILE"),
-    )
-    assert repository.asked == [path]
-    assert left(refused.cache) == []

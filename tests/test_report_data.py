@@ -26,8 +26,8 @@ from harness.derive.table import Row
 from harness.derive.tuning import least_accepted, trajectories, trials_of
 from harness.export.latex import escaped
 from harness.record import MethodRecord, Outcome
-from made import LOAD, measured, plan, timed
-from made_run import PROFILE, TUNING
+from made import LOAD, TUNING, measured, plan, timed
+from made_run import PROFILE
 
 ENVIRONMENT = PROJECT / "benchmarks" / "published" / "published_environment.yaml"
 

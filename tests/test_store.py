@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import made
 from harness import store
 from harness.config import PROJECT
 from harness.errors import HarnessError, InputError
@@ -54,25 +56,12 @@ def started(code: str, *arguments: Path, **streams: Any) -> subprocess.Popen[str
 
 
 def plan(run: str = "one") -> RunPlan:
-    return RunPlan(
-        run=run,
-        created="2026-01-01T00:00:00Z",
-        overrides=("method=[fp32]",),
-        config={"workload": {"name": "w"}, "method": {"fp32": {"label": "fp32"}}},
-        files={},
-        threads={},
-        machine={},
-        images=1,
-        tuning_images=1,
-        tuning_overlap=True,
-        versions={},
-        warnings=(),
-    )
+    return replace(made.plan(), run=run)
 
 
 def record(position: int, method: str = "fp32") -> MethodRecord:
     outcome = Outcome("no solution", "none met it", "methods/x/optimize.log", 7)
-    return MethodRecord("one", method, f"label of {method}", position, outcome, {"cost_s": 0.5})
+    return MethodRecord("one", method, f"label of {method}", position, outcome)
 
 
 @pytest.fixture
@@ -282,16 +271,19 @@ def test_arrays_are_those_recorded(folder: RunFolder) -> None:
         "bytes": path.stat().st_size,
         "sha256": store.sha256_of(path),
     }
-    np.testing.assert_array_equal(folder.load_array(file, base, "top"), values)
+    row = replace(made.measured("fp32", 1.0), validate={"predictions": file})
+    np.testing.assert_array_equal(folder.load_predictions(row, 2), values)
+    with pytest.raises(HarnessError, match=r"no predictions \(its shape is .* expected 3 x any"):
+        folder.load_predictions(row, 3)
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(bytes(data))
     advice = rf"delete its file in .*{store.RECORDS}.*run\.id=one"
     with pytest.raises(HarnessError, match=rf"predictions\.npz is missing or is not .*{advice}"):
-        folder.load_array(file, base, "top")
+        folder.load_predictions(row, 2)
     path.unlink()
     with pytest.raises(HarnessError, match=r"predictions\.npz is missing"):
-        folder.load_array(file, base, "top")
+        folder.load_predictions(row, 2)
 
 
 def test_digests_of_large_files_are_those_of_sha256sum(tmp_path: Path) -> None:

@@ -66,8 +66,8 @@ def test_a_whole_run_is_verified(cli: CommandLine, smoke_run: Ended) -> None:
     stored = json.loads((folder.path / DIGESTS).read_text())
     assert f"digest of all but times: {stored['*']}" in ended.out
     assert f"digest of all but times: {stored['*']}" in smoke_run.err
-    # the workload's two, and symbol, params and predictions of four rows
-    assert f"run {folder.id}: 14 files checked, 0 findings" in ended.out
+    # the workload's two; symbol, params and predictions of four rows; one tuning history
+    assert f"run {folder.id}: 15 files checked, 0 findings" in ended.out
     again = cli("verify", f"run={folder.id}", f"with={folder.id}")
     assert again.code == 0 and again.out.endswith("the same\n")
 

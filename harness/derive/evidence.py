@@ -76,7 +76,7 @@ def config_digest(config: Mapping[str, Any]) -> str:
     left_out = {place.removeprefix("config.") for place in PLACES}
     kept = {key: value for key, value in config.items() if key not in left_out}
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def command(plan: RunPlan, folders: Sequence[str] = ()) -> str:

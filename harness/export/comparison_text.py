@@ -12,6 +12,7 @@ from harness.export import comparison_tables as tables
 from harness.export.comparison_machines import machines
 from harness.export.csv_table import written
 from harness.export.grid import Grid, titles
+from harness.export.plain import plain
 
 OF_ROW = (THROUGHPUT, INFERENCE_SPEEDUP, VS_FUSED, SPEEDUP)
 HEADER = (
@@ -46,7 +47,7 @@ def to_markdown(comparison: Comparison, prices: str) -> str:
     parts.append("\n".join(f"- {note}" for note in tables.notes(comparison, prices)))
     for grid in listed:
         parts += [f"### {grid.title}", *filter(None, [grid.caption]), _grid(grid)]
-    return "\n\n".join(parts) + "\n"
+    return plain("\n\n".join(parts) + "\n")
 
 
 def to_csv(comparison: Comparison) -> str:

@@ -10,6 +10,7 @@ from harness.derive.metrics import ADDED, BY_SIZE, PUBLISHED, Metric
 from harness.derive.profile import Profile
 from harness.derive.statistics import Interval
 from harness.derive.table import Row, SizeRow
+from harness.export.plain import plain
 from harness.plan import RunPlan
 
 
@@ -33,7 +34,7 @@ def to_markdown(
     measured = {row.batch_size for row in sizes}
     if len(measured) > 1 or 1 in measured:
         parts += ["## By batch size", size_table(sizes, intervals)]
-    return "\n\n".join(parts) + "\n"
+    return plain("\n\n".join(parts) + "\n")
 
 
 def table(
@@ -111,7 +112,8 @@ def _shown(metric: Metric, value: float | None, interval: Interval | None) -> st
 
 
 def _table(headers: Sequence[str], body: Sequence[Sequence[str]], align: Sequence[str]) -> str:
-    return str(tabulate(body, headers, tablefmt="pipe", colalign=align, disable_numparse=True))
+    made = tabulate(body, headers, tablefmt="pipe", colalign=align, disable_numparse=True)
+    return plain(str(made))
 
 
 def environment(plan: RunPlan) -> str:

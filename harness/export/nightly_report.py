@@ -7,6 +7,7 @@ from xml.etree import ElementTree as xml
 
 from tabulate import tabulate
 
+from harness.export.plain import plain
 from harness.verdicts.night import Night
 from harness.verdicts.verdict import Verdict
 
@@ -40,7 +41,7 @@ def to_markdown(night: Night) -> str:
         parts.append(f"Changed since run {night.baseline[-1]}:\n\n{listed}")
     if night.rows:
         parts.append(_folded("Every row", _table(night)))
-    return "\n\n".join(parts) + "\n"
+    return plain("\n\n".join(parts) + "\n")
 
 
 def short(night_markdown: str) -> str:

@@ -10,6 +10,7 @@ has of runs whose folders are gone.
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -44,7 +45,7 @@ MIGRATIONS = (  # entry k takes the schema from version k to k + 1
 
 
 class Damaged(HarnessError):
-    """The file is no sound SQLite database."""
+    """The file is no sound SQLite database, or holds what no night is."""
 
 
 class History:
@@ -88,6 +89,13 @@ class History:
 
     def load(self, machine: str) -> list[Entry]:
         """Return a machine's runs, oldest first."""
+        try:
+            return self._entries(machine)
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+            said = " ".join(str(error).split())[:200]
+            raise _Wrong(f"{type(error).__name__}: {said}") from None
+
+    def _entries(self, machine: str) -> list[Entry]:
         rows: dict[str, list[Row]] = {}
         for run, *stored in self._connection.execute(
             "SELECT run, method, label, outcome, cost_s, model, rounds, times, images, correct"
@@ -103,16 +111,21 @@ class History:
         return [
             Entry(
                 machine,
-                run,
-                created,
-                folder,
-                json.loads(alike),
-                json.loads(environment),
+                _text(run),
+                _text(created),
+                _text(folder),
+                _object(alike),
+                _object(environment),
                 tuple(rows.get(run, ())),
-                verdict,
-                frozenset(json.loads(shifted)),
-                frozenset((method, metric) for method, metric in json.loads(regressions)),
-                {(method, metric): reason for method, metric, reason in json.loads(known)},
+                None if verdict is None else _text(verdict),
+                frozenset(map(_text, json.loads(shifted))),
+                frozenset(
+                    (_text(method), _text(metric)) for method, metric in json.loads(regressions)
+                ),
+                {
+                    (_text(method), _text(metric)): _text(reason)
+                    for method, metric, reason in json.loads(known)
+                },
             )
             for run, created, folder, alike, environment, verdict, shifted, regressions, known in found
         ]
@@ -142,14 +155,24 @@ def opened(results: Path) -> Iterator[History]:
         raise InputError(
             f"{path} cannot be made ({error.strerror}): change its permissions or give run.results=DIR"
         ) from None
+    except _Wrong as error:
+        raise Damaged(_remade(path, str(error))) from None
     except sqlite3.OperationalError as error:
         advice = "wait for whoever writes it" if "locked" in str(error) else "is it writable?"
         raise HarnessError(f"{path}: {error}; {advice}") from None
     except sqlite3.DatabaseError as error:
-        raise Damaged(
-            f"{path} is damaged ({error}): ./run.sh history rebuild=true sets it aside and makes it "
-            "again from the records"
-        ) from None
+        raise Damaged(_remade(path, str(error))) from None
+
+
+class _Wrong(Exception):
+    """A row of the database does not hold what it should."""
+
+
+def _remade(path: Path, why: str) -> str:
+    return (
+        f"{path} is damaged ({why}): ./run.sh history rebuild=true sets it aside and makes it again "
+        "from the records"
+    )
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> int:
@@ -202,7 +225,28 @@ def _row(
     right: Bools | None = None
     if times is not None:
         seconds = np.frombuffer(times, "<f8").reshape(rounds or 0, -1)
+        if not (np.isfinite(seconds).all() and (seconds > 0).all()):
+            raise ValueError(f"a time of {method} is not positive and finite")
     if correct is not None:
         bits = np.frombuffer(correct, np.uint8).reshape(2, -1)
+        if not 0 < (images or 0) <= 8 * bits.shape[1]:
+            raise ValueError(f"{images} images of {method} in {bits.shape[1]} bytes")
         right = np.unpackbits(bits, axis=1, count=images).astype(bool)
-    return Row(method, label, outcome, cost_s, seconds, right, model)
+    if cost_s is not None and not (isinstance(cost_s, (int, float)) and 0 <= cost_s < math.inf):
+        raise ValueError(f"the cost of {method} is {cost_s!r}")
+    if model is not None:
+        _text(model)
+    return Row(_text(method), _text(label), _text(outcome), cost_s, seconds, right, model)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r:.60} is no text")
+    return value
+
+
+def _object(text: Any) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(f"{value!r:.60} is no object")
+    return value

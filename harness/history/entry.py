@@ -151,15 +151,13 @@ def entry_of(folder: RunFolder) -> Entry:
     plan = folder.load_plan()
     assert plan is not None
     timed = samples_of(folder.load_rounds()).get(plan.workload["batch_size"], {})
-    labels = np.load(folder.labels)
+    labels = folder.load_labels(plan.images)
     rows = []
     for record in folder.load_records():
         made = record.optimize or {}
         correct: npt.NDArray[np.bool_] | None = None
         if record.outcome.kind == OK and record.validate is not None:
-            best = folder.load_array(
-                record.validate["predictions"], folder.method(record.method), "top"
-            )
+            best = folder.load_predictions(record, plan.images)
             correct = np.stack([top_k_correct(best, labels, k) for k in (1, 5)])
         is_ok = record.outcome.kind == OK
         rows.append(

@@ -8,6 +8,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from harness.errors import InputError
+from harness.export.plain import plain
 from harness.history.baseline import METRICS
 from harness.history.database import NAME, Damaged, opened
 from harness.history.entry import Entry
@@ -19,7 +20,7 @@ def listing(results: Path) -> str:
     """Return the nights of every machine, oldest first."""
     with opened(results) as history:
         parts = [_machine(name, history.load(name)) for name in history.machines()]
-    return "\n\n".join(parts or ["no night yet: ./run.sh nightly measures one"]) + "\n"
+    return plain("\n\n".join(parts or ["no night yet: ./run.sh nightly measures one"]) + "\n")
 
 
 def rebuilt(results: Path) -> Iterator[str]:
@@ -27,6 +28,8 @@ def rebuilt(results: Path) -> Iterator[str]:
     try:
         with opened(results) as history:
             saved, unreadable = rebuild(history, results)
+            for machine in history.machines():
+                history.load(machine)  # what it keeps of runs whose folders are gone may be damaged
     except Damaged:
         (results / NAME).replace(results / f"{NAME}.damaged")
         (results / f"{NAME}-journal").unlink(missing_ok=True)

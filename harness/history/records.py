@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from harness import store
+from harness import facts, form, store
 from harness.errors import HarnessError, InputError
 from harness.history.database import History
 from harness.history.entry import Entry, entry_of
@@ -26,7 +27,7 @@ def judged(entry: Entry, folder: RunFolder) -> Entry:
     """
     night, known = folder.path / NIGHT, folder.path / ACKNOWLEDGED
     if night.is_file():
-        found = store.load_json(night)
+        found = _read(night, facts.NIGHT, "night")
         rows = found["rows"]
         entry = replace(
             entry,
@@ -37,10 +38,18 @@ def judged(entry: Entry, folder: RunFolder) -> Entry:
             ),
         )
     if known.is_file():
-        listed = store.load_json(known)
+        listed = _read(known, facts.ACKNOWLEDGED, "list of acknowledgements")
         reasons = {(each["method"], each["metric"]): each["reason"] for each in listed}
         entry = replace(entry, acknowledged=reasons)
     return entry
+
+
+def _read(path: Path, expected: Any, what: str) -> Any:
+    stored = store.load_json(path)
+    wrong = form.wrong(stored, expected)
+    if wrong is not None:
+        raise HarnessError(f"{path} is no {what} ({wrong}): restore or delete it")
+    return stored
 
 
 def acknowledge(folder: RunFolder, method: str, metric: str, reason: str) -> Entry:
@@ -63,7 +72,7 @@ def acknowledge(folder: RunFolder, method: str, metric: str, reason: str) -> Ent
         rows = ", ".join(row.method for row in entry.rows)
         raise InputError(f"method={method}: run {folder.id} has {rows}")
     path = folder.path / ACKNOWLEDGED
-    listed = store.load_json(path) if path.is_file() else []
+    listed = _read(path, facts.ACKNOWLEDGED, "list of acknowledgements") if path.is_file() else []
     listed = [each for each in listed if (each["method"], each["metric"]) != (method, metric)]
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     listed.append({"method": method, "metric": metric, "reason": reason.strip(), "when": when})

@@ -15,6 +15,7 @@ import numpy as np
 
 from harness import executor, store
 from harness.config import project_path
+from harness.confinement import FILE_BYTES
 from harness.errors import HarnessError, InputError
 from harness.images import cache
 from harness.images.cache import Entry
@@ -23,6 +24,7 @@ from harness.workloads.record_file import RecordIndex
 
 SPARE_BYTES = 256 << 20  # leave this much of the disk free
 WORTH_A_PROCESS = 128  # images; a process's start takes as long as decoding some hundred large ones
+DECODER_BYTES = 4 << 30  # of a process; the largest image that is decoded takes a tenth
 DECODING = {  # one process a core, and in each nothing but the one thread that decodes
     "MXNET_CPU_MEM_POOL_TYPE": "Round",  # the default keeps a buffer for each size of image it met
     "MXNET_ENGINE_TYPE": "NaiveEngine",  # runs an operator at once instead of handing it over
@@ -142,6 +144,10 @@ def _build(
             "transform": dict(transform),
             "target": str(part.path),
             "images": part.images,
+            "confine": {
+                "memory_bytes": DECODER_BYTES,
+                "file_bytes": max(part.bytes, FILE_BYTES),
+            },
         }
         decoding = {**environment, **DECODING}
         ended = _decode(job, source, cores, decoding, log, progress, timeout_s)

@@ -29,12 +29,13 @@ from harness.methods.base import Context, Optimized
 import_inc()
 
 import neural_compressor.adaptor.mxnet as inc_adaptor  # noqa: E402
+from neural_compressor.adaptor import FRAMEWORKS  # noqa: E402
 from neural_compressor.adaptor.mxnet_utils.util import DataLoaderWrap  # noqa: E402
 from neural_compressor.experimental import Quantization  # noqa: E402
+from neural_compressor.experimental.common import Model  # noqa: E402
 from neural_compressor.objective import OBJECTIVES  # noqa: E402
 from neural_compressor.strategy import STRATEGIES  # noqa: E402
 from neural_compressor.strategy.strategy import strategy_registry  # noqa: E402
-from neural_compressor.utils.utility import recover as inc_recover  # noqa: E402
 
 from harness.methods.graph import with_own_numbers  # noqa: E402
 from harness.methods.inspection import inspect_on_disk  # noqa: E402
@@ -42,8 +43,8 @@ from harness.methods.long_search import (  # noqa: E402
     dynamic_shapes_asked_once,
     share_operator_configurations,
 )
+from harness.methods.snapshot import read_history  # noqa: E402
 
-SNAPSHOT = "history.snapshot"
 TRIALS = "trials.npz"
 SHARED_CACHE = "calibration.json"
 
@@ -206,24 +207,19 @@ class Tuned:
 def recover(net: Any, snapshot: Path, trial: int) -> Any:
     """Return the quantised network of tuning trial ``trial`` (from 1) of a snapshot.
 
-    The snapshot is a pickle: pass only one that the harness wrote itself.
-
     Raises:
-        InputError: there is no such trial.
+        InputError: there is no such trial, or the snapshot is damaged or names what none does.
     """
-    history = _history(snapshot)
+    history = read_history(snapshot)
     if not 1 <= trial <= len(history):
         raise InputError(f"trial={trial}: {snapshot} holds trials 1 .. {len(history)}")
-    (data,) = history[trial - 1]["q_config"]["input_desc"]
+    quantised = history[trial - 1]["q_config"]
+    (data,) = quantised["input_desc"]
     net = with_own_numbers(net, (1, *data.shape[1:]))
     net.hybridize()
-    return inc_recover(net, str(snapshot), trial - 1).model
-
-
-def _history(snapshot: Path) -> list[Any]:
-    from neural_compressor.utils.utility import get_tuning_history
-
-    return list(get_tuning_history(str(snapshot))[0]["history"])
+    # as INC's own recover does, which would unpickle the file without any restriction
+    adaptor = FRAMEWORKS["mxnet"](quantised["framework_specific_info"])
+    return adaptor.recover_tuned_model(Model(net), quantised).model
 
 
 class _Search(Quantization):  # type: ignore[misc]

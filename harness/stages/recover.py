@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import HarnessError
-from harness.methods.inc import SNAPSHOT, TRIALS, recover
-from harness.store import digest_of
+from harness.arrays import BadArray, read_npz
+from harness.errors import HarnessError, InputError
+from harness.methods.inc import TRIALS, recover
+from harness.store import SNAPSHOT, digest_of
 from harness.workloads import fp32_network
 from harness.workloads.data import tuning_batches
 from harness.workloads.saved import save
@@ -20,7 +21,7 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
     """Rebuild trial ``trial`` from the snapshot, check it on the tuning batches, and export it.
 
     Raises:
-        InputError: there is no such trial.
+        InputError: there is no such trial, or a file of the search is damaged.
         HarnessError: the rebuilt model predicts otherwise than the trial did.
     """
     source, workspace = Path(job["source"]), Path(job["workspace"])
@@ -28,7 +29,10 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
     tuning = tuning_batches(job)
     net = recover(fp32_network(job["workload"]), source / SNAPSHOT, trial)
     now = np.concatenate([net(data).argmax(axis=1).asnumpy() for data, _ in tuning])
-    then = np.load(source / TRIALS)["top1"][trial]
+    try:
+        then = read_npz(source / TRIALS, "top1", "<u2", (None, len(now)))[trial]
+    except (BadArray, IndexError) as error:
+        raise InputError(f"{source / TRIALS} is damaged ({error}): restore it") from None
     differing = np.flatnonzero(now != then)
     if len(differing):
         raise HarnessError(

@@ -10,6 +10,7 @@ from mxnet.gluon.model_zoo.vision import get_model
 
 from harness.errors import InputError
 from harness.workloads.download import zoo_weights
+from harness.workloads.model_files import check_symbol, check_weights
 from harness.workloads.saved import load_exported, wrong_weights
 
 
@@ -72,6 +73,7 @@ def load_parameters(net: Any, params: Path, name: str) -> None:
     """
     if not params.is_file():
         raise InputError(f"the weights {params} do not exist: check workload.params")
+    check_weights(params)
     try:
         net.load_parameters(str(params))
     except Exception as error:
@@ -89,4 +91,7 @@ def _zoo_network(network: str, classes: int) -> Any:
 def _exported(symbol: Path, params: str | None) -> Any:
     if params is None:
         raise InputError(f"{symbol} needs its weights: give workload.params=...-0000.params")
+    for path, check in ((symbol, check_symbol), (Path(params), check_weights)):
+        if path.is_file():
+            check(path)
     return load_exported(symbol, Path(params))

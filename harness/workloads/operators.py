@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import HarnessError
+from harness.workloads.image_size import check_size, size_of
 
 CPU, UINT8 = 1, 3  # as mxnet/ndarray.h and mshadow/base.h number them
 BILINEAR = 1
@@ -41,6 +42,7 @@ class Operators:
             self._resize = self._operator("_image_resize")
         except (AttributeError, ValueError) as error:
             raise HarnessError(f"{library_path()} has not what MXNet 2.0 has: {error}") from None
+        self._side, self._keep_ratio = resize, keep_ratio
         self._decoding = _texts({"flag": 1, "to_rgb": True})
         self._resizing = _texts({"size": resize, "keep_ratio": keep_ratio, "interp": BILINEAR})
 
@@ -48,14 +50,21 @@ class Operators:
         """Return (height, width, 3) RGB of an encoded image.
 
         Raises:
-            ValueError: it does not decode.
+            ValueError: it does not decode, or it is larger than ``image_size.MOST_PIXELS``, as it
+                says or as it becomes.
         """
+        size = size_of(encoded)
+        if size is not None:
+            check_size(*size, self._side if self._keep_ratio else None)
         with (
             self._stored(encoded) as data,
             self._called(self._decode, data, self._decoding) as image,
-            self._called(self._resize, image, self._resizing) as pixels,
         ):
-            return self._copied(pixels)
+            if size is None:  # neither JPEG nor PNG; the limit of memory held while it was decoded
+                height, width, _ = self._shape(image)
+                check_size(height, width, self._side if self._keep_ratio else None)
+            with self._called(self._resize, image, self._resizing) as pixels:
+                return self._copied(pixels)
 
     def _check(self, code: int) -> None:
         if code:
@@ -107,12 +116,15 @@ class Operators:
         finally:
             self._library.MXNDArrayFree(output)
 
-    def _copied(self, array: ctypes.c_void_p) -> npt.NDArray[np.uint8]:
+    def _shape(self, array: ctypes.c_void_p) -> list[int]:
         dimensions, sides = ctypes.c_int(), ctypes.POINTER(ctypes.c_int64)()
         self._check(
             self._library.MXNDArrayGetShape64(array, ctypes.byref(dimensions), ctypes.byref(sides))
         )
-        copy = np.empty(sides[: dimensions.value], dtype=np.uint8)
+        return sides[: dimensions.value]
+
+    def _copied(self, array: ctypes.c_void_p) -> npt.NDArray[np.uint8]:
+        copy = np.empty(self._shape(array), dtype=np.uint8)
         place = ctypes.c_void_p(copy.ctypes.data)
         self._check(self._library.MXNDArraySyncCopyToCPU(array, place, ctypes.c_size_t(copy.size)))
         return copy

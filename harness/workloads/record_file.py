@@ -22,6 +22,8 @@ import numpy.typing as npt
 from harness.errors import InputError
 
 MAGIC = 0xCED7230A
+MOST_BYTES = 256 << 20  # of one record, all its parts together
+LONGEST_LINE = 64  # of an .idx: two numbers and a tab
 _WORD = struct.Struct("<II")
 _HEADER = struct.Struct("<IfQQ")
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
@@ -48,6 +50,8 @@ class RecordFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise InputError(f"the record {path} is no plain file: check workload.rec")
         try:
             self._file = path.open("rb")
         except FileNotFoundError:
@@ -120,6 +124,11 @@ class RecordFile:
             )
         start = at + _WORD.size
         end = start + (word & (1 << 29) - 1)
+        if end - start > MOST_BYTES:
+            raise InputError(
+                f"the record {self.path} is damaged at byte {at}: an image there has "
+                f"{(end - start) >> 20} MB, and at most {MOST_BYTES >> 20} are read; make it again"
+            )
         if end + -end % 4 > self._size:
             raise self._truncated(at)
         return word >> 29, start, end
@@ -137,8 +146,15 @@ class RecordFile:
     def _data(self, at: int) -> bytes:
         kind, start, end = self._part(at)
         parts = [self._bytes(start, end)]
+        held = end - start
         while kind not in (_WHOLE, _LAST):
             kind, start, end = self._part(end + -end % 4)
+            held += end - start
+            if held > MOST_BYTES:
+                raise InputError(
+                    f"the record {self.path} is damaged at byte {at}: an image there has more than "
+                    f"{MOST_BYTES >> 20} MB; make it again"
+                )
             parts.append(self._bytes(start, end))
         return struct.pack("<I", MAGIC).join(parts)
 
@@ -163,11 +179,18 @@ class RecordFile:
         idx = self.path.with_suffix(".idx")
         if not idx.is_file():
             return np.arange(len(offsets))
+        listed = np.empty(0, dtype=np.int64)
         try:
-            with idx.open(encoding="utf-8") as lines:
-                listed = np.array(array("q", (int(line.split("\t")[1]) for line in lines)))
+            if idx.stat().st_size <= LONGEST_LINE * len(offsets):
+                with idx.open(encoding="utf-8") as lines:
+                    listed = np.array(array("q", (int(line.split("\t")[1]) for line in lines)))
+        except OSError as error:
+            raise InputError(
+                f"{idx} cannot be read ({error.strerror}): check its permissions, or delete it (the "
+                "order of the file is used then)"
+            ) from None
         except (ValueError, IndexError, OverflowError):
-            listed = np.empty(0, dtype=np.int64)
+            pass
         order = np.argsort(listed, kind="stable")
         if not np.array_equal(listed[order], offsets):
             raise InputError(

@@ -108,3 +108,30 @@ def never_quiet(job: dict[str, Any], progress: Progress) -> None:
             print("x" * 1000, flush=True)
         else:
             progress(0, 0, "nothing")
+
+
+def reach_out(job: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Try to reach the test's own server, and say what this process may still do."""
+    import resource
+    import socket
+
+    try:
+        socket.create_connection(("127.0.0.1", job["port"]), 5).close()
+        reached = "connected"
+    except OSError as error:
+        reached = str(error.strerror)
+    with open("/proc/self/status") as file:
+        status = dict(line.split(":\t", 1) for line in file.read().splitlines() if ":\t" in line)
+    return {
+        "reached": reached,
+        "core": resource.getrlimit(resource.RLIMIT_CORE),
+        "file": resource.getrlimit(resource.RLIMIT_FSIZE),
+        "data": resource.getrlimit(resource.RLIMIT_DATA),
+        "no_new_privileges": status["NoNewPrivs"].strip(),
+        "user": os.geteuid(),
+        "cpus": sorted(os.sched_getaffinity(0)),
+    }
+
+
+def eat(job: dict[str, Any], progress: Progress) -> int:
+    return len(bytearray(job["bytes"]))

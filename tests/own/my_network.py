@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import Any
 
 import mxnet as mx
@@ -27,3 +29,8 @@ def network(classes: int) -> Any:
             values = rng.normal(0, 0.1, shape)
         parameter.set_data(mx.np.array(values, dtype="float32"))
     return net
+
+
+def crashing(classes: int) -> Any:
+    """Die as native code does that reads where it must not."""
+    os.kill(os.getpid(), signal.SIGSEGV)
