@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes .venv from the lock files when it is missing or stale, then runs `python -m harness "$@"`.
-# Three more verbs: `test [pytest arguments]`, `test-faults [WORD ...]` and `benchmark NAME [arguments]`.
+# More verbs: `test [pytest arguments]`, `test-faults [WORD ...]`, `test-fuzz [arguments]` and
+# `benchmark NAME [arguments]`.
 set -euo pipefail
 
 fail() {  # exit codes are those of harness/cli.py
@@ -31,7 +32,7 @@ is_current() { [[ -x .venv/bin/python && -r .venv/$1.stamp && $(<".venv/$1.stamp
 locks=(requirements/build.lock requirements/run.lock)
 wanted=("run=$(stamp "${locks[@]}")")
 case ${1-} in
-    test | test-faults) wanted+=("test=$(stamp "${locks[@]}" requirements/{fleet,test}.lock)") ;;
+    test | test-faults | test-fuzz) wanted+=("test=$(stamp "${locks[@]}" requirements/{fleet,test}.lock)") ;;
     fleet) wanted+=("fleet=$(stamp "${locks[@]}" requirements/fleet.lock)") ;;
 esac
 for each in "${wanted[@]}"; do
@@ -47,6 +48,7 @@ python=$PWD/.venv/bin/python
 case ${1-} in
     test) exec "$python" -m pytest "${@:2}" ;;
     test-faults) exec "$python" -m tests.faults "${@:2}" ;;
+    test-fuzz) PYTHONPATH=$PWD/tests exec "$python" -m fuzz "${@:2}" ;;
     benchmark) exec "$python" -m "benchmarks.$2" "${@:3}" ;;
     *) exec "$python" -m harness "$@" ;;
 esac

@@ -1,0 +1,222 @@
+"""Parsers of a user's data and models: good inputs, and what feeds one."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from conftest import BUNDLED, packed
+from harness.errors import InputError
+
+SYMBOL = {
+    "nodes": [
+        {"op": "null", "name": "data", "inputs": []},
+        {"op": "null", "name": "weight", "inputs": []},
+        {
+            "op": "FullyConnected",
+            "name": "fc",
+            "attrs": {"num_hidden": "10", "no_bias": "True"},
+            "inputs": [[0, 0, 0], [1, 0, 0]],
+        },
+        {"op": "Activation", "name": "relu", "attrs": {"act_type": "relu"}, "inputs": [[2, 0, 0]]},
+    ],
+    "arg_nodes": [0, 1],
+    "node_row_ptr": [0, 1, 2, 3, 4],
+    "heads": [[3, 0, 0]],
+    "attrs": {"mxnet_version": ["int", 20000]},
+}
+
+
+def records(folder: Path) -> list[bytes]:
+    from harness.workloads.record_file import MAGIC, RecordFile
+
+    with RecordFile(BUNDLED / "fashion_mnist_test.rec") as source:
+        offsets = source.index(10).offsets[:5]
+        images = [source.image(int(at)) for at in offsets]
+    plain = b"".join(packed(n, image, n) for n, image in enumerate(images))
+    data = struct.pack("<IfQQ", 0, 3.0, 7, 0) + images[0] + b"\0" * (-len(images[0]) % 4)
+    split = b"".join(
+        struct.pack("<II", MAGIC, kind << 29 | len(part)) + part
+        for kind, part in ((1, data[:200]), (2, data[200:400]), (3, data[400:]))
+    )
+    vector = packed(2.0, struct.pack("<2f", 1, 2) + images[1], 0, flag=2)
+    return [plain, plain + split + plain, split, vector, packed(1, b"", 0)]
+
+
+def feed_record(data: bytes, folder: Path) -> None:
+    from harness.workloads.record_file import RecordFile
+
+    path = folder / "a b ü.rec"
+    path.write_bytes(data)
+    with RecordFile(path) as record:
+        index = record.index(10)
+        assert ((index.labels >= 0) & (index.labels < 10)).all()
+        assert sum(len(record.image(int(at))) for at in index.offsets) <= len(data)
+
+
+def idx_lines(folder: Path) -> list[bytes]:
+    (folder / "x.rec").write_bytes(records(folder)[0])
+    from harness.workloads.record_file import RecordFile
+
+    with RecordFile(folder / "x.rec") as record:
+        offsets = record.index(10).offsets.tolist()
+    lines = [f"{n}\t{at}\n" for n, at in enumerate(offsets)]
+    return ["".join(lines).encode(), "".join(reversed(lines)).encode()]
+
+
+def feed_idx(data: bytes, folder: Path) -> None:
+    from harness.workloads.record_file import RecordFile
+
+    (folder / "x.idx").write_bytes(data)
+    try:
+        with RecordFile(folder / "x.rec") as record:
+            assert sorted(record.index(10).labels.tolist()) == [0, 1, 2, 3, 4]
+    finally:
+        (folder / "x.idx").unlink()
+
+
+def images(folder: Path) -> list[bytes]:
+    import cv2
+
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (30, 40, 3), dtype=np.uint8)
+    made = [
+        bytes(cv2.imencode(kind, pixels)[1])
+        for kind in (".jpg", ".png", ".bmp", ".webp", ".ppm", ".tiff")
+    ]
+    progressive = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1]
+    return [*made, bytes(progressive)]
+
+
+def feed_image_size(data: bytes, folder: Path) -> None:
+    from harness.workloads.image_size import MOST_PIXELS, check_size, size_of
+
+    size = size_of(data)
+    try:
+        if size is not None:
+            check_size(*size, 64)
+            assert 0 < size[0] * size[1] <= MOST_PIXELS
+    except ValueError as error:
+        raise InputError(str(error)) from None  # as decode_range does
+
+
+_OPERATORS: list[object] = []
+
+
+def feed_decode(data: bytes, folder: Path) -> None:
+    from harness.workloads.decode import _center
+    from harness.workloads.operators import Operators
+
+    if not _OPERATORS:
+        _OPERATORS.append(Operators(32, keep_ratio=True))
+    try:
+        pixels = _OPERATORS[0].resized(data)  # type: ignore[attr-defined]
+    except ValueError as error:
+        raise InputError(str(error)) from None  # as decode_range does
+    assert _center(pixels, 28).shape == (28, 28, 3)
+
+
+def weights(folder: Path) -> list[bytes]:
+    rng = np.random.default_rng(0)
+    arrays = {
+        "weight": rng.normal(size=(10, 4)).astype("f4"),
+        "bias": np.zeros(10, "f4"),
+        "count": np.arange(3),
+        "int8": np.ones((2, 2), "i1"),
+    }
+    zipped = io.BytesIO()
+    np.savez(zipped, **arrays)
+    other_order = io.BytesIO()
+    np.savez(other_order, weight=arrays["weight"].astype(">f4"))
+    infinite = io.BytesIO()
+    np.savez(infinite, weight=np.full((10, 4), np.nan, "f4"))
+    kinds = {"float32": 0, "int64": 6, "int8": 5}
+    listed = struct.pack("<QQQ", 0x112, 0, len(arrays))
+    for array in arrays.values():
+        listed += struct.pack("<IiI", 0xF993FAC9, 0, array.ndim)
+        listed += struct.pack(f"<{array.ndim}q", *array.shape)
+        listed += struct.pack("<iii", 1, 0, kinds[array.dtype.name]) + array.tobytes()
+    listed += struct.pack("<Q", len(arrays))
+    for name in arrays:
+        listed += struct.pack("<Q", len(name)) + name.encode()
+    return [zipped.getvalue(), listed, other_order.getvalue(), infinite.getvalue()]
+
+
+def feed_weights(data: bytes, folder: Path) -> None:
+    from harness.workloads.model_files import check_weights
+
+    path = folder / "x.params"
+    path.write_bytes(data)
+    check_weights(path)
+
+
+def feed_weights_to_mxnet(data: bytes, folder: Path) -> None:
+    import mxnet as mx
+
+    feed_weights(data, folder)
+    try:
+        for array in mx.npx.load(str(folder / "x.params")).values():
+            array.asnumpy()
+    except Exception as error:
+        raise InputError(str(error)) from None  # as load_exported does
+
+
+def symbols(folder: Path) -> list[bytes]:
+    nested = json.loads(json.dumps(SYMBOL))
+    nested["nodes"][2]["subgraphs"] = [SYMBOL]
+    return [json.dumps(SYMBOL).encode(), json.dumps(nested).encode()]
+
+
+def feed_symbol(data: bytes, folder: Path) -> None:
+    from harness.workloads.model_files import check_symbol
+
+    path = folder / "x-symbol.json"
+    path.write_bytes(data)
+    check_symbol(path)
+
+
+def feed_symbol_to_mxnet(data: bytes, folder: Path) -> None:
+    import mxnet as mx
+
+    feed_symbol(data, folder)
+    try:
+        symbol = mx.sym.load(str(folder / "x-symbol.json"))
+        symbol.list_inputs()
+        symbol.infer_shape_partial(data=(2, 4))
+    except Exception as error:
+        raise InputError(str(error)) from None  # as load_exported does
+
+
+def snapshots(folder: Path) -> list[bytes]:
+    import pickle
+
+    from harness.compat import import_inc
+
+    import_inc()
+    import mxnet as mx
+    from neural_compressor.conf.dotdict import DotDict
+    from neural_compressor.strategy.basic import BasicTuneStrategy
+
+    strategy = BasicTuneStrategy.__new__(BasicTuneStrategy)
+    quantised = {
+        "quant_cfg": DotDict({"quantize_mode": "smart"}),
+        "th_dict": {"a": (np.float32(1), np.arange(3))},
+        "input_desc": [mx.io.DataDesc("data", (1, 3, 28, 28))],
+    }
+    strategy.tuning_history = [{"history": [{"q_config": quantised}] * 2, "cfg": DotDict({})}]
+    return [pickle.dumps(strategy, protocol=5)]  # as INC writes it
+
+
+def feed_snapshot(data: bytes, folder: Path) -> None:
+    from harness.compat import import_inc
+
+    import_inc()
+    from harness.methods.snapshot import read_history
+
+    path = folder / "history.snapshot"
+    path.write_bytes(data)
+    read_history(path)
