@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from typing import Any
 
 LONGEST_S = 1e9  # of anything that was timed: thirty years
-NAME = re.compile(r"\w[\w.-]*", re.ASCII)
-LOG = re.compile(r"(?:\w[\w.-]*/)*\w[\w.-]*", re.ASCII)
+NAME = re.compile(r"\w[\w.-]{0,127}", re.ASCII)  # and no longer than a file's may be
+LOG = re.compile(r"(?:\w[\w.-]{0,127}/){0,8}\w[\w.-]{0,127}", re.ASCII)
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 

@@ -160,7 +160,7 @@ def opened(results: Path) -> Iterator[History]:
     except sqlite3.OperationalError as error:
         advice = "wait for whoever writes it" if "locked" in str(error) else "is it writable?"
         raise HarnessError(f"{path}: {error}; {advice}") from None
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # damaged names
         raise Damaged(_remade(path, str(error))) from None
 
 
