@@ -47,8 +47,7 @@ native=$PWD/.venv/lib/native  # OpenMP and quadmath, where the system has none
 python=$PWD/.venv/bin/python
 case ${1-} in
     test) exec "$python" -m pytest "${@:2}" ;;
-    test-faults) exec "$python" -m tests.faults "${@:2}" ;;
-    test-fuzz) PYTHONPATH=$PWD/tests exec "$python" -m fuzz "${@:2}" ;;
+    test-faults | test-fuzz) PYTHONPATH=$PWD/tests exec "$python" -m "${1#test-}" "${@:2}" ;;
     benchmark) exec "$python" -m "benchmarks.$2" "${@:3}" ;;
     *) exec "$python" -m harness "$@" ;;
 esac

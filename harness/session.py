@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from harness import executor, form, record, store
 from harness import facts as forms
 from harness.checks import Inputs

@@ -102,7 +102,7 @@ def test_a_run_stopped_in_its_rounds_goes_on_with_the_missing_ones(cli: CommandL
     started.process.terminate()
     stopped = started.end()
     assert stopped.code == 3
-    assert "continue with run.id=" in stopped.err
+    assert f"run.id={stopped.folder.id} goes on" in stopped.err
     no_stray(cli.results)
     folder = stopped.folder
     done = sorted((folder.path / "rounds").glob("*.json"))

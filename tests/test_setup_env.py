@@ -462,7 +462,7 @@ def test_the_tests_have_a_stamp_of_their_own(project: Project) -> None:
     assert pytest_call.startswith("python -m pytest -k some thing path=")
     assert len(project.start("test")) == 1
     (campaign,) = project.start("test-faults", "roof")
-    assert campaign.startswith("python -m tests.faults roof path=")
+    assert campaign.startswith(f"python -m faults roof path={project.root}/tests ")
     (project.root / "requirements" / "test.lock").write_text("")
     assert len(project.start("run")) == 1
     assert len(project.start("test")) == 2

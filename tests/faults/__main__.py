@@ -14,10 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import tests.faults  # noqa: F401  puts tests/ on the path
-
-from faults.injections import INJECTIONS, Injection  # isort: skip
-from faults.scene import Base, Scene  # isort: skip
+from faults.injections import INJECTIONS, Injection
+from faults.scene import Base, Scene
 
 AT_ONCE = 2
 
