@@ -25,6 +25,7 @@ from hypothesis.extra import numpy as arrays
 from harness import compat
 from harness.config import compose_config
 from harness.errors import HarnessError, InputError, NoSolution, TuningTimeout
+from harness.store import SNAPSHOT
 from runs import TINY, Ended, load
 
 # INC's search has a time limit of its own by SIGALRM, which pytest-timeout uses otherwise
@@ -207,7 +208,7 @@ def test_mycustom_excludes_nothing_where_errors_are_small(search: Search) -> Non
 
 
 def test_options_reach_inc(search: Search, tmp_path: Path) -> None:
-    from harness.methods.inc import SNAPSHOT, _history
+    from harness.methods.snapshot import read_history
 
     search(
         "basic",
@@ -229,7 +230,7 @@ def test_options_reach_inc(search: Search, tmp_path: Path) -> None:
         "workspace": {"path": str(tmp_path)},
     }
     assert told["quantization"]["calibration"] == {"sampling_size": 16}
-    (trial,) = _history(tmp_path / SNAPSHOT)
+    (trial,) = read_history(tmp_path / SNAPSHOT)
     assert trial["q_config"]["calib_cfg"]["batches"] == 1  # 16 images in batches of 16
 
 
@@ -302,6 +303,7 @@ def test_the_network_is_exported_once_and_the_search_is_the_same(
     tuning: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from harness.methods import inc
+    from harness.methods.snapshot import read_history
 
     prepare, asked = inc.inc_adaptor.prepare_model_data, []
     monkeypatch.setattr(
@@ -316,7 +318,7 @@ def test_the_network_is_exported_once_and_the_search_is_the_same(
         folder = tmp_path / name
         folder.mkdir()
         tuned(folder, tuning, "basic", max_trials=4, **ALL_TRIALS)
-        thresholds = [trial["q_config"]["th_dict"] for trial in inc._history(folder / inc.SNAPSHOT)]
+        thresholds = [trial["q_config"]["th_dict"] for trial in read_history(folder / SNAPSHOT)]
         found.append((thresholds, np.load(folder / inc.TRIALS)["top1"].tolist()))
         assert len(asked) == (1 if name == "once" else 5)  # for the operators, and for each trial
     assert found[0] == found[1]
@@ -329,7 +331,7 @@ def test_a_search_does_not_depend_on_what_the_process_did_before(
     strategy: str, options: dict[str, Any], tuning: Any, tmp_path: Path
 ) -> None:
     """MXNet numbers the operators of all networks of a process, and strategies draw by name."""
-    from harness.methods import inc
+    from harness.methods.snapshot import read_history
 
     found = []
     for name in ("first", "second"):
@@ -337,7 +339,7 @@ def test_a_search_does_not_depend_on_what_the_process_did_before(
         folder.mkdir()
         made = tuned(folder, tuning, strategy, max_trials=6, **options, **ALL_TRIALS)
         trials = [(trial["accuracy"], trial["changed"]) for trial in made.trajectory]
-        names = [list(trial["tune_cfg"]["op"]) for trial in inc._history(folder / inc.SNAPSHOT)]
+        names = [list(trial["tune_cfg"]["op"]) for trial in read_history(folder / SNAPSHOT)]
         found.append((trials, names))
     assert found[0] == found[1]
     assert len({str(changed) for _, changed in found[0][0]}) > 3
@@ -424,10 +426,10 @@ def long_search(tmp_path_factory: pytest.TempPathFactory, tuning: Any) -> tuple[
 
 def test_trajectory_says_what_each_trial_was(long_search: tuple[Any, Path]) -> None:
     """Applying the changes one after the other gives INC's own history of each trial."""
-    from harness.methods.inc import SNAPSHOT, _history
+    from harness.methods.snapshot import read_history
 
     made, folder = long_search
-    history = _history(folder / SNAPSHOT)
+    history = read_history(folder / SNAPSHOT)
     assert len(history) == len(made.trajectory) == made.quantization["evaluations"]
     assert made.quantization["trials"] > len(history), "some proposals were known already"
     now = {op[0]: "int8 minmax" for op in history[0]["tune_cfg"]["op"]}
@@ -444,9 +446,9 @@ def test_trials_share_what_is_equal_in_their_configurations(
     long_search: tuple[Any, Path],
 ) -> None:
     """INC copies all of it for each trial; 500 trials of a large network would be many megabytes."""
-    from harness.methods.inc import SNAPSHOT, _history
+    from harness.methods.snapshot import read_history
 
-    history = _history(long_search[1] / SNAPSHOT)
+    history = read_history(long_search[1] / SNAPSHOT)
     configurations = [each for entry in history for each in entry["tune_cfg"]["op"].values()]
     kept = {id(each): repr(each) for each in configurations}
     assert len(kept) == len(set(kept.values())) < len(configurations) / 5
