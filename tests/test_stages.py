@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def test_mxnet_loses_attributes_that_the_repair_restores(
         TOLERANCE,
         _attributes_by_gamma,
         load_exported,
-        restore_norm_attributes,
+        repair,
     )
 
     expected = fused(data).asnumpy()
@@ -73,7 +74,7 @@ def test_mxnet_loses_attributes_that_the_repair_restores(
     bare = load_exported(symbol, params)(data).asnumpy()
     assert np.abs(bare - expected).max() > 10 * TOLERANCE * largest
 
-    restore_norm_attributes(symbol, lambda: _attributes_by_gamma(network(), data))
+    repair(symbol, lambda: _attributes_by_gamma(network(), data))
     assert all({"eps", "fix_gamma"} <= set(attributes) for attributes in fused_norms(symbol))
     restored = load_exported(symbol, params)(data).asnumpy()
     assert np.abs(restored - expected).max() <= TOLERANCE * largest
@@ -90,16 +91,29 @@ def test_saved_model_predicts_as_in_memory(fused: Any, data: Any, tmp_path: Path
     assert (loaded.argmax(axis=1) == expected.argmax(axis=1)).all()
 
 
-def test_symbol_without_fused_norms_stays_as_written(data: Any, tmp_path: Path) -> None:
-    from harness.workloads.saved import restore_norm_attributes
+def test_nothing_random_is_saved(fused: Any, data: Any, tmp_path: Path) -> None:
+    """MXNet names what is inside a fused operator by UUIDs, each time others."""
+    from harness.workloads.saved import RANDOM, save
+
+    bare = Path(fused.export(str(tmp_path / "bare"))[0]).read_text()
+    symbol, _ = save(fused, data, tmp_path / "model", network)
+    assert len(set(RANDOM.findall(bare))) > 10
+    written = symbol.read_text()
+    assert not RANDOM.search(written)
+    numbers = {f"parameter_{number}" for number in range(len(set(RANDOM.findall(bare))))}
+    assert set(re.findall(r"parameter_\d+", written)) == numbers
+
+
+def test_symbol_without_fused_operators_stays_as_it_is(data: Any, tmp_path: Path) -> None:
+    from harness.workloads.saved import repair
 
     net = network()
     net.hybridize()
     net(data).wait_to_read()
     symbol = Path(net.export(str(tmp_path / "plain"))[0])
-    before = symbol.read_bytes()
-    restore_norm_attributes(symbol, lambda: pytest.fail("there is nothing to restore"))
-    assert symbol.read_bytes() == before
+    before = json.loads(symbol.read_text())
+    repair(symbol, lambda: pytest.fail("there is nothing to restore"))
+    assert json.loads(symbol.read_text()) == before
 
 
 def test_model_that_would_load_as_another_is_refused(fused: Any, data: Any, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from harness.record import MethodRecord, Outcome
 from harness.store import RunFolder
 from harness.verify import DIGESTS
 from made import measured, plan
-from runs import CommandLine, Ended
+from runs import TINY, CommandLine, Ended
 
 
 def rows() -> list[MethodRecord]:
@@ -70,6 +70,17 @@ def test_a_whole_run_is_verified(cli: CommandLine, smoke_run: Ended) -> None:
     assert f"run {folder.id}: 15 files checked, 0 findings" in ended.out
     again = cli("verify", f"run={folder.id}", f"with={folder.id}")
     assert again.code == 0 and again.out.endswith("the same\n")
+
+
+@pytest.mark.slow
+def test_a_second_run_is_the_same(cli: CommandLine) -> None:
+    words = ("method=[fp32_fused,int8_smart_naive]", "baseline=fp32_fused", *TINY)
+    for name in ("one", "other"):
+        ended = cli(f"run.id={name}", *words)
+        assert ended.code == 0, ended.err
+    compared = cli("verify", "run=one", "with=other")
+    assert compared.code == 0, compared.out
+    assert compared.out.endswith("run other: the same\n")
 
 
 def flip(path: Path) -> None:

@@ -111,7 +111,7 @@ def _weights(graph: Graph, node: Node) -> set[str]:
 
 
 def _restore_norms(graph: Graph, plain: Graph) -> None:
-    """Give fused batch norms the attributes that MXNet drops (``saved.restore_norm_attributes``)."""
+    """Give fused batch norms the attributes that MXNet drops (``saved.repair``)."""
     known = {
         plain.nodes[node["inputs"][1][0]]["name"]: node["attrs"]
         for node in plain.nodes

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from mxnet.gluon import SymbolBlock
 from harness.errors import HarnessError, InputError, one_line
 
 FUSED_NORM = "_contrib_BatchNormWithReLU"
+RANDOM = re.compile(
+    r"[0-9a-f]{8}(?:_[0-9a-f]{4}){3}_[0-9a-f]{12}"
+)  # a UUID, as Gluon's Parameter has
 COMPARED = 8  # images: two networks with a batch of 64 each would need gigabytes
 TOLERANCE = 1e-3  # relative to the largest score: oneDNN may choose another kernel after loading
 
@@ -52,24 +56,33 @@ def export(net: Any, data: Any, stem: Path, clean: Callable[[], Any]) -> tuple[P
     Args and returns: as for ``save``.
     """
     symbol, params = (Path(name) for name in net.export(str(stem), remove_amp_cast=False))
-    restore_norm_attributes(symbol, lambda: _attributes_by_gamma(clean(), data))
+    repair(symbol, lambda: _attributes_by_gamma(clean(), data))
     return symbol, params
 
 
-def restore_norm_attributes(symbol: Path, attributes: Callable[[], dict[str, Any]]) -> None:
+def repair(symbol: Path, attributes: Callable[[], dict[str, Any]]) -> None:
+    """Give a symbol's JSON what MXNet lost of the network, and the same bytes each time it is made.
+
+    Args:
+        symbol: the file, changed in place.
+        attributes: gives the clean network's batch-norm attributes by the name of their gamma;
+            called only when some were lost.
+    """
+    graph = json.loads(symbol.read_text())
+    _restore_norm_attributes(graph["nodes"], attributes)
+    _number_random_names(graph["nodes"])
+    symbol.write_text(json.dumps(graph, indent=2))
+
+
+def _restore_norm_attributes(
+    nodes: Sequence[dict[str, Any]], attributes: Callable[[], dict[str, Any]]
+) -> None:
     """Give fused batch norms the attributes that MXNet 2.0.0b1 drops when it writes the symbol.
 
     ``optimize_for(backend="ONEDNN")`` makes ``_contrib_BatchNormWithReLU`` of batch norm and ReLU
     and keeps epsilon and fix_gamma in memory only. Loaded again, the operator has the defaults
     (1e-3, gamma fixed to 1) and the network predicts at random.
-
-    Args:
-        symbol: the symbol's JSON file, changed in place where it needs to be.
-        attributes: gives the clean network's batch-norm attributes by the name of their gamma;
-            called only when there is something to restore.
     """
-    graph = json.loads(symbol.read_text())
-    nodes = graph["nodes"]
     bare = [
         node for node in nodes if node["op"] == FUSED_NORM and "eps" not in node.get("attrs", {})
     ]
@@ -79,7 +92,25 @@ def restore_norm_attributes(symbol: Path, attributes: Callable[[], dict[str, Any
     for node in bare:
         gamma = nodes[node["inputs"][1][0]]["name"]
         node["attrs"] = {**known[gamma], **node.get("attrs", {})}
-    symbol.write_text(json.dumps(graph, indent=2))
+
+
+def _number_random_names(nodes: Sequence[dict[str, Any]]) -> None:
+    """Give the inputs inside fused operators the same names each time a network is made.
+
+    MXNet names them by a parameter's UUID, which is random, so the same model would have other bytes.
+    A fused operator takes its inputs by their place; the names mean nothing.
+    """
+    numbers: dict[str, str] = {}
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop(0)
+        inner = [each for graph in node.get("subgraphs", ()) for each in graph["nodes"]]
+        for each in inner:
+            each["name"] = RANDOM.sub(
+                lambda found: numbers.setdefault(found[0], f"parameter_{len(numbers)}"),
+                each["name"],
+            )
+        waiting += inner
 
 
 def _attributes_by_gamma(net: Any, data: Any) -> dict[str, Any]:
