@@ -19,7 +19,7 @@ from harness.history.baseline import Baseline, last_good, named
 from harness.history.database import opened
 from harness.history.entry import Entry, alike, entry_of
 from harness.history.records import NIGHT, judged, rebuild
-from harness.host.lifetime import die_with_parent
+from harness.host.lifetime import alone_on_host, die_with_parent
 from harness.interrupt import finishing, resumable
 from harness.plan import RunPlan
 from harness.progress import Display
@@ -47,16 +47,17 @@ def nightly(
     if not any(word.startswith("experiment=") for word in asked):
         asked.insert(0, EXPERIMENT)
     folder, composed = open_folder(compose_config(asked, folders), folders)
-    pinned = _pinned(composed, asked, folder, folders, show)
-    chosen = pinned or _named(composed)
+    with alone_on_host(show.note):
+        pinned = _pinned(composed, asked, folder, folders, show)
+        chosen = pinned or _named(composed)
 
-    def check(plan: RunPlan) -> None:
-        if chosen is not None:
-            _compared_with(chosen, alike(plan))
+        def check(plan: RunPlan) -> None:
+            if chosen is not None:
+                _compared_with(chosen, alike(plan))
 
-    code = measure(folder, composed, folders, show, check)
-    with resumable(f"run.id={folder.id}"):
-        night, text = _judged(folder, composed, chosen, folders, show)
+        code = measure(folder, composed, folders, show, check)
+        with resumable(f"run.id={folder.id}"):
+            night, text = _judged(folder, composed, chosen, folders, show)
     return (1 if night.verdict == "regression" else code), text, folder
 
 

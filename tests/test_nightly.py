@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from harness.config import PROJECT
 from harness.export.nightly_report import short, to_json, to_junit, to_markdown
+from harness.host.lifetime import alone_on_host
 from harness.store import RunFolder
 from harness.verdicts.night import Night, headline
 from harness.verdicts.verdict import BATCH, Verdict
@@ -40,6 +42,16 @@ def night(results: Path, run: str) -> dict[str, Any]:
 
 def kinds(found: dict[str, Any], kind: str) -> set[tuple[str, str]]:
     return {(row["method"], row["metric"]) for row in found["rows"] if row["kind"] == kind}
+
+
+def test_a_night_waits_until_it_is_alone_on_the_host(cli: CommandLine) -> None:
+    with alone_on_host(pytest.fail):
+        started = cli.start("nightly", *QUICK)
+        started.says("another night or a fleet measures on this host: waiting for it")
+        started.process.send_signal(signal.SIGINT)
+        stopped = started.end()
+    assert stopped.code == 3
+    assert "looking at the model" not in stopped.err
 
 
 @pytest.mark.slow

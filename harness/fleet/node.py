@@ -67,9 +67,7 @@ def serve(order: Order, show: Display) -> dict[str, Any]:
             for number, content in enumerate(order.folders)
         ]
         folder, composed = open_folder(compose_config([*order.overrides, *where], folders), folders)
-        with alone_on_host(
-            lambda: show.note("another measurement is on this host: waiting for it")
-        ):
+        with alone_on_host(show.note):
             code = measure(folder, composed, folders, show, lambda plan: _check_files(order, plan))
         pack = folder.path.with_name(f".{folder.id}.zip")
         write_pack(folder, pack, order.models)

@@ -20,21 +20,21 @@ def die_with_parent(parent: int, number: signal.Signals = signal.SIGKILL) -> Non
 
 
 @contextmanager
-def alone_on_host(waiting: Callable[[], None]) -> Iterator[None]:
-    """Let one measurement of a fleet run on this host at a time, whoever started it.
+def alone_on_host(note: Callable[[str], None]) -> Iterator[None]:
+    """Let one night, or one run of a fleet, measure on this host at a time, whoever started it.
 
     The lock is on the root folder itself: every process of the host sees the same one, nothing is
     written, and the kernel gives it back when its holder ends in whatever way.
 
     Args:
-        waiting: called once if another holds the lock.
+        note: is told once if another holds the lock.
     """
     root = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:
             fcntl.flock(root, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            waiting()
+            note("another night or a fleet measures on this host: waiting for it")
             fcntl.flock(root, fcntl.LOCK_EX)
         yield
     finally:
