@@ -159,8 +159,9 @@ def start(
         ended = worker.wait(report, config["run"]["timeout_s"])
     if ended.kind == executor.KILLED:
         raise HarnessError(
-            f"MXNet did not survive the model ({ended.message}): workload.params or the network may be "
-            f"damaged in a way that its native code does not check (log: {log})"
+            f"looking at the model failed: {ended.message}; start it again, and if it dies again, "
+            "workload.params or the network may be damaged in a way that MXNet's native code does not "
+            f"check (log: {log})"
         )
     seen = value_of(ended, "looking at the model", log)
     plan = RunPlan(

@@ -163,5 +163,5 @@ def test_array_that_would_unpickle(tmp_path: Path) -> None:
 def test_crash_in_native_code_is_told(cli: CommandLine) -> None:
     ended = cli("method=[fp32]", *TINY, "workload.model._target_=my_network.crashing")
     assert (ended.code, ended.out) == (3, "")
-    assert "failed: MXNet did not survive the model (killed by SIGSEGV)" in ended.err
+    assert "failed: looking at the model failed: killed by SIGSEGV; start it again" in ended.err
     assert "Traceback" not in ended.err

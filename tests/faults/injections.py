@@ -31,7 +31,7 @@ RECORD, ROUND = f"records/01_{ROW}.json", f"rounds/001_{ROW}_1.json"
 NIGHTLY = ("nightly.json", "nightly.md", "nightly.junit.xml")
 STEPS = {  # the step: what stderr says as its worker starts, and what is taken away before
     "inspect": ("looking at the model", ()),
-    "prepare": ("preparing the validation images", ("cache/cache/prepared/*",)),
+    "prepare": ("preparing the validation images", ("cache/prepared/*",)),
     "optimise": ("mine: optimising", (RECORD, ROUND, f"methods/{ROW}/optimize.json")),
     "validate": ("mine: validating", (RECORD, ROUND)),
     "profile": ("mine: profiling", None),
@@ -422,7 +422,7 @@ def same_id(scene: Scene) -> None:
 
 def same_second(scene: Scene) -> None:
     """Two new runs over one empty cache, with the run that is there already."""
-    scene.without("cache/cache/prepared/*")
+    scene.without("cache/prepared/*")
     words = ("method=[fp32]", *WORKLOAD[:2], "protocol.profile_batches=0", *CONF)
     both = [scene.cli.start(*words) for _ in range(2)]
     for each in both:
@@ -474,8 +474,8 @@ INJECTIONS: tuple[Injection, ...] = (
     damaged("roof", "roof.json"),
     damaged("validate", f"methods/{ROW}/predictions.npz", heals=False,
             said="is not the file that was recorded"),
-    damaged("prepare", "cache/cache/prepared/*.u8", said="preparing the validation images"),
-    damaged("prepare", "cache/cache/prepared/*.json", said="preparing the validation images"),
+    damaged("prepare", "cache/prepared/*.u8", said="preparing the validation images"),
+    damaged("prepare", "cache/prepared/*.json", said="preparing the validation images"),
     damaged("prepare", "labels.npy", said=""),
     Injection("plan", "half-written plan.json", damaged_plan),
     Injection("plan", "lost plan.json", lost_plan),
