@@ -74,6 +74,8 @@ def main() -> None:
             # MXNet imports it where it can, for a base class; that takes a third of a second
             sys.modules["sklearn"] = None  # type: ignore[assignment]
         stage = importlib.import_module(module_of(job["stage"]))
+        faulthandler.disable()  # MXNet has put a handler of its own before it, which says less
+        faulthandler.enable()
         value = stage.run(job, reporter.progress)
         reporter.send("result", value=value, confined=confined)
     except Exception as error:

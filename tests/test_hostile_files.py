@@ -164,4 +164,7 @@ def test_crash_in_native_code_is_told(cli: CommandLine) -> None:
     ended = cli("method=[fp32]", *TINY, "workload.model._target_=my_network.crashing")
     assert (ended.code, ended.out) == (3, "")
     assert "failed: looking at the model failed: killed by SIGSEGV; start it again" in ended.err
+    (log,) = cli.results.glob("*/*/inspect.log")
+    assert "Fatal Python error: Segmentation fault" in log.read_text()
+    assert "my_network.py" in log.read_text(), "the place in Python from which it was called"
     assert "Traceback" not in ended.err

@@ -124,12 +124,12 @@ def crash_in_mxnet(scene: Scene) -> None:
     ended = cli("method=[fp32,crashing]", *WORKLOAD[:2], *PROTOCOL, "protocol.roof=false", *CONF)
     assert ended.outcomes == {"fp32": "ok", "crashing": "failed: killed by SIGSEGV"}
     log = ended.folder.path / str(ended.records["crashing"].outcome.log)
-    assert "Fatal Python error: Segmentation fault" in log.read_text()
+    assert "Fatal Python error: Segmentation fault" in log.read_text(), log.read_text()
     scene.ended(ended, 3, "crashing: failed: killed by SIGSEGV", "measures that again")
     kept = (ended.folder.path / "records/00_fp32.json").read_bytes()
     (ended.folder.method("crashing") / "sound").touch()
     again = cli(f"run.id={ended.folder.id}", *CONF)
-    assert (again.code, again.outcomes) == (0, {"fp32": "ok", "crashing": "ok"})
+    assert (again.code, again.outcomes) == (0, {"fp32": "ok", "crashing": "ok"}), again.err
     assert (ended.folder.path / "records/00_fp32.json").read_bytes() == kept
 
 
@@ -425,8 +425,8 @@ def same_second(scene: Scene) -> None:
     scene.without("cache/prepared/*")
     words = ("method=[fp32]", *WORKLOAD[:2], "protocol.profile_batches=0", *CONF)
     both = [scene.cli.start(*words) for _ in range(2)]
-    for each in both:
-        scene.ended(each.end(), 0)
+    for ended in [each.end() for each in both]:
+        scene.ended(ended, 0)
     plans = list(scene.cli.results.glob("*/*/plan.json"))
     assert len(plans) == 3
     scene.resumes()
