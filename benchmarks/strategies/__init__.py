@@ -1,0 +1,4 @@
+"""INC's strategies and the project's own rows on networks whose defect is known.
+
+./run.sh benchmark strategies [--seeds N] [--images N] [--full] [--out DIR]
+"""

@@ -1,0 +1,196 @@
+"""Compare INC's strategies and the project's own rows on networks whose defect is known.
+
+Writes strategies.csv, strategies.json, strategies.md and strategies.svg, and prints the third.
+
+Exit codes: 0 it ran, whatever was found; 2 the input is at fault; 3 it failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from benchmarks.strategies import report
+from harness import executor, store
+from harness.config import PROJECT, compose_config, project_path
+from harness.errors import HarnessError, InputError, exit_code
+from harness.host import machine, threads
+from harness.images import prepare
+from harness.session import absolute_paths, environment_of, value_of
+from harness.workloads.record_file import RecordFile
+
+OUT = PROJECT / "results" / "benchmark_strategies"
+DEFECTS = ("none", "first", "middle", "two", "residual", "heavy tails")
+ROWS = ("fp32_fused", "int8_smart_naive", "int8_equalized_smart", "int8_inc_basic", "int8_inc_mse",
+        "int8_inc_mycustom", "int8_inc_bayesian", "int8_inc_sensitivity",
+        "int8_equalized_sensitivity")  # fmt: skip
+BLIND = {"int8_inc_random": "random", "int8_inc_exhaustive": "exhaustive"}  # no rows of a table
+DEFAULT = {"seeds": 2, "tuning": 384, "held_back": 4000, "trials": 100, "blind": 12, "rounds": 6}
+FULL = {"seeds": 5, "tuning": 576, "held_back": 9424, "trials": 200, "blind": 25, "rounds": 10}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parsed(sys.argv[1:] if arguments is None else arguments)
+    signal.signal(signal.SIGTERM, _interrupt)  # so that what was started ends too
+    try:
+        with tempfile.TemporaryDirectory(prefix="strategies_", dir=options.scratch) as scratch:
+            cases, about, labels = measured(options, Path(scratch))
+        options.out.mkdir(parents=True, exist_ok=True)
+        text = written(options.out, cases, about, labels)
+        print(text, end="")
+        broken = [n for case in cases for n, row in case["rows"].items() if _failed(row)]
+        return 3 if broken else 0
+    except (InputError, HarnessError) as error:
+        return exit_code(error)
+    except KeyboardInterrupt:
+        print("interrupted: nothing is kept", file=sys.stderr)
+        return 3
+
+
+def _failed(row: dict[str, Any]) -> bool:
+    return str(row["outcome"]).startswith("failed")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options; those of scale are in ``scale``."""
+    parser = argparse.ArgumentParser(
+        prog="./run.sh benchmark strategies",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--full", action="store_true", help="more of everything: some hours")
+    for name, value in DEFAULT.items():
+        told = f"default: {value}; --full: {FULL[name]}"
+        parser.add_argument(f"--{name.replace('_', '-')}", type=_positive, metavar="N", help=told)
+    parser.add_argument("--defects", nargs="+", choices=DEFECTS, default=list(DEFECTS))
+    parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help=f"default: {OUT}")
+    parser.add_argument("--scratch", type=Path, metavar="DIR", help="for models: /tmp")
+    options = parser.parse_args(arguments)
+    scale = FULL if options.full else DEFAULT
+    options.scale = {name: getattr(options, name) or value for name, value in scale.items()}
+    return options
+
+
+def _positive(word: str) -> int:
+    number = int(word)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def measured(
+    options: argparse.Namespace, scratch: Path
+) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, str]]:
+    """Return the cases, what they were measured with, and the rows' labels.
+
+    Raises:
+        InputError: there are fewer images than asked for.
+        HarnessError: a case failed as a whole.
+    """
+    scale = options.scale
+    config = compose_config(
+        [
+            f"method=[{','.join(ROWS)}]",
+            f"tuning.max_trials={scale['trials']}",
+            f"tuning.bayesian_max_trials={scale['blind']}",
+        ]
+    ).values
+    methods = dict(config["method"])
+    inc = methods["int8_inc_basic"]["options"]
+    for name, strategy in BLIND.items():
+        methods[name] = {
+            **methods["int8_inc_basic"],
+            "label": f"int8 INC {strategy}",
+            "strategy": strategy,
+            "options": {**inc, "max_trials": scale["blind"]},
+        }
+    workload = absolute_paths(config["workload"])
+    with RecordFile(Path(workload["rec"])) as record:
+        index = record.index(workload["classes"])
+    asked = scale["tuning"] + scale["held_back"]
+    if asked > len(index):
+        raise InputError(
+            f"{scale['tuning']} images to tune on and {scale['held_back']} to score on are more than "
+            f"the {len(index)} of {workload['rec']}: lower --tuning or --held-back"
+        )
+    np.save(scratch / "labels.npy", index.labels)
+    topology = machine.read_topology()
+    prepared, _ = prepare.ensure(
+        prepare.Source(index, store.sha256_of(Path(workload["rec"])), len(index)),
+        workload["transform"],
+        {},
+        prepare.Place(scratch / "cache", 10**12),
+        topology.usable_cores,
+        environment_of({}, config, ()),
+        lambda done, total, what: None,
+    )
+    settings = threads.resolve(config["threads"], topology, threads.find_kmp_library())
+    environment = environment_of(settings.environment, config, ())
+    common = {
+        "stage": "benchmarks.strategies.case",
+        "rows": {name: dict(method) for name, method in methods.items()},
+        "options": dict(inc),
+        "workload": workload,
+        "prepared": str(prepared.path),
+        "stored": len(index),
+        "labels": str(scratch / "labels.npy"),
+        **{name: scale[name] for name in ("tuning", "held_back", "rounds")},
+    }
+    cases = []
+    wanted = [(defect, seed) for seed in range(scale["seeds"]) for defect in options.defects]
+    for number, (defect, seed) in enumerate(wanted):
+        began = time.monotonic()
+        folder = scratch / f"{defect.replace(' ', '_')}_{seed}"
+        job = {**common, "defect": defect, "seed": seed, "workspace": str(folder)}
+        log = scratch / f"{folder.name}.log"
+        worker = executor.Worker(job, environment, log, folder)
+        cases.append(value_of(worker.wait(lambda done, total, what: None), log))
+        took = time.monotonic() - began
+        say(f"{number + 1} of {len(wanted)}: {defect}, seed {seed}: {took:.0f} s")
+    about = {**scale, "cpu": machine.describe()["cpu_model"], "cores": topology.usable_cores}
+    return cases, about, {name: str(method["label"]) for name, method in methods.items()}
+
+
+def written(
+    out: Path, cases: list[dict[str, Any]], about: dict[str, Any], labels: dict[str, str]
+) -> str:
+    """Write all files and return the Markdown."""
+    cache = project_path(compose_config([]).values["run"]["cache"]) / "matplotlib"
+    cache.mkdir(parents=True, exist_ok=True)
+    os.environ["MPLCONFIGDIR"] = str(cache)  # read when matplotlib is imported
+    from benchmarks.strategies.figure import figure
+
+    text = report.to_markdown(cases, about)
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(report.CSV)
+    writer.writerows(report.csv_rows(cases))
+    store.write_json(out / "strategies.json", {"about": about, "cases": cases})
+    store.write_atomically(out / "strategies.csv", table.getvalue())
+    store.write_atomically(out / "strategies.md", text)
+    store.write_atomically(out / "strategies.svg", figure(cases, labels).svg)
+    return text
+
+
+def say(what: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""The benchmark of strategies: its defects leave fp32 alone, and its report says what was found."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from benchmarks.strategies import __main__ as strategies
+from benchmarks.strategies import report
+from benchmarks.strategies.models import DEFECTS, made, sound
+
+pytestmark = pytest.mark.slow
+MODELS = {
+    "int8_inc_sensitivity": (1000, 5.0, 0.2, 2.0),
+    "int8_inc_basic": (20000, 60.0, 0.4, 2.0),
+    "int8_inc_mse": (6000, 20.0, 1.4, 1.9),
+}
+
+
+def case(defect: str, **changed: Any) -> dict[str, Any]:
+    rows = {
+        name: {
+            "outcome": "ok",
+            "trials": 2,
+            "images": images,
+            "seconds": seconds,
+            "excluded": ["node_5"],
+            "loss": [loss, loss - 0.1, loss + 0.1],
+            "speedup": [speed, speed - 0.05, speed + 0.05],
+        }
+        for name, (images, seconds, loss, speed) in MODELS.items()
+    }
+    rows.update(changed)
+    return {"defect": defect, "seed": 0, "where": "features.2", "fp32": 0.93, "rows": rows}
+
+
+def without_model() -> dict[str, Any]:
+    row = copy.deepcopy(case("none")["rows"]["int8_inc_mse"])
+    del row["loss"], row["speedup"]
+    return {**row, "outcome": "no solution"}
+
+
+@pytest.fixture(scope="module")
+def images() -> Any:
+    return mx.np.array(np.random.default_rng(0).normal(size=(8, 3, 56, 56)), dtype="float32")
+
+
+@pytest.mark.parametrize("defect", [name for name in DEFECTS if name != "heavy tails"])
+def test_a_defect_leaves_the_fp32_function(defect: str, images: Any) -> None:
+    expected = sound()(images).asnumpy()
+    net, where = made(defect, 3)
+    found = net(images).asnumpy()
+    assert np.abs(found - expected).max() < 1e-3 * np.abs(expected).max()
+    assert where == made(defect, 3)[1]
+    changed = {
+        name
+        for name, parameter in net.collect_params().items()
+        if not np.allclose(
+            parameter.data().asnumpy(), sound().collect_params()[name].data().asnumpy()
+        )
+    }
+    assert bool(changed) == (defect != "none")
+
+
+def test_heavy_tails_fire_rarely_and_high(images: Any) -> None:
+    net, where = made("heavy tails", 0)
+    name, channel = where.split(", channel ")
+    stage = int(name.split(".")[1])
+    x = images
+    for layer in net.features[:stage]:
+        x = layer(x)
+    fired = mx.npx.relu(net.features[stage][0].bn1(x)).asnumpy()
+    other = np.delete(fired, int(channel), axis=1)
+    own = fired[:, int(channel)]
+    assert (own > 0).mean() < 0.3
+    assert own.max() == 0 or own.max() > 10 * other.max()
+
+
+def test_targets_are_held_against_the_cases() -> None:
+    good = [case("none"), case("first")]
+    assert [target.met for target in report.targets(good)] == [True, True, True]
+    assert report.lost(good) == []
+    ours = copy.deepcopy(good[0]["rows"]["int8_inc_sensitivity"])
+    worse = {**ours, "loss": [1.6, 1.5, 1.7], "images": 15000}
+    bad = [case("none"), case("first", int8_inc_sensitivity=worse)]
+    assert [target.met for target in report.targets(bad)] == [False, True, True]
+    (said,) = report.lost(bad)
+    assert said.startswith("first, seed 0") and "loses 1.60 %" in said and "int8_inc_basic" in said
+    slow = {**ours, "speedup": [1.7, 1.65, 1.75]}
+    late = [case("first", int8_inc_sensitivity=slow)]
+    assert [target.met for target in report.targets(late)] == [True, True, False]
+    assert any("int8_inc_basic is faster" in each for each in report.lost(late))
+
+
+def test_a_search_without_a_model_counts_as_not_met() -> None:
+    cases = [case("two", int8_inc_mse=without_model())]
+    line = next(each for each in report.lines(cases) if each.name == "int8_inc_mse")
+    assert (line.met, line.losses) == (0, (None,))
+    assert line.images == pytest.approx(6000), "its images count all the same"
+    text = report.to_markdown(
+        cases,
+        {"cpu": "c", "cores": 2, "tuning": 1, "held_back": 1, "trials": 1, "blind": 1},
+    )
+    assert "| int8_inc_mse " in text and "| - " in text
+    values = list(report.csv_rows(cases))
+    assert {len(row) for row in values} == {len(report.CSV)}
+
+
+def test_files_are_written(tmp_path: Path) -> None:
+    cases = [case("two", int8_inc_mse=without_model()), case("none")]
+    about = {"cpu": "c", "cores": 2, "tuning": 1, "held_back": 1, "trials": 1, "blind": 1}
+    strategies.written(tmp_path, cases, about, {name: name for name in MODELS})
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {f"strategies.{kind}" for kind in ("csv", "json", "md", "svg")}
+    assert "int8_inc_sensitivity" in (tmp_path / "strategies.svg").read_text()
+
+
+def test_too_many_images_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert strategies.main(["--tuning", "9000", "--held-back", "2000"]) == 2
+    assert "lower --tuning or --held-back" in capsys.readouterr().err
+
+
+def test_a_small_case_as_a_user_runs_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = ("fp32_fused", "int8_equalized_smart", "int8_inc_basic", "int8_inc_sensitivity")
+    monkeypatch.setattr(strategies, "ROWS", rows)
+    monkeypatch.setattr(strategies, "BLIND", {})
+    words = "--seeds 1 --tuning 192 --held-back 320 --trials 2 --blind 1 --rounds 3 --defects first"
+    assert strategies.main([*words.split(), "--out", str(tmp_path)]) == 0
+    assert "| int8_inc_sensitivity " in capsys.readouterr().out
+    found = (tmp_path / "strategies.csv").read_text().splitlines()
+    assert len(found) == 1 + len(rows)
+    assert all(line.startswith("first,0,features.2,") for line in found[1:])
