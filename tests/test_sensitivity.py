@@ -18,9 +18,10 @@ from harness.workloads.prepared import Prepared
 from runs import OWN
 
 assert OWN  # it is on the path now
+from harness.methods.exclusion import Excluded, Exclusion, Network  # noqa: E402
 from harness.methods.graph import Graph, with_own_numbers  # noqa: E402
-from harness.methods.noise import Noise, Probe, Source, operators  # noqa: E402
-from harness.methods.sensitivity import Excluded, _Exclusion, _Network  # noqa: E402
+from harness.methods.noise import Noise, Source, operators  # noqa: E402
+from harness.methods.probe import Probe  # noqa: E402
 from my_network import network  # noqa: E402
 
 # INC's search has a time limit of its own by SIGALRM, which pytest-timeout uses otherwise
@@ -48,7 +49,7 @@ def tuning(tmp_path_factory: pytest.TempPathFactory) -> Batches:
 
 
 @pytest.fixture(scope="module")
-def probed(tuning: Batches) -> tuple[_Network, Probe, Noise]:
+def probed(tuning: Batches) -> tuple[Network, Probe, Noise]:
     """Return the tiny network as INC's adaptor has it, with its probe and the noise found."""
     from neural_compressor.adaptor.mxnet import MxNetAdaptor
     from neural_compressor.model.model import MXNetModel
@@ -56,7 +57,7 @@ def probed(tuning: Batches) -> tuple[_Network, Probe, Noise]:
     net = with_own_numbers(network(10), SHAPE)
     net.hybridize()
     info = {"device": "cpu", "q_dataloader": tuning}
-    asked = _Network(MXNetModel(net), MxNetAdaptor(info), tuning)
+    asked = Network(MXNetModel(net), MxNetAdaptor(info), tuning)
     probe = Probe(asked.graph, asked.operators, asked.calibrate(2), SHAPE)
     return asked, probe, probe.measure(iter(tuning), 64)
 
@@ -138,7 +139,7 @@ def test_less_noise_flips_fewer_images(probed: Any) -> None:
 def test_the_search_excludes_more_the_less_it_may_lose(probed: Any) -> None:
     asked, _, noise = probed
     candidates = Excluded(asked.operators)
-    search = _Exclusion(asked, noise, candidates, worth=1e9)
+    search = Exclusion(asked, noise, candidates, worth=1e9)
     full = search.flips(Excluded())
     chosen = [search.within(1.0, share * full, Excluded()) for share in (1.0, 0.7, 0.1)]
     assert chosen[0] == Excluded()
@@ -146,7 +147,7 @@ def test_the_search_excludes_more_the_less_it_may_lose(probed: Any) -> None:
     assert search.flips(chosen[2]) <= 0.1 * full
     assert search.time(chosen[0]) < search.time(chosen[1]) <= search.time(chosen[2])
     assert search.flips(search.within(1.0, 0.0, Excluded())) == 0
-    eager = _Exclusion(asked, noise, candidates, worth=0.0)
+    eager = Exclusion(asked, noise, candidates, worth=0.0)
     assert eager.flips(eager.within(1.0, 1.0, Excluded())) < 0.5 * full
 
 

@@ -1,0 +1,204 @@
+"""Measure what int8 would do to a network's decisions, by one pass over it in fp32.
+
+Rounding happens in few places: the tensors that are kept in int8, and the weights. Each place gets a
+gate that adds its rounding error, as MXNet would make it, times a number of its own for every image.
+With all gates at zero the network is fp32, and the derivative of a decision's margin by a gate is
+what that place's noise does to the margin of that image, to first order: one forward and one
+backward pass give all places and all images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import mxnet as mx
+import numpy as np
+import numpy.typing as npt
+from mxnet import autograd
+
+from harness.methods.graph import (
+    VARIABLE,
+    Builder,
+    Entry,
+    Graph,
+    Node,
+    use_plain_additions,
+)
+from harness.methods.noise import Noise, Operator, Source
+from harness.methods.weights import INT8, Array, Weights, rounding_error
+
+KEEPS_RANGE = ("Pooling", "Flatten", "Activation")  # int8 in and out by one scale
+UNSIGNED = 255  # steps of a tensor without negative values
+MOST_BYTES = 2**30  # of one pass's tensors: more images than fit go in several passes
+HELD = 8  # times an fp32 tensor's size that its gate holds, forward and backward
+
+
+class Probe:
+    """A network with a gate at every place where int8 could round.
+
+    Args:
+        graph: the fp32 network, not fused.
+        fused: the operators of the fused one.
+        ranges: (low, high) of every tensor, by the name that calibration has for it.
+        shape: of one image, (1, channels, height, width).
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        fused: Mapping[str, Operator],
+        ranges: Mapping[str, tuple[float, float]],
+        shape: tuple[int, ...],
+    ) -> None:
+        graph = Graph({**graph.symbol, "nodes": [dict(node) for node in graph.nodes]}, graph.params)
+        use_plain_additions(graph, shape)
+        self._graph, self._shapes = graph, graph.shapes(shape)
+        self._ranges = _inherited(fused, ranges)
+        self._norms_read = _read_by_norms(fused)
+        self._outputs = {each.output: name for name, each in fused.items()}
+        self._weighted = {each.weighted: name for name, each in fused.items() if each.weighted}
+        self._fused = fused
+        self._gates: list[Source] = []
+        gated = graph.rewritten(self._visit)
+        self._net = gated.network()
+        for parameter in self._net.collect_params().values():
+            parameter.grad_req = "null"
+        self._net.hybridize()
+        (self._data,) = graph.inputs
+        self._inputs = gated.inputs
+        held = sum(4 * HELD * int(np.prod(each)) for each in self._shapes.values())
+        self._images = max(1, MOST_BYTES // held)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        return tuple(self._gates)
+
+    def measure(self, batches: Iterator[Any], images: int) -> Noise:
+        """Return the noise of the first ``images`` images of batches of (data, label)."""
+        parts: list[tuple[Array, Array, Array]] = []
+        left = images
+        for data, label in batches:
+            wanted = min(left, len(label))
+            for start in range(0, wanted, self._images):
+                end = min(start + self._images, wanted)
+                parts.append(self._shifts(data[start:end], label[start:end].asnumpy()))
+            left -= wanted
+            if not left:
+                break
+        margins, shifts, gains = (np.concatenate(each) for each in zip(*parts))
+        return Noise(self.sources, margins, shifts, gains)
+
+    def _shifts(self, data: Any, label: npt.NDArray[Any]) -> tuple[Array, Array, Array]:
+        count = len(data)
+        gates = {
+            _gate_name(source): mx.np.zeros((count, *self._gate_shape(source)))
+            for source in self._gates
+        }
+        for gate in gates.values():
+            gate.attach_grad()
+        given = {**gates, self._data: data}
+        with autograd.record(train_mode=False):
+            scores = self._net(*(given[name] for name in self._inputs))
+            values = scores.asnumpy()
+            second, first = np.argsort(values, axis=1, kind="stable")[:, -2:].T
+            rows = np.arange(count)
+            chosen = np.zeros_like(values)
+            chosen[rows, first], chosen[rows, second] = 1, -1
+            total = (scores * mx.np.array(chosen)).sum()
+        total.backward()
+        shifts = [gates[_gate_name(source)].grad.asnumpy().reshape(-1) for source in self._gates]
+        gains = (first == label).astype(float) - (second == label)
+        margins = values[rows, first] - values[rows, second]
+        return margins.astype(float), np.stack(shifts, axis=1).astype(float), gains
+
+    def _gate_shape(self, source: Source) -> tuple[int, ...]:
+        """Return the gate's shape but for the images: one number for the whole of each."""
+        if source.kind == "weights":
+            name = f"{self._fused[source.name].weighted}_output"
+        else:
+            operator = self._fused.get(source.name[: -len("_output")])
+            name = f"{operator.output}_output" if operator else source.name
+        return (1,) * (len(self._shapes[name]) - 1)
+
+    def _visit(self, builder: Builder, node: Node, at: Entry) -> Entry:
+        if node["op"] == "BatchNorm":
+            own = builder.nodes[at[0]]
+            own["attrs"] = {**own["attrs"], "use_global_stats": "1"}  # in the backward pass too
+        name = str(node["name"])
+        if name in self._weighted:
+            operator = self._weighted[name]
+            at = self._weight_gate(builder, node, at, operator)
+        tensor = self._fused[self._outputs[name]].tensor if name in self._outputs else name
+        if tensor not in self._ranges:
+            return at
+        return self._tensor_gate(builder, tensor, at)
+
+    def _tensor_gate(self, builder: Builder, tensor: str, at: Entry) -> Entry:
+        low, high = self._ranges[tensor]
+        if low >= 0 and tensor not in self._norms_read:
+            scale, least, most = UNSIGNED / max(high, 1e-30), 0, UNSIGNED
+        else:
+            scale, least, most = INT8 / max(-low, high, 1e-30), -INT8, INT8
+        stem = f"tensor:{tensor}"
+        scaled = builder.add("_mul_scalar", f"{stem}:scaled", at, scalar=scale)
+        held = builder.add("clip", f"{stem}:clipped", scaled, a_min=least, a_max=most)
+        rounded = builder.add("rint", f"{stem}:rounded", held)
+        back = builder.add("_mul_scalar", f"{stem}:back", rounded, scalar=1 / scale)
+        error = builder.add("elemwise_sub", f"{stem}:error", back, at)
+        return self._gate(builder, Source("tensor", tensor), at, error)
+
+    def _weight_gate(self, builder: Builder, node: Node, at: Entry, operator: str) -> Entry:
+        own = builder.nodes[at[0]]
+        variable = builder.nodes[own["inputs"][1][0]]["name"]
+        weight = self._graph.params[f"arg:{variable}"].asnumpy().astype(np.float64)
+        if node["op"] == "Convolution":
+            error = rounding_error(weight, self._folded(operator))
+        else:  # one scale for all outputs
+            error = rounding_error(weight.reshape(1, -1)).reshape(weight.shape)
+        name = f"weights:{operator}"
+        builder.params[f"arg:{name}:values"] = mx.np.array(error, dtype="float32")
+        values = builder.add(VARIABLE, f"{name}:values")
+        attributes = {**node["attrs"], "no_bias": "1"}
+        added = builder.add(node["op"], f"{name}:error", own["inputs"][0], values, **attributes)
+        return self._gate(builder, Source("weights", operator), at, added)
+
+    def _folded(self, operator: str) -> Array | None:
+        """Return what the batch norm in a fused convolution multiplies its outputs by."""
+        parts = self._fused[operator].parts
+        for node in self._graph.nodes:
+            if node["op"] == "BatchNorm" and node["name"] in parts:
+                return Weights(self._graph).normalising(node)
+        return None
+
+    def _gate(self, builder: Builder, source: Source, at: Entry, error: Entry) -> Entry:
+        self._gates.append(source)
+        gate = builder.add(VARIABLE, _gate_name(source))
+        still = builder.add("BlockGrad", f"{_gate_name(source)}:still", error)
+        let_in = builder.add("broadcast_mul", f"{_gate_name(source)}:let_in", still, gate)
+        return builder.add("elemwise_add", f"{_gate_name(source)}:sum", at, let_in)
+
+
+def _gate_name(source: Source) -> str:
+    return f"{source.kind}:{source.name}:gate"
+
+
+def _inherited(
+    fused: Mapping[str, Operator], ranges: Mapping[str, tuple[float, float]]
+) -> dict[str, tuple[float, float]]:
+    """Return the ranges with those of pooling and the like taken from what they read."""
+    found = dict(ranges)
+    for operator in fused.values():
+        if operator.node["op"] in KEEPS_RANGE and operator.reads[0] in found:
+            found[operator.tensor] = found[operator.reads[0]]
+    return found
+
+
+def _read_by_norms(fused: Mapping[str, Operator]) -> set[str]:
+    """Return the tensors that a batch norm reads, pooled or not: int8 norms read signed values."""
+    found: set[str] = set()
+    for operator in reversed(list(fused.values())):
+        passes = operator.node["op"] == "Pooling" and operator.tensor in found
+        if operator.node["op"] == "BatchNorm" or passes:
+            found.add(operator.reads[0])
+    return found
