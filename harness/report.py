@@ -83,6 +83,7 @@ def write_report(folder: RunFolder, cache: Path, folders: Sequence[Path] = ()) -
         sizes=tables.sizes,
         profiles=tables.profiles,
         notes=tables.notes,
+        beyond=tables.beyond,
         best=best_accurate(plan, tables.rows),
         compared=compared,
         differences=published.unlike(plan, environment["workload"]),

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from harness import store
+from harness.derive.beyond import Beyond, beyond
 from harness.derive.footnotes import footnotes
 from harness.derive.profile import Profile
 from harness.derive.samples import Samples, samples_of
-from harness.derive.table import Row, SizeRow, build_rows, size_rows
+from harness.derive.table import Predictions, Row, SizeRow, build_rows, size_rows
 from harness.errors import InputError
 from harness.export.csv_table import profiles_to_csv, sizes_to_csv, to_csv
 from harness.export.markdown import to_markdown
@@ -32,6 +30,7 @@ class Tables:
         sizes: throughput and latency by batch size; empty without rounds.
         profiles: how each row ran, by label; empty where that was left out.
         notes: what a reader must know.
+        beyond: rows that the published table lacks against its best; None without.
     """
 
     plan: RunPlan
@@ -39,6 +38,7 @@ class Tables:
     sizes: list[SizeRow]
     profiles: dict[str, Profile]
     notes: list[str]
+    beyond: Beyond | None
 
 
 def write_tables(folder: RunFolder, intervals: bool | None = None) -> str:
@@ -55,7 +55,13 @@ def write_tables(folder: RunFolder, intervals: bool | None = None) -> str:
     if intervals is None:
         intervals = bool(tables.plan.config["protocol"]["rounds"])
     text = to_markdown(
-        tables.plan, tables.rows, tables.sizes, tables.profiles, tables.notes, intervals
+        tables.plan,
+        tables.rows,
+        tables.sizes,
+        tables.profiles,
+        tables.notes,
+        tables.beyond,
+        intervals,
     )
     store.write_atomically(folder.path / "table.csv", to_csv(tables.rows))
     if tables.sizes:
@@ -79,6 +85,7 @@ def read_tables(folder: RunFolder) -> Tables:
     records, rounds = folder.load_records(), folder.load_rounds()
     samples = samples_of(rounds)
     rows = rows_of(folder, plan, records, samples)
+    timed = _timed(plan, samples)
     profiles = {
         record.label: Profile.from_dict(record.profile)
         for record in records
@@ -90,6 +97,7 @@ def read_tables(folder: RunFolder) -> Tables:
         size_rows(records, samples),
         profiles,
         footnotes(plan, records, rounds, rows),
+        beyond(records, timed, _predictions(folder, plan), folder.load_labels(plan.images)),
     )
 
 
@@ -107,16 +115,24 @@ def rows_of(
     Raises:
         HarnessError: a file of predictions is missing or damaged.
     """
-
-    def predictions(record: MethodRecord) -> npt.NDArray[np.uint16]:
-        return folder.load_predictions(record, plan.images)
-
-    has_rounds = bool(plan.config["protocol"]["rounds"])
     return build_rows(
         records,
-        (samples or {}).get(plan.workload["batch_size"], {}) if has_rounds else None,
-        predictions,
+        _timed(plan, samples or {}),
+        _predictions(folder, plan),
         folder.load_labels(plan.images),
         plan.config["baseline"],
         plan.config["fused"],
     )
+
+
+def _timed(
+    plan: RunPlan, samples: Mapping[int, Mapping[str, Samples]]
+) -> Mapping[str, Samples] | None:
+    """Return the rounds at the workload's batch size; None where the protocol has none."""
+    if not plan.config["protocol"]["rounds"]:
+        return None
+    return samples.get(plan.workload["batch_size"], {})
+
+
+def _predictions(folder: RunFolder, plan: RunPlan) -> Predictions:
+    return lambda record: folder.load_predictions(record, plan.images)

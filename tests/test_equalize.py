@@ -8,7 +8,7 @@ from typing import Any
 import mxnet as mx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -30,21 +30,26 @@ TRANSFORM = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Batches:
-    """Return 640 of the bundled images, cut as validation cuts them, in batches of 64."""
+def every(tmp_path_factory: pytest.TempPathFactory) -> Batches:
+    """Return all bundled images, cut as validation cuts them, in batches of 64."""
     import cv2
 
-    folder = tmp_path_factory.mktemp("images")
     with RecordFile(BUNDLED / "fashion_mnist_test.rec") as record:
         index = record.index(10)
-        encoded = [record.image(int(at)) for at in index.offsets[:640]]
-    pixels = np.empty((640, 56, 56, 3), dtype=np.uint8)
+        encoded = [record.image(int(at)) for at in index.offsets]
+    pixels = np.empty((len(encoded), 56, 56, 3), dtype=np.uint8)
     for at, image in enumerate(encoded):
         grey = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
         pixels[at] = cv2.resize(grey, (64, 64))[4:60, 4:60]
-    prepared = Prepared(folder / "images.u8", 640, 56)
+    prepared = Prepared(tmp_path_factory.mktemp("images") / "images.u8", len(encoded), 56)
     prepared.path.write_bytes(pixels.tobytes())
-    return Batches(prepared, index.labels[:640], 64, TRANSFORM, keep=True)
+    return Batches(prepared, index.labels, 64, TRANSFORM)
+
+
+@pytest.fixture(scope="module")
+def images(every: Batches) -> Batches:
+    """Return the first 640 of them."""
+    return Batches(every._prepared, every.labels[:640], 64, TRANSFORM, keep=True)
 
 
 def rescaled() -> Any:
@@ -57,11 +62,12 @@ def scores(net: Any, batches: Batches) -> np.ndarray:
     return np.concatenate([net(each).asnumpy() for each, _ in batches])
 
 
-def test_fp32_predicts_the_same(images: Batches) -> None:
+def test_fp32_predicts_the_same_on_every_image(every: Batches) -> None:
     graph = Graph.of(rescaled(), SHAPE)
     assert equalize(graph) > 30
-    before, after = scores(rescaled(), images), scores(graph.network(), images)
-    assert np.array_equal(before.argmax(1), after.argmax(1))
+    before, after = scores(rescaled(), every), scores(graph.network(), every)
+    assert len(before) == 10_000
+    assert (before.argmax(1) != after.argmax(1)).sum() <= 1
     assert np.abs(before - after).max() < 1e-4 * np.abs(before).max()
 
 
@@ -133,6 +139,7 @@ WEIGHTS = arrays.arrays(
 
 @settings(deadline=None)
 @given(WEIGHTS)
+@example(np.array([[5e-324, 0.0], [1.0, -9.0]]))  # whose step underflows
 def test_rounding_error_is_at_most_half_a_step(weight: np.ndarray) -> None:
     error = rounding_error(weight)
     largest = np.abs(weight).reshape(len(weight), -1).max(axis=1)
@@ -148,7 +155,8 @@ def test_a_folded_batch_norm_does_not_matter_where_outputs_have_their_own_scales
     factors = np.full(len(weight), factor)
     step = np.abs(weight).max() / INT8
     # but where a value is half-way between two steps
-    assert np.abs(rounding_error(weight, factors) - rounding_error(weight)).max() <= step * 1.001
+    differ = np.abs(rounding_error(weight, factors) - rounding_error(weight))
+    assert differ.max() <= step * 1.001 + 1e-12
 
 
 def test_bias_correction_takes_the_mean_shift_away() -> None:

@@ -1,6 +1,7 @@
 """Compare INC's strategies and the project's own rows on networks whose defect is known.
 
-Writes strategies.csv, strategies.json, strategies.md and strategies.svg, and prints the third.
+Writes strategies.csv, strategies.json, strategies.md and strategies.svg after every case, each case's
+log beside them, and prints the third.
 
 Exit codes: 0 it ran, whatever was found; 2 the input is at fault; 3 it failed.
 """
@@ -11,11 +12,13 @@ import argparse
 import csv
 import io
 import os
+import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -44,19 +47,24 @@ FULL = {"seeds": 5, "tuning": 576, "held_back": 9424, "trials": 200, "blind": 25
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parsed(sys.argv[1:] if arguments is None else arguments)
     signal.signal(signal.SIGTERM, _interrupt)  # so that what was started ends too
+    cases: list[dict[str, Any]] = []
+    text = ""
     try:
         with tempfile.TemporaryDirectory(prefix="strategies_", dir=options.scratch) as scratch:
-            cases, about, labels = measured(options, Path(scratch))
-        options.out.mkdir(parents=True, exist_ok=True)
-        text = written(options.out, cases, about, labels)
-        print(text, end="")
-        broken = [n for case in cases for n, row in case["rows"].items() if _failed(row)]
-        return 3 if broken else 0
+            plan = planned(options, Path(scratch))
+            options.out.mkdir(parents=True, exist_ok=True)
+            for case in measured(plan, options, Path(scratch)):
+                cases.append(case)
+                text = written(options.out, cases, plan.about, plan.labels)
     except (InputError, HarnessError) as error:
         return exit_code(error)
     except KeyboardInterrupt:
-        print("interrupted: nothing is kept", file=sys.stderr)
+        kept = f"{len(cases)} cases are in {options.out}" if cases else "nothing is kept"
+        print(f"interrupted: {kept}", file=sys.stderr)
         return 3
+    print(text, end="")
+    broken = [n for case in cases for n, row in case["rows"].items() if _failed(row)]
+    return 3 if broken else 0
 
 
 def _failed(row: dict[str, Any]) -> bool:
@@ -94,14 +102,29 @@ def _positive(word: str) -> int:
     return number
 
 
-def measured(
-    options: argparse.Namespace, scratch: Path
-) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, str]]:
-    """Return the cases, what they were measured with, and the rows' labels.
+@dataclass(frozen=True)
+class Plan:
+    """What all cases have in common.
+
+    Attributes:
+        job: for a case's worker, but for the defect and the seed.
+        environment: of the workers.
+        about: what the report says of the measurement.
+        labels: of the rows.
+    """
+
+    job: dict[str, Any]
+    environment: dict[str, str]
+    about: dict[str, Any]
+    labels: dict[str, str]
+
+
+def planned(options: argparse.Namespace, scratch: Path) -> Plan:
+    """Prepare the images.
 
     Raises:
         InputError: there are fewer images than asked for.
-        HarnessError: a case failed as a whole.
+        HarnessError: preparing failed.
     """
     scale = options.scale
     config = compose_config(
@@ -141,30 +164,43 @@ def measured(
         lambda done, total, what: None,
     )
     settings = threads.resolve(config["threads"], topology, threads.find_kmp_library())
-    environment = environment_of(settings.environment, config, ())
-    common = {
-        "stage": "benchmarks.strategies.case",
-        "rows": {name: dict(method) for name, method in methods.items()},
-        "options": dict(inc),
-        "workload": workload,
-        "prepared": str(prepared.path),
-        "stored": len(index),
-        "labels": str(scratch / "labels.npy"),
-        **{name: scale[name] for name in ("tuning", "held_back", "rounds")},
-    }
-    cases = []
-    wanted = [(defect, seed) for seed in range(scale["seeds"]) for defect in options.defects]
+    return Plan(
+        {
+            "stage": "benchmarks.strategies.case",
+            "rows": {name: dict(method) for name, method in methods.items()},
+            "options": dict(inc),
+            "workload": workload,
+            "prepared": str(prepared.path),
+            "stored": len(index),
+            "labels": str(scratch / "labels.npy"),
+            **{name: scale[name] for name in ("tuning", "held_back", "rounds")},
+        },
+        environment_of(settings.environment, config, ()),
+        {**scale, "cpu": machine.describe()["cpu_model"], "cores": topology.usable_cores},
+        {name: str(method["label"]) for name, method in methods.items()},
+    )
+
+
+def measured(plan: Plan, options: argparse.Namespace, scratch: Path) -> Iterator[dict[str, Any]]:
+    """Yield one case after the other, each from a process of its own.
+
+    Raises:
+        HarnessError: a case failed as a whole; its log stays where the results go.
+    """
+    wanted = [
+        (defect, seed) for seed in range(options.scale["seeds"]) for defect in options.defects
+    ]
     for number, (defect, seed) in enumerate(wanted):
         began = time.monotonic()
         folder = scratch / f"{defect.replace(' ', '_')}_{seed}"
-        job = {**common, "defect": defect, "seed": seed, "workspace": str(folder)}
-        log = scratch / f"{folder.name}.log"
-        worker = executor.Worker(job, environment, log, folder)
-        cases.append(value_of(worker.wait(lambda done, total, what: None), log))
+        job = {**plan.job, "defect": defect, "seed": seed, "workspace": str(folder)}
+        log = options.out / f"{folder.name}.log"
+        worker = executor.Worker(job, plan.environment, log, folder)
+        ended = worker.wait(lambda done, total, what: None)
+        yield value_of(ended, f"the case {defect}, seed {seed},", log)
+        shutil.rmtree(folder)  # its models
         took = time.monotonic() - began
         say(f"{number + 1} of {len(wanted)}: {defect}, seed {seed}: {took:.0f} s")
-    about = {**scale, "cpu": machine.describe()["cpu_model"], "cores": topology.usable_cores}
-    return cases, about, {name: str(method["label"]) for name, method in methods.items()}
 
 
 def written(

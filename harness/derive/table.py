@@ -78,7 +78,7 @@ class SizeRow:
 
 
 @dataclass(frozen=True)
-class _Measured:
+class Measured:
     """What a row's values are derived from.
 
     Attributes:
@@ -113,15 +113,25 @@ def build_rows(
             not measured, they are None.
         fused: the method that ``speedup_vs_fused`` is relative to.
     """
-    measured = {
-        record.method: _measured(record, timed, predictions, labels)
-        for record in records
-        if record.outcome.kind == OK and record.validate is not None
-    }
+    measured = measured_of(records, timed, predictions, labels)
     return [
         _row(record, measured.get(record.method), measured.get(baseline), measured.get(fused))
         for record in records
     ]
+
+
+def measured_of(
+    records: Sequence[MethodRecord],
+    timed: Mapping[str, Samples] | None,
+    predictions: Predictions,
+    labels: npt.NDArray[np.int64],
+) -> dict[str, Measured]:
+    """Return what was measured by method, of those that were; arguments as ``build_rows``."""
+    return {
+        record.method: _measured(record, timed, predictions, labels)
+        for record in records
+        if record.outcome.kind == OK and record.validate is not None
+    }
 
 
 def _measured(
@@ -129,14 +139,14 @@ def _measured(
     timed: Mapping[str, Samples] | None,
     predictions: Predictions,
     labels: npt.NDArray[np.int64],
-) -> _Measured:
+) -> Measured:
     facts = record.validate or {}
     best = predictions(record)
     if timed is None:
         forward: Samples | None = validation_samples(record, "forward_s")
     else:
         forward = timed.get(record.method)
-    return _Measured(
+    return Measured(
         correct1=top_k_correct(best, labels, 1),
         correct5=top_k_correct(best, labels, 5),
         validation_s=facts["validation_s"],
@@ -149,7 +159,7 @@ def _measured(
 
 
 def _row(
-    record: MethodRecord, mine: _Measured | None, base: _Measured | None, fused: _Measured | None
+    record: MethodRecord, mine: Measured | None, base: Measured | None, fused: Measured | None
 ) -> Row:
     row = Row(
         label=record.label,

@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from harness import __version__
+from harness.derive.beyond import Beyond
 from harness.derive.evidence import Evidence
 from harness.derive.metrics import ADDED, BY_SIZE, PUBLISHED
 from harness.derive.profile import Profile
@@ -16,7 +17,7 @@ from harness.derive.published import Compared
 from harness.derive.table import Row, SizeRow
 from harness.export.inline_svg import inline_svg
 from harness.export.latex import PREAMBLE
-from harness.export.markdown import kernel_rows
+from harness.export.markdown import beyond_rows, kernel_rows
 from harness.export.page import THEMED, render
 from harness.figures.drawing import Drawing
 from harness.plan import RunPlan
@@ -38,6 +39,7 @@ class Page:
     sizes: Sequence[SizeRow]
     profiles: dict[str, Profile]
     notes: Sequence[str]
+    beyond: Beyond | None
     best: Row | None
     compared: Sequence[Compared]
     differences: Sequence[str]
@@ -65,6 +67,7 @@ def to_html(page: Page) -> str:
     contents = [
         ("results", "Results"),
         ("published", "Beside the published table"),
+        *([("beyond", "Beyond the published table")] if page.beyond else []),
         ("figures", "Figures"),
         *([("kernels", "How each row ran")] if kernels else []),
         *([("sizes", "By batch size")] if page.sizes else []),
@@ -72,7 +75,7 @@ def to_html(page: Page) -> str:
         ("records", "Records"),
         ("files", "Files"),
     ]
-    shown = {key: value for key, value in vars(page).items() if key != "profiles"}
+    shown = {k: value for k, value in vars(page).items() if k not in ("profiles", "beyond")}
     return render(
         "report.html.j2",
         **shown,
@@ -82,6 +85,7 @@ def to_html(page: Page) -> str:
         size_metrics=BY_SIZE,
         has_intervals=any(row.intervals for row in page.rows),
         inline=inline,
+        beyond=beyond_rows(page.beyond) if page.beyond else None,
         kernels={"headers": headers, "rows": kernels},
         outcomes=_outcomes(page.rows),
         best_told=_told(page.best),

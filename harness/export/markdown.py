@@ -6,12 +6,18 @@ from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
+from harness.derive.beyond import Against, Beyond
 from harness.derive.metrics import ADDED, BY_SIZE, PUBLISHED, Metric
 from harness.derive.profile import Profile
 from harness.derive.statistics import Interval
 from harness.derive.table import Row, SizeRow
 from harness.export.plain import plain
 from harness.plan import RunPlan
+
+BEYOND = (
+    "Rows that it lacks against those that they would replace: the most accurate of INC's on the same "
+    "images, the costs of two, and the fastest; with 95 % intervals."
+)
 
 
 def to_markdown(
@@ -20,6 +26,7 @@ def to_markdown(
     sizes: Sequence[SizeRow],
     profiles: Mapping[str, Profile],
     notes: Sequence[str],
+    beyond: Beyond | None,
     intervals: bool,
 ) -> str:
     """Return a heading with the environment, the table and its footnotes, and what else there is."""
@@ -29,6 +36,8 @@ def to_markdown(
         table(rows, intervals),
         "\n".join(f"- {note}" for note in notes),
     ]
+    if beyond:
+        parts += ["## Beyond the published table", BEYOND, beyond_table(beyond)]
     if profiles:
         parts += ["## How each row ran", kernels(profiles)]
     measured = {row.batch_size for row in sizes}
@@ -102,6 +111,40 @@ def size_table(sizes: Sequence[SizeRow], intervals: bool) -> str:
         ]
         body.append([str(row.batch_size), row.label, *values, f"{row.rounds} × {row.batches}"])
     return _table(headers, body, ["right", "left", *["right"] * (len(BY_SIZE) + 1)])
+
+
+def beyond_table(beyond: Beyond) -> str:
+    """Return the rows that the published table lacks against those that they would replace."""
+    headers, body = beyond_rows(beyond)
+    return _table(headers, body, ["left", *["right"] * 4])
+
+
+def beyond_rows(beyond: Beyond) -> tuple[list[str], list[list[str]]]:
+    """Return the headers and the cells of that table; intervals are always shown."""
+    headers = [
+        "Method",
+        f"Top-1 % lost vs {beyond.best}",
+        "Cost / INC basic's",
+        "Cost / INC mse's",
+        "Inference speed / int8 full naive's",
+    ]
+    return headers, [_against(row) for row in beyond.rows]
+
+
+def _against(row: Against) -> list[str]:
+    return [
+        row.label,
+        _sure(row.loss, 2),
+        *("-" if share is None else f"{share:.2f}" for share in (row.of_basic, row.of_mse)),
+        "-" if row.speed is None else _sure(row.speed, 3),
+    ]
+
+
+def _sure(interval: Interval, digits: int) -> str:
+    estimate, low, high = (
+        f"{each:.{digits}f}" for each in (interval.estimate, interval.low, interval.high)
+    )
+    return f"{estimate} [{low}, {high}]"
 
 
 def _shown(metric: Metric, value: float | None, interval: Interval | None) -> str:

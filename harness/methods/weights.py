@@ -51,8 +51,9 @@ def rounding_error(weight: Array, factor: Array | None = None) -> Array:
     """
     each = along(np.ones(len(weight)) if factor is None else factor, weight, 0)
     folded = weight * each
-    largest = np.abs(rows(folded)).max(axis=1)
-    step = along(np.where(largest == 0, 1, largest) / INT8, weight, 0)
+    steps = np.abs(rows(folded)).max(axis=1) / INT8
+    # an output of zeros has no step, nor has one whose step is too small a number to divide by
+    step = along(np.where(steps < np.finfo(np.float64).tiny, 1, steps), weight, 0)
     error = np.rint(folded / step) * step - folded
     return np.asarray(np.divide(error, each, out=np.zeros_like(error), where=each != 0))
 
