@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from harness.errors import Refused
+from harness.host import isa
 from harness.methods import bf16
 from harness.methods.base import Context, Optimized
 from harness.workloads.data import Batches
@@ -89,13 +90,34 @@ def test_what_fell_back_to_fp32_is_in_bf16(
     assert made.warnings == ["told"]
 
 
-def test_a_cpu_without_bf16_is_refused_with_the_reason(tmp_path: Path) -> None:
+def test_a_cpu_without_bf16_is_refused_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(isa.VARIABLE, raising=False)
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text("processor: 0\nflags\t\t: fpu avx512f avx512_vnni\n")
     with pytest.raises(Refused, match="no avx512_bf16"):
         bf16.refuse_without_bf16(cpuinfo)
     cpuinfo.write_text("flags\t\t: fpu avx512f avx512_bf16 amx_bf16\n")
     bf16.refuse_without_bf16(cpuinfo)
+    for limit in isa.NAMES:
+        monkeypatch.setenv(isa.VARIABLE, limit)
+        if limit in ("AVX512_CORE_BF16", "AVX512_CORE_AMX"):
+            bf16.refuse_without_bf16(cpuinfo)
+        else:
+            with pytest.raises(Refused, match=f"oneDNN is limited to {limit}: "):
+                bf16.refuse_without_bf16(cpuinfo)
+
+
+def test_the_rows_in_bf16_are_refused_where_onednn_may_not_use_it(cli: CommandLine) -> None:
+    """Of the command line, whatever this machine's CPU is: without bf16 that is the reason."""
+    rows = ["bf16", "int8_inc_sensitivity_bf16"]
+    ended = cli(f"method=[mine,{','.join(rows)}]", "max_cpu_isa=AVX2", *TINY)
+    assert ended.code == 0, ended.err
+    assert ended.outcomes["mine"] == "ok"
+    for row in rows:
+        assert ended.outcomes[row].startswith("refused: ")
+        assert "would emulate bf16" in ended.outcomes[row]
 
 
 def test_a_refused_row_is_an_outcome_with_its_reason(cli: CommandLine) -> None:

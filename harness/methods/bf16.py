@@ -7,11 +7,13 @@ them exist all the same.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import Refused
+from harness.host import isa
 from harness.methods.base import Context, Method, Optimized
 from harness.methods.graph import Builder, Entry, Graph, Node
 from harness.methods.weights import is_set
@@ -19,7 +21,7 @@ from harness.methods.weights import is_set
 FUSED = {"_sg_onednn_conv": "Convolution", "_sg_onednn_fully_connected": "FullyConnected"}
 FUSED_NORM = "_contrib_BatchNormWithReLU"
 LOW, HIGH = "bfloat16", "float32"
-FLAG = "avx512_bf16"
+FLAG, LEVEL = "avx512_bf16", "AVX512_CORE_BF16"  # as the kernel and as oneDNN call it
 CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -82,7 +84,7 @@ class Bf16Fallback:
 
 
 def refuse_without_bf16(cpuinfo: Path = CPUINFO) -> None:
-    """Raise Refused unless the CPU multiplies bf16: without, oneDNN emulates it."""
+    """Raise Refused unless the CPU multiplies bf16 and oneDNN may use it: else oneDNN emulates it."""
     flags: Collection[str] = ()
     for line in cpuinfo.read_text().splitlines():
         if line.startswith("flags"):
@@ -90,6 +92,9 @@ def refuse_without_bf16(cpuinfo: Path = CPUINFO) -> None:
             break
     if FLAG not in flags:
         raise Refused(f"this CPU has no {FLAG}: oneDNN would emulate bf16, slower than fp32")
+    limit = os.environ.get(isa.VARIABLE, "").upper()
+    if limit in isa.NAMES and isa.NAMES.index(limit) < isa.NAMES.index(LEVEL):
+        raise Refused(f"oneDNN is limited to {limit}: it would emulate bf16, slower than fp32")
 
 
 def _is_fp32(node: Node) -> bool:
