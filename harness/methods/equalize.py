@@ -206,8 +206,9 @@ def correct_bias(graph: Graph) -> int:
     """Shift batch norms' means by what rounding the weights before them to int8 shifts the mean.
 
     A convolution that reads a batch norm (and ReLU) knows its inputs' means: ``beta * cdf(b) +
-    |gamma| * pdf(b)`` with b = beta / |gamma| (Nagel et al., equation 19). Weights get one scale per
-    output channel, after the batch norm is folded in, as MXNet's fused convolutions do.
+    |gamma| * pdf(b)`` with b = beta / |gamma|, the mean of a rectified Gaussian (Nagel et al., section
+    4.2). Weights get one scale per output channel, after the batch norm is folded in, as MXNet's fused
+    convolutions do.
 
     Args:
         graph: its weights are changed; the fp32 function with them.

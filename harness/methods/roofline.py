@@ -2,7 +2,7 @@
 
 A sum of two parts per operator: multiplications at the rate of the widest vector instructions, and
 bytes at a rate that a core gets from its caches. Not measured on purpose: a search that weighs by it
-chooses the same on every run. docs/beyond.md compares it with measured times.
+chooses the same on every run. docs/beyond.md says how far it is from measured times.
 """
 
 from __future__ import annotations
