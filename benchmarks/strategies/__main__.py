@@ -11,13 +11,14 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import itertools
 import os
 import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -40,7 +41,7 @@ ROWS = ("fp32_fused", "int8_smart_naive", "int8_equalized_smart", "int8_inc_basi
         "int8_inc_mycustom", "int8_inc_bayesian", "int8_inc_sensitivity",
         "int8_equalized_sensitivity")  # fmt: skip
 BLIND = {"int8_inc_random": "random", "int8_inc_exhaustive": "exhaustive"}  # no rows of a table
-DEFAULT = {"seeds": 2, "tuning": 384, "held_back": 4000, "trials": 100, "blind": 12, "rounds": 6}
+DEFAULT = {"seeds": 2, "tuning": 384, "held_back": 3000, "trials": 100, "blind": 8, "rounds": 5}
 FULL = {"seeds": 5, "tuning": 576, "held_back": 9424, "trials": 200, "blind": 25, "rounds": 10}
 
 
@@ -48,21 +49,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parsed(sys.argv[1:] if arguments is None else arguments)
     signal.signal(signal.SIGTERM, _interrupt)  # so that what was started ends too
     cases: list[dict[str, Any]] = []
-    text = ""
     try:
         with tempfile.TemporaryDirectory(prefix="strategies_", dir=options.scratch) as scratch:
             plan = planned(options, Path(scratch))
             options.out.mkdir(parents=True, exist_ok=True)
-            for case in measured(plan, options, Path(scratch)):
+            cases += kept(options.out, plan.about) if options.go_on else []
+            for case in measured(plan, options, cases, Path(scratch)):
                 cases.append(case)
-                text = written(options.out, cases, plan.about, plan.labels)
+                written(options.out, cases, plan.about, plan.labels)
+            print(written(options.out, cases, plan.about, plan.labels), end="")
     except (InputError, HarnessError) as error:
         return exit_code(error)
     except KeyboardInterrupt:
-        kept = f"{len(cases)} cases are in {options.out}" if cases else "nothing is kept"
-        print(f"interrupted: {kept}", file=sys.stderr)
+        left = f"--go-on has {len(cases)} cases in {options.out}" if cases else "nothing is kept"
+        print(f"interrupted: {left}", file=sys.stderr)
         return 3
-    print(text, end="")
     broken = [n for case in cases for n, row in case["rows"].items() if _failed(row)]
     return 3 if broken else 0
 
@@ -88,6 +89,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
         parser.add_argument(f"--{name.replace('_', '-')}", type=_positive, metavar="N", help=told)
     parser.add_argument("--defects", nargs="+", choices=DEFECTS, default=list(DEFECTS))
     parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help=f"default: {OUT}")
+    parser.add_argument("--go-on", action="store_true", help="keep the cases that are in --out")
     parser.add_argument("--scratch", type=Path, metavar="DIR", help="for models: /tmp")
     options = parser.parse_args(arguments)
     scale = FULL if options.full else DEFAULT
@@ -181,15 +183,34 @@ def planned(options: argparse.Namespace, scratch: Path) -> Plan:
     )
 
 
-def measured(plan: Plan, options: argparse.Namespace, scratch: Path) -> Iterator[dict[str, Any]]:
-    """Yield one case after the other, each from a process of its own.
+def kept(out: Path, about: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the cases of an earlier start.
+
+    Raises:
+        InputError: they were measured otherwise.
+        HarnessError: the file is damaged.
+    """
+    path = out / "strategies.json"
+    if not path.is_file():
+        return []
+    found = store.load_json(path)
+    unlike = [key for key in about if key != "seeds" and found["about"].get(key) != about[key]]
+    if unlike:
+        raise InputError(f"{path} was measured with other {', '.join(unlike)}: give another --out")
+    return list(found["cases"])
+
+
+def measured(
+    plan: Plan, options: argparse.Namespace, before: Sequence[dict[str, Any]], scratch: Path
+) -> Iterator[dict[str, Any]]:
+    """Yield one case after the other that is not among those ``before``, each from its own process.
 
     Raises:
         HarnessError: a case failed as a whole; its log stays where the results go.
     """
-    wanted = [
-        (defect, seed) for seed in range(options.scale["seeds"]) for defect in options.defects
-    ]
+    done = {(case["defect"], case["seed"]) for case in before}
+    asked = itertools.product(range(options.scale["seeds"]), options.defects)
+    wanted = [(defect, seed) for seed, defect in asked if (defect, seed) not in done]
     for number, (defect, seed) in enumerate(wanted):
         began = time.monotonic()
         folder = scratch / f"{defect.replace(' ', '_')}_{seed}"
