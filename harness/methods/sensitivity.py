@@ -23,7 +23,7 @@ from neural_compressor.strategy.strategy import TuneStrategy
 from harness.methods.exclusion import Excluded, Exclusion, Network
 
 FALLBACK = "fp32"
-DEFAULTS = {"images": 64, "worth": 10.0, "tighten": 2.0}
+DEFAULTS = {"images": 64, "worth": 10.0, "tighten": 2.0, "sure": 1.645}
 
 
 class SensitivityTuneStrategy(TuneStrategy):  # type: ignore[misc]
@@ -34,6 +34,8 @@ class SensitivityTuneStrategy(TuneStrategy):  # type: ignore[misc]
         worth: exclude, even within the tolerance, while the expected flips fall by a share this
             many times that by which the time rises.
         tighten: what the expected flips are divided by when an evaluation refuses a model.
+        sure: how many standard errors of the evaluation must fit into the tolerance: 1.645 is 95 %
+            one-sided; 0 leaves it to the evaluation alone.
     """
 
     options: Mapping[str, Any] = {}
@@ -50,14 +52,27 @@ class SensitivityTuneStrategy(TuneStrategy):  # type: ignore[misc]
             if FALLBACK in self.opwise_tune_space[name, kind]["activation"]["dtype"]
         )
         search = Exclusion(network, noise, can_be_fp32, float(options["worth"]))
-        limit, excluded = math.inf, Excluded()
+        tolerated, excluded = self._tolerated(), Excluded()
+        limit = self._told_apart(tolerated, float(options["sure"]))
         while True:
-            excluded = search.within(self._tolerated(), limit, excluded)
+            excluded = search.within(tolerated, limit, excluded)
             self._tell(search, excluded)
             yield self._config(excluded)
             if excluded == can_be_fp32:
                 return
             limit = search.flips(excluded) / float(options["tighten"])
+
+    def _told_apart(self, tolerated: float, sure: float) -> float:
+        """Return the most flips with which the evaluation can tell whether the loss is tolerated.
+
+        Of n images f n flip, for better or worse, so the loss that it measures has a standard error of
+        sqrt(f / n): a model with more flips may pass by luck. The evaluation is taken to be of as many
+        images as calibration is offered.
+        """
+        if not sure or tolerated <= 0:
+            return math.inf
+        images = len(self.calib_dataloader) * self.calib_dataloader.batch_size
+        return float(images * (tolerated / sure) ** 2)
 
     def _tolerated(self) -> float:
         """Return the top-1 that may be lost."""
