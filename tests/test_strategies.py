@@ -27,6 +27,7 @@ def case(defect: str, **changed: Any) -> dict[str, Any]:
         name: {
             "outcome": "ok",
             "trials": 2,
+            "evaluated": 768 * images // 1000,
             "images": images,
             "seconds": seconds,
             "excluded": ["node_5"],
@@ -86,7 +87,7 @@ def test_targets_are_held_against_the_cases() -> None:
     assert [target.met for target in report.targets(good)] == [True, True, True]
     assert report.lost(good) == []
     ours = copy.deepcopy(good[0]["rows"]["int8_inc_sensitivity"])
-    worse = {**ours, "loss": [1.6, 1.5, 1.7], "images": 15000}
+    worse = {**ours, "loss": [1.6, 1.5, 1.7], "evaluated": 12000}
     bad = [case("none"), case("first", int8_inc_sensitivity=worse)]
     assert [target.met for target in report.targets(bad)] == [False, True, True]
     (said,) = report.lost(bad)
@@ -125,6 +126,11 @@ def test_too_many_images_are_refused(capsys: pytest.CaptureFixture[str]) -> None
     assert "lower --tuning or --held-back" in capsys.readouterr().err
 
 
+def test_one_round_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert strategies.main(["--rounds", "1"]) == 2
+    assert "give 2 or more" in capsys.readouterr().err
+
+
 def test_a_small_case_as_a_user_runs_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,4 +142,10 @@ def test_a_small_case_as_a_user_runs_it(
     assert "| int8_inc_sensitivity " in capsys.readouterr().out
     found = (tmp_path / "strategies.csv").read_text().splitlines()
     assert len(found) == 1 + len(rows)
+    assert strategies.main([*words.split(), "--out", str(tmp_path), "--go-on"]) == 0
+    assert (tmp_path / "strategies.csv").read_text().splitlines() == found, "nothing was left to do"
+    assert (
+        strategies.main([*words.split(), "--out", str(tmp_path), "--go-on", "--trials", "3"]) == 2
+    )
+    assert "measured with other trials" in capsys.readouterr().err
     assert all(line.startswith("first,0,features.2,") for line in found[1:])

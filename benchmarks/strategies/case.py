@@ -69,7 +69,7 @@ class Case:
     nets: dict[str, Any] = field(default_factory=dict)
 
     def make(self, name: str, description: dict[str, Any], kl: _Kl) -> dict[str, Any]:
-        """Return what one row made: outcome, images asked for, seconds, whether it used KL."""
+        """Return what one row made: outcome, what it evaluated and asked for, and its seconds."""
         folder = self.workspace / name
         folder.mkdir(parents=True, exist_ok=True)
         searches = "strategy" in description
@@ -101,6 +101,7 @@ class Case:
         return {
             "outcome": outcome,
             "trials": trials,
+            "evaluated": trials * len(self.tuning.labels),
             "images": asked,
             "seconds": seconds,
             "excluded": excluded,
@@ -124,7 +125,10 @@ class Case:
         return np.concatenate(found).astype(np.int64) == self.held_back.labels
 
     def times(self, rounds: int) -> dict[str, list[list[float]]]:
-        """Return seconds of a batch, (rounds, batches) a model, in rounds of shuffled order."""
+        """Return each round's median seconds of a batch, (rounds, 1) a model, in shuffled order.
+
+        The median, since one batch that another process disturbs would outweigh what differs here.
+        """
         rng = np.random.default_rng(self.seed)
         data = next(iter(self.held_back))[0]
         found: dict[str, list[list[float]]] = {name: [] for name in self.nets}
@@ -136,7 +140,7 @@ class Case:
                     began = time.perf_counter()
                     net(data).wait_to_read()
                     batches.append(time.perf_counter() - began)
-                found[str(name)].append(batches[WARM:])
+                found[str(name)].append([float(np.median(batches[WARM:]))])
         return found
 
 
