@@ -208,8 +208,8 @@ def to_markdown(cases: Sequence[Case], about: Mapping[str, Any]) -> str:
             "that went through a network while tuning: these, fp32's own score, calibration, and a "
             "backward pass counting twice. Both and the seconds are geometric means, of fruitless "
             "searches too. Thresholds by KL divergence were made once a case and their time added to "
-            "every row that used them. Speedup is against fp32 fused, of each round's median batch, models timed "
-            "in turn in shuffled rounds.",
+            "every row that used them. Speedup is against fp32 fused, of each round's median batch, "
+            "models timed in turn in shuffled rounds.",
             "",
             tabulate(promised, ["sensitivity", "found", "met"], tablefmt="pipe"),
             "",
