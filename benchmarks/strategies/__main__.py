@@ -41,7 +41,7 @@ ROWS = ("fp32_fused", "int8_smart_naive", "int8_equalized_smart", "int8_inc_basi
         "int8_inc_mycustom", "int8_inc_bayesian", "int8_inc_sensitivity",
         "int8_equalized_sensitivity")  # fmt: skip
 BLIND = {"int8_inc_random": "random", "int8_inc_exhaustive": "exhaustive"}  # no rows of a table
-DEFAULT = {"seeds": 2, "tuning": 384, "held_back": 3000, "trials": 100, "blind": 8, "rounds": 8}
+DEFAULT = {"seeds": 1, "tuning": 384, "held_back": 3000, "trials": 100, "blind": 8, "rounds": 8}
 FULL = {"seeds": 5, "tuning": 576, "held_back": 9424, "trials": 200, "blind": 25, "rounds": 10}
 
 
