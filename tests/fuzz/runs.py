@@ -63,7 +63,13 @@ def feed_table(name: str) -> Callable[[bytes, Path], None]:
             run = RunFolder(made.run)
             tables = read_tables(run)
             text = to_markdown(
-                tables.plan, tables.rows, tables.sizes, tables.profiles, tables.notes, True
+                tables.plan,
+                tables.rows,
+                tables.sizes,
+                tables.profiles,
+                tables.notes,
+                tables.beyond,
+                True,
             )
             cells = list(csv.DictReader(io.StringIO(to_csv(tables.rows))))
             for row in cells:
