@@ -54,7 +54,19 @@ def write_tables(folder: RunFolder, intervals: bool | None = None) -> str:
     tables = read_tables(folder)
     if intervals is None:
         intervals = bool(tables.plan.config["protocol"]["rounds"])
-    text = to_markdown(
+    text = text_of(tables, intervals)
+    store.write_atomically(folder.path / "table.csv", to_csv(tables.rows))
+    if tables.sizes:
+        store.write_atomically(folder.path / "sizes.csv", sizes_to_csv(tables.sizes))
+    if tables.profiles:
+        store.write_atomically(folder.path / "kernels.csv", profiles_to_csv(tables.profiles))
+    store.write_atomically(folder.path / MARKDOWN, text)
+    return text
+
+
+def text_of(tables: Tables, intervals: bool) -> str:
+    """Return a run's tables as Markdown."""
+    return to_markdown(
         tables.plan,
         tables.rows,
         tables.sizes,
@@ -63,13 +75,6 @@ def write_tables(folder: RunFolder, intervals: bool | None = None) -> str:
         tables.beyond,
         intervals,
     )
-    store.write_atomically(folder.path / "table.csv", to_csv(tables.rows))
-    if tables.sizes:
-        store.write_atomically(folder.path / "sizes.csv", sizes_to_csv(tables.sizes))
-    if tables.profiles:
-        store.write_atomically(folder.path / "kernels.csv", profiles_to_csv(tables.profiles))
-    store.write_atomically(folder.path / MARKDOWN, text)
-    return text
 
 
 def read_tables(folder: RunFolder) -> Tables:

@@ -51,26 +51,17 @@ def feed_table(name: str) -> Callable[[bytes, Path], None]:
 
     def feed(data: bytes, folder: Path) -> None:
         from harness.export.csv_table import to_csv
-        from harness.export.markdown import to_markdown
         from harness.history.entry import entry_of
         from harness.history.records import judged
         from harness.store import RunFolder
-        from harness.tables import read_tables
+        from harness.tables import read_tables, text_of
 
         made = RunFolderOf(folder)
 
         def use() -> None:
             run = RunFolder(made.run)
             tables = read_tables(run)
-            text = to_markdown(
-                tables.plan,
-                tables.rows,
-                tables.sizes,
-                tables.profiles,
-                tables.notes,
-                tables.beyond,
-                True,
-            )
+            text = text_of(tables, True)
             cells = list(csv.DictReader(io.StringIO(to_csv(tables.rows))))
             for row in cells:
                 shown = {str(v).lower() for k, v in row.items() if k not in TEXTS}
