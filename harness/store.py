@@ -135,7 +135,7 @@ class RunFolder:
     @property
     def has_lost_its_plan(self) -> bool:
         """Whether there is something of a run, but not what it was."""
-        kept = any((self.path / name).exists() for name in (RECORDS, "methods"))
+        kept = any((self.path / name).exists() for name in (RECORDS, METHODS))
         return kept and not (self.path / PLAN).exists()
 
     @contextmanager
@@ -179,7 +179,7 @@ class RunFolder:
         patterns = (
             f"{RECORDS}/[0-9]*.json",
             f"{ROUNDS}/[0-9]*.json",
-            f"methods/*/{OPTIMIZED}",
+            f"{METHODS}/*/{OPTIMIZED}",
             ROOF,
         )
         damaged = [

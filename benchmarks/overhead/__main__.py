@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.arguments import positive
 from benchmarks.overhead.report import (
     Line,
     Loading,
@@ -202,14 +203,6 @@ class Bench:
         }
         told: dict[str, list[float]] = self.start(job).value
         return told
-
-
-def positive(word: str) -> int:
-    """Return a whole number of at least 1."""
-    number = int(word)
-    if number < 1:
-        raise ValueError
-    return number
 
 
 def nothing(done: int, total: int, what: str) -> None:

@@ -14,24 +14,24 @@ import io
 import itertools
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
 
+from benchmarks.arguments import positive
 from benchmarks.strategies import report
 from harness import executor, store
 from harness.config import PROJECT, compose_config, project_path
 from harness.errors import HarnessError, InputError, exit_code
 from harness.host import machine, threads
 from harness.images import prepare
+from harness.interrupt import catch_signals
 from harness.session import absolute_paths, environment_of, value_of
 from harness.workloads.record_file import RecordFile
 
@@ -47,7 +47,7 @@ FULL = {"seeds": 5, "tuning": 576, "held_back": 9424, "trials": 200, "blind": 25
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parsed(sys.argv[1:] if arguments is None else arguments)
-    signal.signal(signal.SIGTERM, _interrupt)  # so that what was started ends too
+    catch_signals()  # so that what was started ends too
     cases: list[dict[str, Any]] = []
     try:
         with tempfile.TemporaryDirectory(prefix="strategies_", dir=options.scratch) as scratch:
@@ -72,10 +72,6 @@ def _failed(row: dict[str, Any]) -> bool:
     return str(row["outcome"]).startswith("failed")
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options; those of scale are in ``scale``."""
     parser = argparse.ArgumentParser(
@@ -86,7 +82,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="more of everything: some hours")
     for name, value in DEFAULT.items():
         told = f"default: {value}; --full: {FULL[name]}"
-        parser.add_argument(f"--{name.replace('_', '-')}", type=_positive, metavar="N", help=told)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=positive, metavar="N", help=told)
     parser.add_argument("--defects", nargs="+", choices=DEFECTS, default=list(DEFECTS))
     parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help=f"default: {OUT}")
     parser.add_argument("--go-on", action="store_true", help="keep the cases that are in --out")
@@ -95,13 +91,6 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     scale = FULL if options.full else DEFAULT
     options.scale = {name: getattr(options, name) or value for name, value in scale.items()}
     return options
-
-
-def _positive(word: str) -> int:
-    number = int(word)
-    if number < 1:
-        raise ValueError
-    return number
 
 
 @dataclass(frozen=True)

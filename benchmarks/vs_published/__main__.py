@@ -10,13 +10,11 @@ Exit codes: 0 it ran (whatever was found), 2 the input is at fault, 3 a side fai
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 from benchmarks.vs_published import known
 from benchmarks.vs_published.comparison import (
@@ -36,6 +34,7 @@ from harness.checks import check_inputs
 from harness.config import PROJECT, Composed, compose_config
 from harness.errors import HarnessError, InputError, exit_code
 from harness.host import machine, threads
+from harness.interrupt import catch_signals
 
 OUT = PROJECT / "results" / "benchmarks"
 RANDOM = ("workload=custom", "workload.network=resnet50_v2", "workload.random_weights=true")
@@ -56,7 +55,7 @@ RUNS = ((COLD, "cold", ()), (WARM, "warm", ()), (REUSED, "reused", ("run.reuse_t
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parsed(sys.argv[1:] if arguments is None else arguments)
-    signal.signal(signal.SIGTERM, _interrupt)  # so that what was started ends too
+    catch_signals()  # so that what was started ends too
     try:
         with tempfile.TemporaryDirectory(prefix="vs_published_", dir=options.scratch) as scratch:
             report = compared(options.words, options.conf, Path(scratch))
@@ -73,10 +72,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted: nothing is kept", file=sys.stderr)
         return 3
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:

@@ -15,7 +15,6 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from harness.config import PROJECT, compose_config, project_path
@@ -32,7 +31,7 @@ from harness.store import make_folder
 
 def main() -> int:
     """Serve the order; returns 0 with an answer, 3 without one."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     die_with_parent(int(sys.argv[1]), signal.SIGTERM)
     _leave_the_engine_behind()
     show = display()
@@ -114,10 +113,6 @@ def _check_priority() -> None:
             f"processes of Ray run at niceness {nice} on {platform.node()}, which slows them down: start "
             "Ray there with RAY_worker_niceness=0"
         )
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
