@@ -12,8 +12,10 @@ Four clashes, found by running them:
 Those of NumPy and SciPy are held by the lock file; ``import_inc`` checks them, since INC's own
 failure is silent.
 
-And one waste: INC has ``cpuinfo`` describe the CPU when it is imported, which sleeps for a second to
-estimate the clock, and reads of all that only whether the architecture is x86.
+And two wastes: INC has ``cpuinfo`` describe the CPU when it is imported, which sleeps for a second to
+estimate the clock, and reads of all that only whether the architecture is x86. And MXNet imports SciPy
+and scikit-learn wherever it can, a third of what its own import takes, for its tests, for sparse
+arrays made of SciPy's and for a base class of an interface of MXNet 1.
 """
 
 from __future__ import annotations
@@ -31,6 +33,18 @@ from harness.errors import HarnessError
 INC_VERSION = "1.13.1"  # 1.14 rewrote the strategies: opwise_tune_cfgs is gone
 BELOW = {"numpy": (1, 24), "scipy": (1, 11), "setuptools": (81,)}
 SHOWN_TO_INC = "2.0.0"
+DISPENSABLE = ("scipy", "sklearn")
+
+
+def import_mxnet() -> None:
+    """Import MXNet without the packages that it can do without; they can be imported afterwards."""
+    hidden = [name for name in DISPENSABLE if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        importlib.import_module("mxnet")
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 def import_inc() -> ModuleType:

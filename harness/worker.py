@@ -23,7 +23,7 @@ KINDS: dict[type[Exception], str] = {
     TuningTimeout: "timeout",
     HarnessError: "failed",
 }
-RUN_ONLY = ("measure", "profile", "roof", "validate")  # stages that make no model
+WITH_MXNET = ("inspect", "measure", "optimize", "profile", "recover", "roof", "validate")
 
 
 class Reporter:
@@ -70,9 +70,8 @@ def main() -> None:
         job = json.load(sys.stdin)
         confined = confine(**job.pop("confine", {}))
         die_with_parent(parent)  # again: a new user namespace may have undone it
-        if job["stage"] in RUN_ONLY:
-            # MXNet imports it where it can, for a base class; that takes a third of a second
-            sys.modules["sklearn"] = None  # type: ignore[assignment]
+        if job["stage"] in WITH_MXNET:
+            importlib.import_module("harness.compat").import_mxnet()
         stage = importlib.import_module(module_of(job["stage"]))
         faulthandler.disable()  # MXNet has put a handler of its own before it, which says less
         faulthandler.enable()

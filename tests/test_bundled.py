@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,20 +16,19 @@ import pytest
 from benchmarks.bundled import make
 from conftest import BUNDLED
 from harness.config import PROJECT, compose_config
-from harness.store import RunFolder, find_run
+from harness.store import RunFolder
+from runs import Ended
 
 CULPRIT = "sg_onednn_conv_bn_act_0"
 SHOWN = ["fp32", "fp32_fused", "int8_full_naive", "int8_inc_mse", "int8_inc_mycustom"]
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """Run five rows of the bundled workload on all of its images."""
-    base = tmp_path_factory.mktemp("bundled")
-    where = [f"run.results={base / 'results'}", f"run.cache={base / 'cache'}", "run.id=shown"]
-    command = [sys.executable, "-m", "harness", f"method=[{','.join(SHOWN)}]", *where]
-    subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.DEVNULL)
-    return find_run(base / "results", "shown")
+def shown(session_run: Callable[..., Ended]) -> RunFolder:
+    """Run five rows of the bundled workload on all of its images; how they ran is not looked at."""
+    ended = session_run(f"method=[{','.join(SHOWN)}]", "protocol.profile_batches=0")
+    assert ended.code == 0, ended.err
+    return ended.folder
 
 
 def rows(folder: RunFolder) -> dict[str, dict[str, str]]:

@@ -147,10 +147,8 @@ def test_a_pinned_checkout_measures_first(cli: CommandLine, tmp_path: Path) -> N
     script.parent.mkdir()
     script.write_text(f'#!/bin/sh\ncd {PROJECT} && exec {sys.executable} -m harness "$@"\n')
     script.chmod(0o755)
-    quick = [word for word in QUICK if not word.startswith("protocol.rounds")]
-    ended = cli(
-        "nightly", "run.id=p1", *quick, "protocol.rounds=0", f"nightly.pinned={script.parent}"
-    )
+    quick = ("method=[mine]", "baseline=mine", "protocol.rounds=0", "protocol.roof=false", *TINY)
+    ended = cli("nightly", "run.id=p1", *quick, f"nightly.pinned={script.parent}")
     assert ended.code == 0, ended.err
     found = night(cli.results, "p1")
     assert found["baseline"] == ["p1-pinned"]

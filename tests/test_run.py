@@ -129,7 +129,7 @@ def test_changed_configuration_is_refused(smoke_run: Ended, cli: CommandLine) ->
 
 
 def test_killed_worker_fails_its_row_alone_and_the_row_is_repeated(cli: CommandLine) -> None:
-    inc = [f"method.int8_inc_mse.options.{word}" for word in ("tolerance=0.99", "timeout_s=3600")]
+    inc = [f"method.int8_inc_mse.options.{word}" for word in ("tolerance=0.99", "max_trials=1")]
     started = cli.start("method=[int8_inc_mse,fp32_fused]", *inc, *TINY)
     started.makes("*/*/methods/int8_inc_mse/inc.yaml")  # INC is about to begin
     started.worker().kill()
@@ -249,11 +249,11 @@ def test_signals_record_the_row_as_interrupted_and_it_is_repeated(cli: CommandLi
 
 
 def test_time_limit_of_a_process(cli: CommandLine) -> None:
-    ended = cli("method=[waiting]", "run.timeout_s=15", *TINY)
+    ended = cli("method=[waiting]", "run.timeout_s=10", *TINY)
     assert ended.code == 3
-    assert ended.outcomes == {"waiting": "timeout: no end after 15 s"}
+    assert ended.outcomes == {"waiting": "timeout: no end after 10 s"}
     (row,) = rows_of((ended.folder.path / "table.csv").read_text())
-    assert row["outcome"] == "timeout: no end after 15 s"
+    assert row["outcome"] == "timeout: no end after 10 s"
     assert row["log"] == "methods/waiting/optimize.log"
     no_stray(cli.results)
 

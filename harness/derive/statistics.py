@@ -1,4 +1,4 @@
-"""Intervals for speed and accuracy, and where a series of timings becomes steady.
+"""Intervals for speed and accuracy.
 
 Times are positive seconds of shape (R, B): R rounds, each a fresh process, of B equal batches, the
 same in every round. Round r of two methods ran close together, so it is a block and shares its drift.
@@ -35,17 +35,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 from scipy.special import bdtr, ndtri, stdtrit
+
+from harness.derive.timings import timings_of
 
 LEVEL = 0.95
 RESAMPLES = 1000
 AT_ONCE = 20  # of them in memory
 BLOCKS = 4  # consecutive batches are resampled in blocks of a quarter of a round
 FEWEST_BATCHES = 2 * BLOCKS  # for an interval from one round
-FEWEST_TO_SETTLE = 20  # iterations; fewer cannot show a steady state
-NEGLIGIBLE = 0.01  # of the level: a change no larger is none
-CRAMER_VON_MISES = 0.461  # 95 % point of the integral of a squared Brownian bridge
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -101,7 +99,7 @@ def throughput(
         ValueError: ``times``, ``batch_size`` or ``level`` is out of range, or one round has fewer
             than 8 batches.
     """
-    seconds = _timings("times", times)
+    seconds = timings_of("times", times)
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}, not a positive number of images")
     error = _error_of_mean(seconds, seed) if len(seconds) == 1 else _error_over_rounds(seconds)
@@ -134,7 +132,7 @@ def speedup(
     Raises:
         ValueError: as for ``throughput``, or the shapes differ.
     """
-    ours, theirs = _timings("times", times), _timings("reference", reference)
+    ours, theirs = timings_of("times", times), timings_of("reference", reference)
     if ours.shape != theirs.shape:
         raise ValueError(f"times of shape {ours.shape} against reference of {theirs.shape}")
     if len(ours) == 1:
@@ -167,7 +165,7 @@ def speedup_apart(
     Raises:
         ValueError: as for ``throughput``.
     """
-    sides = [_timings("reference", reference), _timings("times", times)]
+    sides = [timings_of("reference", reference), timings_of("times", times)]
     errors = [
         _error_of_mean(each, seed) if len(each) == 1 else _error_over_rounds(each) for each in sides
     ]
@@ -206,7 +204,7 @@ def percentiles(
         ValueError: ``latencies``, ``q`` or ``level`` is out of range, or one round has fewer than
             8 batches.
     """
-    seconds = _timings("latencies", latencies)
+    seconds = timings_of("latencies", latencies)
     if not all(0 < each < 100 for each in q):
         raise ValueError(f"q is {tuple(q)}; each must be above 0 and below 100")
     shares = [each / 100 for each in q]
@@ -275,62 +273,6 @@ def mcnemar(correct_reference: ArrayLike, correct: ArrayLike) -> McNemar:
     return McNemar(b, c, p_value if discordant else 1.0, "mid-p")
 
 
-def stable_from(times: ArrayLike) -> int | None:
-    """Return how many leading iterations to drop as warm-up, or None if it never settles.
-
-    The stationarity test of Heidelberger and Welch (Operations Research 31, 1983): drop leading
-    twentieths (theirs are tenths) until a Cramér-von Mises test at 5 % no longer sees the level of the
-    rest move; None if it still does with half dropped, and for fewer than 20 iterations. Three changes
-    suit timings:
-
-    - Leading iterations slower than all of the second half are dropped one by one first.
-    - Slow outliers are clipped, five robust standard deviations above the second half's median.
-    - The spectral density at zero is that of a first-order autoregression, from differences at lags 1
-      and 2 of the second half: a late change of level must not pass for noise (difference-based
-      variances: Hall, Kay and Titterington, Biometrika 77, 1990). Its coefficient is held to 0.7.
-
-    As in Barrett et al. ("Virtual machine warmup blows hot and cold", OOPSLA 2017), a change too small
-    to matter, here 1 % of the level, is none, and no steady state is an answer. Steady series are
-    refused in up to 5 % of cases (12 % at autocorrelation 0.8); MSER-5 refuses 31 to 54 % of them.
-    With noise up to 5 %, a change of 30 % at 60 % of the series is refused in 80 to 100 % of cases from
-    60 iterations on but in a quarter at most of 30; one in the last tenth takes 200 to be seen.
-
-    Args:
-        times: (n,), seconds, in order from the first iteration of a process.
-
-    Raises:
-        ValueError: ``times`` is not 1-D, or a time is not positive and finite.
-    """
-    seconds = _timings("times", times, dimensions=1)
-    half = len(seconds) // 2
-    if len(seconds) < FEWEST_TO_SETTLE:
-        return None
-    late = seconds[half:]
-    level = float(np.median(late))
-    robust_sd = 1.4826 * float(np.median(np.abs(late - level)))
-    clipped = np.minimum(seconds, level + 5 * max(robust_sd, NEGLIGIBLE * level))
-    noise = _spectral_density_at_zero(clipped[half:])
-    usual = seconds[:half] <= late.max()
-    start = int(np.argmax(usual)) if usual.any() else half
-    while start <= half:
-        rest = clipped[start:]
-        # A step of NEGLIGIBLE halfway through would have this density pass the test just so.
-        floor = (NEGLIGIBLE * level) ** 2 * len(rest) / (48 * CRAMER_VON_MISES)
-        bridge = np.cumsum(rest - rest.mean())
-        if float(bridge @ bridge) / len(rest) ** 2 / max(noise, floor) < CRAMER_VON_MISES:
-            return start
-        start += max(1, len(seconds) // 20)
-    return None
-
-
-def _spectral_density_at_zero(values: Floats) -> float:
-    """Return n times the variance of the mean, for an AR(1) series in (n,)."""
-    first = float(np.mean(np.diff(values) ** 2)) / 2  # variance * (1 - rho)
-    second = float(np.mean((values[2:] - values[:-2]) ** 2)) / 2  # variance * (1 - rho ** 2)
-    rho = min(max(second / first - 1, 0.0), 0.7) if first else 0.0
-    return first * (1 + rho) / (1 - rho) ** 2
-
-
 def _error_over_rounds(times: Floats, other: Floats | None = None) -> float:
     """Return the standard error of log mean(times), less log mean(other), from whole rounds."""
     shares = times.mean(axis=1) / times.mean()
@@ -387,6 +329,8 @@ def _log_interval(
 
 def _ratio_limits(both: int, lost: int, won: int, images: int, level: float) -> tuple[float, float]:
     """Return Tang's score limits of (both + won) / (both + lost), where the latter is not 0."""
+    from scipy.optimize import brentq  # takes a quarter of what loading this program does
+
     ours, theirs, either = both + won, both + lost, both + lost + won
     z = float(ndtri((1 + level) / 2))
 
@@ -420,17 +364,6 @@ def _paired(correct_reference: ArrayLike, correct: ArrayLike) -> tuple[int, int,
         raise ValueError(f"correct has {ours.size} images, correct_reference {theirs.size}")
     both = int(np.count_nonzero(theirs & ours))
     return both, int(theirs.sum()) - both, int(ours.sum()) - both, theirs.size
-
-
-def _timings(name: str, values: ArrayLike, dimensions: int = 2) -> Floats:
-    """Return them as floats; a ValueError names what is wrong."""
-    seconds = np.asarray(values, dtype=np.float64)
-    if seconds.ndim != dimensions or not seconds.size:
-        wanted = "(R, B)" if dimensions == 2 else "(n,)"
-        raise ValueError(f"{name} has shape {seconds.shape}, not {wanted} of at least one time")
-    if not (np.isfinite(seconds).all() and (seconds > 0).all()):
-        raise ValueError(f"{name} has a time that is not positive and finite")
-    return seconds
 
 
 def _check_level(level: float) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from harness.derive.statistics import FEWEST_TO_SETTLE, stable_from
+from harness.derive.timings import FEWEST_TO_SETTLE, stable_from
 from harness.host.conditions import Watch
 from harness.host.threads import loaded_openmp
 from harness.timing import timed_pass

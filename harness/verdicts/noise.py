@@ -32,7 +32,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 from scipy.special import digamma, polygamma, stdtr, stdtrit
 
 from harness.derive.statistics import Interval
@@ -138,6 +137,8 @@ def moderated(values: ArrayLike) -> Spread | None:
     excess = float(scatter.var(ddof=1) - polygamma(1, freedom / 2))
     prior = most
     if excess > float(polygamma(1, most / 2)):  # else they are as alike as can be told
+        from scipy.optimize import brentq  # its import takes longer than all that is done here
+
         prior = 2 * brentq(lambda half: polygamma(1, half) - excess, 1e-3, most / 2)
     common = math.exp(float(scatter.mean()) + float(digamma(prior / 2)) - math.log(prior / 2))
     return Spread(math.sqrt(common), prior)
