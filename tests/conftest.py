@@ -10,20 +10,22 @@ import numpy as np
 import pytest
 
 from browser import chromium, open_page
-from harness.config import PROJECT
+from bundled_images import BUNDLED, every, fp32_scores
 from harness.workloads.record_file import MAGIC
 from runs import cli, own_run, session_run, shared_cache, smoke_run
 
-__all__ = [  # fixtures
+__all__ = [  # fixtures, and the folder of the bundled workload
+    "BUNDLED",
     "chromium",
     "cli",
+    "every",
+    "fp32_scores",
     "open_page",
     "own_run",
     "session_run",
     "shared_cache",
     "smoke_run",
 ]
-BUNDLED = PROJECT / "benchmarks" / "bundled"
 
 
 def packed(label: float, image: bytes, number: int, flag: int = 0) -> bytes:

@@ -15,7 +15,7 @@ from harness.plan import RANDOM_WEIGHTS
 from test_data import gradient, write_record
 
 METHODS = ("fp32", "fp32_fused", "int8_full_naive")
-IMAGES = 16
+IMAGES = 8
 MEMORY = 4e9  # bytes that no process may exceed
 
 
@@ -42,7 +42,7 @@ def test_zoo_network_on_a_record_of_ones_own(cli: Any, photographs: Path) -> Non
         "workload.random_weights=true",
         f"workload.rec='{photographs}'",
         f"workload.images={IMAGES}",
-        "workload.batch_size=8",
+        "workload.batch_size=4",
         "workload.tuning.batches=2",
         "protocol.profile_batches=0",
         f"method=[{','.join(METHODS)}]",
@@ -54,7 +54,7 @@ def test_zoo_network_on_a_record_of_ones_own(cli: Any, photographs: Path) -> Non
     assert RANDOM_WEIGHTS in ended.out
 
     plan = ended.folder.load_plan()
-    assert (plan.images, plan.tuning_images, plan.tuning_overlap) == (IMAGES, 16, True)
+    assert (plan.images, plan.tuning_images, plan.tuning_overlap) == (IMAGES, 8, True)
     assert plan.workload["transform"]["crop"] == 224
     best = {}
     for name, record in ended.records.items():

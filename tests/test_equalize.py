@@ -12,8 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from benchmarks.bundled.make import pretrained
-from conftest import BUNDLED
+from bundled_images import TRANSFORM, rescaled, scores
 from harness.methods.base import Context
 from harness.methods.equalize import Equalized, _groups, _ranges, correct_bias, equalize
 from harness.methods.graph import Graph
@@ -21,29 +20,9 @@ from harness.methods.native import Quantized
 from harness.methods.weights import INT8, Weights, rounding_error
 from harness.workloads.data import Batches
 from harness.workloads.models import custom
-from harness.workloads.prepared import Prepared
-from harness.workloads.record_file import RecordFile
 
 pytestmark = pytest.mark.slow
 SHAPE = (1, 3, 56, 56)
-TRANSFORM = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
-
-
-@pytest.fixture(scope="module")
-def every(tmp_path_factory: pytest.TempPathFactory) -> Batches:
-    """Return all bundled images, cut as validation cuts them, in batches of 64."""
-    import cv2
-
-    with RecordFile(BUNDLED / "fashion_mnist_test.rec") as record:
-        index = record.index(10)
-        encoded = [record.image(int(at)) for at in index.offsets]
-    pixels = np.empty((len(encoded), 56, 56, 3), dtype=np.uint8)
-    for at, image in enumerate(encoded):
-        grey = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
-        pixels[at] = cv2.resize(grey, (64, 64))[4:60, 4:60]
-    prepared = Prepared(tmp_path_factory.mktemp("images") / "images.u8", len(encoded), 56)
-    prepared.path.write_bytes(pixels.tobytes())
-    return Batches(prepared, index.labels, 64, TRANSFORM)
 
 
 @pytest.fixture(scope="module")
@@ -52,20 +31,10 @@ def images(every: Batches) -> Batches:
     return Batches(every._prepared, every.labels[:640], 64, TRANSFORM, keep=True)
 
 
-def rescaled() -> Any:
-    return pretrained(str(BUNDLED / "resnet50v2_w4.params"))
-
-
-def scores(net: Any, batches: Batches) -> np.ndarray:
-    data = next(iter(batches))[0]
-    net.optimize_for(data, backend="ONEDNN", static_alloc=True, static_shape=True)
-    return np.concatenate([net(each).asnumpy() for each, _ in batches])
-
-
-def test_fp32_predicts_the_same_on_every_image(every: Batches) -> None:
+def test_fp32_predicts_the_same_on_every_image(every: Batches, fp32_scores: np.ndarray) -> None:
     graph = Graph.of(rescaled(), SHAPE)
     assert equalize(graph) > 30
-    before, after = scores(rescaled(), every), scores(graph.network(), every)
+    before, after = fp32_scores, scores(graph.network(), every)
     assert len(before) == 10_000
     assert (before.argmax(1) != after.argmax(1)).sum() <= 1
     assert np.abs(before - after).max() < 1e-4 * np.abs(before).max()

@@ -127,8 +127,6 @@ def test_a_less_accurate_night(cli: CommandLine) -> None:
         str(Path(__file__).parent / "own"),
     )
     assert cli("nightly", "run.id=a1", *bundled).code == 0
-    assert cli("nightly", "run.id=a2", *bundled).code == 0
-    assert night(cli.results, "a2")["verdict"] == "none"
     name = "int8_smart_naive"
     worse = (f"method.{name}._target_=my_nightly.Worse", f"+method.{name}.bias=0.4")
     lossy = cli("nightly", "run.id=a3", *bundled, *worse)
@@ -151,7 +149,7 @@ def test_a_pinned_checkout_measures_first(cli: CommandLine, tmp_path: Path) -> N
     ended = cli("nightly", "run.id=p1", *quick, f"nightly.pinned={script.parent}")
     assert ended.code == 0, ended.err
     found = night(cli.results, "p1")
-    assert found["baseline"] == ["p1-pinned"]
+    assert (found["verdict"], found["baseline"]) == ("none", ["p1-pinned"])
     assert {row["kind"] for row in found["rows"] if row["metric"] == "top1"} == {"none"}
     (tmp_path / "pinned" / "run.sh").write_text("#!/bin/sh\nexit 3\n")
     failed = cli("nightly", "run.id=p2", *QUICK, f"nightly.pinned={script.parent}")

@@ -1,0 +1,54 @@
+"""All bundled images as tests in this process need them, and what fp32 fused says of each, made once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.config import PROJECT
+from harness.workloads.record_file import RecordFile
+
+BUNDLED = PROJECT / "benchmarks" / "bundled"
+TRANSFORM = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+
+
+def rescaled() -> Any:
+    """Return the network with the committed weights."""
+    from benchmarks.bundled.make import pretrained
+
+    return pretrained(str(BUNDLED / "resnet50v2_w4.params"))
+
+
+def scores(net: Any, batches: Any) -> np.ndarray:
+    """Fuse a network and return its scores for every image, (images, classes)."""
+    data = next(iter(batches))[0]
+    net.optimize_for(data, backend="ONEDNN", static_alloc=True, static_shape=True)
+    return np.concatenate([net(each).asnumpy() for each, _ in batches])
+
+
+@pytest.fixture(scope="session")
+def every(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return all bundled images, cut as validation cuts them, in batches of 64."""
+    import cv2
+
+    from harness.workloads.data import Batches
+    from harness.workloads.prepared import Prepared
+
+    with RecordFile(BUNDLED / "fashion_mnist_test.rec") as record:
+        index = record.index(10)
+        encoded = [record.image(int(at)) for at in index.offsets]
+    pixels = np.empty((len(encoded), 56, 56, 3), dtype=np.uint8)
+    for at, image in enumerate(encoded):
+        grey = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
+        pixels[at] = cv2.resize(grey, (64, 64))[4:60, 4:60]
+    prepared = Prepared(tmp_path_factory.mktemp("images") / "images.u8", len(encoded), 56)
+    prepared.path.write_bytes(pixels.tobytes())
+    return Batches(prepared, index.labels, 64, TRANSFORM)
+
+
+@pytest.fixture(scope="session")
+def fp32_scores(every: Any) -> np.ndarray:
+    """Return what the bundled network scores every image, fused in fp32: (10000, 10)."""
+    return scores(rescaled(), every)
