@@ -27,7 +27,9 @@ from harness.workloads.saved import load_exported, save
 
 FP32 = "fp32_fused"
 BACKWARD = 2  # what a backward pass counts as, in forward passes
-WARM, TIMED = 2, 8  # batches of a round
+WARM, TIMED = 3, 8  # batches of a round
+
+Files = tuple[Path, Path]  # a model's symbol and weights
 
 
 class Counted(Batches):
@@ -66,7 +68,7 @@ class Case:
     held_back: Counted
     workspace: Path
     sampling: int
-    nets: dict[str, Any] = field(default_factory=dict)
+    models: dict[str, Files] = field(default_factory=dict)
 
     def make(self, name: str, description: dict[str, Any], kl: _Kl) -> dict[str, Any]:
         """Return what one row made: outcome, what it evaluated and asked for, and its seconds."""
@@ -92,7 +94,7 @@ class Case:
             outcome = f"failed: {type(error).__name__}: {error}"[:300]
         seconds, asked = time.perf_counter() - began, self.tuning.asked
         if found is not None:
-            self.nets[name] = self._saved(found, folder)
+            self.models[name] = self._saved(found, folder)
         if _by_kl(folder):
             seconds += kl.seconds
             asked += self.sampling
@@ -107,40 +109,38 @@ class Case:
             "excluded": excluded,
         }
 
-    def _saved(self, net: Any, folder: Path) -> Any:
-        """Return the model as it is after saving: it runs as in a run, and faster than INC's own."""
+    def _saved(self, net: Any, folder: Path) -> Files:
+        """Save a model; one that another row has made, too, is that row's, to the bit."""
         data = next(iter(self.held_back))[0]
         files = save(net, data, folder / "model", lambda: made(self.defect, self.seed)[0])
-        loaded = load_exported(*files)
-        loaded.hybridize(static_alloc=True, static_shape=True)
-        return loaded
+        same = (other for other in self.models.values() if _bytes(other) == _bytes(files))
+        return next(same, files)
 
-    def right(self, name: str) -> Any:
-        """Return (images,) bool: which images that nothing was tuned on a model gets right.
-
-        To be asked after ``times``: MXNet converts the weights again for the last, smaller batch.
-        """
-        net = self.nets[name]
+    def right(self, files: Files) -> Any:
+        """Return (images,) bool: which images that nothing was tuned on a model gets right."""
+        net = _loaded(files)
         found = [net(data).argmax(axis=1).asnumpy() for data, _ in self.held_back]
         return np.concatenate(found).astype(np.int64) == self.held_back.labels
 
-    def times(self, rounds: int) -> dict[str, list[list[float]]]:
+    def times(self, rounds: int) -> dict[Files, list[list[float]]]:
         """Return each round's median seconds of a batch, (rounds, 1) a model, in shuffled order.
 
-        The median, since one batch that another process disturbs would outweigh what differs here.
+        Every round loads the models anew, since where one lies in memory is worth some percent. The
+        median, since one batch that another process disturbs would outweigh what differs here.
         """
         rng = np.random.default_rng(self.seed)
         data = next(iter(self.held_back))[0]
-        found: dict[str, list[list[float]]] = {name: [] for name in self.nets}
+        found: dict[Files, list[list[float]]] = {files: [] for files in self.models.values()}
         for _ in range(rounds):
-            for name in rng.permutation(sorted(self.nets)):
-                net = self.nets[str(name)]
+            for at in rng.permutation(len(found)):
+                files = list(found)[at]
+                net = _loaded(files)
                 batches = []
                 for _ in range(WARM + TIMED):
                     began = time.perf_counter()
                     net(data).wait_to_read()
                     batches.append(time.perf_counter() - began)
-                found[str(name)].append([float(np.median(batches[WARM:]))])
+                found[files].append([float(np.median(batches[WARM:]))])
         return found
 
 
@@ -203,24 +203,34 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
         progress(done, len(job["rows"]), name)
         rows[name] = case.make(name, description, kl)
     times = case.times(job["rounds"])
-    fp32 = case.right(FP32)
-    for name, row in rows.items():
-        if name not in case.nets:
-            continue
-        loss = statistics.relative_loss(fp32, case.right(name))
-        speed = statistics.speedup(times[FP32], times[name])
-        row["loss"] = [loss.estimate, loss.low, loss.high]
-        row["speedup"] = [speed.estimate, speed.low, speed.high]
-        row["times"] = times[name]
+    right = {files: case.right(files) for files in times}
+    fp32 = case.models[FP32]
+    for name, files in case.models.items():
+        loss = statistics.relative_loss(right[fp32], right[files])
+        speed = statistics.speedup(times[fp32], times[files])
+        rows[name]["loss"] = [loss.estimate, loss.low, loss.high]
+        rows[name]["speedup"] = [speed.estimate, speed.low, speed.high]
+        rows[name]["times"] = times[files]
     _, where = made(job["defect"], job["seed"])
     return {
         "defect": job["defect"],
         "seed": job["seed"],
         "where": where,
-        "fp32": float(fp32.mean()),
+        "fp32": float(right[fp32].mean()),
         "kl_s": kl.seconds,
         "rows": rows,
     }
+
+
+def _loaded(files: Files) -> Any:
+    """Return a model as it is after saving: it runs as in a run, and faster than INC's own."""
+    net = load_exported(*files)
+    net.hybridize(static_alloc=True, static_shape=True)
+    return net
+
+
+def _bytes(files: Files) -> list[bytes]:
+    return [path.read_bytes() for path in files]
 
 
 def _by_kl(folder: Path) -> bool:
