@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import norm
@@ -21,10 +21,13 @@ class Source:
     Attributes:
         kind: ``tensor`` or ``weights``.
         name: of the tensor, as calibration calls it, or of the operator that has the weights.
+        halvings: how many times the tensor's range is halved: steps are finer, and what lies
+            outside is cut off.
     """
 
     kind: str
     name: str
+    halvings: int = 0
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,11 @@ class Noise:
     shifts: Array
     gains: Array
 
+    def joined(self, more: Noise) -> Noise:
+        """Return the noise of both, measured on the same images."""
+        shifts = np.concatenate([self.shifts, more.shifts], axis=1)
+        return replace(self, sources=self.sources + more.sources, shifts=shifts)
+
     def flips(self, present: Collection[Source]) -> float:
         """Return the share of images whose winner is expected to change.
 
@@ -130,6 +138,17 @@ class Noise:
     def power(self) -> dict[Source, float]:
         """Return each place's mean squared shift."""
         return dict(zip(self.sources, (self.shifts**2).mean(axis=0).tolist()))
+
+    def loudest(self, present: Collection[Source], share: float = 1.0) -> list[Source]:
+        """Return the places by falling power, as many as make up a share of it."""
+        power = {source: value for source, value in self.power().items() if source in present}
+        ordered = sorted(power, key=lambda source: -power[source])
+        total = np.cumsum([power[source] for source in ordered])
+        return ordered[: 1 + int(np.searchsorted(total, share * total[-1]))] if ordered else []
+
+    def halvings(self, tensor: str) -> list[int]:
+        """Return how many times a tensor's range can be halved, with 0 if that was measured."""
+        return [each.halvings for each in self.sources if (each.kind, each.name) == ("tensor", tensor)]
 
     def _chances(self, present: Collection[Source]) -> Array:
         columns = [at for at, source in enumerate(self.sources) if source in present]

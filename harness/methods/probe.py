@@ -9,7 +9,7 @@ backward pass give all places and all images.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import mxnet as mx
@@ -42,6 +42,8 @@ class Probe:
         fused: the operators of the fused one.
         ranges: (low, high) of every tensor, by the name that calibration has for it.
         shape: of one image, (1, channels, height, width).
+        halved: the tensors of which other ranges are measured, and how many times each is halved;
+            None: every place, with the ranges as they are.
     """
 
     def __init__(
@@ -50,11 +52,14 @@ class Probe:
         fused: Mapping[str, Operator],
         ranges: Mapping[str, tuple[float, float]],
         shape: tuple[int, ...],
+        halved: Mapping[str, Collection[int]] | None = None,
     ) -> None:
         graph = Graph({**graph.symbol, "nodes": [dict(node) for node in graph.nodes]}, graph.params)
         use_plain_additions(graph, shape)
         self._graph, self._shapes = graph, graph.shapes(shape)
-        self._ranges = _inherited(fused, ranges)
+        kept = givers(fused).items()
+        self._ranges = {**ranges, **{to: ranges[giver] for to, giver in kept if giver in ranges}}
+        self._halved = halved
         self._norms_read = _read_by_norms(fused)
         self._outputs = {each.output: name for name, each in fused.items()}
         self._weighted = {each.weighted: name for name, each in fused.items() if each.weighted}
@@ -126,27 +131,32 @@ class Probe:
             own = builder.nodes[at[0]]
             own["attrs"] = {**own["attrs"], "use_global_stats": "1"}  # in the backward pass too
         name = str(node["name"])
-        if name in self._weighted:
+        if name in self._weighted and self._halved is None:
             operator = self._weighted[name]
             at = self._weight_gate(builder, node, at, operator)
         tensor = self._fused[self._outputs[name]].tensor if name in self._outputs else name
         if tensor not in self._ranges:
             return at
-        return self._tensor_gate(builder, tensor, at)
+        summed = at
+        for halvings in (0,) if self._halved is None else self._halved.get(tensor, ()):
+            source = Source("tensor", tensor, halvings)
+            summed = self._gate(builder, source, summed, self._error(builder, source, at))
+        return summed
 
-    def _tensor_gate(self, builder: Builder, tensor: str, at: Entry) -> Entry:
-        low, high = self._ranges[tensor]
+    def _error(self, builder: Builder, source: Source, at: Entry) -> Entry:
+        """Add what rounding a tensor adds to it, cut off at its range."""
+        tensor = source.name
+        low, high = halved(self._ranges[tensor], source.halvings)
         if low >= 0 and tensor not in self._norms_read:
             scale, least, most = UNSIGNED / max(high, 1e-30), 0, UNSIGNED
         else:
             scale, least, most = INT8 / max(-low, high, 1e-30), -INT8, INT8
-        stem = f"tensor:{tensor}"
+        stem = _stem(source)
         scaled = builder.add("_mul_scalar", f"{stem}:scaled", at, scalar=scale)
         held = builder.add("clip", f"{stem}:clipped", scaled, a_min=least, a_max=most)
         rounded = builder.add("rint", f"{stem}:rounded", held)
         back = builder.add("_mul_scalar", f"{stem}:back", rounded, scalar=1 / scale)
-        error = builder.add("elemwise_sub", f"{stem}:error", back, at)
-        return self._gate(builder, Source("tensor", tensor), at, error)
+        return builder.add("elemwise_sub", f"{stem}:error", back, at)
 
     def _weight_gate(self, builder: Builder, node: Node, at: Entry, operator: str) -> Entry:
         own = builder.nodes[at[0]]
@@ -156,12 +166,13 @@ class Probe:
             error = rounding_error(weight, self._folded(operator))
         else:  # one scale for all outputs
             error = rounding_error(weight.reshape(1, -1)).reshape(weight.shape)
-        name = f"weights:{operator}"
+        source = Source("weights", operator)
+        name = _stem(source)
         builder.params[f"arg:{name}:values"] = mx.np.array(error, dtype="float32")
         values = builder.add(VARIABLE, f"{name}:values")
         attributes = {**node["attrs"], "no_bias": "1"}
         added = builder.add(node["op"], f"{name}:error", own["inputs"][0], values, **attributes)
-        return self._gate(builder, Source("weights", operator), at, added)
+        return self._gate(builder, source, at, added)
 
     def _folded(self, operator: str) -> Array | None:
         """Return what the batch norm in a fused convolution multiplies its outputs by."""
@@ -179,19 +190,27 @@ class Probe:
         return builder.add("elemwise_add", f"{_gate_name(source)}:sum", at, let_in)
 
 
+def _stem(source: Source) -> str:
+    return f"{source.kind}:{source.name}" + f":{source.halvings}" * bool(source.halvings)
+
+
 def _gate_name(source: Source) -> str:
-    return f"{source.kind}:{source.name}:gate"
+    return f"{_stem(source)}:gate"
 
 
-def _inherited(
-    fused: Mapping[str, Operator], ranges: Mapping[str, tuple[float, float]]
-) -> dict[str, tuple[float, float]]:
-    """Return the ranges with those of pooling and the like taken from what they read."""
-    found = dict(ranges)
+def givers(fused: Mapping[str, Operator]) -> dict[str, str]:
+    """Return the tensors that have another one's range, and whose: pooling and the like keep it."""
+    found: dict[str, str] = {}
     for operator in fused.values():
-        if operator.node["op"] in KEEPS_RANGE and operator.reads[0] in found:
-            found[operator.tensor] = found[operator.reads[0]]
+        if operator.node["op"] in KEEPS_RANGE:
+            found[operator.tensor] = found.get(operator.reads[0], operator.reads[0])
     return found
+
+
+def halved(limits: tuple[float, float], times: int) -> tuple[float, float]:
+    """Return a range of which the larger side is halved so many times."""
+    largest = max(-limits[0], limits[1]) / 2**times
+    return max(limits[0], -largest), min(limits[1], largest)
 
 
 def _read_by_norms(fused: Mapping[str, Operator]) -> set[str]:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from neural_compressor.strategy.strategy import TuneStrategy
 
-from harness.methods.exclusion import Excluded, Exclusion, Network
+from harness.methods.search import Choice, Network, Search
 
 FALLBACK = "fp32"
 DEFAULTS = {"images": 64, "worth": 10.0, "tighten": 2.0, "sure": 1.645}
@@ -46,21 +46,23 @@ class SensitivityTuneStrategy(TuneStrategy):  # type: ignore[misc]
         network = Network(self.model, self.adaptor, self.calib_dataloader)
         ranges = network.calibrate(int(self.calib_iter[0]))
         noise = network.noise(ranges, int(options["images"]))
+        noise = network.with_halvings(noise, ranges, int(options["images"]))
         can_be_fp32 = frozenset(
             name
             for name, kind in self.opwise_tune_cfgs
             if FALLBACK in self.opwise_tune_space[name, kind]["activation"]["dtype"]
         )
-        search = Exclusion(network, noise, can_be_fp32, float(options["worth"]))
-        tolerated, excluded = self._tolerated(), Excluded()
+        search = Search(network, noise, can_be_fp32, float(options["worth"]))
+        tolerated, choice = self._tolerated(), Choice()
         limit = self._told_apart(tolerated, float(options["sure"]))
         while True:
-            excluded = search.within(tolerated, limit, excluded)
-            self._tell(search, excluded)
-            yield self._config(excluded)
-            if excluded == can_be_fp32:
+            choice = search.within(tolerated, limit, choice)
+            self._tell(search, choice)
+            network.set_ranges(choice)
+            yield self._config(choice)
+            if choice.excluded == can_be_fp32:
                 return
-            limit = search.flips(excluded) / float(options["tighten"])
+            limit = search.flips(choice) / float(options["tighten"])
 
     def _told_apart(self, tolerated: float, sure: float) -> float:
         """Return the most flips with which the evaluation can tell whether the loss is tolerated.
@@ -81,32 +83,42 @@ class SensitivityTuneStrategy(TuneStrategy):  # type: ignore[misc]
             return float(criterion.relative) * float(self.baseline[0])
         return float(criterion.absolute)
 
-    def _config(self, excluded: Excluded) -> dict[str, Any]:
+    def _config(self, choice: Choice) -> dict[str, Any]:
+        halvings = dict(choice.halvings)
+
         def chosen(operator: tuple[str, str]) -> Any:
             choices = self.opwise_tune_cfgs[operator]
-            if operator[0] in excluded:
-                return next(c for c in choices if c["activation"]["dtype"] == FALLBACK)
-            quantised = self.opwise_quant_cfgs[operator] or choices
-            by_minmax = (c for c in quantised if c["activation"].get("algorithm") == "minmax")
-            return next(by_minmax, quantised[0])
+            if operator[0] in choice.excluded:
+                found = next(c for c in choices if c["activation"]["dtype"] == FALLBACK)
+            else:
+                quantised = self.opwise_quant_cfgs[operator] or choices
+                by_minmax = (c for c in quantised if c["activation"].get("algorithm") == "minmax")
+                found = next(by_minmax, quantised[0])
+            found = copy.deepcopy(found)
+            times = halvings.get(f"{operator[0]}_output", 0)
+            if times:  # INC takes two proposals of one configuration for one
+                found["activation"]["halvings"] = times
+            return found
 
         return {
             "calib_iteration": int(self.calib_iter[0]),
             "calib_sampling_size": int(self.calib_sampling_size[0]),
-            "op": OrderedDict((op, copy.deepcopy(chosen(op))) for op in self.opwise_tune_cfgs),
+            "op": OrderedDict((operator, chosen(operator)) for operator in self.opwise_tune_cfgs),
         }
 
-    def _tell(self, search: Exclusion, excluded: Excluded) -> None:
+    def _tell(self, search: Search, choice: Choice) -> None:
         path = Path(self.cfg.tuning.workspace.path) / "sensitivity.json"
-        power = sorted(search.noise.power().items(), key=lambda item: -item[1])
+        power = search.noise.power()
+        places = search.noise.loudest(search.network.present(Choice()))
         told = {
             "images": len(search.noise.margins),
-            "excluded": sorted(excluded),
-            "expected_loss": search.loss(excluded),
-            "expected_flips": search.flips(excluded),
-            "expected_loss_of_all_int8": search.loss(Excluded()),
-            "expected_flips_of_all_int8": search.flips(Excluded()),
-            "relative_time": search.time(excluded) / search.time(Excluded()),
-            "places": [[s.kind, s.name, round(float(np.sqrt(value)), 6)] for s, value in power],
+            "excluded": sorted(choice.excluded),
+            "halvings": dict(sorted(choice.halvings)),
+            "expected_loss": search.loss(choice),
+            "expected_flips": search.flips(choice),
+            "expected_loss_of_all_int8": search.loss(Choice()),
+            "expected_flips_of_all_int8": search.flips(Choice()),
+            "relative_time": search.time(choice) / search.time(Choice()),
+            "places": [[s.kind, s.name, round(float(np.sqrt(power[s])), 6)] for s in places],
         }
         path.write_text(json.dumps(told, indent=1) + "\n")

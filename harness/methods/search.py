@@ -1,0 +1,221 @@
+"""Which operators to keep out of int8, and which ranges to cut: compared before any model is made.
+
+``Network`` asks INC's adaptor and MXNet's quantisation pass; ``Search`` chooses.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from neural_compressor.adaptor import mxnet as inc_adaptor
+from neural_compressor.adaptor.mxnet_utils.util import (
+    CollectorBase,
+    quantize_sym_model,
+    run_forward,
+)
+
+from harness.methods.graph import Graph, Node
+from harness.methods.noise import Noise, Operator, Source, operators, sources_of
+from harness.methods.probe import Probe, givers, halved
+from harness.methods.roofline import cycles, multiplications
+
+MEASURED = "measured"  # where INC's cache has the ranges as they are
+LOOKED_AT = 6  # of the loudest places that are left, at every step
+LOUD = 0.99  # of the noise: the share of the tensors whose ranges are looked at
+HALVINGS = range(1, 9)
+FREE = 1e-3  # of the time: what a change counts as at least
+
+Limits = Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is configured.
+
+    Attributes:
+        excluded: the operators that are kept out of int8.
+        halvings: how many times a tensor's range is halved, by tensor: (name, times).
+    """
+
+    excluded: frozenset[str] = frozenset()
+    halvings: frozenset[tuple[str, int]] = frozenset()
+
+    def without(self, operators: frozenset[str]) -> Choice:
+        return replace(self, excluded=self.excluded | operators)
+
+    def halved(self, tensor: str, times: int) -> Choice:
+        other = {each for each in self.halvings if each[0] != tensor}
+        return replace(self, halvings=frozenset(other | ({(tensor, times)} if times else set())))
+
+
+class Network:
+    """The fp32 network as INC's adaptor has it, and what can be asked of it."""
+
+    def __init__(self, model: Any, adaptor: Any, data: Any) -> None:
+        self._model, self._adaptor, self._data = model, adaptor, data
+        # by the module, where ``inc._exported_once`` has put what it keeps
+        self._fused, self._loader = inc_adaptor.prepare_model_data(model, adaptor.ctx, data)
+        self._shape = (1, *next(iter(data))[0].shape[1:])
+        self.graph = Graph.of(model.model, self._shape)
+        self.operators: dict[str, Operator] = operators(
+            json.loads(self._fused[0].tojson())["nodes"]
+        )
+        shapes = self.graph.shapes(self._shape)
+        self._elements = {
+            each.tensor: int(np.prod(shapes[f"{each.output}_output"]))
+            for each in self.operators.values()
+        }
+        self._written = set(self._elements)
+        self._macs = multiplications(self.operators, shapes, self.graph.nodes)
+        self._givers = givers(self.operators)
+        self._quantised: dict[frozenset[str], tuple[frozenset[Source], float]] = {}
+
+    def calibrate(self, batches: int) -> Limits:
+        """Return every tensor's range, by one pass for all trials."""
+        wanted = {each.tensor for each in self.operators.values()} | set(self.graph.inputs)
+        collector = _Ranges(wanted)
+        run_forward(self._fused, self._adaptor.ctx, self._loader, iter([True] * batches), collector)
+        cache = self._model.calib_cache
+        if cache.get("batches") != batches:
+            cache.update(batches=batches, kl={}, minmax={})
+        cache[MEASURED] = dict(collector.found)
+        return {name: (float(low), float(high)) for name, (low, high) in collector.found.items()}
+
+    def set_ranges(self, choice: Choice) -> None:
+        """Have INC find the choice's ranges in its cache."""
+        cache = self._model.calib_cache
+        cache["minmax"].update(cache[MEASURED])
+        for tensor, times in choice.halvings:
+            limits = halved(cache[MEASURED][tensor], times)
+            cache["minmax"][tensor] = tuple(np.float32(limit) for limit in limits)
+
+    def noise(self, ranges: Limits, images: int) -> Noise:
+        """Return what rounding does at every place, by one pass forward and backward."""
+        probe = Probe(self.graph, self.operators, ranges, self._shape)
+        return probe.measure(iter(self._data), images)
+
+    def with_halvings(self, noise: Noise, ranges: Limits, images: int) -> Noise:
+        """Return the noise and, by another pass, that of the loudest tensors with smaller ranges."""
+        present = self.present(Choice())
+        loud = {self.ranged(each.name) for each in noise.loudest(present, LOUD)} & self._written
+        alike = {each.name for each in noise.sources if self.ranged(each.name) in loud}
+        probe = Probe(
+            self.graph, self.operators, ranges, self._shape, dict.fromkeys(alike, HALVINGS)
+        )
+        return noise.joined(probe.measure(iter(self._data), images))
+
+    def present(self, choice: Choice) -> frozenset[Source]:
+        """Return where the network rounds, and with which ranges."""
+        halvings = dict(choice.halvings)
+
+        def as_chosen(source: Source) -> Source:
+            times = halvings.get(self.ranged(source.name), 0) if source.kind == "tensor" else 0
+            return replace(source, halvings=times)
+
+        return frozenset(as_chosen(each) for each in self.quantised(choice.excluded)[0])
+
+    def ranged(self, tensor: str) -> str:
+        """Return the tensor whose range a tensor has."""
+        return self._givers.get(tensor, tensor)
+
+    def quantised(self, excluded: frozenset[str]) -> tuple[frozenset[Source], float]:
+        """Return where the network rounds without these operators, and its cost in cycles."""
+        if excluded not in self._quantised:
+            choice = {
+                "excluded_symbols": sorted(excluded),
+                "quantized_dtype": "auto",
+                "quantize_mode": "smart",
+                "quantize_granularity": "tensor-wise",
+            }
+            (symbol, _, _), calibrated = quantize_sym_model(self._fused, self._adaptor.ctx, choice)
+            nodes: list[Node] = json.loads(symbol.tojson())["nodes"]
+            cost = cycles(nodes, self._macs, self._elements)
+            self._quantised[excluded] = (sources_of(nodes, calibrated), cost)
+        return self._quantised[excluded]
+
+
+class _Ranges(CollectorBase):  # type: ignore[misc]
+    """Minimum and maximum of tensors, as INC collects them, by NumPy: many times as fast."""
+
+    def __init__(self, wanted: set[str]) -> None:
+        self._wanted = wanted
+        self.found: dict[str, tuple[np.float32, np.float32]] = {}
+
+    def collect_gluon(self, name: str, kind: str, array: Any) -> None:
+        if name in self._wanted:
+            values = array.asnumpy()
+            low, high = self.found.get(name, (np.float32(np.inf), np.float32(-np.inf)))
+            self.found[name] = (min(low, values.min()), max(high, values.max()))
+
+
+@dataclass
+class Search:
+    """The search for a choice; it runs no network."""
+
+    network: Network
+    noise: Noise
+    candidates: frozenset[str]
+    worth: float
+    _readers: dict[str, list[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, operator in self.network.operators.items():
+            for tensor in operator.reads:
+                self._readers.setdefault(tensor, []).append(name)
+
+    def loss(self, choice: Choice) -> float:
+        return self.noise.loss(self.network.present(choice))
+
+    def flips(self, choice: Choice) -> float:
+        return self.noise.flips(self.network.present(choice))
+
+    def time(self, choice: Choice) -> float:
+        return self.network.quantised(choice.excluded)[1]
+
+    def within(self, tolerated: float, limit: float, choice: Choice) -> Choice:
+        """Return ``choice`` and what more it takes.
+
+        Args:
+            tolerated: expected loss of top-1.
+            limit: of the share of images whose winner is expected to change.
+        """
+        while True:
+            before, cost = self.flips(choice), self.time(choice)
+            enough = self.loss(choice) <= tolerated and before <= limit
+            moves = []
+            for after in self._moves(choice):
+                gain = before - self.flips(after)
+                slower = max(self.time(after) - cost, FREE * cost)
+                if gain > 0:
+                    moves.append((gain / slower, gain, _sorted(after), after))
+            best = max(moves, default=None, key=lambda move: move[:3])
+            if best is None:
+                return choice if enough else choice.without(self.candidates)
+            slope, gain, _, after = best
+            pays = slope * cost / max(before, 1e-12) >= self.worth
+            if enough and not pays:
+                return choice
+            choice = after
+
+    def _moves(self, choice: Choice) -> set[Choice]:
+        """Return what may silence a place: another range, or keeping its writer, readers or both out."""
+        moves: set[Choice] = set()
+        for source in self.noise.loudest(self.network.present(choice))[:LOOKED_AT]:
+            if source.kind == "weights":
+                operators = {frozenset({source.name})}
+            else:
+                writer = frozenset({source.name[: -len("_output")]})
+                readers = frozenset(self._readers.get(source.name, []))
+                operators = {writer, readers, writer | readers, *(frozenset({r}) for r in readers)}
+                ranged = self.network.ranged(source.name)
+                moves |= {choice.halved(ranged, times) for times in self.noise.halvings(ranged)}
+            moves |= {choice.without(each & self.candidates) for each in operators}
+        return moves - {choice}
+
+
+def _sorted(choice: Choice) -> tuple[list[str], list[tuple[str, int]]]:
+    return sorted(choice.excluded), sorted(choice.halvings)
