@@ -137,11 +137,13 @@ def test_a_small_case_as_a_user_runs_it(
     rows = ("fp32_fused", "int8_equalized_smart", "int8_inc_basic", "int8_inc_sensitivity")
     monkeypatch.setattr(strategies, "ROWS", rows)
     monkeypatch.setattr(strategies, "BLIND", {})
-    words = "--seeds 1 --tuning 192 --held-back 320 --trials 2 --blind 1 --rounds 3 --defects first"
+    words = "--seeds 1 --first-seed 3 --defects first --tuning 192 --held-back 320 --rounds 3"
+    words += " --trials 2 --blind 1"
     assert strategies.main([*words.split(), "--out", str(tmp_path)]) == 0
     assert "| int8_inc_sensitivity " in capsys.readouterr().out
     found = (tmp_path / "strategies.csv").read_text().splitlines()
     assert len(found) == 1 + len(rows)
+    assert all(line.startswith("first,3,") for line in found[1:])
     assert strategies.main([*words.split(), "--out", str(tmp_path), "--go-on"]) == 0
     assert (tmp_path / "strategies.csv").read_text().splitlines() == found, "nothing was left to do"
     assert (

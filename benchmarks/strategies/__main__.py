@@ -83,6 +83,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     for name, value in DEFAULT.items():
         told = f"default: {value}; --full: {FULL[name]}"
         parser.add_argument(f"--{name.replace('_', '-')}", type=positive, metavar="N", help=told)
+    parser.add_argument("--first-seed", type=int, default=0, metavar="N", help="default: 0")
     parser.add_argument("--defects", nargs="+", choices=DEFECTS, default=list(DEFECTS))
     parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help=f"default: {OUT}")
     parser.add_argument("--go-on", action="store_true", help="keep the cases that are in --out")
@@ -200,7 +201,8 @@ def measured(
         HarnessError: a case failed as a whole; its log stays where the results go.
     """
     done = {(case["defect"], case["seed"]) for case in before}
-    asked = itertools.product(range(options.scale["seeds"]), options.defects)
+    first = options.first_seed
+    asked = itertools.product(range(first, first + options.scale["seeds"]), options.defects)
     wanted = [(defect, seed) for seed, defect in asked if (defect, seed) not in done]
     for number, (defect, seed) in enumerate(wanted):
         began = time.monotonic()

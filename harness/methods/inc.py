@@ -47,6 +47,7 @@ from harness.methods.snapshot import read_history  # noqa: E402
 
 TRIALS = "trials.npz"
 SHARED_CACHE = "calibration.json"
+MEASURED = "measured"  # in INC's cache: the ranges as they are, where a strategy proposes others
 
 
 @dataclass
@@ -328,7 +329,8 @@ def _described(configuration: Mapping[str, Any]) -> str:
     activation = configuration["activation"]
     if activation["dtype"] != "int8":
         return str(activation["dtype"])
-    return f"int8 {activation['algorithm']}"
+    halvings = activation.get("halvings")  # of ``sensitivity``
+    return f"int8 {activation['algorithm']}" + (f" / {2**halvings}" if halvings else "")
 
 
 def _summary(operators: Mapping[str, str]) -> str:
@@ -355,11 +357,13 @@ class _SharedCalibration:
 
     def save(self) -> None:
         if self._path and "batches" in self._cache:
+            found = {
+                "kl": self._cache["kl"],
+                "minmax": {**self._cache["minmax"], **self._cache.get(MEASURED, {})},
+            }
             plain = {
-                kind: {
-                    name: [float(v) for v in limits] for name, limits in self._cache[kind].items()
-                }
-                for kind in ("kl", "minmax")
+                kind: {name: [float(value) for value in limits] for name, limits in each.items()}
+                for kind, each in found.items()
             }
             part = self._path.with_suffix(".part")
             part.write_text(json.dumps({"batches": self._cache["batches"], **plain}))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
-from scipy.stats import norm
+import numpy.typing as npt
+from scipy.special import ndtr
 
 from harness.methods.graph import VARIABLE, Node, tensor_name
 from harness.methods.weights import Array
@@ -102,26 +104,49 @@ def sources_of(quantized: Sequence[Node], calibrated: Collection[str]) -> frozen
     )
 
 
+def winners(scores: Array) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return which class has the highest and which the second highest of (images, classes) scores."""
+    second, first = np.argsort(scores, axis=1, kind="stable")[:, -2:].T
+    return first, second
+
+
 @dataclass(frozen=True)
 class Noise:
-    """What each place's noise does to each image's decision.
+    """What each place's noise does to decisions.
+
+    Few images are near enough to the border for their decision to change. So the leads of many images,
+    which one pass through the network gives, are held against the noise of a few, which is dear.
 
     Attributes:
-        sources: the places, (places,).
         margins: by how much the winner's score leads the second's in fp32, (images,).
-        shifts: what the place's noise adds to that margin, to first order, (images, places).
         gains: +1 where the winner is right, -1 where the second would be, 0 elsewhere, (images,).
+        sources: the places, (places,).
+        shifts: what the place's noise adds to an image's margin, to first order, (probed, places).
     """
 
-    sources: tuple[Source, ...]
     margins: Array
-    shifts: Array
     gains: Array
+    sources: tuple[Source, ...] = ()
+    shifts: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
-    def joined(self, more: Noise) -> Noise:
-        """Return the noise of both, measured on the same images."""
-        shifts = np.concatenate([self.shifts, more.shifts], axis=1)
-        return replace(self, sources=self.sources + more.sources, shifts=shifts)
+    @classmethod
+    def of(cls, scores: Array, labels: npt.NDArray[Any]) -> Noise:
+        """Return it with no place yet.
+
+        Args:
+            scores: of the fp32 network, (images, classes).
+            labels: (images,).
+        """
+        first, second = winners(scores)
+        rows = np.arange(len(scores))
+        margins = scores[rows, first] - scores[rows, second]
+        gains = (first == labels).astype(float) - (second == labels)
+        return cls(margins.astype(float), gains)
+
+    def joined(self, sources: Sequence[Source], shifts: Array) -> Noise:
+        """Return it with more places, measured on the same images as those that it has."""
+        both = np.concatenate([self.shifts.reshape(len(shifts), -1), shifts], axis=1)
+        return replace(self, sources=(*self.sources, *sources), shifts=both)
 
     def flips(self, present: Collection[Source]) -> float:
         """Return the share of images whose winner is expected to change.
@@ -139,19 +164,20 @@ class Noise:
         """Return each place's mean squared shift."""
         return dict(zip(self.sources, (self.shifts**2).mean(axis=0).tolist()))
 
-    def loudest(self, present: Collection[Source], share: float = 1.0) -> list[Source]:
-        """Return the places by falling power, as many as make up a share of it."""
-        power = {source: value for source, value in self.power().items() if source in present}
-        ordered = sorted(power, key=lambda source: -power[source])
-        total = np.cumsum([power[source] for source in ordered])
-        return ordered[: 1 + int(np.searchsorted(total, share * total[-1]))] if ordered else []
+    def loudest(self, present: Collection[Source]) -> list[Source]:
+        """Return the places by falling power."""
+        power = self.power()
+        return sorted((each for each in self.sources if each in present), key=lambda s: -power[s])
 
     def halvings(self, tensor: str) -> list[int]:
         """Return how many times a tensor's range can be halved, with 0 if that was measured."""
-        return [each.halvings for each in self.sources if (each.kind, each.name) == ("tensor", tensor)]
+        return [
+            each.halvings for each in self.sources if (each.kind, each.name) == ("tensor", tensor)
+        ]
 
     def _chances(self, present: Collection[Source]) -> Array:
+        """Return each image's chance of another winner, over the probed images' noise, (images,)."""
         columns = [at for at, source in enumerate(self.sources) if source in present]
         deviation = np.sqrt((self.shifts[:, columns] ** 2).sum(axis=1))
-        tiny = np.finfo(np.float64).tiny
-        return np.asarray(norm.cdf(-self.margins / np.maximum(deviation, tiny)))
+        deviation = np.maximum(deviation, np.finfo(np.float64).tiny)
+        return np.asarray(ndtr(-self.margins[:, None] / deviation).mean(axis=1))

@@ -14,7 +14,6 @@ from typing import Any
 
 import mxnet as mx
 import numpy as np
-import numpy.typing as npt
 from mxnet import autograd
 
 from harness.methods.graph import (
@@ -25,7 +24,7 @@ from harness.methods.graph import (
     Node,
     use_plain_additions,
 )
-from harness.methods.noise import Noise, Operator, Source
+from harness.methods.noise import Operator, Source, winners
 from harness.methods.weights import INT8, Array, Weights, rounding_error
 
 KEEPS_RANGE = ("Pooling", "Flatten", "Activation")  # int8 in and out by one scale
@@ -79,22 +78,24 @@ class Probe:
     def sources(self) -> tuple[Source, ...]:
         return tuple(self._gates)
 
-    def measure(self, batches: Iterator[Any], images: int) -> Noise:
-        """Return the noise of the first ``images`` images of batches of (data, label)."""
-        parts: list[tuple[Array, Array, Array]] = []
+    def measure(self, batches: Iterator[Any], images: int) -> Array:
+        """Return (images, places): what each place's noise adds to an image's margin, to first order.
+
+        Args:
+            batches: of (data, label); the first ``images`` of them are taken.
+        """
+        parts: list[Array] = []
         left = images
-        for data, label in batches:
-            wanted = min(left, len(label))
+        for data, _ in batches:
+            wanted = min(left, len(data))
             for start in range(0, wanted, self._images):
-                end = min(start + self._images, wanted)
-                parts.append(self._shifts(data[start:end], label[start:end].asnumpy()))
+                parts.append(self._shifts(data[start : min(start + self._images, wanted)]))
             left -= wanted
             if not left:
                 break
-        margins, shifts, gains = (np.concatenate(each) for each in zip(*parts))
-        return Noise(self.sources, margins, shifts, gains)
+        return np.concatenate(parts)
 
-    def _shifts(self, data: Any, label: npt.NDArray[Any]) -> tuple[Array, Array, Array]:
+    def _shifts(self, data: Any) -> Array:
         count = len(data)
         gates = {
             _gate_name(source): mx.np.zeros((count, *self._gate_shape(source)))
@@ -105,17 +106,14 @@ class Probe:
         given = {**gates, self._data: data}
         with autograd.record(train_mode=False):
             scores = self._net(*(given[name] for name in self._inputs))
-            values = scores.asnumpy()
-            second, first = np.argsort(values, axis=1, kind="stable")[:, -2:].T
+            first, second = winners(scores.asnumpy())
             rows = np.arange(count)
-            chosen = np.zeros_like(values)
+            chosen = np.zeros(scores.shape, dtype=np.float32)
             chosen[rows, first], chosen[rows, second] = 1, -1
             total = (scores * mx.np.array(chosen)).sum()
         total.backward()
         shifts = [gates[_gate_name(source)].grad.asnumpy().reshape(-1) for source in self._gates]
-        gains = (first == label).astype(float) - (second == label)
-        margins = values[rows, first] - values[rows, second]
-        return margins.astype(float), np.stack(shifts, axis=1).astype(float), gains
+        return np.asarray(np.stack(shifts, axis=1), dtype=np.float64)
 
     def _gate_shape(self, source: Source) -> tuple[int, ...]:
         """Return the gate's shape but for the images: one number for the whole of each."""

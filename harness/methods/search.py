@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from neural_compressor.adaptor import mxnet as inc_adaptor
 from neural_compressor.adaptor.mxnet_utils.util import (
     CollectorBase,
@@ -18,14 +19,14 @@ from neural_compressor.adaptor.mxnet_utils.util import (
     run_forward,
 )
 
-from harness.methods.graph import Graph, Node
+from harness.methods.graph import Graph, Node, tensor_name
+from harness.methods.inc import MEASURED
 from harness.methods.noise import Noise, Operator, Source, operators, sources_of
 from harness.methods.probe import Probe, givers, halved
 from harness.methods.roofline import cycles, multiplications
 
-MEASURED = "measured"  # where INC's cache has the ranges as they are
 LOOKED_AT = 6  # of the loudest places that are left, at every step
-LOUD = 0.99  # of the noise: the share of the tensors whose ranges are looked at
+LOUD = 12  # tensors whose ranges are looked at
 HALVINGS = range(1, 9)
 FREE = 1e-3  # of the time: what a change counts as at least
 
@@ -61,29 +62,31 @@ class Network:
         self._fused, self._loader = inc_adaptor.prepare_model_data(model, adaptor.ctx, data)
         self._shape = (1, *next(iter(data))[0].shape[1:])
         self.graph = Graph.of(model.model, self._shape)
-        self.operators: dict[str, Operator] = operators(
-            json.loads(self._fused[0].tojson())["nodes"]
-        )
+        fused = json.loads(self._fused[0].tojson())
+        self.operators: dict[str, Operator] = operators(fused["nodes"])
+        self._scores = tensor_name(fused["nodes"][fused["heads"][0][0]])
         shapes = self.graph.shapes(self._shape)
         self._elements = {
             each.tensor: int(np.prod(shapes[f"{each.output}_output"]))
             for each in self.operators.values()
         }
-        self._written = set(self._elements)
         self._macs = multiplications(self.operators, shapes, self.graph.nodes)
         self._givers = givers(self.operators)
         self._quantised: dict[frozenset[str], tuple[frozenset[Source], float]] = {}
 
-    def calibrate(self, batches: int) -> Limits:
-        """Return every tensor's range, by one pass for all trials."""
+    def calibrate(self, batches: int) -> tuple[Limits, Noise]:
+        """Return every tensor's range and, without any place, the noise: one pass for all trials."""
         wanted = {each.tensor for each in self.operators.values()} | set(self.graph.inputs)
-        collector = _Ranges(wanted)
+        collector = _Ranges(wanted, self._scores)
         run_forward(self._fused, self._adaptor.ctx, self._loader, iter([True] * batches), collector)
         cache = self._model.calib_cache
         if cache.get("batches") != batches:
             cache.update(batches=batches, kl={}, minmax={})
         cache[MEASURED] = dict(collector.found)
-        return {name: (float(low), float(high)) for name, (low, high) in collector.found.items()}
+        scores = np.concatenate(collector.scores)
+        noise = Noise.of(scores, self._data.labels[: len(scores)])
+        limits = {name: (float(low), float(high)) for name, (low, high) in collector.found.items()}
+        return limits, noise
 
     def set_ranges(self, choice: Choice) -> None:
         """Have INC find the choice's ranges in its cache."""
@@ -93,20 +96,22 @@ class Network:
             limits = halved(cache[MEASURED][tensor], times)
             cache["minmax"][tensor] = tuple(np.float32(limit) for limit in limits)
 
-    def noise(self, ranges: Limits, images: int) -> Noise:
-        """Return what rounding does at every place, by one pass forward and backward."""
-        probe = Probe(self.graph, self.operators, ranges, self._shape)
-        return probe.measure(iter(self._data), images)
+    def with_places(self, noise: Noise, ranges: Limits, images: int) -> Noise:
+        """Return the noise with every place, by a pass forward and backward."""
+        return self._probed(noise, images, Probe(self.graph, self.operators, ranges, self._shape))
 
     def with_halvings(self, noise: Noise, ranges: Limits, images: int) -> Noise:
-        """Return the noise and, by another pass, that of the loudest tensors with smaller ranges."""
-        present = self.present(Choice())
-        loud = {self.ranged(each.name) for each in noise.loudest(present, LOUD)} & self._written
-        alike = {each.name for each in noise.sources if self.ranged(each.name) in loud}
-        probe = Probe(
-            self.graph, self.operators, ranges, self._shape, dict.fromkeys(alike, HALVINGS)
-        )
-        return noise.joined(probe.measure(iter(self._data), images))
+        """Return the noise with smaller ranges of the loudest tensors, too, by another pass."""
+        loudest = (self.ranged(each.name) for each in noise.loudest(self.present(Choice())))
+        written = (name for name in loudest if name in self._elements)  # no weights, no input
+        loud = list(dict.fromkeys(written))[:LOUD]
+        alike = [each.name for each in noise.sources if self.ranged(each.name) in loud]
+        halved = dict.fromkeys(alike, HALVINGS)
+        probe = Probe(self.graph, self.operators, ranges, self._shape, halved)
+        return self._probed(noise, images, probe)
+
+    def _probed(self, noise: Noise, images: int, probe: Probe) -> Noise:
+        return noise.joined(probe.sources, probe.measure(iter(self._data), images))
 
     def present(self, choice: Choice) -> frozenset[Source]:
         """Return where the network rounds, and with which ranges."""
@@ -139,13 +144,21 @@ class Network:
 
 
 class _Ranges(CollectorBase):  # type: ignore[misc]
-    """Minimum and maximum of tensors, as INC collects them, by NumPy: many times as fast."""
+    """Minimum and maximum of tensors, as INC collects them, by NumPy: many times as fast.
 
-    def __init__(self, wanted: set[str]) -> None:
-        self._wanted = wanted
+    Attributes:
+        found: (low, high) by tensor.
+        scores: the network's output, one array a batch.
+    """
+
+    def __init__(self, wanted: set[str], scores: str) -> None:
+        self._wanted, self._scores = wanted, scores
+        self.scores: list[npt.NDArray[Any]] = []
         self.found: dict[str, tuple[np.float32, np.float32]] = {}
 
     def collect_gluon(self, name: str, kind: str, array: Any) -> None:
+        if name == self._scores:
+            self.scores.append(array.asnumpy())
         if name in self._wanted:
             values = array.asnumpy()
             low, high = self.found.get(name, (np.float32(np.inf), np.float32(-np.inf)))
@@ -196,7 +209,7 @@ class Search:
             if best is None:
                 return choice if enough else choice.without(self.candidates)
             slope, gain, _, after = best
-            pays = slope * cost / max(before, 1e-12) >= self.worth
+            pays = slope * cost / max(before, tolerated) >= self.worth
             if enough and not pays:
                 return choice
             choice = after

@@ -44,8 +44,8 @@ class SensitivityTuneStrategy(TuneStrategy):  # type: ignore[misc]
         """Yield the cheapest model whose expected loss is within the tolerance, then stricter ones."""
         options = {**DEFAULTS, **self.options}
         network = Network(self.model, self.adaptor, self.calib_dataloader)
-        ranges = network.calibrate(int(self.calib_iter[0]))
-        noise = network.noise(ranges, int(options["images"]))
+        ranges, noise = network.calibrate(int(self.calib_iter[0]))
+        noise = network.with_places(noise, ranges, int(options["images"]))
         noise = network.with_halvings(noise, ranges, int(options["images"]))
         can_be_fp32 = frozenset(
             name
@@ -68,12 +68,11 @@ class SensitivityTuneStrategy(TuneStrategy):  # type: ignore[misc]
         """Return the most flips with which the evaluation can tell whether the loss is tolerated.
 
         Of n images f n flip, for better or worse, so the loss that it measures has a standard error of
-        sqrt(f / n): a model with more flips may pass by luck. The evaluation is taken to be of as many
-        images as calibration is offered.
+        sqrt(f / n): a model with more flips may pass by luck.
         """
         if not sure or tolerated <= 0:
             return math.inf
-        images = len(self.calib_dataloader) * self.calib_dataloader.batch_size
+        images = len(self.calib_dataloader.labels)
         return float(images * (tolerated / sure) ** 2)
 
     def _tolerated(self) -> float:
@@ -111,7 +110,7 @@ class SensitivityTuneStrategy(TuneStrategy):  # type: ignore[misc]
         power = search.noise.power()
         places = search.noise.loudest(search.network.present(Choice()))
         told = {
-            "images": len(search.noise.margins),
+            "images": len(search.noise.shifts),
             "excluded": sorted(choice.excluded),
             "halvings": dict(sorted(choice.halvings)),
             "expected_loss": search.loss(choice),
