@@ -20,10 +20,11 @@ from harness.workloads.prepared import Prepared
 from runs import OWN
 
 assert OWN  # it is on the path now
+from harness.methods.backend import Choice, Network  # noqa: E402
 from harness.methods.graph import Graph, with_own_numbers  # noqa: E402
 from harness.methods.noise import Noise, Source, operators  # noqa: E402
 from harness.methods.probe import Probe, halved  # noqa: E402
-from harness.methods.search import Choice, Network, Search  # noqa: E402
+from harness.methods.search import Search  # noqa: E402
 from my_network import network  # noqa: E402
 
 # INC's search has a time limit of its own by SIGALRM, which pytest-timeout uses otherwise
@@ -283,3 +284,18 @@ def test_a_rare_outlier_is_cut_off_and_nothing_excluded(tuning: Batches, tmp_pat
     shared = json.loads((tmp_path / SHARED_CACHE).read_text())["minmax"]
     tensor = max(told["halvings"], key=told["halvings"].__getitem__)
     assert max(map(abs, shared[tensor])) > 100, "other rows get the ranges as they are"
+
+
+def test_a_refused_model_of_which_nothing_is_expected_ends_in_fp32(
+    tuning: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.errors import NoSolution
+
+    monkeypatch.setattr(Noise, "flips", lambda *_: 0.0)
+    monkeypatch.setattr(Noise, "loss", lambda *_: -3.0)
+    context = Context(network(10), tuning, tmp_path, None, lambda *_: None)
+    with pytest.raises(NoSolution, match="nothing more to try") as caught:
+        Tuned(SENSITIVITY, {**OPTIONS, "criterion": "absolute", "tolerance": -2.0}).optimize(
+            context
+        )
+    assert caught.value.trials == 2, "all int8, then all fp32"

@@ -20,7 +20,7 @@ from harness.errors import NoSolution
 from harness.methods import instantiated
 from harness.methods.base import Context
 from harness.methods.inc import SHARED_CACHE
-from harness.methods.sensitivity import DEFAULTS
+from harness.methods.sensitivity import DEFAULTS, PASSES
 from harness.workloads.data import Batches
 from harness.workloads.prepared import Prepared
 from harness.workloads.saved import load_exported, save
@@ -99,7 +99,7 @@ class Case:
             seconds += kl.seconds
             asked += self.sampling
         if (folder / "sensitivity.json").is_file():
-            asked += BACKWARD * int(DEFAULTS["images"])
+            asked += PASSES * BACKWARD * int(DEFAULTS["images"])
         return {
             "outcome": outcome,
             "trials": trials,

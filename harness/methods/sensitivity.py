@@ -1,4 +1,4 @@
-"""``sensitivity``: an INC strategy that finds by one pass what to keep in fp32, and evaluates once.
+"""``sensitivity``: an INC strategy that finds by two passes which ranges to cut and what to keep in fp32.
 
 INC's strategies learn what an operator costs in accuracy by evaluating models with and without it:
 one evaluation an operator. Here ``noise`` says what the rounding at each place does to each image's
@@ -20,19 +20,21 @@ from typing import Any
 import numpy as np
 from neural_compressor.strategy.strategy import TuneStrategy
 
-from harness.methods.search import Choice, Network, Search
+from harness.methods.backend import Choice, Network
+from harness.methods.search import Search
 
 FALLBACK = "fp32"
+PASSES = 2  # forward and backward: the places, and the loudest with smaller ranges
 DEFAULTS = {"images": 64, "worth": 10.0, "tighten": 2.0, "sure": 1.645}
 
 
 class SensitivityTuneStrategy(TuneStrategy):  # type: ignore[misc]
-    """Keep in fp32 what pays: least noise for least time.
+    """Cut ranges, which costs nothing, and keep in fp32 what pays: least noise for least time.
 
     ``options`` (set from configuration):
         images: how many the noise is measured on.
-        worth: exclude, even within the tolerance, while the expected flips fall by a share this
-            many times that by which the time rises.
+        worth: exclude, even within the tolerance, while the expected flips, or the tolerance if that
+            is more, fall by a share this many times that by which the time rises.
         tighten: what the expected flips are divided by when an evaluation refuses a model.
         sure: how many standard errors of the evaluation must fit into the tolerance: 1.645 is 95 %
             one-sided; 0 leaves it to the evaluation alone.
@@ -53,16 +55,18 @@ class SensitivityTuneStrategy(TuneStrategy):  # type: ignore[misc]
             if FALLBACK in self.opwise_tune_space[name, kind]["activation"]["dtype"]
         )
         search = Search(network, noise, can_be_fp32, float(options["worth"]))
-        tolerated, choice = self._tolerated(), Choice()
+        tolerated, choice, refused = self._tolerated(), Choice(), None
         limit = self._told_apart(tolerated, float(options["sure"]))
         while True:
             choice = search.within(tolerated, limit, choice)
+            if choice == refused:  # though nothing is expected to flip
+                choice = choice.without(can_be_fp32)
             self._tell(search, choice)
             network.set_ranges(choice)
             yield self._config(choice)
             if choice.excluded == can_be_fp32:
                 return
-            limit = search.flips(choice) / float(options["tighten"])
+            refused, limit = choice, search.flips(choice) / float(options["tighten"])
 
     def _told_apart(self, tolerated: float, sure: float) -> float:
         """Return the most flips with which the evaluation can tell whether the loss is tolerated.

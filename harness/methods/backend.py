@@ -1,0 +1,160 @@
+"""What INC's adaptor and MXNet's quantisation pass say of the network: ranges, noise, configurations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from neural_compressor.adaptor import mxnet as inc_adaptor
+from neural_compressor.adaptor.mxnet_utils.util import (
+    CollectorBase,
+    quantize_sym_model,
+    run_forward,
+)
+
+from harness.methods.graph import Graph, Node, tensor_name
+from harness.methods.inc import MEASURED
+from harness.methods.noise import Noise, Operator, Source, operators, sources_of
+from harness.methods.probe import Probe, givers, halved
+from harness.methods.roofline import cycles, multiplications
+
+LOUD = 12  # tensors whose ranges are looked at
+HALVINGS = range(1, 9)
+
+Limits = Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is configured.
+
+    Attributes:
+        excluded: the operators that are kept out of int8.
+        halvings: how many times a tensor's range is halved, by tensor: (name, times).
+    """
+
+    excluded: frozenset[str] = frozenset()
+    halvings: frozenset[tuple[str, int]] = frozenset()
+
+    def without(self, operators: frozenset[str]) -> Choice:
+        return replace(self, excluded=self.excluded | operators)
+
+    def halved(self, tensor: str, times: int) -> Choice:
+        other = {each for each in self.halvings if each[0] != tensor}
+        return replace(self, halvings=frozenset(other | ({(tensor, times)} if times else set())))
+
+
+class Network:
+    """The fp32 network as INC's adaptor has it, and what can be asked of it."""
+
+    def __init__(self, model: Any, adaptor: Any, data: Any) -> None:
+        self._model, self._adaptor, self._data = model, adaptor, data
+        # by the module, where ``inc._exported_once`` has put what it keeps
+        self._fused, self._loader = inc_adaptor.prepare_model_data(model, adaptor.ctx, data)
+        self._shape = (1, *next(iter(data))[0].shape[1:])
+        self.graph = Graph.of(model.model, self._shape)
+        fused = json.loads(self._fused[0].tojson())
+        self.operators: dict[str, Operator] = operators(fused["nodes"])
+        self._scores = tensor_name(fused["nodes"][fused["heads"][0][0]])
+        shapes = self.graph.shapes(self._shape)
+        self._elements = {
+            each.tensor: int(np.prod(shapes[f"{each.output}_output"]))
+            for each in self.operators.values()
+        }
+        self._macs = multiplications(self.operators, shapes, self.graph.nodes)
+        self._givers = givers(self.operators)
+        self._quantised: dict[frozenset[str], tuple[frozenset[Source], float]] = {}
+
+    def calibrate(self, batches: int) -> tuple[Limits, Noise]:
+        """Return every tensor's range and, without any place, the noise: one pass for all trials."""
+        wanted = {each.tensor for each in self.operators.values()} | set(self.graph.inputs)
+        collector = _Ranges(wanted, self._scores)
+        run_forward(self._fused, self._adaptor.ctx, self._loader, iter([True] * batches), collector)
+        cache = self._model.calib_cache
+        if cache.get("batches") != batches:
+            cache.update(batches=batches, kl={}, minmax={})
+        cache[MEASURED] = dict(collector.found)
+        scores = np.concatenate(collector.scores)
+        noise = Noise.of(scores, self._data.labels[: len(scores)])
+        limits = {name: (float(low), float(high)) for name, (low, high) in collector.found.items()}
+        return limits, noise
+
+    def set_ranges(self, choice: Choice) -> None:
+        """Have INC find the choice's ranges in its cache."""
+        cache = self._model.calib_cache
+        cache["minmax"].update(cache[MEASURED])
+        for tensor, times in choice.halvings:
+            limits = halved(cache[MEASURED][tensor], times)
+            cache["minmax"][tensor] = tuple(np.float32(limit) for limit in limits)
+
+    def with_places(self, noise: Noise, ranges: Limits, images: int) -> Noise:
+        """Return the noise with every place, by a pass forward and backward."""
+        return self._probed(noise, images, Probe(self.graph, self.operators, ranges, self._shape))
+
+    def with_halvings(self, noise: Noise, ranges: Limits, images: int) -> Noise:
+        """Return the noise with smaller ranges of the loudest tensors, too, by another pass."""
+        loudest = (self.ranged(each.name) for each in noise.loudest(self.present(Choice())))
+        written = (name for name in loudest if name in self._elements)  # no weights, no input
+        loud = list(dict.fromkeys(written))[:LOUD]
+        alike = [each.name for each in noise.sources if self.ranged(each.name) in loud]
+        smaller = dict.fromkeys(alike, HALVINGS)
+        probe = Probe(self.graph, self.operators, ranges, self._shape, smaller)
+        return self._probed(noise, images, probe)
+
+    def _probed(self, noise: Noise, images: int, probe: Probe) -> Noise:
+        return noise.joined(probe.sources, probe.measure(iter(self._data), images))
+
+    def present(self, choice: Choice) -> frozenset[Source]:
+        """Return where the network rounds, and with which ranges."""
+        halvings = dict(choice.halvings)
+
+        def as_chosen(source: Source) -> Source:
+            times = halvings.get(self.ranged(source.name), 0) if source.kind == "tensor" else 0
+            return replace(source, halvings=times)
+
+        return frozenset(as_chosen(each) for each in self.quantised(choice.excluded)[0])
+
+    def ranged(self, tensor: str) -> str:
+        """Return the tensor whose range a tensor has."""
+        return self._givers.get(tensor, tensor)
+
+    def quantised(self, excluded: frozenset[str]) -> tuple[frozenset[Source], float]:
+        """Return where the network rounds without these operators, and its cost in cycles."""
+        if excluded not in self._quantised:
+            choice = {
+                "excluded_symbols": sorted(excluded),
+                "quantized_dtype": "auto",
+                "quantize_mode": "smart",
+                "quantize_granularity": "tensor-wise",
+            }
+            (symbol, _, _), calibrated = quantize_sym_model(self._fused, self._adaptor.ctx, choice)
+            nodes: list[Node] = json.loads(symbol.tojson())["nodes"]
+            cost = cycles(nodes, self._macs, self._elements)
+            self._quantised[excluded] = (sources_of(nodes, calibrated), cost)
+        return self._quantised[excluded]
+
+
+class _Ranges(CollectorBase):  # type: ignore[misc]
+    """Minimum and maximum of tensors, as INC collects them, by NumPy: many times as fast.
+
+    Attributes:
+        found: (low, high) by tensor.
+        scores: the network's output, one array a batch.
+    """
+
+    def __init__(self, wanted: set[str], scores: str) -> None:
+        self._wanted, self._scores = wanted, scores
+        self.scores: list[npt.NDArray[Any]] = []
+        self.found: dict[str, tuple[np.float32, np.float32]] = {}
+
+    def collect_gluon(self, name: str, kind: str, array: Any) -> None:
+        if name == self._scores:
+            self.scores.append(array.asnumpy())
+        if name in self._wanted:
+            values = array.asnumpy()
+            low, high = self.found.get(name, (np.float32(np.inf), np.float32(-np.inf)))
+            self.found[name] = (min(low, values.min()), max(high, values.max()))
