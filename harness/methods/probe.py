@@ -30,7 +30,7 @@ from harness.methods.weights import INT8, Array, Weights, rounding_error
 KEEPS_RANGE = ("Pooling", "Flatten", "Activation")  # int8 in and out by one scale
 UNSIGNED = 255  # steps of a tensor without negative values
 MOST_BYTES = 2**30  # of one pass's tensors: more images than fit go in several passes
-HELD = 8  # times an fp32 tensor's size that its gate holds, forward and backward
+HELD = 8  # times an fp32 tensor's size that one gate holds, forward and backward
 
 
 class Probe:
@@ -71,8 +71,9 @@ class Probe:
         self._net.hybridize()
         (self._data,) = graph.inputs
         self._inputs = gated.inputs
-        held = sum(4 * HELD * int(np.prod(each)) for each in self._shapes.values())
-        self._images = max(1, MOST_BYTES // held)
+        elements = sum(2 * int(np.prod(each)) for each in self._shapes.values())
+        elements += sum(HELD * int(np.prod(self._gated_shape(each))) for each in self._gates)
+        self._images = max(1, MOST_BYTES // (4 * elements))
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -117,12 +118,16 @@ class Probe:
 
     def _gate_shape(self, source: Source) -> tuple[int, ...]:
         """Return the gate's shape but for the images: one number for the whole of each."""
+        return (1,) * (len(self._gated_shape(source)) - 1)
+
+    def _gated_shape(self, source: Source) -> tuple[int, ...]:
+        """Return the shape of what the gate adds noise to, for one image."""
         if source.kind == "weights":
             name = f"{self._fused[source.name].weighted}_output"
         else:
             operator = self._fused.get(source.name[: -len("_output")])
             name = f"{operator.output}_output" if operator else source.name
-        return (1,) * (len(self._shapes[name]) - 1)
+        return self._shapes[name]
 
     def _visit(self, builder: Builder, node: Node, at: Entry) -> Entry:
         if node["op"] == "BatchNorm":

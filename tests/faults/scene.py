@@ -25,7 +25,7 @@ from runs import OWN, CommandLine, Ended, Started, no_stray, until
 
 CONF = ("--conf", str(OWN))
 WORKLOAD = ("workload=tiny", "threads.count=1", "method=[fp32,mine]")
-PROTOCOL = ("protocol=quick", "protocol.rounds=1", "protocol.warmup_s=1", "protocol.roof=true")
+PROTOCOL = ("protocol=quick", "protocol.rounds=1", "protocol.warmup_s=0.2", "protocol.roof=true")
 ROW = "mine"  # the faults are done to this one; the other is finished
 SAME = ("method", "top1", "top5", "top1_rel_loss_pct", "top5_rel_loss_pct", "rounds", "images")
 GATE = Path(__file__).with_name("gate.py")
