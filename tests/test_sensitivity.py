@@ -286,6 +286,24 @@ def test_a_rare_outlier_is_cut_off_and_nothing_excluded(tuning: Batches, tmp_pat
     assert max(map(abs, shared[tensor])) > 100, "other rows get the ranges as they are"
 
 
+def test_cut_ranges_leave_the_graph(tuning: Batches, tmp_path: Path) -> None:
+    """So that models without the same operators run the same kernels: in no more time."""
+    nodes = []
+    for name, strategy, options in (("all", "basic", {"max_trials": 1}), ("cut", SENSITIVITY, {})):
+        (tmp_path / name).mkdir()
+        context = Context(rare(300.0), tuning, tmp_path / name, None, lambda *_: None)
+        made = Tuned(strategy, {**OPTIONS, "tolerance": 0.9, **options}).optimize(context)
+        assert not made.quantization["excluded_operators"]
+        nodes.append(Graph.of(made.net, SHAPE).nodes)
+    assert json.loads((tmp_path / "cut" / "sensitivity.json").read_text())["halvings"]
+    differ = set[str]()
+    for ours, theirs in zip(*nodes, strict=True):
+        assert (ours["op"], ours["inputs"]) == (theirs["op"], theirs["inputs"])
+        attributes = ours.get("attrs", {}), theirs.get("attrs", {})
+        differ |= {key for key in attributes[0] if attributes[0][key] != attributes[1][key]}
+    assert differ and differ <= {"min_calib_range", "max_calib_range"}
+
+
 def test_a_refused_model_of_which_nothing_is_expected_ends_in_fp32(
     tuning: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

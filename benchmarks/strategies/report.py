@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import stdtrit
 from tabulate import tabulate
+
+from harness.derive import statistics
 
 TOLERATED = 1.5  # percent of top-1 relative to fp32
 OURS, REFERENCE = "int8_inc_sensitivity", "int8_inc_basic"
 INC = ("int8_inc_basic", "int8_inc_mse", "int8_inc_mycustom", "int8_inc_bayesian",
        "int8_inc_random", "int8_inc_exhaustive")  # fmt: skip
 SHARE = 0.2  # of the reference's image evaluations
-SLOWER = 0.03  # of speed that counts as none: what these timings tell apart
+SLOWER = 0.03  # of speed that counts as none
 
 Case = Mapping[str, Any]
 
@@ -70,11 +73,11 @@ def _geometric(values: Sequence[float]) -> float:
 
 @dataclass(frozen=True)
 class Target:
-    """A promise and what was found."""
+    """A promise, what was found, and whether that keeps it: yes, NO, or not decided."""
 
     what: str
     found: str
-    met: bool
+    met: str
 
 
 def targets(cases: Sequence[Case]) -> list[Target]:
@@ -85,38 +88,101 @@ def targets(cases: Sequence[Case]) -> list[Target]:
     best = max(others, key=lambda line: line.met)
     basic = by_name[REFERENCE]
     share = ours.evaluated / basic.evaluated
-    slowest, against, count = min(paired_speeds(cases), default=(math.nan, "none", 0))
+    speeds = list(paired_speeds(cases))
     return [
         Target(
             f"meets {TOLERATED} % on held-back images at least as often as every INC strategy",
             f"{ours.met} of {ours.cases}; best of INC's: {best.name}, {best.met}",
-            ours.met >= best.met,
+            _answer(ours.met >= best.met),
         ),
         Target(
             f"at most {SHARE:g} of basic's image evaluations (geometric mean)",
             f"{share:.3f}: {ours.evaluated:.0f} against {basic.evaluated:.0f}; of all images run "
             f"{ours.images / basic.images:.3f}",
-            share <= SHARE,
+            _answer(share <= SHARE),
         ),
-        Target(
-            f"no less speed, to {100 * SLOWER:g} %, than any INC strategy that meets it too "
-            "(geometric mean of the cases where both do)",
-            f"{slowest:.3f} of {against}'s at the least, in {count} cases",
-            bool(slowest >= 1 - SLOWER),
+        *(
+            Target(
+                f"no less speed, to {100 * SLOWER:g} %, than {each.name} (geometric mean of the cases "
+                "where both meet it)",
+                f"{each.ratio:.3f} [{each.low:.3f}, {each.high:.3f}], {each.cases} cases, "
+                f"{each.alike} of them the same graph",
+                "not decided"
+                if each.low < 1 - SLOWER <= each.high
+                else _answer(each.low >= 1 - SLOWER),
+            )
+            for each in speeds
         ),
     ]
 
 
-def paired_speeds(cases: Sequence[Case]) -> Iterator[tuple[float, str, int]]:
-    """Yield our speed relative to each INC strategy's, its name, and in how many cases both meet."""
+def _answer(met: bool) -> str:
+    return "yes" if met else "NO"
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Our models' speed relative to an INC strategy's, with a 95 % interval.
+
+    Attributes:
+        alike: in how many of the cases both models are the same graph.
+    """
+
+    name: str
+    ratio: float
+    low: float
+    high: float
+    cases: int
+    alike: int
+
+
+def paired_speeds(cases: Sequence[Case]) -> Iterator[Paired]:
+    """Yield one for each INC strategy, over the cases where its model and ours meet the criterion.
+
+    Two models without the same operators are one graph, with other numbers for its ranges: the same
+    kernels run, so that their ratio is 1, whatever two timings of them gave (``same_graph``). The
+    cases are independent, so that the variance of the mean logarithm is the sum of theirs over their
+    number squared, with the degrees of freedom of Welch (Biometrika 34, 1947) and Satterthwaite.
+    """
     for name in INC:
-        ratios = [
-            case["rows"][OURS]["speedup"][0] / case["rows"][name]["speedup"][0]
-            for case in cases
-            if name in case["rows"] and _meets(case["rows"][name]) and _meets(case["rows"][OURS])
+        both = [case["rows"] for case in cases if _both_meet(case, name)]
+        apart = [rows for rows in both if not _alike(rows, name)]
+        if not both:
+            continue
+        found = [statistics.speedup(rows[name]["times"], rows[OURS]["times"]) for rows in apart]
+        mean = sum(math.log(each.estimate) for each in found) / len(both)
+        freedom = [len(rows[OURS]["times"]) - 1 for rows in apart]
+        squares = [
+            (math.log(each.high / each.low) / 2 / stdtrit(degrees, 0.975)) ** 2
+            for each, degrees in zip(found, freedom)
         ]
-        if ratios:
-            yield _geometric(ratios), name, len(ratios)
+        wide = 0.0
+        if any(squares):
+            together = sum(squares) ** 2 / sum(s**2 / of for s, of in zip(squares, freedom))
+            wide = float(stdtrit(together, 0.975)) * math.sqrt(sum(squares)) / len(both)
+        low, high = math.exp(mean - wide), math.exp(mean + wide)
+        yield Paired(name, math.exp(mean), low, high, len(both), len(both) - len(apart))
+
+
+def same_graph(cases: Sequence[Case]) -> tuple[float, int]:
+    """Return how far apart two timings of one graph are, as a share (median), and of how many pairs."""
+    gaps = [
+        abs(math.log(case["rows"][OURS]["speedup"][0] / case["rows"][name]["speedup"][0]))
+        for case in cases
+        for name in INC
+        if _both_meet(case, name)
+        and _alike(case["rows"], name)
+        and case["rows"][OURS]["times"] != case["rows"][name]["times"]
+    ]
+    return (math.expm1(float(np.median(gaps))) if gaps else 0.0), len(gaps)
+
+
+def _both_meet(case: Case, name: str) -> bool:
+    return _meets(case["rows"][OURS]) and _meets(case["rows"].get(name, {}))
+
+
+def _alike(rows: Mapping[str, Mapping[str, Any]], name: str) -> bool:
+    return set(rows[OURS]["excluded"]) == set(rows[name]["excluded"])
 
 
 def _meets(row: Mapping[str, Any]) -> bool:
@@ -137,7 +203,7 @@ def lost(cases: Sequence[Case]) -> list[str]:
             )
             continue
         for name in INC:
-            if name in rows and _meets(rows[name]):
+            if _both_meet(case, name) and not _alike(rows, name):
                 (ours, _, high), (theirs, low, _) = own["speedup"], rows[name]["speedup"]
                 if high < low:
                     found.append(
@@ -191,8 +257,9 @@ def to_markdown(cases: Sequence[Case], about: Mapping[str, Any]) -> str:
     ]
     headers = ["row", f"within {TOLERATED} %", "evaluated", "images run", "seconds", "speedup",
                *(f"{case['defect']} {case['seed']}" for case in cases)]  # fmt: skip
-    promised = [[each.what, each.found, "yes" if each.met else "NO"] for each in targets(cases)]
+    promised = [[each.what, each.found, each.met] for each in targets(cases)]
     losses = lost(cases) or ["Nowhere."]
+    apart, pairs = same_graph(cases)
     return "\n".join(
         [
             "# Strategies on networks with a known defect",
@@ -212,6 +279,10 @@ def to_markdown(cases: Sequence[Case], about: Mapping[str, Any]) -> str:
             "models timed in turn in shuffled rounds.",
             "",
             tabulate(promised, ["sensitivity", "found", "met"], tablefmt="pipe"),
+            "",
+            "Models without the same operators are the same graph but for the numbers of its ranges, and "
+            f"count as equally fast: of {pairs} such pairs that were timed apart, half differed by more "
+            f"than {100 * apart:.1f} %.",
             "",
             "Where sensitivity loses:",
             "",
