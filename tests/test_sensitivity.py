@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.methods.base import Context
-from harness.methods.inc import SHARED_CACHE, Tuned
+from harness.methods.inc import SHARED_CACHE, Tuned, recover
 from harness.workloads.data import Batches
 from harness.workloads.prepared import Prepared
 from runs import OWN
@@ -284,6 +284,9 @@ def test_a_rare_outlier_is_cut_off_and_nothing_excluded(tuning: Batches, tmp_pat
     shared = json.loads((tmp_path / SHARED_CACHE).read_text())["minmax"]
     tensor = max(told["halvings"], key=told["halvings"].__getitem__)
     assert max(map(abs, shared[tensor])) > 100, "other rows get the ranges as they are"
+    data = next(iter(tuning))[0]
+    again = recover(rare(300.0), tmp_path / "history.snapshot", len(made.trajectory))
+    np.testing.assert_array_equal(again(data).asnumpy(), made.net(data).asnumpy())
 
 
 def test_cut_ranges_leave_the_graph(tuning: Batches, tmp_path: Path) -> None:
