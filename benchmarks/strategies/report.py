@@ -157,9 +157,9 @@ def paired_speeds(cases: Sequence[Case]) -> Iterator[Paired]:
             for each, degrees in zip(found, freedom)
         ]
         wide = 0.0
-        if any(squares):
-            together = sum(squares) ** 2 / sum(s**2 / of for s, of in zip(squares, freedom))
-            wide = float(stdtrit(together, 0.975)) * math.sqrt(sum(squares)) / len(both)
+        if apart:
+            quantile = float(stdtrit(statistics.freedom_of_sum(squares, freedom), 0.975))
+            wide = quantile * math.sqrt(sum(squares)) / len(both)
         low, high = math.exp(mean - wide), math.exp(mean + wide)
         yield Paired(name, math.exp(mean), low, high, len(both), len(both) - len(apart))
 

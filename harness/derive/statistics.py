@@ -171,11 +171,21 @@ def speedup_apart(
     ]
     freedoms = [(len(each) if len(each) > 1 else BLOCKS) - 1 for each in sides]
     squares = [error**2 for error in errors]
-    spread = sum(square**2 / freedom for square, freedom in zip(squares, freedoms))
-    freedom = sum(squares) ** 2 / spread if spread else float(min(freedoms))
+    freedom = freedom_of_sum(squares, freedoms)
     ratio = float(sides[0].mean()) / float(sides[1].mean())
     rounds = min(map(len, sides))
     return _log_interval(ratio, math.sqrt(sum(squares)), rounds, level, freedom)
+
+
+def freedom_of_sum(squares: Sequence[float], freedoms: Sequence[float]) -> float:
+    """Return the degrees of freedom, by Welch and Satterthwaite, of a sum of independent variances.
+
+    Args:
+        squares: the variances, (n,).
+        freedoms: what each is known with, (n,).
+    """
+    spread = sum(square**2 / freedom for square, freedom in zip(squares, freedoms))
+    return sum(squares) ** 2 / spread if spread else float(min(freedoms))
 
 
 def percentiles(
