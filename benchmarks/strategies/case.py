@@ -4,6 +4,7 @@ all models are timed in turn. Runs in a worker."""
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from harness.errors import NoSolution
 from harness.methods import instantiated
 from harness.methods.base import Context
 from harness.methods.inc import SHARED_CACHE
-from harness.methods.sensitivity import DEFAULTS, PASSES
+from harness.methods.sensitivity import PASSES
 from harness.workloads.data import Batches
 from harness.workloads.prepared import Prepared
 from harness.workloads.saved import load_exported, save
@@ -99,7 +100,8 @@ class Case:
             seconds += kl.seconds
             asked += self.sampling
         if (folder / "sensitivity.json").is_file():
-            asked += PASSES * BACKWARD * int(DEFAULTS["images"])
+            probed = json.loads((folder / "sensitivity.json").read_text())["images"]
+            asked += PASSES * BACKWARD * int(probed)
         return {
             "outcome": outcome,
             "trials": trials,
@@ -113,8 +115,7 @@ class Case:
         """Save a model; one that another row has made, too, is that row's, to the bit."""
         data = next(iter(self.held_back))[0]
         files = save(net, data, folder / "model", lambda: made(self.defect, self.seed)[0])
-        same = (other for other in self.models.values() if _bytes(other) == _bytes(files))
-        return next(same, files)
+        return next((other for other in self.models.values() if _same(other, files)), files)
 
     def right(self, files: Files) -> Any:
         """Return (images,) bool: which images that nothing was tuned on a model gets right."""
@@ -229,8 +230,8 @@ def _loaded(files: Files) -> Any:
     return net
 
 
-def _bytes(files: Files) -> list[bytes]:
-    return [path.read_bytes() for path in files]
+def _same(files: Files, other: Files) -> bool:
+    return all(filecmp.cmp(*pair, shallow=False) for pair in zip(files, other))
 
 
 def _by_kl(folder: Path) -> bool:
