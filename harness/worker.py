@@ -71,7 +71,9 @@ def main() -> None:
         confined = confine(**job.pop("confine", {}))
         die_with_parent(parent)  # again: a new user namespace may have undone it
         if job["stage"] in WITH_MXNET:
-            importlib.import_module("harness.compat").import_mxnet()
+            from harness.compat import import_mxnet  # other stages need none of it
+
+            import_mxnet()
         stage = importlib.import_module(module_of(job["stage"]))
         faulthandler.disable()  # MXNet has put a handler of its own before it, which says less
         faulthandler.enable()

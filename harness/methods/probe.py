@@ -41,7 +41,7 @@ class Probe:
         fused: the operators of the fused one.
         ranges: (low, high) of every tensor, by the name that calibration has for it.
         shape: of one image, (1, channels, height, width).
-        halved: the tensors of which other ranges are measured, and how many times each is halved;
+        halvings: the tensors of which other ranges are measured, and how many times each is halved;
             None: every place, with the ranges as they are.
     """
 
@@ -51,14 +51,14 @@ class Probe:
         fused: Mapping[str, Operator],
         ranges: Mapping[str, tuple[float, float]],
         shape: tuple[int, ...],
-        halved: Mapping[str, Collection[int]] | None = None,
+        halvings: Mapping[str, Collection[int]] | None = None,
     ) -> None:
         graph = Graph({**graph.symbol, "nodes": [dict(node) for node in graph.nodes]}, graph.params)
         use_plain_additions(graph, shape)
         self._graph, self._shapes = graph, graph.shapes(shape)
         kept = givers(fused).items()
         self._ranges = {**ranges, **{to: ranges[giver] for to, giver in kept if giver in ranges}}
-        self._halved = halved
+        self._halvings = halvings
         self._norms_read = _read_by_norms(fused)
         self._outputs = {each.output: name for name, each in fused.items()}
         self._weighted = {each.weighted: name for name, each in fused.items() if each.weighted}
@@ -134,15 +134,15 @@ class Probe:
             own = builder.nodes[at[0]]
             own["attrs"] = {**own["attrs"], "use_global_stats": "1"}  # in the backward pass too
         name = str(node["name"])
-        if name in self._weighted and self._halved is None:
+        if name in self._weighted and self._halvings is None:
             operator = self._weighted[name]
             at = self._weight_gate(builder, node, at, operator)
         tensor = self._fused[self._outputs[name]].tensor if name in self._outputs else name
         if tensor not in self._ranges:
             return at
         summed = at
-        for halvings in (0,) if self._halved is None else self._halved.get(tensor, ()):
-            source = Source("tensor", tensor, halvings)
+        for times in (0,) if self._halvings is None else self._halvings.get(tensor, ()):
+            source = Source("tensor", tensor, times)
             summed = self._gate(builder, source, summed, self._error(builder, source, at))
         return summed
 
