@@ -18,11 +18,11 @@ import pytest
 
 from conftest import BUNDLED, packed
 from harness.config import PROJECT
+from runs import PATIENCE_S
 from test_data import gradient, write_record
 
 RECORD = BUNDLED / "fashion_mnist_test.rec"
 PARAMS = BUNDLED / "resnet50v2_w4.params"
-CHECKS_S = 120  # far more than the checks take, far less than a measurement
 UNPINNED = ("workload.rec_sha256=null", "workload.params_sha256=null")
 CUSTOM = ("workload=custom", f"workload.rec={RECORD}", "workload.classes=10")
 SMALL = ("workload.transform.resize=32", "workload.transform.crop=32")
@@ -53,7 +53,7 @@ class Refused:
             cwd=PROJECT,
             capture_output=True,
             text=True,
-            timeout=CHECKS_S,
+            timeout=PATIENCE_S,
             preexec_fn=_mind_permissions,
         )
         assert ended.returncode == 2, ended.stderr

@@ -21,7 +21,7 @@ from harness.images.cache import GB, Entry
 from harness.images.cache_listing import manage
 from harness.images.prepare import Place
 from harness.workloads.prepared import FORMAT, Prepared
-from runs import TINY, CommandLine
+from runs import TINY, CommandLine, until
 from test_prepare import ensured
 
 IMAGE_BYTES = 56 * 56 * 3
@@ -385,9 +385,7 @@ def test_a_maker_that_is_killed_leaves_nothing_that_counts(
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(record), str(folder.parent)], env=environment
     )
-    deadline = time.monotonic() + 120
-    while not list(folder.glob("*.log")) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: list(folder.glob("*.log")), "a decoding process")
     process.kill()
     process.wait()
     (entry,) = cache.entries(folder)

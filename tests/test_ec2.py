@@ -17,7 +17,7 @@ import pytest
 
 from harness.config import PROJECT
 from harness.host import ec2
-from runs import TINY, CommandLine, load
+from runs import PATIENCE_S, TINY, CommandLine, load
 
 TOKEN = "AQAEAL0123456789-token=="
 ANSWERS = {
@@ -71,7 +71,13 @@ class Service(ThreadingHTTPServer):
 
 
 @pytest.fixture
-def service() -> Iterator[Service]:
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for an answer that comes, however busy the machine is."""
+    monkeypatch.setattr(ec2, "LIMIT_S", PATIENCE_S)
+
+
+@pytest.fixture
+def service(patient: None) -> Iterator[Service]:
     with Service() as made:
         threading.Thread(target=made.serve_forever, daemon=True).start()
         yield made
@@ -153,7 +159,7 @@ def test_garbage(speaking: Any, answer: bytes) -> None:
 
 def test_a_server_that_hangs(speaking: Any) -> None:
     ended = threading.Event()
-    environment = speaking(lambda connection: ended.wait(60))
+    environment = speaking(lambda connection: ended.wait(PATIENCE_S))
     found = ec2.describe(NOTHING, environment)
     assert not ended.is_set()  # it would hang still
     assert found == {"instance_type": None, "region": None, "reason": ec2.NO_ANSWER}
@@ -174,7 +180,7 @@ def test_a_server_that_answers_a_byte_at_a_time(speaking: Any) -> None:
     ended.set()
 
 
-def test_nobody_listens() -> None:
+def test_nobody_listens(patient: None) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     found = ec2.describe(NOTHING, {ec2.ENDPOINT_VARIABLE: f"http://127.0.0.1:{port}"})
@@ -211,7 +217,7 @@ def looked(root: Path, **environment: str) -> tuple[dict[str, Any], list[str]]:
         "seen = []\n"
         "sys.addaudithook(lambda event, _: event.startswith('socket.') and seen.append(event))\n"
         "from pathlib import Path\n"
-        "from harness.host import ec2\n"
+        f"from harness.host import ec2; ec2.LIMIT_S = {PATIENCE_S}\n"
         f"print(json.dumps([ec2.describe(Path({str(root)!r})), seen]))"
     )
     told = subprocess.run(
@@ -245,8 +251,11 @@ def test_no_proxy_is_used(tmp_path: Path, service: Service, speaking: Any) -> No
 
 @pytest.mark.slow
 def test_a_run_records_the_instance(
-    cli: CommandLine, service: Service, monkeypatch: pytest.MonkeyPatch
+    cli: CommandLine, service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    patience = f"from harness.host import ec2\nec2.LIMIT_S = {PATIENCE_S}\n"
+    (tmp_path / "sitecustomize.py").write_text(patience)
+    monkeypatch.setenv("PYTHONPATH", f"{PROJECT}:{tmp_path}")
     for name, value in service.environment.items():
         monkeypatch.setenv(name, value)
     ended = cli("method=[mine]", *TINY)

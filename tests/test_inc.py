@@ -26,10 +26,10 @@ from harness import compat
 from harness.config import compose_config
 from harness.errors import HarnessError, InputError, NoSolution, TuningTimeout
 from harness.store import SNAPSHOT
-from runs import TINY, Ended, load
+from runs import PATIENCE_S, TINY, Ended, load
 
 # INC's search has a time limit of its own by SIGALRM, which pytest-timeout uses otherwise
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600, method="thread")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(method="thread")]
 
 OPTIONS = {
     "criterion": "absolute",
@@ -393,7 +393,7 @@ def test_time_limit_holds_where_a_callback_loses_its_exception() -> None:
     callback = ctypes.CFUNCTYPE(None)(lambda: time.sleep(1))
     with _time_limit(0.2) as limit:
         callback()
-        time.sleep(600)
+        time.sleep(PATIENCE_S)
     assert limit.expired
 
 

@@ -15,7 +15,7 @@ import pytest
 from runs import OWN
 
 # INC's search has a time limit of its own by SIGALRM, which pytest-timeout uses otherwise
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600, method="thread")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(method="thread")]
 
 OPTIONS = {
     "criterion": "absolute",

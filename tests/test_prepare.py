@@ -24,6 +24,7 @@ from harness.session import environment_of
 from harness.store import sha256_of
 from harness.workloads.prepared import Prepared
 from harness.workloads.record_file import RecordFile
+from runs import PATIENCE_S
 
 TRANSFORM = {"resize": 64, "keep_ratio": False, "crop": 56}
 VERSIONS = {"mxnet": "2", "mxnet_libmxnet_sha256": "digest", "numpy": "1"}
@@ -160,7 +161,7 @@ def test_two_at_the_same_time_make_one(record: Path, cache: Path) -> None:
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         for _ in range(2)
     ]
-    said = [json.loads(process.communicate(timeout=300)[0]) for process in both]
+    said = [json.loads(process.communicate(timeout=PATIENCE_S)[0]) for process in both]
     assert sorted(how["cached"] for how in said) == [False, True]
     assert left_in(cache) == [".json", ".u8"]
     prepared, how = ensured(record, cache)

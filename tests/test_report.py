@@ -23,7 +23,7 @@ from harness.report import write_report
 from harness.store import RunFolder, sha256_of
 from made import LABELS
 from made_run import SECONDS, TOP1, UNSOLVED, made_run
-from runs import CommandLine, Ended
+from runs import PATIENCE_S, CommandLine, Ended
 
 HOSTILE = (
     '<script>document.title="taken"</script>',
@@ -232,7 +232,11 @@ def test_the_latex_compiles(which: str, request: pytest.FixtureRequest, tmp_path
     )
     halting = [] if LATEX.endswith("tectonic") else ["-interaction=nonstopmode", "-halt-on-error"]
     ended = subprocess.run(
-        [LATEX, *halting, "paper.tex"], cwd=tmp_path, capture_output=True, text=True, timeout=300
+        [LATEX, *halting, "paper.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
     )
     assert ended.returncode == 0, ended.stdout[-2000:]
     assert (tmp_path / "paper.pdf").read_bytes().startswith(b"%PDF")

@@ -28,7 +28,7 @@ from harness.methods.search import Search  # noqa: E402
 from my_network import network  # noqa: E402
 
 # INC's search has a time limit of its own by SIGALRM, which pytest-timeout uses otherwise
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600, method="thread")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(method="thread")]
 SENSITIVITY = "harness.methods.sensitivity.SensitivityTuneStrategy"
 OPTIONS = {
     "criterion": "relative",

@@ -24,6 +24,7 @@ from harness.errors import HarnessError, InputError
 from harness.plan import RunPlan
 from harness.record import MethodRecord, Outcome
 from harness.store import RunFolder
+from runs import PATIENCE_S
 
 WRITES_FOR_EVER = """
 import itertools, sys
@@ -73,7 +74,7 @@ def test_reader_never_sees_a_part(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     writer = started(WRITES_FOR_EVER, path)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         seen: set[int] = set()
         reads = 0
         while (len(seen) < 20 or reads < 2000) and time.monotonic() < deadline:
@@ -95,7 +96,7 @@ def test_death_while_writing_keeps_the_old_file(folder: RunFolder) -> None:
     path = folder.path / store.RECORDS / "00_fp32.json"
     before = path.read_bytes()
     writer = started(DIES_WHILE_WRITING, path)
-    assert writer.wait(60) == -signal.SIGKILL
+    assert writer.wait(PATIENCE_S) == -signal.SIGKILL
     assert path.read_bytes() == before
     assert len(list(path.parent.iterdir())) == 2  # what it had written is there under another name
     assert folder.load_records() == [record(0)]

@@ -23,7 +23,7 @@ from benchmarks.vs_published.comparison import (
 )
 from benchmarks.vs_published.side import Row, Side
 from harness.config import PROJECT
-from runs import TINY, until
+from runs import PATIENCE_S, TINY, until
 
 METHODS = ("fp32_fused", "int8_inc_basic")
 FULL_SIZE = Scale(MEMORY_IMAGES, 576, 224)
@@ -147,7 +147,7 @@ def test_a_terminated_comparison_leaves_nothing_running(tmp_path: Path) -> None:
 
     started = until(child, "the published procedure")
     process.terminate()
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 3
     assert "interrupted" in said
     assert until(lambda: not started.is_running(), "the end of what it started")

@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.errors import HarnessError, InputError, NoSolution, TuningTimeout
 
+FOR_EVER_S = 10**6  # longer than any test waits
 Progress = Callable[[int, int, str], None]
 
 
@@ -62,7 +63,7 @@ def fork_and_die(job: dict[str, Any], progress: Progress) -> None:
     """Die by SIGKILL while a forked child lives on, with the pipe to the parent open in it."""
     child = os.fork()
     if child == 0:
-        time.sleep(600)
+        time.sleep(FOR_EVER_S)
         os._exit(0)
     progress(child, 0, "child")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -72,16 +73,17 @@ def hang_with_child(job: dict[str, Any], progress: Progress) -> None:
     """Start a process and hang; ``stubborn`` refuses SIGTERM, as does the child."""
     if job["stubborn"]:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    child = subprocess.Popen(["sleep", "600"])
+    child = subprocess.Popen(["sleep", str(FOR_EVER_S)])
     progress(child.pid, 0, "child")
-    time.sleep(600)
+    time.sleep(FOR_EVER_S)
 
 
 def hang_at_exit(job: dict[str, Any], progress: Progress) -> str:
     """Answer, then never come to an end."""
     import atexit
 
-    atexit.register(time.sleep, 600)
+    atexit.register(time.sleep, FOR_EVER_S)
+    progress(1, 1, "answering")
     return "answered"
 
 
@@ -103,6 +105,7 @@ def print_much(job: dict[str, Any], progress: Progress) -> str:
 
 def never_quiet(job: dict[str, Any], progress: Progress) -> None:
     """Go on for ever, with progress or prints."""
+    progress(0, 0, "nothing")
     while True:
         if job["prints"]:
             print("x" * 1000, flush=True)
