@@ -40,7 +40,7 @@ def _measured(session: Session) -> RoofRecord:
     plan, folder = session.plan, session.folder
     job = {
         "stage": "roof",
-        "dtypes": dtypes_of(plan.machine["isa"] or (), plan.config["max_cpu_isa"]),
+        "dtypes": dtypes_of(plan.machine["isa"] or (), session.environment.get(isa.VARIABLE)),
         "threads": plan.threads["count"] or plan.machine["usable_cores"],
         "cpus": plan.machine["allowed_cpus"],
     }
@@ -62,9 +62,8 @@ def dtypes_of(flags: list[str] | tuple[str, ...], limit: str | None) -> list[str
 
     Args:
         flags: the machine's instruction sets, as ``machine.describe`` names them.
-        limit: the configuration's max_cpu_isa.
+        limit: the workers' ONEDNN_MAX_CPU_ISA, if they have one.
     """
-    names = list(isa.NAMES)
-    allowed = limit is None or names.index(limit) >= names.index("AVX512_CORE_BF16")
+    allowed = isa.allows(limit, "AVX512_CORE_BF16")
     has_bf16 = allowed and any(flag.endswith("BF16") for flag in flags)
     return ["fp32", *(["bf16"] if has_bf16 else []), "int8"]

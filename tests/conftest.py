@@ -12,10 +12,12 @@ import pytest
 from browser import chromium, open_page
 from bundled_images import BUNDLED, every, fp32_scores
 from harness.workloads.record_file import MAGIC
+from instructions import avx2_machine
 from runs import cli, own_run, session_run, shared_cache, smoke_run
 
 __all__ = [  # fixtures, and the folder of the bundled workload
     "BUNDLED",
+    "avx2_machine",
     "chromium",
     "cli",
     "every",

@@ -20,8 +20,10 @@ import psutil
 import pytest
 
 from harness.config import PROJECT
+from harness.host import isa
 from harness.record import MethodRecord
 from harness.store import RunFolder
+from instructions import LIMIT
 
 OWN = Path(__file__).parent / "own"  # a folder such as a user gives with --conf
 sys.path.append(str(OWN))  # for tests that use it in their own process
@@ -139,6 +141,15 @@ class Started:
         return Ended(code, "".join(self._out), "".join(self.lines), self.results)
 
 
+def limit_of(words: Sequence[str]) -> list[str]:
+    """Return what asks for the limit that the tests run under, or their rows would be INVALID."""
+    verb = next((word for word in words[:1] if "=" not in word and word[:1] != "-"), "run")
+    inherited = os.environ.get(isa.VARIABLE, "").upper() == LIMIT  # a test may set another
+    given = any(word.startswith("max_cpu_isa=") for word in words)
+    measures = verb in ("run", "nightly", "aa", "fleet")
+    return [f"max_cpu_isa={LIMIT}"] if LIMIT and inherited and measures and not given else []
+
+
 @dataclass
 class CommandLine:
     """``python -m harness`` with results and cache of the test's own."""
@@ -147,13 +158,14 @@ class CommandLine:
     cache: Path
     started: list[Started] = field(default_factory=list)
     variables: dict[str, str] = field(default_factory=dict)  # besides this process's own
+    through: Sequence[str] = ()  # a command that starts the one that it is given
 
     def start(self, *words: str) -> Started:
         if threading.current_thread() is threading.main_thread():
             # ignored where a shell started pytest in the background, and that would be inherited
             signal.signal(signal.SIGINT, signal.default_int_handler)
         process = subprocess.Popen(
-            [sys.executable, "-m", "harness", *words, *self.places(words)],
+            [*self.through, sys.executable, "-m", "harness", *words, *self.places(words)],
             cwd=PROJECT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -168,7 +180,10 @@ class CommandLine:
         """Return where to keep things, for the verbs that take it."""
         only_results = words[:1] in (("table",), ("recover",), ("compare",))
         results = [f"run.results={self.results}"]
-        return results if only_results else [*results, f"run.cache={self.cache}"]
+        if only_results:
+            return results
+        limit = [] if self.through else limit_of(words)
+        return [*results, f"run.cache={self.cache}", *limit]
 
     def __call__(self, *words: str) -> Ended:
         return self.start(*words).end()

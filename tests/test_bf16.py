@@ -15,6 +15,7 @@ from harness.methods.base import Context, Optimized
 from harness.workloads.data import Batches
 from harness.workloads.prepared import Prepared
 from harness.workloads.saved import save
+from instructions import needs_isa
 from runs import OWN, TINY, CommandLine
 
 assert OWN  # it is on the path now
@@ -66,6 +67,7 @@ def checked(made: Optimized, context: Context) -> tuple[float, list[str]]:
     return float(error), operators(symbol)
 
 
+@needs_isa("AVX512_CORE")
 def test_the_fused_network_in_bf16_computes_what_fp32_does(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,6 +80,7 @@ def test_the_fused_network_in_bf16_computes_what_fp32_does(
     assert "Convolution" not in saved
 
 
+@needs_isa("AVX512_CORE")
 def test_what_fell_back_to_fp32_is_in_bf16(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,17 +98,22 @@ def test_a_cpu_without_bf16_is_refused_with_the_reason(
 ) -> None:
     monkeypatch.delenv(isa.VARIABLE, raising=False)
     cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text("processor: 0\nflags\t\t: fpu avx512f avx512_vnni\n")
-    with pytest.raises(Refused, match="no avx512_bf16"):
-        bf16.refuse_without_bf16(cpuinfo)
-    cpuinfo.write_text("flags\t\t: fpu avx512f avx512_bf16 amx_bf16\n")
+    for flags, said in (
+        ("avx512f avx512bw avx512_vnni", "no avx512_bf16: oneDNN would emulate bf16, slower"),
+        ("avx avx2", "no avx512_bf16: oneDNN has no kernels for bf16"),
+    ):
+        cpuinfo.write_text(f"processor: 0\nflags\t\t: fpu {flags}\n")
+        with pytest.raises(Refused, match=said):
+            bf16.refuse_without_bf16(cpuinfo)
+    cpuinfo.write_text("flags\t\t: fpu avx512f avx512bw avx512_bf16 amx_bf16\n")
     bf16.refuse_without_bf16(cpuinfo)
     for limit in isa.NAMES:
         monkeypatch.setenv(isa.VARIABLE, limit)
         if limit in ("AVX512_CORE_BF16", "AVX512_CORE_AMX"):
             bf16.refuse_without_bf16(cpuinfo)
         else:
-            with pytest.raises(Refused, match=f"oneDNN is limited to {limit}: "):
+            instead = "would emulate bf16" if "512" in limit else "has no kernels for bf16"
+            with pytest.raises(Refused, match=f"oneDNN is limited to {limit}: it {instead}"):
                 bf16.refuse_without_bf16(cpuinfo)
 
 
@@ -117,7 +125,7 @@ def test_the_rows_in_bf16_are_refused_where_onednn_may_not_use_it(cli: CommandLi
     assert ended.outcomes["mine"] == "ok"
     for row in rows:
         assert ended.outcomes[row].startswith("refused: ")
-        assert "would emulate bf16" in ended.outcomes[row]
+        assert "has no kernels for bf16" in ended.outcomes[row]
     # any method may refuse
     assert ended.outcomes["refusing"] == "refused: this CPU has no avx4096"
     assert "refused: this CPU has no avx4096" in ended.out

@@ -19,7 +19,7 @@ from harness.config import PROJECT
 from harness.record import MethodRecord
 from harness.store import RunFolder
 from harness.workloads.record_file import RecordFile
-from runs import OWN
+from runs import OWN, limit_of
 
 pytestmark = pytest.mark.slow
 FEW, MANY = 1_000, 50_000
@@ -76,6 +76,7 @@ def peaks_of(folder: Path, images: int) -> dict[str, int]:
         "protocol.rounds=1",
         f"run.results={folder / 'results'}",
         f"run.cache={folder / 'cache'}",
+        *limit_of(()),
         *("--conf", str(OWN)),
     ]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}

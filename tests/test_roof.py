@@ -20,6 +20,7 @@ from harness.derive.roof import (
 )
 from harness.record import Outcome, RoofRecord
 from harness.roof import dtypes_of
+from instructions import LIMIT
 from runs import CommandLine, Ended
 
 CONVOLUTION = "mb16_ic256oc256_ih14oh14kh3sh1dh0ph1_iw14ow14kw3sw1dw0pw1"
@@ -207,7 +208,7 @@ def test_a_finished_run_gets_its_roof(cli: CommandLine, smoke_run: Ended) -> Non
     record, plan = folder.load_roof(), folder.load_plan()
     assert record is not None and record.facts is not None and plan is not None
     facts, peaks = record.facts, peaks_of(record)
-    asked = dtypes_of(plan.machine["isa"], None)
+    asked = dtypes_of(plan.machine["isa"], LIMIT)
     assert sorted([*peaks, *facts["missing"]]) == sorted(asked)
     assert {"fp32", "int8"} <= set(peaks)
     for kernel in facts["kernels"]:

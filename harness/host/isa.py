@@ -47,6 +47,12 @@ LEVELS = (  # rising
 NAMES = tuple(level.name for level in LEVELS)
 
 
+def allows(limit: str | None, name: str) -> bool:
+    """Say whether oneDNN may use an instruction set under a value of its variable, None for none."""
+    told = (limit or "").upper()
+    return told not in NAMES or NAMES.index(name) <= NAMES.index(told)
+
+
 def shortfall(told: str, flags: Collection[str], asked: str | None) -> str | None:
     """Say in a sentence that oneDNN may use less than it should, or return None.
 

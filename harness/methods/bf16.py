@@ -22,6 +22,7 @@ FUSED = {"_sg_onednn_conv": "Convolution", "_sg_onednn_fully_connected": "FullyC
 FUSED_NORM = "_contrib_BatchNormWithReLU"
 LOW, HIGH = "bfloat16", "float32"
 FLAG, LEVEL = "avx512_bf16", "AVX512_CORE_BF16"  # as the kernel and as oneDNN call it
+EMULATING_FLAG, EMULATING_LEVEL = "avx512bw", "AVX512_CORE"
 CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -84,17 +85,22 @@ class Bf16Fallback:
 
 
 def refuse_without_bf16(cpuinfo: Path = CPUINFO) -> None:
-    """Raise Refused unless the CPU multiplies bf16 and oneDNN may use it: else oneDNN emulates it."""
+    """Raise Refused unless the CPU multiplies bf16 and oneDNN may use it.
+
+    Else oneDNN emulates bf16 on AVX-512, and has no kernels for it on less.
+    """
     flags: Collection[str] = ()
     for line in cpuinfo.read_text().splitlines():
         if line.startswith("flags"):
             flags = line.split()
             break
-    if FLAG not in flags:
-        raise Refused(f"this CPU has no {FLAG}: oneDNN would emulate bf16, slower than fp32")
     limit = os.environ.get(isa.VARIABLE, "").upper()
-    if limit in isa.NAMES and isa.NAMES.index(limit) < isa.NAMES.index(LEVEL):
-        raise Refused(f"oneDNN is limited to {limit}: it would emulate bf16, slower than fp32")
+    emulated = EMULATING_FLAG in flags and isa.allows(limit, EMULATING_LEVEL)
+    instead = "would emulate bf16, slower than fp32" if emulated else "has no kernels for bf16"
+    if FLAG not in flags:
+        raise Refused(f"this CPU has no {FLAG}: oneDNN {instead}")
+    if not isa.allows(limit, LEVEL):
+        raise Refused(f"oneDNN is limited to {limit}: it {instead}")
 
 
 def _is_fp32(node: Node) -> bool:
