@@ -21,6 +21,9 @@ def has_isa(name: str) -> bool:
     return isa.LEVELS[isa.NAMES.index(name)].flag in FLAGS and isa.allows(LIMIT, name)
 
 
+HIGHEST = next((level.name for level in reversed(isa.LEVELS) if has_isa(level.name)), "SSE41")
+
+
 def needs_isa(name: str) -> pytest.MarkDecorator:
     """Skip a test where oneDNN has not this instruction set."""
     why = f"oneDNN is limited to {LIMIT}" if LIMIT and not isa.allows(LIMIT, name) else "this CPU"

@@ -149,6 +149,7 @@ def test_known_figures_of_a_report() -> None:
     assert analyse(repeats(9, 3)).baseline == 2
 
 
+@pytest.mark.quiet
 def test_a_thousand_resamplings_take_seconds() -> None:
     found = repeats(10, batches=20)
     began = time.perf_counter()
