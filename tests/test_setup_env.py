@@ -22,6 +22,7 @@ from packaging.utils import canonicalize_name
 
 from harness import setup_env
 from harness.setup_env import SetupError
+from runs import until
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ("build", "run", "fleet", "test")
@@ -347,22 +348,18 @@ def test_a_second_set_up_waits_for_the_first(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     order: list[str] = []
-    waits = threading.Event()
 
     def second() -> None:
-        waits.set()
         with setup_env.exclusive(tmp_path / "lock"):
             order.append("second")
 
     with setup_env.exclusive(tmp_path / "lock"):
         other = threading.Thread(target=second)
         other.start()
-        waits.wait(5)
-        other.join(0.2)
+        until(lambda: "waiting" in capsys.readouterr().err, "word of the wait")
         order.append("first")
-    other.join(5)
+    other.join()
     assert order == ["first", "second"]
-    assert "waiting" in capsys.readouterr().err
 
 
 def test_a_command_that_fails_is_quoted(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
