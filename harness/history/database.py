@@ -24,7 +24,7 @@ from harness.history.entry import Entry, Row
 from harness.verdicts.verdict import Bools, Floats
 
 NAME = "history.sqlite"
-PATIENCE_S = 30.0  # how long a writer waits for another
+PATIENCE_S = 600.0  # how long a writer waits for another
 MIGRATIONS = (  # entry k takes the schema from version k to k + 1
     """
     CREATE TABLE runs (
