@@ -26,8 +26,9 @@ HIGHEST = next((level.name for level in reversed(isa.LEVELS) if has_isa(level.na
 
 def needs_isa(name: str) -> pytest.MarkDecorator:
     """Skip a test where oneDNN has not this instruction set."""
-    why = f"oneDNN is limited to {LIMIT}" if LIMIT and not isa.allows(LIMIT, name) else "this CPU"
-    return pytest.mark.skipif(not has_isa(name), reason=f"needs {name}: {why} has not it")
+    limited = LIMIT and not isa.allows(LIMIT, name)
+    why = f"oneDNN is limited to {LIMIT}" if limited else "this CPU has not got it"
+    return pytest.mark.skipif(not has_isa(name), reason=f"needs {name}: {why}")
 
 
 @pytest.fixture
