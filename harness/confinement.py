@@ -32,7 +32,7 @@ def confine(
 
     Returns:
         what holds from now on: network (``NO_NETWORK``, or why it is there), user_namespace,
-        no_new_privileges, core_bytes, file_bytes and memory_bytes.
+        no_new_privileges, core_bytes, file_bytes and memory_bytes (None: no limit).
     """
     left = "asked for a download" if network else _leave_network()
     libc = ctypes.CDLL(None, use_errno=True)
@@ -77,9 +77,12 @@ def _is_in_namespace() -> bool:
         return file.read().split()[-1:] == [b"1"]
 
 
-def _limit(which: int, wanted: int) -> int:
-    """Lower a limit, never raise it; return what holds."""
-    _, hard = resource.getrlimit(which)
-    value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(which, (value, value))
+def _limit(which: int, wanted: int) -> int | None:
+    """Lower a limit, never raise it; return what holds, or None where the system refuses the call."""
+    try:
+        _, hard = resource.getrlimit(which)
+        value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(which, (value, value))
+    except OSError:
+        return None
     return value

@@ -21,9 +21,9 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.config import compose_config, project_path
-from harness.errors import InputError
+from harness.errors import HarnessError, InputError
 from harness.executor import worker_environment
-from harness.host import machine, threads
+from harness.host import calls, locks, machine, threads
 from harness.host.machine import Topology
 from harness.host.threads import ThreadSettings
 
@@ -36,6 +36,9 @@ BUSY = 0.25  # load per usable core from which other work spoils times
 PROBE_TIMEOUT_S = 1800  # for a hang: a busy machine with a cold disk takes minutes
 PROJECT = Path(__file__).resolve().parent.parent
 NEEDED_FEATURES = ("ONEDNN", "OPENMP", "OPENCV")
+UNTOLD = "each of them counts as a core: where two are threads of one, give threads.count"
+UNREFUSED = "nothing has to be done; a newer kernel or Docker allows it"
+UNLOCKED = "start no two runs there from different hosts or users at once, or choose another folder"
 INSTALL = "delete .venv and start run.sh again, which installs the locked versions"
 
 INT8 = (  # the first that the CPU has, best first
@@ -103,6 +106,7 @@ def collect(
     findings += memory_findings(description)
     for path in disk_paths:
         findings += disk_findings(path)
+    findings += refused_findings(disk_paths)
     return findings + workload_findings(files)
 
 
@@ -159,7 +163,7 @@ def machine_findings(description: Mapping[str, Any], topology: Topology) -> list
         _cpu(description),
         *_instructions(description),
         _cores(description, topology),
-        _allowed(description, topology),
+        _allowed(topology),
         _quota(topology),
         _clock(description),
         _platform(description),
@@ -184,22 +188,19 @@ def thread_findings(settings: ThreadSettings) -> list[Finding]:
 
 
 def memory_findings(description: Mapping[str, Any]) -> list[Finding]:
-    """Judge the memory that is free, within the control group's limit."""
+    """Judge the memory that is free, within the control groups' limits."""
     available, limit = description["memory_available_bytes"], description["memory_limit_bytes"]
     if available is None:
         return [Finding(UNKNOWN, "memory", "not readable", "see that some GiB are free")]
-    free = min(available, limit or available)
-    value = f"{_gib(free)} free of {_gib(description['memory_total_bytes'])}"
+    value = f"{_gib(available)} free of {_gib(description['memory_total_bytes'])}"
     value += f", limited to {_gib(limit)} by the control group" if limit else ""
     advice = f"ImageNet wants {_gib(MEMORY_WANTED)}: free some or lower workload.batch_size"
-    return [Finding(_level(free, MEMORY_NEEDED, MEMORY_WANTED), "memory", value, advice)]
+    return [Finding(_level(available, MEMORY_NEEDED, MEMORY_WANTED), "memory", value, advice)]
 
 
 def disk_findings(path: Path) -> list[Finding]:
     """Judge the folder that will be written to; it need not exist yet."""
-    folder = path.resolve()
-    while not folder.exists():
-        folder = folder.parent
+    folder = _nearest(path)
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         advice = "choose a folder that you may write to (run.results, run.cache)"
         return [Finding(BAD, "disk", f"{path}: not writable", advice)]
@@ -207,6 +208,28 @@ def disk_findings(path: Path) -> list[Finding]:
     advice = f"ImageNet's prepared images and models want {_gib(DISK_WANTED)}"
     mark = _level(free, DISK_NEEDED, DISK_WANTED)
     return [Finding(mark, "disk", f"{path}: {_gib(free)} free", advice)]
+
+
+def refused_findings(paths: Sequence[Path]) -> list[Finding]:
+    """Say which system calls and locks the kernel, a container or a file system refuses.
+
+    Args:
+        paths: the folders that will be written to; what cannot be written is no finding of this.
+    """
+    found: dict[str, Finding] = {}
+    for folder in map(_nearest, paths):
+        if not os.access(folder, os.W_OK | os.X_OK):
+            continue
+        for call, instead in calls.missing(folder):
+            found[call] = Finding(WARN, "system calls", f"refused: {call}; {instead}", UNREFUSED)
+        try:
+            weakness = locks.weakness(folder)
+        except HarnessError as error:
+            found[str(error)] = Finding(BAD, "locks", str(error), UNREFUSED)
+        else:
+            if weakness:
+                found[weakness] = Finding(WARN, "locks", f"{folder}: {weakness}", UNLOCKED)
+    return list(found.values()) or [Finding(OK, "system calls", "none is refused, locks work")]
 
 
 def workload_findings(files: Sequence[FileFact]) -> list[Finding]:
@@ -288,6 +311,14 @@ def software_findings(facts: Mapping[str, Any]) -> list[Finding]:
     ]
 
 
+def _nearest(path: Path) -> Path:
+    """Return a folder, or the one above it in which it will be made."""
+    folder = path.resolve()
+    while not folder.exists():
+        folder = folder.parent
+    return folder
+
+
 def _cpu(description: Mapping[str, Any]) -> Finding:
     model, microcode = description["cpu_model"], description["microcode"]
     if model is None:
@@ -319,17 +350,21 @@ def _cores(description: Mapping[str, Any], topology: Topology) -> Finding:
         f"{description['threads_per_core']} thread(s) per core"
     )
     value += f", {nodes} NUMA node(s)" if nodes else ""
+    if topology.untold_cpus:
+        value += f"; which CPUs share a core is not told of {_ranges(topology.untold_cpus)}"
+        return Finding(WARN, "cores", value, UNTOLD)
     if topology.sockets > 1:
         advice = "as published is one socket: numactl --cpunodebind=0 --membind=0 ./run.sh ..."
         return Finding(WARN, "cores", f"{value}; would use {topology.sockets} sockets", advice)
     return Finding(OK, "cores", value)
 
 
-def _allowed(description: Mapping[str, Any], topology: Topology) -> Finding:
-    per_core = "both threads of a core" if topology.smt else "one CPU per core"
+def _allowed(topology: Topology) -> Finding:
+    sizes = set(map(len, topology.cores))
+    per_core = "one CPU per core" if sizes == {1} else f"{_ranges(sorted(sizes))} CPUs per core"
     value = (
-        f"{len(topology.allowed_cpus)} of {description['cores'] * description['threads_per_core']} "
-        f"({_ranges(topology.allowed_cpus)}) on {topology.physical_cores} core(s), {per_core}"
+        f"{len(topology.allowed_cpus)} ({_ranges(topology.allowed_cpus)}) on "
+        f"{topology.physical_cores} core(s), {per_core}"
     )
     return Finding(OK, "allowed CPUs", value)
 

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import errno
+import itertools
+import linecache
+import re
 import sys
+from collections.abc import Iterable
+from typing import Any
 
 STACK = ("Traceback (most recent call last)", 'File "', "[bt]", "Stack trace")
 
 
-PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)  # said of files alone, named or not
+CLOSED = (errno.EACCES, errno.EPERM)  # of a file where one is named, else of the call itself
+LIMITS = {  # what a limit says that was reached -> what raises it
+    errno.EAGAIN: "there may be too many processes: ulimit -u or the container's --pids-limit",
+    errno.EMFILE: "too many files are open: ulimit -n",
+    errno.ENFILE: "too many files are open on this machine: sysctl fs.file-max",
+    errno.ENOMEM: "memory is short: free some, or raise the container's limit",
+}
 
 
 class InputError(Exception):
@@ -27,14 +39,48 @@ def exit_code(error: InputError | HarnessError) -> int:
 
 
 def of_system(error: OSError) -> InputError | HarnessError:
-    """Return what the system refused, as the error that it is to the user."""
-    what = f"{error.filename or 'a file'}: {error.strerror or error}"
-    if error.errno in PLACE:
+    """Return what the system refused, as the error that it is to the user.
+
+    Advice on files is given where a file is meant; of any other call its name is told.
+    """
+    named = error.filename is not None
+    said = error.strerror or str(error)
+    what = f"{error.filename if named else _call(error)}: {said}"
+    if error.errno in FULL or (named and error.errno in CLOSED):
         return InputError(
-            f"{what}: make space or change the permissions, or give run.results=DIR or run.cache=DIR;"
-            " what is finished is kept"
+            f"{error.filename or 'a file'}: {said}: make space or change the permissions, or give "
+            "run.results=DIR or run.cache=DIR; what is finished is kept"
+        )
+    if error.errno in LIMITS:
+        what = f"{what}: {LIMITS[error.errno]}"
+    elif is_refused_call(error):
+        what += (
+            ": a container's seccomp profile or an older kernel refuses this system call; use a newer "
+            "Docker or kernel, or start the container with --security-opt seccomp=unconfined"
         )
     return HarnessError(f"{what}; what is finished is kept")
+
+
+def is_refused_call(error: BaseException) -> bool:
+    """Say whether the system refused a call as such, not a file."""
+    refused = (*CLOSED, errno.ENOSYS)
+    return isinstance(error, OSError) and error.filename is None and error.errno in refused
+
+
+def _call(error: OSError) -> str:
+    """Return the call that raised an error, as far as its traceback tells."""
+    step = error.__traceback__
+    if step is None:
+        return "a system call"
+    while step.tb_next is not None:
+        step = step.tb_next
+    code = step.tb_frame.f_code
+    positions: Iterable[tuple[Any, ...]] = getattr(code, "co_positions", tuple)()  # Python 3.11
+    unknown = (step.tb_lineno, None, 0, None)
+    first, _, column, _ = next(itertools.islice(positions, step.tb_lasti // 2, None), unknown)
+    line = linecache.getline(code.co_filename, first or step.tb_lineno).encode()
+    called = re.match(r"[\w.]+", line[column or 0 :].decode(errors="replace").strip())
+    return called[0] if called else code.co_name
 
 
 def one_line(error: BaseException) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.host.calls import end_of
 from harness.worker_log import WorkerLog
 
 PASSED_ON = (  # all that a worker inherits of the environment, besides its thread settings
@@ -82,16 +83,22 @@ class Worker:
         self._began = time.monotonic()
         self._memory_kills = _memory_kills()
         self._read, write = os.pipe()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "harness.worker", str(write), str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=self._log.write,
-            stderr=self._log.write,
-            cwd=cwd,
-            env=dict(environment),
-            pass_fds=[write],
-            start_new_session=True,
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "harness.worker", str(write), str(os.getpid())],
+                stdin=subprocess.PIPE,
+                stdout=self._log.write,
+                stderr=self._log.write,
+                cwd=cwd,
+                env=dict(environment),
+                pass_fds=[write],
+                start_new_session=True,
+            )
+        except OSError as error:
+            if str(error.filename) == str(cwd) and os.access(cwd, os.X_OK):
+                # subprocess names the folder, whatever failed between the fork and the program
+                raise OSError(error.errno, f"setsid in a new process: {error.strerror}") from None
+            raise
         self._log.started()
         os.close(write)
         assert self._process.stdin is not None
@@ -166,13 +173,9 @@ class Worker:
 
     def _wait_quietly(self, seconds: float) -> None:
         """Wait for the worker's end without reaping it, so that its resource usage stays readable."""
-        descriptor = os.pidfd_open(self._process.pid)
-        try:
-            with selectors.DefaultSelector() as selector:
-                selector.register(descriptor, selectors.EVENT_READ)
-                selector.select(seconds)
-        finally:
-            os.close(descriptor)
+        with end_of(self._process.pid) as ended, selectors.DefaultSelector() as selector:
+            selector.register(ended, selectors.EVENT_READ)
+            selector.select(seconds)
 
     def _reap(self) -> tuple[int, Any]:
         try:
@@ -189,32 +192,28 @@ class Worker:
         and a worker may hang on its way out.
         """
         buffer = b""
-        ended = os.pidfd_open(self._process.pid)
-        try:
-            with selectors.DefaultSelector() as selector:
-                selector.register(self._read, selectors.EVENT_READ)
-                selector.register(ended, selectors.EVENT_READ)
-                selector.register(self._log.read, selectors.EVENT_READ)
-                while True:
-                    left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                    ready = {key.fd for key, _ in selector.select(left)}
-                    late = deadline is not None and time.monotonic() >= deadline
-                    if not ready or (late and ended not in ready):  # it may talk without end
-                        yield None
-                        return
-                    if self._log.read in ready and not self._log.take():
-                        selector.unregister(self._log.read)
-                    if self._read in ready:
-                        block = os.read(self._read, 1 << 16)
-                        if block:
-                            *lines, buffer = (buffer + block).split(b"\n")
-                            yield from map(json.loads, lines)
-                            continue
-                        selector.unregister(self._read)
-                    if ended in ready:
-                        return
-        finally:
-            os.close(ended)
+        with end_of(self._process.pid) as ended, selectors.DefaultSelector() as selector:
+            selector.register(self._read, selectors.EVENT_READ)
+            selector.register(ended, selectors.EVENT_READ)
+            selector.register(self._log.read, selectors.EVENT_READ)
+            while True:
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                ready = {key.fd for key, _ in selector.select(left)}
+                late = deadline is not None and time.monotonic() >= deadline
+                if not ready or (late and ended not in ready):  # it may talk without end
+                    yield None
+                    return
+                if self._log.read in ready and not self._log.take():
+                    selector.unregister(self._log.read)
+                if self._read in ready:
+                    block = os.read(self._read, 1 << 16)
+                    if block:
+                        *lines, buffer = (buffer + block).split(b"\n")
+                        yield from map(json.loads, lines)
+                        continue
+                    selector.unregister(self._read)
+                if ended in ready:
+                    return
 
 
 def _memory_kills() -> int:

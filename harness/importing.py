@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
 import json
@@ -22,6 +21,7 @@ from typing import IO, Any
 
 from harness import pack, store
 from harness.errors import HarnessError, InputError
+from harness.host import calls, locks
 from harness.pack import Manifest
 from harness.store import PLAN, RunFolder
 from harness.tables import read_tables
@@ -113,17 +113,13 @@ def _unsealed(handle: IO[bytes], file: Path) -> str:
 def _staging(results: Path) -> Iterator[Path]:
     """Give an empty folder beside the runs to one import at a time; remove what it leaves."""
     staging = results / STAGING
-    lock = os.open(results, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locks.held(results):
         shutil.rmtree(staging, ignore_errors=True)  # of an import that was killed
         staging.mkdir()
         try:
             yield staging
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-    finally:
-        os.close(lock)
 
 
 def _manifest(archive: zipfile.ZipFile, file: Path) -> Manifest:
@@ -203,7 +199,7 @@ def _unpack(archive: zipfile.ZipFile, manifest: Manifest, folder: RunFolder, fil
         target.parent.mkdir(parents=True, exist_ok=True)
         with archive.open(each["path"]) as source, target.open("xb") as out:
             found = pack.copy(source, out, each["bytes"])
-            os.fsync(out.fileno())
+            calls.sync(out.fileno())
         if found != (each["bytes"], each["sha256"]):
             raise InputError(
                 f"file={file}: {each['path']} in it is not the file that was packed (its bytes or its "

@@ -24,6 +24,7 @@ from typing import IO, Any
 
 from harness import __version__, record, store
 from harness.errors import InputError
+from harness.host import calls
 from harness.store import RunFolder
 from harness.tables import read_tables
 
@@ -122,7 +123,7 @@ def write_pack(folder: RunFolder, to: Path, models: bool = False) -> tuple[Manif
             with part.open("w+b") as handle:
                 _write(handle, folder, manifest)
                 digest = _seal(handle)
-                os.fsync(handle.fileno())
+                calls.sync(handle.fileno())
             part.replace(to)
         except OSError as error:
             raise InputError(

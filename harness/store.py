@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import json
@@ -19,6 +18,7 @@ import numpy.typing as npt
 
 from harness import arrays
 from harness.errors import HarnessError, InputError
+from harness.host import calls, locks
 from harness.plan import RunPlan
 from harness.record import OK, RECORDS, ROUNDS, MethodRecord, RoofRecord, RoundRecord
 
@@ -51,7 +51,7 @@ def write_atomically(path: Path, content: str | bytes, key: str = "run.results")
                 content if isinstance(content, bytes) else content.encode("utf-8", "replace")
             )
             handle.flush()
-            os.fsync(handle.fileno())
+            calls.sync(handle.fileno())
         part.replace(path)
     except BaseException as error:
         with suppress(OSError):
@@ -146,14 +146,12 @@ class RunFolder:
             InputError: another process is using it, or it cannot be made.
         """
         make_folder(self.path, "run.results")
-        with (self.path / LOCK).open("w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with locks.held(self.path / LOCK, wait=False) as alone:
+            if not alone:
                 raise InputError(
                     f"another process is working on run {self.id}: wait for it, or leave run.id out "
                     "to start a new one"
-                ) from None
+                )
             yield
 
     def discard(self) -> bool:

@@ -13,7 +13,16 @@ import traceback
 from typing import Any
 
 from harness.confinement import confine
-from harness.errors import HarnessError, InputError, NoSolution, Refused, TuningTimeout, one_line
+from harness.errors import (
+    HarnessError,
+    InputError,
+    NoSolution,
+    Refused,
+    TuningTimeout,
+    is_refused_call,
+    of_system,
+    one_line,
+)
 from harness.host.lifetime import die_with_parent
 
 KINDS: dict[type[Exception], str] = {
@@ -82,9 +91,10 @@ def main() -> None:
     except Exception as error:
         traceback.print_exc()
         kind = next((name for cls, name in KINDS.items() if isinstance(error, cls)), "failed")
-        message = (
-            str(error) if type(error) in KINDS else f"{type(error).__name__}: {one_line(error)}"
-        )
+        if type(error) in KINDS or is_refused_call(error):
+            message = str(of_system(error) if isinstance(error, OSError) else error)
+        else:
+            message = f"{type(error).__name__}: {one_line(error)}"
         reporter.send("error", kind=kind, message=message, trials=getattr(error, "trials", None))
 
 

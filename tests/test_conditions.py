@@ -167,6 +167,24 @@ def test_frequencies_of_cpuinfo(tmp_path: Path) -> None:
     assert snapshot(tmp_path, [0, 1]).mhz == {0: 2596.122}
 
 
+def test_readings_under_other_numbers_are_nobodys(tmp_path: Path) -> None:
+    """lxcfs numbers the CPUs of /proc from 0: what it says of 1 is of another than the machine's 1."""
+    block = "processor\t: {}\ncpu MHz\t\t: 2500.0\n"
+    write(
+        tmp_path,
+        {
+            "proc/stat": stat(*["1 2 3 4 5 6 7 8"] * 2),
+            "proc/cpuinfo": "\n".join(block.format(cpu) for cpu in range(2)),
+            f"{CPU}/cpu1/topology/thread_siblings_list": "1\n",
+            f"{CPU}/cpu5/topology/thread_siblings_list": "5\n",
+        },
+    )
+    before = snapshot(tmp_path, [1, 5])
+    assert (before.ticks, before.mhz) == ({}, {})
+    assert set(snapshot(tmp_path, [0, 1]).ticks) == {0, 1}
+    assert set(snapshot(tmp_path, [1, 7]).ticks) == {1}  # 7 was unplugged
+
+
 def test_a_machine_that_tells_nothing(tmp_path: Path) -> None:
     before, after = snapshot(tmp_path), snapshot(tmp_path)
     assert (before.ticks, before.mhz, before.load_1min) == ({}, {}, None)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import io
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ import pytest
 from rich.console import Console
 
 from harness import doctor
+from harness.config import PROJECT
 from harness.doctor import (
     BAD,
     OK,
@@ -25,6 +29,7 @@ from harness.doctor import (
     exit_code,
     machine_findings,
     memory_findings,
+    refused_findings,
     render,
     software_facts,
     software_findings,
@@ -32,9 +37,10 @@ from harness.doctor import (
     workload_findings,
 )
 from harness.executor import worker_environment
-from harness.host import isa
+from harness.host import isa, locks
 from harness.host.machine import Topology
 from harness.host.threads import ThreadSettings
+from refusing import without
 
 GIB = 1 << 30
 XEON = {
@@ -97,7 +103,7 @@ def test_a_good_machine_is_all_ok() -> None:
     findings = machine_findings(XEON, CORES)
     assert {finding.mark for finding in findings} == {OK}
     assert "AVX512-VNNI" in named(findings, "int8 kernels").value
-    assert "64 of 64 (0-63) on 32 core(s)" in named(findings, "allowed CPUs").value
+    assert "64 (0-63) on 32 core(s), 2 CPUs per core" in named(findings, "allowed CPUs").value
 
 
 @pytest.mark.parametrize(
@@ -151,8 +157,8 @@ def test_thread_settings_and_their_warnings() -> None:
     ("available", "limit", "mark"),
     [
         (60 * GIB, None, OK),
-        (60 * GIB, 4 * GIB, WARN),
-        (60 * GIB, GIB, BAD),
+        (4 * GIB, 8 * GIB, WARN),
+        (GIB, 8 * GIB, BAD),
         (3 * GIB, 16 * GIB, WARN),
         (None, None, UNKNOWN),
     ],
@@ -176,6 +182,45 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "DISK_NEEDED", 1 << 62)
     (finding,) = disk_findings(tmp_path)
     assert finding.mark == BAD and finding.advice
+
+
+@pytest.mark.parametrize("call", ["pidfd_open", "sched_getaffinity", "fsync"])
+def test_a_refused_call_is_one_line(call: str, tmp_path: Path) -> None:
+    """As a kernel refuses it in truth: what is missing, and what is done instead."""
+    code = (
+        "import sys; from pathlib import Path; from harness.doctor import refused_findings\n"
+        "for each in refused_findings([Path(sys.argv[1])] * 2): print(each.mark, each.value)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+
+    def told(before: Sequence[str]) -> list[str]:
+        done = subprocess.run(
+            [*before, *command], capture_output=True, text=True, env=environment, check=True
+        )
+        return done.stdout.splitlines()
+
+    assert told([]) == ["ok none is refused, locks work"]
+    (line,) = told(without(call, errno.EPERM))
+    assert line.startswith(f"warn refused: {call}: Operation not permitted; ")
+
+
+def test_a_folder_without_locks_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        locks, "_refused_in", lambda folder: "flock: x" if folder == tmp_path else ""
+    )
+    (finding,) = refused_findings([tmp_path, tmp_path / "not" / "there"])
+    assert (finding.mark, finding.name) == (WARN, "locks")
+    assert "flock: x" in finding.value and "your runs on this host" in finding.value
+    monkeypatch.setattr(locks, "_refused_in", lambda folder: "flock: x")
+    (finding,) = refused_findings([tmp_path])
+    assert finding.mark == BAD and "nothing can be locked" in finding.value
+
+
+def test_cpus_whose_core_is_not_told_are_said() -> None:
+    topology = dataclasses.replace(CORES, untold_cpus=(3, 4, 9))
+    finding = named(machine_findings(XEON, topology), "cores")
+    assert finding.mark == WARN and finding.value.endswith("not told of 3-4,9")
 
 
 def test_files(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,10 @@ import pytest
 
 from harness import executor
 from harness.config import PROJECT
+from harness.errors import HarnessError, InputError, of_system
 from harness.executor import Ended, Worker, worker_environment
 from harness.worker_log import HEAD_BYTES, ROTATED_BYTES, TAIL_BYTES
+from refusing import without
 from runs import PATIENCE_S
 
 TESTS = Path(__file__).parent
@@ -283,6 +287,90 @@ def test_a_kill_for_want_of_memory_is_told(
     assert re.fullmatch(
         r"killed by SIGKILL as memory ran out \(it held \d+ MB at the most\)", message
     )
+
+
+@pytest.fixture(params=["EPERM", "ENOSYS", "EACCES", "EINVAL"])
+def no_pidfd(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make pidfd_open one that the kernel refuses."""
+    number = getattr(errno, request.param)
+
+    def refuse(pid: int, flags: int = 0) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+
+
+@pytest.mark.usefixtures("no_pidfd")
+class TestWithoutPidfd:
+    """A thread waits for the worker's end; all else is as it is with a pidfd."""
+
+    def test_an_answer(self, run: Run) -> None:
+        before = len(os.listdir("/proc/self/fd"))
+        assert run("answer", value=1).value == 1
+        assert [run("answer", value=n).value for n in range(3)] == [0, 1, 2]
+        for thread in threading.enumerate():
+            if thread.name.startswith("end of"):
+                thread.join()
+        assert len(os.listdir("/proc/self/fd")) <= before
+
+    def test_the_end_of_the_process_counts_not_that_of_the_pipe(
+        self, run: Run, said: list[tuple[int, int, str]]
+    ) -> None:
+        ended = run("fork_and_die", timeout_s=600)
+        assert (ended.kind, ended.message) == (executor.KILLED, "killed by SIGKILL")
+        assert gone(said[0][0])
+
+    def test_a_timeout(self, run: Run, said: list[tuple[int, int, str]]) -> None:
+        ended = run("hang_with_child", timeout_s=3, stubborn=False)
+        assert (ended.kind, ended.message) == (executor.TIMEOUT, "no end after 3 s")
+        assert ended.peak_rss_bytes > 0
+        assert gone(said[0][0])
+
+    def test_a_timeout_on_the_way_out(self, run: Run) -> None:
+        assert run("hang_at_exit", timeout_s=3).kind == executor.TIMEOUT
+
+
+def test_a_refused_call_is_named_and_no_file_is_blamed(tmp_path: Path) -> None:
+    """A real kernel refuses it to a real worker's parent."""
+    code = (
+        "import sys; from pathlib import Path; from harness.executor import Worker\n"
+        "try:\n    Worker({}, {}, Path(sys.argv[1]) / 'log', Path(sys.argv[1]))\n"
+        "except OSError as error:\n    from harness.errors import of_system; print(of_system(error))"
+    )
+    told = subprocess.run(
+        [*without("setsid", errno.EPERM), sys.executable, "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        check=True,
+    )
+    assert "setsid" in told.stdout and "seccomp" in told.stdout
+    assert str(tmp_path) not in told.stdout and "permissions" not in told.stdout
+
+
+def raised(action: Callable[[], object]) -> OSError:
+    with pytest.raises(OSError) as caught:
+        action()
+    return caught.value
+
+
+def test_errors_of_files_name_the_file_and_others_the_call(tmp_path: Path) -> None:
+    named = of_system(raised(lambda: (tmp_path / "no" / "x").open("w")))
+    assert isinstance(named, HarnessError)
+    assert str(named).startswith(f"{tmp_path}/no/x: No such file or directory")
+    refused = OSError(errno.EACCES, os.strerror(errno.EACCES), "/data/x")
+    assert isinstance(of_system(refused), InputError)
+    assert "change the permissions" in str(of_system(refused))
+    full = of_system(raised(lambda: Path("/dev/full").write_text("x")))
+    assert isinstance(full, InputError) and "make space" in str(full)
+    bad = of_system(raised(lambda: os.close(1 << 20)))
+    assert str(bad).startswith("os.close: Bad file descriptor")
+    for number in (errno.EPERM, errno.EACCES, errno.ENOSYS):
+        told = of_system(OSError(number, os.strerror(number)))
+        assert isinstance(told, HarnessError) and "seccomp" in str(told)
+        assert "permissions" not in str(told) and "a file" not in str(told)
+    many = of_system(OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
+    assert "ulimit -n" in str(many)
 
 
 def test_stop_after_the_end_does_nothing(tmp_path: Path) -> None:

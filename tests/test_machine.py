@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 
 from harness.host.machine import (
     Topology,
+    allowed_cpus,
     describe,
+    free_memory,
     machine_name,
     parse_cpu_list,
     read_topology,
@@ -101,9 +104,147 @@ def test_affinity_leaves_one_socket_without_smt(xeon: Path) -> None:
     assert (topology.sockets, topology.smt) == (1, False)
 
 
-def test_offline_cpus_are_left_out(xeon: Path) -> None:
-    write(xeon, {"sys/devices/system/cpu/online": "0-7\n"})
-    assert read_topology(xeon, affinity=range(16)).allowed_cpus == tuple(range(8))
+LXCFS = {"sys/devices/system/cpu/online": "0-3\n"}  # as many as are allowed, numbered from 0
+
+
+def test_the_affinity_counts_where_online_is_renumbered(tmp_path: Path) -> None:
+    cpus_of(tmp_path, ((0, (cpu,)) for cpu in range(8)))
+    write(tmp_path, LXCFS)
+    topology = read_topology(tmp_path, affinity={1, 2, 5, 6})
+    assert topology.cores == ((1,), (2,), (5,), (6,))
+    assert (topology.usable_cores, topology.untold_cpus) == (4, ())
+    assert describe(tmp_path, affinity={1, 2, 5, 6})["cores"] == 4
+
+
+def test_renumbered_cpuinfo_tells_no_cores(tmp_path: Path) -> None:
+    """Its four CPUs are 1, 2, 5 and 6 in truth; two of them happen to have numbers of others."""
+    text = "\n".join(f"processor\t: {n}\nphysical id\t: 0\ncore id\t: 0\n" for n in range(4))
+    write(tmp_path, {**LXCFS, "proc/cpuinfo": text})
+    topology = read_topology(tmp_path, affinity={1, 2, 5, 6})
+    assert topology.cores == ((1,), (2,), (5,), (6,))
+    assert topology.untold_cpus == (1, 2, 5, 6)
+
+
+def test_a_cpu_without_a_topology_is_a_core_of_its_own(tmp_path: Path) -> None:
+    """Such as one that was plugged in later, with a number far away."""
+    cpus_of(tmp_path, [(0, (0, 1)), (0, (2, 3))])
+    topology = read_topology(tmp_path, affinity={0, 1, 2, 3, 1500, 2047})
+    assert topology.cores == ((0, 1), (2, 3), (1500,), (2047,))
+    assert (topology.usable_cores, topology.untold_cpus) == (4, (1500, 2047))
+
+
+@pytest.mark.parametrize("sys_tree", ["missing", "empty"])
+def test_without_sys_and_cpuinfo_each_cpu_is_a_core(tmp_path: Path, sys_tree: str) -> None:
+    if sys_tree == "empty":
+        write(tmp_path, {"sys/devices/system/cpu/online": ""})
+        write(tmp_path, {f"sys/devices/system/cpu/cpu{cpu}/online": "" for cpu in range(4)})
+    topology = read_topology(tmp_path, affinity={0, 3})
+    assert topology.cores == ((0,), (3,)) and topology.untold_cpus == (0, 3)
+
+
+def test_siblings_that_are_offline_or_not_allowed_do_not_count(tmp_path: Path) -> None:
+    cpus_of(tmp_path, [(0, (0, 4)), (0, (1, 5)), (0, (2, 6)), (0, (3, 7))])
+    topology = read_topology(tmp_path, affinity={0, 1, 5, 6})
+    assert topology.cores == ((0,), (1, 5), (6,))
+    assert (topology.usable_cores, topology.smt) == (3, True)
+
+
+def test_siblings_that_contradict_each_other_are_one_core(tmp_path: Path) -> None:
+    """No CPU is in two cores, whichever of them says that they belong together."""
+    cpus_of(tmp_path, [(0, (0,)), (0, (1,)), (0, (2,))])
+    listed = "sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+    write(tmp_path, {listed.format(1): "0-1,900\n"})
+    topology = read_topology(tmp_path, affinity={0, 1, 2})
+    assert topology.cores == ((0, 1), (2,))
+
+
+def test_hybrid_cores(tmp_path: Path) -> None:
+    """Two cores with two threads, four with one."""
+    cpus_of(tmp_path, [(0, (0, 1)), (0, (2, 3)), *((0, (cpu,)) for cpu in range(4, 8))])
+    topology = read_topology(tmp_path, affinity=range(8))
+    assert topology.cores == ((0, 1), (2, 3), (4,), (5,), (6,), (7,))
+    assert topology.usable_cores == 6
+
+
+def test_sparse_numbers_and_more_cpus_than_a_mask_of_1024(tmp_path: Path) -> None:
+    cores = [(n % 2, (2 * n, 2 * n + 3000)) for n in range(800)]
+    cpus_of(tmp_path, cores)
+    topology = read_topology(tmp_path, affinity=[cpu for _, cpus in cores for cpu in cpus])
+    assert (topology.physical_cores, len(topology.allowed_cpus)) == (800, 1600)
+    assert (topology.sockets, topology.untold_cpus) == (2, ())
+
+
+def test_allowed_cpus_where_the_call_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(pid: int) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "sched_getaffinity", refuse)
+    write(tmp_path, {"proc/self/status": "Name:\tx\nCpus_allowed_list:\t1-2,1030\n"})
+    write(tmp_path, {"proc/77/status": "Cpus_allowed_list:\t2\n"})
+    assert allowed_cpus(root=tmp_path) == {1, 2, 1030}
+    assert allowed_cpus(77, root=tmp_path) == {2}
+    with pytest.raises(PermissionError):
+        allowed_cpus(78, root=tmp_path)
+
+
+GIB = 1 << 30
+
+
+def memory(available: int, groups: Mapping[str, str], version: int) -> dict[str, str]:
+    """Return the files of a process in group /a/b that has MemAvailable GiB and these groups' files."""
+    kind = "cgroup2 cgroup2 rw" if version == 2 else "cgroup cgroup rw,memory"
+    return {
+        "proc/meminfo": f"MemTotal: {64 << 20} kB\nMemAvailable: {available << 20} kB\n",
+        "proc/self/cgroup": "0::/a/b\n" if version == 2 else "5:memory:/a/b\n",
+        "proc/self/mountinfo": f"30 20 0:26 / /sys/fs/cgroup rw - {kind}\n",
+        **{f"sys/fs/cgroup/{name}": text for name, text in groups.items()},
+    }
+
+
+@pytest.mark.parametrize(
+    ("groups", "free"),
+    [
+        ({}, 50),
+        ({"a/b": (8, 3, 0)}, 5),
+        ({"a/b": (8, 8, 2)}, 2),  # files that were read can go
+        ({"a/b": (8, 9, 0)}, 0),  # over its limit
+        ({"a": (8, 7, 0), "a/b": (16, 1, 0)}, 1),  # what others of the group above use counts
+        ({"a": (None, 40, 0), "a/b": (16, 1, 0)}, 15),
+        ({"a/b": (100, 1, 0)}, 50),
+        ({"a/b": (8, 1, 3)}, 8),  # more cached than used: read at two moments
+    ],
+)
+@pytest.mark.parametrize("version", [1, 2])
+def test_free_memory_is_the_least_of_all_groups(
+    tmp_path: Path, groups: dict[str, tuple[int | None, int, int]], free: int, version: int
+) -> None:
+    names = ("memory.max", "memory.current") if version == 2 else (
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+    )  # fmt: skip
+    nothing = "max" if version == 2 else "9223372036854771712"
+    files = {}
+    for group, (limit, usage, cached) in groups.items():
+        files[f"{group}/{names[0]}"] = nothing if limit is None else f"{limit * GIB}\n"
+        files[f"{group}/{names[1]}"] = f"{usage * GIB}\n"
+        of_all = "total_" if version == 1 else ""
+        files[f"{group}/memory.stat"] = (
+            f"inactive_file {0 if version == 1 else cached * GIB}\nanon 5\n"
+            f"{of_all}active_file 0\n{of_all}inactive_file {cached * GIB}\n"
+        )
+    write(tmp_path, memory(50, files, version))
+    assert free_memory(tmp_path) == free * GIB
+    assert describe(tmp_path, affinity=[0])["memory_available_bytes"] == free * GIB
+
+
+def test_free_memory_that_only_a_group_tells(tmp_path: Path) -> None:
+    files = memory(50, {"a/b/memory.max": f"{GIB}\n", "a/b/memory.current": "0\n"}, 2)
+    write(tmp_path, {**files, "proc/meminfo": "MemTotal: 9 kB\n"})
+    assert free_memory(tmp_path) == GIB
+    write(tmp_path, {"sys/fs/cgroup/a/b/memory.max": "max\n"})
+    assert free_memory(tmp_path) is None
 
 
 def test_xeon_description(xeon: Path) -> None:
@@ -250,7 +391,7 @@ def test_version_1_groups_of_a_container(xeon: Path) -> None:
         },
     )
     topology = read_topology(xeon, affinity=range(16))
-    assert (topology.cpu_quota, topology.allowed_cpus) == (3.0, (0, 1, 2))
+    assert (topology.cpu_quota, topology.cpuset_size, topology.usable_cores) == (3.0, 3, 3)
     assert describe(xeon, affinity=range(16))["memory_limit_bytes"] is None
 
 
@@ -277,9 +418,24 @@ def test_cpuset_of_odd_cpus(xeon: Path) -> None:
             "sys/fs/cgroup/odd/cpuset.cpus.effective": "1,3,5,7,9,11\n",
         },
     )
-    topology = read_topology(xeon, affinity=range(16))
+    topology = read_topology(xeon, affinity=range(1, 12, 2))
     assert topology.cores == ((1, 9), (3, 11), (5,), (7,))
     assert (topology.smt, topology.sockets, topology.usable_cores) == (True, 2, 4)
+
+
+def test_a_cpuset_bounds_the_time_and_names_no_cpus(xeon: Path) -> None:
+    """The kernel keeps the affinity within it; a file that says otherwise has other numbers."""
+    write(
+        xeon,
+        {
+            "proc/self/cgroup": "0::/odd\n",
+            "proc/self/mountinfo": V2_MOUNT,
+            "sys/fs/cgroup/odd/cpuset.cpus.effective": "0-2\n",
+        },
+    )
+    topology = read_topology(xeon, affinity=range(4, 8))
+    assert topology.cores == ((4,), (5,), (6,), (7,))
+    assert (topology.cpuset_size, topology.usable_cores) == (3, 3)
 
 
 @pytest.mark.parametrize(

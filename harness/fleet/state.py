@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 from harness import store
 from harness.errors import InputError
 from harness.fleet.schedule import Job
+from harness.host import locks
 
 SCHEMA = 1
 FOLDER = "fleet"  # under results/
@@ -95,11 +95,9 @@ def locked(folder: Path) -> Iterator[None]:
         InputError: another process drives it, or the folder cannot be made.
     """
     store.make_folder(folder, "run.results")
-    with (folder / store.LOCK).open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"fleet.id={folder.name}: another process drives this fleet") from None
+    with locks.held(folder / store.LOCK, wait=False) as alone:
+        if not alone:
+            raise InputError(f"fleet.id={folder.name}: another process drives this fleet")
         try:
             yield
         finally:

@@ -3,6 +3,8 @@
 SQLite, since it is in Python's standard library, one file holds years of nights (about 20 kB a row of
 10,000 images and 20 rounds), and its locks let two runs that end at once both write. The rollback
 journal rather than the write-ahead log: results are often on a network file system, where that fails.
+Where a file system has no record locks at all, a lock of ours is held as long as the database is
+open (``harness/host/locks.py``), and SQLite is told to take none.
 The records stay the truth: ``rebuild`` makes the file again from the run folders, and keeps what it
 has of runs whose folders are gone.
 """
@@ -11,16 +13,19 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
 from harness.errors import HarnessError, InputError
 from harness.history.entry import Entry, Row
+from harness.host import locks
 from harness.verdicts.verdict import Bools, Floats
 
 NAME = "history.sqlite"
@@ -147,7 +152,7 @@ def opened(results: Path) -> Iterator[History]:
     path = results / NAME
     try:
         results.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)) as connection:
+        with _connected(path) as connection:
             connection.execute("PRAGMA foreign_keys=ON")
             version = _migrate(connection, path)
             yield History(connection, is_new=version == 0)
@@ -162,6 +167,19 @@ def opened(results: Path) -> Iterator[History]:
         raise HarnessError(f"{path}: {error}; {advice}") from None
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # damaged names
         raise Damaged(_remade(path, str(error))) from None
+
+
+@contextmanager
+def _connected(path: Path) -> Iterator[sqlite3.Connection]:
+    """Connect to the database. Where SQLite's own locks do not work, one lock stands for all of them."""
+    with ExitStack() as stack:
+        name = quote(os.fsencode(path.resolve()))
+        address = f"file:{name}?mode=rwc"
+        if not locks.has_record_locks(path.parent):
+            stack.enter_context(locks.held(path.with_suffix(".lock")))
+            address += "&nolock=1"
+        connection = sqlite3.connect(address, PATIENCE_S, isolation_level=None, uri=True)
+        yield stack.enter_context(closing(connection))
 
 
 class _Wrong(Exception):

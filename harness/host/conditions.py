@@ -21,7 +21,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from harness.host.machine import CPUS, ROOT, _groups, _integer, _read, parse_cpu_list, read_topology
+from harness.host.machine import (
+    CPUS,
+    ROOT,
+    _groups,
+    _integer,
+    _read,
+    allowed_cpus,
+    is_renumbered,
+    parse_cpu_list,
+    read_topology,
+)
 from harness.host.threads import _cpus, differences, listed_places, loaded_openmp
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -268,6 +278,7 @@ def snapshot(
         "minor_faults": own.ru_minflt,
         "major_faults": own.ru_majflt,
     }
+    ticks = {} if is_renumbered(root, watched, ticks) else ticks
     seen = {cpu: ticks[cpu] for cpu in watched if cpu in ticks}
     return Snapshot(at, seen, mhz, load, counters)
 
@@ -293,7 +304,7 @@ def threads_now() -> list[ThreadPlace]:
         task = Path(f"/proc/self/task/{tid}")
         stat, waits = _read(task / "stat"), _read(task / "schedstat")
         with contextlib.suppress(ProcessLookupError):  # it has just ended
-            allowed = tuple(sorted(os.sched_getaffinity(tid)))
+            allowed = tuple(sorted(allowed_cpus(tid)))
             head, _, tail = (stat or "").rpartition(")")
             if fields := tail.split():  # from the third on
                 ticks, cpu = float(int(fields[11]) + int(fields[12])), int(fields[36])
@@ -504,7 +515,7 @@ def _usable() -> set[int]:
     cpus: set[int] = set()
     for tid in os.listdir("/proc/self/task"):
         with contextlib.suppress(ProcessLookupError):  # it has just ended
-            cpus |= os.sched_getaffinity(int(tid))
+            cpus |= allowed_cpus(tid)
     return cpus
 
 
@@ -523,7 +534,9 @@ def _mhz(root: Path, cpus: Iterable[int]) -> dict[int, float]:
             _read(root / "proc/cpuinfo") or "",
             re.MULTILINE | re.DOTALL,
         )
-        told = {int(cpu): float(mhz) for cpu, mhz in blocks if float(mhz)}
+        listed = {int(cpu): float(mhz) for cpu, mhz in blocks}
+        if not is_renumbered(root, files, listed):
+            told = {cpu: mhz for cpu, mhz in listed.items() if mhz}
     return {cpu: mhz for cpu, mhz in told.items() if cpu in files}
 
 

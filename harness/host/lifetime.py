@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+from harness.host import locks
 
 SET_PARENT_DEATH_SIGNAL = 1  # of prctl
 
@@ -29,13 +31,6 @@ def alone_on_host(note: Callable[[str], None]) -> Iterator[None]:
     Args:
         note: is told once if another holds the lock.
     """
-    root = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        try:
-            fcntl.flock(root, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            note("another night or a fleet measures on this host: waiting for it")
-            fcntl.flock(root, fcntl.LOCK_EX)
+    text = "another night or a fleet measures on this host: waiting for it"
+    with locks.held(Path("/"), waiting=lambda: note(text)):
         yield
-    finally:
-        os.close(root)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,11 @@ from typing import Any
 ROOT = Path("/")
 CPUS = "sys/devices/system/cpu"
 NO_LIMIT = 1 << 60  # control groups v1 say "no limit" with a number near 2**63
+MEMORY_FILES = (  # of a control group: its limit, its usage, and how memory.stat begins its names
+    ("memory.max", "memory.current", ""),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
+)
+CACHED = ("active_file", "inactive_file")
 
 LIMITS = {  # of /proc/self/limits -> name; those that a measurement can run into
     "Max cpu time": "cpu_s",
@@ -59,12 +64,16 @@ class Topology:
         cores: one entry per physical core: its allowed logical CPUs; ordered by the first of them.
         sockets: how many sockets these cores are on.
         cpu_quota: CPU seconds per second that the control groups grant, or None without a limit.
+        cpuset_size: how many CPUs the smallest of their cpusets has, or None where there is none.
+        untold_cpus: the allowed CPUs of which the system tells no core: each counts as one.
     """
 
     allowed_cpus: tuple[int, ...]
     cores: tuple[tuple[int, ...], ...]
     sockets: int
     cpu_quota: float | None
+    cpuset_size: int | None = None
+    untold_cpus: tuple[int, ...] = ()
 
     @property
     def physical_cores(self) -> int:
@@ -77,26 +86,82 @@ class Topology:
 
     @property
     def usable_cores(self) -> int:
-        """How many threads can run at full speed at once: cores, cut by the quota; at least 1."""
+        """How many threads can run at full speed at once: cores, cut by the limits; at least 1."""
         quota = math.inf if self.cpu_quota is None else math.floor(self.cpu_quota)
-        return int(max(1, min(self.physical_cores, quota)))
+        cpuset = math.inf if self.cpuset_size is None else self.cpuset_size
+        return int(max(1, min(self.physical_cores, quota, cpuset)))
 
 
 def read_topology(root: Path = ROOT, affinity: Iterable[int] | None = None) -> Topology:
     """Return what this process may use.
 
+    The affinity is the truth: the kernel keeps it within cpusets and the CPUs that are online, and
+    its numbers are the machine's. The list ``online`` and /proc/cpuinfo may be renumbered (lxcfs).
+
     Args:
         affinity: the CPUs that the scheduler allows; None asks the kernel.
     """
-    allowed = set(os.sched_getaffinity(0) if affinity is None else affinity)
-    for limit in (_online(root), *_cpusets(root)):
-        allowed = allowed & limit or allowed
+    allowed = allowed_cpus(root=root) if affinity is None else set(affinity)
+    told = _siblings(root, allowed)
     return Topology(
         allowed_cpus=tuple(sorted(allowed)),
         cores=_cores(root, allowed),
         sockets=_sockets(root, allowed),
         cpu_quota=_cpu_quota(root),
+        cpuset_size=min(map(len, _cpusets(root)), default=None),
+        untold_cpus=tuple(sorted(cpu for cpu in allowed if not told[cpu])),
     )
+
+
+def allowed_cpus(task: int | str = 0, root: Path = ROOT) -> set[int]:
+    """Return the CPUs that the scheduler allows a thread; of this process's where it is 0.
+
+    A container may refuse the call; /proc tells the same.
+
+    Raises:
+        ProcessLookupError: the thread has ended.
+    """
+    try:
+        return os.sched_getaffinity(int(task))
+    except ProcessLookupError:
+        raise
+    except OSError:
+        status = _read(root / f"proc/{task or 'self'}/status") or ""
+        listed = re.search(r"^Cpus_allowed_list:\s*(\S+)", status, re.MULTILINE)
+        cpus = parse_cpu_list(listed[1]) if listed else _online(root)
+        if not cpus:
+            raise
+        return cpus
+
+
+def is_renumbered(root: Path, cpus: Iterable[int], listed: Container[int]) -> bool:
+    """Say whether a file of /proc gives CPUs other numbers than the machine does, as lxcfs makes them.
+
+    It leaves out a CPU that is there; of one that was unplugged, /sys tells no topology either.
+
+    Args:
+        cpus: that this process may use.
+        listed: the numbers in the file.
+    """
+    return any(cpu not in listed and (root / CPUS / f"cpu{cpu}/topology").is_dir() for cpu in cpus)
+
+
+def free_memory(root: Path = ROOT) -> int | None:
+    """Return how many bytes this process can still get, or None where nothing tells.
+
+    That is the least of what the machine has left and, in each control group above the process, of
+    its limit less what the group uses. The files that a group has read count as free: the kernel
+    drops them when memory is asked for.
+    """
+    left = [_memory(root, "MemAvailable")]
+    for group in _groups(root, "memory"):
+        for limit_file, usage_file, prefix in MEMORY_FILES:
+            limit, usage = (_integer(_read(group / name)) for name in (limit_file, usage_file))
+            if limit is not None and limit < NO_LIMIT:
+                stat = dict(re.findall(r"^(\w+) (\d+)$", _read(group / "memory.stat") or "", re.M))
+                cached = sum(int(stat.get(prefix + name, 0)) for name in CACHED)
+                left.append(max(0, limit - max(0, (usage or 0) - cached)))
+    return min((each for each in left if each is not None), default=None)
 
 
 def describe(root: Path = ROOT, affinity: Iterable[int] | None = None) -> dict[str, Any]:
@@ -109,7 +174,8 @@ def describe(root: Path = ROOT, affinity: Iterable[int] | None = None) -> dict[s
     topology = read_topology(root, affinity)
     cpu = next(iter(_cpuinfo(root)), {})
     flags = cpu["flags"].split() if "flags" in cpu else None
-    online = _online(root) or set(topology.allowed_cpus)
+    allowed, online = set(topology.allowed_cpus), _online(root)
+    online = online if allowed <= online else allowed  # renumbered or not there
     cores = _cores(root, online)
     first = topology.allowed_cpus[0]
     max_khz = _integer(_read(root / CPUS / f"cpu{first}/cpufreq/cpuinfo_max_freq"))
@@ -134,7 +200,7 @@ def describe(root: Path = ROOT, affinity: Iterable[int] | None = None) -> dict[s
         "usable_cores": topology.usable_cores,
         "cpu_quota": topology.cpu_quota,
         "memory_total_bytes": _memory(root, "MemTotal"),
-        "memory_available_bytes": _memory(root, "MemAvailable"),
+        "memory_available_bytes": free_memory(root),
         "memory_limit_bytes": _memory_limit(root),
         "swap_total_bytes": _memory(root, "SwapTotal"),
         "limits": _limits(root),
@@ -201,28 +267,44 @@ def _cpuinfo(root: Path) -> list[dict[str, str]]:
 
 def _cores(root: Path, cpus: set[int]) -> tuple[tuple[int, ...], ...]:
     """Group CPUs by the physical core they belong to; without a word on it each is its own core."""
+    core_of = {cpu: {cpu} for cpu in cpus}
+    for cpu, siblings in _siblings(root, cpus).items():
+        for other in siblings:  # together as soon as one of them says so: no CPU is in two cores
+            merged = core_of[cpu] | core_of[other]
+            core_of.update(dict.fromkeys(merged, merged))
+    return tuple(sorted({tuple(sorted(core)) for core in core_of.values()}))
+
+
+def _siblings(root: Path, cpus: set[int]) -> dict[int, set[int]]:
+    """Return those of the CPUs that share each one's core, itself included; none if untold."""
     told: dict[str, set[int]] = {}  # where /sys is hidden, /proc/cpuinfo may still tell
-    for block in _cpuinfo(root):
+    for number, block in _cpuinfo_of(root, cpus).items():
         if "core id" in block:
             key = f"{block.get('physical id')}/{block['core id']}"
-            told.setdefault(key, set()).add(int(block["processor"]))
+            told.setdefault(key, set()).add(number)
     of_cpu = {cpu: siblings for siblings in told.values() for cpu in siblings}
-    groups = set()
+    found = {}
     for cpu in cpus:
         folder = root / CPUS / f"cpu{cpu}/topology"
         listed = _read(folder / "thread_siblings_list") or _read(folder / "core_cpus_list")
         siblings = parse_cpu_list(listed) if listed else of_cpu.get(cpu, set())
-        groups.add(tuple(sorted((siblings | {cpu}) & cpus)))
-    return tuple(sorted(groups))
+        found[cpu] = (siblings | {cpu}) & cpus if siblings else set()
+    return found
 
 
 def _sockets(root: Path, cpus: set[int]) -> int:
-    listed = {int(cpu["processor"]): cpu.get("physical id") for cpu in _cpuinfo(root)}
+    listed = {cpu: block.get("physical id") for cpu, block in _cpuinfo_of(root, cpus).items()}
     found = {
         _read(root / CPUS / f"cpu{cpu}/topology/physical_package_id") or listed.get(cpu)
         for cpu in cpus
     }
     return max(1, len(found - {None, "-1"}))
+
+
+def _cpuinfo_of(root: Path, cpus: set[int]) -> dict[int, dict[str, str]]:
+    """Return what /proc/cpuinfo says of each CPU; nothing where its numbers are not the machine's."""
+    blocks = {int(block["processor"]): block for block in _cpuinfo(root)}
+    return blocks if cpus <= blocks.keys() else {}
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:
@@ -275,7 +357,7 @@ def _cpu_quota(root: Path) -> float | None:
 def _memory_limit(root: Path) -> int | None:
     limits = []
     for group in _groups(root, "memory"):
-        for name in ("memory.max", "memory.limit_in_bytes"):
+        for name, _, _ in MEMORY_FILES:
             limit = _integer(_read(group / name))
             if limit is not None and limit < NO_LIMIT:
                 limits.append(limit)

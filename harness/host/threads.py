@@ -84,7 +84,8 @@ def resolve(
     environment = {"OMP_NUM_THREADS": str(count), "OPENBLAS_NUM_THREADS": str(count)}
     cpus = _one_cpu_per_thread(topology, count)
     environment |= _omp(asked, cpus) if policy == "omp" else _kmp(asked, cpus, kmp_library)
-    return ThreadSettings(policy, count, environment, _crowding(count, topology), asked)
+    warnings = (*_crowding(count, topology), *_untold(topology))
+    return ThreadSettings(policy, count, environment, warnings, asked)
 
 
 def find_kmp_library() -> Path | None:
@@ -183,9 +184,19 @@ def _crowding(count: int, topology: Topology) -> tuple[str, ...]:
     if count <= usable:
         return ()
     quota = "" if topology.cpu_quota is None else f", cpu quota {topology.cpu_quota:g}"
+    quota += "" if topology.cpuset_size is None else f", CPUs in the cpuset {topology.cpuset_size}"
     return (
         f"{count} threads on {usable} usable core(s) (physical cores allowed: "
         f"{topology.physical_cores}{quota}): threads will wait for each other",
+    )
+
+
+def _untold(topology: Topology) -> tuple[str, ...]:
+    if not topology.untold_cpus:
+        return ()
+    return (
+        f"the system does not tell which CPUs share a core with {_cpus(topology.untold_cpus)}: each "
+        "counts as a core of its own",
     )
 
 

@@ -12,7 +12,6 @@ An entry is one stem in ``<cache>/prepared`` with
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import zlib
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
+from harness.host import locks
 from harness.workloads.prepared import FORMAT
 
 GB = 10**9
@@ -116,8 +116,8 @@ class Hold:
 
     def __init__(self, entry: Entry) -> None:
         self._path = entry.stem.with_suffix(".lock")
-        self._file = _opened(self._path)
-        fcntl.flock(self._file, fcntl.LOCK_SH)
+        self._lock = locks.Lock(self._path)
+        self._lock.take(shared=True)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -125,13 +125,13 @@ class Hold:
 
         Changing between shared and alone lets go in between: look again at what is there.
         """
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._lock.take()
         yield
-        fcntl.flock(self._file, fcntl.LOCK_SH)  # after an error the caller lets go of it
+        self._lock.take(shared=True)  # after an error the caller lets go of it
 
     def release(self) -> None:
         """Let go before the process ends."""
-        os.close(self._file)
+        self._lock.close()
         del _HELD[self._path]
 
 
@@ -155,12 +155,8 @@ def entries(folder: Path) -> list[Entry]:
 @contextmanager
 def one_makes_room(folder: Path) -> Iterator[None]:
     """Keep other processes from counting and reserving space at the same time."""
-    file = _opened(folder.with_suffix(".lock"))
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locks.held(folder.with_suffix(".lock")):
         yield
-    finally:
-        os.close(file)
 
 
 def make_room(folder: Path, needed: int, limit: int, what: str) -> None:
@@ -200,10 +196,6 @@ def _rounded_up(size: int) -> str:
     return f"{-(-size * 100 // GB) / 100:g}"
 
 
-def _opened(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-
-
 @contextmanager
 def _alone(entry: Entry) -> Iterator[bool]:
     """Hold an entry alone for a moment, or yield False at once if a process holds it."""
@@ -211,16 +203,8 @@ def _alone(entry: Entry) -> Iterator[bool]:
     if path in _HELD:
         yield False
         return
-    file = _opened(path)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        alone = True
-    except BlockingIOError:
-        alone = False
-    try:
+    with locks.held(path, wait=False) as alone:
         yield alone
-    finally:
-        os.close(file)
 
 
 def _size(path: Path) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from harness import executor, store
 from harness.config import project_path
 from harness.confinement import FILE_BYTES
 from harness.errors import HarnessError, InputError
+from harness.host import calls
+from harness.host.machine import free_memory
 from harness.images import cache
 from harness.images.cache import Entry
 from harness.workloads.prepared import FORMAT, GEOMETRY, Prepared, cache_key, pixel_libraries
@@ -25,6 +28,7 @@ from harness.workloads.record_file import RecordIndex
 SPARE_BYTES = 256 << 20  # leave this much of the disk free
 WORTH_A_PROCESS = 128  # images; a process's start takes as long as decoding some hundred large ones
 DECODER_BYTES = 4 << 30  # of a process; the largest image that is decoded takes a tenth
+DECODER_USUAL_BYTES = 256 << 20  # that a process takes with photographs; 160 MB with small images
 DECODING = {  # one process a core, and in each nothing but the one thread that decodes
     "MXNET_CPU_MEM_POOL_TYPE": "Round",  # the default keeps a buffer for each size of image it met
     "MXNET_ENGINE_TYPE": "NaiveEngine",  # runs an operator at once instead of handing it over
@@ -152,7 +156,7 @@ def _build(
         decoding = {**environment, **DECODING}
         ended = _decode(job, source, cores, decoding, log, progress, timeout_s)
         with part.path.open("rb") as handle:
-            os.fsync(handle.fileno())  # or a power cut could leave a sidecar of zeros
+            calls.sync(handle.fileno())  # or a power cut could leave a sidecar of zeros
         part.path.replace(entry.pixels)
         store.write_json(
             entry.sidecar,
@@ -188,7 +192,8 @@ def _decode(
     timeout_s: float,
 ) -> list[executor.Ended]:
     """Decode one range of the images in each process; return how each of them ended well."""
-    processes = min(cores, -(-source.images // WORTH_A_PROCESS))
+    fitting = max(1, (free_memory() or sys.maxsize) // DECODER_USUAL_BYTES)
+    processes = min(cores, -(-source.images // WORTH_A_PROCESS), fitting)
     edges = np.linspace(0, source.images, processes + 1).astype(int).tolist()
     workers: list[executor.Worker] = []
 
@@ -215,7 +220,7 @@ def _reserve(part: Prepared) -> None:
         if part.bytes + SPARE_BYTES > free:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with part.path.open("wb") as handle:
-            os.posix_fallocate(handle.fileno(), 0, part.bytes)
+            calls.reserve(handle.fileno(), part.bytes)
     except OSError as error:
         raise InputError(
             f"preparing {part.images} images needs {part.bytes / 1e9:.2f} GB in {part.path.parent}, "

@@ -6,7 +6,6 @@ MXNet's own operators decode and resize, so the pixels are those of ``ImageRecor
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import InputError, one_line
+from harness.host import calls
 from harness.workloads.operators import Operators
 from harness.workloads.prepared import Prepared
 from harness.workloads.record_file import RecordFile
@@ -62,7 +62,7 @@ def decode_range(
             checksum = zlib.crc32(pixels.data, checksum)
             progress(first + len(pixels) - start, stop - start, "images")
         out.flush()
-        os.fsync(out.fileno())
+        calls.sync(out.fileno())
     return checksum
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import http.client
 import os
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 from mxnet.gluon.model_zoo import model_store
 
 from harness.errors import InputError
+from harness.host import locks
 
 REPOSITORY = "https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/"
 MOST_BYTES = 1 << 30  # of an archive and of the weights in it; vgg19's have 0.55 GB
@@ -171,8 +171,7 @@ class _SecureRedirects(urllib.request.HTTPRedirectHandler):
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
     """Keep other processes from fetching the same file; they find it when they are let in."""
-    with lock.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with locks.held(lock):
         yield
 
 
