@@ -3,8 +3,8 @@
 # a verb in it. More verbs than the harness has: `test [pytest arguments]`, `test-faults [WORD ...]`,
 # `test-fuzz [arguments]` and `benchmark NAME [arguments]`.
 #
-# -p: BASH_ENV, CDPATH and functions of the user's shell count for nothing here. Everything ends in
-# exec, so that this process becomes the harness: its signals and its exit code need nobody between.
+# -p: BASH_ENV, CDPATH and functions of the user's shell count for nothing here. All ends in exec, so
+# this process becomes the harness: nobody stands between it and its signals and its exit code.
 
 shopt -s execfail
 trap 'exit 3' EXIT  # exit codes are those of harness/cli.py: nothing that fails here is a verdict
@@ -14,15 +14,15 @@ fail() {
     exit 3
 }
 
+script=$(realpath -- "${BASH_SOURCE[0]}") || fail "cannot tell where ${BASH_SOURCE[0]} is"
+entry=${script%/*}/harness/__main__.py
+
 named=${HARNESS_PYTHON:-python3.11}
 found=$(type -P -- "$named") ||
     fail "$named not found. Install Python 3.11 (apt-get install python3.11), or name one: HARNESS_PYTHON=/path/to/python3.11 ./run.sh"
+# The interpreter says which one it is, which also shows that it and the file start.
+python=$("$found" -I "$entry" python) && [[ $python == /* && -x $python ]] ||
+    fail "$found does not start $entry. Name another Python 3.11 (HARNESS_PYTHON=/path/to/python3.11 ./run.sh), or check the file"
 
-# The interpreter says itself which one it is: a shim, a link and a virtual environment all lead to
-# the same. That it can say so also shows that it starts.
-python=$("$found" -I -c 'import os, sys; print(os.path.realpath(sys._base_executable))') && [[ -x $python ]] ||
-    fail "$found does not start as Python. Name one that does: HARNESS_PYTHON=/path/to/python3.11 ./run.sh"
-
-script=$(realpath -- "${BASH_SOURCE[0]}") || fail "cannot tell where ${BASH_SOURCE[0]} is"
-exec "$python" -I "${script%/*}/harness/__main__.py" set-up "$@"
+exec "$python" -I "$entry" set-up "$@"
 fail "$python could not be started"

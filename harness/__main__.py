@@ -1,7 +1,7 @@
 """What run.sh starts, by its path: first with the system's Python, then in the environment.
 
-`set-up WORDS` gets the environment ready and starts `start WORDS` in it. `python -m harness WORDS`
-is the harness alone. Exit code 1 is a verdict's, so whatever is raised ends with 3 here, and
+`python` says which interpreter it runs in, `set-up WORDS` gets the environment ready and starts
+`start WORDS` in it. `python -m harness WORDS` is the harness alone. Exit code 1 is a verdict's, so whatever is raised ends with 3 here, and
 nothing is imported before it would be caught.
 """
 
@@ -18,13 +18,15 @@ def main() -> int:
         if __package__:
             return _harness(sys.argv[1:])
         step, *words = sys.argv[1:]
+        if step == "python":
+            return _tell_python()
         root = __file__.rpartition("/harness/")[0]
         sys.path.insert(0, root)
-        if step == "set-up":
-            from harness.launch import launch
+        if step == "start" or words[:1] in (["-h"], ["--help"], ["help"]):  # help needs no package
+            return _start(words, root)
+        from harness.launch import launch
 
-            return launch(words)
-        return _start(words, root)
+        return launch(words)
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             return end.code or 0
@@ -36,6 +38,15 @@ def main() -> int:
 
         traceback.print_exc()
     return 3
+
+
+def _tell_python() -> int:
+    """Print which interpreter this is: a shim, a link and an environment all lead to the same."""
+    import os
+
+    base = getattr(sys, "_base_executable", None) or sys.executable
+    print(os.path.realpath(base))
+    return 0
 
 
 def _harness(words: list[str]) -> int:

@@ -34,12 +34,8 @@ LEVEL = {"fleet": "fleet", "test": "test", "test-faults": "test", "test-fuzz": "
 ENTRY = str(ROOT / "harness" / "__main__.py")
 
 
-def launch(words: Sequence[str]) -> int:
+def launch(words: list[str]) -> int:
     """Start a verb in the environment, which ends this program; returns an exit code if that fails."""
-    if words[:1] in (["-h"], ["--help"], ["help"]):
-        from harness.cli import main
-
-        return main(words)
     verb = words[0] if words and "=" not in words[0] and words[0] != "--conf" else "run"
     if verb == "benchmark" and not _is_benchmark(words[1:]):
         known = sorted(path.parent.name for path in ROOT.glob("benchmarks/*/__main__.py"))
