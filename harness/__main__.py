@@ -1,8 +1,8 @@
 """What run.sh starts, by its path: first with the system's Python, then in the environment.
 
 `python` says which interpreter it runs in, `set-up WORDS` gets the environment ready and starts
-`start WORDS` in it. `python -m harness WORDS` is the harness alone. Exit code 1 is a verdict's, so whatever is raised ends with 3 here, and
-nothing is imported before it would be caught.
+`start WORDS` in it. `python -m harness WORDS` is the harness alone. Exit code 1 is a verdict's, so
+whatever is raised ends with 3 here, and nothing is imported before it would be caught.
 """
 
 from __future__ import annotations
