@@ -80,7 +80,7 @@ class SmallProject:
             "HOME": str(root),
             "HARNESS_PYTHON": PYTHON,
             "PIP_NO_INDEX": "1",
-            "PIP_FIND_LINKS": str(self.wheels),
+            "PIP_FIND_LINKS": self.wheels.as_uri(),  # pip splits it at spaces
         }
 
     @classmethod

@@ -212,6 +212,7 @@ def test_an_interrupted_set_up_ends_with_3_and_leaves_nothing(
             if "installing" in line:
                 break
         stopped.send_signal(number)
+        stopped.communicate()
     assert stopped.returncode == 3
     assert project.environments == before
 
