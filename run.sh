@@ -1,53 +1,28 @@
-#!/usr/bin/env bash
-# Makes .venv from the lock files when it is missing or stale, then runs `python -m harness "$@"`.
-# More verbs: `test [pytest arguments]`, `test-faults [WORD ...]`, `test-fuzz [arguments]` and
-# `benchmark NAME [arguments]`.
-set -euo pipefail
+#!/bin/bash -p
+# Starts harness/__main__.py, which gets the environment ready (.venv, from the lock files) and runs
+# a verb in it. More verbs than the harness has: `test [pytest arguments]`, `test-faults [WORD ...]`,
+# `test-fuzz [arguments]` and `benchmark NAME [arguments]`.
+#
+# -p: BASH_ENV, CDPATH and functions of the user's shell count for nothing here. All ends in exec, so
+# this process becomes the harness: nobody stands between it and its signals and its exit code.
 
-fail() {  # exit codes are those of harness/cli.py
-    printf 'run.sh: error: %s\n' "$2" >&2
-    exit "$1"
+shopt -s execfail
+trap 'exit 3' EXIT  # exit codes are those of harness/cli.py: nothing that fails here is a verdict
+
+fail() {
+    printf 'run.sh: error: %s\n' "$1" >&2
+    exit 3
 }
 
-system=$(type -P "${HARNESS_PYTHON:-python3.11}") ||
-    fail 3 "${HARNESS_PYTHON:-python3.11} not found. Install Python 3.11 (apt-get install python3.11), or name one: HARNESS_PYTHON=/path/to/python3.11 ./run.sh"
-system=$(realpath -s -- "$system")
-cd -- "$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")"
-unset PYTHONPATH PYTHONHOME  # nothing from outside .venv may leak in
+script=$(realpath -- "${BASH_SOURCE[0]}") || fail "cannot tell where ${BASH_SOURCE[0]} is"
+entry=${script%/*}/harness/__main__.py
 
-case ${1-} in
-    -h | --help) exec "$system" -m harness --help ;;
-    benchmark) [[ -n ${2-} ]] || fail 2 "benchmark: name a module of benchmarks/, such as ./run.sh benchmark bundled.make" ;;
-esac
+named=${HARNESS_PYTHON:-python3.11}
+found=$(type -P -- "$named") ||
+    fail "$named not found. Install Python 3.11 (apt-get install python3.11), or name one: HARNESS_PYTHON=/path/to/python3.11 ./run.sh"
+# The interpreter says which one it is, which also shows that it and the file start.
+python=$("$found" -I "$entry" python) && [[ $python == /* && -x $python ]] ||
+    fail "$found does not start $entry. Name another Python 3.11 (HARNESS_PYTHON=/path/to/python3.11 ./run.sh), or check the file"
 
-# A stamp stands for the locks and the Python they were installed for (size and time change with its
-# version): comparing it needs no Python to start.
-stamp() {
-    local digest
-    digest=$({ stat -Lc '%n %s %Y' -- "$system" && cat -- harness/setup_env.py "$@"; } | sha256sum)
-    printf '%s' "${digest%% *}"
-}
-is_current() { [[ -x .venv/bin/python && -r .venv/$1.stamp && $(<".venv/$1.stamp") == "$2" ]]; }
-
-locks=(requirements/build.lock requirements/run.lock)
-wanted=("run=$(stamp "${locks[@]}")")
-case ${1-} in
-    test | test-faults | test-fuzz) wanted+=("test=$(stamp "${locks[@]}" requirements/{fleet,test}.lock)") ;;
-    fleet) wanted+=("fleet=$(stamp "${locks[@]}" requirements/fleet.lock)") ;;
-esac
-for each in "${wanted[@]}"; do
-    is_current "${each%%=*}" "${each#*=}" && continue
-    "$system" -I harness/setup_env.py "${wanted[@]}"
-    break
-done
-
-native=$PWD/.venv/lib/native  # OpenMP and quadmath, where the system has none
-[[ ! -d $native ]] || export LD_LIBRARY_PATH=$native${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-
-python=$PWD/.venv/bin/python
-case ${1-} in
-    test) exec "$python" -m pytest "${@:2}" ;;
-    test-faults | test-fuzz) PYTHONPATH=$PWD/tests exec "$python" -m "${1#test-}" "${@:2}" ;;
-    benchmark) exec "$python" -m "benchmarks.$2" "${@:3}" ;;
-    *) exec "$python" -m harness "$@" ;;
-esac
+exec "$python" -I "$entry" set-up "$@"
+fail "$python could not be started"

@@ -81,9 +81,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if any(word in ("-h", "--help", "help") for word in given):
         print(HELP, end="")
         return 0
-    from harness.errors import HarnessError, InputError, exit_code, of_system
-    from harness.interrupt import catch_signals
-
+    try:
+        from harness.errors import HarnessError, InputError, exit_code, of_system
+        from harness.interrupt import catch_signals
+    except Exception:  # a damaged checkout
+        traceback.print_exc()
+        return 3
     catch_signals()
     try:
         verb, overrides, folders = _parsed(given)

@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from harness.errors import InputError
 from harness.host import isa
 from harness.protocol import Protocol
+from harness.variables import OWN_PREFIX, cache_home
 
 PROJECT = Path(__file__).resolve().parent.parent
 CONF = PROJECT / "conf"
@@ -44,6 +45,9 @@ HYDRA_ERRORS = (
     ValueError,
     yaml.YAMLError,
 )
+
+
+OmegaConf.register_new_resolver("cache_home", cache_home, replace=True)
 
 
 @dataclass(frozen=True)
@@ -200,6 +204,13 @@ def _explained(error: Exception, overrides: Sequence[str], folders: Sequence[Pat
     unknown = re.search(r"Could not override '([^']+)'", text)
     if unknown:
         return f"{unknown.group(1)}: there is no such key; {_known(unknown.group(1), overrides, folders)}"
+    variable = re.search(r"Environment variable '([^']*)' not found", text)
+    if variable:
+        name = variable.group(1)
+        text += (
+            f". Of your own variables run.sh passes on only those whose names begin with {OWN_PREFIX}: "
+            f"use ${{oc.env:{OWN_PREFIX}{name.removeprefix(OWN_PREFIX)}}} and set that"
+        )
     return f"{' '.join(overrides)}: {text}"
 
 

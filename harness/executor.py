@@ -16,23 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.host.calls import end_of
+from harness.variables import passed_to_workers
 from harness.worker_log import WorkerLog
 
-PASSED_ON = (  # all that a worker inherits of the environment, besides its thread settings
-    "HOME",
-    "HTTPS_PROXY",
-    "https_proxy",
-    "LANG",
-    "LC_ALL",
-    "LD_LIBRARY_PATH",
-    "MXNET_GLUON_REPO",
-    "NO_PROXY",
-    "no_proxy",
-    "ONEDNN_MAX_CPU_ISA",
-    "PATH",
-    "SSL_CERT_FILE",
-    "TMPDIR",
-)
 DONE = "done"
 ERROR = "error"
 KILLED = "killed"
@@ -67,8 +53,7 @@ class Ended:
 
 def worker_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """Return a worker's whole environment: an allow-list of this one's, and ``extra``."""
-    inherited = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    return {**inherited, "PYTHONHASHSEED": "0", **extra}
+    return {**passed_to_workers(os.environ), "PYTHONHASHSEED": "0", **extra}
 
 
 class Worker:

@@ -26,6 +26,7 @@ from harness.progress import Display
 from harness.run import measure, open_folder
 from harness.store import RunFolder, find_run
 from harness.suspects import judge_night
+from harness.variables import passed_on
 from harness.verdicts.night import Night
 
 EXPERIMENT = "experiment=nightly"
@@ -152,12 +153,19 @@ def _pinned(
     places += [word for each in folders for word in ("--conf", str(each))]
     show.note(f"measuring the baseline with {script.parent}")
     with finishing("its baseline's row or round", show.note), resumable(f"run.id={folder.id}"):
-        ended = subprocess.run(
-            [script, "run", *kept, *places, f"machine={folder.path.parent.name}"],
-            stdout=subprocess.DEVNULL,
-            check=False,
-            preexec_fn=partial(die_with_parent, os.getpid()),
-        )
+        try:
+            ended = subprocess.run(
+                [script, "run", *kept, *places, f"machine={folder.path.parent.name}"],
+                env=passed_on(os.environ),  # its version may clean up less than this one
+                stdout=subprocess.DEVNULL,
+                check=False,
+                preexec_fn=partial(die_with_parent, os.getpid()),
+            )
+        except OSError as error:
+            raise InputError(
+                f"nightly.pinned={place}: {script} cannot be started ({error.strerror}); name a "
+                "checkout of this project"
+            ) from None
     if ended.returncode:
         raise HarnessError(
             f"nightly.pinned={place}: its run {before.id} ended with exit code {ended.returncode}; "

@@ -1,43 +1,35 @@
-"""Make the project's own environment, .venv, from nothing but the lock files.
+"""Make an environment from nothing but the lock files.
 
-run.sh starts this with the system's Python, so it needs the standard library alone: no pip, no
-ensurepip, no root. Only one set-up works at a time, and a stamp is written when all of it is done:
-a set-up that was killed leaves none and is redone.
+It runs with the system's Python, so it needs the standard library alone: no pip, no ensurepip, no
+root. It works in a folder of its own; `harness.environments` says when others see it.
 """
 
 from __future__ import annotations
 
-import argparse
-import base64
+import ast
 import ctypes
-import fcntl
-import hashlib
-import html
-import http.client
 import importlib.util
+import json
 import os
 import platform
 import re
-import ssl
+import shutil
 import subprocess
 import sys
 import tempfile
 import venv
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import unquote, urljoin, urlsplit
-from urllib.request import Request, urlopen
 
-ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv"
+from harness.environments import ROOT, STAMP, Place, SetupError, identity, say
+from harness.fetch_pip import fetch_pip, require_named_certificates
+from harness.variables import PACKAGE_INDEX
+
 LOCKS = ROOT / "requirements"
-PYTHON = VENV / "bin" / "python"
-INDEX = "https://pypi.org/simple"
-
-EXTRA = {  # what a stamp's verb needs besides run.lock
-    "fleet": ("fleet.lock",),
-    "test": ("fleet.lock", "test.lock"),
+LEVELS = {  # the lock files of each, after build.lock
+    "run": ("run.lock",),
+    "fleet": ("run.lock", "fleet.lock"),
+    "test": ("run.lock", "fleet.lock", "test.lock"),
 }
 
 # Libraries that MXNet's wheel links but does not carry, and the copies that other wheels carry.
@@ -47,35 +39,10 @@ NATIVE = {
 }
 
 
-class SetupError(Exception):
-    """What failed and what to do about it, in words for the user."""
-
-
-def main() -> int:
-    """Bring .venv to the stamps asked for; returns the exit code: 0, or 3 as in harness.cli."""
-    parser = argparse.ArgumentParser(description="Make .venv from the lock files (run.sh does it).")
-    parser.add_argument(
-        "stamps", nargs="+", metavar="NAME=DIGEST", help="run=..., test=..., fleet=..."
-    )
-    stamps = dict(stamp.split("=", 1) for stamp in parser.parse_args().stamps)
-    try:
-        require_supported_platform()
-        with exclusive(ROOT / ".venv.lock") as lock:
-            set_up(stamps, lock)
-    except SetupError as error:
-        say(f"error: {error}")
-    except OSError as error:
-        say(f"error: {error}. The environment is made in {VENV}: is it writable, with 1 GB free?")
-    except KeyboardInterrupt:
-        say("interrupted; the next ./run.sh starts the environment over")
-    else:
-        return 0
-    return 3
-
-
-def say(message: str) -> None:
-    """Tell the user on stderr: stdout belongs to the verb that run.sh runs."""
-    print(f"run.sh: {message}", file=sys.stderr, flush=True)
+def wanted(level: str) -> str:
+    """Return the identity of an environment of this level, made now."""
+    locks = [LOCKS / name for name in ("build.lock", *LEVELS[level])]
+    return identity([Path(__file__), *locks])
 
 
 def require_supported_platform() -> None:
@@ -88,155 +55,96 @@ def require_supported_platform() -> None:
         )
 
 
-@contextmanager
-def exclusive(path: Path) -> Iterator[int]:
-    """Hold the lock file at `path`, waiting for whoever has it; yields its descriptor."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+def make(place: Place, level: str, lock: int) -> Path:
+    """Make an environment and return its folder; nobody else sees it yet.
+
+    Args:
+        lock: the makers' lock. Children hold it too: should this process be killed, nobody builds
+            beside its orphan.
+
+    Raises:
+        SetupError, OSError: it could not be made; nothing of it is left.
+    """
+    require_named_certificates()
+    made = {name: wanted(name) for name, locks in LEVELS.items() if set(locks) <= {*LEVELS[level]}}
+    path = place.new(made[level])
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another run.sh is setting up the environment; waiting for it")
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield descriptor
-    finally:
-        os.close(descriptor)
+        say(f"making the environment in {path} (once: about 235 MB to download, 1 GB on disk)")
+        venv.EnvBuilder(symlinks=True, prompt="inc-bench").create(path)
+        _install_packages(path, LEVELS[level], lock)
+        link_native(next(path.glob("lib/python3*/site-packages")), path / "lib" / "native")
+        if made != {name: wanted(name) for name in made}:
+            raise SetupError("the lock files changed meanwhile; start ./run.sh again")
+        (path / STAMP).write_text(json.dumps(made, indent=1), encoding="utf-8")
+    except BaseException:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
+    return path
 
 
-def set_up(stamps: dict[str, str], lock: int) -> None:
-    """Install what the stamps stand for, `run` and the keys of EXTRA, and is not there yet."""
-    stale = [name for name, digest in stamps.items() if not is_current(name, digest)]
-    if not stale:
-        return  # whoever held the lock before has done it
-    for old in VENV.glob("*.stamp"):
-        old.unlink()
-    if "run" in stale:
-        create_environment(lock)
-    for lock_file in dict.fromkeys(file for name in stamps for file in EXTRA.get(name, ())):
-        pip_install([PYTHON, "-m", "pip"], lock_file, lock)
-    for name, digest in stamps.items():
-        (VENV / f"{name}.stamp").write_text(digest, encoding="ascii")
-    say("the environment is ready")
-
-
-def is_current(name: str, digest: str) -> bool:
-    """Whether .venv has the stamp `name` with this digest, and a Python that is still there."""
-    stamp = VENV / f"{name}.stamp"
-    return os.access(PYTHON, os.X_OK) and stamp.is_file() and stamp.read_text() == digest
-
-
-def create_environment(lock: int) -> None:
-    """A fresh .venv with everything in build.lock and run.lock."""
-    say(f"making the environment in {VENV} (once: about 235 MB to download, 1 GB on disk)")
-    venv.EnvBuilder(clear=True, symlinks=True).create(VENV)
+def _install_packages(path: Path, locks: Sequence[str], lock: int) -> None:
+    python = path / "bin" / "python"
+    pip: list[str | Path] = [python, "-I", "-m", "pip"]
     with tempfile.TemporaryDirectory() as folder:
         if importlib.util.find_spec("ensurepip"):
-            call([PYTHON, "-m", "ensurepip"], "Python's own ensurepip failed:", lock)
-            pip: list[str | Path] = [PYTHON, "-m", "pip"]
+            call([python, "-I", "-m", "ensurepip"], "Python's own ensurepip failed:", lock)
+            first = pip
         else:  # Debian and Ubuntu keep it in another package
-            pip = [PYTHON, fetch_pip(Path(folder)) / "pip"]
-        pip_install(pip, "build.lock", lock)
-    pip_install([PYTHON, "-m", "pip"], "run.lock", lock)
-    link_native(next(VENV.glob("lib/python3*/site-packages")), VENV / "lib" / "native")
+            first = [python, "-I", fetch_pip(Path(folder), LOCKS / "build.lock") / "pip"]
+        settings = pip_settings(first, lock)
+        pip_install(first, "build.lock", path, settings, lock)
+    for lock_file in locks:
+        pip_install(pip, lock_file, path, settings, lock)
 
 
-def pip_install(pip: Sequence[str | Path], lock_file: str, lock: int) -> None:
+def pip_settings(pip: Sequence[str | Path], lock: int) -> dict[str, str]:
+    """Return pip's environment: of its variables and configuration files only how to reach an index.
+
+    What else they may say (user, target, prefix, constraint, no-binary) would install something else
+    somewhere else.
+    """
+    said = call([*pip, "config", "list"], "pip does not understand its configuration:", lock)
+    found: dict[str, str] = {}
+    for section in ("global", "install", ":env:"):  # the later counts, as in pip
+        for key, value in re.findall(rf"^{section}\.([\w-]+)=(.*)$", said, re.M):
+            name = f"PIP_{key.upper().replace('-', '_')}"
+            if name in PACKAGE_INDEX:
+                found[name] = str(ast.literal_eval(value))
+    rest = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    return {**rest, **found, "PIP_CONFIG_FILE": os.devnull}
+
+
+def pip_install(
+    pip: Sequence[str | Path], lock_file: str, path: Path, settings: Mapping[str, str], lock: int
+) -> None:
     """Install the packages of one lock file: exactly those, each checked by its sha256."""
     say(f"installing requirements/{lock_file}")
     options = ["--no-deps", "--require-hashes", "--no-build-isolation"]
     quiet = ["--quiet", "--no-input", "--disable-pip-version-check", "--no-warn-script-location"]
-    report = VENV / f"{lock_file}.json"  # harness/compat.py reads the digests from it
+    report = path / f"{lock_file}.json"  # harness/compat.py reads the digests from it
     call(
         [*pip, "install", *options, *quiet, "--report", report, "--requirement", LOCKS / lock_file],
         f"pip could not install requirements/{lock_file}. Check the network (https_proxy, "
         "PIP_INDEX_URL, PIP_CERT) and the disk, then start ./run.sh again. What pip said:",
         lock,
+        settings,
     )
 
 
-def call(command: Sequence[str | Path], failure: str, lock: int) -> None:
-    """Run a command quietly; raises SetupError with its last words if it fails."""
-    # The child holds the lock too: should this process be killed, nobody builds beside its orphan.
-    done = subprocess.run(command, capture_output=True, text=True, pass_fds=[lock], check=False)
+def call(
+    command: Sequence[str | Path],
+    failure: str,
+    lock: int,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """Run a command quietly and return what it printed; its last words if it fails (SetupError)."""
+    done = subprocess.run(
+        command, capture_output=True, text=True, pass_fds=[lock], env=environment, check=False
+    )
     if done.returncode:
         words = (done.stderr or done.stdout).strip().splitlines()[-8:]
         raise SetupError("\n  ".join([failure, *words]))
-
-
-def fetch_pip(folder: Path) -> Path:
-    """Download the pip wheel pinned in build.lock from the package index into `folder`."""
-    version, digests = pinned((LOCKS / "build.lock").read_text(encoding="utf-8"), "pip")
-    wheel = f"pip-{version}-py3-none-any.whl"
-    page_url = (os.environ.get("PIP_INDEX_URL") or INDEX).rstrip("/") + "/pip/"
-    link = re.search(rf'href="([^"#]*\b{re.escape(wheel)})["#]', get(page_url).decode())
-    if link is None:
-        raise SetupError(
-            f"{without_credentials(page_url)} does not offer {wheel}. "
-            f"Set PIP_INDEX_URL to an index that does, such as {INDEX}"
-        )
-    url = urljoin(page_url, html.unescape(link[1]))
-    data = get(url)
-    require_sha256(data, digests, without_credentials(url))
-    path = folder / wheel
-    path.write_bytes(data)
-    return path
-
-
-def pinned(lock_text: str, name: str) -> tuple[str, set[str]]:
-    """The version and the sha256 digests that a lock file's text has for one package."""
-    entry = re.search(
-        rf"^{re.escape(name)}==(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{{64}})+)$", lock_text, re.M
-    )
-    if entry is None:
-        raise SetupError(f"requirements/build.lock does not pin {name}; run requirements/lock.sh")
-    return entry[1], set(re.findall(r"[0-9a-f]{64}", entry[2]))
-
-
-def require_sha256(data: bytes, digests: set[str], source: str) -> None:
-    """Refuse data whose sha256 is none of the locked ones."""
-    digest = hashlib.sha256(data).hexdigest()
-    if digest not in digests:
-        raise SetupError(
-            f"{source} has sha256 {digest}, and requirements/build.lock allows only "
-            f"{', '.join(sorted(digests))}. The download is damaged or not the package that was "
-            "locked: try again, or name another index with PIP_INDEX_URL"
-        )
-
-
-def get(url: str) -> bytes:
-    """The body at `url`; the proxy variables and credentials in the URL are honoured."""
-    parts, bare = urlsplit(url), without_credentials(url)
-    headers = {}
-    if parts.username is not None:
-        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
-    try:
-        with urlopen(Request(bare, headers=headers), timeout=60, context=tls()) as response:
-            return bytes(response.read())
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise SetupError(
-            f"cannot fetch {bare}: {error}. Check the network (https_proxy, PIP_CERT), "
-            "or name a mirror with PIP_INDEX_URL"
-        ) from error
-
-
-def without_credentials(url: str) -> str:
-    """The URL as it may be shown and sent."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
-def tls() -> ssl.SSLContext:
-    """Trust what PIP_CERT, SSL_CERT_FILE or the system names."""
-    bundle = os.environ.get("PIP_CERT") or None
-    context = ssl.create_default_context(cafile=bundle)
-    paths = ssl.get_default_verify_paths()
-    if not bundle and not paths.cafile and not (paths.capath and os.listdir(paths.capath)):
-        # A Debian without ca-certificates. The locked sha256 vouches for the one file fetched
-        # here; pip then brings certificates of its own.
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
+    return done.stdout
 
 
 def link_native(site: Path, folder: Path) -> None:
@@ -262,7 +170,3 @@ def system_has(library: str) -> bool:
     except OSError:
         return False
     return True
-
-
-if __name__ == "__main__":
-    sys.exit(main())

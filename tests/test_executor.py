@@ -19,6 +19,7 @@ from harness import executor
 from harness.config import PROJECT
 from harness.errors import HarnessError, InputError, of_system
 from harness.executor import Ended, Worker, worker_environment
+from harness.variables import TO_WORKERS
 from harness.worker_log import HEAD_BYTES, ROTATED_BYTES, TAIL_BYTES
 from refusing import without
 from runs import PATIENCE_S
@@ -193,7 +194,7 @@ def test_environment_is_the_allow_list(
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
     seen = run("environment").value
     made_by_python = {"LC_CTYPE"}
-    assert set(seen) - made_by_python <= {*executor.PASSED_ON, "PYTHONHASHSEED", "PYTHONPATH"}
+    assert set(seen) - made_by_python <= {*TO_WORKERS, "PYTHONHASHSEED", "PYTHONPATH"}
     assert "secret" not in seen.values()
     assert seen["ONEDNN_MAX_CPU_ISA"] == "AVX2"
     assert seen["PYTHONPATH"] == PATH

@@ -1,4 +1,4 @@
-"""The locked environment: its locks, the set-up that installs them, and run.sh in front of both."""
+"""The locked environment: its locks, the pip that installs them, the certificates for that."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import importlib.metadata
 import os
 import re
 import shutil
-import subprocess
+import ssl
 import threading
 import tomllib
 from collections.abc import Iterator
@@ -21,8 +21,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from harness import setup_env
-from harness.setup_env import SetupError
-from runs import until
+from harness.environments import SetupError
+from harness.fetch_pip import fetch_pip, pinned
+from harness.variables import CERTIFICATES
+from https import TLS, Repository, repository_server
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ("build", "run", "fleet", "test")
@@ -141,7 +143,6 @@ def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[type[Inde
     port = server.server_address[1]
     monkeypatch.setenv("PIP_INDEX_URL", f"http://me:s%40cret@127.0.0.1:{port}/simple")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(setup_env, "LOCKS", tmp_path)
     write_build_lock(tmp_path, WHEEL)
     yield Handler
     server.shutdown()
@@ -156,7 +157,7 @@ def write_build_lock(folder: Path, allowed: bytes) -> None:
 
 @pytest.mark.usefixtures("index")
 def test_the_pinned_pip_is_fetched_with_the_credentials_of_the_index(tmp_path: Path) -> None:
-    wheel = setup_env.fetch_pip(tmp_path)
+    wheel = fetch_pip(tmp_path, tmp_path / "build.lock")
     assert wheel == tmp_path / NAME
     assert wheel.read_bytes() == WHEEL
 
@@ -165,7 +166,7 @@ def test_the_pinned_pip_is_fetched_with_the_credentials_of_the_index(tmp_path: P
 def test_a_pip_with_another_sha256_is_refused(tmp_path: Path) -> None:
     write_build_lock(tmp_path, b"something else")
     with pytest.raises(SetupError) as refusal:
-        setup_env.fetch_pip(tmp_path)
+        fetch_pip(tmp_path, tmp_path / "build.lock")
     message = str(refusal.value)
     assert hashlib.sha256(WHEEL).hexdigest() in message
     assert hashlib.sha256(b"something else").hexdigest() in message
@@ -178,7 +179,7 @@ def test_a_pip_with_another_sha256_is_refused(tmp_path: Path) -> None:
 def test_an_index_without_that_pip_is_named(index: type[Index], tmp_path: Path) -> None:
     index.page = '<a href="../../packages/not-pip-26.3-py3-none-any.whl.asc">signature</a>'
     with pytest.raises(SetupError, match=rf"/simple/pip/ does not offer {re.escape(NAME)}"):
-        setup_env.fetch_pip(tmp_path)
+        fetch_pip(tmp_path, tmp_path / "build.lock")
 
 
 @pytest.mark.usefixtures("index")
@@ -196,7 +197,7 @@ def test_an_index_that_does_not_answer_is_named_with_what_to_check(
     port = os.environ["PIP_INDEX_URL"].split(":")[-1].split("/")[0]
     monkeypatch.setenv("PIP_INDEX_URL", url.format(port=port))
     with pytest.raises(SetupError) as failure:
-        setup_env.fetch_pip(tmp_path)
+        fetch_pip(tmp_path, tmp_path / "build.lock")
     assert reason in str(failure.value)
     assert "https_proxy" in str(failure.value)
     assert "you:s@" not in str(failure.value)
@@ -205,7 +206,133 @@ def test_an_index_that_does_not_answer_is_named_with_what_to_check(
 def test_a_lock_without_pip_is_refused() -> None:
     unhashed = "pip==26.3\nsetuptools==80.0 \\\n    --hash=sha256:" + "0" * 64 + "\n"
     with pytest.raises(SetupError, match="does not pin pip"):
-        setup_env.pinned(unhashed, "pip")
+        pinned(unhashed, "pip")
+
+
+# --- certificates -------------------------------------------------------------------------------
+
+NO_CERTIFICATES = ssl.DefaultVerifyPaths(None, None, "", "", "", "")
+
+
+@pytest.fixture
+def repository(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Repository]:
+    """An index over TLS whose certificate nobody vouches for, unless TLS / "ca.pem" is trusted."""
+    for name in CERTIFICATES:
+        monkeypatch.delenv(name, raising=False)
+    with repository_server() as server:
+        server.answers = {
+            "/simple/pip/": f'<a href="{HREF}">{NAME}</a>'.encode(),
+            f"/packages/{NAME}": WHEEL,
+        }
+        monkeypatch.setenv("PIP_INDEX_URL", f"{server.url}/simple")
+        monkeypatch.setenv("no_proxy", "localhost,127.0.0.1")
+        write_build_lock(tmp_path, WHEEL)
+        yield server
+
+
+def with_login(url: str) -> str:
+    return url.replace("//", "//me:s%40cret@")
+
+
+@pytest.mark.parametrize("variable", ["PIP_CERT", "SSL_CERT_FILE"])
+def test_a_named_bundle_vouches_for_the_index(
+    variable: str, repository: Repository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", with_login(f"{repository.url}/simple"))
+    with pytest.raises(SetupError, match="CERTIFICATE_VERIFY_FAILED"):
+        fetch_pip(tmp_path, tmp_path / "build.lock")
+    assert not repository.asked
+    monkeypatch.setenv(variable, str(TLS / "ca.pem"))
+    assert fetch_pip(tmp_path, tmp_path / "build.lock").read_bytes() == WHEEL
+
+
+@pytest.mark.parametrize("variable", CERTIFICATES)
+@pytest.mark.parametrize("path", ["/etc/ssl/certs/ca-certificate.crt", "no/such.pem"])
+def test_a_variable_for_certificates_that_leads_nowhere_is_refused_and_named(
+    variable: str,
+    path: str,
+    repository: Repository,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: NO_CERTIFICATES)
+    monkeypatch.setenv(variable, path)
+    with pytest.raises(SetupError) as refusal:
+        fetch_pip(tmp_path, tmp_path / "build.lock")
+    assert f"{variable}={path}" in str(refusal.value)
+    assert "ca-certificates" in str(refusal.value) and "certifi" in str(refusal.value)
+    assert not repository.asked
+
+
+def test_without_certificates_no_credentials_are_sent_or_shown(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: NO_CERTIFICATES)
+    monkeypatch.setenv("PIP_INDEX_URL", with_login(f"{repository.url}/simple"))
+    with pytest.raises(SetupError) as refusal:
+        fetch_pip(tmp_path, tmp_path / "build.lock")
+    assert "ca-certificates" in str(refusal.value)
+    assert "cret" not in str(refusal.value)
+    assert not repository.asked
+
+
+def test_without_certificates_only_the_locked_bytes_are_taken_and_it_says_so(
+    repository: Repository,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: NO_CERTIFICATES)
+    assert fetch_pip(tmp_path, tmp_path / "build.lock").read_bytes() == WHEEL
+    assert "warning: this system has no certificates" in capsys.readouterr().err
+    repository.answers[f"/packages/{NAME}"] = b"another wheel"
+    with pytest.raises(SetupError, match="allows only"):
+        fetch_pip(tmp_path, tmp_path / "build.lock")
+
+
+@pytest.mark.parametrize("scheme", ["http", "ftp"])
+def test_https_is_not_left_for_something_else(
+    scheme: str, repository: Repository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PIP_CERT", str(TLS / "ca.pem"))
+    repository.redirect = f"{scheme}://me:s@127.0.0.1:1/elsewhere"
+    with pytest.raises(SetupError, match="not HTTPS") as refusal:
+        fetch_pip(tmp_path, tmp_path / "build.lock")
+    assert "me:s" not in str(refusal.value)
+
+
+def test_credentials_do_not_follow_a_redirect(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    heard: list[str | None] = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            heard.append(self.headers["Authorization"])
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            """Stay quiet."""
+
+    class Start(Elsewhere):
+        def do_GET(self) -> None:
+            heard.append(self.headers["Authorization"])
+            self.send_response(302)
+            self.send_header("Location", f"http://localhost:{elsewhere.server_port}/")
+            self.end_headers()
+
+    with (
+        ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as elsewhere,
+        ThreadingHTTPServer(("127.0.0.1", 0), Start) as start,
+    ):
+        for server in (elsewhere, start):
+            threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://me:s@127.0.0.1:{start.server_port}/simple")
+        with pytest.raises(SetupError, match="404"):
+            fetch_pip(tmp_path, tmp_path / "build.lock")
+        for server in (elsewhere, start):
+            server.shutdown()
+    assert heard[0] and heard[1:] == [None]
 
 
 # --- the native libraries ----------------------------------------------------------------------
@@ -276,231 +403,3 @@ def test_an_unclear_copy_is_refused_with_the_package_to_install(
 def test_the_loader_is_asked_for_real() -> None:
     assert setup_env.system_has("libc.so.6")
     assert not setup_env.system_has("libnosuchthing.so.9")
-
-
-# --- stamps and the lock -----------------------------------------------------------------------
-
-
-@pytest.fixture
-def installs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """A project in tmp_path whose installs only make bin/python and write down their names."""
-    done: list[str] = []
-    python = tmp_path / ".venv" / "bin" / "python"
-
-    def create(_lock: int) -> None:
-        assert not list(tmp_path.glob(".venv/*.stamp")), "a stamp, and all is not done"
-        done.append("run")
-        python.parent.mkdir(parents=True, exist_ok=True)
-        python.write_text("#!/bin/sh\n")
-        python.chmod(0o755)
-
-    def install(_pip: object, lock_file: str, _lock: int) -> None:
-        assert not list(tmp_path.glob(".venv/*.stamp")), "a stamp, and all is not done"
-        if (tmp_path / "broken").exists():
-            raise SetupError("no network")
-        done.append(lock_file.removesuffix(".lock"))
-
-    monkeypatch.setattr(setup_env, "VENV", tmp_path / ".venv")
-    monkeypatch.setattr(setup_env, "PYTHON", python)
-    monkeypatch.setattr(setup_env, "create_environment", create)
-    monkeypatch.setattr(setup_env, "pip_install", install)
-    return done
-
-
-def test_only_what_is_stale_is_installed(installs: list[str]) -> None:
-    for stamps, expected in [
-        ({"run": "1"}, ["run"]),
-        ({"run": "1"}, []),
-        ({"run": "1", "fleet": "1"}, ["fleet"]),
-        ({"run": "1", "test": "1"}, ["fleet", "test"]),
-        ({"run": "1", "test": "1"}, []),
-        ({"run": "1", "test": "2"}, ["fleet", "test"]),
-        ({"run": "2", "test": "3"}, ["run", "fleet", "test"]),
-        ({"run": "2"}, []),
-    ]:
-        installs.clear()
-        setup_env.set_up(stamps, lock=-1)
-        assert installs == expected, stamps
-
-
-def test_a_set_up_that_failed_half_way_is_redone_from_the_start(
-    installs: list[str], tmp_path: Path
-) -> None:
-    stamps = {"run": "1", "test": "1"}
-    setup_env.set_up({"run": "1"}, lock=-1)
-    (tmp_path / "broken").touch()
-    with pytest.raises(SetupError):
-        setup_env.set_up(stamps, lock=-1)
-    (tmp_path / "broken").unlink()
-    installs.clear()
-    setup_env.set_up(stamps, lock=-1)
-    assert installs == ["run", "fleet", "test"]
-
-
-def test_an_environment_whose_python_is_gone_is_redone(installs: list[str]) -> None:
-    setup_env.set_up({"run": "1"}, lock=-1)
-    setup_env.PYTHON.unlink()
-    setup_env.set_up({"run": "1"}, lock=-1)
-    assert installs == ["run", "run"]
-
-
-def test_a_second_set_up_waits_for_the_first(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    order: list[str] = []
-
-    def second() -> None:
-        with setup_env.exclusive(tmp_path / "lock"):
-            order.append("second")
-
-    with setup_env.exclusive(tmp_path / "lock"):
-        other = threading.Thread(target=second)
-        other.start()
-        until(lambda: "waiting" in capsys.readouterr().err, "word of the wait")
-        order.append("first")
-    other.join()
-    assert order == ["first", "second"]
-
-
-def test_a_command_that_fails_is_quoted(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    with setup_env.exclusive(tmp_path / "lock") as lock:
-        setup_env.call(["sh", "-c", "echo fine; echo noise >&2"], "unused", lock)
-        with pytest.raises(SetupError, match="pip failed:\n  no such package"):
-            setup_env.call(["sh", "-c", "echo no such package >&2; exit 3"], "pip failed:", lock)
-    assert capfd.readouterr() == ("", "")
-
-
-# --- run.sh ------------------------------------------------------------------------------------
-
-# Stands for both Pythons: writes down how it was called, and as set-up makes the environment.
-FAKE_PYTHON = """#!/usr/bin/env bash
-echo "$(basename "$0") $* path=${PYTHONPATH-} libraries=${LD_LIBRARY_PATH-}" >>"$CALLS"
-[[ $* == *setup_env.py* ]] || exit 0
-[[ ! -e broken ]] || exit 3
-mkdir -p .venv/bin
-cp "$0" .venv/bin/python
-for stamp in "${@:3}"; do printf %s "${stamp#*=}" >".venv/${stamp%%=*}.stamp"; done
-"""
-
-
-class Project:
-    """A copy of run.sh and what it reads, with a fake Python."""
-
-    result: subprocess.CompletedProcess[str]
-
-    def __init__(self, root: Path) -> None:
-        self.root = root / "a project"
-        self.calls = root / "calls"
-        shutil.copytree(ROOT / "requirements", self.root / "requirements")
-        (self.root / "harness").mkdir()
-        shutil.copy(ROOT / "run.sh", self.root)
-        shutil.copy(ROOT / "harness" / "setup_env.py", self.root / "harness")
-        self.python = root / "python3.11"
-        self.python.write_text(FAKE_PYTHON)
-        self.python.chmod(0o755)
-
-    def start(self, *arguments: str, python: str = "./python3.11") -> list[str]:
-        """Start run.sh from the folder above; returns the calls of Python, setup_env.py first."""
-        self.calls.write_text("")
-        environment = {
-            "PATH": os.environ["PATH"],
-            "CALLS": str(self.calls),
-            "HARNESS_PYTHON": python,
-            "PYTHONPATH": "/somewhere/else",
-        }
-        self.result = subprocess.run(
-            [self.root / "run.sh", *arguments],
-            cwd=self.root.parent,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return self.calls.read_text().splitlines()
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
-
-
-def test_the_environment_is_set_up_once(project: Project) -> None:
-    setup, harness = project.start("table", "two words")
-    assert setup.startswith("python3.11 -I harness/setup_env.py run=")
-    assert "test=" not in setup
-    assert harness == "python -m harness table two words path= libraries="
-    assert project.start("table") == ["python -m harness table path= libraries="]
-    assert project.result.stderr == ""
-
-
-@pytest.mark.parametrize(
-    "changed", ["requirements/build.lock", "requirements/run.lock", "harness/setup_env.py"]
-)
-def test_a_changed_lock_means_a_new_set_up(project: Project, changed: str) -> None:
-    project.start()
-    with (project.root / changed).open("a") as file:
-        file.write("# changed\n")
-    assert len(project.start()) == 2
-    assert len(project.start()) == 1
-
-
-def test_another_python_means_a_new_set_up(project: Project) -> None:
-    project.start()
-    os.utime(project.python, (1, 1))
-    assert len(project.start()) == 2
-    (project.root / ".venv" / "bin" / "python").unlink()
-    assert len(project.start()) == 2
-
-
-def test_the_tests_have_a_stamp_of_their_own(project: Project) -> None:
-    project.start()
-    setup, pytest_call = project.start("test", "-k", "some thing")
-    assert " test=" in setup
-    assert pytest_call.startswith("python -m pytest -k some thing path=")
-    assert len(project.start("test")) == 1
-    (campaign,) = project.start("test-faults", "roof")
-    assert campaign.startswith(f"python -m faults roof path={project.root}/tests ")
-    (project.root / "requirements" / "test.lock").write_text("")
-    assert len(project.start("run")) == 1
-    assert len(project.start("test")) == 2
-
-
-def test_only_the_fleet_installs_its_engine(project: Project) -> None:
-    setup, call = project.start("fleet", "run=ID")
-    assert " fleet=" in setup
-    assert call.startswith("python -m harness fleet run=ID path=")
-    assert len(project.start("run")) == len(project.start("fleet")) == 1
-
-
-def test_a_failed_set_up_ends_run_sh(project: Project) -> None:
-    (project.root / "broken").touch()
-    assert len(project.start()) == 1
-    assert project.result.returncode == 3
-
-
-def test_help_needs_no_environment(project: Project) -> None:
-    assert project.start("--help") == ["python3.11 -m harness --help path= libraries="]
-    assert not (project.root / ".venv").exists()
-
-
-def test_linked_libraries_come_first(project: Project) -> None:
-    project.start()
-    native = project.root / ".venv" / "lib" / "native"
-    native.mkdir(parents=True)
-    assert project.start("run")[0].endswith(f"libraries={native}")
-
-
-def test_a_benchmark_is_started_by_name(project: Project) -> None:
-    assert project.start("benchmark", "bundled.make", "--size", "3")[1].startswith(
-        "python -m benchmarks.bundled.make --size 3 path="
-    )
-    assert project.start("benchmark") == []
-    assert project.result.returncode == 2
-    assert "name a module" in project.result.stderr
-
-
-def test_a_missing_python_is_named_with_what_to_do(project: Project) -> None:
-    assert project.start(python="/no/such/python3.11") == []
-    assert project.result.returncode == 3
-    assert "/no/such/python3.11 not found" in project.result.stderr
-    assert "HARNESS_PYTHON=" in project.result.stderr

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError, one_line
-from harness.executor import PASSED_ON
 from harness.fleet.schedule import LOST, Event, Machine
+from harness.variables import OWN_PREFIX, TO_WORKERS
 
 LOCAL = "local"  # Ray on this machine alone, for this fleet alone
 LOOPBACK = ("127.", "localhost", LOCAL)
 TYPE_LABELS = ("machine", "ray.io/node-group")
 ENGINE_RESOURCES = ("CPU", "GPU", "memory", "object_store_memory", "node:", "accelerator_type:")
-INHERITED = (*PASSED_ON, "AWS_EC2_METADATA_DISABLED", "XDG_CACHE_HOME")
+INHERITED = (*TO_WORKERS, "AWS_EC2_METADATA_DISABLED", "XDG_CACHE_HOME")
 KNOCK_S = 10.0
 SOCKET_PATH_BYTES = 107  # what the kernel takes; Ray's own part of it is up to 66
 
@@ -163,22 +163,37 @@ def _short_folder() -> Path:
 def _remote(ray: Any) -> Any:
     """Return the task. A function inside a function travels whole: nodes need not import harness."""
 
+    own_prefix = OWN_PREFIX
+
     def measure(
         project: str, inherited: Sequence[str], order: str
     ) -> Iterator[dict[str, Any]]:  # pragma: no cover - runs in a process of Ray's
         import ctypes
+        import fcntl
         import json
         import signal
         import subprocess
 
         # A worker of Ray goes on when its raylet is killed; nobody would hear of what it measured.
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-        environment = {name: os.environ[name] for name in inherited if name in os.environ}
-        native = os.path.join(project, ".venv", "lib", "native")  # as run.sh does
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name in inherited or name.startswith(own_prefix)
+        }
+        # as run.sh does: in the environment that .venv leads to now, which stays while it is held
+        packages = os.path.realpath(os.path.join(project, ".venv"))
+        held = []
+        try:
+            held.append(os.open(os.path.join(packages, "lock"), os.O_RDONLY))
+            fcntl.flock(held[0], fcntl.LOCK_SH)
+        except OSError:
+            pass  # made by an earlier version, or on a file system without locks
+        native = os.path.join(packages, "lib", "native")
         if os.path.isdir(native):
             known = environment.get("LD_LIBRARY_PATH")
             environment["LD_LIBRARY_PATH"] = f"{native}:{known}" if known else native
-        python = os.path.join(project, ".venv", "bin", "python")
+        python = os.path.join(packages, "bin", "python")
         try:
             process: Any = subprocess.Popen(
                 [python, "-m", "harness.fleet.node", str(os.getpid())],
@@ -188,6 +203,7 @@ def _remote(ray: Any) -> Any:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
+                pass_fds=held,
                 start_new_session=True,  # Ray ends whole groups; this one is asked, and keeps its work
             )
         except OSError as error:
