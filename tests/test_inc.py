@@ -303,6 +303,7 @@ def test_the_network_is_exported_once_and_the_search_is_the_same(
     tuning: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from harness.methods import inc
+    from harness.methods.journal import TRIALS
     from harness.methods.snapshot import read_history
 
     prepare, asked = inc.inc_adaptor.prepare_model_data, []
@@ -319,7 +320,7 @@ def test_the_network_is_exported_once_and_the_search_is_the_same(
         folder.mkdir()
         tuned(folder, tuning, "basic", max_trials=4, **ALL_TRIALS)
         thresholds = [trial["q_config"]["th_dict"] for trial in read_history(folder / SNAPSHOT)]
-        found.append((thresholds, np.load(folder / inc.TRIALS)["top1"].tolist()))
+        found.append((thresholds, np.load(folder / TRIALS)["top1"].tolist()))
         assert len(asked) == (1 if name == "once" else 5)  # for the operators, and for each trial
     assert found[0] == found[1]
 
@@ -381,8 +382,7 @@ def test_time_limit_keeps_a_model_found_before_it(search: Search) -> None:
             return super().optimize(dataclasses.replace(context, progress=ring))
 
     made = search("basic", cls=Ringing, timeout_s=3600, max_trials=9)
-    assert made.quantization["evaluations"] == 1
-    assert made.quantization["trials"] == 2
+    assert made.quantization["trials"] == len(made.trajectory) == 1
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -430,8 +430,8 @@ def test_trajectory_says_what_each_trial_was(long_search: tuple[Any, Path]) -> N
 
     made, folder = long_search
     history = read_history(folder / SNAPSHOT)
-    assert len(history) == len(made.trajectory) == made.quantization["evaluations"]
-    assert made.quantization["trials"] > len(history), "some proposals were known already"
+    assert len(history) == len(made.trajectory) == made.quantization["trials"]
+    assert len(history) < 30, "INC counts some proposals that it knew already"
     now = {op[0]: "int8 minmax" for op in history[0]["tune_cfg"]["op"]}
     for trial, entry in zip(made.trajectory, history, strict=True):
         now.update({name: to for name, to in trial["changed"].items() if name != "all"})

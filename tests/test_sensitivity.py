@@ -233,7 +233,7 @@ def test_the_culprit_is_found_with_one_evaluation(tuning: Batches, tmp_path: Pat
     assert np.allclose(wide(2.0)(data).asnumpy(), network(10)(data).asnumpy(), atol=1e-3)
     context = Context(wide(2.0), right, tmp_path, None, lambda *_: None)
     made = Tuned(SENSITIVITY, {**OPTIONS, "tolerance": 0.02}).optimize(context)
-    assert made.quantization["evaluations"] <= 2
+    assert made.quantization["trials"] <= 2
     told = json.loads((tmp_path / "sensitivity.json").read_text())
     assert told["excluded"] == sorted(made.quantization["excluded_operators"])
     assert told["expected_flips"] < told["expected_flips_of_all_int8"]

@@ -86,7 +86,7 @@ class Case:
         try:
             with contextlib.chdir(folder):  # some strategies of INC write to the working folder
                 optimized = instantiated(description).optimize(context)
-            trials = int(optimized.quantization.get("evaluations", 0))
+            trials = int(optimized.quantization.get("trials", 0))
             excluded = list(optimized.quantization.get("excluded_operators", []))
             found = optimized.net
         except NoSolution as error:

@@ -1,7 +1,8 @@
 """The rows that Intel Neural Compressor (INC) tunes: a strategy's search for an accurate int8 model.
 
 INC's ``fit()`` catches every exception, logs it and returns None, so an error, a timeout and an
-exhausted search look alike. ``_Search`` runs the same traversal without the catch-all.
+exhausted search look alike. ``_Search`` runs the same traversal without the catch-all. What a search
+evaluates is counted in ``journal``.
 """
 
 from __future__ import annotations
@@ -10,16 +11,14 @@ import importlib
 import json
 import math
 import signal
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
-import numpy.typing as npt
 import yaml
 
 from harness.compat import import_inc
@@ -35,17 +34,21 @@ from neural_compressor.experimental import Quantization  # noqa: E402
 from neural_compressor.experimental.common import Model  # noqa: E402
 from neural_compressor.objective import OBJECTIVES  # noqa: E402
 from neural_compressor.strategy import STRATEGIES  # noqa: E402
-from neural_compressor.strategy.strategy import strategy_registry  # noqa: E402
+from neural_compressor.strategy.strategy import TuneStrategy, strategy_registry  # noqa: E402
 
 from harness.methods.graph import with_own_numbers  # noqa: E402
 from harness.methods.inspection import inspect_on_disk  # noqa: E402
+from harness.methods.journal import Enough, Journal  # noqa: E402
 from harness.methods.long_search import (  # noqa: E402
     dynamic_shapes_asked_once,
     share_operator_configurations,
 )
 from harness.methods.snapshot import read_history  # noqa: E402
 
-TRIALS = "trials.npz"
+UNFIT = {  # strategies of INC that cannot tune here, by the name that INC knows them by
+    "sigopt": "it needs an account at sigopt.com, and a worker has no network",
+    "automixedprecision": "it looks for bf16, not for int8; the method bf16 makes that",
+}
 SHARED_CACHE = "calibration.json"
 MEASURED = "measured"  # in INC's cache: the ranges as they are, where a strategy proposes others
 
@@ -93,7 +96,7 @@ class Tuned:
         net = with_own_numbers(context.net, next(iter(tuning))[0][:1].shape)
         net.hybridize()
         context = replace(context, net=net, tuning=tuning)
-        journal = _Journal(context)
+        journal = Journal(context, int(self.options["max_trials"]))
         search = _Search(str(config))
         search.model = context.net
         search.calib_dataloader = context.tuning
@@ -101,51 +104,66 @@ class Tuned:
         cache = _SharedCalibration(context.shared, search.model.calib_cache)
         cache.load()
         try:
-            with _exported_once(search.model), dynamic_shapes_asked_once():
+            with _exported_once(search.model), dynamic_shapes_asked_once(), journal.quantising():
                 search.pre_process()
                 inspect_on_disk(search.strategy.adaptor, context.workspace)
                 journal.watch(search.strategy)
                 share_operator_configurations(search.strategy)
-                with _time_limit(float(self.options["timeout_s"])) as limit:
+                with _time_limit(float(self.options["timeout_s"])) as limit, suppress(Enough):
                     search.strategy.traverse()
+                best: Any = getattr(search.strategy, "best_qmodel", None)
+                if best is None or best.model is context.net:
+                    self._explain(journal, limit.expired)
+            found = {
+                "baseline_accuracy": journal.accuracy_of(context.net),
+                "tuned_accuracy": journal.accuracy_of(best.model),
+                "trials": len(journal.trials),
+            }
+        except SystemExit as error:  # the worker would end without an answer
+            raise RuntimeError(f"the strategy ended its process: {error!r}") from error
         finally:
             journal.save()
             cache.save()
-        best = search.strategy.best_qmodel
-        if best is None:
-            self._explain(journal, limit.expired)
-        chosen = best.q_config["quant_cfg"]
-        configured = {
-            "strategy": self.strategy,
-            "quantize_mode": chosen["quantize_mode"],
-            "quantize_granularity": chosen["quantize_granularity"],
-            "excluded_operators": chosen["excluded_symbols"],
-            "kl_operators": sorted(best.q_config["calib_cfg"]["calib_kl_nodes"]),
-            "baseline_accuracy": journal.baseline,
-            "tuned_accuracy": float(search.strategy.best_tune_result[0]),
-            "trials": journal.proposed,
-            "evaluations": len(journal.trials),
-        }
-        return Optimized(best.model, configured, journal.trials)
+        return Optimized(
+            best.model,
+            {"strategy": self.strategy, **_configured(best.q_config), **found},
+            journal.trials,
+        )
 
     def _register(self) -> str:
         """Return the name INC knows the strategy by, importing and registering one given by path."""
+        known = ", ".join(sorted(set(STRATEGIES) - set(UNFIT)))
         if "." not in self.strategy:
             if self.strategy not in STRATEGIES:
-                known = ", ".join(sorted(STRATEGIES))
                 raise InputError(
                     f"INC has no strategy {self.strategy!r}: use one of {known}, or a path"
+                )
+            if self.strategy in UNFIT:
+                raise InputError(
+                    f"strategy {self.strategy} cannot run here, {UNFIT[self.strategy]}: use one of "
+                    f"{known}, or a path"
                 )
             return self.strategy
         module, _, cls_name = self.strategy.rpartition(".")
         try:
-            cls = getattr(importlib.import_module(module), cls_name)
+            cls: Any = getattr(importlib.import_module(module), cls_name)
         except (ImportError, AttributeError) as error:
             raise InputError(f"strategy {self.strategy} cannot be imported: {error}") from None
         if not cls_name.endswith("TuneStrategy"):
             raise InputError(
                 f"strategy {self.strategy}: INC wants class names ending in TuneStrategy"
             )
+        if not (isinstance(cls, type) and issubclass(cls, TuneStrategy)):
+            raise InputError(f"strategy {self.strategy} is no subclass of INC's TuneStrategy")
+        steps = ("next_tune_cfg", "traverse")
+        if all(getattr(cls, step) is getattr(TuneStrategy, step) for step in steps):
+            raise InputError(f"strategy {self.strategy} has neither next_tune_cfg nor traverse")
+        for unfit, why in UNFIT.items():
+            if issubclass(cls, STRATEGIES[unfit]):
+                raise InputError(
+                    f"strategy {self.strategy} is a {unfit}, which cannot run here, {why}: derive it "
+                    f"from another of {known}"
+                )
         name = cls_name[: -len("TuneStrategy")].lower()
         if name not in STRATEGIES:
             strategy_registry(cls)
@@ -193,16 +211,33 @@ class Tuned:
             },
         }
 
-    def _explain(self, journal: _Journal, expired: bool) -> None:
+    def _explain(self, journal: Journal, expired: bool) -> NoReturn:
+        """Raise why the search ended without a model."""
+        trials, limit = len(journal.trials), int(self.options["max_trials"])
         best = max((trial["accuracy"] for trial in journal.trials), default=float("nan"))
         reached = f"best {best:.4f} against fp32's {journal.baseline:.4f} on the tuning batches"
         if expired:
             raise TuningTimeout(
-                f"{self.options['timeout_s']} s ended after {journal.proposed} trials ({reached})"
+                f"{self.options['timeout_s']} s ended after {trials} trials ({reached})"
             )
-        exhausted = journal.proposed < int(self.options["max_trials"])
-        why = "the strategy has nothing more to try" if exhausted else reached
-        raise NoSolution(why, journal.proposed)
+        if not journal.stopped:
+            reached = "the strategy has nothing more to try"
+        elif trials < limit:
+            reached += f"; the strategy stopped by its own count before max_trials={limit} models"
+        raise NoSolution(reached, trials)
+
+
+def _configured(quantised: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return how INC's adaptor made a model; nothing of one that a strategy made without it."""
+    if not quantised:
+        return {}
+    chosen = quantised["quant_cfg"]
+    return {
+        "quantize_mode": chosen["quantize_mode"],
+        "quantize_granularity": chosen["quantize_granularity"],
+        "excluded_operators": chosen["excluded_symbols"],
+        "kl_operators": sorted(quantised["calib_cfg"]["calib_kl_nodes"]),
+    }
 
 
 def recover(net: Any, snapshot: Path, trial: int) -> Any:
@@ -253,89 +288,6 @@ def _exported_once(model: Any) -> Iterator[None]:
         yield
     finally:
         inc_adaptor.prepare_model_data = prepare
-
-
-class _Journal:
-    """Evaluates models for INC and keeps what each trial was and gave."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._began = time.perf_counter()
-        self._operators: dict[str, str] = {}  # of the proposal that is evaluated next
-        self._before: dict[str, str] = {}  # of the trial before; INC skips what it knows
-        self._predictions: list[npt.NDArray[np.uint16]] = []
-        self.baseline: float = float("nan")
-        self.trials: list[dict[str, Any]] = []
-        self.proposed = 0
-
-    def watch(self, strategy: Any) -> None:
-        """Note every configuration that the strategy proposes from now on."""
-        proposals = strategy.next_tune_cfg
-
-        def noted() -> Iterator[Any]:
-            for proposal in proposals():
-                self._note(proposal["op"])
-                yield proposal
-
-        strategy.next_tune_cfg = noted
-
-    def _note(self, operators: Mapping[Any, Any]) -> None:
-        self._operators = {
-            key[0]: _described(configuration) for key, configuration in operators.items()
-        }
-        self.proposed += 1
-        self._context.progress(self.proposed, 0, "trials")  # where it ends is not known
-
-    def evaluate(self, model: Any) -> float:
-        """Return top-1 on the tuning batches; INC calls it once for fp32, then once per trial."""
-        began = time.perf_counter()
-        chosen = [model(data).argmax(axis=1).asnumpy() for data, _ in self._context.tuning]
-        predictions = np.concatenate(chosen).astype(np.uint16)
-        accuracy = float((predictions == self._context.tuning.labels).mean())
-        self._predictions.append(predictions)
-        now = time.perf_counter()
-        if self.proposed == 0:
-            self.baseline = accuracy
-        else:
-            self.trials.append(
-                {
-                    "trial": len(self.trials) + 1,
-                    "proposal": self.proposed,
-                    "accuracy": accuracy,
-                    "seconds": now - self._began,
-                    "evaluation_seconds": now - began,
-                    "changed": self._changed(),
-                }
-            )
-            self._before = self._operators
-        self._began = now
-        return accuracy
-
-    def _changed(self) -> dict[str, str]:
-        if not self.trials:
-            return {"all": _summary(self._operators)}
-        return {name: to for name, to in self._operators.items() if self._before.get(name) != to}
-
-    def save(self) -> None:
-        """Write the top-1 predictions: row 0 is fp32, row K trial K; (trials + 1, images) uint16."""
-        if self._predictions:
-            stacked = np.stack(self._predictions)
-            np.savez_compressed(self._context.workspace / TRIALS, top1=stacked)
-        trajectory = self._context.workspace / "trajectory.json"
-        trajectory.write_text(json.dumps(self.trials, indent=1) + "\n")
-
-
-def _described(configuration: Mapping[str, Any]) -> str:
-    activation = configuration["activation"]
-    if activation["dtype"] != "int8":
-        return str(activation["dtype"])
-    halvings = activation.get("halvings")  # of ``sensitivity``
-    return f"int8 {activation['algorithm']}" + (f" / {2**halvings}" if halvings else "")
-
-
-def _summary(operators: Mapping[str, str]) -> str:
-    kinds = sorted(set(operators.values()))
-    return ", ".join(f"{list(operators.values()).count(kind)} x {kind}" for kind in kinds)
 
 
 class _SharedCalibration:

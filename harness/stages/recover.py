@@ -10,7 +10,8 @@ import numpy as np
 
 from harness.arrays import BadArray, read_npz
 from harness.errors import HarnessError, InputError
-from harness.methods.inc import TRIALS, recover
+from harness.methods.inc import recover
+from harness.methods.journal import TRIALS
 from harness.store import SNAPSHOT, digest_of
 from harness.workloads import fp32_network
 from harness.workloads.data import tuning_batches

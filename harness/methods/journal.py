@@ -1,0 +1,183 @@
+"""What an INC search evaluates: each model once, with its own configuration, accuracy and time.
+
+A strategy may propose configurations and leave the rest to INC, or run a traversal of its own. What
+all of them do is to have the adaptor quantise a network and to have a network evaluated, so that is
+where the journal looks on.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import numpy.typing as npt
+from neural_compressor.adaptor import FRAMEWORKS
+
+from harness.methods.base import Context
+
+TRIALS = "trials.npz"
+NOT_BY_INC = "a model that the strategy made without INC's adaptor"
+
+Operators = dict[str, str]
+
+
+class Enough(BaseException):
+    """A strategy wants to evaluate more than max_trials models; passes through ``except Exception``."""
+
+
+class Journal:
+    """Evaluates models for INC and keeps what each was and gave.
+
+    A trial is a network that was evaluated. Evaluating the same one again is not another trial, nor
+    is evaluating the fp32 network.
+
+    Attributes:
+        trials: the trajectory.
+        stopped: the search was ended by max_trials or by the strategy's own ``stop``.
+    """
+
+    def __init__(self, context: Context, max_trials: int) -> None:
+        self._context, self._max_trials = context, max_trials
+        self._began = time.perf_counter()
+        self._configured: WeakKeyDictionary[Any, Operators] = WeakKeyDictionary()  # by network
+        self._tried: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
+        self._before: Operators = {}  # of the trial before
+        self._fp32: npt.NDArray[np.uint16] | None = None
+        self._predictions: list[npt.NDArray[np.uint16]] = []
+        self.trials: list[dict[str, Any]] = []
+        self.stopped = False
+
+    @property
+    def baseline(self) -> float:
+        """Top-1 of the fp32 network on the tuning batches; NaN before it was evaluated."""
+        return float("nan") if self._fp32 is None else self._accuracy(self._fp32)
+
+    @contextmanager
+    def quantising(self) -> Iterator[None]:
+        """Note how every network is configured that INC's adaptor quantises."""
+        adaptor = FRAMEWORKS["mxnet"]
+        quantize = adaptor.quantize
+
+        def noted(self_: Any, tune_cfg: Mapping[str, Any], *arguments: Any, **named: Any) -> Any:
+            self._context.progress(len(self.trials) + 1, 0, "trials")  # the end is not known
+            operators = {key[0]: _described(chosen) for key, chosen in tune_cfg["op"].items()}
+            made = quantize(self_, tune_cfg, *arguments, **named)
+            self._configured[made.model] = operators
+            return made
+
+        adaptor.quantize = noted
+        try:
+            yield
+        finally:
+            adaptor.quantize = quantize
+
+    def watch(self, strategy: Any) -> None:
+        """Look on where a strategy evaluates and where it decides, whatever it overrides."""
+        evaluate, stop = strategy._evaluate, strategy.stop
+
+        def evaluated(model: Any, *arguments: Any, **named: Any) -> Any:
+            self._hold_to_limit(model.model)
+            value = evaluate(model, *arguments, **named)
+            self.accuracy_of(model.model)  # if the strategy has a measure of its own
+            return value
+
+        def decided(*arguments: Any, **named: Any) -> Any:
+            # a time limit that ended between taking the old best and setting the new would lose both
+            held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+            try:
+                ends = stop(*arguments, **named)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, held)
+            self.stopped = self.stopped or bool(ends)
+            return ends
+
+        strategy._evaluate, strategy.stop = evaluated, decided
+
+    def evaluate(self, network: Any) -> float:
+        """Return top-1 on the tuning batches; INC calls it for fp32 and for each trial.
+
+        Raises:
+            Enough: there were max_trials others.
+        """
+        self._hold_to_limit(network)
+        return self._measure(network)
+
+    def accuracy_of(self, network: Any) -> float:
+        """Return the top-1 that was measured for a network; measure it if nobody has."""
+        if network is self._context.net and self._fp32 is not None:
+            return self.baseline
+        if network in self._tried:
+            return float(self._tried[network]["accuracy"])
+        return self._measure(network)
+
+    def _hold_to_limit(self, network: Any) -> None:
+        known = network is self._context.net or network in self._tried
+        if not known and len(self.trials) >= self._max_trials:
+            self.stopped = True
+            raise Enough
+
+    def _measure(self, network: Any) -> float:
+        began = time.perf_counter()
+        chosen = [network(data).argmax(axis=1).asnumpy() for data, _ in self._context.tuning]
+        predictions = np.concatenate(chosen).astype(np.uint16)
+        accuracy = self._accuracy(predictions)
+        now = time.perf_counter()
+        if network is self._context.net:
+            if self._fp32 is None:
+                self._fp32 = predictions
+                self._began = now
+            return accuracy
+        trial = self._tried.get(network)
+        if trial is None:
+            trial = {
+                "trial": len(self.trials) + 1,
+                "accuracy": accuracy,
+                "seconds": 0.0,
+                "evaluation_seconds": 0.0,
+                "changed": self._changed(self._configured.get(network, {})),
+            }
+            self._tried[network] = trial
+            self.trials.append(trial)
+            self._predictions.append(predictions)
+        trial["seconds"] += now - self._began
+        trial["evaluation_seconds"] += now - began
+        self._began = now
+        return accuracy
+
+    def _accuracy(self, predictions: npt.NDArray[np.uint16]) -> float:
+        return float((predictions == self._context.tuning.labels).mean())
+
+    def _changed(self, operators: Operators) -> dict[str, str]:
+        before, self._before = self._before, operators
+        if not operators:
+            return {"all": NOT_BY_INC}
+        if not self.trials:
+            return {"all": _summary(operators)}
+        return {name: to for name, to in operators.items() if before.get(name) != to}
+
+    def save(self) -> None:
+        """Write the top-1 predictions: row 0 is fp32, row K trial K; (trials + 1, images) uint16."""
+        if self._fp32 is not None:
+            stacked = np.stack([self._fp32, *self._predictions])
+            np.savez_compressed(self._context.workspace / TRIALS, top1=stacked)
+        trajectory = self._context.workspace / "trajectory.json"
+        trajectory.write_text(json.dumps(self.trials, indent=1) + "\n")
+
+
+def _described(configuration: Mapping[str, Any]) -> str:
+    activation = configuration["activation"]
+    if activation["dtype"] != "int8":
+        return str(activation["dtype"])
+    halvings = activation.get("halvings")  # of ``sensitivity``
+    return f"int8 {activation['algorithm']}" + (f" / {2**halvings}" if halvings else "")
+
+
+def _summary(operators: Mapping[str, str]) -> str:
+    kinds = sorted(set(operators.values()))
+    return ", ".join(f"{list(operators.values()).count(kind)} x {kind}" for kind in kinds)
