@@ -121,6 +121,10 @@ class Tuned:
             "quantize_granularity": chosen["quantize_granularity"],
             "excluded_operators": chosen["excluded_symbols"],
             "kl_operators": sorted(best.q_config["calib_cfg"]["calib_kl_nodes"]),
+            # INC's loop over the loader ends with whichever has fewer batches
+            "calibration_images": min(
+                best.q_config["calib_cfg"]["batches"] * tuning.batch_size, len(tuning.labels)
+            ),
             "baseline_accuracy": journal.baseline,
             "tuned_accuracy": float(search.strategy.best_tune_result[0]),
             "trials": journal.proposed,
