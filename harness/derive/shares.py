@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.derive.profile import Profile
+from harness.escape import one_line
 
 MOST = 7  # named parts; the others are summed
 OTHER = "other primitives"
@@ -54,7 +55,7 @@ def shares(profiles: Sequence[tuple[str, Profile]]) -> Shares:
             of_row: dict[str, float] = defaultdict(float)
             for row in profile.rows:
                 isa = row.isa or row.implementation.split(":")[0]
-                of_row[f"{row.kind}, {isa}"] += row.ms / total
+                of_row[one_line(f"{row.kind}, {isa}")] += row.ms / total
             spent.append((label, dict(of_row), total / max(1, profile.batches)))
     weights: dict[str, float] = defaultdict(float)
     for _, of_row, _ in spent:

@@ -39,7 +39,7 @@ def to_markdown(night: Night) -> str:
     ]
     if night.changes:
         listed = "\n".join(f"- {markdown(line)}" for line in night.changes)
-        parts.append(f"Changed since run {night.baseline[-1]}:\n\n{listed}")
+        parts.append(f"{markdown(f'Changed since run {night.baseline[-1]}:')}\n\n{listed}")
     if night.rows:
         parts.append(_folded("Every row", _table(night)))
     return "\n\n".join(parts) + "\n"

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from harness.escape import xml
+from harness.escape import one_line, xml
 
 # Okabe and Ito, "Color Universal Design" (2008): told apart with every kind of colour vision. No figure
 # rests on colour alone: markers differ in shape and filling, areas in hatching and order.
@@ -117,6 +117,7 @@ def drawn(words: Words, height_in: float, fill: Callable[[Figure], None]) -> Dra
 
 def short(label: str) -> str:
     """Return a label that fits beside a point or over a panel; the data have it whole."""
+    label = one_line(label)
     return label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…"
 
 
