@@ -8,7 +8,9 @@ import ctypes
 import dataclasses
 import functools
 import json
+import logging
 import math
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -232,6 +234,25 @@ def test_options_reach_inc(search: Search, tmp_path: Path) -> None:
     assert told["quantization"]["calibration"] == {"sampling_size": 16}
     (trial,) = read_history(tmp_path / SNAPSHOT)
     assert trial["q_config"]["calib_cfg"]["batches"] == 1  # 16 images in batches of 16
+
+
+@pytest.mark.parametrize(
+    ("sampling_size", "images"), [(16, 16), (20, 32), (32, 32), (5000, 32)]
+)  # of 32 tuning images in batches of 16
+def test_the_images_that_inc_calibrated_on_are_recorded(
+    search: Search, sampling_size: int, images: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    import harness.methods.inc  # noqa: F401  INC sets up its logger when it is imported
+
+    caplog.set_level("INFO")
+    logging.getLogger("neural_compressor").addHandler(caplog.handler)
+    try:
+        made = search("basic", sampling_size=sampling_size)
+    finally:
+        logging.getLogger("neural_compressor").removeHandler(caplog.handler)
+    assert made.quantization["calibration_images"] == images
+    collected = re.findall(r"tensors of the FP32 model from (\d+) batches", caplog.text)
+    assert set(collected) == {str(images // 16)}  # INC's own count
 
 
 def test_options_of_the_configuration_reach_inc(smoke_run: Ended) -> None:

@@ -87,7 +87,8 @@ def _machine(facts: _Facts) -> Iterator[str]:
     runtimes = sorted({each["runtime"] for each in verified if each["runtime"]})
     if counts:
         runtime = " and ".join(runtimes) or "OpenMP"
-        yield f"MXNet ran {' or '.join(map(str, counts))} threads of {runtime} {under}"
+        ran = f"{' or '.join(map(str, counts))} {_plural(counts, 'thread')}"
+        yield f"MXNet ran {ran} of {runtime} {under}"
     elif threads.get("count"):
         yield f"MXNet was asked for {threads['count']} threads of OpenMP {under}"
     else:
@@ -155,10 +156,8 @@ def _optimising(facts: _Facts) -> Iterator[str]:
         )
     if taken:
         origins = sorted({str(taken_over(record, plan.run)) for record in taken})
-        were = "methods were" if len(taken) > 1 else "method was"
-        yield (
-            f"The models and costs of {len(taken)} {were} taken over from run {', '.join(origins)}."
-        )
+        whose = "methods' models and costs" if len(taken) > 1 else "method's model and cost"
+        yield f"{len(taken)} {whose} were taken over from run {', '.join(origins)}."
 
 
 def _tuning(facts: _Facts) -> Iterator[str]:
