@@ -51,8 +51,10 @@ def _tell_python() -> int:
 
 def _harness(words: list[str]) -> int:
     from harness.cli import main
+    from harness.terminal import printed_plainly
 
-    return main(words)
+    with printed_plainly():
+        return main(words)
 
 
 def _start(words: list[str], root: str) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness import store
 from harness.config import compose_config
+from harness.derive.names import named
 from harness.derive.samples import samples_of
 from harness.errors import HarnessError, InputError
 from harness.export.aa_report import to_markdown
@@ -88,7 +89,7 @@ def _nights(
         raise HarnessError(f"no method of run {plan.run} was timed in all rounds: see its table")
     left_out = [
         f"{record.label} ({record.outcome})"
-        for record in folder.load_records()
+        for record in named(plan, folder.load_records())
         if record.method not in whole
     ]
     hours = sum(each.facts["seconds"] for each in timings if each.facts) / 3600

@@ -31,15 +31,12 @@ def compared_run(folder: RunFolder, cost: Price) -> Measured:
         machine=folder.path.parent.name,
         plan=plan,
         rows={record.method: row for record, row in zip(records, tables.rows)},
-        profiles={
-            record.method: tables.profiles[record.label]
-            for record in records
-            if record.profile is not None
-        },
+        profiles=tables.profiles,
         times=_times(plan, whole, rounds),
         predictions={record.method: _best(folder, record, plan.images) for record in whole},
         models={record.method: _model(record) for record in whole},
         labels=folder.load_labels(plan.images),
+        threads=_threads(plan, whole),
         roof=peaks_of(roof),
         roof_told=_told(roof, plan.run),
         price=cost,
@@ -61,6 +58,15 @@ def _best(folder: RunFolder, record: MethodRecord, images: int) -> Any:
 def _model(record: MethodRecord) -> str:
     facts = record.optimize or {}
     return " ".join(facts[part]["sha256"] for part in ("symbol", "params") if part in facts)
+
+
+def _threads(plan: RunPlan, records: Sequence[MethodRecord]) -> str:
+    found = ((record.validate or {}).get("openmp") or {} for record in records)
+    verified = sorted({each["max_threads"] for each in found if each.get("max_threads")})
+    if verified:
+        return " or ".join(map(str, verified))
+    asked = plan.threads.get("count")
+    return f"{asked} asked for" if asked else "not set"
 
 
 def _told(roof: RoofRecord | None, run: str) -> str:

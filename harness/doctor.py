@@ -22,10 +22,12 @@ from rich.text import Text
 
 from harness.config import compose_config, project_path
 from harness.errors import HarnessError, InputError
+from harness.escape import one_line, plain
 from harness.executor import worker_environment
 from harness.host import calls, locks, machine, threads
 from harness.host.machine import Topology
 from harness.host.threads import ThreadSettings
+from harness.terminal import console as console_of
 
 OK, WARN, BAD, UNKNOWN = "ok", "warn", "bad", "unknown"
 STYLES = {OK: "green", WARN: "yellow", BAD: "bold red", UNKNOWN: "cyan"}
@@ -129,7 +131,7 @@ def diagnose(overrides: Sequence[str], folders: Sequence[Path]) -> int:
     ]
     places = [project_path(config["run"][key]) for key in ("results", "cache")]
     findings = collect(config["threads"], files, places)
-    render(findings, Console())
+    render(findings, console_of())
     return exit_code(findings)
 
 
@@ -146,10 +148,12 @@ def render(findings: Sequence[Finding], console: Console) -> None:
     table.add_column(overflow="fold")
     for finding in findings:
         table.add_row(
-            Text(finding.mark, STYLES[finding.mark]), Text(finding.name), Text(finding.value)
+            Text(finding.mark, STYLES[finding.mark]),
+            Text(one_line(finding.name)),
+            Text(plain(finding.value)),
         )
         if finding.advice and finding.mark != OK:
-            table.add_row("", "", Text(f"-> {finding.advice}", "italic"))
+            table.add_row("", "", Text(plain(f"-> {finding.advice}"), "italic"))
     console.print(table)
     bad, warn = (sum(finding.mark == mark for finding in findings) for mark in (BAD, WARN))
     verdict = f"{bad} to solve before a run" if bad else "this machine can measure"

@@ -69,6 +69,7 @@ OPTIMIZE = {
     "quantization?": (
         {
             "baseline_accuracy?": (share,),
+            "calibration_images?": some,
             "excluded_operators?": [text],
             "trials?": count,
             "strategy?": text,

@@ -19,6 +19,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from harness import terminal
+from harness.escape import one_line, plain
+
 Report = Callable[[int, int, str], None]
 PLAIN_EVERY_S = 30.0
 
@@ -45,16 +48,16 @@ class Bars:
     def step(self, title: str) -> Iterator[Report]:
         columns = (
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[rate]}", markup=False),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self._console, transient=True) as bars:
-            task = bars.add_task(title, total=None, rate="")
+            task = bars.add_task(one_line(title), total=None, rate="")
             began = time.monotonic()
 
             def report(done: int, total: int, unit: str) -> None:
@@ -64,7 +67,7 @@ class Bars:
             yield report
 
     def note(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(plain(text), markup=False, highlight=False)
 
 
 class Lines:
@@ -87,10 +90,10 @@ class Lines:
         yield report
 
     def note(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        print(plain(text), file=sys.stderr, flush=True)
 
 
 def display() -> Display:
     """Return bars where stderr is a terminal, lines otherwise."""
-    console = Console(stderr=True)
+    console = terminal.console(stderr=True)
     return Bars(console) if console.is_terminal else Lines()

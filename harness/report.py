@@ -15,9 +15,11 @@ from harness import arrays, facts, form, store
 from harness.config import PROJECT, compose_config
 from harness.derive import evidence, pareto, published
 from harness.derive.batches import batches
+from harness.derive.beyond import PUBLISHED as METHODS
 from harness.derive.gain import best_accurate, gains
 from harness.derive.influence import Influence, influence
 from harness.derive.metrics import PUBLISHED, top_k_correct
+from harness.derive.names import named
 from harness.derive.shares import shares
 from harness.derive.tuning import Trial, trajectories, trials_of
 from harness.errors import HarnessError, InputError
@@ -53,6 +55,7 @@ def write_report(folder: RunFolder, cache: Path, folders: Sequence[Path] = ()) -
         )
     tables = read_tables(folder)
     plan = tables.plan
+    records = named(plan, records)
     os.environ["MPLCONFIGDIR"] = str(cache / "matplotlib")  # it would be in the user's home
     store.make_folder(cache / "matplotlib", "run.cache")
     # imported here, since matplotlib reads that when it is imported, and no other verb needs it
@@ -68,20 +71,21 @@ def write_report(folder: RunFolder, cache: Path, folders: Sequence[Path] = ()) -
             ),
             _influences(folder, plan, records),
             batches(plan, records, rounds),
-            shares(tables.profiles),
+            shares(tables.named_profiles),
         )
     )
     paths = [store.PLAN, *(each.path for each in records), *(each.path for each in rounds)]
     digests = {path: store.sha256_of(folder.path / path) for path in paths}
-    compared = published.beside(tables.rows, read_reference(REFERENCE / "published_table.csv"))
+    reference = read_reference(REFERENCE / "published_table.csv")
+    compared = published.beside(tables.rows, dict(zip(METHODS, reference.values())))
     environment = yaml.safe_load((REFERENCE / "published_environment.yaml").read_text("utf-8"))
     config_digest = evidence.config_digest(plan.config)
-    methods = methods_text(plan, records, tables.rows)
+    methods = methods_text(plan, records, tables.rows, rounds)
     page = Page(
         plan=plan,
         rows=tables.rows,
         sizes=tables.sizes,
-        profiles=tables.profiles,
+        profiles=tables.named_profiles,
         notes=tables.notes,
         beyond=tables.beyond,
         best=best_accurate(plan, tables.rows),
@@ -118,7 +122,7 @@ def _tables(tables: Tables, config_digest: str) -> dict[str, str | bytes]:
     caption = (
         f"{plan.workload['name']}: accuracy, one-time cost and speed of each method on "
         f"{plan.machine['cpu_model']}, {plan.machine['cores']} cores"
-        + (", with 95 % intervals." if intervals else ".")
+        + (", with 95 % intervals." if intervals and any(r.intervals for r in tables.rows) else ".")
     )
     source = [
         f"run {plan.run}, measured {plan.created}, configuration SHA-256 {config_digest}",

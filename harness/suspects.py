@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.config import Composed
 from harness.confirm import Again, measure_again
+from harness.derive.names import names_of
 from harness.history.baseline import Baseline
 from harness.history.entry import Entry, as_run, changed, software
 from harness.progress import Display
@@ -90,6 +91,7 @@ def judge_night(
                 verdicts[key] = solution_lost(verdicts[key], row.outcome if row else "gone")
     last = baseline.entries[-1] if baseline.entries else None
     rows = tuple(verdicts.values())
+    names = names_of({row.method: row.label for row in entry.rows})
     return Night(
         machine=entry.machine,
         run=entry.run,
@@ -98,7 +100,7 @@ def judge_night(
         rows=rows,
         baseline=tuple(each.run for each in baseline.entries),
         again=again.run if again else None,
-        failed={row.label: row.outcome for row in entry.rows if row.failed},
+        failed={names[row.method]: row.outcome for row in entry.rows if row.failed},
         changes=tuple(changed(last, entry)) if last else (),
         shifted=tuple((each.method, each.since.run, each.ratio) for each in lasting),
         notes=(baseline.reason,) if baseline.reason else (),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from harness import store
 from harness.derive.beyond import Beyond, beyond
 from harness.derive.footnotes import footnotes
+from harness.derive.names import named
 from harness.derive.profile import Profile
 from harness.derive.samples import Samples, samples_of
 from harness.derive.table import Predictions, Row, SizeRow, build_rows, size_rows
@@ -28,7 +29,8 @@ class Tables:
     Attributes:
         rows: the table.
         sizes: throughput and latency by batch size; empty without rounds.
-        profiles: how each row ran, by label; empty where that was left out.
+        profiles: how each row ran, by method; empty where that was left out.
+        names: what the rows are called, by method.
         notes: what a reader must know.
         beyond: rows that the published table lacks against its best; None without.
     """
@@ -37,8 +39,13 @@ class Tables:
     rows: list[Row]
     sizes: list[SizeRow]
     profiles: dict[str, Profile]
+    names: dict[str, str]
     notes: list[str]
     beyond: Beyond | None
+
+    @property
+    def named_profiles(self) -> list[tuple[str, Profile]]:
+        return [(self.names[method], profile) for method, profile in self.profiles.items()]
 
 
 def write_tables(folder: RunFolder, intervals: bool | None = None) -> str:
@@ -59,7 +66,7 @@ def write_tables(folder: RunFolder, intervals: bool | None = None) -> str:
     if tables.sizes:
         store.write_atomically(folder.path / "sizes.csv", sizes_to_csv(tables.sizes))
     if tables.profiles:
-        store.write_atomically(folder.path / "kernels.csv", profiles_to_csv(tables.profiles))
+        store.write_atomically(folder.path / "kernels.csv", profiles_to_csv(tables.named_profiles))
     store.write_atomically(folder.path / MARKDOWN, text)
     return text
 
@@ -70,7 +77,7 @@ def text_of(tables: Tables, intervals: bool) -> str:
         tables.plan,
         tables.rows,
         tables.sizes,
-        tables.profiles,
+        tables.named_profiles,
         tables.notes,
         tables.beyond,
         intervals,
@@ -87,12 +94,12 @@ def read_tables(folder: RunFolder) -> Tables:
     plan = folder.load_plan()
     if plan is None:
         raise InputError(f"{folder.path} holds no run: there is no {store.PLAN}")
-    records, rounds = folder.load_records(), folder.load_rounds()
+    records, rounds = named(plan, folder.load_records()), folder.load_rounds()
     samples = samples_of(rounds)
     rows = rows_of(folder, plan, records, samples)
     timed = _timed(plan, samples)
     profiles = {
-        record.label: Profile.from_dict(record.profile)
+        record.method: Profile.from_dict(record.profile)
         for record in records
         if record.profile is not None
     }
@@ -101,6 +108,7 @@ def read_tables(folder: RunFolder) -> Tables:
         rows,
         size_rows(records, samples),
         profiles,
+        {record.method: record.label for record in records},
         footnotes(plan, records, rounds, rows),
         beyond(records, timed, _predictions(folder, plan), folder.load_labels(plan.images)),
     )

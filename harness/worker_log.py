@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,11 @@ HEAD_BYTES = TAIL_BYTES = 1 << 20  # of what one process prints, its beginning a
 ROTATED_BYTES = HEAD_BYTES + TAIL_BYTES  # a log of more than this becomes NAME.1, which is replaced
 BLOCK_BYTES = 1 << 16
 PIPE_BYTES = 1 << 20  # as much as an unprivileged process may ask for
+# What a terminal that shows the log would obey, as UTF-8: C0 but for line ends and tabs, C1, and
+# changes of direction. The names of operators that a worker prints come from files.
+COMMANDS = re.compile(
+    rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]"
+)
 
 
 class WorkerLog:
@@ -75,6 +81,7 @@ class WorkerLog:
         os.close(self._file)
 
     def _write(self, text: bytes) -> None:
+        text = COMMANDS.sub(b"?", text)
         with suppress(OSError):  # a full disk must not cost the measurement
             while text:
                 text = text[os.write(self._file, text) :]

@@ -234,6 +234,27 @@ def test_options_reach_inc(search: Search, tmp_path: Path) -> None:
     assert trial["q_config"]["calib_cfg"]["batches"] == 1  # 16 images in batches of 16
 
 
+@pytest.mark.parametrize(
+    ("sampling_size", "images"), [(16, 16), (20, 32), (32, 32), (5000, 32)]
+)  # of 32 tuning images in batches of 16
+def test_the_images_that_inc_calibrated_on_are_recorded(
+    search: Search, sampling_size: int, images: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compat.import_inc()
+    from neural_compressor.adaptor import mxnet as adaptor
+
+    run_forward, batches = adaptor.run_forward, []
+
+    def counted(*arguments: Any) -> int:
+        batches.append(run_forward(*arguments))
+        return int(batches[-1])
+
+    monkeypatch.setattr(adaptor, "run_forward", counted)
+    made = search("basic", sampling_size=sampling_size)
+    assert made.quantization["calibration_images"] == images
+    assert set(batches) == {images // 16}  # as INC counted them
+
+
 def test_options_of_the_configuration_reach_inc(smoke_run: Ended) -> None:
     inc = smoke_run.folder.method("int8_inc_mse")
     told = yaml.safe_load((inc / "inc.yaml").read_text())

@@ -255,7 +255,7 @@ def test_nothing_listens_and_no_secret_is_kept(
 
 
 def test_what_a_terminal_would_obey_is_replaced() -> None:
-    from harness.export.plain import plain
+    from harness.escape import plain
 
     assert (
         plain("a\x1b]0;taken\x07b\x9b2J\rc\u202ed\ud800")

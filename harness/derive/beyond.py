@@ -16,8 +16,15 @@ from harness.record import MethodRecord
 FASTEST = "int8_full_naive"  # what no row of the published table is faster than
 BASIC, MSE = "int8_inc_basic", "int8_inc_mse"
 INC = (BASIC, MSE, "int8_inc_mycustom", "int8_inc_bayesian")
-PUBLISHED = ("fp32", "fp32_fused", FASTEST, "int8_full_entropy", "int8_smart_naive",
-             "int8_smart_entropy", *INC)  # fmt: skip
+PUBLISHED = (  # in the published table's order
+    "fp32",
+    "fp32_fused",
+    FASTEST,
+    "int8_full_entropy",
+    "int8_smart_naive",
+    "int8_smart_entropy",
+    *INC,
+)
 
 
 @dataclass(frozen=True)

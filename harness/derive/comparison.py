@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
+from harness.derive.names import names_of
 from harness.derive.prices import Price, cost_per_million
 from harness.derive.profile import Profile
 from harness.derive.roof import Peak, Share, share_of
@@ -34,6 +35,8 @@ class Measured:
         predictions: each image's best class, (images,).
         models: digests of the validated models.
         labels: (images,).
+        threads: how many MXNet had when the rows were validated, or what was asked where no record
+            says it.
         roof: roofs by data type; ``roof_told`` says why there are none, or what disturbed them.
     """
 
@@ -45,6 +48,7 @@ class Measured:
     predictions: Mapping[str, Classes]
     models: Mapping[str, str]
     labels: Classes
+    threads: str
     roof: Mapping[str, Peak]
     roof_told: str
     price: Price
@@ -136,10 +140,11 @@ class Comparison:
 
 def compare(runs: Sequence[Measured]) -> Comparison:
     """Compare runs, the first being the one that the others' times are relative to."""
-    names: dict[str, str] = {}
+    labels: dict[str, str] = {}
     for run in runs:
         for method, chosen in run.plan.methods.items():
-            names.setdefault(method, chosen["label"])
+            labels.setdefault(method, chosen["label"])
+    names = names_of(labels)
     lines = [
         Line(method, label, tuple(_entry(method, run, runs[0]) for run in runs))
         for method, label in names.items()

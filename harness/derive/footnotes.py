@@ -8,6 +8,7 @@ from typing import Any
 from harness.derive.metrics import VS_FUSED
 from harness.derive.profile import NOTED_SHARE, Profile, findings
 from harness.derive.samples import counted
+from harness.derive.searches import shared_calibration, taken_over
 from harness.derive.table import Row
 from harness.derive.validity import called_int8
 from harness.plan import RunPlan
@@ -32,7 +33,7 @@ def footnotes(
     ]
     return [
         *_of_workload(plan, records),
-        *_of_protocol(plan, rows),
+        *_of_protocol(plan, rows, used),
         *_of_kernels(plan, records),
         *_of_significance(rows),
         *_of_disturbances(records, rounds, used),
@@ -51,7 +52,7 @@ def _of_workload(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str
             "validated ones, as published: accuracies of calibrated and tuned rows are optimistic "
             "by that overlap."
         )
-    if plan.config["methods"]["shared_calibration"]:
+    if shared_calibration(plan, records):
         yield (
             "INC rows shared one calibration cache (methods.shared_calibration=true): the cost of "
             "each depends on the rows before it."
@@ -64,8 +65,8 @@ def _of_workload(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str
         )
     reused: dict[str, list[str]] = {}
     for record in records:
-        origin = (record.optimize or {}).get("reused_from") or record.run
-        if origin != plan.run:
+        origin = taken_over(record, plan.run)
+        if origin is not None:
             reused.setdefault(origin, []).append(record.label)
     for origin, labels in reused.items():
         yield (
@@ -74,19 +75,26 @@ def _of_workload(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str
         )
 
 
-def _of_protocol(plan: RunPlan, rows: Sequence[Row]) -> Iterator[str]:
+def _of_protocol(
+    plan: RunPlan, rows: Sequence[Row], used: Sequence[tuple[str, RoundRecord]]
+) -> Iterator[str]:
     protocol, size = plan.config["protocol"], plan.workload["batch_size"]
     yield (
         "Validation s is the wall clock of one pass over all images: data, forward pass and metric; "
         "Inference s is its forward passes alone; Speedup is the ratio of validation times."
     )
     if protocol["rounds"]:
-        yield (
-            f"Images/s, Inference speedup and {VS_FUSED.title} come from {protocol['rounds']} rounds "
-            f"of {protocol['batches']} batches of {size}, each in a fresh process after its warm-up, "
-            f"the methods in shuffled order (seed {protocol['seed']}); their 95 % intervals are "
-            "Student's t over rounds. That of Speedup covers its one pass only."
-        )
+        found = {row.rounds for row in rows if row.rounds}
+        if found:
+            most, fewest = max(found), min(found)
+            one = "" if fewest > 1 else ", where there are two or more; else they cover one process"
+            yield (
+                f"Images/s, Inference speedup and {VS_FUSED.title} come from "
+                f"{most if most == fewest else f'{fewest} to {most}'} round{'s' if most > 1 else ''} "
+                f"of {_batches(used, size)} batches of {size}, each in a fresh process after its "
+                f"warm-up, the methods in shuffled order (seed {protocol['seed']}); their 95 % "
+                f"intervals are Student's t over rounds{one}. That of Speedup covers its one pass only."
+            )
         short = [
             f"{row.label} ({row.rounds})"
             for row in rows
@@ -103,6 +111,17 @@ def _of_protocol(plan: RunPlan, rows: Sequence[Row]) -> Iterator[str]:
             "included; 95 % intervals of times cover this pass, not another process: "
             "protocol=careful measures that."
         )
+
+
+def _batches(used: Sequence[tuple[str, RoundRecord]], size: int) -> str:
+    counts = {
+        len(part["forward_s"])
+        for _, each in used
+        for part in (each.facts or {})["timed"]
+        if part["batch_size"] == size
+    }
+    fewest, most = min(counts, default=0), max(counts, default=0)
+    return str(most) if fewest == most else f"{fewest} to {most}"
 
 
 def _of_kernels(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str]:

@@ -46,12 +46,12 @@ def gains(plan: RunPlan, rows: Sequence[Row]) -> Gains | None:
 
     None where neither was timed.
     """
-    by_label = {row.label: row for row in rows}
-    labels = [plan.methods.get(plan.config[key], {}).get("label") for key in ("fused", "baseline")]
-    for label, metric in zip(labels, (VS_FUSED, INFERENCE_SPEEDUP)):
-        reference = by_label.get(label) if label is not None else None
+    by_method = {row.method: row for row in rows}
+    methods = [plan.config[key] for key in ("fused", "baseline")]
+    for method, metric in zip(methods, (VS_FUSED, INFERENCE_SPEEDUP)):
+        reference = by_method.get(method)
         if reference is not None and reference.images_per_s:
-            optimised = [row for row in rows if row.label not in labels]
+            optimised = [row for row in rows if row.method not in methods]
             found = [_gain(plan, row, reference, metric) for row in optimised]
             return Gains(reference.label, metric, tuple(each for each in found if each))
     return None

@@ -10,7 +10,7 @@ from harness.derive.metrics import PUBLISHED
 from harness.derive.table import Row
 from harness.plan import RunPlan
 
-Reference = Mapping[str, Mapping[str, "float | None"]]  # label to the metrics' values
+Reference = Mapping[str, Mapping[str, "float | None"]]  # method to the metrics' values
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,18 @@ class Compared:
 
 
 def beside(rows: Sequence[Row], reference: Reference) -> list[Compared]:
-    """Return the rows whose label the published table has, in the measured order."""
+    """Return the rows whose method the published table has, in the measured order."""
     return [
         Compared(
             row.label,
             row.outcome,
             {
-                m.name: Pair(getattr(row, m.name), reference[row.label].get(m.name))
+                m.name: Pair(getattr(row, m.name), reference[row.method].get(m.name))
                 for m in PUBLISHED
             },
         )
         for row in rows
-        if row.label in reference
+        if row.method in reference
     ]
 
 

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.derive.profile import Profile
+from harness.escape import one_line
 
 MOST = 7  # named parts; the others are summed
 OTHER = "other primitives"
 OUTSIDE = "outside oneDNN"
+
+
+@dataclass(frozen=True)
+class ShareRow:
+    """One row.
+
+    Attributes:
+        shares: each part's, 0 .. 1; they sum to 1.
+        milliseconds: the time of a batch that the shares are of.
+    """
+
+    label: str
+    shares: tuple[float, ...]
+    milliseconds: float
 
 
 @dataclass(frozen=True)
@@ -19,38 +34,38 @@ class Shares:
 
     Attributes:
         parts: names of the parts: the largest over all rows first, then the others, then outside.
-        rows: by label, each part's share, 0 .. 1; they sum to 1.
-        milliseconds: by label, the time of a batch that the shares are of.
     """
 
     parts: tuple[str, ...]
-    rows: dict[str, tuple[float, ...]]
-    milliseconds: dict[str, float]
+    rows: tuple[ShareRow, ...]
 
 
-def shares(profiles: Mapping[str, Profile]) -> Shares:
+def shares(profiles: Sequence[tuple[str, Profile]]) -> Shares:
     """Return the shares of every row that has a profile with any time in it.
 
     They are of the wall clock of the profiled batches, or of oneDNN's own sum where that is larger.
+
+    Args:
+        profiles: each with what its row is called.
     """
-    spent: dict[str, dict[str, float]] = {}
-    whole: dict[str, float] = {}
-    for label, profile in profiles.items():
+    spent: list[tuple[str, dict[str, float], float]] = []
+    for label, profile in profiles:
         total = max(profile.wall_ms or 0.0, profile.total_ms)
         if profile.rows and total:
             of_row: dict[str, float] = defaultdict(float)
             for row in profile.rows:
                 isa = row.isa or row.implementation.split(":")[0]
-                of_row[f"{row.kind}, {isa}"] += row.ms / total
-            spent[label], whole[label] = dict(of_row), total / max(1, profile.batches)
+                of_row[one_line(f"{row.kind}, {isa}")] += row.ms / total
+            spent.append((label, dict(of_row), total / max(1, profile.batches)))
     weights: dict[str, float] = defaultdict(float)
-    for of_row in spent.values():
+    for _, of_row, _ in spent:
         for part, share in of_row.items():
             weights[part] += share
     named = sorted(weights, key=lambda part: (-weights[part], part))[:MOST]
-    rows = {}
-    for label, of_row in spent.items():
+    rows = []
+    for label, of_row, milliseconds in spent:
         mine = [of_row.get(part, 0.0) for part in named]
         inside = sum(of_row.values())
-        rows[label] = (*mine, max(0.0, inside - sum(mine)), max(0.0, 1 - inside))
-    return Shares((*named, OTHER, OUTSIDE), rows, whole)
+        shown = (*mine, max(0.0, inside - sum(mine)), max(0.0, 1 - inside))
+        rows.append(ShareRow(label, shown, milliseconds))
+    return Shares((*named, OTHER, OUTSIDE), tuple(rows))

@@ -29,12 +29,14 @@ class Row:
     """A row; a value that was not measured is None.
 
     Attributes:
+        label: what the row is called where it is shown.
         intervals: 95 % intervals by the name of the value, where there is one.
         mcnemar_p: of equal top-1 accuracy with the baseline, on the same images.
         rounds: how many rounds the times come from; 0 where they are those of the validation pass.
         images: how many were validated.
     """
 
+    method: str
     label: str
     outcome: str
     top1: float | None = None
@@ -162,6 +164,7 @@ def _row(
     record: MethodRecord, mine: Measured | None, base: Measured | None, fused: Measured | None
 ) -> Row:
     row = Row(
+        method=record.method,
         label=record.label,
         outcome=str(record.outcome),
         log=record.outcome.log,

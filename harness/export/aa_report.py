@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
+from harness.escape import markdown
+from harness.export.markdown_table import markdown_table
 from harness.verdicts.aa import AaReport, Alarms
 
 
@@ -14,7 +14,7 @@ def to_markdown(report: AaReport, left_out: Sequence[str], hours: float) -> str:
 
     Args:
         left_out: rows that were not timed in every round, each with its outcome.
-        hours: that the repeats took, one after the other.
+        hours: that the timings took, without what was between them.
     """
     settings = report.settings
     powers = list(report.methods[0].detectable)
@@ -27,9 +27,9 @@ def to_markdown(report: AaReport, left_out: Sequence[str], hours: float) -> str:
                 f"{report.repeats} repeats of {report.rounds} rounds of {len(report.methods)} methods, "
                 f"judged with alpha {settings.alpha:g} for a table and a threshold of "
                 f"{100 * settings.slower:g} % of time.",
-                f"The repeats followed each other within {hours:.1f} hours, with one set of models: "
+                f"All rounds together took {hours:.1f} hours, with one set of models: "
                 "what differs from day to day, after a reboot or after tuning anew is not in them.",
-                *([f"Left out: {', '.join(left_out)}."] if left_out else []),
+                *([markdown(f"Left out: {', '.join(left_out)}.")] if left_out else []),
                 "## False alarms",
                 _alarms(report),
                 "Before anything is measured again. An alarm is a regression or an improvement in any "
@@ -80,7 +80,7 @@ def _alarms(report: AaReport) -> str:
     ]
     body = [[name, *_counts(alarms)] for name, alarms in rows]
     align = ["left", *["right"] * 5]
-    return str(tabulate(body, headers, tablefmt="pipe", colalign=align, disable_numparse=True))
+    return markdown_table(headers, body, align)
 
 
 def _counts(alarms: Alarms) -> list[str]:
@@ -116,4 +116,4 @@ def _methods(report: AaReport) -> str:
         for each in report.methods
     ]
     align = ["left", *["right"] * (len(headers) - 1)]
-    return str(tabulate(body, headers, tablefmt="pipe", colalign=align, disable_numparse=True))
+    return markdown_table(headers, body, align)

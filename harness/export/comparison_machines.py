@@ -21,7 +21,7 @@ def machines(comparison: Comparison) -> Grid:
         "Sockets, cores, threads a core": lambda run: ", ".join(
             _fact(run, key) for key in ("sockets", "cores", "threads_per_core")
         ),
-        "Threads used": lambda run: str(run.plan.threads.get("count") or "not set"),
+        "Threads used": lambda run: run.threads,
         "Caches": _caches,
         "Memory": lambda run: _bytes(run.plan.machine.get("memory_total_bytes")),
         "Limits": _limits,

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from tabulate import tabulate
-
 from harness.derive.comparison import Comparison, Entry, Line, Measured
 from harness.derive.metrics import INFERENCE_SPEEDUP, SPEEDUP, THROUGHPUT, TOP1, VS_FUSED
+from harness.escape import markdown, markdown_cell
 from harness.export import comparison_tables as tables
 from harness.export.comparison_machines import machines
 from harness.export.csv_table import written
 from harness.export.grid import Grid, titles
-from harness.export.plain import plain
+from harness.export.markdown_table import markdown_table
 
 OF_ROW = (THROUGHPUT, INFERENCE_SPEEDUP, VS_FUSED, SPEEDUP)
 HEADER = (
@@ -41,13 +40,17 @@ def to_markdown(comparison: Comparison, prices: str) -> str:
         grids.append(tables.pairs(comparison))
     names = titles(comparison)
     listed = [tables.images(each, names) for each in comparison.disagreements if each.index.size]
-    parts = [f"# {' and '.join(run.name for run in comparison.runs)}", *forced]
+    parts = [f"# {markdown_cell(' and '.join(run.name for run in comparison.runs))}", *forced]
     for grid in grids:
-        parts += [f"## {grid.title}", grid.caption, _grid(grid)]
-    parts.append("\n".join(f"- {note}" for note in tables.notes(comparison, prices)))
+        parts += [f"## {markdown_cell(grid.title)}", markdown(grid.caption), _grid(grid)]
+    parts.append("\n".join(f"- {markdown(note)}" for note in tables.notes(comparison, prices)))
     for grid in listed:
-        parts += [f"### {grid.title}", *filter(None, [grid.caption]), _grid(grid)]
-    return plain("\n\n".join(parts) + "\n")
+        parts += [
+            f"### {markdown_cell(grid.title)}",
+            *filter(None, [markdown(grid.caption)]),
+            _grid(grid),
+        ]
+    return "\n\n".join(parts) + "\n"
 
 
 def to_csv(comparison: Comparison) -> str:
@@ -90,14 +93,7 @@ def _row(line: Line, run: Measured, entry: Entry) -> list[Any]:
 
 
 def _grid(grid: Grid) -> str:
-    body = [[name, *(str(cell).replace("|", "\\|") for cell in cells)] for name, cells in grid.rows]
-    align = ["left", *["right"] * len(grid.headers)]
-    return str(
-        tabulate(
-            body,
-            [grid.corner, *grid.headers],
-            tablefmt="pipe",
-            colalign=align,
-            disable_numparse=True,
-        )
+    body = [[name, *map(str, cells)] for name, cells in grid.rows]
+    return markdown_table(
+        [grid.corner, *grid.headers], body, ["left", *["right"] * len(grid.headers)]
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from harness.derive.metrics import (
@@ -24,6 +24,7 @@ from harness.derive.profile import Profile
 from harness.derive.published import Compared
 from harness.derive.statistics import Interval
 from harness.derive.table import Row, SizeRow
+from harness.escape import csv_cell
 
 WITH_INTERVALS = (TOP1_LOSS, TOP5_LOSS, SPEEDUP, THROUGHPUT, INFERENCE_SPEEDUP, VS_FUSED)
 MORE_DIGITS = 2  # of an interval's ends than of the value
@@ -96,13 +97,17 @@ def sizes_to_csv(rows: Sequence[SizeRow]) -> str:
     return written(header, body)
 
 
-def profiles_to_csv(profiles: Mapping[str, Profile]) -> str:
-    """Return every row's primitives: kind, implementation, types, how many, and their time."""
+def profiles_to_csv(profiles: Sequence[tuple[str, Profile]]) -> str:
+    """Return every row's primitives: kind, implementation, types, how many, and their time.
+
+    Args:
+        profiles: each with what its row is called.
+    """
     header = ("method", "kind", "implementation", "isa", "dtype", "count", "ms", "share")
     body = [
         [label, row.kind, row.implementation, row.isa, row.dtype, row.count, f"{row.ms:.3f}",
          f"{row.ms / profile.total_ms:.4f}" if profile.total_ms else ""]
-        for label, profile in profiles.items()
+        for label, profile in profiles
         for row in profile.rows
     ]  # fmt: skip
     return written(header, body)
@@ -115,9 +120,8 @@ def _shown(interval: Interval | None, metric: Metric) -> list[str]:
 
 
 def written(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return a CSV file's text."""
+    """Return a CSV file's text; no cell is a formula to a spreadsheet."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerows([csv_cell(cell) for cell in row] for row in (header, *rows))
     return out.getvalue()

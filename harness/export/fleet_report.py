@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
+from harness.escape import markdown_cell
+from harness.export.markdown_table import markdown_table
 from harness.fleet.schedule import ARRIVED, Job
 
 HEADERS = ("Machine", "Run", "Outcome", "Tries", "What happened")
@@ -15,27 +15,23 @@ def to_markdown(name: str, jobs: Sequence[Job]) -> str:
     """Return one row a run, in the order of the fleet: its outcome, and every try that failed."""
     body = [
         (
-            _plain(job.type),
+            job.type,
             job.run,
             _outcome(job),
             str(len(job.attempts)),
             "; ".join(
-                _plain(f"{each.state} on {each.address}: {each.reason}")
+                f"{each.state} on {each.address}: {each.reason}"
                 for each in job.attempts
                 if each.reason
             )
-            or _plain(job.reason),
+            or job.reason,
         )
         for job in jobs
     ]
-    table = tabulate(body, HEADERS, tablefmt="pipe", disable_numparse=True)
+    table = markdown_table(HEADERS, body)
     arrived = sum(job.state == ARRIVED for job in jobs)
-    return f"# fleet {name}\n\n{arrived} of {len(jobs)} runs arrived.\n\n{table}\n"
+    return f"# fleet {markdown_cell(name)}\n\n{arrived} of {len(jobs)} runs arrived.\n\n{table}\n"
 
 
 def _outcome(job: Job) -> str:
     return f"{job.state}, a row failed" if job.state == ARRIVED and job.code else job.state
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())

@@ -37,7 +37,7 @@ class Page:
     plan: RunPlan
     rows: Sequence[Row]
     sizes: Sequence[SizeRow]
-    profiles: dict[str, Profile]
+    profiles: Sequence[tuple[str, Profile]]
     notes: Sequence[str]
     beyond: Beyond | None
     best: Row | None

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from xml.etree import ElementTree as ET
 
+from harness.escape import xml
+
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 POINTED_AT = re.compile(r"url\(#|^#")
 
@@ -43,7 +45,7 @@ def inline_svg(svg: str, name: str, title: str, description: str, colors: Mappin
         element = ET.Element(f"{{{SVG}}}{tag}", {"id": f"{name}-{tag}"})
         element.text = text
         root.insert(number, element)
-    return ET.tostring(root, encoding="unicode")
+    return xml(ET.tostring(root, encoding="unicode"))
 
 
 def _renewed(value: str, name: str, colors: Mapping[str, str]) -> str:

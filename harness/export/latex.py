@@ -3,10 +3,12 @@ r"""The paper's table in LaTeX: booktabs, a fragment that \input reads."""
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from harness.derive.metrics import PUBLISHED, THROUGHPUT, VS_FUSED, Metric
 from harness.derive.table import Row
+from harness.escape import one_line
 
 PREAMBLE = r"\usepackage{booktabs}"
 SPECIAL = {
@@ -24,9 +26,47 @@ SPECIAL = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     '"': r"\char34{}",
+    "`": r"{\textquoteleft}",
     "×": r"\ensuremath{\times}",
     "±": r"\ensuremath{\pm}",
+    "°": r"\ensuremath{^\circ}",
+    "µ": r"\ensuremath{\mu}",
+    "≤": r"\ensuremath{\leq}",
+    "≥": r"\ensuremath{\geq}",
+    "–": r"\textendash{}",
+    "—": r"\textemdash{}",
+    "…": r"\ldots{}",
+    "‘": r"{\textquoteleft}",
+    "’": r"{\textquoteright}",
+    "“": r"{\textquotedblleft}",
+    "”": r"{\textquotedblright}",
+    "ß": r"{\ss}",
+    "Æ": r"{\AE}",
+    "æ": r"{\ae}",
+    "Œ": r"{\OE}",
+    "œ": r"{\oe}",
+    "Ø": r"{\O}",
+    "ø": r"{\o}",
+    "Ł": r"{\L}",
+    "ł": r"{\l}",
+    "ı": r"{\i}",
 }
+ACCENTS = {  # combining marks, as commands that every encoding of LaTeX has
+    "\u0300": "`",
+    "\u0301": "'",
+    "\u0302": "^",
+    "\u0303": "~",
+    "\u0304": "=",
+    "\u0306": "u",
+    "\u0307": ".",
+    "\u0308": '"',
+    "\u030a": "r",
+    "\u030b": "H",
+    "\u030c": "v",
+    "\u0323": "d",
+    "\u0327": "c",
+}
+LIGATURES = re.compile("--|''|,,")
 WIDE = "About 400 pt wide: for two columns make it table*, else widen the text (geometry)"
 LONG_HEX = re.compile(r"[0-9a-f]{8}(?=[0-9a-f]{8})")
 HEADS = {  # in two lines: a page is narrower than a screen
@@ -43,11 +83,26 @@ HEADS = {  # in two lines: a page is narrower than a screen
 
 
 def escaped(text: str) -> str:
-    """Return text that LaTeX prints as it is: no command, no comment, one line."""
-    one_line = " ".join(text.split())
-    printable = (char for char in one_line if char.isprintable())
-    text = "".join(SPECIAL.get(char, char) for char in printable)
-    return text.replace("--", "-{}-").replace("--", "-{}-")  # two would become a dash
+    """Return text that LaTeX prints as it is: no command, no comment, one line, ASCII.
+
+    pdflatex stops at a letter that its fonts lack: one that is not Latin becomes its number, U+6F22.
+    """
+    text = "".join(map(_printed, one_line(text)))
+    while LIGATURES.search(text):  # two hyphens would become a dash
+        text = LIGATURES.sub(lambda found: f"{found[0][0]}{{}}{found[0][1:]}", text)
+    return text
+
+
+def _printed(char: str) -> str:
+    if char in SPECIAL:
+        return SPECIAL[char]
+    if char.isascii():
+        return char
+    parts = unicodedata.normalize("NFD", char)
+    letter, mark = parts[0], parts[1:]
+    if letter.isascii() and letter.isalpha() and mark in ACCENTS:
+        return f"{{\\{ACCENTS[mark]}{{{letter}}}}}"
+    return f"U+{ord(char):04X}"
 
 
 def breakable(text: str) -> str:
@@ -66,7 +121,7 @@ def to_latex(rows: Sequence[Row], caption: str, source: Sequence[str], intervals
     metrics = [*PUBLISHED, *((THROUGHPUT, VS_FUSED) if intervals else ())]
     heads = [HEADS[metric.name] for metric in metrics]
     lines = [
-        *(f"% {' '.join(line.split())}" for line in source),
+        *(f"% {one_line(line)}" for line in source),
         rf"% Preamble: {PREAMBLE}",
         *([f"% {WIDE}"] if intervals else ()),
         r"\begin{table}",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-from tabulate import tabulate
+from collections.abc import Sequence
 
 from harness.derive.beyond import Against, Beyond
 from harness.derive.metrics import ADDED, BY_SIZE, PUBLISHED, Metric
 from harness.derive.profile import Profile
 from harness.derive.statistics import Interval
 from harness.derive.table import Row, SizeRow
-from harness.export.plain import plain
+from harness.escape import markdown, markdown_cell
+from harness.export.markdown_table import markdown_table
 from harness.plan import RunPlan
 
 BEYOND = (
@@ -24,17 +23,17 @@ def to_markdown(
     plan: RunPlan,
     rows: Sequence[Row],
     sizes: Sequence[SizeRow],
-    profiles: Mapping[str, Profile],
+    profiles: Sequence[tuple[str, Profile]],
     notes: Sequence[str],
     beyond: Beyond | None,
     intervals: bool,
 ) -> str:
     """Return a heading with the environment, the table and its footnotes, and what else there is."""
     parts = [
-        f"# {plan.workload['name']}: run {plan.run}",
+        f"# {markdown_cell(plan.workload['name'])}: run {plan.run}",
         environment(plan),
         table(rows, intervals),
-        "\n".join(f"- {note}" for note in notes),
+        "\n".join(f"- {markdown(note)}" for note in notes),
     ]
     if beyond:
         parts += ["## Beyond the published table", BEYOND, beyond_table(beyond)]
@@ -43,7 +42,7 @@ def to_markdown(
     measured = {row.batch_size for row in sizes}
     if len(measured) > 1 or 1 in measured:
         parts += ["## By batch size", size_table(sizes, intervals)]
-    return plain("\n\n".join(parts) + "\n")
+    return "\n\n".join(parts) + "\n"
 
 
 def table(
@@ -61,17 +60,17 @@ def table(
         ]
         outcome = row.outcome + (f" (log: {row.log})" if row.log else "")
         images = "-" if row.images is None else str(row.images)
-        body.append([row.label, *values, images, outcome.replace("|", "\\|")])
-    return _table(headers, body, ["left", *["right"] * (len(metrics) + 1), "left"])
+        body.append([row.label, *values, images, outcome])
+    return markdown_table(headers, body, ["left", *["right"] * (len(metrics) + 1), "left"])
 
 
-def kernels(profiles: Mapping[str, Profile]) -> str:
+def kernels(profiles: Sequence[tuple[str, Profile]]) -> str:
     """Return where each row's time in oneDNN went, as shares of it."""
     headers, body = kernel_rows(profiles)
-    return _table(headers, body, ["left", "right", "left", "right", "right", "right"])
+    return markdown_table(headers, body, ["left", "right", "left", "right", "right", "right"])
 
 
-def kernel_rows(profiles: Mapping[str, Profile]) -> tuple[list[str], list[list[str]]]:
+def kernel_rows(profiles: Sequence[tuple[str, Profile]]) -> tuple[list[str], list[list[str]]]:
     """Return the headers and the cells of that table."""
     headers = [
         "Method",
@@ -82,7 +81,7 @@ def kernel_rows(profiles: Mapping[str, Profile]) -> tuple[list[str], list[list[s
         "Outside oneDNN % of wall",
     ]
     body = []
-    for label, profile in profiles.items():
+    for label, profile in profiles:
         path = ", ".join(
             f"{isa} {100 * share:.0f} %" for isa, share in profile.isa_path.items() if share >= 0.01
         )
@@ -110,13 +109,13 @@ def size_table(sizes: Sequence[SizeRow], intervals: bool) -> str:
             for m in BY_SIZE
         ]
         body.append([str(row.batch_size), row.label, *values, f"{row.rounds} × {row.batches}"])
-    return _table(headers, body, ["right", "left", *["right"] * (len(BY_SIZE) + 1)])
+    return markdown_table(headers, body, ["right", "left", *["right"] * (len(BY_SIZE) + 1)])
 
 
 def beyond_table(beyond: Beyond) -> str:
     """Return the rows that the published table lacks against those that they would replace."""
     headers, body = beyond_rows(beyond)
-    return _table(headers, body, ["left", *["right"] * 4])
+    return markdown_table(headers, body, ["left", *["right"] * 4])
 
 
 def beyond_rows(beyond: Beyond) -> tuple[list[str], list[list[str]]]:
@@ -154,11 +153,6 @@ def _shown(metric: Metric, value: float | None, interval: Interval | None) -> st
     return f"{shown} [{metric.shown(interval.low, '-')}, {metric.shown(interval.high, '-')}]"
 
 
-def _table(headers: Sequence[str], body: Sequence[Sequence[str]], align: Sequence[str]) -> str:
-    made = tabulate(body, headers, tablefmt="pipe", colalign=align, disable_numparse=True)
-    return plain(str(made))
-
-
 def environment(plan: RunPlan) -> str:
     """Return what the tutorial prints of its environment, and the digests of the data."""
     machine, versions, threads = plan.machine, plan.versions, plan.threads
@@ -180,4 +174,6 @@ def environment(plan: RunPlan) -> str:
     ]
     if plan.config["max_cpu_isa"]:
         lines.append(("Instruction sets", f"limited to {plan.config['max_cpu_isa']} (max_cpu_isa)"))
-    return "\n".join(f"- {name}: {value}" for name, value in lines)
+    return "\n".join(
+        f"- {markdown_cell(name)}: {markdown_cell(str(value))}" for name, value in lines
+    )

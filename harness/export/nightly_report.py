@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree as xml
 
-from tabulate import tabulate
-
-from harness.export.plain import plain
+from harness.escape import markdown, markdown_cell
+from harness.escape import xml as xml_text
+from harness.export.markdown_table import markdown_table
 from harness.verdicts.night import Night
 from harness.verdicts.verdict import Verdict
 
@@ -23,25 +23,26 @@ ORDER = ("regression", "missing", "new", "improvement", "change", "cannot tell",
 
 def to_markdown(night: Night) -> str:
     """Return the headline, regressions with their reasons, and the rest folded away."""
-    parts = [f"# {_title(night)}", _summary(night)]
+    parts = [f"# {markdown_cell(_title(night))}", markdown(_summary(night))]
     parts += [
-        f"**{row.method}, {row.metric.title}**: {_escaped(row.reason)}" for row in night.regressions
+        f"**{markdown_cell(row.method)}, {row.metric.title}**: {markdown_cell(row.reason)}"
+        for row in night.regressions
     ]
     if night.failed:
-        listed = "\n".join(f"- {_escaped(k)}: {_escaped(v)}" for k, v in night.failed.items())
+        listed = "\n".join(f"- {markdown(k)}: {markdown_cell(v)}" for k, v in night.failed.items())
         parts.append(f"Not measured:\n\n{listed}")
-    parts += [f"Note: {_escaped(note)}." for note in night.notes]
+    parts += [f"Note: {markdown_cell(note)}." for note in night.notes]
     parts += [
         f"Note: {method} takes {100 * (ratio - 1):+.1f} % since run {since}. A known shift is "
         f"acknowledged with `./run.sh acknowledge run={since} method={method} reason=...`"
         for method, since, ratio in night.shifted
     ]
     if night.changes:
-        listed = "\n".join(f"- {_escaped(line)}" for line in night.changes)
-        parts.append(f"Changed since run {night.baseline[-1]}:\n\n{listed}")
+        listed = "\n".join(f"- {markdown(line)}" for line in night.changes)
+        parts.append(f"{markdown(f'Changed since run {night.baseline[-1]}:')}\n\n{listed}")
     if night.rows:
         parts.append(_folded("Every row", _table(night)))
-    return plain("\n\n".join(parts) + "\n")
+    return "\n\n".join(parts) + "\n"
 
 
 def short(night_markdown: str) -> str:
@@ -89,17 +90,18 @@ def to_junit(night: Night) -> str:
     for row in night.rows:
         case = xml.SubElement(suite, "testcase", {"classname": row.method, "name": row.metric.name})
         if row.kind == "regression":
-            found = xml.SubElement(
-                case, "failure", {"type": row.kind, "message": _plain(row.reason)}
-            )
-            found.text = _plain(row.reason)
+            found = xml.SubElement(case, "failure", {"type": row.kind, "message": row.reason})
+            found.text = row.reason
         elif row.kind in ("cannot tell", "missing", "new"):
-            xml.SubElement(case, "skipped", {"message": _plain(f"{row.kind}: {row.reason}")})
+            xml.SubElement(case, "skipped", {"message": f"{row.kind}: {row.reason}"})
         else:
-            xml.SubElement(case, "system-out").text = _plain(f"{row.kind}: {row.reason}")
+            xml.SubElement(case, "system-out").text = f"{row.kind}: {row.reason}"
     for label, outcome in night.failed.items():
-        case = xml.SubElement(suite, "testcase", {"classname": _plain(label), "name": "measured"})
-        xml.SubElement(case, "error", {"type": "outcome", "message": _plain(outcome)})
+        case = xml.SubElement(suite, "testcase", {"classname": label, "name": "measured"})
+        xml.SubElement(case, "error", {"type": "outcome", "message": outcome})
+    for element in suites.iter():
+        element.attrib = {key: xml_text(value) for key, value in element.attrib.items()}
+        element.text = element.text and xml_text(element.text)
     xml.indent(suites)
     return xml.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -122,9 +124,9 @@ def _summary(night: Night) -> str:
 
 def _table(night: Night) -> str:
     ordered = sorted(night.rows, key=lambda row: ORDER.index(row.kind))
-    rows = [[row.method, row.metric.title, row.kind, _escaped(row.reason)] for row in ordered]
+    rows = [[row.method, row.metric.title, row.kind, row.reason] for row in ordered]
     headers = ["Method", "Metric", "Verdict", "Why"]
-    return str(tabulate(rows, headers, tablefmt="pipe", disable_numparse=True))
+    return markdown_table(headers, rows)
 
 
 def _folded(title: str, text: str) -> str:
@@ -146,18 +148,3 @@ def _row(row: Verdict) -> dict[str, Any]:
         "suspected": row.suspected,
         "reason": row.reason,
     }
-
-
-def _escaped(text: str) -> str:
-    """Return text that Markdown shows as it is, on one line and in one cell."""
-    one_line = " ".join(text.split())
-    return one_line.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
-
-
-def _plain(text: str) -> str:
-    """Return text without the control characters that XML does not allow."""
-    return "".join(
-        c
-        for c in text
-        if c in "\t\n" or (c >= " " and not "\ud800" <= c <= "\udfff" and c not in "\ufffe\uffff")
-    )

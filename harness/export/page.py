@@ -8,6 +8,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from harness.escape import plain
+
 TEMPLATES = Path(__file__).parent / "templates"
 THEMED = {  # colours that figures are drawn in, and what they are in a page of either theme
     "#16181d": "currentColor",
@@ -19,6 +21,11 @@ THEMED = {  # colours that figures are drawn in, and what they are in a page of 
 }
 
 
+def _plain(value: Any) -> Any:
+    """Return what a template shows, without what would turn the text around it."""
+    return plain(value) if type(value) is str else value
+
+
 def render(template: str, **values: Any) -> str:
     """Return a page that extends ``page.html.j2``.
 
@@ -28,6 +35,7 @@ def render(template: str, **values: Any) -> str:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
+        finalize=_plain,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -17,7 +17,7 @@ from harness.figures.drawing import (
     drawn,
     missing,
     panels,
-    short,
+    shortened,
 )
 
 NAME, TITLE = "batch_times", "Time of a batch by round"
@@ -76,9 +76,10 @@ def _described(panel: Panel) -> str:
 def _fill(figure: Figure, found: Batches, few: bool) -> None:
     columns = min(COLUMNS, len(found.panels))
     axes = panels(figure, len(found.panels), columns)
-    for number, (panel, each) in enumerate(zip(found.panels, axes)):
+    titles = shortened([panel.label for panel in found.panels])
+    for number, (panel, each, title) in enumerate(zip(found.panels, axes, titles)):
         (_dots if few else _bars)(each, panel)
-        each.set_title(short(panel.label), color=INK)
+        each.set_title(title, color=INK)
         each.set_ylim(bottom=0)
         if found.of_pass:
             each.set_xticks([])

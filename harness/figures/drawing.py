@@ -15,6 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from harness.escape import one_line, xml
+
 # Okabe and Ito, "Color Universal Design" (2008): told apart with every kind of colour vision. No figure
 # rests on colour alone: markers differ in shape and filling, areas in hatching and order.
 INK, MUTED, LINE, PAGE = "#16181d", "#5b6068", "#d4d8df", "#fefefe"
@@ -61,7 +63,6 @@ STYLE = {
     "ytick.color": MUTED,
     "ytick.labelcolor": INK,
 }
-NOT_XML = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF])  # a label may hold one
 Body = Sequence[Sequence[str]]
 
 
@@ -111,12 +112,22 @@ def drawn(words: Words, height_in: float, fill: Callable[[Figure], None]) -> Dra
         svg, pdf = io.StringIO(), io.BytesIO()
         figure.savefig(svg, format="svg", metadata={"Date": None, "Title": words.title})
         figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Title": words.title})
-    return Drawing(words, svg.getvalue().translate(NOT_XML), pdf.getvalue())
+    return Drawing(words, xml(svg.getvalue()), pdf.getvalue())
 
 
 def short(label: str) -> str:
     """Return a label that fits beside a point or over a panel; the data have it whole."""
+    label = one_line(label)
     return label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…"
+
+
+def shortened(labels: Sequence[str]) -> list[str]:
+    """Return labels that fit; those that are the same then get their place in the figure as well."""
+    fit = [short(label) for label in labels]
+    return [
+        f"{label[: LONGEST - 6]}… ({at})" if fit.count(label) > 1 else label
+        for at, label in enumerate(fit, 1)
+    ]
 
 
 def panels(figure: Figure, count: int, columns: int, sharey: bool = False) -> list[Axes]:

@@ -9,7 +9,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from harness.derive.influence import Influence, Step
-from harness.figures.drawing import BLUE, INK, MUTED, VERMILION, Drawing, Words, drawn, missing
+from harness.figures.drawing import (
+    BLUE,
+    INK,
+    MUTED,
+    VERMILION,
+    Drawing,
+    Words,
+    drawn,
+    missing,
+    short,
+    shortened,
+)
 
 NAME, TITLE = "operator_influence", "Operator influence"
 MOST = 3  # exclusions drawn; more are in the table
@@ -65,9 +76,10 @@ def _described(each: Influence) -> str:
 
 
 def _fill(figure: Figure, found: Sequence[Influence]) -> None:
-    for axes, each in zip(figure.subplots(len(found), 1, squeeze=False).flat, found):
+    titles = shortened([each.label for each in found])
+    for axes, each, title in zip(figure.subplots(len(found), 1, squeeze=False).flat, found, titles):
         _panel(axes, each)
-        axes.set_title(each.label, color=INK)
+        axes.set_title(title, color=INK)
         axes.set_xlabel("Operator, in the order in which they run")
 
 
@@ -108,7 +120,7 @@ def _panel(axes: Axes, each: Influence) -> None:
 
 
 def _named(step: Step) -> str:
-    return f"after: {step.excluded} in fp32" + ("" if step.kept else " (not kept)")
+    return f"after: {short(step.excluded)} in fp32" + ("" if step.kept else " (not kept)")
 
 
 def _positive(errors: Sequence[float]) -> list[float]:

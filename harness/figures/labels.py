@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from harness.figures.drawing import MUTED, short
+from harness.figures.drawing import MUTED, shortened
 
 PLACES = [  # offsets in points, the preferred first
     (x * far, y * far)
@@ -47,16 +47,16 @@ def place(figure: Figure, axes: Axes, marks: Sequence[Mark]) -> None:
     figure.draw_without_rendering()  # the layout fixes where the axes are
     figure.set_layout_engine("none")
     taken = [box for mark in marks for box in _boxes(axes, mark)]
-    for mark in marks:
-        if mark.label:
-            text = axes.text(mark.x, mark.y, short(mark.label), fontsize=SIZE_PT)
-            size = text.get_window_extent()
-            text.remove()
-            found = [_at(axes, mark, place, size) for place in PLACES]
-            costs = [_covered(axes, box, taken) for box in found]
-            best = costs.index(min(costs))
-            taken.append(found[best])
-            _write(axes, mark, *PLACES[best])
+    wanted = [mark for mark in marks if mark.label]
+    for mark, label in zip(wanted, shortened([mark.label for mark in wanted])):
+        text = axes.text(mark.x, mark.y, label, fontsize=SIZE_PT)
+        size = text.get_window_extent()
+        text.remove()
+        found = [_at(axes, mark, place, size) for place in PLACES]
+        costs = [_covered(axes, box, taken) for box in found]
+        best = costs.index(min(costs))
+        taken.append(found[best])
+        _write(axes, mark, label, *PLACES[best])
 
 
 def _at(axes: Axes, mark: Mark, place: tuple[float, float], size: Bbox) -> Bbox:
@@ -76,7 +76,7 @@ def _covered(axes: Axes, box: Bbox, taken: Sequence[Bbox]) -> int:
     return OUTSIDE * outside + sum(box.overlaps(other) for other in taken)
 
 
-def _write(axes: Axes, mark: Mark, dx: float, dy: float) -> None:
+def _write(axes: Axes, mark: Mark, label: str, dx: float, dy: float) -> None:
     leader = {
         "arrowstyle": "-",
         "color": MUTED,
@@ -85,7 +85,7 @@ def _write(axes: Axes, mark: Mark, dx: float, dy: float) -> None:
         "shrinkB": 3,
     }
     axes.annotate(
-        short(mark.label),
+        label,
         (mark.x, mark.y),
         xytext=(dx, dy),
         textcoords="offset points",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from harness.derive.shares import OTHER, OUTSIDE, Shares
+from harness.derive.shares import OTHER, OUTSIDE, ShareRow, Shares
 from harness.figures.drawing import (
     AREAS,
     INK,
@@ -15,7 +15,7 @@ from harness.figures.drawing import (
     drawn,
     missing,
     panels,
-    short,
+    shortened,
 )
 
 NAME, TITLE = "time_shares", "Share of time by primitive and instruction set"
@@ -38,11 +38,11 @@ def draw(found: Shares) -> Drawing:
         "Shares of the wall clock of a forward pass under oneDNN's verbose mode, untimed otherwise: "
         "oneDNN's primitives by kind and instruction set (ref and simple are oneDNN's plain "
         f"implementations), the smaller ones together, and what is {OUTSIDE}.",
-        " ".join(_described(found, label) for label in found.rows),
+        " ".join(_described(found, row) for row in found.rows),
         ("Method", "ms a batch", *(f"{part} %" for part in found.parts)),
         [
-            (label, f"{found.milliseconds[label]:.2f}", *(f"{100 * s:.1f}" for s in row))
-            for label, row in found.rows.items()
+            (row.label, f"{row.milliseconds:.2f}", *(f"{100 * s:.1f}" for s in row.shares))
+            for row in found.rows
         ],
     )
     legend_rows = -(-len(found.parts) // 2)
@@ -50,20 +50,20 @@ def draw(found: Shares) -> Drawing:
     return drawn(words, height, lambda figure: _fill(figure, found))
 
 
-def _described(found: Shares, label: str) -> str:
-    share, part = max(zip(found.rows[label], found.parts))
-    return f"{label}: most in {part}, {100 * share:.0f} %."
+def _described(found: Shares, row: ShareRow) -> str:
+    share, part = max(zip(row.shares, found.parts))
+    return f"{row.label}: most in {part}, {100 * share:.0f} %."
 
 
 def _fill(figure: Figure, found: Shares) -> None:
     (axes,) = panels(figure, 1, 1)
-    labels = list(found.rows)
+    labels = shortened([row.label for row in found.rows])
     left = [0.0] * len(labels)
     named = len(found.parts) - 2
     faces = dict(zip(found.parts[:named], zip(AREAS, HATCHES)))
     faces |= {OTHER: ("#b9bec7", ""), OUTSIDE: (PAGE, "")}
     for number, part in enumerate(found.parts):
-        widths = [100 * found.rows[label][number] for label in labels]
+        widths = [100 * row.shares[number] for row in found.rows]
         color, hatch = faces[part]
         outlined = part == OUTSIDE
         axes.barh(
@@ -77,11 +77,11 @@ def _fill(figure: Figure, found: Shares) -> None:
             linewidth=0.5,
             label=part,
         )
-        for row, width in enumerate(widths):
+        for at, width in enumerate(widths):
             if width >= 100 * SHOWN:
                 axes.text(
-                    left[row] + width / 2,
-                    row,
+                    left[at] + width / 2,
+                    at,
                     f"{width:.0f}",
                     ha="center",
                     va="center",
@@ -90,7 +90,7 @@ def _fill(figure: Figure, found: Shares) -> None:
                     bbox={"boxstyle": "square,pad=0.15", "facecolor": color, "edgecolor": "none"},
                 )
         left = [start + width for start, width in zip(left, widths)]
-    axes.set_yticks(range(len(labels)), [short(label) for label in labels])
+    axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     axes.set_xlabel("% of the wall clock")

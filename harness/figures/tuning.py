@@ -20,7 +20,7 @@ from harness.figures.drawing import (
     drawn,
     missing,
     panels,
-    short,
+    shortened,
 )
 
 NAME, TITLE = "tuning", "Tuning trajectory"
@@ -72,8 +72,10 @@ def _described(each: Trajectory) -> str:
 
 def _fill(figure: Figure, found: Sequence[Trajectory], columns: int) -> None:
     axes = panels(figure, len(found), columns, sharey=True)
-    for number, (each, panel) in enumerate(zip(found, axes)):
+    titles = shortened([each.label for each in found])
+    for number, (each, panel, title) in enumerate(zip(found, axes, titles)):
         _panel(panel, each)
+        panel.set_title(title, color=INK)
         if number % columns == 0:
             panel.set_ylabel("Top-1, tuning batches")
         if number >= len(found) - columns:
@@ -103,7 +105,6 @@ def _panel(axes: Axes, each: Trajectory) -> None:
     if each.target is not None and each.baseline is not None:
         axes.axhline(each.target, color=VERMILION, linewidth=1)
         axes.axhline(each.baseline, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
-    axes.set_title(short(each.label), color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     last = max(numbers[-1], 3)
     axes.set_xlim(1 - 0.03 * last, 1.03 * last)

@@ -138,7 +138,10 @@ class History:
     def machines(self) -> list[str]:
         """Return the machines that have runs."""
         found = self._connection.execute("SELECT DISTINCT machine FROM runs ORDER BY machine")
-        return [machine for (machine,) in found]
+        try:
+            return [_text(machine) for (machine,) in found]
+        except ValueError as error:
+            raise _Wrong(f"a machine: {error}") from None
 
 
 @contextmanager

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tabulate import tabulate
-
 from harness.errors import InputError
-from harness.export.plain import plain
+from harness.escape import markdown_cell
+from harness.export.markdown_table import markdown_table
 from harness.history.baseline import METRICS
 from harness.history.database import NAME, Damaged, opened
 from harness.history.entry import Entry
@@ -20,7 +19,7 @@ def listing(results: Path) -> str:
     """Return the nights of every machine, oldest first."""
     with opened(results) as history:
         parts = [_machine(name, history.load(name)) for name in history.machines()]
-    return plain("\n\n".join(parts or ["no night yet: ./run.sh nightly measures one"]) + "\n")
+    return "\n\n".join(parts or ["no night yet: ./run.sh nightly measures one"]) + "\n"
 
 
 def rebuilt(results: Path) -> Iterator[str]:
@@ -73,4 +72,4 @@ def _machine(name: str, entries: list[Entry]) -> str:
         for entry in entries
     ]
     headers = ["Measured", "Run", "Verdict", "Regressions", "Acknowledged"]
-    return f"# {name}\n\n{tabulate(rows, headers, tablefmt='pipe', disable_numparse=True)}"
+    return f"# {markdown_cell(name)}\n\n{markdown_table(headers, rows)}"

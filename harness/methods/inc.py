@@ -126,7 +126,7 @@ class Tuned:
             cache.save()
         return Optimized(
             best.model,
-            {"strategy": self.strategy, **_configured(best.q_config), **found},
+            {"strategy": self.strategy, **_configured(best.q_config, tuning), **found},
             journal.trials,
         )
 
@@ -227,7 +227,7 @@ class Tuned:
         raise NoSolution(reached, trials)
 
 
-def _configured(quantised: Mapping[str, Any] | None) -> dict[str, Any]:
+def _configured(quantised: Mapping[str, Any] | None, tuning: Any) -> dict[str, Any]:
     """Return how INC's adaptor made a model; nothing of one that a strategy made without it."""
     if not quantised:
         return {}
@@ -237,6 +237,10 @@ def _configured(quantised: Mapping[str, Any] | None) -> dict[str, Any]:
         "quantize_granularity": chosen["quantize_granularity"],
         "excluded_operators": chosen["excluded_symbols"],
         "kl_operators": sorted(quantised["calib_cfg"]["calib_kl_nodes"]),
+        # INC's loop over the loader ends with whichever has fewer batches
+        "calibration_images": min(
+            quantised["calib_cfg"]["batches"] * tuning.batch_size, len(tuning.labels)
+        ),
     }
 
 

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from neural_compressor.strategy.bayesian import BayesianOptimization
 from neural_compressor.strategy.strategy import TuneStrategy
 
+from harness.escape import csv_cell
 from harness.methods.inspection import visit_outputs
 
 Operator = tuple[str, str]  # (name, type), as INC keys its operators
@@ -129,7 +130,7 @@ class MyCustomTuneStrategy(TuneStrategy):  # type: ignore[misc]
         with path.open("w", newline="") as handle:
             writer = csv.writer(handle)
             writer.writerow(["excluded", "operator", "error_before", "error_after", "kept"])
-            writer.writerows(rows)
+            writer.writerows([csv_cell(cell) for cell in row] for row in rows)
 
     def _calibrations(
         self, config: dict[str, Any], excluded: set[Operator]
