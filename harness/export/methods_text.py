@@ -27,7 +27,8 @@ class _Facts:
         self.plan, self.records, self.rows = plan, records, rows
         self.config: dict[str, Any] = plan.config
         self.protocol: dict[str, Any] = plan.config["protocol"]
-        self.tuned = [r for r in plan.methods.values() if "options" in r and "strategy" in r]
+        options = (plan.options_of_inc(method) for method in plan.methods)
+        self.tuned = [each for each in options if each is not None]
 
 
 def _machine(facts: _Facts) -> Iterator[str]:
@@ -121,7 +122,7 @@ def _optimising(facts: _Facts) -> Iterator[str]:
             if tuning["criterion"] == "relative"
             else f"{tuning['tolerance']:g} absolute"
         )
-        trials = sorted({int(each["options"]["max_trials"]) for each in facts.tuned})
+        trials = sorted({int(each["max_trials"]) for each in facts.tuned})
         limit = " or ".join(map(str, trials))
         yield (
             f"Intel Neural Compressor's strategies accepted a loss of top-1 of {allowed} on these "

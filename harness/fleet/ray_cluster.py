@@ -173,6 +173,7 @@ def _remote(ray: Any) -> Any:
 
         # A worker of Ray goes on when its raylet is killed; nobody would hear of what it measured.
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        project = os.path.expanduser(project)
         environment = {name: os.environ[name] for name in inherited if name in os.environ}
         native = os.path.join(project, ".venv", "lib", "native")  # as run.sh does
         if os.path.isdir(native):
