@@ -122,7 +122,7 @@ def _parsed(given: Sequence[str]) -> tuple[str, list[str], list[Path]]:
             folder = next(words, None)
             if folder is None:
                 raise InputError("--conf needs a folder")
-            folders.append(Path(folder).expanduser().resolve())
+            folders.append(Path(os.path.expanduser(folder)).resolve())
         elif word in OPTIONS.get(verb, ()):
             overrides.append(word)
         elif word.startswith("-"):
@@ -319,7 +319,7 @@ def _named(overrides: Sequence[str], names: set[str]) -> tuple[dict[str, str], l
     """Return the values of a verb's own arguments, and the overrides that are left."""
     from harness.errors import InputError
 
-    pairs = dict(word.split("=", 1) for word in overrides)
+    pairs = _pairs(overrides)
     missing = sorted(names - set(pairs))
     if missing:
         raise InputError(f"give {' '.join(f'{name}=...' for name in missing)}; see ./run.sh --help")
@@ -329,9 +329,15 @@ def _named(overrides: Sequence[str], names: set[str]) -> tuple[dict[str, str], l
 
 def _given(overrides: Sequence[str], defaults: dict[str, str]) -> tuple[dict[str, str], list[str]]:
     """Return the values of a verb's optional arguments, and the overrides that are left."""
-    pairs = dict(word.split("=", 1) for word in overrides)
+    pairs = _pairs(overrides)
     rest = [word for word in overrides if word.split("=", 1)[0] not in defaults]
     return {name: pairs.get(name, default) for name, default in defaults.items()}, rest
+
+
+def _pairs(words: Sequence[str]) -> dict[str, str]:
+    from harness.words import plain
+
+    return {key: plain(value) for key, _, value in (word.partition("=") for word in words)}
 
 
 def _switch(name: str, value: str) -> bool:

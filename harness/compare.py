@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from harness import form
 from harness.compared_run import compared_run
 from harness.config import CONF, compose_config, project_path
 from harness.derive.comparison import Comparison, compare
@@ -22,6 +22,7 @@ from harness.export.comparison_text import disagreements_to_csv, to_csv, to_mark
 from harness.export.html_comparison import to_html
 from harness.plan import RunPlan
 from harness.store import RunFolder, find_run, write_atomically
+from harness.words import plain
 
 FOLDER = "comparisons"
 PRICES = CONF / "prices.yaml"
@@ -61,10 +62,10 @@ class Asked:
         own = {
             key[len(OWN) :]: _own_price(key, value) for key, value in pairs if key.startswith(OWN)
         }
-        named = {key: value for key, value in pairs if key in ("name", "prices")}
+        named = {key: plain(value) for key, value in pairs if key in ("name", "prices")}
         name = named.get("name")
-        if name is not None and not re.fullmatch(r"\w[\w.-]*", name, re.ASCII):
-            raise InputError(f"name={name}: use a plain name of letters, digits, '.', '-' and '_'")
+        if name is not None and not form.name(name):
+            raise InputError(f"name={name}: use {form.name.__doc__}")
         if len(runs) < 2:
             raise InputError("name two runs or more: ./run.sh compare RUN RUN")
         return cls(

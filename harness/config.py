@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import math
+import json
+import os
 import re
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,28 +13,20 @@ from typing import Any
 
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from harness import form
+from harness.config_form import ASKED, STORED, takes_text
 from harness.errors import InputError
-from harness.host import isa
 from harness.protocol import Protocol
 from harness.variables import OWN_PREFIX, cache_home
+from harness.words import for_hydra, unreadable
 
 PROJECT = Path(__file__).resolve().parent.parent
 CONF = PROJECT / "conf"
-LEAST = {  # whole numbers and the least that they may be
-    "workload.batch_size": 1,
-    "workload.classes": 2,
-    "workload.tuning.batches": 1,
-    "workload.transform.resize": 1,
-    "workload.transform.crop": 1,
-    "tuning.max_trials": 1,
-    "tuning.sampling_size": 1,
-    "tuning.seed": 0,
-    "nightly.runs": 1,
-}
 # what a configuration file or an override may raise on its way through Hydra
 HYDRA_ERRORS = (
     AttributeError,
@@ -80,10 +74,7 @@ def compose_config(overrides: Sequence[str], folders: Sequence[Path] = ()) -> Co
         values = _composed(overrides, folders)
     except HYDRA_ERRORS as error:
         raise InputError(_explained(error, overrides, folders)) from None
-    try:
-        _check(values)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise InputError(f"the configuration has not the form of conf/ ({error!r})") from None
+    _check(values, folders)
     for key in ("baseline", "fused"):
         known = choices("method", folders)
         if values[key] not in (*values["method"], *known):
@@ -92,8 +83,8 @@ def compose_config(overrides: Sequence[str], folders: Sequence[Path] = ()) -> Co
 
 
 def project_path(path: str) -> Path:
-    """Return ``path``; a relative one counts from the project's folder."""
-    return PROJECT / Path(path).expanduser()
+    """Return ``path``; a relative one counts from the project's folder, ``~`` is a home folder."""
+    return PROJECT / os.path.expanduser(path)
 
 
 def choices(group: str, folders: Sequence[Path] = ()) -> list[str]:
@@ -103,8 +94,10 @@ def choices(group: str, folders: Sequence[Path] = ()) -> list[str]:
 
 
 def _composed(overrides: Sequence[str], folders: Sequence[Path]) -> dict[str, Any]:
-    search = ",".join(f"file://{folder.resolve()}" for folder in folders)
-    wanted = [*overrides, *([f"hydra.searchpath=[{search}]"] if search else [])]
+    # Hydra reads these entries without OmegaConf, so ${ needs no escape there
+    entries = (QuotedString(f"file://{folder.resolve()}", Quote.single) for folder in folders)
+    search = ",".join(entry.with_quotes() for entry in entries)
+    wanted = [*for_hydra(overrides), *([f"hydra.searchpath=[{search}]"] if search else [])]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("config", wanted)
     values = OmegaConf.to_container(config, resolve=True)
@@ -112,84 +105,79 @@ def _composed(overrides: Sequence[str], folders: Sequence[Path]) -> dict[str, An
     return {str(key): value for key, value in values.items()}
 
 
-def _check(values: dict[str, Any]) -> None:
-    if not values.get("method"):
+def _check(values: dict[str, Any], folders: Sequence[Path]) -> None:
+    """Hold a configuration to the form by which its plan is read back, and to what goes together.
+
+    Raises:
+        InputError: a value is not what it should be.
+    """
+    methods = values.get("method")
+    if not methods:
         raise InputError("no method is chosen: give method=[fp32,...]")
-    for name, method in values["method"].items():
-        if not {"label", "_target_"} <= set(method):
+    for name, method in methods.items() if isinstance(methods, dict) else ():
+        if isinstance(method, dict) and not {"label", "_target_"} <= set(method):
             raise InputError(f"method {name}: its file must give label and _target_")
-    for key, least in LEAST.items():
-        number = _value(values, key)
-        if not _is_number(number, int) or number < least:
-            raise InputError(f"{key}={number}: use a whole number of at least {least}")
-    for key in ("tuning.tolerance", "tuning.timeout_s", "run.timeout_s", "run.cache_limit_gb"):
-        number = _value(values, key)
-        if not _is_number(number, (int, float)) or not 0 <= number < math.inf:
-            raise InputError(f"{key}={number}: use a number of at least 0")
-    workload = values["workload"]
-    switches = {
-        "methods.shared_calibration": values["methods"]["shared_calibration"],
-        "table.intervals": values["table"]["intervals"] or False,
-        "workload.transform.keep_ratio": workload["transform"]["keep_ratio"],
-        "workload.download": workload.get("download", False),
-        "workload.random_weights": workload.get("random_weights", False),
-    }
-    for key, switch in switches.items():
-        if not isinstance(switch, bool):
-            raise InputError(f"{key}={switch}: use true or false")
-    files = {key: workload.get(key) for key in ("rec", "params", "symbol")}
-    for key, path in {**files, "tuning.source": workload["tuning"]["source"]}.items():
-        if path is not None and not (isinstance(path, str) and path):
-            raise InputError(f"workload.{key}={path}: give the path of a file")
-    for key in ("run.results", "run.cache"):
-        if not isinstance(_value(values, key), str):
-            raise InputError(f"{key}={_value(values, key)}: give the path of a folder")
-    for key in ("run.id", "run.reuse_tuned", "machine", "nightly.baseline"):
-        name = _value(values, key)
-        if name is not None and not re.fullmatch(r"\w[\w.-]*|", str(name), re.ASCII):
-            raise InputError(f"{key}={name}: use a plain name of letters, digits, '.', '-' and '_'")
-    if workload["classes"] > 1 << 16:
-        raise InputError(f"workload.classes={workload['classes']}: at most {1 << 16} are supported")
+    for rule in (ASKED, STORED, form.KEPT):
+        found = form.fault(values, rule)
+        if found is not None:
+            raise InputError(_said(found, folders))
     Protocol.of(values["protocol"])
-    if values["max_cpu_isa"] not in (None, *isa.NAMES):
+    transform = values["workload"]["transform"]
+    if transform["crop"] > transform["resize"]:
         raise InputError(
-            f"max_cpu_isa={values['max_cpu_isa']}: use null or one of {', '.join(isa.NAMES)}"
+            f"workload.transform.crop={transform['crop']} is larger than "
+            f"workload.transform.resize={transform['resize']}: lower the one or raise the other"
         )
-    if values["tuning"]["criterion"] not in ("relative", "absolute"):
-        raise InputError(
-            f"tuning.criterion={values['tuning']['criterion']}: use relative or absolute"
+
+
+def _said(found: form.Fault, folders: Sequence[Path]) -> str:
+    """Return what is wrong with a value, and what to write instead."""
+    if found.value is form.MISSING:
+        return f"{found.at} is missing: the configuration has not the form of conf/"
+    if found.expected == "an object":
+        return (
+            f"{found.at}={found.value}: the configuration has not the form of conf/; give its keys"
         )
-    _check_transform(workload["transform"])
+    is_long = isinstance(found.value, (dict, list))
+    said = f"{found.at}={reprlib.repr(found.value) if is_long else found.value}"
+    written = None if isinstance(found.value, str) else _written(found, folders)
+    if written is not None:
+        file, line = written
+        return f"{said}: use {found.expected}; in {file} write {line}"
+    return f"{said}: use {found.expected}"
 
 
-def _check_transform(transform: dict[str, Any]) -> None:
-    resize, crop = transform["resize"], transform["crop"]
-    if crop > resize:
-        raise InputError(
-            f"workload.transform.crop={crop} is larger than workload.transform.resize={resize}: "
-            "lower the one or raise the other"
-        )
-    for key in ("mean", "std"):
-        numbers = transform[key]
-        if (
-            not isinstance(numbers, list)
-            or len(numbers) != 3
-            or not all(_is_number(n, (int, float)) and math.isfinite(n) for n in numbers)
-            or (key == "std" and min(numbers) <= 0)
-        ):
-            allowed = "three numbers" if key == "mean" else "three numbers above 0"
-            raise InputError(f"workload.transform.{key}={numbers}: use {allowed}, [R,G,B]")
+def _written(found: form.Fault, folders: Sequence[Path]) -> tuple[Path, str] | None:
+    """Return the file in which YAML read a text as something else, and the line that keeps it one."""
+    if not takes_text(found.at):
+        return None
+    last = found.at.rsplit(".", 1)[-1]
+    for root in (*folders, CONF):
+        for path in sorted(root.glob("**/*.yaml")):
+            try:
+                content = path.read_text(encoding="utf-8")
+                read = OmegaConf.to_container(OmegaConf.create(content))
+                texts = yaml.load(content, yaml.BaseLoader)
+            except HYDRA_ERRORS:
+                continue
+            text = _text_of(read, texts, last, found.value)
+            if text is not None:
+                return path, f"{last}: {json.dumps(text, ensure_ascii=False)}"
+    return None
 
 
-def _value(values: dict[str, Any], key: str) -> Any:
-    value: Any = values
-    for part in key.split("."):
-        value = value[part]
-    return value
-
-
-def _is_number(value: Any, kinds: type | tuple[type, ...]) -> bool:
-    return isinstance(value, kinds) and not isinstance(value, bool)
+def _text_of(read: Any, texts: Any, key: str, value: Any) -> str | None:
+    """Return how a key's value is written in YAML, where it was read as ``value``."""
+    if not isinstance(read, dict):
+        return None
+    for name, each in read.items():
+        text = texts.get(name) if isinstance(name, str) else None
+        if name == key and type(each) is type(value) and each == value and isinstance(text, str):
+            return text
+        inside = _text_of(each, text, key, value) if isinstance(text, dict) else None
+        if inside is not None:
+            return inside
+    return None
 
 
 def _explained(error: Exception, overrides: Sequence[str], folders: Sequence[Path]) -> str:
@@ -211,6 +199,10 @@ def _explained(error: Exception, overrides: Sequence[str], folders: Sequence[Pat
             f". Of your own variables run.sh passes on only those whose names begin with {OWN_PREFIX}: "
             f"use ${{oc.env:{OWN_PREFIX}{name.removeprefix(OWN_PREFIX)}}} and set that"
         )
+    odd = unreadable(overrides)
+    if odd is not None:
+        word, instead = odd
+        return f"{word}: this cannot be read; {instead}"
     return f"{' '.join(overrides)}: {text}"
 
 

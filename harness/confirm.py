@@ -24,6 +24,7 @@ from harness.tables import write_tables
 from harness.verdicts.confirm import LOOKS, Confirmation, confirm
 from harness.verdicts.verdict import NIGHTLY, Floats
 
+AGAIN = "-again"  # ends the id of the run
 BEFORE = "_before"  # ends the name of the row that is the earlier run's model
 
 
@@ -66,7 +67,7 @@ def measure_again(
         InputError, HarnessError, KeyboardInterrupt: as ``run``.
     """
     results = night.path.parent.parent
-    again = RunFolder(night.path.with_name(f"{night.id}-again"))
+    again = RunFolder(night.path.with_name(f"{night.id}{AGAIN}"))
     controls, lacking = {}, {}
     for method, entry in slower.items():
         earlier = RunFolder(results / entry.folder)

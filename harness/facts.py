@@ -9,7 +9,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.config_form import STORED
 from harness.form import (
+    Named,
+    anything,
     count,
     log,
     name,
@@ -22,7 +25,6 @@ from harness.form import (
     text,
     texts,
     took,
-    wrong,
 )
 
 KINDS = ("ok", "no solution", "refused", "failed", "timeout", "interrupted", "invalid")
@@ -36,18 +38,6 @@ def outcome_kind(value: Any) -> bool:
 def dtype(value: Any) -> bool:
     """fp32, bf16 or int8"""
     return value in ("fp32", "bf16", "int8")
-
-
-def methods(value: Any) -> bool:
-    """methods by name, each with label and _target_"""
-    return isinstance(value, dict) and all(
-        name(key) and not wrong(each, METHOD_OF_PLAN) for key, each in value.items()
-    )
-
-
-def files(value: Any) -> bool:
-    """files by role, each with path and sha256"""
-    return isinstance(value, dict) and not any(wrong(v, FILE_OF_PLAN) for v in value.values())
 
 
 FILE = {"path": name, "bytes?": count, "sha256": sha256}
@@ -215,42 +205,13 @@ def inconsistent_roof(row: Mapping[str, Any]) -> str | None:
     return None
 
 
+FILE_OF_PLAN = {"path": text, "bytes?": count, "sha256": sha256}
 PLAN = {
     "run": name,
     "created": text,
     "overrides": [text],
-    "config": {
-        "workload": {
-            "name": text,
-            "batch_size": some,
-            "note?": (text,),
-            "tuning": {"source": text, "batches": some},
-            "transform?": {"resize": some, "crop": some, "keep_ratio": switch},
-            "model": {"_target_": text},
-        },
-        "method": methods,
-        "methods": {"shared_calibration": switch},
-        "protocol": {
-            "name": text,
-            "rounds": count,
-            "batches": count,
-            "reruns": count,
-            "warmup_s": seconds,
-            "seed": count,
-        },
-        "tuning": {
-            "criterion": text,
-            "tolerance": number,
-            "max_trials": some,
-            "sampling_size": some,
-            "objective": text,
-            "seed": count,
-        },
-        "baseline": text,
-        "fused": text,
-        "max_cpu_isa": (text,),
-    },
-    "files": files,
+    "config": STORED,
+    "files": Named(anything, FILE_OF_PLAN),
     "threads": {"policy": text, "count": (count,), "environment": texts},
     "machine": {
         "cpu_model": (text,),
@@ -268,14 +229,6 @@ PLAN = {
     "harness?": text,
     "code?": (text,),
 }
-METHOD_OF_PLAN = {
-    "label": text,
-    "_target_": text,
-    "strategy?": text,
-    "options?": {"criterion": text, "tolerance": number, "max_trials": some},
-    "strategy_options?": {"error_threshold?": (number,)},
-}
-FILE_OF_PLAN = {"path": text, "bytes?": count, "sha256": sha256}
 NIGHT = {
     "verdict": text,
     "rows": [{"method": name, "metric": text, "kind": text}],

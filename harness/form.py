@@ -3,7 +3,9 @@
 * a function, true for a good value, whose docstring says what is expected;
 * a dictionary of rules by key; a key that ends in ``?`` may be missing;
 * a list of one rule, for every item of a list;
-* a tuple of one rule, for a value that may be None.
+* a tuple of one rule, for a value that may be None;
+* ``Named``, for an object whose keys are names that somebody chose;
+* ``Chosen``, where a value itself says which rules it is held to.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from __future__ import annotations
 import math
 import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 LONGEST_S = 1e9  # of anything that was timed: thirty years
@@ -20,34 +23,89 @@ LOG = re.compile(r"(?:\w[\w.-]{0,127}/){0,8}\w[\w.-]{0,127}", re.ASCII)
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a value.
+
+    Attributes:
+        at: its dotted key; empty for the whole.
+        value: the value, or MISSING.
+        expected: what should be there.
+    """
+
+    at: str
+    value: Any
+    expected: str
+
+
+@dataclass(frozen=True)
+class Named:
+    """An object whose every key is held to one rule, and every value to another."""
+
+    key: Any
+    value: Any
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A value that is held to ``always``, and then to the rule that ``more`` returns for it."""
+
+    always: Any
+    more: Callable[[Any], Any]
+
+
+MISSING = object()
+
+
 def wrong(value: Any, rule: Any, at: str = "") -> str | None:
     """Return what is wrong with a value of a JSON object, with its dotted key; None if nothing is."""
+    found = fault(value, rule, at)
+    if found is None:
+        return None
+    if found.value is MISSING:
+        return f"{found.at} is missing"
+    return f"{found.at or 'it'} is {reprlib.repr(found.value)[:80]}, expected {found.expected}"
+
+
+def fault(value: Any, rule: Any, at: str = "") -> Fault | None:
+    """Return the first thing that is wrong with a value; None if nothing is."""
     if isinstance(rule, tuple):
-        return None if value is None else wrong(value, rule[0], at)
+        return None if value is None else fault(value, rule[0], at)
+    if isinstance(rule, Chosen):
+        return fault(value, rule.always, at) or fault(value, rule.more(value), at)
     if isinstance(rule, list):
         if not isinstance(value, (list, tuple)):
-            return _said(at, value, "a list")
-        found = (wrong(item, rule[0], f"{at}[{n}]") for n, item in enumerate(value))
-        return next((each for each in found if each), None)
+            return Fault(at, value, "a list")
+        return _first(fault(item, rule[0], f"{at}[{n}]") for n, item in enumerate(value))
+    if isinstance(rule, Named):
+        if not isinstance(value, Mapping):
+            return Fault(at, value, "an object")
+        keys = (fault(key, rule.key, f"a key of {at or 'it'}") for key in value)
+        return _first(keys) or _first(
+            fault(each, rule.value, _inside(at, key)) for key, each in value.items()
+        )
     if isinstance(rule, Mapping):
         if not isinstance(value, Mapping):
-            return _said(at, value, "an object")
-        for key, inner in rule.items():
-            name = key.rstrip("?")
-            where = f"{at}.{name}" if at else name
-            if name not in value:
-                if name == key:
-                    return f"{where} is missing"
-                continue
-            found_here = wrong(value[name], inner, where)
-            if found_here:
-                return found_here
+            return Fault(at, value, "an object")
+        return _first(_fault_of_key(value, key, inner, at) for key, inner in rule.items())
+    if rule(value):
         return None
-    return None if rule(value) else _said(at, value, rule.__doc__)
+    return Fault(at, value, str(rule) if isinstance(rule, OneOf) else str(rule.__doc__))
 
 
-def _said(at: str, value: Any, expected: str) -> str:
-    return f"{at or 'it'} is {reprlib.repr(value)[:80]}, expected {expected}"
+def _fault_of_key(value: Mapping[str, Any], key: str, rule: Any, at: str) -> Fault | None:
+    name = key.rstrip("?")
+    if name in value:
+        return fault(value[name], rule, _inside(at, name))
+    return Fault(_inside(at, name), MISSING, "something") if name == key else None
+
+
+def _first(found: Iterable[Fault | None]) -> Fault | None:
+    return next((each for each in found if each is not None), None)
+
+
+def _inside(at: str, key: Any) -> str:
+    return f"{at}.{key}" if at else str(key)
 
 
 def text(value: Any) -> bool:
@@ -115,3 +173,68 @@ def _is_finite(value: float) -> bool:
         return math.isfinite(value)
     except OverflowError:  # a whole number with more digits than a float has room for
         return False
+
+
+def at_least(least: int) -> Callable[[Any], bool]:
+    """Return the rule of whole numbers from ``least`` up."""
+
+    def rule(value: Any) -> bool:
+        return count(value) and value >= least
+
+    rule.__doc__ = f"a whole number of at least {least}"
+    return rule
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """The rule of texts that are on a list; ``why`` is said of those that are not."""
+
+    names: tuple[str, ...]
+    why: str = ""
+
+    def __call__(self, value: Any) -> bool:
+        return isinstance(value, str) and value in self.names
+
+    def __str__(self) -> str:
+        listed = f"{', '.join(self.names[:-1])} or {self.names[-1]}"
+        return f"{listed} ({self.why})" if self.why else listed
+
+
+def is_text(rule: Any) -> bool:
+    """Say whether a rule takes texts alone, so that what is typed for it is never a number."""
+    rule = rule[0] if isinstance(rule, tuple) else rule
+    return isinstance(rule, OneOf) or rule in (text, name, path, argument_path)
+
+
+def path(value: Any) -> bool:
+    """the path of a file or folder"""
+    return isinstance(value, str) and value != "" and "\0" not in value
+
+
+def argument_path(value: Any) -> bool:
+    """a path, or what a class of one's own takes under that name"""
+    return True
+
+
+def anything(value: Any) -> bool:
+    """anything"""
+    return True
+
+
+def key(value: Any) -> bool:
+    """a key in quotes, since keys are texts"""
+    return isinstance(value, str)
+
+
+def scalar(value: Any) -> bool:
+    """a text, a finite number, true, false or null: JSON keeps nothing else"""
+    return value is None or isinstance(value, (str, bool)) or number(value)
+
+
+def _kept(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return Named(key, KEPT)
+    return [KEPT] if isinstance(value, (list, tuple)) else scalar
+
+
+KEPT = Chosen(anything, _kept)  # what JSON keeps as it is

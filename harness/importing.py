@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import json
 import os
-import re
 import shutil
 import stat
 import struct
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from harness import pack, store
+from harness import form, pack, store
 from harness.errors import HarnessError, InputError
 from harness.host import calls, locks
 from harness.pack import Manifest
@@ -29,7 +28,6 @@ from harness.tables import read_tables
 STAGING = ".importing"  # under results/: what is in it is not verified yet
 MOST_MANIFEST = 1 << 24  # and of zip's own list of members
 MOST_TOTAL = 1 << 34
-PLAIN = re.compile(r"\w[\w.-]*", re.ASCII)
 MEMBER = {"path": str, "bytes": int, "sha256": str}
 ENCRYPTED = 1
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, struct.error)
@@ -160,7 +158,7 @@ def _parsed(text: bytes, file: Path) -> Manifest:
             )
         manifest = Manifest(**{**stored, "members": tuple(stored["members"])})
         for name in (manifest.run, manifest.machine):
-            if not isinstance(name, str) or not PLAIN.fullmatch(name):
+            if not form.name(name):
                 raise ValueError(f"{name!r} is no plain name")
         if not isinstance(manifest.models, bool):
             raise ValueError(f"models is {manifest.models!r}")

@@ -11,8 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness import store
+from harness import form, store
 from harness.config import Composed, compose_config, project_path
+from harness.confirm import AGAIN, BEFORE
 from harness.errors import HarnessError, InputError
 from harness.export.nightly_report import to_json, to_junit, to_markdown
 from harness.history.baseline import Baseline, last_good, named
@@ -28,8 +29,10 @@ from harness.store import RunFolder, find_run
 from harness.suspects import judge_night
 from harness.variables import passed_on
 from harness.verdicts.night import Night
+from harness.words import for_hydra, key_of, set_to
 
 EXPERIMENT = "experiment=nightly"
+PINNED = "-pinned"  # after a night's id: the run of nightly.pinned
 MARKDOWN, JUNIT = "nightly.md", "nightly.junit.xml"
 
 
@@ -48,6 +51,7 @@ def nightly(
     if not any(word.startswith("experiment=") for word in asked):
         asked.insert(0, EXPERIMENT)
     folder, composed = open_folder(compose_config(asked, folders), folders)
+    _check_names(folder, composed)
     with alone_on_host(show.note):
         pinned = _pinned(composed, asked, folder, folders, show)
         chosen = pinned or _named(composed)
@@ -102,6 +106,22 @@ def _judged(
     return night, text
 
 
+def _is_of_this_run(key: str) -> bool:
+    """Say whether a key is about the night alone, and not about what its baseline measures."""
+    return key in ("run.id", "run.results", "machine") or key.startswith("nightly.")
+
+
+def _check_names(folder: RunFolder, composed: Composed) -> None:
+    """Refuse names that leave no room for those of the runs and rows that a night may add."""
+    runs = [f"{folder.id}{after}" for after in (PINNED, AGAIN)]
+    rows = [f"{method}{BEFORE}" for method in composed.values["method"]]
+    for key, name in [("run.id", each) for each in runs] + [("method", each) for each in rows]:
+        if not form.name(name):
+            raise InputError(
+                f"{key}: a night may add {name}, which is too long: use a shorter name"
+            )
+
+
 def _results(composed: Composed) -> Path:
     return project_path(composed.values["run"]["results"])
 
@@ -113,7 +133,7 @@ def _is_before(each: Entry, entry: Entry) -> bool:
 def _named(composed: Composed) -> Entry | None:
     """Return the run that ``nightly.baseline`` names, if it names one."""
     wanted = composed.values["nightly"]["baseline"]
-    return None if wanted == "last" else entry_of(find_run(_results(composed), str(wanted)))
+    return None if wanted == "last" else entry_of(find_run(_results(composed), wanted))
 
 
 def _compared_with(entry: Entry, now: Mapping[str, Any]) -> Baseline:
@@ -142,20 +162,25 @@ def _pinned(
     place = composed.values["nightly"]["pinned"]
     if place is None:
         return None
-    script = project_path(str(place)) / "run.sh"
+    script = project_path(place) / "run.sh"
     if not script.is_file():
         raise InputError(
             f"nightly.pinned={place}: there is no run.sh; name a checkout of this project"
         )
-    before = RunFolder(folder.path.with_name(f"{folder.id}-pinned"))
-    kept = [w for w in asked if not w.startswith(("run.id=", "run.results=", "nightly."))]
-    places = [f"run.results={_results(composed)}", f"run.id={before.id}"]
+    before = RunFolder(folder.path.with_name(f"{folder.id}{PINNED}"))
+    kept = [w for w in for_hydra(asked) if not _is_of_this_run(key_of(w))]
+    # in quotes, which checkouts of before names and paths were taken as typed understand as well
+    places = [
+        set_to("run.results", str(_results(composed))),
+        set_to("run.id", before.id),
+        set_to("machine", folder.path.parent.name),
+    ]
     places += [word for each in folders for word in ("--conf", str(each))]
     show.note(f"measuring the baseline with {script.parent}")
     with finishing("its baseline's row or round", show.note), resumable(f"run.id={folder.id}"):
         try:
             ended = subprocess.run(
-                [script, "run", *kept, *places, f"machine={folder.path.parent.name}"],
+                [script, "run", *kept, *places],
                 env=passed_on(os.environ),  # its version may clean up less than this one
                 stdout=subprocess.DEVNULL,
                 check=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__, facts, form
+from harness.config_form import OPTIONS
 from harness.errors import HarnessError
 
 SCHEMA = 2  # 2: config has the whole protocol, and max_cpu_isa
@@ -92,6 +94,21 @@ class RunPlan:
         except TypeError as error:
             raise HarnessError(f"{path} is no plan ({error}): restore it") from None
 
+    def check_readable(self, path: Path) -> None:
+        """Write and read the plan in memory, as it will be in ``path``, before anything is measured.
+
+        Raises:
+            HarnessError: it would not come back as it is.
+        """
+        try:
+            stored = json.loads(json.dumps(self.as_dict(), allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise HarnessError(
+                f"{path} cannot be written ({error}): nothing was measured"
+            ) from None
+        if json.dumps(self.from_dict(stored, path).as_dict()) != json.dumps(self.as_dict()):
+            raise HarnessError(f"{path} would not be read as it is written: nothing was measured")
+
     @property
     def workload(self) -> dict[str, Any]:
         return dict(self.config["workload"])
@@ -100,6 +117,22 @@ class RunPlan:
     def methods(self) -> dict[str, dict[str, Any]]:
         """The rows by name, in the table's order."""
         return dict(self.config["method"])
+
+    def options_of_inc(self, method: str) -> dict[str, Any] | None:
+        """Return what INC was told for a row; None for one that INC does not tune.
+
+        An own method's arguments are its own, whatever they are called.
+        """
+        row = self.methods.get(method, {})
+        options = row.get("options")
+        is_incs = isinstance(row.get("strategy"), str) and not form.wrong(options, OPTIONS)
+        return dict(options or {}) if is_incs else None
+
+    def error_threshold(self, method: str) -> float | None:
+        """Return that of a row's ``strategy_options``, if they have one that is a number."""
+        options = self.methods.get(method, {}).get("strategy_options")
+        known = isinstance(options, dict) and form.number(options.get("error_threshold"))
+        return float(options["error_threshold"]) if known and options else None
 
 
 def new_run_id() -> str:

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import InputError
-
-LEAST = {  # whole numbers and the least that they may be
-    "rounds": 0,
-    "batches": 0,
-    "reruns": 0,
-    "sweep_batches": 0,
-    "profile_batches": 0,
-    "seed": 0,
-}
 
 
 @dataclass(frozen=True)
@@ -50,10 +40,10 @@ class Protocol:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Protocol:
-        """Return the protocol of a configuration.
+        """Return the protocol of a configuration that has its form.
 
         Raises:
-            InputError: a key is missing or unknown, or a value is not allowed.
+            InputError: a key is missing or unknown, or two values do not go together.
         """
         try:
             made = cls(**{**values, "sweep": tuple(values["sweep"])})
@@ -61,19 +51,6 @@ class Protocol:
             raise InputError(
                 f"protocol has not the keys of conf/protocol/careful.yaml: {error}"
             ) from None
-        for key, least in LEAST.items():
-            _whole(f"protocol.{key}", getattr(made, key), least)
-        for size in made.sweep:
-            _whole("protocol.sweep", size, 1)
-        if not isinstance(made.roof, bool):
-            raise InputError(f"protocol.roof={made.roof}: use true or false")
-        warmup = made.warmup_s
-        if (
-            isinstance(warmup, bool)
-            or not isinstance(warmup, (int, float))
-            or not 0 <= warmup < math.inf
-        ):
-            raise InputError(f"protocol.warmup_s={warmup}: use a number of seconds from 0 up")
         if made.rounds and not made.batches:
             raise InputError("protocol.batches=0: rounds need batches to time; give at least 1")
         if made.sweep and not (made.rounds and made.sweep_batches):
@@ -98,8 +75,3 @@ class Protocol:
         shuffled = sorted(methods)
         random.Random(f"{self.seed}/{round_}").shuffle(shuffled)
         return shuffled
-
-
-def _whole(key: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InputError(f"{key}={value}: use a whole number of at least {least}")

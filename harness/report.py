@@ -204,11 +204,11 @@ def _influences(
     for record in records:
         path = folder.method(record.method) / INFLUENCE
         if path.is_file():
-            options = plan.methods.get(record.method, {}).get("strategy_options", {})
+            threshold = plan.error_threshold(record.method)
             try:
                 with path.open(encoding="utf-8", newline="") as handle:
                     rows = list(csv.DictReader(handle))
-                found.append(influence(record.label, rows, options.get("error_threshold")))
+                found.append(influence(record.label, rows, threshold))
             except (csv.Error, KeyError, OSError, TypeError, ValueError) as error:
                 raise HarnessError(
                     f"{path} is damaged ({type(error).__name__}: {error}): restore or delete it"

@@ -23,6 +23,7 @@ from harness.session import Session, absolute_paths, environment_of, open_sessio
 from harness.store import INSPECT_LOG, PLAN, RunFolder, find_run, make_folder
 from harness.tables import write_tables
 from harness.verify import save_digests
+from harness.words import key_of
 
 
 def run(overrides: Sequence[str], folders: Sequence[Path], show: Display) -> tuple[int, RunFolder]:
@@ -113,18 +114,16 @@ def open_folder(composed: Composed, folders: Sequence[Path]) -> tuple[RunFolder,
         folder = RunFolder(known[0].parent)
         plan = folder.load_plan()
         if plan is not None:
-            given = {_key(word) for word in composed.overrides}
+            given = {key_of(word) for word in composed.overrides}
             before = (
-                w for w in plan.overrides if not w.startswith("run.") and _key(w) not in given
+                word
+                for word in plan.overrides
+                if not key_of(word).startswith("run.") and key_of(word) not in given
             )
             composed = compose_config([*before, *composed.overrides], folders)
         return folder, composed
     name = composed.values["machine"] or machine.machine_name(machine.describe())
-    return RunFolder(results / name / str(run_id or new_run_id())), composed
-
-
-def _key(override: str) -> str:
-    return override.split("=", 1)[0].lstrip("+~")
+    return RunFolder(results / name / (run_id or new_run_id())), composed
 
 
 def start(
@@ -179,6 +178,7 @@ def start(
         warnings=warnings_of(config["workload"], settings.warnings),
         code=digest_of_code([PROJECT / "harness", *folders]),
     )
+    plan.check_readable(folder.path / PLAN)
     if check is not None:
         check(plan)
     show.note(f"run {plan.run} -> {folder.path}")
@@ -194,7 +194,7 @@ def start(
         )
     earlier = config["run"]["reuse_tuned"]
     if earlier is not None and folder.load_plan() is None:
-        adopt(find_run(project_path(config["run"]["results"]), str(earlier)), folder, plan)
+        adopt(find_run(project_path(config["run"]["results"]), earlier), folder, plan)
     plan = fixed(plan, folder)
     return open_session(plan, inputs, folder, folders, show)
 

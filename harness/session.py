@@ -10,11 +10,12 @@ from typing import Any
 from harness import executor, form, record, store
 from harness import facts as forms
 from harness.checks import Inputs
-from harness.config import PROJECT, project_path
+from harness.config import project_path
 from harness.derive import profile, validity
 from harness.errors import HarnessError, InputError
 from harness.host.isa import VARIABLE
 from harness.images import prepare
+from harness.own_modules import named_in_environment
 from harness.plan import RunPlan
 from harness.progress import Display
 from harness.protocol import Protocol
@@ -31,7 +32,7 @@ def environment_of(
         {
             **threads,
             **({VARIABLE: limit} if limit else {}),
-            "PYTHONPATH": ":".join(str(path.resolve()) for path in (PROJECT, *folders)),
+            **named_in_environment(folders),
             "INC_BENCH_CACHE": str(project_path(config["run"]["cache"])),
         }
     )

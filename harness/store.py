@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness import arrays
+from harness import arrays, form
 from harness.errors import HarnessError, InputError
 from harness.host import calls, locks
 from harness.plan import RunPlan
@@ -307,8 +306,8 @@ def find_run(results: Path, run_id: str) -> RunFolder:
     """
     machine, _, run = run_id.rpartition("/")
     pattern = f"{machine or '*'}/{run}/{PLAN}"
-    plain = re.fullmatch(r"(\w[\w.-]*/)?\w[\w.-]*", run_id, re.ASCII)
-    found = sorted(path.parent for path in results.glob(pattern)) if plain else []
+    are_names = form.name(run) and (form.name(machine) or run == run_id)
+    found = sorted(path.parent for path in results.glob(pattern)) if are_names else []
     if len(found) == 1:
         return RunFolder(found[0])
     if found:

@@ -24,6 +24,7 @@ from harness.errors import (
     one_line,
 )
 from harness.host.lifetime import die_with_parent
+from harness.own_modules import find_own_modules
 
 KINDS: dict[type[Exception], str] = {
     InputError: "input",
@@ -71,6 +72,7 @@ def end_at_once(reporter: Reporter) -> None:
 
 def main() -> None:
     faulthandler.enable()
+    find_own_modules()
     descriptor, parent = (int(argument) for argument in sys.argv[1:])
     die_with_parent(parent)
     reporter = Reporter(descriptor)

@@ -142,7 +142,6 @@ def test_run_that_is_not_there(refused: Refused) -> None:
         ("tuning.criterion=foo", ("tuning.criterion=foo", "relative or absolute")),
         ("tuning.tolerance=-0.1", ("tuning.tolerance=-0.1", "at least 0")),
         ("tuning.tolerance=nan", ("tuning.tolerance=nan", "at least 0")),
-        ("workload.rec=5", ("workload.rec=5", "path")),
         ("workload.rec=", ("workload.rec=", "path")),
         ("run.id=a/b", ("run.id=a/b", "plain name")),
         ("run.id=..", ("run.id=..", "plain name")),

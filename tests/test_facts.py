@@ -84,9 +84,13 @@ def test_rounds_that_timed_another_number_of_batches(run: RunFolder) -> None:
     [
         (("images",), 0, r"images is 0"),
         (("config", "protocol", "rounds"), -1, r"config\.protocol\.rounds is -1"),
-        (("config", "method"), {"../x": {"label": "x", "_target_": "x"}}, r"config\.method is "),
-        (("config", "method"), {"x": {"label": "x"}}, r"config\.method is "),
-        (("files"), {"rec": {"path": "x"}}, r"files is "),
+        (
+            ("config", "method"),
+            {"../x": {"label": "x", "_target_": "x"}},
+            r"a key of config\.method is ",
+        ),
+        (("config", "method"), {"x": {"label": "x"}}, r"config\.method\.x\._target_ is missing"),
+        (("files"), {"rec": {"path": "x"}}, r"files\.rec\.sha256 is missing"),
         (("threads", "environment"), {"A": 1}, r"threads\.environment is "),
     ],
 )

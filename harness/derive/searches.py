@@ -32,17 +32,12 @@ class Told:
 
 def searches(plan: RunPlan, records: Sequence[MethodRecord]) -> list[Told]:
     """Return the searches that were made, in the table's order: with a model, or without a solution."""
+    options = ((record, plan.options_of_inc(record.method)) for record in records)
     return [
-        _told(record, plan.methods[record.method]["options"], plan.config["tuning"])
-        for record in records
-        if is_search(plan.methods.get(record.method, {}))
-        and (record.optimize or record.outcome.kind == NO_SOLUTION)
+        _told(record, told, plan.config["tuning"])
+        for record, told in options
+        if told is not None and (record.optimize or record.outcome.kind == NO_SOLUTION)
     ]
-
-
-def is_search(method: Mapping[str, Any]) -> bool:
-    """Say whether a method of a plan is a strategy of INC's with what it was told."""
-    return "strategy" in method and isinstance(method.get("options"), Mapping)
 
 
 def _told(record: MethodRecord, options: Mapping[str, Any], tuning: Mapping[str, Any]) -> Told:

@@ -70,9 +70,9 @@ def trajectories(
         trials = trials_of((record.optimize or {}).get("trajectory") or ())
         trials = trials or stored.get(record.method, ())
         if trials:
-            options = plan.methods.get(record.method, {}).get("options", {})
+            options = plan.options_of_inc(record.method)
             target = None
-            if baseline is not None and {"criterion", "tolerance"} <= set(options):
+            if baseline is not None and options is not None:
                 target = least_accepted(baseline, options["criterion"], options["tolerance"])
             found.append(Trajectory(record.label, trials, baseline, target, str(record.outcome)))
     return found

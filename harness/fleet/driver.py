@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from harness import store
+from harness import form, store
 from harness.checks import check_inputs
 from harness.config import PROJECT, compose_config, project_path
 from harness.errors import InputError
@@ -25,6 +25,7 @@ from harness.importing import import_pack
 from harness.interrupt import resumable
 from harness.plan import new_run_id
 from harness.progress import Display
+from harness.words import key_of
 
 REPORT = "fleet.md"
 LOG = "ray.log"
@@ -38,7 +39,6 @@ DEFAULTS = {
     "fleet.wait_s": "600",
 }
 FIXED = ("machines", "models", "fleet.project", "fleet.results")  # a fleet goes on with these
-PLAIN = re.compile(r"\w[\w.-]*", re.ASCII)
 
 
 def run_fleet(
@@ -60,9 +60,9 @@ def run_fleet(
     """
     results = project_path(compose_config(overrides, folders).values["run"]["results"])
     name = given["fleet.id"] or new_run_id()
-    if not PLAIN.fullmatch(name):
-        raise InputError(f"fleet.id={name}: use a plain name of letters, digits, '.', '-' and '_'")
-    asked = [word for word in overrides if not word.startswith(("run.results=", "run.id="))]
+    if not form.name(name):
+        raise InputError(f"fleet.id={name}: use {form.name.__doc__}")
+    asked = [word for word in overrides if key_of(word) not in ("run.results", "run.id")]
     folder = results / state.FOLDER / name
     with state.locked(folder):
         before = state.load(folder)
@@ -158,10 +158,16 @@ def _jobs(fleet: str, cluster: RayCluster, names: Sequence[str]) -> list[Job]:
         )
     ordered = sorted(machines, key=lambda each: (each.type, each.address, each.node))
     plain = [re.sub(r"[^A-Za-z0-9_.-]", "-", each.type) for each in ordered]
-    return [
+    jobs = [
         Job(f"{fleet}-{number:02d}-{name}", each.type, each.node)
         for number, (each, name) in enumerate(zip(ordered, plain), 1)
     ]
+    for job in jobs:
+        if not form.name(job.run):
+            raise InputError(
+                f"fleet.id={fleet}: its run {job.run} would have too long a name; use a shorter one"
+            )
+    return jobs
 
 
 def _keep(folder: Path, results: Path, job: Job, pack: bytes) -> None:

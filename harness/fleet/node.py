@@ -27,6 +27,7 @@ from harness.plan import RunPlan
 from harness.progress import Display, display
 from harness.run import measure, open_folder
 from harness.store import make_folder
+from harness.words import key_of, set_to
 
 
 def main() -> int:
@@ -56,8 +57,9 @@ def serve(order: Order, show: Display) -> dict[str, Any]:
     """
     _check_project(order)
     _check_priority()
-    where = [f"run.id={order.run}"] + ([f"run.results={order.results}"] if order.results else [])
-    placed = [word for word in order.overrides if word.startswith("run.cache=")]
+    where = [set_to("run.id", order.run)]
+    where += [set_to("run.results", order.results)] if order.results else []
+    placed = [word for word in order.overrides if key_of(word) == "run.cache"]
     cache = project_path(compose_config(placed).values["run"]["cache"])
     make_folder(cache, "run.cache")
     with tempfile.TemporaryDirectory(dir=cache, prefix="fleet-") as aside:

@@ -176,6 +176,7 @@ def _remote(ray: Any) -> Any:
 
         # A worker of Ray goes on when its raylet is killed; nobody would hear of what it measured.
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        project = os.path.expanduser(project)
         environment = {
             name: value
             for name, value in os.environ.items()

@@ -22,6 +22,7 @@ import numpy as np
 import yaml
 
 from harness.compat import import_inc
+from harness.config_form import OBJECTIVE
 from harness.errors import InputError, NoSolution, TuningTimeout
 from harness.methods.base import Context, Optimized
 
@@ -32,7 +33,6 @@ from neural_compressor.adaptor import FRAMEWORKS  # noqa: E402
 from neural_compressor.adaptor.mxnet_utils.util import DataLoaderWrap  # noqa: E402
 from neural_compressor.experimental import Quantization  # noqa: E402
 from neural_compressor.experimental.common import Model  # noqa: E402
-from neural_compressor.objective import OBJECTIVES  # noqa: E402
 from neural_compressor.strategy import STRATEGIES  # noqa: E402
 from neural_compressor.strategy.strategy import TuneStrategy, strategy_registry  # noqa: E402
 
@@ -185,9 +185,8 @@ class Tuned:
             raise InputError(f"tuning.criterion={options['criterion']}: use relative or absolute")
         if options["criterion"] == "relative" and not -1 < options["tolerance"] < 1:
             raise InputError(f"tuning.tolerance={options['tolerance']}: use a number below 1")
-        if options["objective"] not in OBJECTIVES:
-            known = ", ".join(sorted(OBJECTIVES))
-            raise InputError(f"tuning.objective={options['objective']}: use one of {known}")
+        if not OBJECTIVE(options["objective"]):
+            raise InputError(f"tuning.objective={options['objective']}: use {OBJECTIVE}")
         return {
             "model": {"name": "network", "framework": "mxnet"},
             "quantization": {

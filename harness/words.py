@@ -1,0 +1,86 @@
+"""The words of a command line, KEY=VALUE, and how Hydra is told what they mean.
+
+Names and paths mean what is typed, character by character, as in ``run.id=1.10`` and
+``workload.rec=/my data/a=b.rec``; ``null`` alone is none. In quotes of their own they are Hydra's, so
+that ``${...}`` is looked up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException
+
+from harness.config_form import takes_text
+
+NULL = "null"
+WORD = re.compile(r"(?P<sign>\+{0,2})(?P<key>[^=]*)=(?P<value>.*)", re.DOTALL)
+
+
+def key_of(word: str) -> str:
+    """Return the dotted key that a word sets, adds or removes."""
+    return word.split("=", 1)[0].lstrip("+~")
+
+
+def for_hydra(words: Sequence[str]) -> list[str]:
+    """Return the words with quotes around every name and path that is typed without."""
+    return [_for_hydra(word) for word in words]
+
+
+def _for_hydra(word: str) -> str:
+    found = WORD.fullmatch(word)
+    if found is None or not takes_text(found["key"]):
+        return word
+    value = found["value"]
+    if value == NULL or unquoted(value) is not None:
+        return word
+    return f"{found['sign']}{found['key']}={quoted(value)}"
+
+
+def set_to(key: str, value: str) -> str:
+    """Return the word that sets a key to a text, whatever is in it."""
+    return f"{key}={quoted(value)}"
+
+
+def quoted(value: str) -> str:
+    """Return a text as Hydra and OmegaConf read exactly that text."""
+    literal = re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", value)
+    return QuotedString(literal, Quote.single).with_quotes()
+
+
+def unquoted(value: str) -> str | None:
+    """Return what is in the quotes around a value; None if there are none around all of it."""
+    if value[:1] not in ("'", '"'):
+        return None
+    try:
+        parsed = OverridesParser.create().parse_override(f"key={value}").value()
+    except HydraException:
+        return None
+    return parsed if isinstance(parsed, str) and value[-1:] == value[0] else None
+
+
+def plain(value: str) -> str:
+    """Return what an argument of a verb means: what is typed, or what is in quotes around it."""
+    inside = unquoted(value)
+    return value if inside is None else inside
+
+
+def unreadable(words: Sequence[str]) -> tuple[str, str] | None:
+    """Return the first word that Hydra cannot parse, and what to type instead."""
+    for word in words:
+        try:
+            OverridesParser.create().parse_override(word)
+        except HydraException:
+            found = WORD.fullmatch(word)
+            if found is None:
+                return word, "type KEY=VALUE, without spaces around ="
+            instead = f"{found['sign']}{found['key']}={quoted(found['value'])}"
+            try:
+                OverridesParser.create().parse_override(instead)
+            except HydraException:
+                return word, "a key has letters, digits, '_' and dots; conf/config.yaml shows them"
+            return word, instead
+    return None
