@@ -20,9 +20,11 @@ WORKERS = (  # what only a worker may import; every other module is of the paren
     "harness.workloads.data",
     "harness.workloads.decode",
     "harness.workloads.download",
+    "harness.workloads.exported",
     "harness.workloads.models",
     "harness.workloads.operators",
     "harness.workloads.saved",
+    "harness.workloads.weights_file",
 )
 ENTRY = "harness.__main__"
 ESCAPE = "harness.escape"  # what makes text of files harmless: all that shows it may

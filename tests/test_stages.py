@@ -177,7 +177,7 @@ def test_inspect_refuses_other_classes(job: dict[str, Any]) -> None:
 
 def test_inspect_refuses_a_model_for_other_images(job: dict[str, Any]) -> None:
     job["workload"]["transform"]["crop"] = 0
-    with pytest.raises(InputError, match=r"3 x 0 x 0 \(workload\.transform\.crop\)"):
+    with pytest.raises(InputError, match=r"3 x 0 x 0 \(workload\.transform\.crop=0\)"):
         inspected(job)
 
 

@@ -2,47 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import mxnet as mx
 import numpy as np
+import numpy.typing as npt
 
 from harness import compat
 from harness.errors import InputError, one_line
 from harness.host.threads import loaded_openmp
 from harness.methods import instantiated
 from harness.workloads import fp32_network
+from harness.workloads.weights_file import WeightsWarning
+
+IMAGES = 2  # a network that was exported for one image alone shows itself
+SIDES = (224, 28, 32, 56, 64, 96, 112, 128, 160, 192, 227, 240, 256, 299, 331, 384)  # usual ones
+CHANNELS = (1, 4)  # other than 3
 
 
 def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[str, Any]:
-    """Load the fp32 network, run one blank image through it, and make every method.
+    """Load the fp32 network, run two blank images through it, and make every method.
 
     Returns:
-        versions, the OpenMP runtime, and the number of parameters.
+        versions, the OpenMP runtime, the number of parameters, and what the reader of the table
+        should know about the weights.
 
     Raises:
         InputError: the model cannot be loaded, or does not fit the images or the classes; a
             method's class or arguments are wrong.
     """
     workload = job["workload"]
-    net = fp32_network(workload)
-    side, classes = workload["transform"]["crop"], workload["classes"]
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        net = fp32_network(workload)
+    for each in warned:
+        print(f"{each.category.__name__}: {each.message}")  # into the log, as they would be
     for method in job["methods"].values():
         instantiated(method)
-    blank = mx.np.zeros((1, 3, side, side))
-    try:
-        scores = net(blank).asnumpy()
-    except Exception as error:
-        raise InputError(
-            f"the model does not take images of 3 x {side} x {side} (workload.transform.crop): "
-            f"{one_line(error)}"
-        ) from None
-    if scores.shape != (1, classes):
-        raise InputError(
-            f"the model gives {scores.shape[-1]} classes and workload.classes is {classes}: "
-            "set it to the model's"
-        )
+    scores = _scores_of_blank(net, workload["transform"]["crop"])
+    _check_shape(scores, workload["classes"])
     weights = {name: p.data().asnumpy() for name, p in net.collect_params().items()}
     # the scores do not tell: a ReLU makes 0 of NaN
     broken = [name for name, values in weights.items() if not np.isfinite(values).all()]
@@ -55,9 +55,88 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
         raise InputError(
             "the model's scores for a blank image are NaN or infinite: check workload.params"
         )
-    parameters = sum(values.size for values in weights.values())
     return {
         "versions": compat.true_versions(),
         "openmp": loaded_openmp(),
-        "parameters": parameters,
+        "parameters": sum(values.size for values in weights.values()),
+        "warnings": [str(w.message) for w in warned if issubclass(w.category, WeightsWarning)],
     }
+
+
+def _scores_of_blank(net: Any, side: int) -> npt.NDArray[Any]:
+    """Return the scores of blank images, or say what the network takes instead.
+
+    What MXNet says is told as its words; a cause is named only where another input was tried and ran.
+    """
+    try:
+        return _scores(net, (IMAGES, 3, side, side))
+    except InputError:
+        raise
+    except Exception as error:  # a network of the user's own raises what it likes
+        said = one_line(error) or type(error).__name__
+    found = next((what for shape, what in _others(side) if _runs(net, shape)), None)
+    if found is None:
+        kinds = {str(p.dtype) for p in net.collect_params().values()} - {"float32"}
+        others = f" Not all of its parameters are float32: there are {', '.join(sorted(kinds))}."
+        found = "No other usual size and number of channels runs either." + (
+            others if kinds else ""
+        )
+    raise InputError(
+        f"the model does not run on {IMAGES} blank images of 3 x {side} x {side} "
+        f"(workload.transform.crop={side}): {said}. {found}"
+    )
+
+
+def _others(side: int) -> Iterator[tuple[tuple[int, ...], str]]:
+    """Give inputs to try, each with what it shows of the network if it runs."""
+    for other in SIDES:
+        yield (IMAGES, 3, other, other), f"It runs with workload.transform.crop={other}: set that."
+    for channels in CHANNELS:
+        for size in (side, *SIDES):
+            yield (
+                (IMAGES, channels, size, size),
+                f"It runs on images of {channels} channel{'s' * (channels > 1)} ({size} x {size}), "
+                "and this harness measures colour images: take a network of 3.",
+            )
+    for size in (side, *SIDES):
+        yield (
+            (IMAGES, size, size, 3),
+            f"It runs with the channels last ({size} x {size} x 3), and this harness gives them "
+            "first: export it with the layout NCHW.",
+        )
+    for size in (side, *SIDES):
+        yield (
+            (1, 3, size, size),
+            f"It runs on one image alone ({size} x {size}): export it for any number of images.",
+        )
+
+
+def _runs(net: Any, shape: tuple[int, ...]) -> bool:
+    try:
+        _scores(net, shape)
+    except Exception:  # the question is only whether it runs
+        return False
+    return True
+
+
+def _scores(net: Any, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    made = net(mx.np.zeros(shape))
+    if isinstance(made, (list, tuple)):
+        raise InputError(
+            f"the model gives {len(made)} outputs: give one whose scores are its only output"
+        )
+    return np.asarray(made.asnumpy())
+
+
+def _check_shape(scores: npt.NDArray[Any], classes: int) -> None:
+    if scores.ndim != 2 or len(scores) != IMAGES:
+        raise InputError(
+            f"the model gives an array of {' x '.join(map(str, scores.shape)) or 'one number'} for "
+            f"{IMAGES} images, and {IMAGES} x classes are needed: give a classifier, exported for "
+            "any number of images"
+        )
+    if scores.shape[1] != classes:
+        raise InputError(
+            f"the model gives {scores.shape[1]} classes and workload.classes is {classes}: "
+            "set it to the model's"
+        )

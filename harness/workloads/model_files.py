@@ -30,6 +30,10 @@ DEEPEST = 4  # graphs in nodes of graphs
 BLOCK = 1 << 20
 
 
+class Unfilled(BadArray):
+    """The array is whole and was never given values, in a file of MXNet 1."""
+
+
 def check_weights(path: Path) -> None:
     """Refuse a file of weights that is not whole.
 
@@ -46,6 +50,11 @@ def check_weights(path: Path) -> None:
             else:
                 raise BadArray(f"it begins with {start!r}" if start else "it is empty")
     except BROKEN as error:
+        if isinstance(error, Unfilled):
+            raise InputError(
+                f"the weights {path} hold an array that was never filled ({error}): save the network "
+                "after it was initialized"
+            ) from None
         said = f"{type(error).__name__}: {error}" if not isinstance(error, BadArray) else str(error)
         raise InputError(
             f"the weights {path} are damaged or no file that MXNet wrote ({said}): check "
@@ -53,8 +62,8 @@ def check_weights(path: Path) -> None:
         ) from None
 
 
-def check_symbol(path: Path) -> None:
-    """Refuse a symbol whose nodes do not make a graph.
+def check_symbol(path: Path) -> dict[str, Any]:
+    """Return a symbol's graph; refuse one whose nodes do not make a graph.
 
     Raises:
         InputError: it is damaged, or no symbol.
@@ -64,7 +73,8 @@ def check_symbol(path: Path) -> None:
             content = handle.read(LARGEST_SYMBOL + 1)
         if len(content) > LARGEST_SYMBOL:
             raise ValueError(f"it has more than {LARGEST_SYMBOL >> 20} MB")
-        _check_graph(json.loads(content.decode("utf-8")), DEEPEST)
+        graph = json.loads(content.decode("utf-8"))
+        _check_graph(graph, DEEPEST)
     except RecursionError:
         raise InputError(f"the symbol {path} cannot be read: it is nested too deeply") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
@@ -72,6 +82,7 @@ def check_symbol(path: Path) -> None:
             f"the symbol {path} cannot be read ({type(error).__name__}: {str(error)[:200]}): check "
             "workload.symbol"
         ) from None
+    return dict(graph)
 
 
 def _check_archive(handle: IO[bytes]) -> None:
@@ -142,7 +153,7 @@ def _check_list(handle: IO[bytes], size: int) -> None:
         try:
             _check_array(read)
         except BadArray as error:
-            raise BadArray(f"array {number}: {error}") from None
+            raise type(error)(f"array {number}: {error}") from None
     (names,) = read.numbers("Q")
     if names not in (0, arrays):
         raise BadArray(f"it has {arrays} arrays and claims {names} names")
@@ -175,7 +186,7 @@ def _check_array(read: _Reader) -> None:
     else:
         raise BadArray(f"its magic number is {magic:#010x}")
     if not sides and magic != ARRAY_V3:
-        return  # an array that was never filled ends here
+        raise Unfilled("it has no sides and no values")
     if any(side < 0 for side in sides):
         raise BadArray(f"its shape is {tuple(sides)}")
     _, _, kind = read.numbers("iii")  # the device and its number say nothing here

@@ -10,8 +10,8 @@ from mxnet.gluon.model_zoo.vision import get_model
 
 from harness.errors import InputError
 from harness.workloads.download import zoo_weights
-from harness.workloads.model_files import check_symbol, check_weights
-from harness.workloads.saved import load_exported, wrong_weights
+from harness.workloads.exported import load_pair
+from harness.workloads.weights_file import check_fit, load_weights
 
 
 def zoo(network: str, classes: int, params: str | None, download: bool) -> Any:
@@ -71,13 +71,9 @@ def load_parameters(net: Any, params: Path, name: str) -> None:
     Raises:
         InputError: the file is missing, damaged, or of another network.
     """
-    if not params.is_file():
-        raise InputError(f"the weights {params} do not exist: check workload.params")
-    check_weights(params)
-    try:
-        net.load_parameters(str(params))
-    except Exception as error:
-        raise wrong_weights(params, name, error) from None
+    weights = load_weights(params)
+    check_fit(weights, net.collect_params(), params, name)
+    net.load_dict(weights, cast_dtype=True)
 
 
 def _zoo_network(network: str, classes: int) -> Any:
@@ -91,7 +87,4 @@ def _zoo_network(network: str, classes: int) -> Any:
 def _exported(symbol: Path, params: str | None) -> Any:
     if params is None:
         raise InputError(f"{symbol} needs its weights: give workload.params=...-0000.params")
-    for path, check in ((symbol, check_symbol), (Path(params), check_weights)):
-        if path.is_file():
-            check(path)
-    return load_exported(symbol, Path(params))
+    return load_pair(symbol, Path(params))

@@ -126,29 +126,23 @@ def _attributes_by_gamma(net: Any, data: Any) -> dict[str, Any]:
 
 
 def load_exported(symbol: Path, params: Path) -> Any:
-    """Return the network of an exported pair; its one input may have any name.
+    """Return the network of a pair that ``save`` or ``export`` wrote, int8 or not.
 
     Raises:
-        InputError: a file is missing or damaged, the two do not belong together, or the network
-            has not exactly one input.
+        InputError: a file is missing, or MXNet does not read the two.
     """
     for path in (symbol, params):
         if not path.is_file():
-            raise InputError(f"{path} does not exist: check workload.symbol and workload.params")
-    try:
-        names = mx.sym.load(str(symbol)).list_inputs()
-    except Exception as error:
-        raise InputError(
-            f"the symbol {symbol} cannot be read: {one_line(error)}; check workload.symbol"
-        ) from None
+            raise InputError(f"the saved model's file {path} does not exist: make the model again")
     try:
         stored = {name.split(":", 1)[-1] for name in mx.npx.load(str(params))}
-        inputs = [name for name in names if name not in stored]
-        if len(inputs) != 1:
-            raise ValueError(f"inputs without weights: {', '.join(inputs[:5]) or 'none'}")
+        inputs = [name for name in mx.sym.load(str(symbol)).list_inputs() if name not in stored]
         return SymbolBlock.imports(str(symbol), inputs, str(params))
-    except Exception as error:
-        raise wrong_weights(params, str(symbol), error) from None
+    except (mx.base.MXNetError, ValueError, AssertionError) as error:
+        raise InputError(
+            f"the saved model {symbol} with {params.name} does not load: MXNet says "
+            f"{one_line(error)}; make the model again"
+        ) from None
 
 
 def saved_network(job: Mapping[str, Any]) -> Any:
@@ -161,11 +155,3 @@ def saved_network(job: Mapping[str, Any]) -> Any:
     net = load_exported(workspace / job["symbol"], workspace / job["params"])
     net.hybridize(static_alloc=True, static_shape=True)
     return net
-
-
-def wrong_weights(params: Path, name: str, error: Exception) -> InputError:
-    """Return the error for weights that do not fit."""
-    return InputError(
-        f"the weights {params} do not fit {name}: {one_line(error)}. "
-        "Check that workload.params, the network and workload.classes belong together"
-    )
