@@ -82,7 +82,7 @@ class Worker:
         except OSError as error:
             if str(error.filename) == str(cwd) and os.access(cwd, os.X_OK):
                 # subprocess names the folder, whatever failed between the fork and the program
-                raise OSError(error.errno, f"setsid in a new process: {error.strerror}") from None
+                raise OSError(error.errno, f"{error.strerror} (setsid or dup2 in it)") from None
             raise
         self._log.started()
         os.close(write)
