@@ -5,14 +5,12 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import hmac
-import json
 import os
 import re
 import shutil
 import stat
 import struct
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,8 +19,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from harness import pack, store
+from harness.arrays import BROKEN
 from harness.errors import HarnessError, InputError
 from harness.pack import Manifest
+from harness.reading import parse_json
 from harness.store import PLAN, RunFolder
 from harness.tables import read_tables
 
@@ -32,7 +32,6 @@ MOST_TOTAL = 1 << 34
 PLAIN = re.compile(r"\w[\w.-]*", re.ASCII)
 MEMBER = {"path": str, "bytes": int, "sha256": str}
 ENCRYPTED = 1
-BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, struct.error)
 END = struct.Struct("<4s4H2LH")  # zip's end of central directory, which the comment follows
 END_MAGIC = b"PK\5\6"
 
@@ -154,7 +153,7 @@ def _manifest(archive: zipfile.ZipFile, file: Path) -> Manifest:
 
 def _parsed(text: bytes, file: Path) -> Manifest:
     try:
-        stored = json.loads(text)
+        stored = parse_json(text)
         if stored["format"] != pack.FORMAT:
             raise ValueError(f"format {stored['format']!r}")
         if stored["version"] != pack.VERSION:
