@@ -54,10 +54,12 @@ def verify(folder: RunFolder) -> Verified:
         raise InputError(f"{folder.path} holds no run: there is no {store.PLAN}")
     checked, absent, wrong = 0, [], []
     for file in plan.files.values():
+        if folder.is_imported:  # a path of another machine: what has its name here is not opened
+            absent.append(file["path"])
+            continue
         path = project_path(file["path"])
-        # an imported run's paths are another machine's: what has such a name here is not opened
-        if folder.is_imported or not path.is_file():
-            absent.append(file["path"] if folder.is_imported else str(path))
+        if not path.is_file():
+            absent.append(str(path))
             continue
         checked += 1
         if store.sha256_of(path) != file["sha256"]:
