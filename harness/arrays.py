@@ -6,6 +6,9 @@ its size; so header, type and size are looked at before anything is read.
 
 from __future__ import annotations
 
+import lzma
+import os
+import struct
 import tokenize
 import zipfile
 import zlib
@@ -17,10 +20,13 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
+from harness.reading import open_plain
+
 LARGEST = 1 << 30  # bytes of one array; five classes of 50 million images have half of it
+# whatever a damaged archive, in any of zip's compressions, or a damaged header can raise
 BROKEN = (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error,
-          NotImplementedError, RuntimeError, SyntaxError, MemoryError, RecursionError,
-          tokenize.TokenError)  # fmt: skip
+          lzma.LZMAError, struct.error, OverflowError, IndexError, NotImplementedError, RuntimeError,
+          SyntaxError, MemoryError, RecursionError, tokenize.TokenError)  # fmt: skip
 
 
 class BadArray(ValueError):
@@ -38,8 +44,8 @@ def read_npy(path: Path, dtype: str, sides: Sequence[int | None]) -> npt.NDArray
         BadArray: it is missing, damaged, or another kind of array.
     """
     try:
-        with path.open("rb") as handle:
-            return _read(handle, dtype, sides, path.stat().st_size)
+        with open_plain(path) as handle:
+            return _read(handle, dtype, sides, os.fstat(handle.fileno()).st_size)
     except BROKEN as error:
         raise _bad(error) from None
 
@@ -47,7 +53,7 @@ def read_npy(path: Path, dtype: str, sides: Sequence[int | None]) -> npt.NDArray
 def read_npz(path: Path, key: str, dtype: str, sides: Sequence[int | None]) -> npt.NDArray[Any]:
     """Return one array of an ``.npz`` file; as ``read_npy``."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_plain(path) as file, zipfile.ZipFile(file) as archive:
             member = archive.getinfo(f"{key}.npy")
             with archive.open(member) as handle:
                 return _read(handle, dtype, sides, member.file_size)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import os
 import shutil
 import stat
 import struct
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +17,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from harness import form, pack, store
+from harness.arrays import BROKEN
 from harness.errors import HarnessError, InputError
 from harness.host import calls, locks
 from harness.pack import Manifest
+from harness.reading import parse_json
 from harness.store import PLAN, RunFolder
 from harness.tables import read_tables
 
@@ -30,7 +30,6 @@ MOST_MANIFEST = 1 << 24  # and of zip's own list of members
 MOST_TOTAL = 1 << 34
 MEMBER = {"path": str, "bytes": int, "sha256": str}
 ENCRYPTED = 1
-BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, struct.error)
 END = struct.Struct("<4s4H2LH")  # zip's end of central directory, which the comment follows
 END_MAGIC = b"PK\5\6"
 
@@ -148,7 +147,7 @@ def _manifest(archive: zipfile.ZipFile, file: Path) -> Manifest:
 
 def _parsed(text: bytes, file: Path) -> Manifest:
     try:
-        stored = json.loads(text)
+        stored = parse_json(text)
         if stored["format"] != pack.FORMAT:
             raise ValueError(f"format {stored['format']!r}")
         if stored["version"] != pack.VERSION:

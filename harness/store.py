@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from harness import arrays, form
 from harness.errors import HarnessError, InputError
 from harness.host import calls, locks
 from harness.plan import RunPlan
+from harness.reading import Unreadable, open_plain, read_json
 from harness.record import OK, RECORDS, ROUNDS, MethodRecord, RoofRecord, RoundRecord
 
 PLAN = "plan.json"
@@ -29,7 +30,6 @@ PACKED = "pack.json"  # in a run that was imported: the manifest of its pack
 OPTIMIZED = "optimize.json"  # in a row's folder: what its model is, once that is whole
 SNAPSHOT = "history.snapshot"  # there too: INC's tuning history, a pickle
 INSPECT_LOG = "inspect.log"
-LARGEST_JSON = 64 << 20  # bytes; a record with the trials of the longest searches has a few MB
 
 
 def write_atomically(path: Path, content: str | bytes, key: str = "run.results") -> None:
@@ -90,17 +90,25 @@ def write_array(path: Path, array: npt.NDArray[Any]) -> None:
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, read in blocks into one buffer."""
+    with path.open("rb", buffering=0) as handle:
+        return _sha256(handle)
+
+
+def _sha256(handle: IO[bytes]) -> str:
     digest = hashlib.sha256()
     block = memoryview(bytearray(1 << 18))
-    with path.open("rb", buffering=0) as handle:
-        while size := handle.readinto(block):
-            digest.update(block[:size])
+    while size := handle.readinto(block):  # type: ignore[attr-defined]
+        digest.update(block[:size])
     return digest.hexdigest()
 
 
 def is_intact(path: Path, file: dict[str, Any]) -> bool:
-    """Say whether a file is there and is the one that ``digest_of`` described."""
-    return path.is_file() and sha256_of(path) == file["sha256"]
+    """Say whether a run's file is there, is a plain one and is what ``digest_of`` described."""
+    try:
+        with open_plain(path) as handle:
+            return bool(_sha256(handle) == file["sha256"])
+    except (FileNotFoundError, NotADirectoryError, Unreadable):
+        return False
 
 
 def digest_of(path: Path, base: Path) -> dict[str, Any]:
@@ -320,7 +328,7 @@ def find_run(results: Path, run_id: str) -> RunFolder:
 
 def _is_json(path: Path) -> bool:
     try:
-        return isinstance(json.loads(path.read_bytes()), dict)
+        return isinstance(read_json(path), dict)
     except ValueError:
         return False
 
@@ -332,12 +340,6 @@ def load_json(path: Path) -> Any:
         HarnessError: the file is missing or damaged.
     """
     try:
-        with path.open("rb") as handle:
-            content = handle.read(LARGEST_JSON + 1)
-        if len(content) > LARGEST_JSON:
-            raise ValueError(f"it has more than {LARGEST_JSON >> 20} MB")
-        return json.loads(content.decode("utf-8"))
-    except RecursionError:
-        raise HarnessError(f"{path} is nested too deeply: restore it or delete it") from None
+        return read_json(path)
     except (OSError, ValueError) as error:
         raise HarnessError(f"{path} cannot be read ({error}): restore it or delete it") from None

@@ -53,10 +53,19 @@ def verify(folder: RunFolder) -> Verified:
     if plan is None:
         raise InputError(f"{folder.path} holds no run: there is no {store.PLAN}")
     checked, absent, wrong = 0, [], []
-    workload = [(project_path(file["path"]), file) for file in plan.files.values()]
-    for path, file in [*workload, *_recorded(folder)]:
-        elsewhere = (path, file) in workload or (folder.is_imported and path.name.endswith(MODELS))
-        if elsewhere and not path.is_file():
+    for file in plan.files.values():
+        if folder.is_imported:  # a path of another machine: what has its name here is not opened
+            absent.append(file["path"])
+            continue
+        path = project_path(file["path"])
+        if not path.is_file():
+            absent.append(str(path))
+            continue
+        checked += 1
+        if store.sha256_of(path) != file["sha256"]:
+            wrong.append(f"{path} is not the file that was recorded")
+    for path, file in _recorded(folder):
+        if folder.is_imported and path.name.endswith(MODELS) and not path.is_file():
             absent.append(str(path))
             continue
         checked += 1

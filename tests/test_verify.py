@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from harness.derive.determinism import deterministic_part, digests
 from harness.record import MethodRecord, Outcome
-from harness.store import RunFolder
+from harness.store import PACKED, PLAN, RunFolder
 from harness.verify import DIGESTS
 from made import measured, plan
 from runs import TINY, CommandLine, Ended
@@ -105,3 +106,18 @@ def test_every_damage_is_named(cli: CommandLine, smoke_run: Ended) -> None:
     cli.copy_of(smoke_run)
     compared = cli("verify", f"run={folder.id}", "with=damaged")
     assert compared.code == 1 and compared.out.endswith("differs in int8_smart_naive\n")
+
+
+def test_a_path_that_came_with_a_run_is_not_opened(cli: CommandLine, smoke_run: Ended) -> None:
+    """It may name a device, another user's folder, or a FIFO that nobody writes to."""
+    folder = cli.copy_of(smoke_run)
+    fifo = folder.path.parent / "fifo"
+    os.mkfifo(fifo)
+    plan = json.loads((folder.path / PLAN).read_text())
+    plan["files"]["rec"]["path"] = str(fifo)
+    plan["files"]["params"]["path"] = "~nobody/x"
+    (folder.path / PLAN).write_text(json.dumps(plan))
+    (folder.path / PACKED).write_text("{}")
+    ended = cli("verify", f"run={folder.id}")
+    assert f"{fifo} is not here, so it was not checked" in ended.out
+    assert "~nobody/x is not here, so it was not checked" in ended.out

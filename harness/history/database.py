@@ -26,6 +26,7 @@ import numpy as np
 from harness.errors import HarnessError, InputError
 from harness.history.entry import Entry, Row
 from harness.host import locks
+from harness.reading import Unreadable, open_plain
 from harness.verdicts.verdict import Bools, Floats
 
 NAME = "history.sqlite"
@@ -155,9 +156,13 @@ def opened(results: Path) -> Iterator[History]:
     path = results / NAME
     try:
         results.mkdir(parents=True, exist_ok=True)
+        _require_plain(path)
         with _connected(path) as connection:
             connection.execute("PRAGMA foreign_keys=ON")
+            connection.execute("PRAGMA trusted_schema=OFF")
             version = _migrate(connection, path)
+            if _schema(connection) != _own_schema():
+                raise _Wrong("its tables are not those that this program makes")
             yield History(connection, is_new=version == 0)
     except OSError as error:
         raise InputError(
@@ -186,7 +191,32 @@ def _connected(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 class _Wrong(Exception):
-    """A row of the database does not hold what it should."""
+    """The database does not hold what it should."""
+
+
+def _require_plain(path: Path) -> None:
+    """Refuse what SQLite would wait for, or follow."""
+    try:
+        open_plain(path).close()
+    except FileNotFoundError:
+        pass
+    except Unreadable as error:
+        raise InputError(
+            f"{path} is not the history ({error}): move it away; ./run.sh history rebuild=true makes the "
+            "history again from the records"
+        ) from None
+
+
+def _schema(connection: sqlite3.Connection) -> set[tuple[str, ...]]:
+    """Return what the database consists of: type, name, table and the statement that made it."""
+    return set(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
+
+
+def _own_schema() -> set[tuple[str, ...]]:
+    """Return the schema of a history made here: another one may hold views without an end."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        _migrate(connection, Path(":memory:"))
+        return _schema(connection)
 
 
 def _remade(path: Path, why: str) -> str:

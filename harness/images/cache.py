@@ -12,7 +12,6 @@ An entry is one stem in ``<cache>/prepared`` with
 
 from __future__ import annotations
 
-import json
 import os
 import zlib
 from collections.abc import Iterator
@@ -21,11 +20,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import form
 from harness.errors import InputError
 from harness.host import locks
+from harness.reading import Unreadable, open_plain, read_json
 from harness.workloads.prepared import FORMAT
 
 GB = 10**9
+SIDECAR = {
+    "format": form.count,
+    "key": form.text,
+    "record": {"path": form.text, "sha256": form.sha256},
+    "images": form.some,
+    "transform": {"resize": form.some, "keep_ratio": form.switch, "crop": form.some},
+    "bytes": form.some,
+    "ranges": [{"start": form.count, "stop": form.some, "crc32": form.count}],
+}
 FILES = (".json", ".u8", ".part", ".npy", ".log")  # in the order in which they are removed
 BLOCK_BYTES = 1 << 22
 
@@ -66,16 +76,21 @@ class Entry:
     def about(self) -> dict[str, Any] | None:
         """Return what the sidecar says; None if it is missing, damaged or of another format."""
         try:
-            said = json.loads(self.sidecar.read_text(encoding="utf-8"))
+            said = read_json(self.sidecar)
         except (OSError, ValueError):
             return None
-        known = isinstance(said, dict) and said.get("format") == FORMAT
-        return said if known and said.get("key") == self.key else None
+        if form.wrong(said, SIDECAR) or (said["format"], said["key"]) != (FORMAT, self.key):
+            return None
+        edges = [(part["start"], part["stop"]) for part in said["ranges"]]
+        ends = [0, *(stop for _, stop in edges)]
+        in_order = all(start == end < stop for (start, stop), end in zip(edges, ends))
+        is_whole = ends[-1] == said["images"] and said["bytes"] % said["images"] == 0
+        return dict(said) if in_order and is_whole else None
 
     def whole(self) -> bool:
         """Say whether the sidecar is there and the images have the size that it gives."""
         said = self.about()
-        return said is not None and _size(self.pixels) == said.get("bytes")
+        return said is not None and _size(self.pixels) == said["bytes"]
 
     def sound(self) -> bool:
         """Say whether it is whole and every range has its checksum; reads all of it."""
@@ -83,11 +98,14 @@ class Entry:
         if said is None or not self.whole():
             return False
         image_bytes = said["bytes"] // said["images"]
-        with self.pixels.open("rb") as handle:
-            return all(
-                _checksum(handle, image_bytes * (part["stop"] - part["start"])) == part["crc32"]
-                for part in said["ranges"]
-            )
+        try:
+            with open_plain(self.pixels) as handle:
+                return all(
+                    _checksum(handle, image_bytes * (part["stop"] - part["start"])) == part["crc32"]
+                    for part in said["ranges"]
+                )
+        except Unreadable:
+            return False
 
     def used(self) -> None:
         """Note that it is used now."""

@@ -1,0 +1,226 @@
+"""Files that somebody else may have put there: nothing waits, follows a link or unfolds to gigabytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import socket
+import sqlite3
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness import arrays, reading, store
+from harness.config import PROJECT
+from harness.errors import HarnessError, InputError
+from harness.history.database import NAME, opened
+from harness.images.cache import Entry
+from harness.images.cache_listing import manage
+from harness.reading import Unreadable, open_plain, parse_json
+from harness.workloads.prepared import FORMAT
+
+MEMORY = 1 << 30  # bytes of a process that reads the worst JSON which is allowed
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def link(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def unix_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+
+
+ODD: dict[str, Callable[[Path], Any]] = {
+    "FIFO": fifo,
+    "link": link,
+    "link to nothing": lambda path: path.symlink_to("nowhere"),
+    "folder": Path.mkdir,
+    "socket": unix_socket,
+}
+
+
+@pytest.fixture
+def short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder whose name is short enough for a socket's."""
+    monkeypatch.chdir(tmp_path)
+    return Path()
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_only_plain_files_are_opened(short: Path, kind: str) -> None:
+    path = short / "odd.json"
+    ODD[kind](path)
+    with pytest.raises(Unreadable):
+        open_plain(path)
+    with pytest.raises(HarnessError, match=r"odd\.json cannot be read"):
+        store.load_json(path)
+    assert not store.is_intact(path, {"sha256": "0" * 64})
+    for read in (
+        lambda: arrays.read_npy(path, "<i8", (1,)),
+        lambda: arrays.read_npz(path, "top", "<u2", (1,)),
+    ):
+        with pytest.raises(arrays.BadArray):
+            read()
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_a_history_that_is_no_plain_file_is_not_opened(short: Path, kind: str) -> None:
+    ODD[kind](short / NAME)
+    with (
+        pytest.raises(InputError, match=r"history\.sqlite is not the history.*rebuild=true"),
+        opened(short),
+    ):
+        pass  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_a_sidecar_that_is_no_plain_file_is_damage(short: Path, kind: str) -> None:
+    folder = short / "cache" / "prepared"
+    folder.mkdir(parents=True)
+    ODD[kind](folder / "key.json")
+    (folder / "key.u8").write_bytes(b"1")
+    entry = Entry(folder / "key")
+    assert entry.about() is None and not entry.whole() and not entry.sound()
+
+
+def sidecar(**changes: Any) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "key": "key",
+        "record": {"path": "/data/x.rec", "sha256": "0" * 64},
+        "images": 2,
+        "transform": {"resize": 8, "keep_ratio": True, "crop": 7},
+        "bytes": 10,
+        "ranges": [{"start": 0, "stop": 2, "crc32": zlib.crc32(bytes(10))}],
+        **changes,
+    }
+
+
+MADE_UP = {
+    "nothing but format and key": {"format": FORMAT, "key": "key"},
+    "no images": sidecar(images=0),
+    "images that are no number": sidecar(images="2"),
+    "bytes that no image divides": sidecar(bytes=9),
+    "ranges that are no list": sidecar(ranges=5),
+    "a range without an end": sidecar(ranges=[{"start": 0, "crc32": 0}]),
+    "a gap between ranges": sidecar(ranges=[{"start": 1, "stop": 2, "crc32": 0}]),
+    "too few ranges": sidecar(ranges=[{"start": 0, "stop": 1, "crc32": 0}]),
+    "a range backwards": sidecar(ranges=[{"start": 0, "stop": 3, "crc32": 0},
+                                         {"start": 3, "stop": 2, "crc32": 0}]),
+    "no record": sidecar(record=None),
+    "no geometry": sidecar(transform={}),
+}  # fmt: skip
+UNPARSED = {"nested JSON": "[" * 100_000, "many values": "[" + "0," * 3_000_000 + "0]"}
+
+
+@pytest.mark.parametrize("kind", [*MADE_UP, *UNPARSED])
+def test_a_made_up_sidecar_is_damage_and_the_verb_goes_on(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "prepared"
+    folder.mkdir()
+    entry = Entry(folder / "key")
+    entry.pixels.write_bytes(bytes(10))
+    entry.sidecar.write_text(json.dumps(sidecar()))
+    assert entry.sound()
+    entry.sidecar.write_text(UNPARSED.get(kind) or json.dumps(MADE_UP[kind]))
+    where = f"run.cache={tmp_path}"
+    assert manage([where], ()) == 0
+    assert "damaged" in capsys.readouterr().out
+    assert manage(["check=all", where], ()) == 1
+    assert not entry.whole()
+
+
+VIEWS = {
+    "rows without an end": "CREATE VIEW runs AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT "
+    "x+1 FROM n) SELECT x AS machine FROM n",
+    "gigabytes of zeros": "CREATE VIEW rows AS SELECT 'm' AS machine, zeroblob(400000000) AS times",
+    "a trigger": "CREATE TABLE runs (machine); CREATE TRIGGER t INSERT ON runs BEGIN SELECT 1; END",
+    "a column that is computed": "CREATE TABLE runs (machine TEXT, run AS (zeroblob(400000000)))",
+    "a further table": "CREATE TABLE more (x)",
+}
+
+
+@pytest.mark.parametrize("kind", VIEWS)
+@pytest.mark.parametrize("on_top", [True, False], ids=["beside ours", "alone"])
+def test_a_history_of_other_tables_is_not_read(tmp_path: Path, kind: str, on_top: bool) -> None:
+    if on_top:
+        with opened(tmp_path):
+            pass
+    with sqlite3.connect(tmp_path / NAME) as made:
+        for name in ("rows", "runs") if on_top and " more " not in VIEWS[kind] else ():
+            made.execute(f"DROP TABLE {name}")
+        made.executescript(VIEWS[kind])
+        made.execute("PRAGMA user_version=1")
+    with (
+        pytest.raises(HarnessError, match=r"is damaged.*rebuild=true"),
+        opened(tmp_path) as history,
+    ):
+        history.machines()
+    made.close()
+
+
+def worst(values: int) -> bytes:
+    """Return the JSON that takes the most memory for so many brackets and commas."""
+    return b'{"optimize":[[]' + b",[]" * (values // 2 - 2) + b"]}"
+
+
+def test_json_takes_no_more_memory_than_is_allowed(tmp_path: Path) -> None:
+    """In a process of its own, which has no more: a few kilobytes of a pack can hold this."""
+    (tmp_path / "allowed.json").write_bytes(worst(reading.MOST_VALUES))
+    (tmp_path / "refused.json").write_bytes(worst(reading.MOST_VALUES + 9))
+    code = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_DATA, (int(sys.argv[1]),) * 2)
+from pathlib import Path
+from harness import reading
+reading.read_json(Path("allowed.json"))
+try:
+    reading.read_json(Path("refused.json"))
+except ValueError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(MEMORY)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"it holds more than {reading.MOST_VALUES} values\n"
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+
+
+def test_a_large_record_is_still_read() -> None:
+    """The times of 50,000 images, one a batch, and a search of 500 trials."""
+    times = np.random.default_rng(0).random(50_000).tolist()
+    trials = [{"changed": {f"node_{n}": "int8 minmax" for n in range(100)}} for _ in range(500)]
+    record = {"validate": {k: times for k in ("data_s", "forward_s", "rest_s")}, "t": trials}
+    assert parse_json(json.dumps(record, indent=1).encode()) == record
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(VALUES)
+@settings(max_examples=200)
+def test_what_is_parsed_is_what_json_parses(value: Any) -> None:
+    assert parse_json(json.dumps(value).encode()) == value
