@@ -34,6 +34,17 @@ class Inputs:
     def overlap(self) -> bool:
         return self.tuning is self.validation
 
+    @property
+    def warnings(self) -> list[str]:
+        """What the reader of the table should know of the records."""
+        indices = [self.validation] if self.overlap else [self.validation, self.tuning]
+        return [
+            f"{index.path.with_suffix('.idx').name} names {len(index)} of the {index.stored} records of "
+            f"{index.path.name}: only those were read, as MXNet reads them"
+            for index in indices
+            if len(index) != index.stored
+        ]
+
 
 def check_inputs(workload: Mapping[str, Any]) -> Inputs:
     """Scan the records whole, digest every file, and check that the batches fit.

@@ -175,7 +175,11 @@ def start(
         tuning_images=inputs.tuning_images,
         tuning_overlap=inputs.overlap,
         versions=seen["versions"],
-        warnings=(*warnings_of(config["workload"], settings.warnings), *seen["warnings"]),
+        warnings=(
+            *warnings_of(config["workload"], settings.warnings),
+            *inputs.warnings,
+            *seen["warnings"],
+        ),
         code=digest_of_code([PROJECT / "harness", *folders]),
     )
     plan.check_readable(folder.path / PLAN)

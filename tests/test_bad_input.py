@@ -211,7 +211,7 @@ def damaged_records(folder: Path) -> dict[str, tuple[str, ...]]:
         "text.rec": ("is no RecordIO file", "make it again"),
         "damaged.rec": (f"is damaged at byte {len(good)}", "copy it again"),
         "outside.rec": ("record 1", "label 10", "0 .. 9", "workload.classes"),
-        "vector.rec": ("record 0", "2 labels", "pack one label"),
+        "vector.rec": ("record 0", "list of 2 labels", "one label an image"),
         "other_idx.rec": ("other_idx.idx does not index", "2 records", "delete it"),
     }
 

@@ -184,6 +184,49 @@ def test_inspect_refuses_a_model_for_other_images(job: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("model", "said"),
     [
+        ({"images": [2, 3, 64, 64]}, r"blank images of 3 x 28 x 28 .*workload\.transform\.crop=64"),
+        ({"images": [2, 1, 28, 28]}, r"It runs on images of 1 channel \(28 x 28\)"),
+        ({"images": [2, 4, 64, 64]}, r"It runs on images of 4 channels \(64 x 64\)"),
+        (
+            {"images": [2, 28, 28, 3], "before": ["transpose", [0, 3, 1, 2]]},
+            r"channels last \(28 x 28 x 3\)",
+        ),
+        ({"images": [1, 3, 28, 28], "before": ["reshape", [1, 3, 28, 28]]}, "on one image alone"),
+        ({"images": [2, 2, 28, 28]}, "No other usual size and number of channels runs either"),
+        ({"images": [2, 3, 28, 28], "outputs": 3}, "gives 3 outputs"),
+        (
+            {"images": [2, 3, 28, 28], "after": [2, 10, 1, 1]},
+            "an array of 2 x 10 x 1 x 1 for 2 images",
+        ),
+        ({"images": [2, 3, 28, 28], "after": [4, 5]}, "an array of 4 x 5 for 2 images"),
+    ],
+)
+def test_inspect_names_a_cause_that_it_tried(
+    job: dict[str, Any], model: dict[str, Any], said: str
+) -> None:
+    job["workload"]["model"] = {"_target_": "my_network.shaped", "classes": 10, **model}
+    with pytest.raises(InputError, match=said):
+        inspected(job)
+
+
+def test_inspect_tells_what_was_cast(job: dict[str, Any]) -> None:
+    files = Path(__file__).parent / "data" / "mxnet1" / "gluon16-1.9.1"
+    job["workload"]["model"] = {
+        "_target_": "harness.workloads.models.custom",
+        "symbol": f"{files}-symbol.json",
+        "params": f"{files}-0003.params",
+        "network": None,
+        "classes": 10,
+        "random_weights": False,
+    }
+    job["methods"] = {}
+    (warning,) = inspected(job)["warnings"]
+    assert "4 of 8 arrays are float16" in warning
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
         ({"_target_": "my_missing.network"}, "my_missing"),
         ({"_target_": "my_network.missing"}, "missing"),
         ({"_target_": "my_network.network", "colours": 3}, "colours"),

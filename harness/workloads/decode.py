@@ -51,13 +51,15 @@ def decode_range(
             pixels = block[: stop - first]
             for number, image in enumerate(pixels, first):
                 offset = int(offsets[number])
+                encoded = source.image(offset)
                 try:
-                    image[:] = _center(operators.resized(source.image(offset)), crop)
-                except Exception as error:
+                    resized = operators.resized(encoded)
+                except ValueError as error:  # what MXNet's operators say
                     raise InputError(
                         f"image {number} of {record} (at byte {offset}) does not decode: "
                         f"{one_line(error)}; replace it or make the record again"
                     ) from None
+                image[:] = _center(resized, crop)
             out.write(pixels.data)
             checksum = zlib.crc32(pixels.data, checksum)
             progress(first + len(pixels) - start, stop - start, "images")

@@ -4,7 +4,7 @@ The format is dmlc-core's (``include/dmlc/recordio.h``): a record is the magic n
 upper 3 bits say how it continues and whose lower 29 bits are the length, and the data padded to 4
 bytes. Data that holds the magic number at a 4-byte boundary is split there into several parts. An
 image record's data begins with ``IRHeader`` (flag, label, id, id2); a flag above 0 is the number of
-float32 labels that follow it.
+float32 labels that follow it, and then these count, as in ``im2rec --pack-label``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from array import array
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -26,16 +27,23 @@ MOST_BYTES = 256 << 20  # of one record, all its parts together
 LONGEST_LINE = 64  # of an .idx: two numbers and a tab
 _WORD = struct.Struct("<II")
 _HEADER = struct.Struct("<IfQQ")
+_LABEL = struct.Struct("<f")
+_REFUSED = -1  # in place of a label
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
 
 
 @dataclass(frozen=True)
 class RecordIndex:
-    """Where the records of a file begin, in the order in which they are read, and their labels."""
+    """Where the records of a file begin, in the order in which they are read, and their labels.
+
+    Attributes:
+        stored: how many records the file has; more than are read where the ``.idx`` lists a part.
+    """
 
     path: Path
     offsets: npt.NDArray[np.int64]
     labels: npt.NDArray[np.int64]
+    stored: int
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -84,23 +92,28 @@ class RecordFile:
     def index(self, classes: int) -> RecordIndex:
         """Scan the whole file; return offsets (n,) in bytes and integer labels (n,).
 
-        The order is that of the ``.idx`` beside the record where there is one, as MXNet reads it,
-        and the file's own otherwise.
+        Records and order are those of the ``.idx`` beside the file where there is one, as MXNet
+        reads it, and the file's own otherwise.
 
         Raises:
-            InputError: the file is truncated or is no record of images, a label is no integer in
-                0 .. classes - 1, or the ``.idx`` belongs to another file.
+            InputError: the file is truncated or is no record of images, a record that is read has
+                no single label in 0 .. classes - 1, or the ``.idx`` belongs to another file.
         """
         offsets, labels = array("q"), array("q")  # lists would take megabytes for each 10,000
         at = 0
         while at < self._size:
-            data, after = self._span(at)
-            labels.append(self._label(data, len(offsets), classes))
+            head, after = self._span(at)
+            try:
+                labels.append(self._label(head, len(offsets), classes))
+            except InputError:
+                labels.append(_REFUSED)  # which matters only if it is read
             offsets.append(at)
             at = after
-        found = np.array(offsets, dtype=np.int64)
+        found, known = (np.array(each, dtype=np.int64) for each in (offsets, labels))
         order = self._idx_order(found)
-        return RecordIndex(self.path, found[order], np.array(labels, dtype=np.int64)[order])
+        for number in order[known[order] == _REFUSED][:1]:
+            self._label(self._span(int(found[number]))[0], int(number), classes)
+        return RecordIndex(self.path, found[order], known[order], len(found))
 
     def image(self, offset: int) -> bytes:
         """Return the encoded image of the record at ``offset`` (bytes)."""
@@ -134,11 +147,12 @@ class RecordFile:
         return word >> 29, start, end
 
     def _span(self, at: int) -> tuple[bytes, int]:
-        """Return the beginning of a record's data (header and labels) and where the next begins."""
+        """Return the beginning of a record's data (header and a label) and where the next begins."""
+        size = _HEADER.size + _LABEL.size
         kind, start, end = self._part(at)
-        head = self._bytes(start, min(end, start + _HEADER.size))
+        head = self._bytes(start, min(end, start + size))
         if kind != _WHOLE:
-            head = self._data(at)[: _HEADER.size]
+            head = self._data(at)[:size]
         while kind not in (_WHOLE, _LAST):
             kind, _, end = self._part(end + -end % 4)
         return head, end + -end % 4
@@ -159,14 +173,23 @@ class RecordFile:
         return struct.pack("<I", MAGIC).join(parts)
 
     def _label(self, head: bytes, number: int, classes: int) -> int:
+        short = InputError(
+            f"record {number} of {self.path} is too short to be an image record: MXNet's im2rec makes "
+            "those; make it again"
+        )
         if len(head) < _HEADER.size:
-            raise InputError(f"record {number} of {self.path} is too short to be an image record")
-        flag, label, _, _ = _HEADER.unpack(head)
-        if flag:
+            raise short
+        flag, label, _, _ = _HEADER.unpack_from(head)
+        if flag > 1:
             raise InputError(
-                f"record {number} of {self.path} has {flag} labels: this harness classifies, "
-                "so pack one label per image"
+                f"record {number} of {self.path} has a list of {flag} labels, as records for detection "
+                "and for several labels an image have; this harness measures classifiers: make a record "
+                "with one label an image"
             )
+        if flag == 1:
+            if len(head) < _HEADER.size + _LABEL.size:
+                raise short
+            (label,) = _LABEL.unpack_from(head, _HEADER.size)
         if not 0 <= label < classes or label != int(label):
             raise InputError(
                 f"record {number} of {self.path} has label {label:g}, outside the classes "
@@ -179,25 +202,54 @@ class RecordFile:
         idx = self.path.with_suffix(".idx")
         if not idx.is_file():
             return np.arange(len(offsets))
-        listed = np.empty(0, dtype=np.int64)
         try:
-            if idx.stat().st_size <= LONGEST_LINE * len(offsets):
-                with idx.open(encoding="utf-8") as lines:
-                    listed = np.array(array("q", (int(line.split("\t")[1]) for line in lines)))
+            with idx.open(encoding="utf-8", errors="replace") as lines:
+                listed = self._listed(lines, idx, len(offsets))
         except OSError as error:
             raise InputError(
                 f"{idx} cannot be read ({error.strerror}): check its permissions, or delete it (the "
                 "order of the file is used then)"
             ) from None
-        except (ValueError, IndexError, OverflowError):
-            pass
-        order = np.argsort(listed, kind="stable")
-        if not np.array_equal(listed[order], offsets):
-            raise InputError(
-                f"{idx} does not index {self.path}, which holds {len(offsets)} records: delete it "
-                "(the order of the file is used then) or make it again"
+        order = np.searchsorted(offsets, listed)
+        wrong = np.flatnonzero(offsets[np.minimum(order, len(offsets) - 1)] != listed)
+        if len(wrong):
+            raise self._no_index(
+                idx, f"no record begins at byte {listed[wrong[0]]}, which it names"
             )
-        return np.argsort(order, kind="stable")
+        if len(np.unique(order)) != len(order):
+            raise self._no_index(idx, "it names a record twice, which would count twice")
+        return order
+
+    def _listed(self, lines: IO[str], idx: Path, records: int) -> npt.NDArray[np.int64]:
+        """Return the offsets of an ``.idx`` in its order; its keys do not matter but for their form."""
+        listed = array("q")
+        keys = set()
+        while line := lines.readline(LONGEST_LINE + 1):
+            if not line.strip():
+                continue
+            try:
+                key, offset, *_ = line.strip().split("\t")
+                keys.add(int(key))
+                listed.append(int(offset))
+            except (ValueError, OverflowError):
+                raise self._no_index(
+                    idx,
+                    f"its entry {len(listed)} is {line.strip()[:LONGEST_LINE]!r}, and MXNet reads a "
+                    "whole number, a tab and a byte of the record",
+                ) from None
+            if len(listed) > records:
+                raise self._no_index(idx, f"it names more than its {records} records")
+            if len(keys) != len(listed):
+                raise self._no_index(idx, f"it has the key {int(key)} twice")
+        if not listed:
+            raise self._no_index(idx, "it is empty")
+        return np.array(listed, dtype=np.int64)
+
+    def _no_index(self, idx: Path, why: str) -> InputError:
+        return InputError(
+            f"{idx} does not index {self.path}: {why}. Make it again, or delete it: then all records "
+            "are read in the order of the file"
+        )
 
     def _truncated(self, at: int) -> InputError:
         return InputError(

@@ -8,6 +8,7 @@ from typing import Any
 
 import mxnet as mx
 import numpy as np
+from mxnet.gluon import HybridBlock, nn
 from mxnet.gluon.model_zoo.vision.resnet import BasicBlockV2, ResNetV2
 
 
@@ -28,6 +29,42 @@ def network(classes: int) -> Any:
         else:
             values = rng.normal(0, 0.1, shape)
         parameter.set_data(mx.np.array(values, dtype="float32"))
+    return net
+
+
+class Shaped(HybridBlock):
+    """A small classifier whose images, or whose scores, have another form.
+
+    Args:
+        before: what the images are reshaped or transposed to, by the name of NumPy's method.
+        outputs: how often the scores are given.
+        after: what the scores are reshaped to; None: nothing.
+    """
+
+    def __init__(
+        self, classes: int, before: tuple[str, Any] | None, outputs: int, after: Any
+    ) -> None:
+        super().__init__()
+        self.features, self.output = nn.Conv2D(4, 3), nn.Dense(classes)
+        self.before, self.outputs, self.after = before, outputs, after
+
+    def forward(self, x: Any) -> Any:
+        if self.before:
+            method, argument = self.before
+            x = getattr(x, method)(*argument)
+        scores = self.output(self.features(x))
+        if self.after:
+            scores = scores.reshape(*self.after)
+        return [scores] * self.outputs if self.outputs > 1 else scores
+
+
+def shaped(
+    classes: int, images: list[int], before: Any = None, outputs: int = 1, after: Any = None
+) -> Any:
+    """Return a ``Shaped`` that was made for one batch of images of this shape."""
+    net = Shaped(classes, before, outputs, after)
+    net.initialize()
+    net(mx.np.zeros(images))
     return net
 
 
