@@ -95,7 +95,12 @@ def test_quotes_can_be_taken_off_again(text: str) -> None:
 @given(path=PATHS)
 @settings(max_examples=15, deadline=None)
 def test_what_composes_is_read_back(path: str) -> None:
-    words = ["workload=custom", f"workload.rec={typed(path)}", f"+workload.note={typed(path)}", "run.id=1.10"]
+    words = [
+        "workload=custom",
+        f"workload.rec={typed(path)}",
+        f"+workload.note={typed(path)}",
+        "run.id=1.10",
+    ]
     plan = replace(made_plan(), config=compose_config(words).values, overrides=tuple(words))
     stored = json.loads(json.dumps(plan.as_dict()))
     read = RunPlan.from_dict(stored, Path("plan.json"))

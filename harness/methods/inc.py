@@ -46,6 +46,10 @@ from harness.methods.long_search import (  # noqa: E402
 from harness.methods.snapshot import read_history  # noqa: E402
 
 TRIALS = "trials.npz"
+CANNOT_RUN = {  # of INC's own, by their names for it, with the reason
+    "automixedprecision": "it mixes bf16 and fp32 by a configuration without quantisation",
+    "sigopt": "it needs an account with SigOpt, and workers have no network",
+}
 SHARED_CACHE = "calibration.json"
 MEASURED = "measured"  # in INC's cache: the ranges as they are, where a strategy proposes others
 
@@ -130,13 +134,13 @@ class Tuned:
 
     def _register(self) -> str:
         """Return the name INC knows the strategy by, importing and registering one given by path."""
+        known = ", ".join(sorted(set(STRATEGIES) - set(CANNOT_RUN)))
         if "." not in self.strategy:
             if self.strategy not in STRATEGIES:
-                known = ", ".join(sorted(STRATEGIES))
                 raise InputError(
                     f"INC has no strategy {self.strategy!r}: use one of {known}, or a path"
                 )
-            return self.strategy
+            return _runnable(self.strategy, self.strategy, known)
         module, _, cls_name = self.strategy.rpartition(".")
         try:
             cls = getattr(importlib.import_module(module), cls_name)
@@ -147,6 +151,8 @@ class Tuned:
                 f"strategy {self.strategy}: INC wants class names ending in TuneStrategy"
             )
         name = cls_name[: -len("TuneStrategy")].lower()
+        if STRATEGIES.get(name) is cls:
+            _runnable(name, self.strategy, known)
         if name not in STRATEGIES:
             strategy_registry(cls)
         if STRATEGIES[name] is not cls:
@@ -168,7 +174,7 @@ class Tuned:
         if options["criterion"] == "relative" and not -1 < options["tolerance"] < 1:
             raise InputError(f"tuning.tolerance={options['tolerance']}: use a number below 1")
         if not OBJECTIVE(options["objective"]):
-            raise InputError(f"tuning.objective={options['objective']}: use {OBJECTIVE}")
+            raise InputError(f"tuning.objective={options['objective']}: use one of {OBJECTIVE}")
         return {
             "model": {"name": "network", "framework": "mxnet"},
             "quantization": {
@@ -202,6 +208,15 @@ class Tuned:
         exhausted = journal.proposed < int(self.options["max_trials"])
         why = "the strategy has nothing more to try" if exhausted else reached
         raise NoSolution(why, journal.proposed)
+
+
+def _runnable(name: str, asked: str, known: str) -> str:
+    """Return the name of one of INC's strategies, unless it cannot run here."""
+    if name in CANNOT_RUN:
+        raise InputError(
+            f"strategy {asked} cannot run here: {CANNOT_RUN[name]}; use one of {known}"
+        )
+    return name
 
 
 def recover(net: Any, snapshot: Path, trial: int) -> Any:
