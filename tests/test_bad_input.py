@@ -133,12 +133,12 @@ def test_run_that_is_not_there(refused: Refused) -> None:
         ("workload.transform.crop=65", ("crop=65", "resize=64")),
         ("workload.transform.crop=0", ("workload.transform.crop=0", "at least 1")),
         ("workload.transform.crop=half", ("workload.transform.crop=half", "at least 1")),
-        ("workload.transform.resize=null", ("workload.transform.resize=None", "at least 1")),
+        ("workload.transform.resize=null", ("workload.transform.resize=null", "at least 1")),
         ("workload.transform.keep_ratio=abc", ("keep_ratio=abc", "true or false")),
         ("workload.transform.mean=0.5", ("workload.transform.mean=0.5", "three numbers")),
         ("workload.transform.std=[0.2,0.2,0]", ("workload.transform.std", "above 0")),
         ("tuning.max_trials=0", ("tuning.max_trials=0", "at least 1")),
-        ("tuning.max_trials=true", ("tuning.max_trials=True", "at least 1")),
+        ("tuning.max_trials=true", ("tuning.max_trials=true", "at least 1")),
         ("tuning.criterion=foo", ("tuning.criterion=foo", "relative or absolute")),
         ("tuning.tolerance=-0.1", ("tuning.tolerance=-0.1", "at least 0")),
         ("tuning.tolerance=nan", ("tuning.tolerance=nan", "at least 0")),
@@ -146,7 +146,7 @@ def test_run_that_is_not_there(refused: Refused) -> None:
         ("run.id=a/b", ("run.id=a/b", "plain name")),
         ("run.id=..", ("run.id=..", "plain name")),
         ("machine=a/b", ("machine=a/b", "plain name")),
-        ("run.cache=null", ("run.cache=None", "folder")),
+        ("run.cache=null", ("run.cache=null", "folder")),
     ],
 )
 def test_configuration(word: str, names: tuple[str, ...]) -> None:

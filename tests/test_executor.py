@@ -22,7 +22,7 @@ from harness.executor import Ended, Worker, worker_environment
 from harness.variables import TO_WORKERS
 from harness.worker_log import HEAD_BYTES, ROTATED_BYTES, TAIL_BYTES
 from refusing import without
-from runs import PATIENCE_S
+from runs import PATIENCE_S, until
 
 TESTS = Path(__file__).parent
 PATH = f"{PROJECT}:{TESTS}"
@@ -53,16 +53,15 @@ def run(tmp_path: Path, said: list[tuple[int, int, str]]) -> Run:
 
 
 def gone(pid: int) -> bool:
-    """Say whether a process ends; a zombie has ended."""
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
+    """Wait until a process has ended; a zombie has. Looks at it: psutil's own wait takes a pidfd."""
+
+    def has_ended() -> bool:
+        try:
+            return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
             return True
-        process.wait(PATIENCE_S)
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.TimeoutExpired:
-        return False
+
+    until(has_ended, f"the end of process {pid}")
     return True
 
 

@@ -108,7 +108,9 @@ def test_labels_of_another_number_of_images(run: RunFolder) -> None:
 
 def test_json_that_is_nested_too_deeply(run: RunFolder) -> None:
     (run.path / "plan.json").write_text("[" * 100_000 + "]" * 100_000)
-    with pytest.raises(HarnessError, match=r"plan\.json is nested too deeply"):
+    with pytest.raises(
+        HarnessError, match=r"plan\.json cannot be read \(it is nested too deeply\)"
+    ):
         run.load_plan()
 
 

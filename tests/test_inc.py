@@ -278,6 +278,8 @@ def test_options_of_a_strategy_are_its_own(own_run: Ended) -> None:
     [
         ("nosuch", {}, "INC has no strategy 'nosuch': use one of .*basic.*mse"),
         ("no_such_module.ATuneStrategy", {}, "no_such_module"),
+        ("neural_compressor.contrib.strategy.sigopt.SigOptTuneStrategy", {}, "cannot run here"),
+        ("basic", {"objective": "modelsize"}, "needs TensorFlow"),
         ("my_strategy.NoSuchTuneStrategy", {}, "NoSuchTuneStrategy"),
         ("my_method.Rounded", {}, "names ending in TuneStrategy"),
         ("my_strategy.BasicTuneStrategy", {}, "another is called basic: rename"),
@@ -298,6 +300,23 @@ def test_what_inc_could_not_begin_with_is_refused_at_once(
     monkeypatch.setattr(my_strategy, "BasicTuneStrategy", namesake, raising=False)
     with pytest.raises(InputError, match=said):
         Tuned(strategy, {**OPTIONS, **options})
+
+
+def test_objectives_on_offer_are_those_of_inc_that_run_here() -> None:
+    from neural_compressor.objective import OBJECTIVES
+
+    from harness.config_form import OBJECTIVE
+    from harness.methods import inc  # noqa: F401 - it imports INC as INC must be imported
+
+    can_run = set()
+    for name, cls in OBJECTIVES.items():
+        objective = cls()
+        objective.model = object()
+        with contextlib.suppress(ImportError):
+            objective.start()
+            objective.end(*([0.5] if name == "accuracy" else []))
+            can_run.add(name)
+    assert can_run == set(OBJECTIVE.names)
 
 
 def test_missing_option_is_refused() -> None:
