@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from conftest import BUNDLED
 from harness.derive.metrics import ADDED, PUBLISHED
 from harness.export.csv_table import HEADER
 from harness.plan import new_run_id
 from harness.run import fixed
-from runs import TINY, CommandLine, Ended, Started, load, no_stray, same_after, strays
+from runs import OWN, TINY, CommandLine, Ended, Started, load, no_stray, same_after, strays
 
 pytestmark = pytest.mark.slow
 
@@ -123,6 +124,26 @@ def test_changed_configuration_is_refused(smoke_run: Ended, cli: CommandLine) ->
     assert "config.tuning.tolerance: was 1.0, is 0.5" in ended.err
     assert f"run.id={folder.id}" in ended.err
     assert same_after(list(files)) == files
+
+
+# --- names and paths of any characters
+
+
+def test_odd_folders_are_found_by_workers_and_again_when_the_run_goes_on(tmp_path: Path) -> None:
+    odd = tmp_path / "mül:ler, it's (x)=[1]{2} ${oc.env:HOME}#%\\ ~"
+    shutil.copytree(OWN, odd / "conf")
+    shutil.copy(BUNDLED / "fashion_mnist_test.rec", odd / "val.rec")
+    cli = CommandLine(odd / "results", odd / "cache")
+    own = ("--conf", str(odd / "conf"))
+    ended = cli("method=[mine]", *TINY[:-2], *own, f"workload.rec={odd / 'val.rec'}", "run.id=1.10")
+    assert ended.code == 0, ended.err
+    assert ended.folder.id == "1.10"
+    before = same_after(list(ended.folder.path.glob("records/*")))
+    ended = cli("run.id=1.10", *own)
+    assert ended.code == 0, ended.err
+    assert same_after(list(before)) == before
+    assert cli("table", "run=1.10").code == 0
+    assert cli("table", "run=1.1").code == 2
 
 
 # --- a worker dies
