@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness import facts, form
+from harness import form
 
 TEXTS = {
     "markdown": "=x|`c` *e* **s** __u__ <b>t</b> [l](http://h/) ![i](http://h/) ~~d~~\n| a |\n|---|\n# h",
@@ -36,7 +36,11 @@ def has_text(rule: Any) -> bool:
         return has_text(rule[0])
     if isinstance(rule, Mapping):
         return any(has_text(each) for each in rule.values())
-    return rule in (form.text, form.texts, facts.methods, facts.files)
+    if isinstance(rule, form.Named):
+        return has_text(rule.value)
+    if isinstance(rule, form.Chosen):
+        return has_text(rule.always)
+    return rule in (form.text, form.texts)
 
 
 def filled(value: Any, rule: Any, text: str, keep: tuple[str, ...] = ()) -> Any:
@@ -62,9 +66,11 @@ def filled(value: Any, rule: Any, text: str, keep: tuple[str, ...] = ()) -> Any:
         return text
     if rule is form.texts:
         return {**(value or {}), text: text}
-    if rule in (facts.methods, facts.files):
-        inner = facts.METHOD_OF_PLAN if rule is facts.methods else facts.FILE_OF_PLAN
-        return {key: filled(each, inner, text, keep) for key, each in (value or {}).items()}
+    if isinstance(rule, form.Named):
+        return {key: filled(each, rule.value, text, keep) for key, each in (value or {}).items()}
+    if isinstance(rule, form.Chosen):
+        always = filled(value, rule.always, text, keep)
+        return filled(always, rule.more(value or always), text, keep)
     return value if value is not None else next(each for each in CANDIDATES if rule(each))
 
 
