@@ -57,6 +57,7 @@ class Fake:
     zombies: dict[tuple[str, int], Machine] = field(default_factory=dict)
     started: list[tuple[str, int, Machine]] = field(default_factory=list)
     time: float = 0.0
+    joined: int = 0
 
     def machines(self) -> list[Machine]:
         return list(self.alive)
@@ -83,7 +84,8 @@ class Fake:
             if what == "die":
                 return [Event(*key, LOST, "died") for key in hit]
         elif what == "join":
-            self.alive.append(Machine(f"new{len(self.started)}-{number}", "ab"[number % 2], "new"))
+            self.joined += 1  # Ray gives no two nodes one name
+            self.alive.append(Machine(f"new{self.joined}", "ab"[number % 2], "new"))
         elif what == "late" and self.zombies:
             key = sorted(self.zombies)[number % len(self.zombies)]
             del self.zombies[key]
