@@ -27,8 +27,8 @@ class _Facts:
         self.plan, self.records, self.rows = plan, records, rows
         self.config: dict[str, Any] = plan.config
         self.protocol: dict[str, Any] = plan.config["protocol"]
-        options = (plan.options_of_inc(method) for method in plan.methods)
-        self.tuned = [each for each in options if each is not None]
+        named = [name for name, row in plan.methods.items() if isinstance(row.get("strategy"), str)]
+        self.tuned = [options for options in map(plan.search_options, named) if options is not None]
 
 
 def _machine(facts: _Facts) -> Iterator[str]:
