@@ -118,15 +118,10 @@ class RunPlan:
         """The rows by name, in the table's order."""
         return dict(self.config["method"])
 
-    def options_of_inc(self, method: str) -> dict[str, Any] | None:
-        """Return what INC was told for a row; None for one that INC does not tune.
-
-        An own method's arguments are its own, whatever they are called.
-        """
-        row = self.methods.get(method, {})
-        options = row.get("options")
-        is_incs = isinstance(row.get("strategy"), str) and not form.wrong(options, OPTIONS)
-        return dict(options or {}) if is_incs else None
+    def search_options(self, method: str) -> dict[str, Any] | None:
+        """Return a row's ``options`` if they are a search's; None for those of an own method's own."""
+        options = self.methods.get(method, {}).get("options")
+        return None if options is None or form.wrong(options, OPTIONS) else dict(options)
 
     def error_threshold(self, method: str) -> float | None:
         """Return that of a row's ``strategy_options``, if they have one that is a number."""

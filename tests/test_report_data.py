@@ -6,6 +6,7 @@ import math
 import re
 import shlex
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -265,3 +266,21 @@ def test_latex_gets_no_command_from_a_text(text: str) -> None:
     for char in "{}&%$#_":
         rest = rest.replace(f"\\{char}", "")
     assert "\\" not in rest and not set(rest) & set("&%$#_~^")
+
+
+@pytest.mark.parametrize(
+    "options", [{"percentile": 99.9}, "mild", [1], None, {"max_trials": "many"}]
+)
+def test_own_arguments_called_options_are_no_searchs(options: Any) -> None:
+    made = planned()
+    own = {"label": "own", "_target_": "mine.Mine", "options": options, "strategy_options": options}
+    made.config["method"]["own"] = {**own, "strategy": "own"}
+    assert made.search_options("own") is None
+    assert made.error_threshold("own") is None
+    row = measured("own", 1.0)
+    assert row.optimize is not None
+    trial = {"trial": 1, "accuracy": 0.5, "seconds": 1.0, "changed": {"conv": "fp32"}}
+    (found,) = trajectories(
+        made, [replace(row, optimize={**row.optimize, "trajectory": [trial]})], {}
+    )
+    assert found.target is None

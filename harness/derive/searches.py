@@ -32,7 +32,7 @@ class Told:
 
 def searches(plan: RunPlan, records: Sequence[MethodRecord]) -> list[Told]:
     """Return the searches that were made, in the table's order: with a model, or without a solution."""
-    options = ((record, plan.options_of_inc(record.method)) for record in records)
+    options = ((record, plan.search_options(record.method)) for record in records)
     return [
         _told(record, told, plan.config["tuning"])
         for record, told in options

@@ -70,7 +70,7 @@ def trajectories(
         trials = trials_of((record.optimize or {}).get("trajectory") or ())
         trials = trials or stored.get(record.method, ())
         if trials:
-            options = plan.options_of_inc(record.method)
+            options = plan.search_options(record.method)
             target = None
             if baseline is not None and options is not None:
                 target = least_accepted(baseline, options["criterion"], options["tolerance"])
