@@ -18,6 +18,6 @@ def test_slope_is_that_after_the_warm_up() -> None:
 @pytest.mark.slow
 def test_a_short_search(tmp_path: Path) -> None:
     found = soak(160, tmp_path / "results")
-    assert found.trials == 160
+    assert 144 <= found.trials <= 160  # INC draws some configurations twice
     assert found.peak_mb < 2.0  # per 100 trials; over so few, one block more or less shows
     assert found.kb["history.snapshot"] < 160 * 2
