@@ -135,20 +135,15 @@ def _said(found: form.Fault, folders: Sequence[Path]) -> str:
     if found.value is form.MISSING:
         return f"{found.at} is missing: the configuration has not the form of conf/"
     if found.expected == "an object":
-        value = _typed(found.value)
+        value = form.spell(found.value)
         return f"{found.at}={value}: the configuration has not the form of conf/; give its keys"
     is_long = isinstance(found.value, (dict, list))
-    said = f"{found.at}={reprlib.repr(found.value) if is_long else _typed(found.value)}"
+    said = f"{found.at}={reprlib.repr(found.value) if is_long else form.spell(found.value)}"
     written = None if isinstance(found.value, str) else _written(found, folders)
     if written is not None:
         file, line = written
         return f"{said}: use {found.expected}; in {file} write {line}"
     return f"{said}: use {found.expected}"
-
-
-def _typed(value: Any) -> str:
-    """Return a value as a configuration spells it."""
-    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def _written(found: form.Fault, folders: Sequence[Path]) -> tuple[Path, str] | None:

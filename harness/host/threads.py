@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import form
 from harness.errors import HarnessError, InputError
 from harness.host.machine import Topology
 
@@ -68,14 +69,16 @@ def resolve(
     keys = ("policy", "count", *OWN_KEYS[policy])
     for key in asked:
         if key not in keys:
-            message = f"threads.{key}={asked[key]}: policy {policy} takes {', '.join(keys)}"
+            message = (
+                f"threads.{key}={form.spell(asked[key])}: policy {policy} takes {', '.join(keys)}"
+            )
             raise InputError(f"{message}; choose another policy with threads=NAME")
     count = asked.get("count")
     if policy == "none":
         if count is not None:
             raise InputError(
-                f"threads.count={count}: policy none sets nothing, so it cannot set a number of "
-                "threads; use threads=omp or threads=kmp"
+                f"threads.count={form.spell(count)}: policy none sets nothing, so it cannot set a number "
+                "of threads; use threads=omp or threads=kmp"
             )
         return ThreadSettings(policy, None, {}, (), asked)
     count = topology.usable_cores if count is None else count
@@ -165,7 +168,7 @@ def differences(environment: Mapping[str, str], loaded: Mapping[str, Any]) -> li
 
 
 def _wrong(key: str, value: object, allowed: str) -> InputError:
-    return InputError(f"threads.{key}={value}: must be {allowed}")
+    return InputError(f"threads.{key}={form.spell(value)}: must be {allowed}")
 
 
 def _cpus(cpus: Iterable[int]) -> str:
