@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,6 +29,14 @@ __all__ = [  # fixtures, and the folder of the bundled workload
     "shared_cache",
     "smoke_run",
 ]
+
+
+MOST_PROCESSES = 4  # that run tests beside each other: each may hold 3 GB
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many processes run the tests: one for each core that this one may use."""
+    return min(MOST_PROCESSES, len(os.sched_getaffinity(0)))
 
 
 def packed(label: float, image: bytes, number: int, flag: int = 0) -> bytes:
