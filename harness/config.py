@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from harness import form
 from harness.config_form import ASKED, STORED, takes_text
-from harness.errors import InputError
+from harness.errors import InputError, spell
 from harness.protocol import Protocol
 from harness.variables import OWN_PREFIX, cache_home
 from harness.words import for_hydra, unreadable
@@ -135,10 +135,10 @@ def _said(found: form.Fault, folders: Sequence[Path]) -> str:
     if found.value is form.MISSING:
         return f"{found.at} is missing: the configuration has not the form of conf/"
     if found.expected == "an object":
-        value = form.spell(found.value)
+        value = spell(found.value)
         return f"{found.at}={value}: the configuration has not the form of conf/; give its keys"
     is_long = isinstance(found.value, (dict, list))
-    said = f"{found.at}={reprlib.repr(found.value) if is_long else form.spell(found.value)}"
+    said = f"{found.at}={reprlib.repr(found.value) if is_long else spell(found.value)}"
     written = None if isinstance(found.value, str) else _written(found, folders)
     if written is not None:
         file, line = written

@@ -1,9 +1,10 @@
-"""The three ways a run ends badly; the command line turns each into its exit code."""
+"""The three ways a run ends badly, each with its exit code, and what their messages have in common."""
 
 from __future__ import annotations
 
 import errno
 import itertools
+import json
 import linecache
 import re
 import sys
@@ -81,6 +82,11 @@ def _call(error: OSError) -> str:
     line = linecache.getline(code.co_filename, first or step.tb_lineno).encode()
     called = re.match(r"[\w.]+", line[column or 0 :].decode(errors="replace").strip())
     return called[0] if called else code.co_name
+
+
+def spell(value: Any) -> str:
+    """Return a value as a configuration spells it, for a message that names it."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def one_line(error: BaseException) -> str:

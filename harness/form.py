@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import reprlib
@@ -107,11 +106,6 @@ def _first(found: Iterable[Fault | None]) -> Fault | None:
 
 def _inside(at: str, key: Any) -> str:
     return f"{at}.{key}" if at else str(key)
-
-
-def spell(value: Any) -> str:
-    """Return a value as a configuration spells it."""
-    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def text(value: Any) -> bool:

@@ -390,7 +390,7 @@ def test_a_maker_that_is_killed_leaves_nothing_that_counts(
     process.wait()
     (entry,) = cache.entries(folder)
     assert not entry.whole()
-    assert not entry.in_use()
+    until(lambda: not entry.in_use(), "the end of the decoding process, which holds the lock too")
     prepared, how = ensured(record, folder.parent, cores=1)
     assert how["cached"] is False
     assert entry.sound()

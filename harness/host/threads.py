@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import form
-from harness.errors import HarnessError, InputError
+from harness.errors import HarnessError, InputError, spell
 from harness.host.machine import Topology
 
 OWN_KEYS = {"omp": ("proc_bind", "places"), "kmp": ("affinity", "blocktime"), "none": ()}
@@ -69,15 +68,13 @@ def resolve(
     keys = ("policy", "count", *OWN_KEYS[policy])
     for key in asked:
         if key not in keys:
-            message = (
-                f"threads.{key}={form.spell(asked[key])}: policy {policy} takes {', '.join(keys)}"
-            )
+            message = f"threads.{key}={spell(asked[key])}: policy {policy} takes {', '.join(keys)}"
             raise InputError(f"{message}; choose another policy with threads=NAME")
     count = asked.get("count")
     if policy == "none":
         if count is not None:
             raise InputError(
-                f"threads.count={form.spell(count)}: policy none sets nothing, so it cannot set a number "
+                f"threads.count={spell(count)}: policy none sets nothing, so it cannot set a number "
                 "of threads; use threads=omp or threads=kmp"
             )
         return ThreadSettings(policy, None, {}, (), asked)
@@ -168,7 +165,7 @@ def differences(environment: Mapping[str, str], loaded: Mapping[str, Any]) -> li
 
 
 def _wrong(key: str, value: object, allowed: str) -> InputError:
-    return InputError(f"threads.{key}={form.spell(value)}: must be {allowed}")
+    return InputError(f"threads.{key}={spell(value)}: must be {allowed}")
 
 
 def _cpus(cpus: Iterable[int]) -> str:
