@@ -28,8 +28,7 @@ verbs
              [prices=FILE] [price.MACHINE=N]  disagreement, as a page, Markdown and CSV; a run is RUN or
              [--force]                        MACHINE/RUN; --force takes runs not measured alike
   verify     run=ID [with=ID]                 every file as recorded? two runs the same but for times?
-  recover    run=ID method=NAME trial=K       bring back the model of a tuning trial and validate it;
-                                              trust=true reads a history that is not the run's own
+  recover    run=ID method=NAME trial=K       bring back the model of a tuning trial and validate it
   aa         [repeats=10] [KEY=VALUE ...]     one code against itself: false alarms, what can be seen
   doctor     [KEY=VALUE ...]                  can this machine measure? one screen
   cache      [clear=all|KEY] [check=all|KEY]  list the prepared images; delete or verify them
@@ -252,10 +251,8 @@ def _recover(overrides: Sequence[str], folders: Sequence[Path]) -> int:
     from harness.recover import recover
 
     named, rest = _named(overrides, {"run", "method", "trial"})
-    given, rest = _given(rest, {"trust": "false"})
-    trust = _switch("trust", given["trust"])
     folder = _folder(named["run"], rest, folders)
-    return recover(folder, named["method"], named["trial"], folders, display(), trust)
+    return recover(folder, named["method"], named["trial"], folders, display())
 
 
 def _pack(overrides: Sequence[str], folders: Sequence[Path]) -> int:

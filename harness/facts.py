@@ -117,7 +117,7 @@ METHOD = {
     "optimize?": (OPTIMIZE,),
     "validate?": (VALIDATE,),
     "profile?": (PROFILE,),
-    "snapshot?": (FILE,),
+    "history?": (FILE,),
 }
 ROUND = {
     "run": name,

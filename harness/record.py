@@ -3,7 +3,8 @@
 Schema history:
     1  outcome, optimize, validate
     2  profile; validate has the parts of the validation time and its conditions; rounds apart;
-       later also, where it may be missing: macs in the rows of a profile; roof apart; snapshot
+       later also, where it may be missing: macs in the rows of a profile; roof apart; history,
+       and for a while snapshot, the digest of a history that is read no longer
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from harness import form
 from harness.errors import HarnessError
 
 SCHEMA = 2
+GONE = "snapshot"  # a key of a row's record that nothing reads any longer
 RECORDS = "records"  # folders in that of the run
 ROUNDS = "rounds"
 
@@ -62,8 +64,9 @@ class MethodRecord:
     """One row's record; ``optimize``, ``validate`` and ``profile`` are what those stages returned.
 
     Each stage's facts also hold ``seconds`` and ``peak_rss_bytes`` of its process. A stage that
-    did not end well, or was left out, is None. ``snapshot`` is the file, with its digest, of the tuning
-    history that the search left, even one without a solution.
+    did not end well, or was left out, is None. ``history`` is the file, with its digest, of the tuning
+    history that the search left, even one without a solution; None if there was no search, or if it
+    was made before there was such a file.
     """
 
     run: str
@@ -74,7 +77,7 @@ class MethodRecord:
     optimize: dict[str, Any] | None = None
     validate: dict[str, Any] | None = None
     profile: dict[str, Any] | None = None
-    snapshot: dict[str, Any] | None = None
+    history: dict[str, Any] | None = None
     schema: int = SCHEMA
 
     @property
@@ -92,6 +95,8 @@ class MethodRecord:
         Raises:
             HarnessError: its schema is unknown, or a field is missing or is not what it should be.
         """
+        if isinstance(stored, Mapping):
+            stored = {key: value for key, value in stored.items() if key != GONE}
         return _restored(cls, stored, path, "method record", forms.METHOD, forms.inconsistent_row)
 
 

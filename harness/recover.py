@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from harness import record
 from harness.checks import check_inputs
 from harness.errors import HarnessError, InputError
 from harness.export.markdown import table
+from harness.methods.tuning_history import read_history
 from harness.progress import Display
 from harness.record import MethodRecord, Outcome
 from harness.session import open_session, value_of
-from harness.store import SNAPSHOT, RunFolder, is_intact
+from harness.store import HISTORY, TRIALS, RunFolder
 from harness.tables import rows_of
 
 
@@ -23,18 +25,14 @@ def recover(
     trial: str,
     folders: Sequence[Path],
     show: Display,
-    trust: bool = False,
 ) -> int:
     """Rebuild trial ``trial`` (from 1), check it against its recorded predictions, validate it.
 
     The model stays in ``methods/<method>/recovered_<trial>/``; its row is printed beside the run's.
 
-    Args:
-        trust: read a tuning history even if it is not the one that the run recorded.
-
     Raises:
         InputError: no such method or trial in this run, a file of the run has changed, or its tuning
-            history is not known to be its own.
+            history is not the one that it recorded.
         HarnessError: the rebuilt model does not predict what the trial did.
     """
     plan = folder.load_plan()
@@ -49,16 +47,7 @@ def recover(
             "was measured"
         )
     source = folder.method(method)
-    if not (source / SNAPSHOT).is_file():
-        raise InputError(f"method={method} has no tuning history in run {plan.run}")
-    known = next((row.snapshot for row in folder.load_records() if row.method == method), None)
-    if not trust and (known is None or not is_intact(source / SNAPSHOT, known)):
-        why = "does not have its digest" if known is None else "recorded another one"
-        raise InputError(
-            f"{source / SNAPSHOT}: run {plan.run} {why}, and it is a pickle, which can be made to do "
-            "harm: restore it, or give trust=true if you know where it comes from (then too it is "
-            "read by a loader that makes nothing but what a tuning history holds)"
-        )
+    configuration = _configuration(folder, method, int(trial))
     with folder.locked():
         inputs = check_inputs(plan.workload)
         for role, file in plan.files.items():
@@ -81,6 +70,7 @@ def recover(
             "source": str(source),
             "workspace": str(folder.method(name)),
             "trial": int(trial),
+            "q_config": configuration,
         }
         ended = session.start_job(row, job, "recovering")
         facts = value_of(ended, "recovering the trial", log)
@@ -95,3 +85,26 @@ def recover(
         f"images, every prediction as recorded; the model is in {folder.method(name)}"
     )
     return 0
+
+
+def _configuration(folder: RunFolder, method: str, trial: int) -> dict[str, Any]:
+    """Return what the tuning history says of a trial; the worker gets that, and not the file."""
+    path = folder.method(method) / HISTORY
+    again = "measure the row again, in a new run"
+    known = next((row.history for row in folder.load_records() if row.method == method), None)
+    if known is None:
+        if path.is_file():
+            raise InputError(f"{path}: run {folder.id} has no digest of it: {again}")
+        if path.with_name(TRIALS).is_file():
+            raise InputError(
+                f"method={method} of run {folder.id} was tuned by a version that left its history as a "
+                f"pickle, which could run anything and is read no longer: {again}"
+            )
+        raise InputError(f"method={method} has no tuning history in run {folder.id}")
+    history = read_history(path, known["sha256"])
+    if not 1 <= trial <= len(history):
+        raise InputError(f"trial={trial}: {path} holds trials 1 .. {len(history)}")
+    entry = history[trial - 1]
+    if entry["q_config"] is None:
+        raise InputError(f"trial={trial} cannot be made again: {entry['because']}")
+    return dict(entry["q_config"])

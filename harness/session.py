@@ -143,8 +143,8 @@ class Session:
         kept = self.folder.method(row.method) / store.OPTIMIZED
         facts = self._kept(kept)
         if facts is not None:
-            known = before.snapshot if before else None
-            return replace(row, outcome=Outcome(record.OK), optimize=facts, snapshot=known)
+            known = before.history if before else None
+            return replace(row, outcome=Outcome(record.OK), optimize=facts, history=known)
         shared = self.plan.config["methods"]["shared_calibration"]
         job = {
             "stage": "optimize",
@@ -168,9 +168,9 @@ class Session:
                 None,
                 Outcome(record.FAILED, f"the method says that {wrong}", outcome.log),
             )
-        history = kept.with_name(store.SNAPSHOT)
-        snapshot = store.digest_of(history, history.parent) if history.is_file() else None
-        return replace(row, outcome=outcome, optimize=facts, snapshot=snapshot)
+        path = kept.with_name(store.HISTORY)
+        history = store.digest_of(path, path.parent) if path.is_file() else None
+        return replace(row, outcome=outcome, optimize=facts, history=history)
 
     def _kept(self, path: Path) -> dict[str, Any] | None:
         """Return the facts of a model that an interrupted run left whole, if it did."""

@@ -28,7 +28,8 @@ ROOF = "roof.json"
 LOCK = ".lock"
 PACKED = "pack.json"  # in a run that was imported: the manifest of its pack
 OPTIMIZED = "optimize.json"  # in a row's folder: what its model is, once that is whole
-SNAPSHOT = "history.snapshot"  # there too: INC's tuning history, a pickle
+HISTORY = "tuning_history.jsonl"  # there too: what each trial of a search is made from again
+TRIALS = "trials.npz"  # and what each predicted
 INSPECT_LOG = "inspect.log"
 
 

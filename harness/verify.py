@@ -107,7 +107,7 @@ def _recorded(folder: RunFolder) -> Iterator[tuple[Path, dict[str, Any]]]:
         for name in ("symbol", "params"):
             if record.optimize is not None and name in record.optimize:
                 yield base / record.optimize[name]["path"], record.optimize[name]
-        if record.snapshot is not None and not folder.is_imported:  # it never travels
-            yield base / record.snapshot["path"], record.snapshot
+        if record.history is not None and not folder.is_imported:  # it never travels
+            yield base / record.history["path"], record.history
         if record.validate is not None:
             yield base / record.validate["predictions"]["path"], record.validate["predictions"]

@@ -24,8 +24,9 @@ FEW = {
     "weights": 1500,
     "symbol": 1500,
     "predictions": 1000,
+    "tuning history": 1000,
 }
-SLOW = ("image", "weights in MXNet", "symbol in MXNet", "tuning history")
+SLOW = ("image", "weights in MXNet", "symbol in MXNet", "tuning history in INC")
 
 
 IN_ONE_PROCESS = """

@@ -25,7 +25,7 @@ from hypothesis.extra import numpy as arrays
 from harness import compat
 from harness.config import compose_config
 from harness.errors import HarnessError, InputError, NoSolution, TuningTimeout
-from harness.store import SNAPSHOT
+from harness.store import HISTORY, TRIALS, sha256_of
 from runs import PATIENCE_S, TINY, Ended, load
 
 # INC's search has a time limit of its own by SIGALRM, which pytest-timeout uses otherwise
@@ -73,6 +73,14 @@ def tuned(folder: Path, tuning: Any, strategy: str, cls: Any = None, **given: An
     method = (cls or Tuned)(strategy, {**OPTIONS, **given}, **fields)
     with contextlib.chdir(folder):  # some strategies of INC write to the working folder
         return method.optimize(Context(network(10), tuning, folder, None, lambda *_: None))
+
+
+def kept_trials(folder: Path) -> list[dict[str, Any]]:
+    """Return the tuning history of a folder."""
+    from harness.methods.tuning_history import read_history
+
+    path = folder / HISTORY
+    return read_history(path, sha256_of(path))
 
 
 @pytest.fixture
@@ -208,8 +216,6 @@ def test_mycustom_excludes_nothing_where_errors_are_small(search: Search) -> Non
 
 
 def test_options_reach_inc(search: Search, tmp_path: Path) -> None:
-    from harness.methods.snapshot import read_history
-
     search(
         "basic",
         criterion="absolute",
@@ -230,7 +236,7 @@ def test_options_reach_inc(search: Search, tmp_path: Path) -> None:
         "workspace": {"path": str(tmp_path)},
     }
     assert told["quantization"]["calibration"] == {"sampling_size": 16}
-    (trial,) = read_history(tmp_path / SNAPSHOT)
+    (trial,) = kept_trials(tmp_path)
     assert trial["q_config"]["calib_cfg"]["batches"] == 1  # 16 images in batches of 16
 
 
@@ -343,8 +349,6 @@ def test_the_network_is_exported_once_and_the_search_is_the_same(
     tuning: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from harness.methods import inc
-    from harness.methods.journal import TRIALS
-    from harness.methods.snapshot import read_history
 
     prepare, asked = inc.inc_adaptor.prepare_model_data, []
     monkeypatch.setattr(
@@ -359,7 +363,7 @@ def test_the_network_is_exported_once_and_the_search_is_the_same(
         folder = tmp_path / name
         folder.mkdir()
         tuned(folder, tuning, "basic", max_trials=4, **ALL_TRIALS)
-        thresholds = [trial["q_config"]["th_dict"] for trial in read_history(folder / SNAPSHOT)]
+        thresholds = [trial["q_config"]["th_dict"] for trial in kept_trials(folder)]
         found.append((thresholds, np.load(folder / TRIALS)["top1"].tolist()))
         assert len(asked) == (1 if name == "once" else 5)  # for the operators, and for each trial
     assert found[0] == found[1]
@@ -372,16 +376,13 @@ def test_a_search_does_not_depend_on_what_the_process_did_before(
     strategy: str, options: dict[str, Any], tuning: Any, tmp_path: Path
 ) -> None:
     """MXNet numbers the operators of all networks of a process, and strategies draw by name."""
-    from harness.methods.snapshot import read_history
-
     found = []
     for name in ("first", "second"):
         folder = tmp_path / name
         folder.mkdir()
         made = tuned(folder, tuning, strategy, max_trials=6, **options, **ALL_TRIALS)
         trials = [(trial["accuracy"], trial["changed"]) for trial in made.trajectory]
-        names = [list(trial["tune_cfg"]["op"]) for trial in read_history(folder / SNAPSHOT)]
-        found.append((trials, names))
+        found.append((trials, kept_trials(folder)))
     assert found[0] == found[1]
     assert len({str(changed) for _, changed in found[0][0]}) > 3
 
@@ -465,33 +466,38 @@ def long_search(tmp_path_factory: pytest.TempPathFactory, tuning: Any) -> tuple[
 
 
 def test_trajectory_says_what_each_trial_was(long_search: tuple[Any, Path]) -> None:
-    """Applying the changes one after the other gives INC's own history of each trial."""
-    from harness.methods.snapshot import read_history
-
+    """Applying the changes one after the other gives the tuning history of each trial."""
     made, folder = long_search
-    history = read_history(folder / SNAPSHOT)
+    history = kept_trials(folder)
     assert len(history) == len(made.trajectory) == made.quantization["trials"]
     assert len(history) < 30, "INC counts some proposals that it knew already"
-    now = {op[0]: "int8 minmax" for op in history[0]["tune_cfg"]["op"]}
+    now: dict[str, str] = {}
     for trial, entry in zip(made.trajectory, history, strict=True):
+        quantising, calibration = (entry["q_config"][key] for key in ("quant_cfg", "calib_cfg"))
+        said = {name: "int8 kl" for name in calibration["calib_kl_nodes"]}
+        said |= {name: "int8 minmax" for name in calibration["calib_minmax_nodes"]}
+        said |= {name: "fp32" for name in quantising["excluded_symbols"]}
+        now = now or dict.fromkeys(said, "int8 minmax")
         now.update({name: to for name, to in trial["changed"].items() if name != "all"})
-        activations = {op[0]: cfg["activation"] for op, cfg in entry["tune_cfg"]["op"].items()}
-        assert now == {
-            name: a["dtype"] if a["dtype"] != "int8" else f"int8 {a['algorithm']}"
-            for name, a in activations.items()
-        }
+        assert now == said
 
 
 def test_trials_share_what_is_equal_in_their_configurations(
-    long_search: tuple[Any, Path],
+    search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """INC copies all of it for each trial; 500 trials of a large network would be many megabytes."""
-    from harness.methods.snapshot import read_history
+    from harness.methods import inc
 
-    history = read_history(long_search[1] / SNAPSHOT)
-    configurations = [each for entry in history for each in entry["tune_cfg"]["op"].values()]
+    share, seen = inc.share_operator_configurations, []
+    monkeypatch.setattr(
+        inc, "share_operator_configurations", lambda each: (seen.append(each), share(each))
+    )
+    search("basic", max_trials=12, sampling_size=16, **ALL_TRIALS)
+    (searched,) = seen[0].tuning_history
+    trials = searched["history"]
+    configurations = [each for entry in trials for each in entry["tune_cfg"]["op"].values()]
     kept = {id(each): repr(each) for each in configurations}
-    assert len(kept) == len(set(kept.values())) < len(configurations) / 5
+    assert len(kept) == len(set(kept.values())) < len(configurations) / 3
 
 
 def test_mxnet_looks_for_dynamic_shapes_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -595,7 +601,7 @@ def test_shared_calibration_is_recorded(own_run: Ended, shared_run: Ended) -> No
 def test_shared_thresholds_come_back_exactly(tmp_path: Path) -> None:
     from harness.methods.inc import _SharedCalibration
 
-    values = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
+    values = np.sort(np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32))
     limits = {f"tensor{n}": (low, high) for n, (low, high) in enumerate(values)}
     _SharedCalibration(tmp_path, {"batches": 3, "kl": limits, "minmax": {}}).save()
     read: dict[str, Any] = {}

@@ -20,7 +20,7 @@ from harness import importing, pack
 from harness.errors import HarnessError, InputError
 from harness.importing import import_pack
 from harness.pack import write_pack
-from harness.store import RunFolder, load_json
+from harness.store import HISTORY, RunFolder, load_json
 from runs import TINY, CommandLine, Ended
 
 pytestmark = pytest.mark.slow
@@ -85,15 +85,15 @@ def test_what_travels_and_what_does_not(own_run: Ended, packed: Path, tmp_path: 
         for path in own_run.folder.path.rglob("*")
         if path.is_file()
     }
-    assert any(name.endswith("history.snapshot") for name in there)
+    assert any(name.endswith(HISTORY) for name in there)
     left = there - held
     assert {Path(name).name for name in left} <= {
-        ".lock", "history.snapshot", "model-symbol.json", "model-0000.params", "deploy.yaml",
+        ".lock", HISTORY, "model-symbol.json", "model-0000.params", "deploy.yaml",
     }  # fmt: skip
     write_pack(own_run.folder, tmp_path / "models.zip", models=True)
     more = set(members(tmp_path / "models.zip")) - held
     assert {Path(name).name for name in more} == {"model-symbol.json", "model-0000.params"}
-    assert not any(name.endswith("history.snapshot") for name in held | more)
+    assert not any(name.endswith(HISTORY) for name in held | more)
 
 
 def test_a_run_comes_back_to_the_byte(own_run: Ended, packed: Path, cli: CommandLine) -> None:
@@ -185,7 +185,7 @@ def renamed(name: str) -> Callable[[dict[str, bytes], dict[str, Any]], None]:
 @pytest.mark.parametrize(
     "name",
     ["../up.csv", "a/../../up.csv", "/tmp/abs.csv", ".hidden.csv", "a//b.csv", "a\\b.csv", "./a.csv",
-     "methods/mine/history.snapshot", "run.py", "methods/mine/validate.log/x.csv", "report/table.csv",
+     "methods/mine/history.snapshot", f"methods/mine/{HISTORY}", "run.py", "methods/mine/validate.log/x.csv", "report/table.csv",
      "model-0000.params", "a\n.csv"],
 )  # fmt: skip
 def test_no_path_leads_elsewhere(packed: Path, tmp_path: Path, name: str) -> None:

@@ -18,6 +18,7 @@ from harness.methods.inc import SHARED_CACHE, Tuned, recover
 from harness.workloads.data import Batches
 from harness.workloads.prepared import Prepared
 from runs import OWN
+from test_inc import kept_trials
 
 assert OWN  # it is on the path now
 from harness.methods.backend import Choice, Network  # noqa: E402
@@ -285,7 +286,8 @@ def test_a_rare_outlier_is_cut_off_and_nothing_excluded(tuning: Batches, tmp_pat
     tensor = max(told["halvings"], key=told["halvings"].__getitem__)
     assert max(map(abs, shared[tensor])) > 100, "other rows get the ranges as they are"
     data = next(iter(tuning))[0]
-    again = recover(rare(300.0), tmp_path / "history.snapshot", len(made.trajectory))
+    configuration = kept_trials(tmp_path)[len(made.trajectory) - 1]["q_config"]
+    again = recover(rare(300.0), configuration, data)
     np.testing.assert_array_equal(again(data).asnumpy(), made.net(data).asnumpy())
 
 

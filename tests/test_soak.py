@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.soak import slope, soak
+from harness.store import HISTORY
 
 
 def test_slope_is_that_after_the_warm_up() -> None:
@@ -20,4 +21,4 @@ def test_a_short_search(tmp_path: Path) -> None:
     found = soak(160, tmp_path / "results")
     assert 144 <= found.trials <= 160  # INC draws some configurations twice
     assert found.peak_mb < 2.0  # per 100 trials; over so few, one block more or less shows
-    assert found.kb["history.snapshot"] < 160 * 2
+    assert found.kb[HISTORY] < 160 * 2

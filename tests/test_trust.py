@@ -1,12 +1,10 @@
-"""What comes from elsewhere does no harm: snapshots, and what a worker could do if it were taken."""
+"""What comes from elsewhere does no harm, and what a worker could do if it were taken."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import pickle
-import pickletools
 import resource
 import socket
 import subprocess
@@ -21,10 +19,9 @@ import pytest
 from harness import executor
 from harness.config import PROJECT
 from harness.confinement import FILE_BYTES, NO_NETWORK
-from harness.errors import InputError
 from harness.executor import Ended as WorkerEnded
 from harness.executor import Worker, worker_environment
-from runs import TINY, CommandLine, Ended, no_stray
+from runs import TINY, CommandLine
 
 TESTS = Path(__file__).parent
 SECRETS = {
@@ -32,94 +29,6 @@ SECRETS = {
     "GITHUB_TOKEN": "ghp-made-up-for-this-test",
     "MY_PASSWORD": "correct-horse-made-up-for-this-test",
 }
-
-
-# --- snapshots
-
-
-class Calls:
-    """Pickles to a call of any function."""
-
-    def __init__(self, function: Any, *arguments: Any) -> None:
-        self._reduced = function, arguments
-
-    def __reduce__(self) -> Any:
-        return self._reduced
-
-
-def named(module: str, name: str, argument: str) -> bytes:
-    """Return a pickle that calls ``module.name`` with one text."""
-    quoted = [b"\x8c" + bytes([len(text)]) + text.encode() for text in (module, name, argument)]
-    return b"\x80\x04" + quoted[0] + quoted[1] + b"\x93" + quoted[2] + b"\x85R."
-
-
-def taken(marker: Path) -> dict[str, bytes]:
-    """Return snapshots that make a file when they are read without care."""
-    touch = f"touch {marker}"
-    code = f"open({str(marker)!r}, 'w')"
-    return {
-        "system": pickle.dumps(Calls(os.system, touch)),
-        "eval": pickle.dumps(Calls(eval, code)),
-        "exec in a list": pickle.dumps([1, {"a": Calls(exec, code)}]),
-        "old protocol": pickle.dumps(Calls(os.system, touch), protocol=0),
-        "a name with dots": named("neural_compressor.utils.utility", "os.system", touch),
-        "by way of what is allowed": named("collections", "abc.sys.modules", touch),
-        "called like a strategy": named("os", "systemTuneStrategy", touch),
-        "numpy's own loader": named("numpy", "load", str(marker)),
-        "a getter": named("operator", "attrgetter", "__class__"),
-        "a file": named("builtins", "open", str(marker)),
-        "outside": b"\x80\x04\x8c\x01aQ.",
-        "an extension": b"\x80\x04\x82\x01.",
-    }
-
-
-@pytest.mark.parametrize("kind", list(taken(Path("x"))))
-def test_malicious_snapshot_is_refused_and_harmless(tmp_path: Path, kind: str) -> None:
-    from harness.compat import import_inc
-
-    import_inc()
-    from harness.methods.snapshot import read_history
-
-    marker = tmp_path / "taken"
-    path = tmp_path / "history.snapshot"
-    path.write_bytes(taken(marker)[kind])
-    with pytest.raises(InputError, match=r"history\.snapshot cannot be read .* restore it"):
-        read_history(path)
-    assert not marker.exists()
-
-
-def test_the_malicious_ones_are_what_they_say(tmp_path: Path) -> None:
-    """Read without care, at least the plain ones do their harm: the test above tests something."""
-    for kind in ("system", "eval", "old protocol"):
-        marker = tmp_path / kind.replace(" ", "_")
-        pickle.loads(taken(marker)[kind])
-        assert marker.exists()
-
-
-@pytest.mark.slow
-def test_snapshot_of_the_run_is_read_and_another_one_only_when_asked(
-    smoke_run: Ended, cli: CommandLine, tmp_path: Path
-) -> None:
-    folder = cli.copy_of(smoke_run)
-    words = ("recover", f"run={folder.id}", "method=int8_inc_mse", "trial=1")
-    path = folder.method("int8_inc_mse") / "history.snapshot"
-    record = next(row for row in folder.load_records() if row.method == "int8_inc_mse")
-    assert record.snapshot is not None and record.snapshot["path"] == path.name
-    theirs = path.read_bytes()
-    path.write_bytes(pickletools.optimize(theirs))  # the same history, and other bytes
-    assert path.read_bytes() != theirs
-    refused = cli(*words)
-    assert (refused.code, refused.out) == (2, "")
-    assert "recorded another one" in refused.err and "trust=true" in refused.err
-    trusted = cli(*words, "trust=true")
-    assert trusted.code == 0, trusted.err
-    marker = tmp_path / "taken"
-    path.write_bytes(taken(marker)["system"])
-    harmed = cli(*words, "trust=true")
-    assert (harmed.code, harmed.out) == (2, "")
-    assert "posix.system, which no tuning history has" in harmed.err
-    assert not marker.exists()
-    no_stray(cli.results)
 
 
 # --- workers

@@ -18,19 +18,23 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+import mxnet as mx
 import numpy as np
 import yaml
 
+from harness import form
 from harness.compat import import_inc
 from harness.config_form import OBJECTIVE
-from harness.errors import InputError, NoSolution, TuningTimeout
+from harness.errors import InputError, NoSolution, TuningTimeout, one_line
 from harness.methods.base import Context, Optimized
+from harness.methods.tuning_history import RANGES, limits
+from harness.reading import read_json
 
 import_inc()
 
 import neural_compressor.adaptor.mxnet as inc_adaptor  # noqa: E402
 from neural_compressor.adaptor import FRAMEWORKS  # noqa: E402
-from neural_compressor.adaptor.mxnet_utils.util import DataLoaderWrap  # noqa: E402
+from neural_compressor.adaptor.mxnet_utils.util import DataLoaderWrap, prepare_model  # noqa: E402
 from neural_compressor.experimental import Quantization  # noqa: E402
 from neural_compressor.experimental.common import Model  # noqa: E402
 from neural_compressor.strategy import STRATEGIES  # noqa: E402
@@ -43,13 +47,16 @@ from harness.methods.long_search import (  # noqa: E402
     dynamic_shapes_asked_once,
     share_operator_configurations,
 )
-from harness.methods.snapshot import read_history  # noqa: E402
+from harness.methods.pickles import close  # noqa: E402
+
+close()
 
 UNFIT = {  # strategies of INC that cannot tune here, by the name that INC knows them by
     "sigopt": "it needs an account at sigopt.com, and a worker has no network",
     "automixedprecision": "it looks for bf16, not for int8; the method bf16 makes that",
 }
 SHARED_CACHE = "calibration.json"
+SHARED = {"batches": form.some, "kl": RANGES, "minmax": RANGES}  # the form of what is in it
 MEASURED = "measured"  # in INC's cache: the ranges as they are, where a strategy proposes others
 
 
@@ -81,7 +88,7 @@ class Tuned:
             raise InputError(f"options: {type(error).__name__}: {error}") from None
 
     def optimize(self, context: Context) -> Optimized:
-        """Search; the trajectory and the snapshot are kept in the workspace.
+        """Search; the trajectory and the tuning history are kept in the workspace.
 
         Raises:
             NoSolution: max_trials or the search space ended without a model.
@@ -243,22 +250,63 @@ def _configured(quantised: Mapping[str, Any] | None, tuning: Any) -> dict[str, A
     }
 
 
-def recover(net: Any, snapshot: Path, trial: int) -> Any:
-    """Return the quantised network of tuning trial ``trial`` (from 1) of a snapshot.
+def recover(net: Any, configuration: Mapping[str, Any], data: Any) -> Any:
+    """Return the quantised network of a tuning trial.
+
+    Args:
+        net: the clean fp32 network.
+        configuration: ``q_config`` of the trial's entry in the tuning history.
+        data: the first tuning batch.
 
     Raises:
-        InputError: there is no such trial, or the snapshot is damaged or names what none does.
+        InputError: it was made for another network or other batches.
     """
-    history = read_history(snapshot)
-    if not 1 <= trial <= len(history):
-        raise InputError(f"trial={trial}: {snapshot} holds trials 1 .. {len(history)}")
-    quantised = history[trial - 1]["q_config"]
-    (data,) = quantised["input_desc"]
-    net = with_own_numbers(net, (1, *data.shape[1:]))
+    described = configuration["input"]
+    shape, dtype = tuple(described["shape"]), np.dtype(described["dtype"])
+    if (shape, dtype) != (data.shape, data.dtype):
+        raise InputError(
+            f"the tuning history is of batches {shape} of {dtype}, and this workload has "
+            f"{data.shape} of {data.dtype}: restore it, or measure the row again"
+        )
+    net = with_own_numbers(net, (1, *shape[1:]))
     net.hybridize()
-    # as INC's own recover does, which would unpickle the file without any restriction
-    adaptor = FRAMEWORKS["mxnet"](quantised["framework_specific_info"])
-    return adaptor.recover_tuned_model(Model(net), quantised).model
+    inputs = [mx.io.DataDesc(described["name"], shape, dtype, described["layout"])]
+    adaptor = FRAMEWORKS["mxnet"](configuration["framework_specific_info"])
+    _hold_to_network(configuration, prepare_model(Model(net), adaptor.ctx, inputs))
+    try:
+        return adaptor.recover_tuned_model(
+            Model(net), {**configuration, "input_desc": inputs}
+        ).model
+    except (AssertionError, ValueError, mx.base.MXNetError) as error:
+        raise InputError(
+            f"INC makes no model of what the tuning history says ({one_line(error)}): restore it, or "
+            "measure the row again"
+        ) from None
+
+
+def _hold_to_network(configuration: Mapping[str, Any], model: Any) -> None:
+    symbol, *weights = model
+    internals = symbol.get_internals()
+    known = {
+        "operator": {*(each.name for each in internals), *internals.list_outputs()},
+        "input": set(symbol.list_inputs()).difference(*weights),
+    }
+    calibration = configuration["calib_cfg"]
+    asked = {
+        "operator": {
+            *configuration["quant_cfg"]["excluded_symbols"],
+            *calibration["calib_kl_nodes"],
+            *calibration["calib_minmax_nodes"],
+        },
+        "input": {configuration["input"]["name"]},
+    }
+    for kind, names in asked.items():
+        strange = sorted(names - known[kind])
+        if strange:
+            raise InputError(
+                f"the tuning history names the {kind} {strange[0][:80]!r}, which this network does not "
+                "have: restore it, or measure the row again"
+            )
 
 
 class _Search(Quantization):  # type: ignore[misc]
@@ -302,13 +350,27 @@ class _SharedCalibration:
 
     def load(self) -> None:
         if self._path and self._path.is_file():
-            stored = json.loads(self._path.read_text())
+            stored = self._stored(self._path)
             for kind in ("kl", "minmax"):
                 stored[kind] = {
-                    name: tuple(np.float32(value) for value in limits)
-                    for name, limits in stored[kind].items()
+                    name: tuple(np.float32(value) for value in found)
+                    for name, found in stored[kind].items()
                 }
             self._cache.update(stored)
+
+    @staticmethod
+    def _stored(path: Path) -> dict[str, Any]:
+        try:
+            stored = read_json(path)
+            wrong = form.wrong(stored, SHARED)
+        except (OSError, ValueError) as error:
+            wrong = str(error)
+        if wrong is not None:
+            raise InputError(
+                f"the shared calibration {path} cannot be read ({wrong}): delete it, and it is made "
+                "again"
+            )
+        return {key: stored[key] for key in SHARED}
 
     def save(self) -> None:
         if self._path and "batches" in self._cache:
@@ -316,13 +378,16 @@ class _SharedCalibration:
                 "kl": self._cache["kl"],
                 "minmax": {**self._cache["minmax"], **self._cache.get(MEASURED, {})},
             }
-            plain = {
-                kind: {name: [float(value) for value in limits] for name, limits in each.items()}
-                for kind, each in found.items()
-            }
+            plain = {kind: _with_ends(each) for kind, each in found.items()}
             part = self._path.with_suffix(".part")
             part.write_text(json.dumps({"batches": self._cache["batches"], **plain}))
             part.replace(self._path)
+
+
+def _with_ends(ranges: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Return ranges as JSON has them, without those that are infinite or no numbers."""
+    plain = {name: [float(value) for value in found] for name, found in ranges.items()}
+    return {name: found for name, found in plain.items() if limits(found)}
 
 
 class _Expired(BaseException):

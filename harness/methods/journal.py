@@ -19,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 from neural_compressor.adaptor import FRAMEWORKS
 
+from harness.methods import tuning_history
 from harness.methods.base import Context
+from harness.store import HISTORY, TRIALS
 
-TRIALS = "trials.npz"
 NOT_BY_INC = "a model that the strategy made without INC's adaptor"
 
 Operators = dict[str, str]
@@ -46,12 +47,15 @@ class Journal:
         self._context, self._max_trials = context, max_trials
         self._began = time.perf_counter()
         self._configured: WeakKeyDictionary[Any, Operators] = WeakKeyDictionary()  # by network
+        self._quantised: WeakKeyDictionary[Any, Mapping[str, Any]] = WeakKeyDictionary()
         self._tried: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
         self._before: Operators = {}  # of the trial before
         self._fp32: npt.NDArray[np.uint16] | None = None
         self._predictions: list[npt.NDArray[np.uint16]] = []
         self.trials: list[dict[str, Any]] = []
         self.stopped = False
+        self._history = context.workspace / HISTORY
+        tuning_history.begin(self._history)
 
     @property
     def baseline(self) -> float:
@@ -69,6 +73,7 @@ class Journal:
             operators = {key[0]: _described(chosen) for key, chosen in tune_cfg["op"].items()}
             made = quantize(self_, tune_cfg, *arguments, **named)
             self._configured[made.model] = operators
+            self._quantised[made.model] = made.q_config
             return made
 
         adaptor.quantize = noted
@@ -89,11 +94,8 @@ class Journal:
 
         def decided(*arguments: Any, **named: Any) -> Any:
             # a time limit that ended between taking the old best and setting the new would lose both
-            held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
-            try:
+            with _without_alarm():
                 ends = stop(*arguments, **named)
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, held)
             self.stopped = self.stopped or bool(ends)
             return ends
 
@@ -133,22 +135,29 @@ class Journal:
                 self._fp32 = predictions
                 self._began = now
             return accuracy
-        trial = self._tried.get(network)
-        if trial is None:
-            trial = {
-                "trial": len(self.trials) + 1,
-                "accuracy": accuracy,
-                "seconds": 0.0,
-                "evaluation_seconds": 0.0,
-                "changed": self._changed(self._configured.get(network, {})),
-            }
-            self._tried[network] = trial
-            self.trials.append(trial)
-            self._predictions.append(predictions)
-        trial["seconds"] += now - self._began
-        trial["evaluation_seconds"] += now - began
-        self._began = now
+        with _without_alarm():  # a trial is in all that is kept of it, or in nothing
+            if network not in self._tried:
+                self._add(network, accuracy, predictions)
+            trial = self._tried[network]
+            trial["seconds"] += now - self._began
+            trial["evaluation_seconds"] += now - began
+            self._began = now
         return accuracy
+
+    def _add(self, network: Any, accuracy: float, predictions: npt.NDArray[np.uint16]) -> None:
+        number = len(self.trials) + 1
+        trial = {
+            "trial": number,
+            "accuracy": accuracy,
+            "seconds": 0.0,
+            "evaluation_seconds": 0.0,
+            "changed": self._changed(self._configured.get(network, {})),
+        }
+        quantised = self._quantised.get(network)
+        tuning_history.append(self._history, tuning_history.described(number, quantised))
+        self._tried[network] = trial
+        self.trials.append(trial)
+        self._predictions.append(predictions)
 
     def _accuracy(self, predictions: npt.NDArray[np.uint16]) -> float:
         return float((predictions == self._context.tuning.labels).mean())
@@ -168,6 +177,16 @@ class Journal:
             np.savez_compressed(self._context.workspace / TRIALS, top1=stacked)
         trajectory = self._context.workspace / "trajectory.json"
         trajectory.write_text(json.dumps(self.trials, indent=1) + "\n")
+
+
+@contextmanager
+def _without_alarm() -> Iterator[None]:
+    """Let a time limit that ends meanwhile be heard afterwards."""
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 def _described(configuration: Mapping[str, Any]) -> str:

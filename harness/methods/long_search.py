@@ -35,7 +35,7 @@ def share_operator_configurations(strategy: Any) -> None:
     """Have the trials in an INC strategy's history share their operators' equal configurations.
 
     INC keeps a deep copy of the whole configuration for each trial, though an operator has only a
-    few: 10 kB a trial for ten operators. The history only compares and pickles them.
+    few: 10 kB a trial for ten operators. The history only compares them.
     """
     add = strategy._add_tuning_history
     known: dict[str, Any] = {}

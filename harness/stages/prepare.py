@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from harness.arrays import read_npy
 from harness.workloads.decode import decode_range
 from harness.workloads.prepared import Prepared
 
@@ -35,7 +34,7 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
     start, stop = job["start"], job["stop"]
     checksum = decode_range(
         Path(job["record"]),
-        np.load(job["offsets"]),
+        read_npy(Path(job["offsets"]), "<i8", (None,)),
         job["transform"],
         Prepared(Path(job["target"]), job["images"], job["transform"]["crop"]),
         start,

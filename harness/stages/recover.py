@@ -11,24 +11,24 @@ import numpy as np
 from harness.arrays import BadArray, read_npz
 from harness.errors import HarnessError, InputError
 from harness.methods.inc import recover
-from harness.methods.journal import TRIALS
-from harness.store import SNAPSHOT, digest_of
+from harness.store import TRIALS, digest_of
 from harness.workloads import fp32_network
 from harness.workloads.data import tuning_batches
 from harness.workloads.saved import save
 
 
 def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[str, Any]:
-    """Rebuild trial ``trial`` from the snapshot, check it on the tuning batches, and export it.
+    """Rebuild trial ``trial`` from its ``q_config``, check it on the tuning batches, and export it.
 
     Raises:
-        InputError: there is no such trial, or a file of the search is damaged.
+        InputError: ``q_config`` is another network's, or the trials' predictions are damaged.
         HarnessError: the rebuilt model predicts otherwise than the trial did.
     """
     source, workspace = Path(job["source"]), Path(job["workspace"])
     trial = int(job["trial"])
     tuning = tuning_batches(job)
-    net = recover(fp32_network(job["workload"]), source / SNAPSHOT, trial)
+    data = next(iter(tuning))[0]
+    net = recover(fp32_network(job["workload"]), job["q_config"], data)
     now = np.concatenate([net(data).argmax(axis=1).asnumpy() for data, _ in tuning])
     try:
         then = read_npz(source / TRIALS, "top1", "<u2", (None, len(now)))[trial]
@@ -41,9 +41,7 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
             f"otherwise than it did while tuning (first: image {differing[0]}): another machine, "
             "oneDNN instruction set or version?"
         )
-    symbol, params = save(
-        net, next(iter(tuning))[0], workspace / "model", lambda: fp32_network(job["workload"])
-    )
+    symbol, params = save(net, data, workspace / "model", lambda: fp32_network(job["workload"]))
     return {
         "trial": trial,
         "accuracy": float((now == tuning.labels).mean()),

@@ -16,6 +16,8 @@ import numpy.typing as npt
 from mxnet.gluon.data import DataLoader
 from mxnet.gluon.data.vision import transforms
 
+from harness.arrays import BadArray, read_npy
+from harness.errors import HarnessError
 from harness.workloads.prepared import Prepared
 
 
@@ -87,7 +89,7 @@ def validation_batches(
     """
     workload = job["workload"]
     prepared = Prepared(Path(job["prepared"]), job["images"], workload["transform"]["crop"])
-    labels = np.load(job["labels"])[:images]
+    labels = _labels(job["labels"])[:images]
     return Batches(prepared, labels, size or workload["batch_size"], workload["transform"])
 
 
@@ -95,5 +97,14 @@ def tuning_batches(job: Mapping[str, Any]) -> Batches:
     """Return the tuning batches of a job."""
     workload, tuning = job["workload"], job["tuning"]
     prepared = Prepared(Path(tuning["prepared"]), tuning["stored"], workload["transform"]["crop"])
-    labels = np.load(tuning["labels"])[: tuning["images"]]
+    labels = _labels(tuning["labels"])[: tuning["images"]]
     return Batches(prepared, labels, workload["batch_size"], workload["transform"])
+
+
+def _labels(path: str) -> npt.NDArray[np.int64]:
+    try:
+        return read_npy(Path(path), "<i8", (None,))
+    except BadArray as error:
+        raise HarnessError(
+            f"{path} cannot be read ({error}): start the run again, which writes it"
+        ) from None

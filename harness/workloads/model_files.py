@@ -7,7 +7,6 @@ a graph as JSON: its nodes in order, each with the numbers of the nodes it takes
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import struct
@@ -18,6 +17,7 @@ from typing import IO, Any
 
 from harness.arrays import BROKEN, BadArray, header_of
 from harness.errors import InputError
+from harness.reading import LARGEST_JSON, parse_json
 
 LIST_MAGIC = 0x112
 ARRAY_V1, ARRAY_V2, ARRAY_V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
@@ -25,7 +25,6 @@ TYPE_BYTES = (4, 8, 2, 1, 4, 1, 8, 1, 2, 2, 4, 8, 2)  # by mshadow's number of t
 TYPES = ("f4", "f8", "f2", "u1", "i4", "i1", "i8", "b1", "i2", "u2", "u4", "u8")  # in .npy members
 MOST_ARRAYS, MOST_SIDES, LONGEST_NAME = 100_000, 32, 4096
 MOST_BYTES = 1 << 36  # of an array
-LARGEST_SYMBOL = 64 << 20
 DEEPEST = 4  # graphs in nodes of graphs
 BLOCK = 1 << 20
 
@@ -70,13 +69,8 @@ def check_symbol(path: Path) -> dict[str, Any]:
     """
     try:
         with path.open("rb") as handle:
-            content = handle.read(LARGEST_SYMBOL + 1)
-        if len(content) > LARGEST_SYMBOL:
-            raise ValueError(f"it has more than {LARGEST_SYMBOL >> 20} MB")
-        graph = json.loads(content.decode("utf-8"))
+            graph = parse_json(handle.read(LARGEST_JSON + 1))
         _check_graph(graph, DEEPEST)
-    except RecursionError:
-        raise InputError(f"the symbol {path} cannot be read: it is nested too deeply") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise InputError(
             f"the symbol {path} cannot be read ({type(error).__name__}: {str(error)[:200]}): check "

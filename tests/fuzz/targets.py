@@ -65,6 +65,7 @@ TARGETS = (
     Target("pack", 2_000, runs.packs, runs.feed_pack),
     Target("pack, sealed", 2_000, runs.packs, runs.feed_sealed_pack),
     Target("pack, all digests", 500, RECORDS, runs.feed_as_packed, True),
-    Target("tuning history", 5_000, data.snapshots, data.feed_snapshot),
+    Target("tuning history", 5_000, data.histories, data.feed_history, is_json=True),
+    Target("tuning history in INC", 400, data.histories, data.feed_history_to_inc, True, native=True),
 )  # fmt: skip
 BY_NAME = {target.name: target for target in TARGETS}
