@@ -185,7 +185,8 @@ def renamed(name: str) -> Callable[[dict[str, bytes], dict[str, Any]], None]:
 @pytest.mark.parametrize(
     "name",
     ["../up.csv", "a/../../up.csv", "/tmp/abs.csv", ".hidden.csv", "a//b.csv", "a\\b.csv", "./a.csv",
-     "methods/mine/history.snapshot", f"methods/mine/{HISTORY}", "run.py", "methods/mine/validate.log/x.csv", "report/table.csv",
+     "methods/mine/history.snapshot", f"methods/mine/{HISTORY}", "run.py",
+     "methods/mine/validate.log/x.csv", "report/table.csv",
      "model-0000.params", "a\n.csv"],
 )  # fmt: skip
 def test_no_path_leads_elsewhere(packed: Path, tmp_path: Path, name: str) -> None:
