@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from harness.store import HISTORY, RunFolder
 from runs import CommandLine, Ended, load, no_stray, same_after
+from taken import taken
 
 pytestmark = pytest.mark.slow
 
@@ -72,3 +78,74 @@ def test_what_cannot_be_recovered(
     ended = cli("recover", f"run={folder.id}", *words)
     assert (ended.code, ended.out) == (2, "")
     assert said in ended.err
+
+
+# --- histories that are not the run's
+
+
+def words(folder: RunFolder, trial: int = 1) -> tuple[str, ...]:
+    return "recover", f"run={folder.id}", "method=int8_inc_mse", f"trial={trial}"
+
+
+def record_of(folder: RunFolder) -> Path:
+    (path,) = (folder.path / "records").glob("*_int8_inc_mse.json")
+    return path
+
+
+def test_changed_history_is_refused_and_nothing_runs(smoke_run: Ended, cli: CommandLine) -> None:
+    folder = cli.copy_of(smoke_run)
+    path, marker = folder.method("int8_inc_mse") / HISTORY, cli.results / "taken"
+    assert load(record_of(folder))["history"]["path"] == path.name
+    for content in (path.read_bytes() + b"\n", taken(marker)["system"]):
+        path.write_bytes(content)
+        ended = cli(*words(folder))
+        assert (ended.code, ended.out) == (2, "")
+        assert f"{path} cannot be read (it has changed since it was recorded)" in ended.err
+    assert cli(*words(folder), "trust=true").code == 2
+    assert not marker.exists()
+    no_stray(cli.results)
+
+
+def test_record_that_vouches_for_a_pickle_runs_nothing(smoke_run: Ended, cli: CommandLine) -> None:
+    folder = cli.copy_of(smoke_run)
+    path, marker = folder.method("int8_inc_mse") / HISTORY, cli.results / "taken"
+    for content in taken(marker).values():
+        path.write_bytes(content)
+        stored = load(record_of(folder))
+        stored["history"]["sha256"] = hashlib.sha256(content).hexdigest()
+        record_of(folder).write_text(json.dumps(stored))
+        ended = cli(*words(folder))
+        assert (ended.code, ended.out) == (2, "")
+        assert f"{path} cannot be read" in ended.err and "Traceback" not in ended.err
+    assert not marker.exists()
+
+
+def test_run_of_an_earlier_version_says_what_to_do(smoke_run: Ended, cli: CommandLine) -> None:
+    folder = cli.copy_of(smoke_run)
+    marker, method = cli.results / "taken", folder.method("int8_inc_mse")
+    (method / HISTORY).unlink()
+    content = taken(marker)["system"]
+    (method / "history.snapshot").write_bytes(content)
+    stored = load(record_of(folder))
+    del stored["history"]
+    stored["snapshot"] = {
+        "path": "history.snapshot",
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    record_of(folder).write_text(json.dumps(stored))
+    ended = cli(*words(folder))
+    assert (ended.code, ended.out) == (2, "")
+    assert "tuned by a version that left its history as a pickle" in ended.err
+    assert ended.err.rstrip().endswith("measure the row again, in a new run")
+    assert not marker.exists()
+    assert cli("table", f"run={folder.id}").code == 0, "its record can still be read"
+
+
+def test_history_that_no_record_vouches_for(smoke_run: Ended, cli: CommandLine) -> None:
+    folder = cli.copy_of(smoke_run)
+    stored = load(record_of(folder))
+    del stored["history"]
+    record_of(folder).write_text(json.dumps(stored))
+    ended = cli(*words(folder))
+    assert ended.code == 2 and "has no digest of it: measure the row again" in ended.err

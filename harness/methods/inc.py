@@ -278,9 +278,10 @@ def recover(net: Any, configuration: Mapping[str, Any], data: Any) -> Any:
             Model(net), {**configuration, "input_desc": inputs}
         ).model
     except (AssertionError, ValueError, mx.base.MXNetError) as error:
+        said = one_line(error) or "it lacks the range of a tensor"  # INC's assertion says nothing
         raise InputError(
-            f"INC makes no model of what the tuning history says ({one_line(error)}): restore it, or "
-            "measure the row again"
+            f"INC makes no model of what the tuning history says ({said}): restore it, or measure the "
+            "row again"
         ) from None
 
 
