@@ -274,15 +274,17 @@ def recover(net: Any, configuration: Mapping[str, Any], data: Any) -> Any:
     adaptor = FRAMEWORKS["mxnet"](configuration["framework_specific_info"])
     _hold_to_network(configuration, prepare_model(Model(net), adaptor.ctx, inputs))
     try:
-        return adaptor.recover_tuned_model(
+        made = adaptor.recover_tuned_model(
             Model(net), {**configuration, "input_desc": inputs}
         ).model
+        made(data).wait_to_read()  # what does not go together is found out only now
     except (AssertionError, ValueError, mx.base.MXNetError) as error:
         said = one_line(error) or "it lacks the range of a tensor"  # INC's assertion says nothing
         raise InputError(
             f"INC makes no model of what the tuning history says ({said}): restore it, or measure the "
             "row again"
         ) from None
+    return made
 
 
 def _hold_to_network(configuration: Mapping[str, Any], model: Any) -> None:
