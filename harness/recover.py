@@ -11,12 +11,12 @@ from harness import record
 from harness.checks import check_inputs
 from harness.errors import HarnessError, InputError
 from harness.export.markdown import table
-from harness.methods.tuning_history import read_history
 from harness.progress import Display
 from harness.record import MethodRecord, Outcome
 from harness.session import open_session, value_of
 from harness.store import HISTORY, TRIALS, RunFolder
 from harness.tables import rows_of
+from harness.tuning_history import read_history
 
 
 def recover(

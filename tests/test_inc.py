@@ -77,7 +77,7 @@ def tuned(folder: Path, tuning: Any, strategy: str, cls: Any = None, **given: An
 
 def kept_trials(folder: Path) -> list[dict[str, Any]]:
     """Return the tuning history of a folder."""
-    from harness.methods.tuning_history import read_history
+    from harness.tuning_history import read_history
 
     path = folder / HISTORY
     return read_history(path, sha256_of(path))

@@ -23,8 +23,8 @@ from hypothesis.extra import numpy as arrays
 
 from fuzz.data import histories
 from harness.errors import HarnessError, InputError
-from harness.methods.tuning_history import append, begin, described, read_history
 from harness.store import HISTORY, TRIALS
+from harness.tuning_history import append, begin, described, read_history
 from runs import load
 from taken import taken
 from test_inc import ALL_TRIALS, MYCUSTOM, THRESHOLDS, Search, kept_trials, search, tuning

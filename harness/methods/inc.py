@@ -27,8 +27,8 @@ from harness.compat import import_inc
 from harness.config_form import OBJECTIVE
 from harness.errors import InputError, NoSolution, TuningTimeout, one_line
 from harness.methods.base import Context, Optimized
-from harness.methods.tuning_history import RANGES, limits
 from harness.reading import read_json
+from harness.tuning_history import RANGES, limits
 
 import_inc()
 

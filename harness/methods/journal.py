@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from neural_compressor.adaptor import FRAMEWORKS
 
-from harness.methods import tuning_history
+from harness import tuning_history
 from harness.methods.base import Context
 from harness.store import HISTORY, TRIALS
 

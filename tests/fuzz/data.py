@@ -234,8 +234,8 @@ def feed_history(data: bytes, folder: Path) -> None:
 
 
 def _entries(data: bytes, folder: Path) -> list[dict[str, Any]]:
-    from harness.methods.tuning_history import read_history
     from harness.store import HISTORY
+    from harness.tuning_history import read_history
 
     path = folder / HISTORY
     path.write_bytes(data)
