@@ -4,8 +4,8 @@ The first member, ``pack.json``, is the manifest: format, run, machine, and ever
 its bytes and SHA-256, sorted by path. The archive's comment, the file's last bytes, is the SHA-256
 of all bytes before it. The same run makes the same bytes: times and modes are fixed.
 
-Models are left out unless asked for: they are large, and no table needs them. INC's tuning history
-never travels: it is a pickle, and reading one runs code.
+Models are left out unless asked for: they are large, and no table needs them. Tuning histories stay
+where their trials can be recovered.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from harness import record, store
@@ -48,7 +49,8 @@ def adopt(earlier: RunFolder, folder: RunFolder, plan: RunPlan) -> None:
             )
     for row in rows:
         if row.outcome.kind in (record.NO_SOLUTION, record.REFUSED):
-            folder.save_record(row)  # it keeps the id of the run that searched
+            # it keeps the id of the run that searched; the tuning history stays there
+            folder.save_record(replace(row, history=None))
         elif row.optimize is not None:
             copy_model(row, earlier, folder, row.method)
 

@@ -1,8 +1,8 @@
 """The tuning history: what each trial's model is made from again, one line of JSON a trial.
 
 INC keeps a history of its own, which is a pickle, and whoever reads a pickle runs what it says. Here
-INC's is neither written nor read (``methods.pickles``). This one is plain data: it is read within bounds, held
-to a form, and only what the form names goes on to INC.
+INC's is neither written nor read (``methods.pickles``). This one is plain data: it is read within
+bounds, held to a form, and only what the form names goes on to INC.
 """
 
 from __future__ import annotations
