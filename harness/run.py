@@ -64,6 +64,7 @@ def measure(
                 f"{folder.path} has measurements and no {PLAN}: restore it, or leave run.id out to "
                 "start a new run"
             )
+        executor.clear_asides(folder.path)
         for name in folder.set_aside_damaged():
             show.note(f"{name} is damaged: it is {name}.damaged now, and measured again")
         try:

@@ -195,9 +195,11 @@ def _remote(ray: Any) -> Any:
             known = environment.get("LD_LIBRARY_PATH")
             environment["LD_LIBRARY_PATH"] = f"{native}:{known}" if known else native
         python = os.path.join(packages, "bin", "python")
+        environment["PYTHONSAFEPATH"] = "1"
+        bootstrap = os.path.join(project, "harness", "bootstrap.py")
         try:
             process: Any = subprocess.Popen(
-                [python, "-m", "harness.fleet.node", str(os.getpid())],
+                [python, bootstrap, "harness.fleet.node", str(os.getpid())],
                 cwd=project,
                 env=environment,
                 stdin=subprocess.PIPE,
