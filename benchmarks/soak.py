@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.own_modules import command_of
+
 PROJECT = Path(__file__).parents[1]
 OWN = PROJECT / "tests" / "own"
 TRIALS = 500
@@ -58,7 +60,7 @@ def soak(trials: int, results: Path) -> Soak:
         f"run.cache={results / 'cache'}",
         *("--conf", str(OWN)),
     ]
-    command = [sys.executable, "-m", "harness", *words]
+    command = command_of("harness", *words)
     ended = subprocess.run(command, cwd=PROJECT, stdout=subprocess.DEVNULL, check=False)
     (watched,) = results.glob("*/*/methods/int8_soak/memory.csv")
     if ended.returncode:

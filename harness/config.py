@@ -22,6 +22,7 @@ from harness import form
 from harness.config_form import ASKED, STORED, takes_text
 from harness.errors import InputError, spell
 from harness.protocol import Protocol
+from harness.targets import require_known
 from harness.variables import OWN_PREFIX, cache_home
 from harness.words import for_hydra, unreadable
 
@@ -51,10 +52,13 @@ class Composed:
     Attributes:
         overrides: what the user asked, as typed.
         values: everything, resolved, as plain Python.
+        download: whether what was asked now, on the command line or in a file of a folder given now,
+            says to fetch weights; never taken from a plan.
     """
 
     overrides: tuple[str, ...]
     values: dict[str, Any]
+    download: bool = False
 
 
 def compose_config(overrides: Sequence[str], folders: Sequence[Path] = ()) -> Composed:
@@ -70,21 +74,36 @@ def compose_config(overrides: Sequence[str], folders: Sequence[Path] = ()) -> Co
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"--conf {folder}: no such folder")
-    try:
-        values = _composed(overrides, folders)
-    except HYDRA_ERRORS as error:
-        raise InputError(_explained(error, overrides, folders)) from None
-    _check(values, folders)
+    values = composed_values(overrides, folders)
+    check_values(values, folders)
     for key in ("baseline", "fused"):
         known = choices("method", folders)
         if values[key] not in (*values["method"], *known):
             raise InputError(f"{key}={values[key]}: no such method; use one of {', '.join(known)}")
-    return Composed(tuple(overrides), values)
+    return Composed(tuple(overrides), values, bool(values["workload"].get("download")))
+
+
+def composed_values(overrides: Sequence[str], folders: Sequence[Path]) -> dict[str, Any]:
+    """Return what words compose to, not yet held to any form.
+
+    Raises:
+        InputError: Hydra cannot compose it.
+    """
+    try:
+        return _composed(overrides, folders)
+    except HYDRA_ERRORS as error:
+        raise InputError(_explained(error, overrides, folders)) from None
 
 
 def project_path(path: str) -> Path:
     """Return ``path``; a relative one counts from the project's folder, ``~`` is a home folder."""
     return PROJECT / os.path.expanduser(path)
+
+
+def is_group(key: str, folders: Sequence[Path] = ()) -> bool:
+    """Say whether a word's key chooses files, such as ``method``, and does not set a value."""
+    group = re.split("[@/]", key)[0]
+    return any((root / group).is_dir() for root in (CONF, *folders)) and "." not in group
 
 
 def choices(group: str, folders: Sequence[Path] = ()) -> list[str]:
@@ -105,7 +124,7 @@ def _composed(overrides: Sequence[str], folders: Sequence[Path]) -> dict[str, An
     return {str(key): value for key, value in values.items()}
 
 
-def _check(values: dict[str, Any], folders: Sequence[Path]) -> None:
+def check_values(values: dict[str, Any], folders: Sequence[Path]) -> None:
     """Hold a configuration to the form by which its plan is read back, and to what goes together.
 
     Raises:
@@ -122,6 +141,7 @@ def _check(values: dict[str, Any], folders: Sequence[Path]) -> None:
         if found is not None:
             raise InputError(_said(found, folders))
     Protocol.of(values["protocol"])
+    require_known(values, folders)
     transform = values["workload"]["transform"]
     if transform["crop"] > transform["resize"]:
         raise InputError(

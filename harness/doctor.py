@@ -1,6 +1,6 @@
 """``./run.sh doctor``: can this machine measure, and what would a worker get on it.
 
-Run as a module, ``python -m harness.doctor`` is the probe: it imports MXNet and INC as a worker
+Started as a module (``harness/bootstrap.py``) it is the probe: it imports MXNet and INC as a worker
 would and prints what it found as JSON. The parent never imports MXNet.
 """
 
@@ -27,6 +27,7 @@ from harness.executor import worker_environment
 from harness.host import calls, locks, machine, threads
 from harness.host.machine import Topology
 from harness.host.threads import ThreadSettings
+from harness.own_modules import command_of
 from harness.terminal import console as console_of
 
 OK, WARN, BAD, UNKNOWN = "ok", "warn", "bad", "unknown"
@@ -36,7 +37,6 @@ MEMORY_NEEDED, MEMORY_WANTED = 2 * GIB, 6 * GIB  # 64 images of 224 x 224 in fp3
 DISK_NEEDED, DISK_WANTED = 1 * GIB, 12 * GIB  # ImageNet's prepared images take 7.5 GB
 BUSY = 0.25  # load per usable core from which other work spoils times
 PROBE_TIMEOUT_S = 1800  # for a hang: a busy machine with a cold disk takes minutes
-PROJECT = Path(__file__).resolve().parent.parent
 NEEDED_FEATURES = ("ONEDNN", "OPENMP", "OPENCV")
 UNTOLD = "each of them counts as a core: where two are threads of one, give threads.count"
 UNREFUSED = "nothing has to be done; a newer kernel or Docker allows it"
@@ -262,9 +262,8 @@ def software_facts(environment: Mapping[str, str]) -> dict[str, Any]:
     """
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "harness.doctor"],
+            command_of("harness.doctor"),
             env={**environment, "ONEDNN_VERBOSE": "1"},
-            cwd=PROJECT,
             capture_output=True,
             text=True,
             errors="replace",

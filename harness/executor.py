@@ -6,9 +6,10 @@ import contextlib
 import json
 import os
 import selectors
+import shutil
 import signal
 import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.host.calls import end_of
+from harness.own_modules import command_of
 from harness.variables import passed_to_workers
 from harness.worker_log import WorkerLog
 
@@ -25,6 +27,7 @@ KILLED = "killed"
 TIMEOUT = "timeout"
 GRACE_S = 5.0
 VMSTAT = Path("/proc/vmstat")
+ASIDE = ".worker-"  # begins the names of workers' working directories
 
 Progress = Callable[[int, int, str], None]
 
@@ -53,34 +56,53 @@ class Ended:
 
 def worker_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """Return a worker's whole environment: an allow-list of this one's, and ``extra``."""
-    return {**passed_to_workers(os.environ), "PYTHONHASHSEED": "0", **extra}
+    # nor does what a worker starts import from its working directory
+    own = {"PYTHONHASHSEED": "0", "PYTHONSAFEPATH": "1"}
+    return {**passed_to_workers(os.environ), **own, **extra}
+
+
+def clear_asides(folder: Path) -> None:
+    """Remove the working directories that workers of a killed process left below a run's folder."""
+    for path in folder.rglob(f"{ASIDE}*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 class Worker:
     """One running job."""
 
     def __init__(
-        self, job: Mapping[str, Any], environment: Mapping[str, str], log: Path, cwd: Path
+        self, job: Mapping[str, Any], environment: Mapping[str, str], log: Path, folder: Path
     ) -> None:
-        """Start the job; what it prints goes to ``log``, as much as ``WorkerLog`` keeps."""
-        cwd.mkdir(parents=True, exist_ok=True)
+        """Start the job.
+
+        Args:
+            log: where what it prints goes, as much as ``WorkerLog`` keeps.
+            folder: in it the worker gets a working directory of its own, empty, and removed after
+                it. What is to stay needs an absolute path.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
         self._log = WorkerLog(log)
+        self._aside = tempfile.TemporaryDirectory(
+            dir=folder, prefix=ASIDE, ignore_cleanup_errors=True
+        )
         self._began = time.monotonic()
         self._memory_kills = _memory_kills()
         self._read, write = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "harness.worker", str(write), str(os.getpid())],
+                command_of("harness.worker", str(write), str(os.getpid())),
                 stdin=subprocess.PIPE,
                 stdout=self._log.write,
                 stderr=self._log.write,
-                cwd=cwd,
+                cwd=self._aside.name,
                 env=dict(environment),
                 pass_fds=[write],
                 start_new_session=True,
             )
         except OSError as error:
-            if str(error.filename) == str(cwd) and os.access(cwd, os.X_OK):
+            cwd = self._aside.name
+            self._aside.cleanup()
+            if str(error.filename) == cwd and os.access(folder, os.X_OK):
                 # subprocess names the folder, whatever failed between the fork and the program
                 raise OSError(error.errno, f"{error.strerror} (setsid or dup2 in it)") from None
             raise
@@ -124,6 +146,7 @@ class Worker:
             self._signal_group(signal.SIGKILL)  # what it started and left behind
         self._log.close()
         status, usage = self._reap()
+        self._aside.cleanup()
         seconds = time.monotonic() - self._began
         peak = usage.ru_maxrss * 1024 if usage else 0
         if timed_out:
@@ -150,6 +173,7 @@ class Worker:
             except ChildProcessError:
                 break
         self._log.close()
+        self._aside.cleanup()
 
     def _signal_group(self, number: signal.Signals) -> None:
         if self._process.returncode is None:  # reaped, its number may be another's

@@ -228,6 +228,7 @@ PLAN = {
     "warnings": [text],
     "harness?": text,
     "code?": (text,),
+    "foreign?": switch,
 }
 NIGHT = {
     "verdict": text,

@@ -21,6 +21,7 @@ from harness.arrays import BROKEN
 from harness.errors import HarnessError, InputError
 from harness.host import calls, locks
 from harness.pack import Manifest
+from harness.plan import FOREIGN
 from harness.reading import parse_json
 from harness.store import PLAN, RunFolder
 from harness.tables import read_tables
@@ -49,11 +50,15 @@ class Imported:
     known: bool
 
 
-def import_pack(file: Path, results: Path) -> Imported:
+def import_pack(file: Path, results: Path, run: str | None = None) -> Imported:
     """Verify a pack and put its run under ``results``; a run that is there already stays untouched.
+
+    Args:
+        run: the id that it must have.
 
     Raises:
         InputError: the file is no pack, was changed, or holds what no pack may hold; the run is
+            another, or is
             there with other content; there is no space.
     """
     try:
@@ -62,9 +67,12 @@ def import_pack(file: Path, results: Path) -> Imported:
             store.make_folder(results, "run.results")
             with _staging(results) as staging, zipfile.ZipFile(handle) as archive:
                 manifest = _manifest(archive, file)
+                if run not in (None, manifest.run):
+                    raise InputError(f"file={file} holds run {manifest.run}, and {run} was ordered")
                 folder = RunFolder(staging / manifest.machine / manifest.run)
                 _unpack(archive, manifest, folder, file)
                 _check_readable(folder, manifest, file)
+                _mark(folder)
                 known = _place(folder, results, manifest, file)
     except OSError as error:
         where = error.filename or file
@@ -227,6 +235,12 @@ def _check_readable(folder: RunFolder, manifest: Manifest, file: Path) -> None:
     except Exception as error:  # whatever a made-up record can bring about
         text = str(error).replace(f"{folder.path}/", "")
         raise InputError(f"file={file} holds no run that this version reads: {text}") from None
+
+
+def _mark(folder: RunFolder) -> None:
+    """Say in the plan itself that it came from elsewhere."""
+    plan = folder.path / PLAN
+    store.write_json(plan, {**store.load_json(plan), FOREIGN: True})
 
 
 def _place(folder: RunFolder, results: Path, manifest: Manifest, file: Path) -> bool:

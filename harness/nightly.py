@@ -19,7 +19,7 @@ from harness.export.nightly_report import to_json, to_junit, to_markdown
 from harness.history.baseline import Baseline, last_good, named
 from harness.history.database import opened
 from harness.history.entry import Entry, alike, entry_of
-from harness.history.records import NIGHT, judged, rebuild
+from harness.history.records import NIGHT, is_own, judged, rebuild
 from harness.host.lifetime import alone_on_host, die_with_parent
 from harness.interrupt import finishing, resumable
 from harness.plan import RunPlan
@@ -50,8 +50,10 @@ def nightly(
     asked = list(overrides)
     if not any(word.startswith("experiment=") for word in asked):
         asked.insert(0, EXPERIMENT)
-    folder, composed = open_folder(compose_config(asked, folders), folders)
+    now = compose_config(asked, folders)
+    folder, composed = open_folder(now, folders)
     _check_names(folder, composed)
+    _check_pinned_now(folder, now, composed)
     with alone_on_host(show.note):
         pinned = _pinned(composed, asked, folder, folders, show)
         chosen = pinned or _named(composed)
@@ -78,7 +80,7 @@ def _judged(
     with opened(_results(composed)) as history:
         if history.is_new:
             rebuild(history, _results(composed))
-        nights = history.load(entry.machine)
+        nights = [each for each in history.load(entry.machine) if is_own(each, _results(composed))]
         others = [name for name in history.machines() if name != entry.machine]
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     ahead = [each.run for each in nights if each.created > now]
@@ -122,6 +124,16 @@ def _check_names(folder: RunFolder, composed: Composed) -> None:
             )
 
 
+def _check_pinned_now(folder: RunFolder, now: Composed, composed: Composed) -> None:
+    """Refuse to start what a plan names: another checkout's code runs only if it is named now."""
+    place = composed.values["nightly"]["pinned"]
+    if place is not None and place != now.values["nightly"]["pinned"]:
+        raise InputError(
+            f"run {folder.id} began with nightly.pinned={place}, whose code would run: give that again "
+            "to go on with it, or nightly.pinned=null to compare with the last good runs"
+        )
+
+
 def _results(composed: Composed) -> Path:
     return project_path(composed.values["run"]["results"])
 
@@ -133,7 +145,15 @@ def _is_before(each: Entry, entry: Entry) -> bool:
 def _named(composed: Composed) -> Entry | None:
     """Return the run that ``nightly.baseline`` names, if it names one."""
     wanted = composed.values["nightly"]["baseline"]
-    return None if wanted == "last" else entry_of(find_run(_results(composed), wanted))
+    if wanted == "last":
+        return None
+    folder = find_run(_results(composed), wanted)
+    if folder.is_imported:
+        raise InputError(
+            f"nightly.baseline={wanted}: that run was imported, and a night is compared with what was "
+            "measured here; ./run.sh compare shows imported runs beside others"
+        )
+    return entry_of(folder)
 
 
 def _compared_with(entry: Entry, now: Mapping[str, Any]) -> Baseline:

@@ -1,7 +1,8 @@
-"""Where workers find modules of the user's own: in the folders of ``--conf``.
+"""Where an interpreter of this project finds modules: the project's, and the user's own of ``--conf``.
 
-PYTHONPATH names them, which what a worker starts inherits; a folder whose path holds a colon, which
-ends an entry there, is named by a variable of ours and found by the worker itself.
+Never in the working directory, nor where a file lies that is started (``harness/bootstrap.py``). What
+a worker starts inherits PYTHONPATH; a folder whose path holds a colon, which ends an entry there, is
+found by the worker alone.
 """
 
 from __future__ import annotations
@@ -13,18 +14,29 @@ from collections.abc import Sequence
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
-VARIABLE = "INC_BENCH_MODULES"  # a JSON list of folders
+BOOTSTRAP = Path(__file__).resolve().with_name("bootstrap.py")
+VARIABLE = "INC_BENCH_MODULES"  # a JSON list of the folders given now with --conf
+
+
+def command_of(module: str, *arguments: str) -> list[str]:
+    """Return the command that starts a module of this project in an interpreter of its own."""
+    return [sys.executable, str(BOOTSTRAP), module, *arguments]
 
 
 def named_in_environment(folders: Sequence[Path]) -> dict[str, str]:
-    """Return the variables that a worker finds the harness and the folders' modules by."""
+    """Return the variables that a worker, and what it starts, finds modules by."""
     own = [str(folder.resolve()) for folder in folders]
-    odd = [folder for folder in own if ":" in folder]
-    found = ":".join([str(PROJECT), *(folder for folder in own if folder not in odd)])
-    return {"PYTHONPATH": found, **({VARIABLE: json.dumps(odd)} if odd else {})}
+    found = ":".join(folder for folder in (str(PROJECT), *own) if ":" not in folder)
+    path = {"PYTHONPATH": found} if found else {}  # an empty entry would be the working directory
+    return {**path, **({VARIABLE: json.dumps(own)} if own else {})}
+
+
+def own_folders() -> list[str]:
+    """Return the folders of ``--conf`` that this process was given."""
+    return list(json.loads(os.environ.get(VARIABLE, "[]")))
 
 
 def find_own_modules() -> None:
-    """Let this worker import from the folders that PYTHONPATH cannot hold."""
+    """Let this worker import from all of the folders, also those that PYTHONPATH cannot hold."""
     after = sys.path.index(str(PROJECT)) + 1 if str(PROJECT) in sys.path else 0
-    sys.path[after:after] = json.loads(os.environ.get(VARIABLE, "[]"))
+    sys.path[after:after] = [folder for folder in own_folders() if folder not in sys.path]

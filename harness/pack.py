@@ -11,6 +11,7 @@ where their trials can be recovered.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -25,6 +26,7 @@ from typing import IO, Any
 from harness import __version__, record, store
 from harness.errors import InputError
 from harness.host import calls
+from harness.plan import FOREIGN
 from harness.store import RunFolder
 from harness.tables import read_tables
 
@@ -92,7 +94,10 @@ def manifest_of(folder: RunFolder, models: bool) -> Manifest:
             continue
         if path.is_symlink():
             raise InputError(f"{path} is a link, and a pack holds files: replace it by the file")
-        members.append(store.digest_of(path, folder.path))
+        if name == store.PLAN:
+            members.append(_described(name, _plan(path)))
+        else:
+            members.append(store.digest_of(path, folder.path))
     members.sort(key=lambda each: str(each["path"]))
     return Manifest(folder.id, folder.path.parent.name, models, tuple(members))
 
@@ -140,6 +145,20 @@ def write_pack(folder: RunFolder, to: Path, models: bool = False) -> tuple[Manif
     return manifest, digest
 
 
+def _plan(path: Path) -> bytes:
+    """Return a plan as it travels: whoever takes it in marks it as foreign, and nobody before."""
+    stored = store.load_json(path)
+    if FOREIGN not in stored:
+        return path.read_bytes()
+    del stored[FOREIGN]
+    return store.json_bytes(stored)
+
+
+def _described(name: str, content: bytes) -> dict[str, Any]:
+    sha256 = hashlib.sha256(content).hexdigest()
+    return {"path": name, "bytes": len(content), "sha256": sha256}
+
+
 def _files(folder: Path) -> Iterator[Path]:
     for path in folder.rglob("*"):
         if path.is_file() or path.is_symlink():
@@ -152,7 +171,13 @@ def _write(handle: IO[bytes], folder: RunFolder, manifest: Manifest) -> None:
         archive.writestr(_info(store.PACKED), manifest.to_json())
         for each in manifest.members:
             info = _info(each["path"])
-            with (folder.path / each["path"]).open("rb") as source, archive.open(info, "w") as out:
+            path = folder.path / each["path"]
+            with (
+                io.BytesIO(_plan(path))
+                if each["path"] == store.PLAN
+                else path.open("rb") as source,
+                archive.open(info, "w") as out,
+            ):
                 written = copy(source, out, MOST_BYTES)
             if written != (each["bytes"], each["sha256"]):
                 raise InputError(f"{folder.path / each['path']} changed meanwhile: pack it again")

@@ -20,6 +20,7 @@ COMPARED = ("config", "files", "threads", "versions", "harness", "machine")
 # Of all that is known of the machine. Not EC2's instance type: the same CPU under another name times
 # alike, and a run must go on where the metadata service does not answer.
 SAME_MACHINE = ("cpu_model", "isa", "allowed_cpus", "usable_cores")
+FOREIGN = "foreign"  # the key that marks an imported plan
 PLACES = (  # they do not change what is measured of the rows
     "config.run",
     "config.machine",
@@ -50,8 +51,10 @@ class RunPlan:
         versions: what is really installed, as MXNet's own process told.
         warnings: what the user should know before it starts and read under the table.
         harness: this package's version.
-        code: digest of the harness's modules and of the folders given with --conf; None in plans of
-            before it was kept. A continued run may differ in it.
+        code: digest of the harness's modules, of conf/ (not in plans of before it was added) and of the
+            folders given with --conf; None in plans of before it was kept. A continued run may differ
+            in it.
+        foreign: whether it came in a pack, from wherever; such a run is only read. Kept where it is true.
     """
 
     run: str
@@ -69,9 +72,13 @@ class RunPlan:
     harness: str = __version__
     schema: int = SCHEMA
     code: str | None = None
+    foreign: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        made = asdict(self)
+        if not self.foreign:
+            del made[FOREIGN]
+        return made
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any], path: Path) -> RunPlan:

@@ -6,13 +6,12 @@ import csv
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import yaml
 
 from harness import arrays, facts, form, store
-from harness.config import PROJECT, compose_config
+from harness.config import PROJECT
 from harness.derive import evidence, pareto, published
 from harness.derive.batches import batches
 from harness.derive.beyond import PUBLISHED as METHODS
@@ -27,8 +26,9 @@ from harness.export.csv_table import pairs_to_csv, to_csv
 from harness.export.latex import breakable, escaped, to_latex
 from harness.export.markdown import table
 from harness.export.methods_text import methods_text
-from harness.plan import RunPlan, differences
+from harness.plan import RunPlan
 from harness.record import MethodRecord
+from harness.run import code_of
 from harness.store import RunFolder
 from harness.tables import Tables, read_tables
 
@@ -96,7 +96,7 @@ def write_report(folder: RunFolder, cache: Path, folders: Sequence[Path] = ()) -
         evidence=evidence.evidence(plan, records, rounds, digests),
         methods=methods,
         command=evidence.command(plan, [str(each) for each in folders]),
-        command_notes=_composes(plan, folders),
+        command_notes=_repeats(plan, folders),
         config_digest=config_digest,
         plan_digest=digests[store.PLAN],
     )
@@ -216,16 +216,15 @@ def _influences(
     return [each for each in found if each is not None]
 
 
-def _composes(plan: RunPlan, folders: Sequence[Path]) -> list[str]:
-    """Say whether what the user typed still composes to the configuration that was measured."""
-    try:
-        now = compose_config(plan.overrides, folders).values
-    except InputError as error:
+def _repeats(plan: RunPlan, folders: Sequence[Path]) -> list[str]:
+    """Say whether the command would measure the same, without composing words that a plan keeps."""
+    if plan.foreign:
+        return ["The run was imported: read what it says before you type it."]
+    if plan.code == code_of(folders):
         return [
-            f"In this checkout it does not compose ({error}): add the --conf folder of the run, if "
-            "it had one."
+            "This checkout has exactly the code and the configuration files that were measured."
         ]
-    changed = differences(plan, replace(plan, config=now))
-    if changed:
-        return [f"This checkout composes it to another configuration: {'; '.join(changed)}."]
-    return ["In this checkout it composes to exactly the configuration that was measured."]
+    return [
+        "This checkout's code or configuration files are not those that were measured: check out the "
+        "same version, and add the --conf folder of the run, if it had one."
+    ]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from harness import executor
 from harness.checks import check_inputs
-from harness.config import PROJECT, Composed, compose_config, project_path
+from harness.config import CONF, PROJECT, Composed, compose_config, project_path
+from harness.continuing import continued
 from harness.errors import HarnessError, InputError
 from harness.host import ec2, machine, threads
 from harness.interrupt import finishing, resumable
@@ -23,7 +24,6 @@ from harness.session import Session, absolute_paths, environment_of, open_sessio
 from harness.store import INSPECT_LOG, PLAN, RunFolder, find_run, make_folder
 from harness.tables import write_tables
 from harness.verify import save_digests
-from harness.words import key_of
 
 
 def run(overrides: Sequence[str], folders: Sequence[Path], show: Display) -> tuple[int, RunFolder]:
@@ -53,17 +53,14 @@ def measure(
     Args:
         check: sees the plan before anything is measured and may raise InputError.
     """
-    if folder.is_imported:
-        raise InputError(
-            f"run {folder.id} was imported: it goes on where it was measured; leave run.id out to "
-            "start a new run"
-        )
     with folder.locked():
+        _require_own(folder)
         if folder.has_lost_its_plan:
             raise InputError(
                 f"{folder.path} has measurements and no {PLAN}: restore it, or leave run.id out to "
                 "start a new run"
             )
+        executor.clear_asides(folder.path)
         for name in folder.set_aside_damaged():
             show.note(f"{name} is damaged: it is {name}.damaged now, and measured again")
         try:
@@ -89,6 +86,14 @@ def measure(
         return 0
 
 
+def _require_own(folder: RunFolder) -> None:
+    if folder.is_imported:
+        raise InputError(
+            f"run {folder.id} was imported: it goes on where it was measured; leave run.id out to "
+            "start a new run"
+        )
+
+
 def measure_rows(session: Session) -> None:
     """Optimise, validate and profile every row that is not finished yet."""
     before = {r.method: r for r in session.folder.load_records()}
@@ -102,25 +107,20 @@ def measure_rows(session: Session) -> None:
 def open_folder(composed: Composed, folders: Sequence[Path]) -> tuple[RunFolder, Composed]:
     """Return the run's folder and its configuration.
 
-    A known id continues with what was asked when the run began and what is asked now on top of it,
-    so that ``run.id=ID`` alone asks for the same again.
+    A known id continues with what its plan keeps and what is asked now on top of it, so that
+    ``run.id=ID`` alone asks for the same again.
 
     Raises:
-        InputError: what the run began with no longer composes.
+        InputError: what the plan keeps can no longer be measured; the run was imported.
     """
     results, run_id = project_path(composed.values["run"]["results"]), composed.values["run"]["id"]
     known = [] if run_id is None else sorted(results.glob(f"*/{run_id}/{PLAN}"))
     if len(known) == 1:
         folder = RunFolder(known[0].parent)
         plan = folder.load_plan()
+        _require_own(folder)
         if plan is not None:
-            given = {key_of(word) for word in composed.overrides}
-            before = (
-                word
-                for word in plan.overrides
-                if not key_of(word).startswith("run.") and key_of(word) not in given
-            )
-            composed = compose_config([*before, *composed.overrides], folders)
+            composed = continued(plan, composed, folders)
         return folder, composed
     name = composed.values["machine"] or machine.machine_name(machine.describe())
     return RunFolder(results / name / (run_id or new_run_id())), composed
@@ -150,7 +150,7 @@ def start(
         "workload": absolute_paths(config["workload"]),
         "methods": config["method"],
         # later stages find in the cache what this one downloads
-        "confine": {"network": bool(config["workload"].get("download"))},
+        "confine": {"network": composed.download},
     }
     log = folder.path / INSPECT_LOG
     with show.step("looking at the model") as report:
@@ -162,7 +162,15 @@ def start(
             "workload.params or the network may be damaged in a way that MXNet's native code does not "
             f"check (log: {log})"
         )
-    seen = value_of(ended, "looking at the model", log)
+    try:
+        seen = value_of(ended, "looking at the model", log)
+    except InputError as error:
+        if config["workload"].get("download") and not composed.download:
+            raise InputError(
+                f"{error}. What a run began with does not give it the network again: add "
+                "++workload.download=true"
+            ) from None
+        raise
     plan = RunPlan(
         run=folder.id,
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -180,7 +188,7 @@ def start(
             *inputs.warnings,
             *seen["warnings"],
         ),
-        code=digest_of_code([PROJECT / "harness", *folders]),
+        code=code_of(folders),
     )
     plan.check_readable(folder.path / PLAN)
     if check is not None:
@@ -201,6 +209,11 @@ def start(
         adopt(find_run(project_path(config["run"]["results"]), earlier), folder, plan)
     plan = fixed(plan, folder)
     return open_session(plan, inputs, folder, folders, show)
+
+
+def code_of(folders: Sequence[Path]) -> str:
+    """Return the digest of the code and configuration that a run would be measured with now."""
+    return digest_of_code([PROJECT / "harness", CONF, *folders])
 
 
 def fixed(plan: RunPlan, folder: RunFolder) -> RunPlan:

@@ -13,6 +13,7 @@ from harness.checks import Inputs
 from harness.config import project_path
 from harness.derive import profile, validity
 from harness.errors import HarnessError, InputError
+from harness.host import machine, threads
 from harness.host.isa import VARIABLE
 from harness.images import prepare
 from harness.own_modules import named_in_environment
@@ -24,13 +25,17 @@ from harness.store import RunFolder
 
 
 def environment_of(
-    threads: Mapping[str, str], config: Mapping[str, Any], folders: Sequence[Path]
+    variables: Mapping[str, str], config: Mapping[str, Any], folders: Sequence[Path]
 ) -> dict[str, str]:
-    """Return the environment of a run's workers; ``threads`` is empty for those not measured."""
+    """Return the environment of a run's workers.
+
+    Args:
+        variables: of threads; none for workers that are not measured.
+    """
     limit = config.get("max_cpu_isa")
     return executor.worker_environment(
         {
-            **threads,
+            **variables,
             **({VARIABLE: limit} if limit else {}),
             **named_in_environment(folders),
             "INC_BENCH_CACHE": str(project_path(config["run"]["cache"])),
@@ -57,6 +62,9 @@ def open_session(
     show: Display,
 ) -> Session:
     """Prepare the images unless the cache holds them.
+
+    The workers' thread settings are made of the plan's options anew: a plan is data, and variables
+    that it keeps could have a worker load anything.
 
     Raises:
         InputError: an image does not decode, or there is no space for the prepared images.
@@ -88,7 +96,10 @@ def open_session(
         store.write_json(folder.path / f"prepared_{role}.json", how)
         data[role] = {"prepared": str(prepared.path), "stored": images, "labels": str(labels)}
     data["tuning"]["images"] = plan.tuning_images
-    environment = environment_of(plan.threads["environment"], plan.config, folders)
+    settings = threads.resolve(
+        plan.config.get("threads", {}), machine.read_topology(), threads.find_kmp_library()
+    )
+    environment = environment_of(settings.environment, plan.config, folders)
     return Session(plan, folder, absolute_paths(plan.workload), environment, data, show)
 
 

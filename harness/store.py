@@ -79,7 +79,12 @@ def make_folder(path: Path, key: str) -> None:
 
 def write_json(path: Path, value: Any, key: str = "run.results") -> None:
     """Write ``value`` as JSON; as ``write_atomically``."""
-    write_atomically(path, json.dumps(value, indent=1) + "\n", key)
+    write_atomically(path, json_bytes(value), key)
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return a value as all of the harness's JSON files have it."""
+    return (json.dumps(value, indent=1) + "\n").encode()
 
 
 def write_array(path: Path, array: npt.NDArray[Any]) -> None:
@@ -133,8 +138,13 @@ class RunFolder:
 
     @property
     def is_imported(self) -> bool:
-        """Whether it is a copy, without tuning history and maybe without models."""
-        return (self.path / PACKED).is_file()
+        """Whether it is a copy, without tuning history and maybe without models: its plan says so.
+
+        Raises:
+            HarnessError: its plan is damaged.
+        """
+        plan = self.load_plan()  # earlier versions left the manifest of the pack alone
+        return (plan is not None and plan.foreign) or (self.path / PACKED).is_file()
 
     def method(self, name: str) -> Path:
         """Return the folder of one row: its models, logs and tuning history."""

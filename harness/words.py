@@ -25,6 +25,22 @@ def key_of(word: str) -> str:
     return word.split("=", 1)[0].lstrip("+~")
 
 
+def looks_up(word: str) -> bool:
+    """Say whether composing a word that a file kept would do more than choose and set.
+
+    It could read variables (``${...}``), configuration from elsewhere (``hydra.``, a path as a
+    choice), or ask for the network.
+    """
+    key, value = key_of(word), word.partition("=")[2]
+    return (
+        "${" in word
+        or not re.fullmatch(r"[\w.-]+", key)  # a choice for another place has @ or / in its key
+        or key.split(".")[0] == "hydra"
+        or key == "workload.download"
+        or ("." not in key and ("/" in value or ".." in value))
+    )
+
+
 def for_hydra(words: Sequence[str]) -> list[str]:
     """Return the words with quotes around every name and path that is typed without."""
     return [_for_hydra(word) for word in words]

@@ -21,12 +21,14 @@ import pytest
 
 from harness.config import PROJECT
 from harness.host import isa
+from harness.own_modules import VARIABLE
 from harness.record import MethodRecord
 from harness.store import RunFolder
 from instructions import LIMIT
 
 OWN = Path(__file__).parent / "own"  # a folder such as a user gives with --conf
 sys.path.append(str(OWN))  # for tests that use it in their own process
+os.environ[VARIABLE] = json.dumps([str(OWN)])
 PATIENCE_S = 3 * 3600  # only a hang lasts so long, however slow or busy the machine is
 TINY = ("workload=tiny", "threads.count=1", "protocol.profile_batches=0", "--conf", str(OWN))
 T = TypeVar("T")

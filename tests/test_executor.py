@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import subprocess
@@ -19,6 +20,7 @@ from harness import executor
 from harness.config import PROJECT
 from harness.errors import HarnessError, InputError, of_system
 from harness.executor import Ended, Worker, worker_environment
+from harness.own_modules import VARIABLE, command_of, named_in_environment
 from harness.variables import TO_WORKERS
 from harness.worker_log import HEAD_BYTES, ROTATED_BYTES, TAIL_BYTES
 from refusing import without
@@ -78,8 +80,8 @@ def test_large_job_and_large_result(run: Run) -> None:
     assert run("answer", value=value).value == value
 
 
-def test_prints_go_to_the_log_and_the_working_folder_is_given(run: Run, tmp_path: Path) -> None:
-    assert run("print_and_answer").value == str(tmp_path)
+def test_prints_go_to_the_log(run: Run, tmp_path: Path) -> None:
+    run("print_and_answer")
     log = (tmp_path / "log").read_text()
     assert "on stdout" in log
     assert "on stderr" in log
@@ -193,10 +195,53 @@ def test_environment_is_the_allow_list(
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
     seen = run("environment").value
     made_by_python = {"LC_CTYPE"}
-    assert set(seen) - made_by_python <= {*TO_WORKERS, "PYTHONHASHSEED", "PYTHONPATH"}
+    made_by_python |= {"PYTHONHASHSEED", "PYTHONPATH", "PYTHONSAFEPATH"}
+    assert set(seen) <= {*TO_WORKERS, *made_by_python}
     assert "secret" not in seen.values()
     assert seen["ONEDNN_MAX_CPU_ISA"] == "AVX2"
     assert seen["PYTHONPATH"] == PATH
+
+
+@pytest.mark.parametrize("act", ["where", "child_where"])
+def test_no_module_comes_from_a_working_directory(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    """Neither from the folder that a worker works for, nor from where the harness was started."""
+    started_in = tmp_path / "started_in"
+    for folder in (tmp_path, started_in):
+        (folder / "harness").mkdir(parents=True)
+        for name in ("numpy", "mxnet", "runpy", "sitecustomize", "harness/__init__"):
+            (folder / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    monkeypatch.chdir(started_in)
+    ended = run(act, modules=["numpy", "harness", "runpy"])
+    assert ended.kind == executor.DONE, ended.message
+    assert not (tmp_path / "ran").exists()
+    assert not [path for path in ended.value["files"] if path.startswith(str(tmp_path))]
+    relative = [path for path in ended.value["path"] if not os.path.isabs(path)]
+    assert not relative and str(tmp_path) not in ended.value["path"]
+
+
+def test_a_worker_works_in_an_empty_folder_of_its_own(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("")
+    ended = run("where", modules=[])
+    assert Path(ended.value["cwd"]).parent == tmp_path and ended.value["there"] == []
+    assert ended.value["mode"] == 0o700
+    assert not list(tmp_path.glob(f"{executor.ASIDE}*"))
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / "methods" / "fp32" / f"{executor.ASIDE}x"
+    left.mkdir(parents=True)
+    (left / "file").write_text("")
+    executor.clear_asides(tmp_path)
+    assert list((tmp_path / "methods").rglob("*")) == [left.parent]
+
+
+def test_folders_of_modules_may_hold_a_colon(tmp_path: Path) -> None:
+    odd = tmp_path / "a:b"
+    named = named_in_environment([tmp_path, odd])
+    assert named["PYTHONPATH"] == f"{PROJECT}:{tmp_path}"
+    assert json.loads(named[VARIABLE]) == [str(tmp_path), str(odd)]
 
 
 def test_what_the_run_sets_wins_over_what_is_inherited(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -414,7 +459,7 @@ def test_worker_whose_parent_is_not_the_one_named_leaves_at_once(tmp_path: Path)
     other = psutil.Process().ppid()
     with os.fdopen(read) as pipe:
         ended = subprocess.run(
-            [sys.executable, "-m", "harness.worker", str(write), str(other)],
+            command_of("harness.worker", str(write), str(other)),
             input=b'{"stage": "misbehaving.stage", "act": "answer", "value": 1}',
             pass_fds=[write],
             env={**os.environ, "PYTHONPATH": PATH},

@@ -41,6 +41,7 @@ from harness.fleet.schedule import (
 )
 from harness.fleet.state import Fleet, locked
 from harness.fleet.state import load as load_fleet
+from harness.own_modules import command_of
 from runs import OWN, PATIENCE_S, TINY, CommandLine, Ended, load, until
 
 
@@ -255,7 +256,7 @@ def test_projects_are_told_apart(tmp_path: Path) -> None:
 def serve(sent: Order) -> dict[str, Any]:
     """Return a node's answer, from a process of its own as on a node."""
     ended = subprocess.run(
-        [sys.executable, "-m", "harness.fleet.node", str(os.getpid())],
+        command_of("harness.fleet.node", str(os.getpid())),
         input=sent.to_json(), capture_output=True, text=True, cwd=PROJECT,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr

@@ -28,7 +28,7 @@ WORKERS = (  # what only a worker may import; every other module is of the paren
 )
 ENTRY = "harness.__main__"
 ESCAPE = "harness.escape"  # what makes text of files harmless: all that shows it may
-PROBE = ("harness.doctor", "_probe")  # runs in a process of its own: python -m harness.doctor
+PROBE = ("harness.doctor", "_probe")  # runs in a process of its own: harness/bootstrap.py
 BOTH = "harness.compat"  # imports MXNet where it is asked to
 
 

@@ -284,7 +284,7 @@ def test_options_of_a_strategy_are_its_own(own_run: Ended) -> None:
     [
         ("nosuch", {}, "INC has no strategy 'nosuch': use one of .*basic.*mse"),
         ("no_such_module.ATuneStrategy", {}, "no_such_module"),
-        ("neural_compressor.contrib.strategy.sigopt.SigOptTuneStrategy", {}, "cannot run here"),
+        ("neural_compressor.contrib.strategy.sigopt.SigOptTuneStrategy", {}, "give --conf DIR"),
         ("basic", {"objective": "modelsize"}, "needs TensorFlow"),
         ("my_strategy.NoSuchTuneStrategy", {}, "NoSuchTuneStrategy"),
         ("my_method.Rounded", {}, "names ending in TuneStrategy"),
@@ -302,7 +302,9 @@ def test_what_inc_could_not_begin_with_is_refused_at_once(
     import my_strategy
     from harness.methods.inc import Tuned
 
-    namesake = type("BasicTuneStrategy", (my_strategy.MyKLTuneStrategy,), {})
+    namesake = type(
+        "BasicTuneStrategy", (my_strategy.MyKLTuneStrategy,), {"__module__": "my_strategy"}
+    )
     monkeypatch.setattr(my_strategy, "BasicTuneStrategy", namesake, raising=False)
     with pytest.raises(InputError, match=said):
         Tuned(strategy, {**OPTIONS, **options})

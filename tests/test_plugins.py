@@ -49,9 +49,9 @@ def own(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "before", "after", "said"),
     [
-        ("mine", "my_method.Rounded", "my_missing.Rounded", "my_missing"),
-        ("mine", "decimals:", "decimal:", "decimal"),
-        ("int8_kl", "my_strategy.MyKL", "my_missing.MyKL", "No module named 'my_missing'"),
+        ("mine", "my_method.Rounded", "my_missing.Rounded", "method.mine._target_=my_missing."),
+        ("mine", "decimals:", "decimal:", "method 'mine': Rounded.__init__() got"),
+        ("int8_kl", "my_strategy.MyKL", "my_missing.MyKL", "method.int8_kl.strategy=my_missing."),
     ],
 )
 def test_bad_row_is_refused_before_anything_is_measured(
@@ -63,7 +63,6 @@ def test_bad_row_is_refused_before_anything_is_measured(
     path.write_text(text.replace(before, after))
     ended = cli(f"method=[fp32,{name}]", "workload=tiny", "threads.count=1", "--conf", str(own))
     assert (ended.code, ended.out) == (2, "")
-    assert f"method '{name.replace('_', ' ')}'" in ended.err
     assert said in ended.err
     assert "optimising" not in ended.err
     assert not list(cli.results.glob("*/*/plan.json"))

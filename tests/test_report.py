@@ -103,7 +103,7 @@ def test_the_report_of_a_real_run_agrees_with_its_records_to_the_last_digit(
             "section[aria-labelledby=records]"
         )
     assert "so the ratios compare different networks" in shown
-    assert "composes to exactly the configuration that was measured" in shown
+    assert "exactly the code and the configuration files that were measured" in shown
     assert opened.console == [] and opened.requests == [page.as_uri()]
 
 

@@ -170,6 +170,7 @@ def test_own_folder_of_any_name(tmp_path: Path, name: str) -> None:
     (folder / "method" / "mine.yaml").write_text(
         "# @package method.mine\nlabel: mine\n_target_: mine.Mine\noptions: {percentile: 99.9}\n"
     )
+    (folder / "mine.py").touch()
     other = tmp_path / "other"
     other.mkdir()
     method = compose_config(["method=[mine]"], [other, folder]).values["method"]["mine"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from benchmarks.vs_published.side import Row, Side, failed, plain
 from harness import record
 from harness.config import PROJECT
 from harness.executor import worker_environment
+from harness.own_modules import command_of
 from harness.plan import RunPlan
 from harness.record import MethodRecord
 from harness.store import RunFolder, find_run, load_json
@@ -30,12 +30,12 @@ def run_harness(
     run_id: str,
     log: Path,
 ) -> Side:
-    """Run ``python -m harness run`` with ``words`` and read what it left.
+    """Run the harness with ``words`` and read what it left.
 
     Raises:
         HarnessError: it failed or measured nothing; the message ends with its log's last lines.
     """
-    command = [sys.executable, "-m", "harness", "run", *words]
+    command = command_of("harness", "run", *words)
     command += [f"run.results={results}", f"run.id={run_id}"]
     for folder in folders:
         command += ["--conf", str(folder)]

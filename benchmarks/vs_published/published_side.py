@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from benchmarks.vs_published.side import Row, Side, failed, plain
 from harness import record
 from harness.config import Composed
 from harness.host import machine, threads
+from harness.own_modules import command_of
 from harness.session import absolute_paths, environment_of
 from harness.store import load_json
 
@@ -45,7 +45,7 @@ def run_published(composed: Composed, folders: Sequence[Path], images: int, fold
     for step in ("tune", "validate"):
         path, answer, log = (folder / f"{step}{kind}" for kind in (".json", ".answer", ".log"))
         path.write_text(json.dumps({**job, "answer": str(answer), "began": time.monotonic()}))
-        command = [sys.executable, "-m", "benchmarks.vs_published.published", step, str(path)]
+        command = command_of("benchmarks.vs_published.published", step, str(path))
         ran.append(measured(command, environment, folder, log))
         if ran[-1].code:
             raise failed(f"published, {step}", ran[-1].code, log)

@@ -68,6 +68,7 @@ def run_fleet(
         before = state.load(folder)
         if before:
             before.check_continued(given, asked)
+            before.check_plain(given, asked, DEFAULTS["fleet.project"])
         arguments = {**DEFAULTS, **{key: value for key, value in given.items() if value}}
         arguments |= before.arguments if before else {}
         orders = _order(arguments, before.overrides if before else asked, folders)
@@ -171,16 +172,17 @@ def _jobs(fleet: str, cluster: RayCluster, names: Sequence[str]) -> list[Job]:
 
 
 def _keep(folder: Path, results: Path, job: Job, pack: bytes) -> None:
-    """Take a run in: the pack stays only until then."""
+    """Take in the run that was ordered and no other; the pack stays only until then."""
     file = folder / f"{job.run}.zip"
     try:
         file.write_bytes(pack)
     except OSError as error:
+        file.unlink(missing_ok=True)
         raise InputError(f"{file} cannot be written ({error.strerror}): free some space") from None
-    taken = import_pack(file, results)
-    file.unlink()
-    if taken.folder.id != job.run:
-        raise InputError(f"{taken.folder.id} came where {job.run} was ordered")
+    try:
+        import_pack(file, results, job.run)
+    finally:
+        file.unlink()
 
 
 def _names(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""One order of a fleet, on the node that measures it: python -m harness.fleet.node PARENT.
+"""One order of a fleet, on the node that measures it: bootstrap.py harness.fleet.node PARENT.
 
 Starts in the node's own checkout, outside of Ray: the order comes as JSON on stdin, progress goes to
 stderr, and the answer is one JSON object on stdout: ``arrived`` with the run's exit code and its pack,

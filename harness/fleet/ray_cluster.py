@@ -1,6 +1,8 @@
 """The fleet's engine: attempts as Ray tasks, each bound to one node, that start a process there.
 
 All that Ray does is to carry orders, lines of progress and packs, and to tell which nodes are alive.
+What a node sends is bytes, a line of JSON and a pack; a node is trusted all the same, since Ray itself
+unpickles what its processes exchange (SECURITY.md).
 """
 
 from __future__ import annotations
@@ -14,8 +16,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness import form
 from harness.errors import InputError, one_line
-from harness.fleet.schedule import LOST, Event, Machine
+from harness.fleet.schedule import ARRIVED, LOST, PROGRESS, REFUSED, Event, Machine
+from harness.reading import parse_json
 from harness.variables import OWN_PREFIX, TO_WORKERS
 
 LOCAL = "local"  # Ray on this machine alone, for this fleet alone
@@ -24,6 +28,11 @@ TYPE_LABELS = ("machine", "ray.io/node-group")
 ENGINE_RESOURCES = ("CPU", "GPU", "memory", "object_store_memory", "node:", "accelerator_type:")
 INHERITED = (*TO_WORKERS, "AWS_EC2_METADATA_DISABLED", "XDG_CACHE_HOME")
 KNOCK_S = 10.0
+SAID = {
+    "kind": form.OneOf((PROGRESS, ARRIVED, REFUSED, LOST)),
+    "text?": form.text,
+    "code?": form.count,
+}
 SOCKET_PATH_BYTES = 107  # what the kernel takes; Ray's own part of it is up to 66
 
 
@@ -127,13 +136,25 @@ class RayCluster:
                 first = one_line(error).split(". ")[0]
                 yield Event(run, attempt, LOST, f"{type(error).__name__}: {first}")
                 continue
-            yield Event(run, attempt, **told)
+            yield event_of(run, attempt, told)
 
     def close(self) -> None:
         """Leave the cluster, which ends what still runs for this driver; remove a local one."""
         self._ray.shutdown()
         if self._aside is not None:
             shutil.rmtree(self._aside, ignore_errors=True)
+
+
+def event_of(run: str, attempt: int, sent: object) -> Event:
+    """Return what a node's bytes say: one line of JSON, and a pack after it where a run arrived."""
+    line, _, pack = sent.partition(b"\n") if isinstance(sent, bytes) else (b"", b"", b"")
+    try:
+        said = parse_json(line)
+    except (ValueError, RecursionError):
+        said = None
+    if form.wrong(said, SAID) is not None:
+        return Event(run, attempt, LOST, "it answered what no node of this project answers")
+    return Event(run, attempt, said["kind"], said.get("text", ""), said.get("code", 0), pack)
 
 
 def names_of(labels: dict[str, str], resources: dict[str, float]) -> list[str]:
@@ -167,12 +188,15 @@ def _remote(ray: Any) -> Any:
 
     def measure(
         project: str, inherited: Sequence[str], order: str
-    ) -> Iterator[dict[str, Any]]:  # pragma: no cover - runs in a process of Ray's
+    ) -> Iterator[bytes]:  # pragma: no cover - runs in a process of Ray's
         import ctypes
         import fcntl
         import json
         import signal
         import subprocess
+
+        def sent(pack: bytes = b"", **said: Any) -> bytes:
+            return json.dumps(said).encode() + b"\n" + pack
 
         # A worker of Ray goes on when its raylet is killed; nobody would hear of what it measured.
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
@@ -195,9 +219,12 @@ def _remote(ray: Any) -> Any:
             known = environment.get("LD_LIBRARY_PATH")
             environment["LD_LIBRARY_PATH"] = f"{native}:{known}" if known else native
         python = os.path.join(packages, "bin", "python")
+        environment["PYTHONSAFEPATH"] = "1"
+        bootstrap = os.path.join(project, "harness", "bootstrap.py")
         try:
+            os.stat(bootstrap)
             process: Any = subprocess.Popen(
-                [python, "-m", "harness.fleet.node", str(os.getpid())],
+                [python, bootstrap, "harness.fleet.node", str(os.getpid())],
                 cwd=project,
                 env=environment,
                 stdin=subprocess.PIPE,
@@ -208,28 +235,29 @@ def _remote(ray: Any) -> Any:
                 start_new_session=True,  # Ray ends whole groups; this one is asked, and keeps its work
             )
         except OSError as error:
-            yield {
-                "kind": "refused",
-                "text": f"{project} is no project that was set up ({error}): check the same commit out "
+            yield sent(
+                kind="refused",
+                text=f"{project} is no project that was set up ({error}): check the same commit out "
                 "there and start ./run.sh fleet once, or give fleet.project=DIR",
-            }
+            )
             return
         process.stdin.write(order)
         process.stdin.close()
         last = ""
         for line in process.stderr:
             last = line.rstrip()
-            yield {"kind": "progress", "text": last}
+            yield sent(kind="progress", text=last)
         told, code = process.stdout.read(), process.wait()
         if not told:
-            yield {"kind": "lost", "text": f"the measurement ended with code {code}: {last}"}
+            yield sent(kind="lost", text=f"the measurement ended with code {code}: {last}")
             return
         answer = json.loads(told)
-        if "pack" in answer:
-            path = answer["pack"]
+        path = answer.pop("pack", None)
+        pack = b""
+        if path is not None:
             with open(path, "rb") as handle:
-                answer["pack"] = handle.read()
+                pack = handle.read()
             os.unlink(path)
-        yield answer
+        yield sent(pack, **answer)
 
     return ray.remote(max_retries=0, num_returns="streaming")(measure)

@@ -13,6 +13,7 @@ from harness import store
 from harness.errors import InputError
 from harness.fleet.schedule import Job
 from harness.host import locks
+from harness.words import looks_up, set_to
 
 SCHEMA = 1
 FOLDER = "fleet"  # under results/
@@ -65,6 +66,26 @@ class Fleet:
                 f"{' '.join(changed)}: fleet {self.fleet} began with "
                 f"{' '.join(self.overrides) or 'no overrides'}; go on with fleet.id={self.fleet} alone, "
                 "or leave it out to begin anew"
+            )
+
+    def check_plain(self, given: Mapping[str, str], overrides: Sequence[str], project: str) -> None:
+        """Refuse to compose or start what only a file names, and nobody typed now.
+
+        Args:
+            given: the verb's arguments; empty where the user left them out.
+            project: what fleet.project is where nothing is given.
+
+        Raises:
+            InputError: a word of the state looks something up, or another project's code would run.
+        """
+        again = [word for word in self.overrides if looks_up(word) and word not in overrides]
+        place = self.arguments["fleet.project"]
+        if place not in (project, given["fleet.project"]):
+            again.append(set_to("fleet.project", place))
+        if again:
+            raise InputError(
+                f"fleet {self.fleet} began with {' '.join(again)}, which is not taken from a file: give "
+                f"that again with fleet.id={self.fleet}"
             )
 
 

@@ -61,6 +61,8 @@ def acknowledge(folder: RunFolder, method: str, metric: str, reason: str) -> Ent
     Raises:
         InputError: the run has no such method, was not judged, or no reason is given.
     """
+    if folder.is_imported:
+        raise InputError(f"run {folder.id} was imported: no night here is compared with it")
     entry = judged(entry_of(folder), folder)
     if not reason.strip():
         raise InputError("reason= is empty: say why the shift is accepted")
@@ -80,8 +82,19 @@ def acknowledge(folder: RunFolder, method: str, metric: str, reason: str) -> Ent
     return judged(entry, folder)
 
 
+def is_own(entry: Entry, results: Path) -> bool:
+    """Say whether a night of the history was measured here, or its folder is gone or damaged.
+
+    What an imported run says of itself is no verdict of this machine, whatever put it into a history.
+    """
+    try:
+        return not RunFolder(results / entry.folder).is_imported
+    except HarnessError:
+        return True
+
+
 def rebuild(history: History, results: Path) -> tuple[int, list[str]]:
-    """Save every judged or acknowledged run under ``results``.
+    """Save every judged or acknowledged run under ``results``, but for those that were imported.
 
     Returns:
         how many were saved, and what could not be read.
@@ -89,6 +102,8 @@ def rebuild(history: History, results: Path) -> tuple[int, list[str]]:
     saved, unreadable = 0, []
     for folder in _judged_folders(results):
         try:
+            if folder.is_imported:
+                continue
             history.save(judged(entry_of(folder), folder))
         except (HarnessError, OSError, ValueError, KeyError, TypeError) as error:
             unreadable.append(f"{folder.path}: {error}")

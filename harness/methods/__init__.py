@@ -6,24 +6,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.errors import InputError, one_line
+from harness.targets import made
 
 
 def instantiated(description: Mapping[str, Any]) -> Any:
     """Return the method that a row's configuration describes.
 
     Raises:
-        InputError: the class cannot be imported or does not take these arguments.
+        InputError: the class is none that may be named or imported, or does not take these arguments.
     """
-    from hydra.errors import InstantiationException
-    from hydra.utils import instantiate
-
     arguments = {key: value for key, value in description.items() if key != "label"}
     try:
-        method = instantiate(arguments, _convert_="all")
-    except InstantiationException as error:
-        reason = one_line(error.__cause__ or error)
-        raise InputError(f"method {description.get('label')!r}: {reason}") from None
+        method = made(arguments)
+    except Exception as error:
+        raise InputError(f"method {description.get('label')!r}: {one_line(error)}") from None
     if not callable(getattr(method, "optimize", None)):
-        made = type(method).__name__
-        raise InputError(f"method {description.get('label')!r}: {made} has no optimize(context)")
+        kind = type(method).__name__
+        raise InputError(f"method {description.get('label')!r}: {kind} has no optimize(context)")
     return method

@@ -1,7 +1,7 @@
 """What a method is: the interface between the harness and a row of the table.
 
-A method of your own is a class with this shape, in any module that Python can import, named by
-``_target_`` in a YAML under ``method/``.
+A method of your own is a class with this shape, in a module of a folder that is given with --conf,
+named by ``_target_`` in a YAML under ``method/`` there.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ evaluates is counted in ``journal``.
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 import signal
@@ -48,6 +47,7 @@ from harness.methods.long_search import (  # noqa: E402
     share_operator_configurations,
 )
 from harness.methods.pickles import close  # noqa: E402
+from harness.targets import find  # noqa: E402
 
 close()
 
@@ -151,11 +151,11 @@ class Tuned:
                     f"{known}, or a path"
                 )
             return self.strategy
-        module, _, cls_name = self.strategy.rpartition(".")
+        cls_name = self.strategy.rpartition(".")[2]
         try:
-            cls: Any = getattr(importlib.import_module(module), cls_name)
-        except (ImportError, AttributeError) as error:
-            raise InputError(f"strategy {self.strategy} cannot be imported: {error}") from None
+            cls: Any = find(self.strategy)
+        except InputError as error:
+            raise InputError(f"strategy {error}") from None
         if not cls_name.endswith("TuneStrategy"):
             raise InputError(
                 f"strategy {self.strategy}: INC wants class names ending in TuneStrategy"

@@ -6,21 +6,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.errors import InputError, one_line
+from harness.targets import made, require_found
 
 
 def fp32_network(workload: Mapping[str, Any]) -> Any:
     """Return the workload's clean fp32 network, as its ``model._target_`` makes it.
 
     Raises:
-        InputError: the target cannot be imported, or refuses its arguments or files.
+        InputError: the target is none that may be named or imported, or refuses its arguments or files.
     """
-    from hydra.errors import InstantiationException
-    from hydra.utils import instantiate
-
     try:
-        return instantiate(workload["model"], _convert_="all")
-    except InstantiationException as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, InputError):
-            raise cause from None
-        raise InputError(f"workload.model: {one_line(cause)}") from None
+        require_found(workload["model"])
+    except InputError as error:
+        raise InputError(f"workload.model: {error}") from None
+    try:
+        return made(workload["model"])
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"workload.model: {one_line(error)}") from None

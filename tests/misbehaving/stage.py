@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -28,10 +31,28 @@ def environment(job: dict[str, Any], progress: Progress) -> dict[str, str]:
     return dict(os.environ)
 
 
-def print_and_answer(job: dict[str, Any], progress: Progress) -> str:
+def print_and_answer(job: dict[str, Any], progress: Progress) -> None:
     print("on stdout", flush=True)
     print("on stderr", file=sys.stderr, flush=True)
-    return os.getcwd()
+
+
+def where(job: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Tell what is in the working directory, and where modules come from."""
+    found = [importlib.import_module(name).__file__ for name in job["modules"]]
+    cwd = os.getcwd()
+    mode = stat.S_IMODE(os.stat(cwd).st_mode)
+    return {"files": found, "path": sys.path, "cwd": cwd, "there": os.listdir(), "mode": mode}
+
+
+def child_where(job: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Tell the same of a process that this one starts, in the folder above."""
+    code = (
+        "import importlib, json, sys\n"
+        "found = [importlib.import_module(name).__file__ for name in sys.argv[1:]]\n"
+        "print(json.dumps({'files': found, 'path': sys.path}))"
+    )
+    told = subprocess.check_output([sys.executable, "-c", code, *job["modules"]], cwd="..")
+    return dict(json.loads(told))
 
 
 def no_json(job: dict[str, Any], progress: Progress) -> object:
