@@ -162,7 +162,7 @@ class Session:
         if facts is not None and wrong is None:
             outcome = _judged(outcome, validity.of_pass(facts))
             if outcome.kind == record.OK:
-                store.write_json(kept, facts)
+                self.folder.save_optimized(row.method, facts)
         if wrong is not None:  # nobody could read such a record
             facts, outcome = (
                 None,

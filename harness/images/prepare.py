@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import executor, store
+from harness import durable, executor, store
 from harness.config import project_path
 from harness.confinement import FILE_BYTES
 from harness.errors import HarnessError, InputError
@@ -155,9 +155,8 @@ def _build(
         }
         decoding = {**environment, **DECODING}
         ended = _decode(job, source, cores, decoding, log, progress, timeout_s)
-        with part.path.open("rb") as handle:
-            calls.sync(handle.fileno())  # or a power cut could leave a sidecar of zeros
-        part.path.replace(entry.pixels)
+        durable.sync(part.path)  # or a power cut could leave a sidecar of zeros
+        durable.put(part.path, entry.pixels)
         store.write_json(
             entry.sidecar,
             {
