@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from faults.scene import (
     CONF,
     PROTOCOL,
@@ -117,6 +119,30 @@ def in_parent(step: str, *names: str) -> Injection:
     return Injection(
         step, f"parent {' twice '.join(sorted({*names}))}{' twice' * (len(names) > 1)}", act
     )
+
+
+def worker_stands_still(scene: Scene) -> None:
+    """The worker is stopped time and again; its round says so and is repeated."""
+    scene.without(ROUND, "roof.json")
+    plan = scene.folder.path / "plan.json"
+    planned = json.loads(plan.read_text())
+    planned["config"]["protocol"]["reruns"] = 1
+    plan.write_text(json.dumps(planned))
+    started = scene.start("protocol.reruns=1")
+    worker = stopped_worker(started, STEPS["rounds"][0])
+    with suppress(psutil.NoSuchProcess):
+        while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE:
+            worker.resume()
+            time.sleep(0.05)
+            worker.suspend()
+            time.sleep(0.3)
+    ended = started.end()
+    scene.ended(ended, 0, "was disturbed (")
+    first = json.loads((scene.folder.path / ROUND).read_text())
+    kinds = {each["kind"] for part in first["facts"]["timed"] for each in part["disturbed"]}
+    assert "frozen_s" in kinds, kinds
+    assert (scene.folder.path / f"rounds/001_{ROW}_2.json").is_file()
+    scene.resumes()
 
 
 def crash_in_mxnet(scene: Scene) -> None:
@@ -486,6 +512,7 @@ INJECTIONS: tuple[Injection, ...] = (
     *(in_parent(step, name) for step in STEPS for name in ("SIGKILL", "SIGTERM")),
     *(in_parent(step, "SIGINT") for step in ("validate", "rounds")),
     in_parent("validate", "SIGINT", "SIGINT"),
+    Injection("rounds", "worker stands still", worker_stands_still),
     Injection("optimise", "SIGSEGV inside MXNet", crash_in_mxnet),
     *(plan_half_written(number) for number in ("SIGKILL", "SIGTERM")),
     *(
