@@ -22,7 +22,7 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
         the range and the CRC-32 of its bytes.
 
     Raises:
-        InputError: an image does not decode.
+        InputError: an image does not decode, or is not the one that was indexed.
     """
     reported = time.monotonic()
 
@@ -33,13 +33,15 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
             progress(done, total, what)
 
     start, stop = job["start"], job["stop"]
+    indexed = np.load(job["indexed"])
     checksum = decode_range(
         Path(job["record"]),
-        np.load(job["offsets"]),
+        indexed[:, 0],
         job["transform"],
         Prepared(Path(job["target"]), job["images"], job["transform"]["crop"]),
         start,
         stop,
         report,
+        indexed[:, 1:],
     )
     return {"start": start, "stop": stop, "crc32": checksum}

@@ -123,7 +123,7 @@ def in_parent(step: str, *names: str) -> Injection:
 
 def worker_stands_still(scene: Scene) -> None:
     """The worker is stopped time and again; its round says so and is repeated."""
-    scene.without(ROUND, "roof.json")
+    scene.without(ROUND)
     plan = scene.folder.path / "plan.json"
     planned = json.loads(plan.read_text())
     planned["config"]["protocol"]["reruns"] = 1
@@ -142,7 +142,7 @@ def worker_stands_still(scene: Scene) -> None:
     kinds = {each["kind"] for part in first["facts"]["timed"] for each in part["disturbed"]}
     assert "frozen_s" in kinds, kinds
     assert (scene.folder.path / f"rounds/001_{ROW}_2.json").is_file()
-    scene.resumes()
+    scene.resumes("protocol.reruns=1")
 
 
 def crash_in_mxnet(scene: Scene) -> None:
