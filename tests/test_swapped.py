@@ -112,7 +112,7 @@ def test_images_that_changed_in_the_cache_are_prepared_again(
     made, _ = ensured(index, tmp_path / "cache")
     true = made.read(0, 3).copy()
     with made.path.open("r+b") as handle:  # of the right size
-        handle.write(b"\0" * 100)
+        handle.write(b"\xf9" * 100)
     assert ensured(index, tmp_path / "cache")[1] is False
     assert np.array_equal(made.read(0, 3), true)
     assert ensured(index, tmp_path / "cache")[1] is True
