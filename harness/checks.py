@@ -65,12 +65,17 @@ def check_inputs(workload: Mapping[str, Any]) -> Inputs:
         "symbol": workload.get("symbol"),
         "tuning": None if source == "head" else source,
     }
+    known = {"rec": validation.sha256, "tuning": tuning.sha256}  # of the bytes that were indexed
     return Inputs(
         validation,
         tuning,
         images,
         _count_tuning_images(workload, available),
-        {role: _digested(path, role, workload) for role, path in roles.items() if path},
+        {
+            role: _digested(path, role, workload, known.get(role))
+            for role, path in roles.items()
+            if path
+        },
     )
 
 
@@ -104,12 +109,14 @@ def _count_tuning_images(workload: Mapping[str, Any], available: int) -> int:
     return wanted
 
 
-def _digested(path: str, role: str, workload: Mapping[str, Any]) -> dict[str, Any]:
+def _digested(
+    path: str, role: str, workload: Mapping[str, Any], known: str | None
+) -> dict[str, Any]:
     file = project_path(path)
     if not file.is_file():
         raise InputError(f"workload.{role}={file}: there is no such file")
     try:
-        digest = store.sha256_of(file)
+        digest = known or store.sha256_of(file)
     except OSError as error:
         raise InputError(f"workload.{role}={file} cannot be read: {error.strerror}") from None
     expected = workload.get(f"{role}_sha256")

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from harness import form, pack, store
+from harness import durable, form, pack, store
 from harness.arrays import BROKEN
 from harness.errors import HarnessError, InputError
-from harness.host import calls, locks
+from harness.host import locks
 from harness.pack import Manifest
 from harness.plan import FOREIGN
 from harness.reading import parse_json
@@ -198,13 +198,12 @@ def _unpack(archive: zipfile.ZipFile, manifest: Manifest, folder: RunFolder, fil
             f"{MOST_TOTAL} are allowed: free some space or give run.results=DIR"
         )
     folder.path.mkdir(parents=True)
-    (folder.path / store.PACKED).write_bytes(manifest.to_json())
+    durable.write(folder.path / store.PACKED, manifest.to_json())
     for each in manifest.members:
         target = folder.path / each["path"]
         target.parent.mkdir(parents=True, exist_ok=True)
         with archive.open(each["path"]) as source, target.open("xb") as out:
             found = pack.copy(source, out, each["bytes"])
-            calls.sync(out.fileno())
         if found != (each["bytes"], each["sha256"]):
             raise InputError(
                 f"file={file}: {each['path']} in it is not the file that was packed (its bytes or its "
@@ -253,8 +252,9 @@ def _place(folder: RunFolder, results: Path, manifest: Manifest, file: Path) -> 
             f"file={file}: run {manifest.run} is in {plan.parent} already, with other content: move "
             "that away, or give run.results=DIR"
         )
-    target.parent.mkdir(exist_ok=True)
-    folder.path.rename(target)
+    durable.make_folders(target.parent)
+    durable.keep((folder.path / each["path"] for each in manifest.members), folder.path)
+    durable.put(folder.path, target)
     return False
 
 

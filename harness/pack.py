@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from harness import __version__, record, store
+from harness import __version__, durable, record, store
 from harness.errors import InputError
 from harness.host import calls
 from harness.plan import FOREIGN
@@ -124,12 +124,12 @@ def write_pack(folder: RunFolder, to: Path, models: bool = False) -> tuple[Manif
         manifest = manifest_of(folder, models)
         part = to.with_name(f".{to.name}.{os.getpid()}.part")
         try:
-            to.parent.mkdir(parents=True, exist_ok=True)
+            durable.make_folders(to.parent)
             with part.open("w+b") as handle:
                 _write(handle, folder, manifest)
                 digest = _seal(handle)
                 calls.sync(handle.fileno())
-            part.replace(to)
+            durable.put(part, to)
         except OSError as error:
             raise InputError(
                 f"{to} cannot be written ({error.strerror}): free some space or give to=FILE"

@@ -75,4 +75,4 @@ def copy_model(row: MethodRecord, earlier: RunFolder, folder: RunFolder, method:
         check(source / part["path"])  # it may have come in a pack
         shutil.copyfile(source / part["path"], target / part["path"])
     facts = {"reused_from": earlier.id, **row.optimize}  # the first run's id, through any chain
-    store.write_json(target / store.OPTIMIZED, facts)
+    folder.save_optimized(method, facts)

@@ -20,7 +20,7 @@ from harness.protocol import Protocol
 from harness.reuse import adopt
 from harness.roof import measure_roof
 from harness.rounds import run_rounds
-from harness.session import Session, absolute_paths, environment_of, open_session, value_of
+from harness.session import Session, environment_of, open_session, value_of, with_digests
 from harness.store import INSPECT_LOG, PLAN, RunFolder, find_run, make_folder
 from harness.tables import write_tables
 from harness.verify import save_digests
@@ -147,7 +147,7 @@ def start(
     inputs = check_inputs(config["workload"])
     job = {
         "stage": "inspect",
-        "workload": absolute_paths(config["workload"]),
+        "workload": with_digests(config["workload"], inputs.files),
         "methods": config["method"],
         # later stages find in the cache what this one downloads
         "confine": {"network": composed.download},

@@ -54,6 +54,15 @@ def absolute_paths(value: Any) -> Any:
     return made
 
 
+def with_digests(
+    workload: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return a workload as workers get it: absolute paths, and what its model's files must be."""
+    paths = {role: str(project_path(workload[role])) for role in store.MODEL if role in files}
+    digests = {path: files[role]["sha256"] for role, path in paths.items()}
+    return {**absolute_paths(workload), "files": digests}
+
+
 def open_session(
     plan: RunPlan,
     inputs: Inputs,
@@ -100,7 +109,8 @@ def open_session(
         plan.config.get("threads", {}), machine.read_topology(), threads.find_kmp_library()
     )
     environment = environment_of(settings.environment, plan.config, folders)
-    return Session(plan, folder, absolute_paths(plan.workload), environment, data, show)
+    workload = with_digests(plan.workload, plan.files)
+    return Session(plan, folder, workload, environment, data, show)
 
 
 def value_of(ended: executor.Ended, doing: str, log: Path) -> Any:
@@ -173,7 +183,7 @@ class Session:
         if facts is not None and wrong is None:
             outcome = _judged(outcome, validity.of_pass(facts))
             if outcome.kind == record.OK:
-                store.write_json(kept, facts)
+                self.folder.save_optimized(row.method, facts)
         if wrong is not None:  # nobody could read such a record
             facts, outcome = (
                 None,
@@ -263,6 +273,7 @@ class Session:
             "workspace": str(self.folder.method(row.method)),
             "symbol": row.optimize["symbol"]["path"],
             "params": row.optimize["params"]["path"],
+            "sha256": {name: row.optimize[name]["sha256"] for name in store.MODEL},
             **{key: self.data["validation"][key] for key in ("prepared", "labels")},
         }
 

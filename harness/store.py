@@ -7,20 +7,30 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from harness import arrays, form
+from harness import arrays, durable, form
 from harness.errors import HarnessError, InputError
-from harness.host import calls, locks
+from harness.host import locks
 from harness.plan import RunPlan
 from harness.reading import Unreadable, open_plain, read_json
-from harness.record import OK, RECORDS, ROUNDS, MethodRecord, RoofRecord, RoundRecord
+from harness.record import (
+    FAILED,
+    OK,
+    RECORDS,
+    ROUNDS,
+    MethodRecord,
+    Outcome,
+    RoofRecord,
+    RoundRecord,
+)
 
 PLAN = "plan.json"
 METHODS = "methods"
@@ -28,6 +38,7 @@ ROOF = "roof.json"
 LOCK = ".lock"
 PACKED = "pack.json"  # in a run that was imported: the manifest of its pack
 OPTIMIZED = "optimize.json"  # in a row's folder: what its model is, once that is whole
+MODEL = ("symbol", "params")  # its files, in those facts
 HISTORY = "tuning_history.jsonl"  # there too: what each trial of a search is made from again
 TRIALS = "trials.npz"  # and what each predicted
 INSPECT_LOG = "inspect.log"
@@ -43,24 +54,18 @@ def write_atomically(path: Path, content: str | bytes, key: str = "run.results")
     Raises:
         InputError: there is no space, or the folder cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as handle:
-            handle.write(
-                content if isinstance(content, bytes) else content.encode("utf-8", "replace")
-            )
-            handle.flush()
-            calls.sync(handle.fileno())
-        part.replace(path)
-    except BaseException as error:
-        with suppress(OSError):
-            part.unlink()
-        if not isinstance(error, OSError):
-            raise
-        raise InputError(
-            f"{path} cannot be written ({error.strerror}): free some space or give {key}=DIR"
-        ) from None
+        durable.write(
+            path, content if isinstance(content, bytes) else content.encode("utf-8", "replace")
+        )
+    except OSError as error:
+        raise _unwritable(path, error, key) from None
+
+
+def _unwritable(path: Path, error: OSError, key: str) -> InputError:
+    return InputError(
+        f"{path} cannot be written ({error.strerror}): free some space or give {key}=DIR"
+    )
 
 
 def make_folder(path: Path, key: str) -> None:
@@ -70,7 +75,7 @@ def make_folder(path: Path, key: str) -> None:
         InputError: it cannot be made or written.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        durable.make_folders(path)
     except OSError as error:
         raise InputError(f"{path} cannot be made ({error.strerror}): give {key}=DIR") from None
     if not os.access(path, os.W_OK | os.X_OK):
@@ -186,8 +191,10 @@ class RunFolder:
         return True
 
     def set_aside_damaged(self) -> list[str]:
-        """Rename the records that are no JSON, so that they are measured again; return their names.
+        """Rename records that are damaged, or name damaged files; return their names.
 
+        So they are measured again. With a row whose model is damaged go its rounds: they timed that
+        model. A model that is missing is needed only if its row is measured again, which makes it.
         Also removes what a process killed while writing has left; the caller holds the lock.
         """
         for part in self.path.rglob(".*.part"):
@@ -201,9 +208,32 @@ class RunFolder:
         damaged = [
             path for pattern in patterns for path in self.path.glob(pattern) if not _is_json(path)
         ]
-        for path in damaged:
+        whole = (path for path in self.path.glob(f"{RECORDS}/[0-9]*.json") if path not in damaged)
+        for record in [MethodRecord.from_dict(load_json(path), path) for path in whole]:
+            if self._has_damaged_model(record):
+                rounds = self.path.glob(f"{ROUNDS}/[0-9]*.json")
+                damaged += [path for path in rounds if _method_of(path) == record.method]
+                damaged.append(self.path / record.path)
+            elif self.damaged_predictions(record) is not None:
+                damaged.append(self.path / record.path)
+        for path in {*damaged}:
             path.replace(path.with_name(f"{path.name}.damaged"))
-        return sorted(str(path.relative_to(self.path)) for path in damaged)
+        for folder in {path.parent for path in damaged}:
+            durable.sync(folder)
+        return sorted(str(path.relative_to(self.path)) for path in {*damaged})
+
+    def _has_damaged_model(self, record: MethodRecord) -> bool:
+        model = [(record.optimize or {}).get(name) for name in MODEL]
+        files = [(self.method(record.method) / file["path"], file) for file in model if file]
+        return any(path.exists() and not is_intact(path, file) for path, file in files)
+
+    def damaged_predictions(self, record: MethodRecord) -> Path | None:
+        """Return a row's file of predictions if it is missing or is not the one recorded."""
+        if record.validate is None:
+            return None
+        file = record.validate["predictions"]
+        path: Path = self.method(record.method) / file["path"]
+        return None if is_intact(path, file) else path
 
     def save_plan(self, plan: RunPlan) -> None:
         write_json(self.path / PLAN, plan.as_dict())
@@ -218,7 +248,31 @@ class RunFolder:
         return RunPlan.from_dict(load_json(path), path) if path.is_file() else None
 
     def save_record(self, record: MethodRecord) -> None:
+        """Write a row's record, once all files that it names are on their disk."""
+        log = [self.path / record.outcome.log] if record.outcome.log else []
+        self._keep([*(path for path, _ in self.files_of(record)), *log])
         write_json(self.path / record.path, record.as_dict())
+
+    def save_optimized(self, method: str, facts: Mapping[str, Any]) -> None:
+        """Write what a row's model is, once the model is on its disk."""
+        folder = self.method(method)
+        self._keep([folder / facts[name]["path"] for name in MODEL])
+        write_json(folder / OPTIMIZED, facts)
+
+    def _keep(self, files: Sequence[Path]) -> None:
+        try:
+            durable.keep(files, self.path)
+        except OSError as error:
+            raise _unwritable(files[0].parent, error, "run.results") from None
+
+    def files_of(self, record: MethodRecord) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Give each file that a row's record names by its digest, and what was recorded of it."""
+        base = self.method(record.method)
+        named = [(record.optimize or {}).get(name) for name in MODEL]
+        named += [record.history, (record.validate or {}).get("predictions")]
+        for file in named:
+            if file is not None:
+                yield base / file["path"], file
 
     def load_records(self) -> list[MethodRecord]:
         """Return the records in the table's order.
@@ -229,6 +283,40 @@ class RunFolder:
         paths = sorted((self.path / RECORDS).glob("[0-9]*.json"))
         return [MethodRecord.from_dict(load_json(path), path) for path in paths]
 
+    def load_readable(
+        self, plan: RunPlan
+    ) -> tuple[list[MethodRecord], list[RoundRecord], list[str]]:
+        """Return the rows' records and the rounds as far as a disk has kept them.
+
+        A row whose record or predictions are damaged is a failed one here, and its outcome says how
+        to measure it again. A damaged round is left out, and a sentence says so.
+
+        Raises:
+            HarnessError: a record is of an unknown schema, or not of its form.
+        """
+        again = f"restore it, or give run.id={self.id}, which measures that again"
+        rows, told = [], []
+        for path in sorted((self.path / RECORDS).glob("[0-9]*.json")):
+            position, _, method = path.stem.partition("_")
+            if method in plan.methods and not _is_json(path):
+                label = plan.methods[method]["label"]
+                lost = Outcome(FAILED, f"{path.relative_to(self.path)} is damaged: {again}")
+                rows.append(MethodRecord(plan.run, method, label, int(position), lost))
+                continue
+            row = MethodRecord.from_dict(load_json(path), path)
+            file = self.damaged_predictions(row) if row.outcome.kind == OK else None
+            if file is not None:
+                reason = f"{file.relative_to(self.path)} is damaged or missing: {again}"
+                row = replace(row, outcome=Outcome(FAILED, reason))
+            rows.append(row)
+        whole = []
+        for path in sorted((self.path / ROUNDS).glob("[0-9]*.json")):
+            if _is_json(path):
+                whole.append(path)
+            else:
+                told.append(f"{path.relative_to(self.path)} is damaged and left out: {again}")
+        return rows, self._rounds_of(whole), told
+
     def save_round(self, record: RoundRecord) -> None:
         write_json(self.path / record.path, record.as_dict())
 
@@ -238,7 +326,9 @@ class RunFolder:
         Raises:
             HarnessError: a record is damaged or of an unknown schema.
         """
-        paths = (self.path / ROUNDS).glob("[0-9]*.json")
+        return self._rounds_of((self.path / ROUNDS).glob("[0-9]*.json"))
+
+    def _rounds_of(self, paths: Iterable[Path]) -> list[RoundRecord]:
         found = [RoundRecord.from_dict(load_json(path), path) for path in paths]
         found.sort(key=lambda each: (each.round, each.method, each.attempt))
         _alike(found, self.path)
@@ -288,10 +378,7 @@ class RunFolder:
         assert row.validate is not None
         file = row.validate["predictions"]
         path = self.method(row.method) / file["path"]
-        advice = (
-            f"restore it, or measure the row again (delete its file in {self.path / RECORDS} and "
-            f"give run.id={self.id})"
-        )
+        advice = f"restore it, or give run.id={self.id}, which measures the row again"
         if not is_intact(path, file):
             raise HarnessError(f"{path} is missing or is not the file that was recorded: {advice}")
         try:
@@ -312,6 +399,11 @@ def _alike(rounds: list[RoundRecord], folder: Path) -> None:
                     f"{folder / each.path} timed {found} batches of {size}, other rounds of "
                     f"{each.method} {expected}: restore or delete it"
                 )
+
+
+def _method_of(path: Path) -> str:
+    """Return which method a round's file is of (``RoundRecord.path``)."""
+    return path.stem.partition("_")[2].rpartition("_")[0]
 
 
 def find_run(results: Path, run_id: str) -> RunFolder:

@@ -51,14 +51,16 @@ class Tables:
 def write_tables(folder: RunFolder, intervals: bool | None = None) -> str:
     """Write ``table.csv`` and ``table.md``, ``sizes.csv`` and ``kernels.csv``; return the Markdown.
 
+    A row that the disk damaged says so and how to measure it again; the others are shown.
+
     Args:
         intervals: whether the Markdown shows them; None where the protocol has rounds.
 
     Raises:
         InputError: nothing was planned in this folder.
-        HarnessError: a record or a file of predictions is damaged.
+        HarnessError: the plan or the labels are damaged, or a record is of an unknown schema.
     """
-    tables = read_tables(folder)
+    tables = read_tables(folder, damaged=True)
     if intervals is None:
         intervals = bool(tables.plan.config["protocol"]["rounds"])
     text = text_of(tables, intervals)
@@ -84,8 +86,11 @@ def text_of(tables: Tables, intervals: bool) -> str:
     )
 
 
-def read_tables(folder: RunFolder) -> Tables:
+def read_tables(folder: RunFolder, damaged: bool = False) -> Tables:
     """Derive a run's tables from its records.
+
+    Args:
+        damaged: show a row whose record or predictions are damaged as a failed one.
 
     Raises:
         InputError: nothing was planned in this folder.
@@ -94,7 +99,10 @@ def read_tables(folder: RunFolder) -> Tables:
     plan = folder.load_plan()
     if plan is None:
         raise InputError(f"{folder.path} holds no run: there is no {store.PLAN}")
-    records, rounds = named(plan, folder.load_records()), folder.load_rounds()
+    records, rounds, lost = (
+        folder.load_readable(plan) if damaged else (folder.load_records(), folder.load_rounds(), [])
+    )
+    records = named(plan, records)
     samples = samples_of(rounds)
     rows = rows_of(folder, plan, records, samples)
     timed = _timed(plan, samples)
@@ -109,7 +117,7 @@ def read_tables(folder: RunFolder) -> Tables:
         size_rows(records, samples),
         profiles,
         {record.method: record.label for record in records},
-        footnotes(plan, records, rounds, rows),
+        [*lost, *footnotes(plan, records, rounds, rows)],
         beyond(records, timed, _predictions(folder, plan), folder.load_labels(plan.images)),
     )
 

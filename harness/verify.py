@@ -103,11 +103,6 @@ def _digests(folder: RunFolder) -> dict[str, str]:
 def _recorded(folder: RunFolder) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield each file of the rows that has a digest, and what was recorded of it."""
     for record in folder.load_records():
-        base = folder.method(record.method)
-        for name in ("symbol", "params"):
-            if record.optimize is not None and name in record.optimize:
-                yield base / record.optimize[name]["path"], record.optimize[name]
-        if record.history is not None and not folder.is_imported:  # it never travels
-            yield base / record.history["path"], record.history
-        if record.validate is not None:
-            yield base / record.validate["predictions"]["path"], record.validate["predictions"]
+        for path, file in folder.files_of(record):
+            if path.name != store.HISTORY or not folder.is_imported:  # it never travels
+                yield path, file

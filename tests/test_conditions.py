@@ -140,7 +140,7 @@ def test_a_made_machine(tmp_path: Path) -> None:
     assert (found.mhz_min, found.mhz_max, found.frequency_drop) == (1450, 2900, 0.5)
     assert (found.thermal_throttles, found.quota_throttles) == (7, 2)
     assert found.quota_throttled_s == pytest.approx(0.25)
-    found = replace(found, waited_share=0.5)
+    found = replace(found, waited_share=0.5, frozen_s=0.5)
     assert {each.kind for each in judge(found)} == set(ADVICE)
 
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,8 @@ def test_what_determines_the_pixels_determines_the_name(record: Path, cache: Pat
         ("a", 3, {**TRANSFORM, "mean": 5}, {**VERSIONS, "numpy": "2"}),  # the first once more
     ]:
         with pytest.raises(HarnessError):
-            source = Source(index, digest, images)
+            pictures = np.full((len(index), 2), ord(digest))
+            source = Source(replace(index, digests=pictures), "any", images)
             prepare.ensure(source, transform, versions, Place(cache, 10**9), 1, {}, nothing)
         names = [path.stem for path in (cache / "prepared").glob("*.lock")]
     assert len(names) == 8

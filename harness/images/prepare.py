@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import executor, store
+from harness import durable, executor, store
 from harness.config import project_path
 from harness.confinement import FILE_BYTES
 from harness.errors import HarnessError, InputError
@@ -86,16 +86,19 @@ def ensure(
         HarnessError: a decoding process died.
     """
     store.make_folder(place.folder, "run.cache")
-    key = cache_key(source.sha256, source.images, transform, versions)
+    encoded = source.index.digest_of(source.images)
+    key = cache_key(encoded, source.images, transform, versions)
     entry = Entry(place.folder / key)
     prepared = Prepared(entry.pixels, source.images, transform["crop"])
     began = time.perf_counter()
     held = cache.hold(entry)
     facts: dict[str, Any] = {"cached": True, "images": source.images}
     try:
-        while not entry.whole():
+        is_verified = False
+        while not (entry.whole() if is_verified else entry.sound()):
             with held.alone():
-                if not entry.whole():  # another process may have made it meanwhile
+                is_verified = True
+                if not entry.sound():  # another process may have made it meanwhile
                     facts["cached"] = False
                     facts |= _build(
                         source,
@@ -132,7 +135,7 @@ def _build(
         how many processes decoded, and the most memory that one of them took.
     """
     part = Prepared(entry.stem.with_suffix(".part"), source.images, transform["crop"])
-    offsets, log = entry.stem.with_suffix(".npy"), entry.stem.with_suffix(".log")
+    indexed, log = entry.stem.with_suffix(".npy"), entry.stem.with_suffix(".log")
     began = time.perf_counter()
     try:
         with cache.one_makes_room(place.folder):
@@ -140,11 +143,12 @@ def _build(
             what = f"preparing {part.images} images of {source.index.path}"
             cache.make_room(place.folder, part.bytes, place.limit, what)
             _reserve(part)
-        np.save(offsets, source.index.offsets[: source.images])
+        known = (source.index.offsets[:, None], source.index.digests)
+        np.save(indexed, np.hstack(known)[: source.images])
         job = {
             "stage": "prepare",
             "record": str(source.index.path),
-            "offsets": str(offsets),
+            "indexed": str(indexed),
             "transform": dict(transform),
             "target": str(part.path),
             "images": part.images,
@@ -155,9 +159,8 @@ def _build(
         }
         decoding = {**environment, **DECODING}
         ended = _decode(job, source, cores, decoding, log, progress, timeout_s)
-        with part.path.open("rb") as handle:
-            calls.sync(handle.fileno())  # or a power cut could leave a sidecar of zeros
-        part.path.replace(entry.pixels)
+        durable.sync(part.path)  # or a power cut could leave a sidecar of zeros
+        durable.put(part.path, entry.pixels)
         store.write_json(
             entry.sidecar,
             {
@@ -179,7 +182,7 @@ def _build(
         return {"processes": len(ended), "peak_rss_bytes": peak}
     finally:
         part.path.unlink(missing_ok=True)
-        offsets.unlink(missing_ok=True)
+        indexed.unlink(missing_ok=True)
 
 
 def _decode(

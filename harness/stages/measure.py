@@ -34,7 +34,8 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
         batches = validation_batches(job, size, job["images"] // size * size)
         warmup, settled = warm_up(net, batches, job["warmup_s"])
         with Watch(job["cpus"]) as watch:
-            times = timed_pass(net, itertools.islice(_endless(batches), count), _ignore)
+            chosen = itertools.islice(_endless(batches), count)
+            times = timed_pass(net, chosen, lambda scores, label: watch.beat())
         progress(len(timed) + 1, len(job["sizes"]), "batch sizes")
         timed.append(
             {

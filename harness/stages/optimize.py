@@ -31,7 +31,7 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
     method = instantiated(job["method"])
     shared = Path(job["shared"]) if job["shared"] else None
     context = Context(net, tuning, workspace, shared, progress)
-    with Watch(job["cpus"]) as watch:
+    with Watch(job["cpus"], has_batches=False) as watch:
         began = time.perf_counter()
         made = method.optimize(context)
         cost = time.perf_counter() - began

@@ -21,7 +21,7 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
         the range and the CRC-32 of its bytes.
 
     Raises:
-        InputError: an image does not decode.
+        InputError: an image does not decode, or is not the one that was indexed.
     """
     reported = time.monotonic()
 
@@ -32,13 +32,15 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
             progress(done, total, what)
 
     start, stop = job["start"], job["stop"]
+    indexed = read_npy(Path(job["indexed"]), "<i8", (None, None))
     checksum = decode_range(
         Path(job["record"]),
-        read_npy(Path(job["offsets"]), "<i8", (None,)),
+        indexed[:, 0],
         job["transform"],
         Prepared(Path(job["target"]), job["images"], job["transform"]["crop"]),
         start,
         stop,
         report,
+        indexed[:, 1:],
     )
     return {"start": start, "stop": stop, "crc32": checksum}

@@ -42,7 +42,7 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
         for done, (dtype, shape) in enumerate(asked):
             progress(done, len(asked), "kernels")
             found = kernel_facts(
-                parse(_repeated(_convolution(dtype, job["threads"], *shape))), dtype
+                parse(_repeated(_convolution(dtype, job["threads"], *shape), watch.beat)), dtype
             )
             if isinstance(found, str):
                 missing[dtype] = found
@@ -52,7 +52,7 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
     return {"kernels": kernels, "missing": missing, "openmp": loaded_openmp(), **watch.facts}
 
 
-def _repeated(convolve: Callable[[], Any]) -> list[str]:
+def _repeated(convolve: Callable[[], Any], beat: Callable[[], None]) -> list[str]:
     """Return oneDNN's verbose output of the repeats that follow a warm-up."""
     until = time.monotonic() + LONGEST_S
     for _ in range(WARMUP):
@@ -60,6 +60,7 @@ def _repeated(convolve: Callable[[], Any]) -> list[str]:
     with captured_stdout() as lines:
         for done in range(REPEATS):
             convolve().wait_to_read()
+            beat()
             if done and time.monotonic() > until:  # two at least: one has no spread
                 break
     return lines

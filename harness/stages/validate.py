@@ -34,8 +34,8 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
     workspace = Path(job["workspace"])
     net, batches = saved_network(job), validation_batches(job)
     images = len(batches.labels)
-    metric = _BestClasses(images, min(TOP, workload["classes"]), progress)
     with Watch(job["cpus"]) as watch:
+        metric = _BestClasses(images, min(TOP, workload["classes"]), progress, watch.beat)
         began = time.perf_counter()
         times = timed_pass(net, batches, metric.update)
         validation = time.perf_counter() - began
@@ -60,11 +60,18 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
 class _BestClasses:
     """The metric: every image's best classes, and whether its scores are numbers."""
 
-    def __init__(self, images: int, top: int, progress: Callable[[int, int, str], None]) -> None:
+    def __init__(
+        self,
+        images: int,
+        top: int,
+        progress: Callable[[int, int, str], None],
+        beat: Callable[[], None],
+    ) -> None:
         self.best = np.empty((images, top), dtype=np.uint16)
         self.non_finite = 0
         self.done = 0
         self._progress = progress
+        self._beat = beat
         self._reported = time.perf_counter()
 
     def update(self, scores: Any, label: Any) -> None:
@@ -73,6 +80,7 @@ class _BestClasses:
         self.best[self.done : self.done + len(label)] = best
         self.non_finite += int((~np.isfinite(values)).any(axis=1).sum())
         self.done += len(label)
+        self._beat()
         if time.perf_counter() - self._reported > REPORT_EVERY_S:
             self._reported = time.perf_counter()
             self._progress(self.done, len(self.best), "images")

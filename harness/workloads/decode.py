@@ -18,7 +18,7 @@ from harness.errors import InputError, one_line
 from harness.host import calls
 from harness.workloads.operators import Operators
 from harness.workloads.prepared import Prepared
-from harness.workloads.record_file import RecordFile
+from harness.workloads.record_file import RecordFile, image_digest
 
 BLOCK_BYTES = 1 << 20  # decoded before they are written: few writes, little memory
 
@@ -31,14 +31,19 @@ def decode_range(
     start: int,
     stop: int,
     progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+    digests: npt.NDArray[np.int64] | None = None,
 ) -> int:
     """Decode, resize and crop images ``start`` .. ``stop`` into their places in the file.
+
+    Args:
+        digests: of each image, as the record's index has them; None takes whatever is there.
 
     Returns:
         the CRC-32 of what was written.
 
     Raises:
-        InputError: an image does not decode; names its position and offset.
+        InputError: an image does not decode, or is not the one that was indexed; names its
+            position and offset.
     """
     operators = Operators(transform["resize"], transform["keep_ratio"])
     crop = prepared.crop
@@ -52,6 +57,12 @@ def decode_range(
             for number, image in enumerate(pixels, first):
                 offset = int(offsets[number])
                 encoded = source.image(offset)
+                if digests is not None and image_digest(encoded) != digests[number].tobytes():
+                    raise InputError(
+                        f"image {number} of {record} (at byte {offset}) is not the one that was there "
+                        "when the run began: the record was changed meanwhile; start again when it "
+                        "stays as it is"
+                    )
                 try:
                     resized = operators.resized(encoded)
                 except ValueError as error:  # what MXNet's operators say

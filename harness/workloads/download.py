@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from mxnet.gluon.model_zoo import model_store
 
+from harness import durable
 from harness.errors import InputError
 from harness.host import locks
 
@@ -86,7 +87,8 @@ def _fetch(url: str, packed: Path, path: Path, expected: str) -> None:
             found = _unpack(archive, path.name, out)
         if found != expected:
             raise Refused(f"the weights have SHA-1 {found}, expected {expected}: not used")
-        unpacked.replace(path)
+        durable.sync(unpacked)
+        durable.put(unpacked, path)
     except KeyError:
         raise Refused(f"the archive does not hold {path.name}") from None
     finally:

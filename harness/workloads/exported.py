@@ -17,6 +17,7 @@ from mxnet.symbol.numpy import _symbol as np_symbol
 
 from harness.errors import InputError, one_line
 from harness.workloads.model_files import check_symbol
+from harness.workloads.private import copied
 from harness.workloads.weights_file import check_fit, load_weights, shown
 
 # What a loss of the Module API computes when it predicts (src/operator/softmax_output-inl.h,
@@ -41,10 +42,11 @@ def load_pair(symbol: Path, params: Path) -> Any:
     """
     if not symbol.is_file():
         raise InputError(f"the symbol {symbol} does not exist: check workload.symbol")
-    _refuse_optimized(check_symbol(symbol), symbol)
     weights = load_weights(params)
     try:
-        graph = json.loads(mx.sym.load(str(symbol)).tojson())
+        with copied(symbol) as copy:
+            _refuse_optimized(check_symbol(copy, symbol), symbol)
+            graph = json.loads(mx.sym.load(str(copy)).tojson())
         _end_with_scores(graph)
         _forget_types(graph)
         outputs = np_symbol.load_json(json.dumps(graph))

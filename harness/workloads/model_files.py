@@ -33,14 +33,18 @@ class Unfilled(BadArray):
     """The array is whole and was never given values, in a file of MXNet 1."""
 
 
-def check_weights(path: Path) -> None:
+def check_weights(file: Path, path: Path | None = None) -> None:
     """Refuse a file of weights that is not whole.
+
+    Args:
+        path: what a message calls the file, where it is a copy.
 
     Raises:
         InputError: it is damaged, or no file of weights; the message says where.
     """
+    path = path or file
     try:
-        with path.open("rb") as handle:
+        with file.open("rb") as handle:
             start = handle.read(8)
             if start[:4] in (b"PK\3\4", b"PK\5\6"):
                 _check_archive(handle)
@@ -61,14 +65,18 @@ def check_weights(path: Path) -> None:
         ) from None
 
 
-def check_symbol(path: Path) -> dict[str, Any]:
+def check_symbol(file: Path, path: Path | None = None) -> dict[str, Any]:
     """Return a symbol's graph; refuse one whose nodes do not make a graph.
+
+    Args:
+        path: what a message calls the file, where it is a copy.
 
     Raises:
         InputError: it is damaged, or no symbol.
     """
+    path = path or file
     try:
-        with path.open("rb") as handle:
+        with file.open("rb") as handle:
             graph = parse_json(handle.read(LARGEST_JSON + 1))
         _check_graph(graph, DEEPEST)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from harness.errors import HarnessError
 
-FORMAT = 2  # of the file and what is beside it; 1 had no sidecar
+FORMAT = 3  # of the file and what is beside it; the key of 2 was the record's digest
 GEOMETRY = ("resize", "keep_ratio", "crop")  # mean and std act on batches, when they are read
 LIBRARIES = ("mxnet", "mxnet_libmxnet_sha256")  # whose operators decode, resize and crop
 
@@ -69,12 +69,16 @@ def pixel_libraries(versions: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def cache_key(
-    record_sha256: str, images: int, transform: Mapping[str, Any], versions: Mapping[str, Any]
+    images_sha256: str, images: int, transform: Mapping[str, Any], versions: Mapping[str, Any]
 ) -> str:
-    """Name prepared data by what determines it: record, number of images, geometry, libraries."""
+    """Name prepared data by what determines it: the encoded images, geometry, libraries.
+
+    Args:
+        images_sha256: as ``RecordIndex.digest_of`` gives it.
+    """
     what = {
         "format": FORMAT,
-        "record": record_sha256,
+        "encoded": images_sha256,
         "images": images,
         "transform": {key: transform[key] for key in GEOMETRY},
         "libraries": pixel_libraries(versions),

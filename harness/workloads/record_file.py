@@ -9,13 +9,14 @@ float32 labels that follow it, and then these count, as in ``im2rec --pack-label
 
 from __future__ import annotations
 
+import hashlib
 import os
 import struct
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,18 +33,39 @@ _REFUSED = -1  # in place of a label
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
 
 
+def image_digest(encoded: bytes) -> bytes:
+    """Return the 16 bytes by which an encoded image is known again: half of its SHA-256."""
+    return hashlib.sha256(encoded).digest()[:16]
+
+
+def _image_in(data: bytes) -> bytes:
+    """Return the encoded image in a record's data; none where the data has no header."""
+    if len(data) < _HEADER.size:
+        return b""
+    (labels, _, _, _) = _HEADER.unpack_from(data)
+    return data[_HEADER.size + 4 * labels :]
+
+
 @dataclass(frozen=True)
 class RecordIndex:
     """Where the records of a file begin, in the order in which they are read, and their labels.
 
     Attributes:
         stored: how many records the file has; more than are read where the ``.idx`` lists a part.
+        digests: (n, 2) int64, half of the SHA-256 of each encoded image.
+        sha256: of the whole file; all of these come from the same bytes, each read once.
     """
 
     path: Path
     offsets: npt.NDArray[np.int64]
     labels: npt.NDArray[np.int64]
     stored: int
+    digests: npt.NDArray[np.int64]
+    sha256: str
+
+    def digest_of(self, images: int) -> str:
+        """Return the SHA-256 of what is decoded: the first ``images`` images in their order."""
+        return hashlib.sha256(np.ascontiguousarray(self.digests[:images]).tobytes()).hexdigest()
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -99,12 +121,15 @@ class RecordFile:
             InputError: the file is truncated or is no record of images, a record that is read has
                 no single label in 0 .. classes - 1, or the ``.idx`` belongs to another file.
         """
+        whole = hashlib.sha256()
+        digests = bytearray()
         offsets, labels = array("q"), array("q")  # lists would take megabytes for each 10,000
         at = 0
         while at < self._size:
-            head, after = self._span(at)
+            data, after = self._read_whole(at, whole)
+            digests += image_digest(_image_in(data))
             try:
-                labels.append(self._label(head, len(offsets), classes))
+                labels.append(self._label(data, len(offsets), classes))
             except InputError:
                 labels.append(_REFUSED)  # which matters only if it is read
             offsets.append(at)
@@ -112,14 +137,15 @@ class RecordFile:
         found, known = (np.array(each, dtype=np.int64) for each in (offsets, labels))
         order = self._idx_order(found)
         for number in order[known[order] == _REFUSED][:1]:
-            self._label(self._span(int(found[number]))[0], int(number), classes)
-        return RecordIndex(self.path, found[order], known[order], len(found))
+            self._label(self._data(int(found[number])), int(number), classes)
+        each = np.frombuffer(digests, np.int64).reshape(-1, 2)[order]
+        return RecordIndex(
+            self.path, found[order], known[order], len(found), each, whole.hexdigest()
+        )
 
     def image(self, offset: int) -> bytes:
         """Return the encoded image of the record at ``offset`` (bytes)."""
-        data = self._data(offset)
-        (labels, _, _, _) = _HEADER.unpack_from(data)
-        return data[_HEADER.size + 4 * labels :]
+        return _image_in(self._data(offset))
 
     def _bytes(self, start: int, end: int) -> bytes:
         return os.pread(self._file.fileno(), end - start, start)
@@ -146,16 +172,33 @@ class RecordFile:
             raise self._truncated(at)
         return word >> 29, start, end
 
-    def _span(self, at: int) -> tuple[bytes, int]:
-        """Return the beginning of a record's data (header and a label) and where the next begins."""
-        size = _HEADER.size + _LABEL.size
-        kind, start, end = self._part(at)
-        head = self._bytes(start, min(end, start + size))
-        if kind != _WHOLE:
-            head = self._data(at)[:size]
+    def _read_whole(self, at: int, digest: Any) -> tuple[bytes, int]:
+        """Read a record once, into a digest of its bytes; return its data and where the next is."""
+        kind, _, end = self._part(at)
+        first, held = end, end - at
         while kind not in (_WHOLE, _LAST):
             kind, _, end = self._part(end + -end % 4)
-        return head, end + -end % 4
+            held = end - at
+            if held > MOST_BYTES:
+                raise self._too_long(at)
+        after = end + -end % 4
+        raw = self._bytes(at, after)
+        if len(raw) < after - at:  # it was cut meanwhile
+            raise self._truncated(at)
+        digest.update(raw)
+        if first == end:
+            return raw[_WORD.size : end - at], after
+        return self._joined(raw), after
+
+    def _joined(self, raw: bytes) -> bytes:
+        """Return the data of a record of several parts from its bytes."""
+        parts, here = [], 0
+        while here < len(raw):
+            _, word = _WORD.unpack_from(raw, here)
+            end = here + _WORD.size + (word & (1 << 29) - 1)
+            parts.append(raw[here + _WORD.size : end])
+            here = end + -end % 4
+        return struct.pack("<I", MAGIC).join(parts)
 
     def _data(self, at: int) -> bytes:
         kind, start, end = self._part(at)
@@ -165,10 +208,7 @@ class RecordFile:
             kind, start, end = self._part(end + -end % 4)
             held += end - start
             if held > MOST_BYTES:
-                raise InputError(
-                    f"the record {self.path} is damaged at byte {at}: an image there has more than "
-                    f"{MOST_BYTES >> 20} MB; make it again"
-                )
+                raise self._too_long(at)
             parts.append(self._bytes(start, end))
         return struct.pack("<I", MAGIC).join(parts)
 
@@ -249,6 +289,12 @@ class RecordFile:
         return InputError(
             f"{idx} does not index {self.path}: {why}. Make it again, or delete it: then all records "
             "are read in the order of the file"
+        )
+
+    def _too_long(self, at: int) -> InputError:
+        return InputError(
+            f"the record {self.path} is damaged at byte {at}: an image there has more than "
+            f"{MOST_BYTES >> 20} MB; make it again"
         )
 
     def _truncated(self, at: int) -> InputError:

@@ -13,6 +13,7 @@ import numpy as np
 from mxnet.gluon import SymbolBlock
 
 from harness.errors import HarnessError, InputError, one_line
+from harness.workloads.private import copied
 
 FUSED_NORM = "_contrib_BatchNormWithReLU"
 RANDOM = re.compile(
@@ -125,19 +126,25 @@ def _attributes_by_gamma(net: Any, data: Any) -> dict[str, Any]:
     }
 
 
-def load_exported(symbol: Path, params: Path) -> Any:
+def load_exported(
+    symbol: Path, params: Path, sha256: tuple[str | None, str | None] = (None, None)
+) -> Any:
     """Return the network of a pair that ``save`` or ``export`` wrote, int8 or not.
 
+    Args:
+        sha256: what the two files must have; None is any.
+
     Raises:
-        InputError: a file is missing, or MXNet does not read the two.
+        InputError: a file is missing or another one, or MXNet does not read the two.
     """
     for path in (symbol, params):
         if not path.is_file():
             raise InputError(f"the saved model's file {path} does not exist: make the model again")
     try:
-        stored = {name.split(":", 1)[-1] for name in mx.npx.load(str(params))}
-        inputs = [name for name in mx.sym.load(str(symbol)).list_inputs() if name not in stored]
-        return SymbolBlock.imports(str(symbol), inputs, str(params))
+        with copied(symbol, sha256[0]) as graph, copied(params, sha256[1]) as weights:
+            stored = {name.split(":", 1)[-1] for name in mx.npx.load(str(weights))}
+            inputs = [name for name in mx.sym.load(str(graph)).list_inputs() if name not in stored]
+            return SymbolBlock.imports(str(graph), inputs, str(weights))
     except (mx.base.MXNetError, ValueError, AssertionError) as error:
         raise InputError(
             f"the saved model {symbol} with {params.name} does not load: MXNet says "
@@ -152,6 +159,11 @@ def saved_network(job: Mapping[str, Any]) -> Any:
         InputError: as for ``load_exported``.
     """
     workspace = Path(job["workspace"])
-    net = load_exported(workspace / job["symbol"], workspace / job["params"])
+    digests = job.get("sha256", {})
+    net = load_exported(
+        workspace / job["symbol"],
+        workspace / job["params"],
+        (digests.get("symbol"), digests.get("params")),
+    )
     net.hybridize(static_alloc=True, static_shape=True)
     return net

@@ -18,6 +18,7 @@ from mxnet.util import np_array, np_shape
 
 from harness.errors import InputError, one_line
 from harness.workloads.model_files import check_weights
+from harness.workloads.private import copied
 
 PREFIXES = ("arg:", "aux:")  # before the names in a checkpoint and in an exported pair
 SINGLE = np.dtype("float32")
@@ -39,8 +40,9 @@ def load_weights(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise InputError(f"the weights {path} do not exist: check workload.params")
-    check_weights(path)
-    stored = _read(path)
+    with copied(path) as copy:
+        check_weights(copy, path)
+        stored = _read(copy, path)
     names = {name: name[4:] if name.startswith(PREFIXES) else name for name in stored}
     twice = [name for name, count in Counter(names.values()).items() if count > 1]
     if twice:
@@ -106,15 +108,15 @@ def shown(names: list[str]) -> str:
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(copy: Path, path: Path) -> dict[str, Any]:
     try:
         try:
-            return _named(mx.npx.load(str(path)), path)
+            return _named(mx.npx.load(str(copy)), path)
         except mx.base.MXNetError as error:
             if "is_np_shape" not in str(error):
                 raise
         with np_array(False), np_shape(False):
-            stored = _named(mx.nd.load(str(path)), path)
+            stored = _named(mx.nd.load(str(copy)), path)
         return {name: value.as_np_ndarray() for name, value in stored.items()}
     except mx.base.MXNetError as error:
         raise InputError(

@@ -6,6 +6,7 @@ Exit codes: 0 every run survived and no measurement was lost; 1 otherwise.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -31,7 +32,11 @@ class Tried:
 
 def cannot(injection: Injection) -> str | None:
     """Return why a fault cannot be injected here, if it cannot."""
-    return "needs root, for mount and chattr" if injection.mounts and os.geteuid() else None
+    if injection.mounts and os.geteuid():
+        return "needs root, for mount and chattr"
+    if injection.disk and not (shutil.which("mkfs.ext4") and Path("/dev/loop-control").exists()):
+        return "needs mkfs.ext4 and loop devices"
+    return None
 
 
 def tried(injection: Injection, bases: dict[bool, Base], place: Path) -> Tried:

@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from faults.scene import (
     CONF,
     PROTOCOL,
@@ -49,6 +51,7 @@ class Injection:
         act: does it to a run and checks everything; returns a note, such as a figure.
         night: whether it needs a judged night.
         mounts: whether it mounts a file system or makes a folder immutable, which only root may.
+        disk: whether it makes a file system in a file.
     """
 
     step: str
@@ -56,6 +59,7 @@ class Injection:
     act: Callable[[Scene], str | None]
     night: bool = False
     mounts: bool = False
+    disk: bool = False
 
     @property
     def name(self) -> str:
@@ -115,6 +119,30 @@ def in_parent(step: str, *names: str) -> Injection:
     return Injection(
         step, f"parent {' twice '.join(sorted({*names}))}{' twice' * (len(names) > 1)}", act
     )
+
+
+def worker_stands_still(scene: Scene) -> None:
+    """The worker is stopped time and again; its round says so and is repeated."""
+    scene.without(ROUND)
+    plan = scene.folder.path / "plan.json"
+    planned = json.loads(plan.read_text())
+    planned["config"]["protocol"]["reruns"] = 1
+    plan.write_text(json.dumps(planned))
+    started = scene.start("protocol.reruns=1")
+    worker = stopped_worker(started, STEPS["rounds"][0])
+    with suppress(psutil.NoSuchProcess):
+        while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE:
+            worker.resume()
+            time.sleep(0.05)
+            worker.suspend()
+            time.sleep(0.3)
+    ended = started.end()
+    scene.ended(ended, 0, "was disturbed (")
+    first = json.loads((scene.folder.path / ROUND).read_text())
+    kinds = {each["kind"] for part in first["facts"]["timed"] for each in part["disturbed"]}
+    assert "frozen_s" in kinds, kinds
+    assert (scene.folder.path / f"rounds/001_{ROW}_2.json").is_file()
+    scene.resumes("protocol.reruns=1")
 
 
 def crash_in_mxnet(scene: Scene) -> None:
@@ -324,27 +352,73 @@ def half(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
 
-def damaged(step: str, pattern: str, *, heals: bool = True, said: str = "damaged") -> Injection:
-    """A file is cut in half; a resumption measures that again, or says what to do."""
+def emptied(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def damaged(
+    step: str, pattern: str, harm: Callable[[Path], None] = half, said: str = "damaged"
+) -> Injection:
+    """A file is cut; a resumption measures what it was of again."""
 
     def act(scene: Scene) -> None:
         (path,) = scene.cli_glob(pattern)
-        half(path)
+        harm(path)
         scene.keep()
         scene.kept.pop(path, None)
         if pattern.startswith("methods"):
             scene.kept = {k: v for k, v in scene.kept.items() if ROW not in k.name + k.parent.name}
-        if heals:
-            ended = scene.resumes()
-            assert said in ended.err
-            scene.ended(ended, 0)
-        else:
-            scene.ended(scene.cli(*scene.words), (2, 3), said)
-            (scene.folder.path / RECORD).unlink()  # as it says
-            scene.kept.pop(scene.folder.path / RECORD, None)
-            scene.resumes()
+            told = scene.cli("table", f"run={scene.folder.id}")
+            assert told.code == 0, told.err
+            if path.suffix == ".npz":
+                assert f"run.id={scene.folder.id}, which measures that again" in told.out
+            assert "| fp32 no optimization |" in told.out
+        ended = scene.resumes()
+        assert said in ended.err
+        scene.ended(ended, 0)
 
-    return Injection(step, f"half-written {Path(pattern).name}", act)
+    what = "half-written" if harm is half else harm.__name__
+    return Injection(step, f"{what} {Path(pattern).name}", act)
+
+
+@contextmanager
+def on_a_disk(place: Path, image: Path) -> Iterator[None]:
+    """Move a folder onto a file system of its own, which writes by itself only after minutes."""
+    aside = place.with_name(f"{place.name}_aside")
+    place.rename(aside)
+    place.mkdir()
+    subprocess.run(["truncate", "-s", "64M", str(image)], check=True)
+    subprocess.run(["mkfs.ext4", "-qF", str(image)], check=True)
+    subprocess.run(["mount", "-o", "loop,commit=600", str(image), str(place)], check=True)
+    try:
+        shutil.copytree(aside, place, dirs_exist_ok=True)
+        os.sync()
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+        shutil.rmtree(aside)
+
+
+def power_cut(step: str, *taken: str) -> Injection:
+    """What the disk holds as the run ends, as after a power cut: all that a record names is whole."""
+
+    def act(scene: Scene) -> None:
+        scene.without(*taken)
+        results, disk = scene.place / "results", scene.place / "disk"
+        with on_a_disk(results, disk):
+            ended = scene.start().end()
+            scene.ended(ended, 0)
+            scene.keep()
+            cut = scene.place / "cut"
+            subprocess.run(["cp", "--sparse=always", str(disk), str(cut)], check=True)
+        subprocess.run(["mount", "-o", "loop", str(cut), str(results)], check=True)
+        try:
+            scene.count_lost()
+            scene.resumes()
+        finally:
+            subprocess.run(["umount", "--lazy", str(results)], check=True)
+
+    return Injection(step, "power cut", act, mounts=True, disk=True)
 
 
 def damaged_plan(scene: Scene) -> None:
@@ -438,6 +512,7 @@ INJECTIONS: tuple[Injection, ...] = (
     *(in_parent(step, name) for step in STEPS for name in ("SIGKILL", "SIGTERM")),
     *(in_parent(step, "SIGINT") for step in ("validate", "rounds")),
     in_parent("validate", "SIGINT", "SIGINT"),
+    Injection("rounds", "worker stands still", worker_stands_still),
     Injection("optimise", "SIGSEGV inside MXNet", crash_in_mxnet),
     *(plan_half_written(number) for number in ("SIGKILL", "SIGTERM")),
     *(
@@ -472,8 +547,14 @@ INJECTIONS: tuple[Injection, ...] = (
     damaged("validate", RECORD),
     damaged("rounds", ROUND),
     damaged("roof", "roof.json"),
-    damaged("validate", f"methods/{ROW}/predictions.npz", heals=False,
-            said="is not the file that was recorded"),
+    *(
+        damaged("validate", f"methods/{ROW}/{name}", harm)
+        for name in ("predictions.npz", "model-0000.params", "model-symbol.json")
+        for harm in (half, emptied)
+    ),
+    power_cut("optimise", RECORD, ROUND, f"methods/{ROW}/*"),
+    power_cut("validate", RECORD, ROUND, f"methods/{ROW}/predictions.npz"),
+    power_cut("rounds", ROUND),
     damaged("prepare", "cache/prepared/*.u8", said="preparing the validation images"),
     damaged("prepare", "cache/prepared/*.json", said="preparing the validation images"),
     damaged("prepare", "labels.npy", said=""),
