@@ -155,6 +155,7 @@ ASKED: dict[str, Any] = {
         "cache": path,
         "cache_limit_gb": not_negative,
         "timeout_s": limit,
+        "wait_s": limit,
         "reuse_tuned": (name,),
     },
     "machine": (name,),

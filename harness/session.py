@@ -13,11 +13,12 @@ from harness.checks import Inputs
 from harness.config import project_path
 from harness.derive import profile, validity
 from harness.errors import HarnessError, InputError
+from harness.host import locks
 from harness.host.isa import VARIABLE
 from harness.images import prepare
 from harness.own_modules import named_in_environment
 from harness.plan import RunPlan
-from harness.progress import Display
+from harness.progress import Display, told_once
 from harness.protocol import Protocol
 from harness.record import MethodRecord, Outcome, RoundRecord
 from harness.store import RunFolder
@@ -83,6 +84,11 @@ def open_session(
                 environment_of({}, plan.config, folders),
                 report,
                 plan.config["run"]["timeout_s"],
+                locks.Wait(
+                    plan.config["run"]["wait_s"],
+                    "run.wait_s",
+                    told_once(show, "another process prepares the same images", report),
+                ),
             )
         store.write_array(labels, index.labels[:images])
         store.write_json(folder.path / f"prepared_{role}.json", how)

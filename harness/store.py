@@ -153,7 +153,7 @@ class RunFolder:
             InputError: another process is using it, or it cannot be made.
         """
         make_folder(self.path, "run.results")
-        with locks.held(self.path / LOCK, wait=False) as alone:
+        with locks.held(self.path / LOCK, wait=None) as alone:
             if not alone:
                 raise InputError(
                     f"another process is working on run {self.id}: wait for it, or leave run.id out "

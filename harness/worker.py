@@ -12,7 +12,7 @@ import sys
 import traceback
 from typing import Any
 
-from harness.confinement import confine
+from harness.confinement import Reach, confine
 from harness.errors import (
     HarnessError,
     InputError,
@@ -23,7 +23,7 @@ from harness.errors import (
     of_system,
     one_line,
 )
-from harness.host.lifetime import die_with_parent
+from harness.host.lifetime import Keeper, die_with_parent, end_group_with_this
 from harness.own_modules import find_own_modules
 
 KINDS: dict[type[Exception], str] = {
@@ -57,7 +57,7 @@ def module_of(stage: str) -> str:
     return stage if "." in stage else f"harness.stages.{stage}"
 
 
-def end_at_once(reporter: Reporter) -> None:
+def end_at_once(reporter: Reporter, keeper: Keeper | None) -> None:
     """End this process, if it has answered, without taking MXNet and its graphs apart.
 
     That costs up to a second. Registered first, this is the last of what runs at exit; all is
@@ -67,6 +67,8 @@ def end_at_once(reporter: Reporter) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         ctypes.CDLL(None).fflush(None)
+        if keeper is not None:
+            keeper.dismiss()
         os._exit(0)
 
 
@@ -75,11 +77,12 @@ def main() -> None:
     find_own_modules()
     descriptor, parent = (int(argument) for argument in sys.argv[1:])
     die_with_parent(parent)
+    keeper = end_group_with_this()
     reporter = Reporter(descriptor)
-    atexit.register(end_at_once, reporter)
+    atexit.register(end_at_once, reporter, keeper)
     try:
         job = json.load(sys.stdin)
-        confined = confine(**job.pop("confine", {}))
+        confined = confine(Reach.of(job))
         die_with_parent(parent)  # again: a new user namespace may have undone it
         if job["stage"] in WITH_MXNET:
             from harness.compat import import_mxnet  # other stages need none of it

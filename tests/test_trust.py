@@ -177,6 +177,7 @@ def test_where_the_kernel_allows_nothing_the_record_says_so(
     code = (
         "from harness import confinement as c; import json\n"
         "c.CLONE_NEWNET = c.CLONE_NEWUSER = 1 << 20\n"  # no such flag
+        "c.landlock.CREATE = c.seccomp.SECCOMP = 1 << 20\n"  # no such call
         "print(json.dumps(c.confine()))"
     )
     told = subprocess.run(
@@ -185,6 +186,8 @@ def test_where_the_kernel_allows_nothing_the_record_says_so(
     confined = json.loads(told.stdout)
     assert confined["network"] == "shared: Invalid argument"
     assert confined["no_new_privileges"] is True
+    assert confined["files"] == "missing: Function not implemented"
+    assert confined["system_calls"] == "missing: Function not implemented"
 
 
 # --- a whole run
