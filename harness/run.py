@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from harness import executor
 from harness.checks import check_inputs
 from harness.config import PROJECT, Composed, compose_config, project_path
+from harness.confinement import ROOT_WARNING
 from harness.errors import HarnessError, InputError
 from harness.host import ec2, machine, threads
 from harness.interrupt import finishing, resumable
@@ -179,6 +181,7 @@ def start(
             *warnings_of(config["workload"], settings.warnings),
             *inputs.warnings,
             *seen["warnings"],
+            *((ROOT_WARNING,) if os.geteuid() == 0 else ()),
         ),
         code=digest_of_code([PROJECT / "harness", *folders]),
     )

@@ -28,6 +28,7 @@ ROOF = "roof.json"
 LOCK = ".lock"
 PACKED = "pack.json"  # in a run that was imported: the manifest of its pack
 OPTIMIZED = "optimize.json"  # in a row's folder: what its model is, once that is whole
+SIGNED = "signature.json"  # there too, if its pack was signed by a key that was trusted
 SNAPSHOT = "history.snapshot"  # there too: INC's tuning history, a pickle
 INSPECT_LOG = "inspect.log"
 
