@@ -156,6 +156,7 @@ ASKED: dict[str, Any] = {
         "cache_limit_gb": not_negative,
         "timeout_s": limit,
         "wait_s": limit,
+        "memory_gb": (not_negative,),
         "reuse_tuned": (name,),
     },
     "machine": (name,),

@@ -25,6 +25,7 @@ CAPABILITIES = 0x20080522  # version 3 of linux/capability.h
 ANY_OWNER = 1 << 1  # CAP_DAC_OVERRIDE: a container's root writes into folders that are a user's
 FILE_BYTES = 1 << 36  # of one file that a worker writes, unless its job needs more
 NO_NETWORK = "none"
+MEMORY = "INC_BENCH_MEMORY_BYTES"  # the variable with a worker's limit, unless its job has one
 ROOT_WARNING = (
     "this runs as root: workers give up root's rights but that to any owner's files; where the record's "
     "confined.files says that Landlock is missing, they reach all files. Run as a user who owns little"
@@ -61,7 +62,7 @@ class Reach:
 
     Attributes:
         network: leave it the network, as a download needs.
-        memory_bytes: the most private memory that it may hold; None: no limit.
+        memory_bytes: the most private memory that it may hold; None or 0: no limit.
         file_bytes: the most that it may write into one file.
         read: files and folders that it reads, besides the system's and the environment's.
         write: files and folders that it changes.
@@ -80,7 +81,7 @@ class Reach:
         Each absolute path in it may be read. What its ``WRITTEN`` keys name may be written, and so may
         the cache of models, if it asks for a download.
         """
-        given = job.get("confine", {})
+        given = {"memory_bytes": int(os.environ.get(MEMORY, 0)), **job.get("confine", {})}
         write = [value for key, value in _texts(job) if key in WRITTEN]
         if given.get("network") or job.get("workload", {}).get("download"):
             write.append(os.path.join(os.environ.get("INC_BENCH_CACHE", ""), "models"))
@@ -131,7 +132,7 @@ def confine(reach: Reach = Reach()) -> dict[str, Any]:
         "core_bytes": _limit(resource.RLIMIT_CORE, 0),
         "file_bytes": _limit(resource.RLIMIT_FSIZE, reach.file_bytes),
         "memory_bytes": None
-        if reach.memory_bytes is None
+        if not reach.memory_bytes
         else _limit(resource.RLIMIT_DATA, reach.memory_bytes),
         "root": os.geteuid() == 0,
     }

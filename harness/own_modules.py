@@ -6,6 +6,7 @@ ends an entry there, is named by a variable of ours and found by the worker itse
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import sys
@@ -22,6 +23,11 @@ def named_in_environment(folders: Sequence[Path]) -> dict[str, str]:
     odd = [folder for folder in own if ":" in folder]
     found = ":".join([str(PROJECT), *(folder for folder in own if folder not in odd)])
     return {"PYTHONPATH": found, **({VARIABLE: json.dumps(odd)} if odd else {})}
+
+
+def compile_project() -> None:
+    """Compile the project's modules where that is to be done, since workers cannot write beside them."""
+    compileall.compile_dir(PROJECT / "harness", quiet=2)
 
 
 def find_own_modules() -> None:

@@ -8,6 +8,7 @@ import faulthandler
 import importlib
 import json
 import os
+import resource
 import sys
 import traceback
 from typing import Any
@@ -33,6 +34,7 @@ KINDS: dict[type[Exception], str] = {
     TuningTimeout: "timeout",
     HarnessError: "failed",
 }
+NO_MEMORY = ("bad_alloc", "Failed to allocate", "Cannot allocate memory")  # in MXNet's words
 WITH_MXNET = ("inspect", "measure", "optimize", "profile", "recover", "roof", "validate")
 
 
@@ -55,6 +57,25 @@ class Reporter:
 def module_of(stage: str) -> str:
     """Return the module of a stage: one of ``harness.stages``, or any by its dotted path."""
     return stage if "." in stage else f"harness.stages.{stage}"
+
+
+def wants_memory(error: BaseException | None) -> bool:
+    """Say whether an error, or one that it came from, is for want of memory, as far as its words tell."""
+    while error is not None:
+        said = str(error)
+        if isinstance(error, MemoryError) or any(each in said for each in NO_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def memory_advice() -> str:
+    """Return what to do about it, with the limit of this process."""
+    most, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = (
+        "" if most == resource.RLIM_INFINITY else f" (this process may hold {most / 1e9:.1f} GB)"
+    )
+    return f": memory is short{limit}; if the model is one to trust, raise run.memory_gb"
 
 
 def end_at_once(reporter: Reporter, keeper: Keeper | None) -> None:
@@ -100,6 +121,8 @@ def main() -> None:
             message = str(of_system(error) if isinstance(error, OSError) else error)
         else:
             message = f"{type(error).__name__}: {one_line(error)}"
+        if wants_memory(error):
+            message = message.rstrip(".: ") + memory_advice()
         reporter.send("error", kind=kind, message=message, trials=getattr(error, "trials", None))
 
 
