@@ -53,7 +53,7 @@ def memory_of(config: Mapping[str, Any]) -> int:
     Unless the configuration says it that is what the machine, or its control group, has: a process
     that wants more is to fail by itself, before the kernel ends another one for want of memory.
     """
-    given = config["run"]["memory_gb"]
+    given = config["run"].get("memory_gb")  # a plan of before has none, which is null
     if given is not None:
         return int(given * GB)
     found = machine.describe()
@@ -70,7 +70,7 @@ def bytes_to_look(config: Mapping[str, Any], files: Mapping[str, Any]) -> int:
     kilobyte may ask for any amount. Unless the configuration says another limit.
     """
     limit = memory_of(config)
-    if config["run"]["memory_gb"] is not None:
+    if config["run"].get("memory_gb") is not None:
         return limit
     weights = sum(
         file.get("bytes", 0) for role, file in files.items() if role in ("params", "symbol")
@@ -125,7 +125,9 @@ def open_session(
                 report,
                 plan.config["run"]["timeout_s"],
                 locks.Wait(
-                    plan.config["run"]["wait_s"],
+                    plan.config["run"].get(
+                        "wait_s", locks.USUAL_LIMIT_S
+                    ),  # none in a plan of before
                     "run.wait_s",
                     told_once(show, "another process prepares the same images", report),
                 ),
