@@ -32,8 +32,10 @@ verbs
   aa         [repeats=10] [KEY=VALUE ...]     one code against itself: false alarms, what can be seen
   doctor     [KEY=VALUE ...]                  can this machine measure? one screen
   cache      [clear=all|KEY] [check=all|KEY]  list the prepared images; delete or verify them
-  pack       run=ID [to=FILE] [models=true]   a run as one file with digests
-  import     file=FILE                        verify such a file and take its run in
+  pack       run=ID [to=FILE] [models=true]   a run as one file with digests;
+             [sign=KEY]                       signed with an ed25519 key of ssh-keygen
+  import     file=FILE [trust=KEYS]           verify such a file and take its run in, with trust= only
+                                              if one of these public keys signed it
   fleet      [machines=all|[NAME,...]] [address=HOST:PORT] [KEY=VALUE ...]
                                               the same run on every machine of a Ray cluster
   test       [pytest arguments]               run the tests
@@ -259,12 +261,13 @@ def _pack(overrides: Sequence[str], folders: Sequence[Path]) -> int:
     from harness.config import project_path
     from harness.pack import write_pack
 
-    given, others = _given(overrides, {"to": "", "models": "false"})
+    given, others = _given(overrides, {"to": "", "models": "false", "sign": ""})
     named, rest = _named(others, {"run"})
     models = _switch("models", given["models"])
     folder = _folder(named["run"], rest, folders)
     to = project_path(given["to"] or str(folder.path.with_name(f"{folder.id}.zip")))
-    manifest, sha256 = write_pack(folder, to, models)
+    sign = project_path(given["sign"]) if given["sign"] else None
+    manifest, sha256 = write_pack(folder, to, models, sign)
     print(f"packed run {folder.id} of {manifest.machine}: {to}")
     print(f"{len(manifest.members)} files, {manifest.bytes} bytes; SHA-256 {sha256}")
     return 0
@@ -272,13 +275,18 @@ def _pack(overrides: Sequence[str], folders: Sequence[Path]) -> int:
 
 def _import(overrides: Sequence[str], folders: Sequence[Path]) -> int:
     from harness.config import compose_config, project_path
+    from harness.escape import plain
     from harness.importing import import_pack
 
     named, rest = _named(overrides, {"file"})
+    given, rest = _given(rest, {"trust": ""})
     results = project_path(compose_config(rest, folders).values["run"]["results"])
-    taken = import_pack(project_path(named["file"]), results)
+    trust = project_path(given["trust"]) if given["trust"] else None
+    taken = import_pack(project_path(named["file"]), results, trust=trust)
     done = "was there already, the same" if taken.known else "is verified and imported"
     print(f"run {taken.folder.id} of {taken.manifest.machine} {done}: {taken.folder.path}")
+    by = plain(taken.signed_by) if taken.signed_by else "nobody that trust= names"
+    print(f"signed by {by}")
     print(
         f"{len(taken.manifest.members)} files, {taken.manifest.bytes} bytes; SHA-256 {taken.sha256}"
     )

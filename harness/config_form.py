@@ -155,6 +155,8 @@ ASKED: dict[str, Any] = {
         "cache": path,
         "cache_limit_gb": not_negative,
         "timeout_s": limit,
+        "wait_s": limit,
+        "memory_gb": (not_negative,),
         "reuse_tuned": (name,),
     },
     "machine": (name,),

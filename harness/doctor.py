@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.config import compose_config, project_path
+from harness.config import PROJECT, compose_config, project_path
 from harness.errors import HarnessError, InputError
 from harness.escape import one_line, plain
 from harness.executor import worker_environment
@@ -109,6 +110,7 @@ def collect(
     for path in disk_paths:
         findings += disk_findings(path)
     findings += refused_findings(disk_paths)
+    findings += confinement_findings()
     return findings + workload_findings(files)
 
 
@@ -234,6 +236,36 @@ def refused_findings(paths: Sequence[Path]) -> list[Finding]:
             if weakness:
                 found[weakness] = Finding(WARN, "locks", f"{folder}: {weakness}", UNLOCKED)
     return list(found.values()) or [Finding(OK, "system calls", "none is refused, locks work")]
+
+
+def confinement_findings() -> list[Finding]:
+    """Say what a worker would give up here; a process that is confined as one tells."""
+    code = "import json; from harness.confinement import confine; print(json.dumps(confine()))"
+    with tempfile.TemporaryDirectory() as aside:
+        command = [sys.executable, "-c", code]
+        environment = worker_environment({"PYTHONPATH": str(PROJECT)})
+        told = subprocess.run(
+            command, cwd=aside, env=environment, capture_output=True, text=True, check=False
+        )
+    if told.returncode:
+        said = told.stderr.strip().rpartition("\n")[2]
+        return [Finding(BAD, "workers", f"cannot be confined: {said}", UNREFUSED)]
+    held = json.loads(told.stdout)
+    lacks = [
+        f"{what}: {held[key]}"
+        for key, what, whole in (
+            ("network", "the network is in reach", "none"),
+            ("files", "all of the user's files are in reach", "Landlock"),
+            ("system_calls", "system calls are not filtered", "filtered"),
+        )
+        if not held[key].startswith(whole)
+    ]
+    value = f"no network, {held['files']}, system calls filtered"
+    found = [Finding(WARN, "workers", each, UNREFUSED) for each in lacks]
+    found = found or [Finding(OK, "workers", value)]
+    if held["root"]:
+        found.append(Finding(WARN, "workers", "run as root", "run as a user who owns little"))
+    return found
 
 
 def workload_findings(files: Sequence[FileFact]) -> list[Finding]:

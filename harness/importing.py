@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from harness import durable, form, pack, store
+from harness import durable, form, pack, signing, store
 from harness.arrays import BROKEN
 from harness.errors import HarnessError, InputError
 from harness.host import locks
@@ -42,24 +42,29 @@ class Imported:
     Attributes:
         sha256: of the file, as ``sha256sum`` gives it.
         known: whether the same run was there before.
+        signed_by: the name of the trusted key that signed it; None if none was asked for.
     """
 
     folder: RunFolder
     manifest: Manifest
     sha256: str
     known: bool
+    signed_by: str | None = None
 
 
-def import_pack(file: Path, results: Path, run: str | None = None) -> Imported:
+def import_pack(
+    file: Path, results: Path, run: str | None = None, trust: Path | None = None
+) -> Imported:
     """Verify a pack and put its run under ``results``; a run that is there already stays untouched.
 
     Args:
         run: the id that it must have.
+        trust: a file of public keys, by one of which it has to be signed (``harness/signing.py``).
 
     Raises:
-        InputError: the file is no pack, was changed, or holds what no pack may hold; the run is
-            another, or is
-            there with other content; there is no space.
+        InputError: the file is no pack, was changed, or holds what no pack may hold; it is not signed
+            by a key of ``trust``; the run is another, or is there with other content; there is no
+            space.
     """
     try:
         with file.open("rb") as handle:
@@ -69,8 +74,11 @@ def import_pack(file: Path, results: Path, run: str | None = None) -> Imported:
                 manifest = _manifest(archive, file)
                 if run not in (None, manifest.run):
                     raise InputError(f"file={file} holds run {manifest.run}, and {run} was ordered")
+                signer = signing.signer_of(manifest.to_json(), file, trust) if trust else None
                 folder = RunFolder(staging / manifest.machine / manifest.run)
                 _unpack(archive, manifest, folder, file)
+                if signer is not None:
+                    store.write_json(folder.path / store.SIGNED, {"signed_by": signer})
                 _check_readable(folder, manifest, file)
                 _mark(folder)
                 known = _place(folder, results, manifest, file)
@@ -79,7 +87,8 @@ def import_pack(file: Path, results: Path, run: str | None = None) -> Imported:
         raise InputError(f"file={file}: {where}: {error.strerror}; check both paths") from None
     except BROKEN as error:
         raise InputError(f"file={file} is no whole pack ({error}): fetch it again") from None
-    return Imported(RunFolder(results / manifest.machine / manifest.run), manifest, sha256, known)
+    taken = RunFolder(results / manifest.machine / manifest.run)
+    return Imported(taken, manifest, sha256, known, signer)
 
 
 def _unsealed(handle: IO[bytes], file: Path) -> str:

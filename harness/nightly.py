@@ -20,10 +20,10 @@ from harness.history.baseline import Baseline, last_good, named
 from harness.history.database import opened
 from harness.history.entry import Entry, alike, entry_of
 from harness.history.records import NIGHT, is_own, judged, rebuild
-from harness.host.lifetime import alone_on_host, die_with_parent
+from harness.host.lifetime import NOT_ALONE, alone_on_host, die_with_parent
 from harness.interrupt import finishing, resumable
 from harness.plan import RunPlan
-from harness.progress import Display
+from harness.progress import Display, told_once
 from harness.run import measure, open_folder
 from harness.store import RunFolder, find_run
 from harness.suspects import judge_night
@@ -54,7 +54,8 @@ def nightly(
     folder, composed = open_folder(now, folders)
     _check_names(folder, composed)
     _check_pinned_now(folder, now, composed)
-    with alone_on_host(show.note):
+    wait_s = composed.values["run"]["wait_s"]
+    with alone_on_host(wait_s, told_once(show, NOT_ALONE), show.note):
         pinned = _pinned(composed, asked, folder, folders, show)
         chosen = pinned or _named(composed)
 

@@ -7,6 +7,7 @@ found by the worker alone.
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import sys
@@ -34,6 +35,11 @@ def named_in_environment(folders: Sequence[Path]) -> dict[str, str]:
 def own_folders() -> list[str]:
     """Return the folders of ``--conf`` that this process was given."""
     return list(json.loads(os.environ.get(VARIABLE, "[]")))
+
+
+def compile_project() -> None:
+    """Compile the project's modules where that is to be done, since workers cannot write beside them."""
+    compileall.compile_dir(PROJECT / "harness", quiet=2)
 
 
 def find_own_modules() -> None:

@@ -10,6 +10,7 @@ where their trials can be recovered.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import json
@@ -23,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from harness import __version__, durable, record, store
+from harness import __version__, durable, record, signing, store
 from harness.errors import InputError
 from harness.host import calls
 from harness.plan import FOREIGN
@@ -42,6 +43,7 @@ SEAL = b"sha256:"
 SEAL_BYTES = len(SEAL) + 64
 MOST_BYTES = (1 << 31) - 1  # of a member, and zip's own limit without its 64-bit extension
 BLOCK = 1 << 18
+PART_OF_PACK = ".pack.part"  # ends the name of one that is being written
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,11 @@ class Manifest:
 def travels(path: str, models: bool) -> bool:
     """Say whether a file of a run's folder belongs into a pack, by its path in that folder."""
     top, *below = path.split("/")
-    if path == store.PACKED or not PATH.fullmatch(path) or (below and top not in FOLDERS):
+    if (
+        path in (store.PACKED, store.SIGNED)
+        or not PATH.fullmatch(path)
+        or (below and top not in FOLDERS)
+    ):
         return False
     return models if path.endswith(MODELS) else path.endswith(SUFFIXES)
 
@@ -102,8 +108,13 @@ def manifest_of(folder: RunFolder, models: bool) -> Manifest:
     return Manifest(folder.id, folder.path.parent.name, models, tuple(members))
 
 
-def write_pack(folder: RunFolder, to: Path, models: bool = False) -> tuple[Manifest, str]:
+def write_pack(
+    folder: RunFolder, to: Path, models: bool = False, sign: Path | None = None
+) -> tuple[Manifest, str]:
     """Write a run into the file ``to``, whole or not at all.
+
+    Args:
+        sign: a private key; its signature goes into a file beside the pack (``harness/signing.py``).
 
     Returns:
         the manifest, and the SHA-256 of the file as ``sha256sum`` gives it.
@@ -122,14 +133,21 @@ def write_pack(folder: RunFolder, to: Path, models: bool = False) -> tuple[Manif
             )
         read_tables(folder)  # what cannot be read here could not be read anywhere
         manifest = manifest_of(folder, models)
-        part = to.with_name(f".{to.name}.{os.getpid()}.part")
+        signature = signing.signature_of(manifest.to_json(), sign) if sign else None
+        part = to.with_name(f".{to.name}.{os.getpid()}{PART_OF_PACK}")
         try:
             durable.make_folders(to.parent)
+            _clear_parts(to.parent)
             with part.open("w+b") as handle:
+                with suppress(OSError):  # where nothing locks, nothing is cleared either
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 _write(handle, folder, manifest)
                 digest = _seal(handle)
                 calls.sync(handle.fileno())
             durable.put(part, to)
+            if signature is not None:
+                beside = to.with_name(to.name + signing.SUFFIX)
+                store.write_atomically(beside, signing.to_json(signature), "to")
         except OSError as error:
             raise InputError(
                 f"{to} cannot be written ({error.strerror}): free some space or give to=FILE"
@@ -157,6 +175,14 @@ def _plan(path: Path) -> bytes:
 def _described(name: str, content: bytes) -> dict[str, Any]:
     sha256 = hashlib.sha256(content).hexdigest()
     return {"path": name, "bytes": len(content), "sha256": sha256}
+
+
+def _clear_parts(folder: Path) -> None:
+    """Remove what packs that were killed have left in a folder; one being written is locked."""
+    for path in folder.glob(f".*{PART_OF_PACK}"):
+        with suppress(OSError), path.open("rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -93,6 +93,25 @@ class Lines:
         print(plain(text), file=sys.stderr, flush=True)
 
 
+def told_once(
+    show: Display, why: str, report: Report = lambda done, total, unit: None
+) -> Callable[[str, float], None]:
+    """Return what tells a wait: each process that is waited for once, and the time that passes.
+
+    Args:
+        why: one has to wait, as a clause.
+    """
+    told: set[str] = set()
+
+    def tell(holder: str, seconds: float) -> None:
+        if holder not in told:
+            told.add(holder)
+            show.note(f"{why}: waiting for it, {holder}")
+        report(int(seconds), 0, "s of waiting")
+
+    return tell
+
+
 def display() -> Display:
     """Return bars where stderr is a terminal, lines otherwise."""
     console = terminal.console(stderr=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,17 +11,26 @@ from pathlib import Path
 from harness import executor
 from harness.checks import check_inputs
 from harness.config import CONF, PROJECT, Composed, compose_config, project_path
+from harness.confinement import ROOT_WARNING
 from harness.continuing import continued
 from harness.errors import HarnessError, InputError
 from harness.host import ec2, machine, threads
 from harness.interrupt import finishing, resumable
+from harness.own_modules import compile_project
 from harness.plan import RunPlan, differences, digest_of_code, new_run_id, warnings_of
 from harness.progress import Display
 from harness.protocol import Protocol
 from harness.reuse import adopt
 from harness.roof import measure_roof
 from harness.rounds import run_rounds
-from harness.session import Session, environment_of, open_session, value_of, with_digests
+from harness.session import (
+    Session,
+    bytes_to_look,
+    environment_of,
+    open_session,
+    value_of,
+    with_digests,
+)
 from harness.store import INSPECT_LOG, PLAN, RunFolder, find_run, make_folder
 from harness.tables import write_tables
 from harness.verify import save_digests
@@ -143,6 +153,7 @@ def start(
         config["threads"], machine.read_topology(), threads.find_kmp_library()
     )
     environment = environment_of(settings.environment, config, folders)
+    compile_project()
     make_folder(project_path(config["run"]["cache"]), "run.cache")
     inputs = check_inputs(config["workload"])
     job = {
@@ -150,7 +161,10 @@ def start(
         "workload": with_digests(config["workload"], inputs.files),
         "methods": config["method"],
         # later stages find in the cache what this one downloads
-        "confine": {"network": composed.download},
+        "confine": {
+            "network": composed.download,
+            "memory_bytes": bytes_to_look(config, inputs.files),
+        },
     }
     log = folder.path / INSPECT_LOG
     with show.step("looking at the model") as report:
@@ -160,7 +174,7 @@ def start(
         raise HarnessError(
             f"looking at the model failed: {ended.message}; start it again, and if it dies again, "
             "workload.params or the network may be damaged in a way that MXNet's native code does not "
-            f"check (log: {log})"
+            f"check, or want more memory than a worker may hold (run.memory_gb; log: {log})"
         )
     try:
         seen = value_of(ended, "looking at the model", log)
@@ -187,6 +201,7 @@ def start(
             *warnings_of(config["workload"], settings.warnings),
             *inputs.warnings,
             *seen["warnings"],
+            *((ROOT_WARNING,) if os.geteuid() == 0 else ()),
         ),
         code=code_of(folders),
     )

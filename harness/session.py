@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,17 +12,23 @@ from harness import executor, form, record, store
 from harness import facts as forms
 from harness.checks import Inputs
 from harness.config import project_path
+from harness.confinement import MEMORY
 from harness.derive import profile, validity
 from harness.errors import HarnessError, InputError
-from harness.host import machine, threads
+from harness.host import locks, machine, threads
 from harness.host.isa import VARIABLE
 from harness.images import prepare
 from harness.own_modules import named_in_environment
 from harness.plan import RunPlan
-from harness.progress import Display
+from harness.progress import Display, told_once
 from harness.protocol import Protocol
 from harness.record import MethodRecord, Outcome, RoundRecord
 from harness.store import RunFolder
+
+GB = 10**9
+LOOK_BYTES = 4 * GB  # ResNet50v2 takes 0.8
+COPIES = 8  # of the weights at once, as read, set, and looked through
+THREAD_BYTES = 32 << 20  # a thread's stack and oneDNN's scratch
 
 
 def environment_of(
@@ -38,9 +45,42 @@ def environment_of(
             **variables,
             **({VARIABLE: limit} if limit else {}),
             **named_in_environment(folders),
+            MEMORY: str(memory_of(config)),
             "INC_BENCH_CACHE": str(project_path(config["run"]["cache"])),
         }
     )
+
+
+def memory_of(config: Mapping[str, Any]) -> int:
+    """Return how many bytes of private memory a worker may hold; 0 is no limit.
+
+    Unless the configuration says it that is what the machine, or its control group, has: a process
+    that wants more is to fail by itself, before the kernel ends another one for want of memory.
+    """
+    given = config["run"].get("memory_gb")  # a plan of before has none, which is null
+    if given is not None:
+        return int(given * GB)
+    found = machine.describe()
+    has: list[int] = [
+        found[key] for key in ("memory_total_bytes", "memory_limit_bytes") if found[key]
+    ]
+    return min(has, default=0)
+
+
+def bytes_to_look(config: Mapping[str, Any], files: Mapping[str, Any]) -> int:
+    """Return how much a worker may hold that looks at the model, with two blank images.
+
+    Copies of the weights, and what the activations, the threads and MXNet itself take: a symbol of a
+    kilobyte may ask for any amount. Unless the configuration says another limit.
+    """
+    limit = memory_of(config)
+    if config["run"].get("memory_gb") is not None:
+        return limit
+    weights = sum(
+        file.get("bytes", 0) for role, file in files.items() if role in ("params", "symbol")
+    )
+    needed = LOOK_BYTES + COPIES * weights + THREAD_BYTES * (os.cpu_count() or 1)
+    return int(min(limit or needed, needed))
 
 
 def absolute_paths(value: Any) -> Any:
@@ -100,6 +140,13 @@ def open_session(
                 environment_of({}, plan.config, folders),
                 report,
                 plan.config["run"]["timeout_s"],
+                locks.Wait(
+                    plan.config["run"].get(
+                        "wait_s", locks.USUAL_LIMIT_S
+                    ),  # none in a plan of before
+                    "run.wait_s",
+                    told_once(show, "another process prepares the same images", report),
+                ),
             )
         store.write_array(labels, index.labels[:images])
         store.write_json(folder.path / f"prepared_{role}.json", how)

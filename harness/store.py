@@ -37,6 +37,7 @@ METHODS = "methods"
 ROOF = "roof.json"
 LOCK = ".lock"
 PACKED = "pack.json"  # in a run that was imported: the manifest of its pack
+SIGNED = "signature.json"  # there too, if its pack was signed by a key that was trusted
 OPTIMIZED = "optimize.json"  # in a row's folder: what its model is, once that is whole
 MODEL = ("symbol", "params")  # its files, in those facts
 HISTORY = "tuning_history.jsonl"  # there too: what each trial of a search is made from again
@@ -169,7 +170,7 @@ class RunFolder:
             InputError: another process is using it, or it cannot be made.
         """
         make_folder(self.path, "run.results")
-        with locks.held(self.path / LOCK, wait=False) as alone:
+        with locks.held(self.path / LOCK, wait=None) as alone:
             if not alone:
                 raise InputError(
                     f"another process is working on run {self.id}: wait for it, or leave run.id out "

@@ -8,11 +8,12 @@ import faulthandler
 import importlib
 import json
 import os
+import resource
 import sys
 import traceback
 from typing import Any
 
-from harness.confinement import confine
+from harness.confinement import Reach, confine
 from harness.errors import (
     HarnessError,
     InputError,
@@ -23,7 +24,7 @@ from harness.errors import (
     of_system,
     one_line,
 )
-from harness.host.lifetime import die_with_parent
+from harness.host.lifetime import Keeper, die_with_parent, end_group_with_this
 from harness.own_modules import find_own_modules
 
 KINDS: dict[type[Exception], str] = {
@@ -33,6 +34,7 @@ KINDS: dict[type[Exception], str] = {
     TuningTimeout: "timeout",
     HarnessError: "failed",
 }
+NO_MEMORY = ("bad_alloc", "Failed to allocate", "Cannot allocate memory")  # in MXNet's words
 WITH_MXNET = ("inspect", "measure", "optimize", "profile", "recover", "roof", "validate")
 
 
@@ -57,7 +59,26 @@ def module_of(stage: str) -> str:
     return stage if "." in stage else f"harness.stages.{stage}"
 
 
-def end_at_once(reporter: Reporter) -> None:
+def wants_memory(error: BaseException | None) -> bool:
+    """Say whether an error, or one that it came from, is for want of memory, as far as its words tell."""
+    while error is not None:
+        said = str(error)
+        if isinstance(error, MemoryError) or any(each in said for each in NO_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def memory_advice() -> str:
+    """Return what to do about it, with the limit of this process."""
+    most, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = (
+        "" if most == resource.RLIM_INFINITY else f" (this process may hold {most / 1e9:.1f} GB)"
+    )
+    return f": memory is short{limit}; if the model is one to trust, raise run.memory_gb"
+
+
+def end_at_once(reporter: Reporter, keeper: Keeper | None) -> None:
     """End this process, if it has answered, without taking MXNet and its graphs apart.
 
     That costs up to a second. Registered first, this is the last of what runs at exit; all is
@@ -67,6 +88,8 @@ def end_at_once(reporter: Reporter) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         ctypes.CDLL(None).fflush(None)
+        if keeper is not None:
+            keeper.dismiss()
         os._exit(0)
 
 
@@ -75,11 +98,12 @@ def main() -> None:
     find_own_modules()
     descriptor, parent = (int(argument) for argument in sys.argv[1:])
     die_with_parent(parent)
+    keeper = end_group_with_this()
     reporter = Reporter(descriptor)
-    atexit.register(end_at_once, reporter)
+    atexit.register(end_at_once, reporter, keeper)
     try:
         job = json.load(sys.stdin)
-        confined = confine(**job.pop("confine", {}))
+        confined = confine(Reach.of(job))
         die_with_parent(parent)  # again: a new user namespace may have undone it
         if job["stage"] in WITH_MXNET:
             from harness.compat import import_mxnet  # other stages need none of it
@@ -97,6 +121,8 @@ def main() -> None:
             message = str(of_system(error) if isinstance(error, OSError) else error)
         else:
             message = f"{type(error).__name__}: {one_line(error)}"
+        if wants_memory(error):
+            message = message.rstrip(".: ") + memory_advice()
         reporter.send("error", kind=kind, message=message, trials=getattr(error, "trials", None))
 
 

@@ -390,7 +390,8 @@ def test_a_maker_that_is_killed_leaves_nothing_that_counts(
     process.wait()
     (entry,) = cache.entries(folder)
     assert not entry.whole()
-    until(lambda: not entry.in_use(), "the end of the decoding process, which holds the lock too")
+    # what it was just starting holds the lock as well, until it has become its program
+    until(lambda: not entry.in_use(), "the end of what the maker was starting")
     prepared, how = ensured(record, folder.parent, cores=1)
     assert how["cached"] is False
     assert entry.sound()

@@ -19,10 +19,13 @@ from refusing import compiled_no_locks, without
 HOLDS = """
 import sys
 from pathlib import Path
-from harness.host.locks import held
-def waiting():
-    print("waits", flush=True)
-with held(Path(sys.argv[1]), wait=sys.argv[2] == "wait", waiting=waiting) as got:
+from harness.host.locks import Wait, held
+told = []
+def tell(holder, seconds):
+    told or print("waits", holder, flush=True)
+    told.append(holder)
+wait = None if sys.argv[2] == "at once" else Wait(float(sys.argv[2]), "some.key", tell)
+with held(Path(sys.argv[1]), wait) as got:
     print("holds" if got else "busy", flush=True)
     sys.stdin.read() if got else None
 """
@@ -85,8 +88,9 @@ def test_two_processes_are_kept_apart_and_a_death_lets_go(
     assert first.says() == "holds"
     second = Process(kind, path)
     assert second.says() == "busy"
-    waiting = Process(kind, path, "wait")
-    assert waiting.says() == "waits"
+    waiting = Process(kind, path, "0")
+    # a lock of an open file description names nobody; its holder's list of open files does
+    assert waiting.says().startswith(f"waits pid {first.process.pid} of user ")
     said = first.end(kill=ends) + second.end()
     assert waiting.says() == "holds"
     waiting.end()
@@ -102,15 +106,28 @@ def test_a_folder_is_locked_as_a_file_is(kind: Kind, tmp_path: Path) -> None:
     second.end()
 
 
+def test_a_wait_ends_at_its_limit_and_names_who_holds_the_lock(kind: Kind, tmp_path: Path) -> None:
+    path = tmp_path / "files" / ".lock"
+    first = Process(kind, path)
+    assert first.says() == "holds"
+    second = Process(kind, path, "0.2")
+    assert second.says().startswith("waits ")
+    assert second.process.wait() == 1
+    said = second.end()
+    first.end()
+    assert f"{path} is locked by pid {first.process.pid} of user " in said
+    assert "after 0.2 s of waiting" in said and "some.key=SECONDS" in said
+
+
 SHARES = """
 import sys
 from pathlib import Path
-from harness.host.locks import Lock
+from harness.host.locks import Lock, Wait
 lock = Lock(Path(sys.argv[1]))
 lock.take(shared=True)
 print("shares", flush=True)
 for line in sys.stdin:
-    lock.take(shared=line.strip() == "share")
+    lock.take(shared=line.strip() == "share", wait=Wait(0))
     print(line.strip(), flush=True)
 """
 
@@ -136,15 +153,15 @@ def test_a_lock_file_that_was_deleted_while_it_was_waited_for(tmp_path: Path) ->
     """Whoever gets the lock of a file that is gone has locked nothing."""
     path = tmp_path / "run" / ".lock"
     first, late = locks.Lock(path), locks.Lock(path)
-    assert first.take(wait=False)
+    assert first.take()
     path.unlink()
     path.parent.rmdir()
     first.close()
-    assert late.take(wait=False)
+    assert late.take()
     other = locks.Lock(path)
-    assert not other.take(wait=False)
+    assert not other.take()
     late.close()
-    assert other.take(wait=False)
+    assert other.take()
     other.close()
 
 

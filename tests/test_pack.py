@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -37,6 +38,15 @@ def packed(own_run: Ended, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def members(file: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(file) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_what_a_killed_pack_has_left_goes_with_the_next_one(own_run: Ended, tmp_path: Path) -> None:
+    left, written = (tmp_path / f".{name}.zip.1{pack.PART_OF_PACK}" for name in ("left", "written"))
+    left.touch()
+    with written.open("wb") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # as the process does that writes it now
+        write_pack(own_run.folder, tmp_path / "own.zip")
+    assert {path.name for path in tmp_path.iterdir()} == {written.name, "own.zip"}
 
 
 def nothing_in(results: Path) -> bool:

@@ -21,10 +21,10 @@ from harness.config import PROJECT, compose_config, project_path
 from harness.errors import HarnessError, InputError
 from harness.fleet.order import Order, lay_out, project_digests, unlike
 from harness.fleet.schedule import ARRIVED, REFUSED
-from harness.host.lifetime import alone_on_host, die_with_parent
+from harness.host.lifetime import NOT_ALONE, alone_on_host, die_with_parent
 from harness.pack import write_pack
 from harness.plan import RunPlan
-from harness.progress import Display, display
+from harness.progress import Display, display, told_once
 from harness.run import measure, open_folder
 from harness.store import make_folder
 from harness.words import key_of, set_to
@@ -68,7 +68,8 @@ def serve(order: Order, show: Display) -> dict[str, Any]:
             for number, content in enumerate(order.folders)
         ]
         folder, composed = open_folder(compose_config([*order.overrides, *where], folders), folders)
-        with alone_on_host(show.note):
+        wait_s = composed.values["run"]["wait_s"]
+        with alone_on_host(wait_s, told_once(show, NOT_ALONE), show.note):
             code = measure(folder, composed, folders, show, lambda plan: _check_files(order, plan))
         pack = folder.path.with_name(f".{folder.id}.zip")
         write_pack(folder, pack, order.models)

@@ -116,7 +116,7 @@ def locked(folder: Path) -> Iterator[None]:
         InputError: another process drives it, or the folder cannot be made.
     """
     store.make_folder(folder, "run.results")
-    with locks.held(folder / store.LOCK, wait=False) as alone:
+    with locks.held(folder / store.LOCK, wait=None) as alone:
         if not alone:
             raise InputError(f"fleet.id={folder.name}: another process drives this fleet")
         try:

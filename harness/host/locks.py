@@ -1,7 +1,8 @@
 """Locks that keep processes apart, on file systems and kernels that do not have each kind of them.
 
-Only locks that the kernel gives back when their holder ends, in whatever way: none can go stale. The
-first of these that works is used, so that two processes on one host come to the same one:
+Only locks that the kernel gives back when their holder ends, in whatever way: none can go stale. (What
+the holder was just starting has them until it has become its program.) The first of these that works is
+used, so that two processes on one host come to the same one:
 
 1. ``flock`` on the file itself;
 2. an open file description lock (``fcntl``, Linux 3.15) on it, where a container refuses ``flock``;
@@ -10,6 +11,9 @@ first of these that works is used, so that two processes on one host come to the
    user on one host, and the user is told so.
 
 Where none works there is an error: nothing goes on without a lock.
+
+Who may read a file may lock it, so a stranger can keep a lock for ever: each wait has a limit, and
+tells who is waited for.
 """
 
 from __future__ import annotations
@@ -22,11 +26,14 @@ import stat
 import struct
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HarnessError
+from harness.host.holders import Holder, holder_of
 
 MISSING = {  # what a call says that does not lock here; a folder of NFS says EBADF
     errno.EBADF,
@@ -39,13 +46,47 @@ MISSING = {  # what a call says that does not lock here; a folder of NFS says EB
 LOCAL = (
     Path("/dev/shm"),
     Path("/tmp"),
+    Path(f"/run/user/{os.geteuid()}"),
 )  # the same for each of a user's processes: no variable counts
+USUAL_LIMIT_S = 3600.0  # for what holds a lock for seconds, such as an import
+FIRST_LOOK_S, LAST_LOOK_S = (
+    0.01,
+    1.0,
+)  # from one try to the next: a second costs a measurement nothing
 RANGE = struct.Struct("hhqqi")  # struct flock of 64-bit Linux
 SQLITE_KEEPS_OFF = 1 << 62  # where a record lock is tried: far behind all that SQLite locks
 ADVICE = (
     "choose a folder on a disk of this host (run.results, run.cache), mount it with locks, or start "
     "the container with a seccomp profile that allows flock and fcntl"
 )
+
+
+class StillHeld(HarnessError):
+    """Another process kept a lock for longer than is waited.
+
+    Attributes:
+        holder: that process, where it can be seen.
+    """
+
+    def __init__(self, message: str, holder: Holder | None) -> None:
+        super().__init__(message)
+        self.holder = holder
+
+
+@dataclass(frozen=True)
+class Wait:
+    """How a lock is waited for.
+
+    Attributes:
+        limit_s: how long, in seconds; 0 is no limit.
+        key: of the configuration, which sets that.
+        tell: is called with the holder, or "a process that cannot be seen from here", and the seconds
+            waited so far: before the wait and about every second of it.
+    """
+
+    limit_s: float = USUAL_LIMIT_S
+    key: str = ""
+    tell: Callable[[str, float], None] = lambda holder, seconds: None
 
 
 class Lock:
@@ -61,14 +102,52 @@ class Lock:
         self._file = _opened(path)
         self._local: int | None = None  # the file that stands for it, once that is needed
 
-    def take(self, shared: bool = False, wait: bool = True) -> bool:
+    def take(self, shared: bool = False, wait: Wait | None = None) -> bool:
         """Lock it, or change between shared and alone; False if another process has it.
 
+        Args:
+            wait: for that process, letting go of a share meanwhile: two that share it would wait for
+                each other. None: not at all.
+
         Raises:
+            StillHeld: it was not to be had within the limit.
             HarnessError: nothing locks here.
         """
+        if self._take_now(shared):
+            return True
+        if wait is None:
+            return False
+        began, pause, told = time.monotonic(), FIRST_LOOK_S, -LAST_LOOK_S
         while True:
-            held = self._try(shared, wait)
+            waited = time.monotonic() - began
+            if waited - told >= LAST_LOOK_S:
+                wait.tell(self._holder_named(), waited)
+                told = waited
+            if wait.limit_s and waited >= wait.limit_s:
+                raise self._still_held(wait)
+            time.sleep(min(pause, wait.limit_s - waited) if wait.limit_s else pause)
+            pause = min(2 * pause, LAST_LOOK_S)
+            if self._take_now(shared):
+                return True
+
+    def holder(self) -> Holder | None:
+        """Return a process that has it, where one can be seen."""
+        return holder_of(self._file if self._local is None else self._local)
+
+    def _holder_named(self) -> str:
+        return str(self.holder() or "a process that cannot be seen from here")
+
+    def _still_held(self, wait: Wait) -> StillHeld:
+        longer = f", or wait longer with {wait.key}=SECONDS" if wait.key else ""
+        return StillHeld(
+            f"{self.path} is locked by {self._holder_named()}, after {wait.limit_s:g} s of waiting: "
+            f"see what that does and end it{longer}; start again after that",
+            self.holder(),
+        )
+
+    def _take_now(self, shared: bool) -> bool:
+        while True:
+            held = self._try(shared)
             if not held or self._is_at_its_path():
                 return held
             os.close(self._file)  # whoever held it before has deleted it
@@ -81,16 +160,16 @@ class Lock:
             os.close(self._local)
             self._local = None
 
-    def _try(self, shared: bool, wait: bool) -> bool:
+    def _try(self, shared: bool) -> bool:
         refused = ""
         if self._local is None:
-            held, refused = _lock(self._file, shared, wait)
+            held, refused = _lock(self._file, shared)
             if held is not None:
                 return held
             folder = local_folder()
             name = hashlib.sha256(os.fsencode(os.path.realpath(self.path))).hexdigest()[:32]
             self._local = _opened(folder / name)
-        held, again = _lock(self._local, shared, wait)
+        held, again = _lock(self._local, shared)
         if held is None:
             raise HarnessError(f"{self.path} cannot be locked ({refused or again}): {ADVICE}")
         if refused:
@@ -107,22 +186,15 @@ class Lock:
 
 
 @contextmanager
-def held(
-    path: Path, wait: bool = True, waiting: Callable[[], None] | None = None
-) -> Iterator[bool]:
-    """Hold a path alone while the block runs; yields False if ``wait`` is not and another has it.
+def held(path: Path, wait: Wait | None = Wait()) -> Iterator[bool]:
+    """Hold a path alone while the block runs; yields False if ``wait`` is None and another has it.
 
-    Args:
-        waiting: is called once before a wait for another process.
+    Raises:
+        StillHeld: as ``Lock.take``.
     """
     lock = Lock(path)
     try:
-        got = lock.take(wait=False)
-        if not got and wait:
-            if waiting is not None:
-                waiting()
-            got = lock.take()
-        yield got
+        yield lock.take(wait=wait)
     finally:
         lock.close()
 
@@ -146,7 +218,7 @@ def weakness(folder: Path) -> str | None:
 
 def _refused_in(folder: Path) -> str:
     with tempfile.TemporaryFile(dir=folder) as file:
-        _, refused = _lock(file.fileno(), shared=False, wait=False)
+        _, refused = _lock(file.fileno(), shared=False)
     return refused
 
 
@@ -188,16 +260,16 @@ def _opened(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
 
-def _lock(file: int, shared: bool, wait: bool) -> tuple[bool | None, str]:
-    """Lock an open file; return whether it is, None and the reasons if nothing locks it."""
+def _lock(file: int, shared: bool) -> tuple[bool | None, str]:
+    """Try to lock an open file; return whether it is, None and the reasons if nothing locks it."""
     refused = []
     for name, call in (("flock", _flock), ("fcntl", _description_lock)):
         try:
-            call(file, shared, wait)
+            call(file, shared)
         except BlockingIOError:
             return False, ""
         except OSError as error:
-            if error.errno == errno.EACCES and call is _description_lock and not wait:
+            if error.errno == errno.EACCES and call is _description_lock:
                 return False, ""  # POSIX lets a file system say so as well
             if error.errno not in {*MISSING, errno.EACCES}:
                 raise
@@ -207,17 +279,16 @@ def _lock(file: int, shared: bool, wait: bool) -> tuple[bool | None, str]:
     return None, ", ".join(refused)
 
 
-def _flock(file: int, shared: bool, wait: bool) -> None:
-    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-    fcntl.flock(file, kind if wait else kind | fcntl.LOCK_NB)
+def _flock(file: int, shared: bool) -> None:
+    # a change between shared and alone lets go of it first, also where it then fails
+    fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
 
 
-def _description_lock(file: int, shared: bool, wait: bool) -> None:
-    kind = fcntl.F_RDLCK if shared else fcntl.F_WRLCK
-    if wait and not shared:  # two that share it would wait for each other; flock lets go by itself
+def _description_lock(file: int, shared: bool) -> None:
+    if not shared:  # as flock does by itself
         fcntl.fcntl(file, fcntl.F_OFD_SETLK, RANGE.pack(fcntl.F_UNLCK, os.SEEK_SET, 0, 1, 0))
-    command = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK
-    fcntl.fcntl(file, command, RANGE.pack(kind, os.SEEK_SET, 0, 1, 0))
+    kind = fcntl.F_RDLCK if shared else fcntl.F_WRLCK
+    fcntl.fcntl(file, fcntl.F_OFD_SETLK, RANGE.pack(kind, os.SEEK_SET, 0, 1, 0))
 
 
 _told: set[str] = set()

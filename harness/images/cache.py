@@ -132,20 +132,28 @@ class Entry:
 class Hold:
     """This process's hold on an entry; shared from the start, and alone where it is asked."""
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: Entry, wait: locks.Wait) -> None:
         self._path = entry.stem.with_suffix(".lock")
+        self._wait = wait
         self._lock = locks.Lock(self._path)
-        self._lock.take(shared=True)
+        try:
+            self._lock.take(shared=True, wait=wait)
+        except BaseException:
+            self._lock.close()
+            raise
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Wait until no other process holds the entry, and keep them out.
 
         Changing between shared and alone lets go in between: look again at what is there.
+
+        Raises:
+            StillHeld: another process held it for longer than is waited.
         """
-        self._lock.take()
+        self._lock.take(wait=self._wait)
         yield
-        self._lock.take(shared=True)  # after an error the caller lets go of it
+        self._lock.take(shared=True, wait=self._wait)  # after an error the caller lets go of it
 
     def release(self) -> None:
         """Let go before the process ends."""
@@ -156,11 +164,15 @@ class Hold:
 _HELD: dict[Path, Hold] = {}  # a second lock of one process would wait for the first
 
 
-def hold(entry: Entry) -> Hold:
-    """Return a shared hold that lasts until this process ends; waits for who makes the entry."""
+def hold(entry: Entry, wait: locks.Wait = locks.Wait()) -> Hold:  # noqa: B008 - a constant
+    """Return a shared hold that lasts until this process ends; waits for who makes the entry.
+
+    Raises:
+        StillHeld: another process made it for longer than is waited.
+    """
     path = entry.stem.with_suffix(".lock")
     if path not in _HELD:
-        _HELD[path] = Hold(entry)
+        _HELD[path] = Hold(entry, wait)
     return _HELD[path]
 
 
@@ -221,7 +233,7 @@ def _alone(entry: Entry) -> Iterator[bool]:
     if path in _HELD:
         yield False
         return
-    with locks.held(path, wait=False) as alone:
+    with locks.held(path, wait=None) as alone:
         yield alone
 
 

@@ -18,7 +18,7 @@ from harness import durable, executor, store
 from harness.config import project_path
 from harness.confinement import FILE_BYTES
 from harness.errors import HarnessError, InputError
-from harness.host import calls
+from harness.host import calls, locks
 from harness.host.machine import free_memory
 from harness.images import cache
 from harness.images.cache import Entry
@@ -72,6 +72,7 @@ def ensure(
     environment: Mapping[str, str],
     progress: executor.Progress,
     timeout_s: float = 0,
+    wait: locks.Wait = locks.Wait(),  # noqa: B008 - a constant
 ) -> tuple[Prepared, dict[str, Any]]:
     """Return the prepared images, made now unless the cache holds them, and what that took.
 
@@ -80,8 +81,10 @@ def ensure(
     Args:
         versions: what is installed, as ``harness.compat.true_versions`` tells it.
         timeout_s: of each decoding process; 0 is no limit.
+        wait: for another process that prepares the same images.
 
     Raises:
+        StillHeld: that took longer than is waited.
         InputError: an image does not decode, or the disk or the cache's limit has no room.
         HarnessError: a decoding process died.
     """
@@ -91,7 +94,7 @@ def ensure(
     entry = Entry(place.folder / key)
     prepared = Prepared(entry.pixels, source.images, transform["crop"])
     began = time.perf_counter()
-    held = cache.hold(entry)
+    held = cache.hold(entry, wait)
     facts: dict[str, Any] = {"cached": True, "images": source.images}
     try:
         is_verified = False

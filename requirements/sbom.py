@@ -1,0 +1,69 @@
+"""Write sbom.json: what the locks install, as a bill of materials in CycloneDX's form.
+
+    python3 requirements/sbom.py > requirements/sbom.json
+
+It needs no package and no network: everything is in the locks.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from typing import Any
+
+from licences import FOLDER, LOCKS
+
+SPECIFICATION = "1.6"
+PINNED = re.compile(
+    r"^([A-Za-z0-9._-]+)==([^\s;\\]+)((?:[^\n]*\\\n\s+--hash=sha256:[0-9a-f]{64})*)", re.M
+)
+INDEX = "https://pypi.org/project"
+
+
+def components() -> list[dict[str, Any]]:
+    """Return every locked package by name, with the digests of the files that may be installed."""
+    found: dict[str, dict[str, Any]] = {}
+    for lock, use in LOCKS.items():
+        text = (FOLDER / lock).read_text(encoding="utf-8")
+        for name, version, digests in PINNED.findall(text):
+            reference = f"pkg:pypi/{name.lower().replace('_', '-')}@{version}"
+            hashes = [
+                {"alg": "SHA-256", "content": digest}
+                for digest in re.findall("sha256:([0-9a-f]{64})", digests)
+            ]
+            component = {
+                "type": "library",
+                "bom-ref": reference,
+                "name": name,
+                "version": version,
+                "scope": "required" if use in ("build", "run") else "optional",
+                "purl": reference,
+                "externalReferences": [
+                    {"type": "distribution", "url": f"{INDEX}/{name}/{version}/", "hashes": hashes}
+                ],
+                "properties": [{"name": "inc-bench:installed-for", "value": use}],
+            }
+            found.setdefault(name, component)  # the first lock that has it counts
+    return [found[name] for name in sorted(found, key=str.lower)]
+
+
+def bill() -> dict[str, Any]:
+    """Return the whole bill; the same locks give the same one."""
+    listed = components()
+    content = json.dumps(listed, sort_keys=True)
+    return {
+        "$schema": f"http://cyclonedx.org/schema/bom-{SPECIFICATION}.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": SPECIFICATION,
+        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, content)}",
+        "version": 1,
+        "metadata": {
+            "component": {"type": "application", "bom-ref": "inc-bench", "name": "inc-bench"}
+        },
+        "components": listed,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(bill(), indent=1))
