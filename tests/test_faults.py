@@ -14,7 +14,6 @@ pytestmark = pytest.mark.slow
 HERE = (
     "optimise: worker out of memory",
     "rounds: worker SIGSEGV",
-    "rounds: worker stands still",
     "rounds: parent SIGKILL in 001_mine_1.json",
     "validate: results disk full",
     "validate: half-written 01_mine.json",
