@@ -18,6 +18,7 @@ from typing import Any
 
 from harness.host import landlock, seccomp
 from harness.own_modules import PROJECT
+from harness.variables import CERTIFICATES, TO_WORKERS
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # linux/sched.h
 NO_NEW_PRIVILEGES = 38  # PR_SET_NO_NEW_PRIVS of linux/prctl.h
@@ -85,6 +86,9 @@ class Reach:
         write = [value for key, value in _texts(job) if key in WRITTEN]
         if given.get("network") or job.get("workload", {}).get("download"):
             write.append(os.path.join(os.environ.get("INC_BENCH_CACHE", ""), "models"))
+            if os.path.isabs(write[-1]):
+                with suppress(OSError):  # who fetches finds out, and says so
+                    os.makedirs(write[-1], exist_ok=True)  # a right is of what is there
         read = [value for _, value in _texts(job)]
         return cls(
             **{**given, "read": (*given.get("read", ()), *filter(os.path.isabs, read))},
@@ -98,7 +102,8 @@ class Reach:
         project = str(PROJECT)
         within = (each.path for each in os.scandir(project) if each.name not in KEPT_BACK)
         found = (path for path in sys.path if os.path.realpath(path) != os.path.realpath(project))
-        places = (sys.prefix, sys.base_prefix, os.environ.get("SSL_CERT_FILE", ""))
+        certificates = (os.environ.get(name, "") for name in CERTIFICATES if name in TO_WORKERS)
+        places = (sys.prefix, sys.base_prefix, *certificates)
         for path in (*SYSTEM, *within, *found, *places, *paths, *self.read):
             if path:
                 yield path, landlock.READ

@@ -63,7 +63,7 @@ class Refused:
         for part in names:
             assert part in message
         assert "Traceback" not in ended.stderr
-        starts = ("looking at the model", *(("run ", "preparing ") if planned else ()))
+        starts = ("looking at the model", *(("run ", "warning: ", "preparing ") if planned else ()))
         assert all(line.startswith(starts) for line in progress)
         if not planned:
             assert not list(self.results.glob("*"))
