@@ -43,7 +43,7 @@ class Telling:
             "environment": {
                 name: value
                 for name, value in os.environ.items()
-                if name not in ("PYTHONPATH", "LD_LIBRARY_PATH", "INC_BENCH_MODULES")
+                if name not in ("PYTHONPATH", "LD_LIBRARY_PATH", "INC_BENCH_MODULES", "TMPDIR")
             },
             "nice": os.getpriority(os.PRIO_PROCESS, 0),
             "oom_score_adj": Path("/proc/self/oom_score_adj").read_text(),
