@@ -86,9 +86,9 @@ def measure(
                 has_roof = measure_roof(session)
             finally:
                 write_tables(folder, composed.values["table"]["intervals"])
-        unfinished = [r.label for r in folder.load_records() if not r.outcome.finished]
-        if not unfinished:
-            show.note(f"digest of all but times: {save_digests(folder)}")
+            unfinished = [r.label for r in folder.load_records() if not r.outcome.finished]
+            if not unfinished:
+                show.note(f"digest of all but times: {save_digests(folder)}")
         if unfinished or not has_roof:
             again = ", ".join(unfinished or ["the roof"])
             show.note(f"not finished: {again}; run.id={folder.id} measures that again, and no more")

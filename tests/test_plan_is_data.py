@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -329,10 +330,10 @@ def test_the_network_is_never_opened_by_a_plan(
         raise InputError("started")
 
     monkeypatch.setattr(executor, "Worker", started)
-    monkeypatch.setattr(run, "check_inputs", lambda workload: None)
+    monkeypatch.setattr(run, "check_inputs", lambda workload: SimpleNamespace(files={}))
     with pytest.raises(InputError, match="started"):
         run.start(RunFolder(tmp_path / "r"), now, [OWN], Silent())  # type: ignore[arg-type]
-    assert jobs[0]["confine"] == {"network": network}
+    assert jobs[0]["confine"]["network"] is network
 
 
 class Silent:

@@ -148,8 +148,8 @@ def test_what_determines_the_pixels_determines_the_name(record: Path, cache: Pat
         ("a", 3, TRANSFORM, {**VERSIONS, "mxnet_libmxnet_sha256": "another"}),
         ("a", 3, {**TRANSFORM, "mean": 5}, {**VERSIONS, "numpy": "2"}),  # the first once more
     ]:
-        with pytest.raises(HarnessError):
-            pictures = np.full((len(index), 2), ord(digest))
+        pictures = np.full((len(index), 2), ord(digest))
+        with pytest.raises(InputError, match="is not the one that was there"):
             source = Source(replace(index, digests=pictures), "any", images)
             prepare.ensure(source, transform, versions, Place(cache, 10**9), 1, {}, nothing)
         names = [path.stem for path in (cache / "prepared").glob("*.lock")]

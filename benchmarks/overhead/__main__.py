@@ -145,6 +145,7 @@ class Bench:
         job = {
             "stage": "benchmarks.overhead.data_path",
             "record": str(record.path),
+            "idx": str(record.path.with_suffix(".idx")),  # a worker reads what its job names
             "images": images,
             "labels": str(record.labels),
             "workload": record.workload,

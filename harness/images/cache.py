@@ -13,6 +13,7 @@ An entry is one stem in ``<cache>/prepared`` with
 from __future__ import annotations
 
 import os
+import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -113,8 +114,11 @@ class Entry:
 
     def remove(self) -> None:
         """Delete its files; the caller holds it alone."""
-        for suffix in FILES:
-            self.stem.with_suffix(suffix).unlink(missing_ok=True)
+        for path in map(self.stem.with_suffix, FILES):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)  # nobody's but of who put it in the file's place
+            else:
+                path.unlink(missing_ok=True)
 
     def remove_unless_used(self) -> bool:
         """Delete its files and return True, or return False because a process holds it."""

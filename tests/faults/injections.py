@@ -145,6 +145,23 @@ def worker_stands_still(scene: Scene) -> None:
     scene.resumes("protocol.reruns=1")
 
 
+def all_stand_still(step: str) -> Injection:
+    """Worker and parent are stopped together for a while, as ``docker pause`` does it."""
+
+    def act(scene: Scene) -> None:
+        doing = prepared(scene, step)
+        started = scene.start()
+        worker, parent = stopped_worker(started, doing), psutil.Process(started.process.pid)
+        parent.suspend()
+        time.sleep(1.0)
+        worker.resume()
+        parent.resume()
+        scene.ended(started.end(), 0)
+        scene.resumes()
+
+    return Injection(step, "all stand still", act)
+
+
 def crash_in_mxnet(scene: Scene) -> None:
     """A method of the user's own hands MXNet a pointer to nothing."""
     cli = CommandLine(scene.place / "other", scene.place / "cache")
@@ -421,6 +438,60 @@ def power_cut(step: str, *taken: str) -> Injection:
     return Injection(step, "power cut", act, mounts=True, disk=True)
 
 
+def made_up(kind: str, make: Callable[[Path], None]) -> Injection:
+    """Something else is in a sidecar's place; the images are prepared again."""
+
+    def act(scene: Scene) -> None:
+        for path in scene.cli_glob("cache/prepared/*.json"):
+            path.unlink()
+            make(path)
+        scene.without(RECORD, ROUND)
+        ended = scene.resumes()
+        assert "preparing the validation images" in ended.err, ended.err
+
+    return Injection("prepare", f"{kind} in a sidecar's place", act)
+
+
+def hostile_plan(scene: Scene) -> None:
+    """A plan's words look things up and name a program; the run goes on with its values alone."""
+    path, marker = scene.folder.path / "plan.json", scene.place / "ran"
+    plan = json.loads(path.read_text())
+    plan["overrides"] += [
+        "+hydra.searchpath=[file:///etc]",
+        "workload.rec=${oc.env:HOME}",
+        "method.mine._target_=os.system",
+        f"+method.mine.command='touch {marker}'",
+    ]
+    path.write_text(json.dumps(plan, indent=1) + "\n")
+    scene.without(RECORD, ROUND)
+    scene.resumes()
+    assert not marker.exists()
+
+
+def modules_in(where: str) -> Injection:
+    """Modules of the names that a worker imports lie in a folder that it works beside."""
+
+    def act(scene: Scene) -> None:
+        marker = scene.place / "ran"
+        folder = scene.folder.path if where == "run" else scene.place / "cache" / "prepared"
+        for name in ("mxnet", "numpy", "json", "sitecustomize"):
+            module = folder / f"{name}.py"
+            module.write_text(f"open({str(marker)!r}, 'w')\n")
+        scene.without(RECORD, ROUND)
+        scene.resumes()
+        assert not marker.exists()
+
+    return Injection("start", f"modules in the folder of the {where}", act)
+
+
+def left_folder(scene: Scene) -> None:
+    """A worker that was killed has left its working directory."""
+    (scene.folder.path / "methods" / ROW / ".worker-left").mkdir()
+    scene.without(RECORD, ROUND)
+    scene.resumes()
+    assert not list(scene.place.rglob(".worker-*"))
+
+
 def damaged_plan(scene: Scene) -> None:
     path = scene.folder.path / "plan.json"
     whole = path.read_bytes()
@@ -513,6 +584,7 @@ INJECTIONS: tuple[Injection, ...] = (
     *(in_parent(step, "SIGINT") for step in ("validate", "rounds")),
     in_parent("validate", "SIGINT", "SIGINT"),
     Injection("rounds", "worker stands still", worker_stands_still),
+    *(all_stand_still(step) for step in STEPS),
     Injection("optimise", "SIGSEGV inside MXNet", crash_in_mxnet),
     *(plan_half_written(number) for number in ("SIGKILL", "SIGTERM")),
     *(
@@ -520,6 +592,10 @@ INJECTIONS: tuple[Injection, ...] = (
         for number in ("SIGKILL", "SIGTERM")
         for step, point, patterns in (
             ("prepare", "write:labels.npy", ()),
+            ("prepare", "write:prepared_validation.json", ()),
+            ("roof", "write:roof.json", ("roof.json",)),
+            ("tables", "write:digests.json", ("digests.json",)),
+            ("validate", "call:harness.durable:keep", (RECORD, ROUND)),
             ("optimise", "write:optimize.json", STEPS["optimise"][1]),
             ("validate", "write:01_mine.json", (RECORD, ROUND)),
             ("rounds", "write:001_mine_1.json", (ROUND,)),
@@ -558,6 +634,13 @@ INJECTIONS: tuple[Injection, ...] = (
     damaged("prepare", "cache/prepared/*.u8", said="preparing the validation images"),
     damaged("prepare", "cache/prepared/*.json", said="preparing the validation images"),
     damaged("prepare", "labels.npy", said=""),
+    made_up("a pipe", os.mkfifo),
+    made_up("a link to a device", lambda path: path.symlink_to("/dev/zero")),
+    made_up("nested JSON", lambda path: path.write_text("[" * 100_000)),
+    made_up("a folder", Path.mkdir),
+    Injection("plan", "words that run and look up", hostile_plan),
+    *(modules_in(where) for where in ("run", "cache")),
+    Injection("start", "a folder left by a killed worker", left_folder),
     Injection("plan", "half-written plan.json", damaged_plan),
     Injection("plan", "lost plan.json", lost_plan),
     Injection("history", "half-written history.sqlite", damaged_history, night=True),
