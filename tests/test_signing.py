@@ -49,10 +49,10 @@ def test_a_signed_pack_is_taken_in_as_its_signers(
     signed: tuple[Path, Path], tmp_path: Path
 ) -> None:
     file, trust = signed
-    taken = import_pack(file, tmp_path / "results", trust)
+    taken = import_pack(file, tmp_path / "results", trust=trust)
     assert taken.signed_by == "our runner"
     assert json.loads((taken.folder.path / SIGNED).read_text()) == {"signed_by": "our runner"}
-    assert import_pack(file, tmp_path / "results", trust).known
+    assert import_pack(file, tmp_path / "results", trust=trust).known
     unasked = import_pack(file, tmp_path / "others")
     assert unasked.signed_by is None and not (unasked.folder.path / SIGNED).exists()
     write_pack(taken.folder, tmp_path / "again.zip")  # what one trusts is not another's to tell
@@ -97,7 +97,7 @@ def test_a_signature_that_does_not_fit_is_refused(
     elif kind == "a link":
         beside.symlink_to("/dev/zero")
     with pytest.raises(InputError, match=message):
-        import_pack(file, tmp_path / "results", trust)
+        import_pack(file, tmp_path / "results", trust=trust)
     assert not list((tmp_path / "results").glob("*/*"))
 
 
@@ -106,7 +106,7 @@ def test_keys_that_are_none_are_refused(signed: tuple[Path, Path], tmp_path: Pat
     for content, message in ((b"", "has no key"), (b"ssh-rsa x", "line 1 is no public key")):
         trust.write_bytes(content)
         with pytest.raises(InputError, match=message):
-            import_pack(file, tmp_path / "results", trust)
+            import_pack(file, tmp_path / "results", trust=trust)
     with pytest.raises(InputError, match=r"sign=.* is no private key .*ssh-keygen"):
         signature_of(b"", trust)
     with pytest.raises(InputError, match=r"sign=.*No such file"):
