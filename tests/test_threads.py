@@ -42,7 +42,7 @@ def run(program: str, environment: Mapping[str, str]) -> Any:
     """Run a program in a process with this thread environment alone; return the JSON it prints."""
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env=worker_environment(environment),
+        env=worker_environment({**environment, "PYTHONPATH": str(PROJECT)}),
         cwd=PROJECT,
         capture_output=True,
         text=True,
