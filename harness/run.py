@@ -76,6 +76,7 @@ def measure(
         try:
             session = start(folder, composed, folders, show, check)
         except (InputError, KeyboardInterrupt) as error:
+            executor.clear_asides(folder.path)  # a signal may come between making one and waiting
             if folder.discard() or isinstance(error, InputError):
                 raise
             raise KeyboardInterrupt(f"run.id={folder.id}") from None
