@@ -18,7 +18,7 @@ from typing import Any
 
 from harness.host import landlock, seccomp
 from harness.own_modules import PROJECT
-from harness.variables import CERTIFICATES, TO_WORKERS
+from harness.variables import CERTIFICATES, MODELS, TO_WORKERS
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # linux/sched.h
 NO_NEW_PRIVILEGES = 38  # PR_SET_NO_NEW_PRIVS of linux/prctl.h
@@ -83,17 +83,13 @@ class Reach:
         the cache of models, if it asks for a download.
         """
         given = {"memory_bytes": int(os.environ.get(MEMORY, 0)), **job.get("confine", {})}
-        write = [value for key, value in _texts(job) if key in WRITTEN]
+        named = [(key, text) for key, text in _texts(job) if os.path.isabs(text)]
+        write = [path for key, path in named if key in WRITTEN]
         if given.get("network") or job.get("workload", {}).get("download"):
-            write.append(os.path.join(os.environ.get("INC_BENCH_CACHE", ""), "models"))
-            if os.path.isabs(write[-1]):
-                with suppress(OSError):  # who fetches finds out, and says so
-                    os.makedirs(write[-1], exist_ok=True)  # a right is of what is there
-        read = [value for _, value in _texts(job)]
-        return cls(
-            **{**given, "read": (*given.get("read", ()), *filter(os.path.isabs, read))},
-            write=tuple(filter(os.path.isabs, write)),
-        )
+            models = os.path.join(os.environ.get("INC_BENCH_CACHE", ""), MODELS)
+            write += [models] if os.path.isabs(models) else []
+        read = (*given.get("read", ()), *(path for _, path in named))
+        return cls(**{**given, "read": read}, write=tuple(write))
 
     def rights(self) -> Iterator[tuple[str, int]]:
         """Yield each path with what Landlock leaves of it."""

@@ -33,6 +33,7 @@ from harness.session import (
 )
 from harness.store import INSPECT_LOG, PLAN, RunFolder, find_run, make_folder
 from harness.tables import write_tables
+from harness.variables import MODELS
 from harness.verify import save_digests
 
 
@@ -155,7 +156,10 @@ def start(
     )
     environment = environment_of(settings.environment, config, folders)
     compile_project()
-    make_folder(project_path(config["run"]["cache"]), "run.cache")
+    cache = project_path(config["run"]["cache"])
+    make_folder(cache, "run.cache")
+    if config["workload"].get("download"):
+        make_folder(cache / MODELS, "run.cache")  # a worker may write what is there
     inputs = check_inputs(config["workload"])
     job = {
         "stage": "inspect",

@@ -60,11 +60,7 @@ def memory_of(config: Mapping[str, Any]) -> int:
     given = config["run"].get("memory_gb")  # a plan of before has none, which is null
     if given is not None:
         return int(given * GB)
-    found = machine.describe()
-    has: list[int] = [
-        found[key] for key in ("memory_total_bytes", "memory_limit_bytes") if found[key]
-    ]
-    return min(has, default=0)
+    return machine.total_memory() or 0
 
 
 def bytes_to_look(config: Mapping[str, Any], files: Mapping[str, Any]) -> int:
@@ -141,9 +137,8 @@ def open_session(
                 report,
                 plan.config["run"]["timeout_s"],
                 locks.Wait(
-                    plan.config["run"].get(
-                        "wait_s", locks.USUAL_LIMIT_S
-                    ),  # none in a plan of before
+                    # a plan of before has none
+                    plan.config["run"].get("wait_s", locks.USUAL_LIMIT_S),
                     "run.wait_s",
                     told_once(show, "another process prepares the same images", report),
                 ),

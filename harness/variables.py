@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 
+MODELS = "models"  # in the cache folder: weights that were downloaded
 OWN_PREFIX = "INC_BENCH_"  # for ${oc.env:INC_BENCH_...} in a --conf folder
 
 TO_WORKERS = (  # all that a worker inherits, besides its thread settings

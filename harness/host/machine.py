@@ -146,6 +146,15 @@ def is_renumbered(root: Path, cpus: Iterable[int], listed: Container[int]) -> bo
     return any(cpu not in listed and (root / CPUS / f"cpu{cpu}/topology").is_dir() for cpu in cpus)
 
 
+def total_memory(root: Path = ROOT) -> int | None:
+    """Return how many bytes of memory there are for this process: the machine's, or its control group's.
+
+    None: the system does not tell.
+    """
+    known = (_memory(root, "MemTotal"), _memory_limit(root))
+    return min((each for each in known if each), default=None)
+
+
 def free_memory(root: Path = ROOT) -> int | None:
     """Return how many bytes this process can still get, or None where nothing tells.
 

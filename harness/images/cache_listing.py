@@ -13,6 +13,7 @@ from harness.config import compose_config
 from harness.errors import InputError
 from harness.images.cache import GB, Entry, entries, hold
 from harness.images.prepare import Place
+from harness.variables import MODELS
 
 ALL = "all"
 HEADERS = ("Key", "Record", "Images", "Geometry", "GB", "Last used", "State")
@@ -64,7 +65,7 @@ def _alignment() -> list[str]:
 
 def _models(place: Place) -> list[Path]:
     """Return the files of downloaded weights, half-fetched ones too."""
-    return sorted(path for path in (place.cache / "models").glob("*") if path.is_file())
+    return sorted(path for path in (place.cache / MODELS).glob("*") if path.is_file())
 
 
 def _state(entry: Entry) -> str:

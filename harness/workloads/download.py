@@ -19,6 +19,7 @@ from mxnet.gluon.model_zoo import model_store
 from harness import durable
 from harness.errors import InputError
 from harness.host import locks
+from harness.variables import MODELS
 
 REPOSITORY = "https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/"
 MOST_BYTES = 1 << 30  # of an archive and of the weights in it; vgg19's have 0.55 GB
@@ -50,7 +51,7 @@ def zoo_weights(network: str) -> Path:
         raise InputError(f"the zoo has no weights for {network}: give workload.params=FILE")
     expected = model_store._model_sha1[network]
     stem = f"{network}-{model_store.short_hash(network)}"
-    folder = Path(os.environ["INC_BENCH_CACHE"]) / "models"
+    folder = Path(os.environ["INC_BENCH_CACHE"]) / MODELS
     path = folder / f"{stem}.params"
     url = f"{os.environ.get('MXNET_GLUON_REPO', REPOSITORY).rstrip('/')}/gluon/models/{stem}.zip"
     try:
