@@ -96,8 +96,9 @@ def _instance(root: Path, environment: Mapping[str, str]) -> Instance:
     )
     asking.start()
     asking.join(LIMIT_S)
-    _shut(connection)
-    return found[0] if found else Instance(reason=NO_ANSWER)
+    instance = found[0] if found else Instance(reason=NO_ANSWER)
+    _shut(connection)  # afterwards, since the thread then answers with the error that this gives it
+    return instance
 
 
 def _asked(connection: http.client.HTTPConnection, base: str) -> Instance:
