@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.own_modules import command_of
+from harness.process.own_modules import command_of
 
 PROJECT = Path(__file__).parents[1]
 OWN = PROJECT / "tests" / "own"

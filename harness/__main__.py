@@ -24,7 +24,7 @@ def main() -> int:
         sys.path.insert(0, root)
         if step == "start" or words[:1] in (["-h"], ["--help"], ["help"]):  # help needs no package
             return _start(words, root)
-        from harness.launch import launch
+        from harness.setup.launch import launch
 
         return launch(words)
     except SystemExit as end:
@@ -51,7 +51,7 @@ def _tell_python() -> int:
 
 def _harness(words: list[str]) -> int:
     from harness.cli import main
-    from harness.terminal import printed_plainly
+    from harness.render.terminal import printed_plainly
 
     with printed_plainly():
         return main(words)

@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         from harness.errors import HarnessError, InputError, exit_code, of_system
-        from harness.interrupt import catch_signals
+        from harness.process.interrupt import catch_signals
     except Exception:  # a damaged checkout
         traceback.print_exc()
         return 3
@@ -141,9 +141,9 @@ def _parsed(given: Sequence[str]) -> tuple[str, list[str], list[Path]]:
 
 
 def _run(overrides: Sequence[str], folders: Sequence[Path]) -> int:
-    from harness.progress import display
-    from harness.run import run
-    from harness.tables import MARKDOWN
+    from harness.render.progress import display
+    from harness.run.lifecycle import run
+    from harness.table.tables import MARKDOWN
 
     code, folder = run(overrides, folders, display())
     print((folder.path / MARKDOWN).read_text(encoding="utf-8"), end="")
@@ -151,8 +151,8 @@ def _run(overrides: Sequence[str], folders: Sequence[Path]) -> int:
 
 
 def _aa(overrides: Sequence[str], folders: Sequence[Path]) -> int:
-    from harness.aa_run import run_aa
-    from harness.progress import display
+    from harness.commands.aa import run_aa
+    from harness.render.progress import display
 
     named = [word for word in overrides if word.startswith("repeats=")]
     rest = [word for word in overrides if word not in named]
@@ -163,9 +163,9 @@ def _aa(overrides: Sequence[str], folders: Sequence[Path]) -> int:
 
 
 def _nightly(overrides: Sequence[str], folders: Sequence[Path]) -> int:
-    from harness.export.nightly_report import short
-    from harness.nightly import nightly
-    from harness.progress import display
+    from harness.commands.nightly import nightly
+    from harness.nightly.nightly_report import short
+    from harness.render.progress import display
 
     code, text, folder = nightly(overrides, folders, display())
     print(short(text), end="")
@@ -174,8 +174,8 @@ def _nightly(overrides: Sequence[str], folders: Sequence[Path]) -> int:
 
 
 def _history(overrides: Sequence[str], folders: Sequence[Path]) -> int:
+    from harness.commands.history import listing, rebuilt
     from harness.config import compose_config, project_path
-    from harness.history.listing import listing, rebuilt
 
     given, rest = _given(overrides, {"rebuild": "false"})
     results = project_path(compose_config(rest, folders).values["run"]["results"])
@@ -187,8 +187,8 @@ def _history(overrides: Sequence[str], folders: Sequence[Path]) -> int:
 
 
 def _acknowledge(overrides: Sequence[str], folders: Sequence[Path]) -> int:
+    from harness.commands.history import acknowledged
     from harness.config import compose_config, project_path
-    from harness.history.listing import acknowledged
 
     named, rest = _named(overrides, {"run", "reason"})
     given, rest = _given(rest, {"method": "*", "metric": "*"})
@@ -200,7 +200,7 @@ def _acknowledge(overrides: Sequence[str], folders: Sequence[Path]) -> int:
 
 def _table(overrides: Sequence[str], folders: Sequence[Path]) -> int:
     from harness.config import compose_config
-    from harness.tables import write_tables
+    from harness.table.tables import write_tables
 
     named, rest = _named(overrides, {"run"})
     folder = _folder(named["run"], rest, folders)
@@ -210,8 +210,8 @@ def _table(overrides: Sequence[str], folders: Sequence[Path]) -> int:
 
 
 def _report(overrides: Sequence[str], folders: Sequence[Path]) -> int:
+    from harness.commands.report import write_report
     from harness.config import compose_config, project_path
-    from harness.report import write_report
 
     named, rest = _named(overrides, {"run"})
     folder = _folder(named["run"], rest, folders)
@@ -224,13 +224,13 @@ def _report(overrides: Sequence[str], folders: Sequence[Path]) -> int:
 
 
 def _compare(words: Sequence[str], folders: Sequence[Path]) -> int:
-    from harness.compare import compare_runs
+    from harness.commands.compare import compare_runs
 
     return compare_runs(words, folders)
 
 
 def _verify(overrides: Sequence[str], folders: Sequence[Path]) -> int:
-    from harness.verify import differences, verify
+    from harness.packs.verify import differences, verify
 
     named, rest = _named(overrides, {"run"})
     given, rest = _given(rest, {"with": ""})
@@ -249,8 +249,8 @@ def _verify(overrides: Sequence[str], folders: Sequence[Path]) -> int:
 
 
 def _recover(overrides: Sequence[str], folders: Sequence[Path]) -> int:
-    from harness.progress import display
-    from harness.recover import recover
+    from harness.commands.recover import recover
+    from harness.render.progress import display
 
     named, rest = _named(overrides, {"run", "method", "trial"})
     folder = _folder(named["run"], rest, folders)
@@ -259,7 +259,7 @@ def _recover(overrides: Sequence[str], folders: Sequence[Path]) -> int:
 
 def _pack(overrides: Sequence[str], folders: Sequence[Path]) -> int:
     from harness.config import project_path
-    from harness.pack import write_pack
+    from harness.packs.pack import write_pack
 
     given, others = _given(overrides, {"to": "", "models": "false", "sign": ""})
     named, rest = _named(others, {"run"})
@@ -275,8 +275,8 @@ def _pack(overrides: Sequence[str], folders: Sequence[Path]) -> int:
 
 def _import(overrides: Sequence[str], folders: Sequence[Path]) -> int:
     from harness.config import compose_config, project_path
-    from harness.escape import plain
-    from harness.importing import import_pack
+    from harness.packs.importing import import_pack
+    from harness.render.escape import plain
 
     named, rest = _named(overrides, {"file"})
     given, rest = _given(rest, {"trust": ""})
@@ -294,9 +294,9 @@ def _import(overrides: Sequence[str], folders: Sequence[Path]) -> int:
 
 
 def _fleet(overrides: Sequence[str], folders: Sequence[Path]) -> int:
-    from harness.compare import compare_runs
-    from harness.fleet.driver import DEFAULTS, run_fleet
-    from harness.progress import display
+    from harness.commands.compare import compare_runs
+    from harness.commands.fleet import DEFAULTS, run_fleet
+    from harness.render.progress import display
 
     given, rest = _given(overrides, dict.fromkeys(DEFAULTS, ""))
     _switch("models", given["models"] or "false")
@@ -309,13 +309,13 @@ def _fleet(overrides: Sequence[str], folders: Sequence[Path]) -> int:
 
 
 def _doctor(overrides: Sequence[str], folders: Sequence[Path]) -> int:
-    from harness.doctor import diagnose
+    from harness.commands.doctor import diagnose
 
     return diagnose(overrides, folders)
 
 
 def _cache(overrides: Sequence[str], folders: Sequence[Path]) -> int:
-    from harness.images.cache_listing import manage
+    from harness.commands.cache import manage
 
     return manage(overrides, folders)
 
@@ -355,7 +355,7 @@ def _switch(name: str, value: str) -> bool:
 
 def _folder(run: str, overrides: Sequence[str], folders: Sequence[Path]):  # type: ignore[no-untyped-def]
     from harness.config import compose_config, project_path
-    from harness.store import find_run
+    from harness.storage.store import find_run
 
     results = compose_config(overrides, folders).values["run"]["results"]
     return find_run(project_path(results), run)

@@ -18,15 +18,15 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from harness import form
-from harness.config_form import ASKED, STORED, takes_text
+from harness import PROJECT
 from harness.errors import InputError, spell
+from harness.process.variables import OWN_PREFIX, cache_home
 from harness.protocol import Protocol
+from harness.storage import form
+from harness.storage.config_form import ASKED, STORED, takes_text
 from harness.targets import require_known
-from harness.variables import OWN_PREFIX, cache_home
 from harness.words import for_hydra, unreadable
 
-PROJECT = Path(__file__).resolve().parent.parent
 CONF = PROJECT / "conf"
 # what a configuration file or an override may raise on its way through Hydra
 HYDRA_ERRORS = (

@@ -23,7 +23,7 @@ class Protocol:
         sweep: batch sizes to time in each round besides the workload's own.
         sweep_batches: timed at each of these.
         profile_batches: run once more, untimed, under oneDNN's verbose mode; 0 leaves it out.
-        roof: whether the machine's peak is measured, too (``harness/derive/roof.py``).
+        roof: whether the machine's peak is measured, too (``harness/table/roof_share.py``).
         seed: of the order of the methods.
     """
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.config_form import INC
 from harness.errors import InputError, one_line, spell
-from harness.own_modules import own_folders
+from harness.process.own_modules import own_folders
+from harness.storage.config_form import INC
 
 TARGET = "_target_"
 KNOWN = frozenset(

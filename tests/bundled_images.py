@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.config import PROJECT
-from harness.workloads.record_file import RecordFile
+from harness import PROJECT
+from harness.images.record_file import RecordFile
 
 BUNDLED = PROJECT / "benchmarks" / "bundled"
 TRANSFORM = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
@@ -33,8 +33,8 @@ def every(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Return all bundled images, cut as validation cuts them, in batches of 64."""
     import cv2
 
-    from harness.workloads.data import Batches
-    from harness.workloads.prepared import Prepared
+    from harness.images.batches import Batches
+    from harness.images.prepared import Prepared
 
     with RecordFile(BUNDLED / "fashion_mnist_test.rec") as record:
         index = record.index(10)

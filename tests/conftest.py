@@ -12,7 +12,7 @@ import pytest
 
 from browser import chromium, open_page
 from bundled_images import BUNDLED, every, fp32_scores
-from harness.workloads.record_file import MAGIC
+from harness.images.record_file import MAGIC
 from instructions import avx2_machine
 from runs import cli, own_run, session_run, shared_cache, smoke_run
 
@@ -62,7 +62,7 @@ def jpegs() -> list[bytes]:
     """Return 40 real JPEGs of odd sizes, colour and grey, cut from the bundled images."""
     import cv2
 
-    from harness.workloads.record_file import RecordFile
+    from harness.images.record_file import RecordFile
 
     rng = np.random.default_rng(0)
     with RecordFile(BUNDLED / "fashion_mnist_test.rec") as record:

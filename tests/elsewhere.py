@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from harness import store
-from harness.store import RunFolder
+from harness.storage import store
+from harness.storage.store import RunFolder
 
 
 def on_machine(folder: RunFolder, results: Path, machine: str, **facts: Any) -> RunFolder:

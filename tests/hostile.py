@@ -1,6 +1,7 @@
 """Text that would command whatever shows it, put into every text field that a form has.
 
-The fields come from the forms in ``harness/facts.py``, so a new one is covered when it is described.
+The fields come from the forms in ``harness/storage/facts.py``, so a new one is covered when it is
+described.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness import form
+from harness.storage import form
 
 TEXTS = {
     "markdown": "=x|`c` *e* **s** __u__ <b>t</b> [l](http://h/) ![i](http://h/) ~~d~~\n| a |\n|---|\n# h",

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.plan import RunPlan
-from harness.record import MethodRecord, Outcome, RoundRecord
+from harness.storage.plan import RunPlan
+from harness.storage.record import MethodRecord, Outcome, RoundRecord
 
 LABELS = np.arange(1000) % 10
 BATCH = 100  # of which 1000 images make ten

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 import made
-from harness import store
-from harness.record import MethodRecord, Outcome
-from harness.store import RunFolder
+from harness.storage import store
+from harness.storage.record import MethodRecord, Outcome
+from harness.storage.store import RunFolder
 
 SECONDS = {"fp32": 30.0, "fp32_fused": 4.0, "int8_smart": 2.0, "int8_mse": 2.5, "int8_custom": 2.2}
 TOP1 = {"fp32": 0.9, "fp32_fused": 0.9, "int8_smart": 0.6, "int8_mse": 0.899, "int8_custom": 0.897}

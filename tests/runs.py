@@ -19,11 +19,11 @@ from typing import Any, TypeVar
 import psutil
 import pytest
 
-from harness.config import PROJECT
+from harness import PROJECT
 from harness.host import isa
-from harness.own_modules import VARIABLE
-from harness.record import MethodRecord
-from harness.store import RunFolder
+from harness.process.own_modules import VARIABLE
+from harness.storage.record import MethodRecord
+from harness.storage.store import RunFolder
 from instructions import LIMIT
 
 OWN = Path(__file__).parent / "own"  # a folder such as a user gives with --conf
@@ -129,7 +129,7 @@ class Started:
             self._alive()
             with contextlib.suppress(psutil.Error):  # one that has just ended
                 for child in psutil.Process(self.process.pid).children():
-                    if "harness.worker" in child.cmdline():
+                    if "harness.process.worker" in child.cmdline():
                         return child
             return None
 

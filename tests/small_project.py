@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.config import PROJECT
+from harness import PROJECT
 
 PYTHON = os.path.realpath(sys._base_executable)  # type: ignore[attr-defined]
 LOCKED = {"build": "smallbuild", "run": "smallrun", "fleet": "smallfleet", "test": "pytest"}

@@ -11,11 +11,11 @@ import numpy.typing as npt
 import pytest
 from scipy.stats import binomtest
 
-from harness.export.aa_report import to_markdown
-from harness.verdicts.aa import Alarms, _compare, _levels, analyse, clopper_pearson
-from harness.verdicts.judge import judge
-from harness.verdicts.noise import Spread, holm
-from harness.verdicts.verdict import NIGHTLY, Run, Settings
+from harness.nightly.aa import Alarms, _compare, _levels, analyse, clopper_pearson
+from harness.nightly.aa_report import to_markdown
+from harness.nightly.judge import judge
+from harness.nightly.verdict import NIGHTLY, Run, Settings
+from harness.stats.night_noise import Spread, holm
 
 Floats = npt.NDArray[np.float64]
 NAMES = "abcdefghij"

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from conftest import BUNDLED, packed
-from harness.config import PROJECT
+from harness import PROJECT
 from runs import PATIENCE_S
 from test_data import gradient, write_record
 

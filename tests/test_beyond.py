@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.derive.beyond import Beyond, beyond
-from harness.derive.samples import samples_of
-from harness.export.markdown import beyond_table
+from harness.table.beyond import Beyond, beyond
+from harness.table.markdown import beyond_table
+from harness.table.samples import samples_of
 from made import LABELS, measured, predicted, timed
 
 BEST = {

@@ -10,10 +10,10 @@ import pytest
 
 from harness.errors import Refused
 from harness.host import isa
+from harness.images.batches import Batches
+from harness.images.prepared import Prepared
 from harness.methods import bf16
 from harness.methods.base import Context, Optimized
-from harness.workloads.data import Batches
-from harness.workloads.prepared import Prepared
 from harness.workloads.saved import save
 from instructions import needs_isa
 from runs import OWN, TINY, CommandLine

@@ -14,7 +14,7 @@ import pytest
 from benchmarks.bundled import make
 from bundled_images import BUNDLED, rescaled, scores
 from harness.config import compose_config
-from harness.store import RunFolder
+from harness.storage.store import RunFolder
 from instructions import HIGHEST
 from runs import Ended
 

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import PROJECT
+from harness import PROJECT
+from harness.commands.cache import manage
 from harness.errors import HarnessError, InputError
 from harness.images import cache
 from harness.images.cache import GB, Entry
-from harness.images.cache_listing import manage
-from harness.images.prepare import Place
-from harness.workloads.prepared import FORMAT, Prepared
+from harness.images.preparation import Place
+from harness.images.prepared import FORMAT, Prepared
 from runs import TINY, CommandLine, until
 from test_prepare import ensured
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from harness.verdicts.changes import FEWEST, shifts
+from harness.stats.changes import FEWEST, shifts
 
 LEAST = 0.025
 

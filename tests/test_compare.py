@@ -21,12 +21,12 @@ import made
 from browser import Opened
 from elsewhere import edit, on_machine, predicting, times_scaled
 from harness.cli import main
+from harness.compare.prices import cost_per_million, prices_of
+from harness.compare.unlike import unlike
 from harness.config import CONF
-from harness.derive.prices import cost_per_million, prices_of
-from harness.derive.statistics import speedup_apart, throughput
-from harness.derive.unlike import unlike
-from harness.record import Outcome, RoofRecord
-from harness.store import RunFolder
+from harness.stats.intervals import speedup_apart, throughput
+from harness.storage.record import Outcome, RoofRecord
+from harness.storage.store import RunFolder
 from made_run import made_run
 from runs import CommandLine, Ended
 

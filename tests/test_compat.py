@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness.compat import wheel_sha256
+from harness.process.compat import wheel_sha256
 
 
 def test_the_wheels_digest_is_read_from_what_pip_reported(tmp_path: Path) -> None:

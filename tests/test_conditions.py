@@ -17,7 +17,6 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.executor import worker_environment
 from harness.host.conditions import (
     ADVICE,
     LIMITS,
@@ -37,6 +36,7 @@ from harness.host.conditions import (
 )
 from harness.host.machine import read_topology
 from harness.host.threads import find_kmp_library, resolve
+from harness.process.executor import worker_environment
 
 PROJECT = Path(__file__).resolve().parent.parent
 CPU = "sys/devices/system/cpu"

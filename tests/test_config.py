@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import CONF, PROJECT, choices, compose_config, project_path
+from harness import PROJECT
+from harness.config import CONF, choices, compose_config, project_path
 from harness.errors import InputError
 from runs import OWN
 

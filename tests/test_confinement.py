@@ -17,10 +17,9 @@ from typing import Any
 import psutil
 import pytest
 
-from harness import executor
-from harness.config import PROJECT
-from harness.executor import Ended, Worker, worker_environment
-from harness.host import landlock, seccomp
+from harness import PROJECT
+from harness.process import executor, landlock, seccomp
+from harness.process.executor import Ended, Worker, worker_environment
 from runs import PATIENCE_S, until
 
 TESTS = Path(__file__).parent
@@ -129,7 +128,7 @@ def test_without_a_namespace_there_is_no_network_either(tmp_path: Path) -> None:
 WATCHES = """
 import json, sys
 from pathlib import Path
-from harness.executor import Worker, worker_environment
+from harness.process.executor import Worker, worker_environment
 folder, path, job = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
 worker = Worker(job, worker_environment({"PYTHONPATH": path}), folder / "log", folder)
 worker.wait(lambda done, total, what: print(done, flush=True))

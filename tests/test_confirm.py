@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from harness.verdicts.confirm import ALPHA, LOOKS, confirm
-from harness.verdicts.replay import Replays, replay, rounds_needed
-from harness.verdicts.verdict import NIGHTLY
+from harness.nightly.replay import Replays, replay, rounds_needed
+from harness.nightly.sequential_test import ALPHA, LOOKS, confirm
+from harness.nightly.verdict import NIGHTLY
 
 Floats = npt.NDArray[np.float64]
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from harness.plan import RANDOM_WEIGHTS
+from harness.storage.plan import RANDOM_WEIGHTS
 from test_data import gradient, write_record
 
 METHODS = ("fp32", "fp32_fused", "int8_full_naive")

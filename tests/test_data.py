@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from conftest import BUNDLED
-from harness.workloads.prepared import Prepared
-from harness.workloads.record_file import RecordFile
+from harness.images.prepared import Prepared
+from harness.images.record_file import RecordFile
 
 GEOMETRIES = [(64, 56, False), (65, 56, True), (256, 224, False), (40, 40, True), (41, 28, False)]
 SIZES = [(301, 199), (57, 300), (64, 64), (3, 5), (1, 40), (40, 1), (1, 1), (999, 17), (250, 251)]
@@ -116,8 +116,8 @@ def of_mxnet(record: Path, images: int, transform: Mapping[str, Any], size: int)
 @pytest.fixture
 def of_harness(tmp_path: Path) -> Callable[..., Any]:
     """Return a function that prepares a record in two parts and returns its ``Batches``."""
-    from harness.workloads.data import Batches
-    from harness.workloads.decode import decode_range
+    from harness.images.batches import Batches
+    from harness.images.decode import decode_range
 
     def batches(
         record: Path, images: int, transform: Mapping[str, Any], size: int, keep: bool = False

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness import doctor
-from harness.config import PROJECT
-from harness.doctor import (
+from harness import PROJECT
+from harness.commands import doctor
+from harness.commands.doctor import (
     BAD,
     OK,
     UNKNOWN,
@@ -36,10 +36,11 @@ from harness.doctor import (
     thread_findings,
     workload_findings,
 )
-from harness.executor import worker_environment
-from harness.host import isa, locks
+from harness.host import isa
 from harness.host.machine import Topology
 from harness.host.threads import ThreadSettings
+from harness.process.executor import worker_environment
+from harness.storage import locks
 from refusing import without
 
 GIB = 1 << 30
@@ -188,7 +189,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_refused_call_is_one_line(call: str, tmp_path: Path) -> None:
     """As a kernel refuses it in truth: what is missing, and what is done instead."""
     code = (
-        "import sys; from pathlib import Path; from harness.doctor import refused_findings\n"
+        "import sys; from pathlib import Path; from harness.commands.doctor import refused_findings\n"
         "for each in refused_findings([Path(sys.argv[1])] * 2): print(each.mark, each.value)"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import made
-from harness import durable, store
-from harness.record import MethodRecord
-from harness.store import RunFolder
+from harness.storage import durable, store
+from harness.storage.record import MethodRecord
+from harness.storage.store import RunFolder
 from runs import TINY, CommandLine, Ended
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from harness.config import PROJECT
+from harness import PROJECT
 from harness.host import ec2
 from runs import PATIENCE_S, TINY, CommandLine, load
 

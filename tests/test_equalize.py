@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from bundled_images import TRANSFORM, rescaled, scores
+from harness.images.batches import Batches
 from harness.methods.base import Context
 from harness.methods.equalize import Equalized, _groups, _ranges, correct_bias, equalize
 from harness.methods.graph import Graph
 from harness.methods.native import Quantized
 from harness.methods.weights import INT8, Weights, rounding_error
-from harness.workloads.data import Batches
 from harness.workloads.models import custom
 
 pytestmark = pytest.mark.slow

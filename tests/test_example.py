@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import PROJECT
-from harness.store import RunFolder
-from harness.tables import write_tables
-from harness.verify import verify
+from harness import PROJECT
+from harness.packs.verify import verify
+from harness.storage.store import RunFolder
+from harness.table.tables import write_tables
 
 EXAMPLE = PROJECT / "results" / "example" / "published"
 

@@ -16,13 +16,13 @@ from typing import Any
 import psutil
 import pytest
 
-from harness import executor
-from harness.config import PROJECT
+from harness import PROJECT
 from harness.errors import HarnessError, InputError, of_system
-from harness.executor import Ended, Worker, worker_environment
-from harness.own_modules import VARIABLE, command_of, named_in_environment
-from harness.variables import TO_WORKERS
-from harness.worker_log import HEAD_BYTES, ROTATED_BYTES, TAIL_BYTES
+from harness.process import executor
+from harness.process.executor import Ended, Worker, worker_environment
+from harness.process.own_modules import VARIABLE, command_of, named_in_environment
+from harness.process.variables import TO_WORKERS
+from harness.process.worker_log import HEAD_BYTES, ROTATED_BYTES, TAIL_BYTES
 from refusing import without
 from runs import PATIENCE_S, until
 
@@ -378,7 +378,7 @@ class TestWithoutPidfd:
 def test_a_refused_call_is_named_and_no_file_is_blamed(tmp_path: Path) -> None:
     """A real kernel refuses it to a real worker's parent."""
     code = (
-        "import sys; from pathlib import Path; from harness.executor import Worker\n"
+        "import sys; from pathlib import Path; from harness.process.executor import Worker\n"
         "try:\n    Worker({}, {}, Path(sys.argv[1]) / 'log', Path(sys.argv[1]))\n"
         "except OSError as error:\n    from harness.errors import of_system; print(of_system(error))"
     )
@@ -428,7 +428,7 @@ def test_stop_after_the_end_does_nothing(tmp_path: Path) -> None:
 PARENT = """
 import sys
 from pathlib import Path
-from harness.executor import Worker, worker_environment
+from harness.process.executor import Worker, worker_environment
 job = {"stage": "misbehaving.stage", "act": "hang_with_child", "stubborn": False}
 folder = Path(sys.argv[1])
 worker = Worker(job, worker_environment({"PYTHONPATH": sys.argv[2]}), folder / "log", folder)
@@ -459,7 +459,7 @@ def test_worker_whose_parent_is_not_the_one_named_leaves_at_once(tmp_path: Path)
     other = psutil.Process().ppid()
     with os.fdopen(read) as pipe:
         ended = subprocess.run(
-            command_of("harness.worker", str(write), str(other)),
+            command_of("harness.process.worker", str(write), str(other)),
             input=b'{"stage": "misbehaving.stage", "act": "answer", "value": 1}',
             pass_fds=[write],
             env={**os.environ, "PYTHONPATH": PATH},

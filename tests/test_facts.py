@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from elsewhere import edit
-from harness import facts, form
 from harness.errors import HarnessError
-from harness.history.entry import entry_of
-from harness.store import RunFolder
-from harness.tables import read_tables
+from harness.nightly.entry import entry_of
+from harness.storage import facts, form
+from harness.storage.store import RunFolder
+from harness.table.tables import read_tables
 from made_run import made_run
 
 

@@ -19,10 +19,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.config import PROJECT
+from harness import PROJECT
+from harness.commands.fleet import DEFAULTS, run_fleet
 from harness.errors import InputError
-from harness.export.fleet_report import to_markdown
-from harness.fleet.driver import DEFAULTS, run_fleet
+from harness.fleet.fleet_report import to_markdown
 from harness.fleet.order import Order, content_of, lay_out, project_digests, unlike
 from harness.fleet.ray_cluster import names_of
 from harness.fleet.schedule import (
@@ -41,7 +41,7 @@ from harness.fleet.schedule import (
 )
 from harness.fleet.state import Fleet, locked
 from harness.fleet.state import load as load_fleet
-from harness.own_modules import command_of
+from harness.process.own_modules import command_of
 from runs import OWN, PATIENCE_S, TINY, CommandLine, Ended, load, until
 
 
@@ -341,7 +341,7 @@ def measuring_raylet() -> psutil.Process | None:
     for node in psutil.process_iter():
         if "harness.fleet.node" in _quietly(node.cmdline):
             children = _quietly(node.children)
-            if any("harness.worker" in _quietly(each.cmdline) for each in children):
+            if any("harness.process.worker" in _quietly(each.cmdline) for each in children):
                 return node.parent().parent()
     return None
 

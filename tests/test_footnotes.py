@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.derive.footnotes import footnotes
-from harness.derive.samples import samples_of
-from harness.derive.table import build_rows
-from harness.record import MethodRecord, Outcome, RoundRecord
+from harness.storage.record import MethodRecord, Outcome, RoundRecord
+from harness.table.footnotes import footnotes
+from harness.table.rows import build_rows
+from harness.table.samples import samples_of
 from made import LABELS, LOAD, measured, plan, predicted, timed
 
 

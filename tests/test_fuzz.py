@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fuzz.campaign import KNOWN, TESTS, Result, in_a_process, known_inputs, table
 from fuzz.settings import feed_overrides
 from fuzz.targets import BY_NAME, TARGETS
-from harness.config import PROJECT
+from harness import PROJECT
 from harness.errors import InputError
 
 FEW = {

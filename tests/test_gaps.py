@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.config import PROJECT
+from harness import PROJECT
 from harness.host import conditions
 from harness.host.conditions import LIMITS, compare, judge, snapshot
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from conftest import packed
-from harness import arrays, store
 from harness.errors import HarnessError, InputError
-from harness.workloads.image_size import MOST_PIXELS
+from harness.images.image_size import MOST_PIXELS
+from harness.images.prepared import Prepared
+from harness.images.record_file import RecordFile
+from harness.storage import arrays, store
 from harness.workloads.model_files import check_symbol, check_weights
-from harness.workloads.prepared import Prepared
-from harness.workloads.record_file import RecordFile
 from old_format import old_weights
 from runs import TINY, CommandLine
 
@@ -42,7 +42,7 @@ def claiming(jpeg: bytes, height: int, width: int) -> bytes:
 def test_image_that_claims_too_much(
     make_record, jpegs, tmp_path: Path, height: int, width: int, keep_ratio: bool, said: str
 ) -> None:
-    from harness.workloads.decode import decode_range
+    from harness.images.decode import decode_range
 
     record = make_record([(0, jpegs[0]), (1, claiming(jpegs[1], height, width))])
     with RecordFile(record) as source:
@@ -59,7 +59,7 @@ def test_image_that_claims_too_much(
 
 
 def test_image_without_a_byte(make_record, jpegs, tmp_path: Path) -> None:
-    from harness.workloads.decode import decode_range
+    from harness.images.decode import decode_range
 
     record = make_record([(0, jpegs[0]), (1, b"")])
     prepared = Prepared(tmp_path / "prepared", 2, 28)

@@ -19,23 +19,25 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 import made
-from harness import facts, form, terminal
-from harness.compare import compare_runs
-from harness.escape import csv_cell, markdown, markdown_cell, one_line, plain, xml
-from harness.export import aa_report, fleet_report, nightly_report
-from harness.export.csv_table import written
-from harness.export.latex import escaped
-from harness.export.markdown_table import markdown_table
-from harness.export.methods_text import methods_text
+from harness.commands.compare import compare_runs
+from harness.commands.history import listing
+from harness.commands.report import write_report
+from harness.fleet import fleet_report
 from harness.fleet.schedule import Attempt, Job
-from harness.history.listing import listing
-from harness.progress import Bars, Lines
-from harness.record import RoofRecord
-from harness.report import write_report
-from harness.store import RunFolder
-from harness.tables import write_tables
-from harness.verdicts.night import Night
-from harness.verdicts.verdict import BATCH, Verdict
+from harness.nightly import aa_report, nightly_report
+from harness.nightly.night import Night
+from harness.nightly.verdict import BATCH, Verdict
+from harness.render import terminal
+from harness.render.escape import csv_cell, markdown, markdown_cell, one_line, plain, xml
+from harness.render.markdown_table import markdown_table
+from harness.render.progress import Bars, Lines
+from harness.report.latex import escaped
+from harness.report.methods_text import methods_text
+from harness.storage import facts, form
+from harness.storage.record import RoofRecord
+from harness.storage.store import RunFolder
+from harness.table.csv_table import written
+from harness.table.tables import write_tables
 from hostile import KEPT, TEXTS, everywhere, filled, has_text
 from made_run import made_run
 
@@ -247,8 +249,8 @@ def test_night_and_acknowledgement(run: RunFolder, text: str) -> None:
     (run.path / "nightly.json").write_text(json.dumps({**made_, "verdict": "none", "rows": []}))
     known = filled([], facts.ACKNOWLEDGED, text)
     (run.path / "acknowledged.json").write_text(json.dumps(known))
-    from harness.history.database import opened
-    from harness.history.records import rebuild
+    from harness.nightly.database import opened
+    from harness.nightly.judgements import rebuild
 
     with opened(run.path.parent.parent) as history:
         rebuild(history, run.path.parent.parent)

@@ -22,10 +22,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from harness import compat
 from harness.config import compose_config
 from harness.errors import HarnessError, InputError, NoSolution, TuningTimeout
-from harness.store import HISTORY, TRIALS, sha256_of
+from harness.process import compat
+from harness.storage.store import HISTORY, TRIALS, sha256_of
 from runs import PATIENCE_S, TINY, Ended, load
 
 # INC's search has a time limit of its own by SIGALRM, which pytest-timeout uses otherwise
@@ -53,8 +53,8 @@ patient = settings(deadline=None)  # the first call imports INC
 @pytest.fixture(scope="session")
 def tuning(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Return two tuning batches of 16 noise images, held in memory."""
-    from harness.workloads.data import Batches
-    from harness.workloads.prepared import Prepared
+    from harness.images.batches import Batches
+    from harness.images.prepared import Prepared
 
     rng = np.random.default_rng(0)
     prepared = Prepared(tmp_path_factory.mktemp("tuning") / "images.u8", 32, 28)
@@ -77,7 +77,7 @@ def tuned(folder: Path, tuning: Any, strategy: str, cls: Any = None, **given: An
 
 def kept_trials(folder: Path) -> list[dict[str, Any]]:
     """Return the tuning history of a folder."""
-    from harness.tuning_history import read_history
+    from harness.storage.tuning_history import read_history
 
     path = folder / HISTORY
     return read_history(path, sha256_of(path))
@@ -313,8 +313,8 @@ def test_what_inc_could_not_begin_with_is_refused_at_once(
 def test_objectives_on_offer_are_those_of_inc_that_run_here() -> None:
     from neural_compressor.objective import OBJECTIVES
 
-    from harness.config_form import OBJECTIVE
     from harness.methods import inc  # noqa: F401 - it imports INC as INC must be imported
+    from harness.storage.config_form import OBJECTIVE
 
     can_run = set()
     for name, cls in OBJECTIVES.items():

@@ -33,9 +33,9 @@ INSPECTED = 2  # models: fp32 and int8
 def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Return what a method gets: a small network, a batch of noise and a folder."""
     monkeypatch.syspath_prepend(str(OWN))
+    from harness.images.batches import Batches
+    from harness.images.prepared import Prepared
     from harness.methods.base import Context
-    from harness.workloads.data import Batches
-    from harness.workloads.prepared import Prepared
     from my_network import network
 
     rng = np.random.default_rng(0)

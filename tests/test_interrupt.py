@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import PROJECT
-from harness.interrupt import finishing, resumable
+from harness import PROJECT
+from harness.process.interrupt import finishing, resumable
 from runs import OWN, TINY, CommandLine, Started, no_stray, same_after, until
 
 CONF = ("--conf", str(OWN))

@@ -17,14 +17,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import environments, launch
 from harness.cli import VERBS
+from harness.commands.nightly import _pinned
 from harness.config import compose_config
-from harness.environments import Place
 from harness.errors import InputError
-from harness.nightly import _pinned
-from harness.store import RunFolder
-from harness.variables import TO_WORKERS, cache_home, passed_on, passed_to_workers
+from harness.process.variables import TO_WORKERS, cache_home, passed_on, passed_to_workers
+from harness.setup import environments, launch
+from harness.setup.environments import Place
+from harness.storage.store import RunFolder
 from refused_calls import refuse
 from small_project import LOCKED, PYTHON, SmallProject
 
@@ -81,7 +81,7 @@ def test_an_interpreter_is_the_same_however_it_is_spelled(
 
 
 @real
-@pytest.mark.parametrize("changed", ["requirements/build.lock", "harness/setup_env.py"])
+@pytest.mark.parametrize("changed", ["requirements/build.lock", "harness/setup/setup_env.py"])
 def test_other_contents_are_another_environment(project: SmallProject, changed: str) -> None:
     before = project.published
     with (project.root / changed).open("a") as file:
@@ -337,7 +337,7 @@ def test_what_an_earlier_version_made_stays_while_a_process_uses_it(place: Place
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from harness.environments import Place
+from harness.setup.environments import Place
 place = Place(Path(sys.argv[1]))
 at = sys.argv[2]
 os.sync = lambda: None
@@ -527,7 +527,7 @@ SEEN = '#!/bin/sh\nenv >"$INC_BENCH_SEEN"\nexit 1\n'
 def test_another_checkout_gets_the_same_variables_and_its_exit_code_is_no_verdict(
     script: str, mode: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from harness.progress import display
+    from harness.render.progress import display
 
     seen = tmp_path / "seen"
     for name, value in {**LEAKS, "INC_BENCH_SEEN": str(seen)}.items():
@@ -559,8 +559,8 @@ def breaking(path: str, text: str | None) -> partial[None]:
 @pytest.mark.parametrize("text", [None, "", "def broken(:\n", "raise RuntimeError\n"])
 @pytest.mark.parametrize(
     "path",
-    ["harness/__main__.py", "harness/launch.py", "harness/setup_env.py", "harness/cli.py",
-     "harness/errors.py", "harness/nightly.py", "harness/__init__.py", "harness"],
+    ["harness/__main__.py", "harness/setup/launch.py", "harness/setup/setup_env.py", "harness/cli.py",
+     "harness/errors.py", "harness/commands/nightly.py", "harness/__init__.py", "harness"],
 )  # fmt: skip
 def test_what_fails_before_a_verdict_ends_with_3(
     path: str, text: str | None, project: SmallProject
@@ -574,7 +574,7 @@ def test_what_fails_before_a_verdict_ends_with_3(
     done = project("nightly", "run.id=x")
     assert done.returncode == 3, done.stderr
     assert done.stderr
-    assert project.environments == before or path == "harness/setup_env.py"
+    assert project.environments == before or path == "harness/setup/setup_env.py"
 
 
 @pytest.mark.parametrize("python", ["/bin/false", "/bin/true", "/bin/echo", "/no/such/python"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from harness.config import PROJECT
+from harness import PROJECT
 
 LISTED = PROJECT / "requirements" / "LICENCES.md"
 

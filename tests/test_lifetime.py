@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.host import lifetime, locks
-from harness.host.lifetime import alone_on_host
-from harness.host.locks import StillHeld
+from harness.process import lifetime
+from harness.process.lifetime import alone_on_host
+from harness.storage import locks
+from harness.storage.locks import StillHeld
 
 HOLDS = """
 import fcntl, os, sys

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import PROJECT
+from harness import PROJECT
 from harness.errors import HarnessError
-from harness.host import locks
+from harness.storage import locks
 from refusing import compiled_no_locks, without
 
 HOLDS = """
 import sys
 from pathlib import Path
-from harness.host.locks import Wait, held
+from harness.storage.locks import Wait, held
 told = []
 def tell(holder, seconds):
     told or print("waits", holder, flush=True)
@@ -122,7 +122,7 @@ def test_a_wait_ends_at_its_limit_and_names_who_holds_the_lock(kind: Kind, tmp_p
 SHARES = """
 import sys
 from pathlib import Path
-from harness.host.locks import Lock, Wait
+from harness.storage.locks import Lock, Wait
 lock = Lock(Path(sys.argv[1]))
 lock.take(shared=True)
 print("shares", flush=True)
@@ -196,7 +196,7 @@ def test_the_local_folder_is_the_users_own(tmp_path: Path, monkeypatch: pytest.M
 HISTORY = """
 import sys
 from pathlib import Path
-from harness.history.database import opened
+from harness.nightly.database import opened
 with opened(Path(sys.argv[1])) as history:
     history._connection.execute("BEGIN IMMEDIATE")
     row = ["m", sys.argv[2], "", "", "{}", "{}", None, "", "", ""]
@@ -217,7 +217,7 @@ def test_the_history_is_written_where_nothing_locks(kind: Kind, tmp_path: Path) 
     first.end()
     assert second.says() == "holds"
     second.end()
-    from harness.history.database import opened
+    from harness.nightly.database import opened
 
     with opened(folder) as history:
         assert history.machines() == ["m"]

@@ -205,7 +205,8 @@ def test_a_wrong_pin_makes_the_row_invalid(cli: CommandLine, tmp_path: Path) -> 
     """Every worker is put on one CPU behind the harness's back, after its environment was made."""
     only = min(os.sched_getaffinity(0))
     pin = (
-        f"import os, sys\nif 'harness.worker' in sys.orig_argv: os.sched_setaffinity(0, {{{only}}})"
+        "import os, sys\n"
+        f"if 'harness.process.worker' in sys.orig_argv: os.sched_setaffinity(0, {{{only}}})"
     )
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "sitecustomize.py").write_text(pin)

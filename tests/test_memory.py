@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from conftest import BUNDLED
-from harness.config import PROJECT
-from harness.record import MethodRecord
-from harness.store import RunFolder
-from harness.workloads.record_file import RecordFile
+from harness import PROJECT
+from harness.images.record_file import RecordFile
+from harness.storage.record import MethodRecord
+from harness.storage.store import RunFolder
 from runs import OWN, limit_of
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from harness.errors import InputError
-from harness.session import environment_of
+from harness.run.session import environment_of
 from old_format import old_weights
 
 NETWORK = "mobilenet0.25"  # the zoo's smallest

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.compared_run import compared_run
-from harness.derive.comparison import compare
-from harness.derive.names import LONGEST, _seen, names_of
-from harness.derive.prices import Price
-from harness.report import write_report
-from harness.tables import read_tables, write_tables
+from harness.commands.report import write_report
+from harness.compare.compared_run import compared_run
+from harness.compare.comparison import compare
+from harness.compare.prices import Price
+from harness.table.row_names import LONGEST, _seen, names_of
+from harness.table.tables import read_tables, write_tables
 from made_run import SECONDS, UNSOLVED, made_run
 
 METHODS = (*SECONDS, UNSOLVED)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from mxnet.contrib.quantization import quantize_net
 
+from harness.images.batches import Batches
+from harness.images.prepared import Prepared
 from harness.methods.base import Context
 from harness.methods.native import Quantized
-from harness.workloads.data import Batches
-from harness.workloads.prepared import Prepared
 from runs import OWN
 
 assert OWN  # it is on the path now

@@ -13,15 +13,15 @@ from xml.etree import ElementTree as xml
 import jsonschema
 import pytest
 
-from harness.config import PROJECT
-from harness.export.nightly_report import short, to_json, to_junit, to_markdown
-from harness.host.lifetime import alone_on_host
-from harness.store import RunFolder
-from harness.verdicts.night import Night, headline
-from harness.verdicts.verdict import BATCH, Verdict
+from harness import PROJECT
+from harness.nightly.night import Night, headline
+from harness.nightly.nightly_report import short, to_json, to_junit, to_markdown
+from harness.nightly.verdict import BATCH, Verdict
+from harness.process.lifetime import alone_on_host
+from harness.storage.store import RunFolder
 from runs import TINY, CommandLine, Ended, load
 
-SCHEMA = json.loads((PROJECT / "harness" / "export" / "nightly.schema.json").read_text())
+SCHEMA = json.loads((PROJECT / "harness" / "nightly" / "nightly.schema.json").read_text())
 QUICK = (  # one core's noise is large, so what is injected is larger
     "method=[fp32,mine]",
     "protocol.rounds=5",

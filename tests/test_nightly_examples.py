@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from harness import PROJECT
 from harness.cli import VERBS
-from harness.config import PROJECT, compose_config
+from harness.config import compose_config
 
 FOLDER = PROJECT / "docs" / "nightly"
 

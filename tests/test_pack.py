@@ -17,11 +17,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness import importing, pack
 from harness.errors import HarnessError, InputError
-from harness.importing import import_pack
-from harness.pack import write_pack
-from harness.store import HISTORY, RunFolder, load_json
+from harness.packs import importing, pack
+from harness.packs.importing import import_pack
+from harness.packs.pack import write_pack
+from harness.storage.store import HISTORY, RunFolder, load_json
 from runs import TINY, CommandLine, Ended
 
 pytestmark = pytest.mark.slow

@@ -15,25 +15,27 @@ from typing import Any
 import pytest
 
 import made
-from harness import executor, run, targets
-from harness.config import PROJECT, Composed, compose_config
-from harness.config_form import INC
-from harness.continuing import continued
+from harness import PROJECT, targets
+from harness.commands.fleet import _keep
+from harness.commands.nightly import _check_pinned_now, _named
+from harness.commands.report import _repeats
+from harness.config import Composed, compose_config
 from harness.errors import InputError
-from harness.fleet.driver import _keep
 from harness.fleet.ray_cluster import event_of
 from harness.fleet.schedule import ARRIVED, LOST, PROGRESS, Job
 from harness.fleet.state import Fleet
-from harness.history.database import opened
-from harness.history.entry import entry_of
-from harness.history.records import acknowledge, is_own, judged, rebuild
-from harness.importing import import_pack
-from harness.nightly import _check_pinned_now, _named
-from harness.own_modules import VARIABLE
-from harness.pack import write_pack
-from harness.plan import RunPlan
-from harness.report import _repeats
-from harness.store import RunFolder, write_json
+from harness.nightly.database import opened
+from harness.nightly.entry import entry_of
+from harness.nightly.judgements import acknowledge, is_own, judged, rebuild
+from harness.packs.importing import import_pack
+from harness.packs.pack import write_pack
+from harness.process import executor
+from harness.process.own_modules import VARIABLE
+from harness.run import lifecycle
+from harness.run.continuing import continued
+from harness.storage.config_form import INC
+from harness.storage.plan import RunPlan
+from harness.storage.store import RunFolder, write_json
 from harness.words import looks_up
 from runs import OWN, TINY, CommandLine, load
 
@@ -218,7 +220,7 @@ def test_code_that_may_be_named(own: Path, target: str) -> None:
 
 ELSEWHERE = (
     "distutils.spawn.spawn", "runpy.run_path", "timeit.timeit", "pandas.read_pickle", "ctypes.CDLL",
-    "builtins.eval", "harness.executor.subprocess.Popen", "harness.setup_env.call",
+    "builtins.eval", "harness.process.executor.subprocess.Popen", "harness.setup.setup_env.call",
     "harness.methods.inc.Path.write_text", "harness.methods.native", "benchmarks.bundled.make.main",
     "results.evil.Evil", "antigravity.x", "x", "", ".", "own_module", "own_module.", "..own_module.Mine",
     "own_module.Mine.__class__", "os.path.own_module.Mine", 5, None, ["os.system"],
@@ -330,9 +332,9 @@ def test_the_network_is_never_opened_by_a_plan(
         raise InputError("started")
 
     monkeypatch.setattr(executor, "Worker", started)
-    monkeypatch.setattr(run, "check_inputs", lambda workload: SimpleNamespace(files={}))
+    monkeypatch.setattr(lifecycle, "check_inputs", lambda workload: SimpleNamespace(files={}))
     with pytest.raises(InputError, match="started"):
-        run.start(RunFolder(tmp_path / "r"), now, [OWN], Silent())  # type: ignore[arg-type]
+        lifecycle.start(RunFolder(tmp_path / "r"), now, [OWN], Silent())  # type: ignore[arg-type]
     assert jobs[0]["confine"]["network"] is network
 
 
@@ -425,7 +427,7 @@ def test_the_mark_is_in_the_plan_and_leaves_when_the_run_travels_on(
     assert (tmp_path / "again.zip").read_bytes() == packed.read_bytes()
     assert import_pack(packed, tmp_path / "results").known
     with pytest.raises(InputError, match="was imported: it goes on where it was measured"):
-        run.open_folder(
+        lifecycle.open_folder(
             compose_config([f"run.results={tmp_path / 'results'}", "run.id=published"]), []
         )
 

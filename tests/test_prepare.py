@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 
 from conftest import BUNDLED
-from harness.config import PROJECT
+from harness import PROJECT
 from harness.errors import HarnessError, InputError
-from harness.images import prepare
+from harness.images import preparation
 from harness.images.cache import Entry
-from harness.images.prepare import Place, Source
-from harness.session import environment_of
-from harness.store import sha256_of
-from harness.workloads.prepared import Prepared
-from harness.workloads.record_file import RecordFile
+from harness.images.preparation import Place, Source
+from harness.images.prepared import Prepared
+from harness.images.record_file import RecordFile
+from harness.run.session import environment_of
+from harness.storage.store import sha256_of
 from runs import PATIENCE_S
 
 TRANSFORM = {"resize": 64, "keep_ratio": False, "crop": 56}
@@ -56,7 +56,7 @@ def ensured(
     with RecordFile(record) as source:
         index = source.index(10)
     given = environment_of({}, {"run": {"cache": str(cache)}}, ())
-    return prepare.ensure(
+    return preparation.ensure(
         Source(index, sha256_of(record), len(index)),
         TRANSFORM,
         VERSIONS,
@@ -83,7 +83,7 @@ def cache(tmp_path: Path) -> Path:
 
 
 def test_prepared_once_and_again_when_damaged(record: Path, tmp_path: Path) -> None:
-    from harness.workloads.decode import decode_range
+    from harness.images.decode import decode_range
 
     reports: list[tuple[int, int, str]] = []
     cache = tmp_path / ODD_NAME
@@ -113,11 +113,11 @@ def test_prepared_once_and_again_when_damaged(record: Path, tmp_path: Path) -> N
 
 
 def test_ranges_of_several_processes_join(tmp_path: Path) -> None:
-    from harness.workloads.decode import decode_range
+    from harness.images.decode import decode_range
 
     record = tmp_path / "first.rec"
     with RecordFile(BUNDLED / "fashion_mnist_test.rec") as source:
-        end = int(source.index(10).offsets[2 * prepare.WORTH_A_PROCESS + 1])
+        end = int(source.index(10).offsets[2 * preparation.WORTH_A_PROCESS + 1])
     with (BUNDLED / "fashion_mnist_test.rec").open("rb") as whole:
         record.write_bytes(whole.read(end))
     reports: list[tuple[int, int, str]] = []
@@ -151,7 +151,7 @@ def test_what_determines_the_pixels_determines_the_name(record: Path, cache: Pat
         pictures = np.full((len(index), 2), ord(digest))
         with pytest.raises(InputError, match="is not the one that was there"):
             source = Source(replace(index, digests=pictures), "any", images)
-            prepare.ensure(source, transform, versions, Place(cache, 10**9), 1, {}, nothing)
+            preparation.ensure(source, transform, versions, Place(cache, 10**9), 1, {}, nothing)
         names = [path.stem for path in (cache / "prepared").glob("*.lock")]
     assert len(names) == 8
 

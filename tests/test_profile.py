@@ -17,9 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import executor
-from harness.config import PROJECT
-from harness.derive.profile import (
+from harness import PROJECT
+from harness.process import executor
+from harness.process.executor import Ended, Worker, worker_environment
+from harness.table.kernels import (
     ENVIRONMENT,
     Primitive,
     Profile,
@@ -30,7 +31,6 @@ from harness.derive.profile import (
     made_by,
     parse,
 )
-from harness.executor import Ended, Worker, worker_environment
 
 SAMPLE = Path(__file__).parent / "data" / "onednn_verbose.txt"
 LINES = SAMPLE.read_text().splitlines()

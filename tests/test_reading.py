@@ -19,14 +19,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import arrays, reading, store
-from harness.config import PROJECT
+from harness import PROJECT
+from harness.commands.cache import manage
 from harness.errors import HarnessError, InputError
-from harness.history.database import NAME, opened
 from harness.images.cache import Entry
-from harness.images.cache_listing import manage
-from harness.reading import Unreadable, open_plain, parse_json
-from harness.workloads.prepared import FORMAT
+from harness.images.prepared import FORMAT
+from harness.nightly.database import NAME, opened
+from harness.storage import arrays, reading, store
+from harness.storage.reading import Unreadable, open_plain, parse_json
 
 MEMORY = 1 << 30  # bytes of a process that reads the worst JSON which is allowed
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.config import PROJECT
+from harness import PROJECT
 from runs import TINY, CommandLine
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from conftest import BUNDLED, packed
 from harness.errors import InputError
-from harness.workloads.record_file import MAGIC, RecordFile
+from harness.images.record_file import MAGIC, RecordFile
 
 
 def test_bundled_record_reads_as_mxnet_reads_it() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.store import HISTORY, RunFolder
+from harness.storage.store import HISTORY, RunFolder
 from runs import CommandLine, Ended, load, no_stray, same_after
 from taken import taken
 

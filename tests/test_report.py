@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 from browser import Opened
-from harness.config import PROJECT
+from harness import PROJECT
+from harness.commands.report import write_report
 from harness.errors import HarnessError, InputError
-from harness.report import write_report
-from harness.store import RunFolder, sha256_of
+from harness.storage.store import RunFolder, sha256_of
 from made import LABELS
 from made_run import SECONDS, TOP1, UNSOLVED, made_run
 from runs import PATIENCE_S, CommandLine, Ended
@@ -347,7 +347,8 @@ def test_errors_of_the_command_line(cli: CommandLine) -> None:
 
 def test_other_verbs_load_neither_matplotlib_nor_jinja() -> None:
     code = (
-        "import sys, harness.run, harness.tables, harness.doctor, harness.report\n"
+        "import sys, harness.run.lifecycle, harness.table.tables\n"
+        "import harness.commands.doctor, harness.commands.report\n"
         "print([m for m in ('matplotlib', 'jinja2') if m in sys.modules])"
     )
     told = subprocess.run(

@@ -14,20 +14,21 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.config import PROJECT, compose_config
-from harness.derive.batches import batches
-from harness.derive.evidence import command, config_digest, evidence
-from harness.derive.gain import best_accurate, gains
-from harness.derive.influence import influence
-from harness.derive.pareto import pareto
-from harness.derive.profile import Profile
-from harness.derive.published import beside, unlike
-from harness.derive.shares import OTHER, OUTSIDE, shares
-from harness.derive.statistics import Interval
-from harness.derive.table import Row
-from harness.derive.tuning import least_accepted, trajectories, trials_of
-from harness.export.latex import escaped
-from harness.record import MethodRecord, Outcome
+from harness import PROJECT
+from harness.config import compose_config
+from harness.report.batch_times import batches
+from harness.report.evidence import command, config_digest, evidence
+from harness.report.gain import best_accurate, gains
+from harness.report.influence import influence
+from harness.report.latex import escaped
+from harness.report.pareto import pareto
+from harness.report.shares import OTHER, OUTSIDE, shares
+from harness.report.tuning import least_accepted, trajectories, trials_of
+from harness.stats.intervals import Interval
+from harness.storage.record import MethodRecord, Outcome
+from harness.table.kernels import Profile
+from harness.table.published import beside, unlike
+from harness.table.rows import Row
 from made import LOAD, TUNING, measured, plan, timed
 from made_run import PROFILE
 

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.derive.operations import macs_of
-from harness.derive.profile import Profile, Row, parse
-from harness.derive.roof import (
+from harness.run.measure_roof import dtypes_of
+from harness.storage.record import Outcome, RoofRecord
+from harness.table.kernels import Profile, Row, parse
+from harness.table.operations import macs_of
+from harness.table.roof_share import (
     Peak,
     Share,
     kernel_facts,
@@ -18,8 +20,6 @@ from harness.derive.roof import (
     peaks_of,
     share_of,
 )
-from harness.record import Outcome, RoofRecord
-from harness.roof import dtypes_of
 from instructions import LIMIT
 from runs import CommandLine, Ended
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from harness.protocol import Protocol
-from harness.record import MethodRecord, Outcome, RoundRecord
-from harness.rounds import run_rounds
-from harness.session import Session
-from harness.store import RunFolder
+from harness.run.rounds import run_rounds
+from harness.run.session import Session
+from harness.storage.record import MethodRecord, Outcome, RoundRecord
+from harness.storage.store import RunFolder
 from made import LOAD, measured, timed
 
 Answer = Callable[[str, int, int], RoundRecord]

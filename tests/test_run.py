@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from conftest import BUNDLED
-from harness.derive.metrics import ADDED, PUBLISHED
-from harness.export.csv_table import HEADER
-from harness.plan import new_run_id
-from harness.run import fixed
+from harness.run.lifecycle import fixed
+from harness.storage.plan import new_run_id
+from harness.table.csv_table import HEADER
+from harness.table.metrics import ADDED, PUBLISHED
 from runs import OWN, TINY, CommandLine, Ended, Started, load, no_stray, same_after, strays
 
 pytestmark = pytest.mark.slow

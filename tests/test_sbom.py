@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 
-from harness.config import PROJECT
+from harness import PROJECT
 
 FOLDER = PROJECT / "requirements"
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.images.batches import Batches
+from harness.images.prepared import Prepared
 from harness.methods.base import Context
 from harness.methods.inc import SHARED_CACHE, Tuned, recover
-from harness.workloads.data import Batches
-from harness.workloads.prepared import Prepared
 from runs import OWN
 from test_inc import kept_trials
 

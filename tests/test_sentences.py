@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from harness.derive.footnotes import footnotes
-from harness.derive.samples import samples_of
-from harness.derive.table import build_rows
-from harness.export.methods_text import methods_text
-from harness.plan import RunPlan
-from harness.record import MethodRecord, Outcome, RoundRecord
+from harness.report.methods_text import methods_text
+from harness.storage.plan import RunPlan
+from harness.storage.record import MethodRecord, Outcome, RoundRecord
+from harness.table.footnotes import footnotes
+from harness.table.rows import build_rows
+from harness.table.samples import samples_of
 from made import LABELS, LOAD, TUNING, measured, plan, predicted, timed
 
 

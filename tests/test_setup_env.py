@@ -20,10 +20,10 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from harness import setup_env
-from harness.environments import SetupError
-from harness.fetch_pip import fetch_pip, pinned
-from harness.variables import CERTIFICATES
+from harness.process.variables import CERTIFICATES
+from harness.setup import setup_env
+from harness.setup.environments import SetupError
+from harness.setup.fetch_pip import fetch_pip, pinned
 from https import TLS, Repository, repository_server
 
 ROOT = Path(__file__).resolve().parent.parent

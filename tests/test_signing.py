@@ -10,12 +10,12 @@ import pytest
 from cryptography.hazmat.primitives import serialization as form
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from harness.config import PROJECT
+from harness import PROJECT
 from harness.errors import InputError
-from harness.importing import import_pack
-from harness.pack import write_pack
-from harness.signing import SUFFIX, signature_of
-from harness.store import SIGNED, RunFolder
+from harness.packs.importing import import_pack
+from harness.packs.pack import write_pack
+from harness.packs.signing import SUFFIX, signature_of
+from harness.storage.store import SIGNED, RunFolder
 
 EXAMPLE = PROJECT / "results" / "example" / "published"
 

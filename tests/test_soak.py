@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.soak import slope, soak
-from harness.store import HISTORY
+from harness.storage.store import HISTORY
 
 
 def test_slope_is_that_after_the_warm_up() -> None:

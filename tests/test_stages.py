@@ -13,9 +13,9 @@ import pytest
 
 from harness.config import compose_config
 from harness.errors import HarnessError, InputError
-from harness.own_modules import VARIABLE
-from harness.store import digest_of
-from harness.workloads.prepared import Prepared
+from harness.images.prepared import Prepared
+from harness.process.own_modules import VARIABLE
+from harness.storage.store import digest_of
 from runs import OWN
 
 pytestmark = pytest.mark.slow
@@ -283,8 +283,8 @@ def test_inspect_refuses_a_method_that_cannot_be_made(
 def test_validate_keeps_the_best_classes_of_every_image(
     job: dict[str, Any], tmp_path: Path
 ) -> None:
+    from harness.images.batches import Batches
     from harness.stages import validate
-    from harness.workloads.data import Batches
     from harness.workloads.saved import save
 
     images, workload = 37, job["workload"]  # two batches of 16 and one of 5

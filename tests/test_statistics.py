@@ -14,8 +14,8 @@ from scipy.special import ndtr
 from scipy.stats import cramervonmises
 from scipy.stats import t as student
 
-from harness.derive import statistics
-from harness.derive.statistics import (
+from harness.stats import intervals
+from harness.stats.intervals import (
     Interval,
     mcnemar,
     percentiles,
@@ -23,7 +23,7 @@ from harness.derive.statistics import (
     speedup,
     throughput,
 )
-from harness.derive.timings import CRAMER_VON_MISES, stable_from
+from harness.stats.steady import CRAMER_VON_MISES, stable_from
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -124,7 +124,7 @@ def test_a_percentile_bootstrap_of_rounds_would_not_cover(rounds: int, stated: f
 def test_one_round_covers_its_own_process_only(
     tail: str, lowest: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(statistics, "RESAMPLES", 200)
+    monkeypatch.setattr(intervals, "RESAMPLES", 200)
     times = 1 + noise(np.random.default_rng(2), (REPEATS, 1, 60), tail)
     alone = [throughput(each, 1) for each in times]
     assert lowest <= coverage(alone, 1.0) <= 0.99
@@ -138,7 +138,7 @@ def test_one_round_covers_its_own_process_only(
 @pytest.mark.parametrize("rounds", [3, 10])
 def test_percentiles_cover(rounds: int, tail: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Short of 93 % in the tail, as their docstring says."""
-    monkeypatch.setattr(statistics, "RESAMPLES", 100)
+    monkeypatch.setattr(intervals, "RESAMPLES", 100)
     _, truth = simulate(200, tail, repeats=200, seed=5)
     _, method = simulate(rounds, tail, repeats=600, seed=6)
     found = [percentiles(each) for each in method]

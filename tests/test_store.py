@@ -18,18 +18,18 @@ import numpy as np
 import pytest
 
 import made
-from harness import store
-from harness.config import PROJECT
+from harness import PROJECT
 from harness.errors import HarnessError, InputError
-from harness.plan import RunPlan
-from harness.record import MethodRecord, Outcome
-from harness.store import RunFolder
+from harness.storage import store
+from harness.storage.plan import RunPlan
+from harness.storage.record import MethodRecord, Outcome
+from harness.storage.store import RunFolder
 from runs import PATIENCE_S
 
 WRITES_FOR_EVER = """
 import itertools, sys
 from pathlib import Path
-from harness.store import write_json
+from harness.storage.store import write_json
 for number in itertools.count():
     write_json(Path(sys.argv[1]), [number] * 20_000)
 """
@@ -43,7 +43,7 @@ store.write_json(Path(sys.argv[1]), ["new"] * 1000)
 HOLDS_THE_LOCK = """
 import sys
 from pathlib import Path
-from harness.store import RunFolder
+from harness.storage.store import RunFolder
 with RunFolder(Path(sys.argv[1])).locked():
     print("held", flush=True)
     sys.stdin.read()

@@ -13,12 +13,12 @@ LABELS = np.zeros(4, dtype=np.int64)
 def test_additions_are_replaced_and_the_scores_stay(tmp_path: Path) -> None:
     import mxnet as mx
 
+    from harness.images.batches import Batches
+    from harness.images.prepared import Prepared
     from harness.methods.base import Context
     from harness.methods.graph import PLAIN
     from harness.methods.summed import Summed
-    from harness.workloads.data import Batches
     from harness.workloads.models import custom
-    from harness.workloads.prepared import Prepared
 
     pixels = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
     (tmp_path / "images.u8").write_bytes(pixels.tobytes())

@@ -11,15 +11,15 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from harness.config import PROJECT
+from harness import PROJECT
 from harness.errors import InputError
-from harness.images import prepare
-from harness.images.prepare import Place, Source
-from harness.session import environment_of
-from harness.store import sha256_of
+from harness.images import preparation
+from harness.images.preparation import Place, Source
+from harness.images.prepared import Prepared
+from harness.images.record_file import RecordFile, RecordIndex
+from harness.run.session import environment_of
+from harness.storage.store import sha256_of
 from harness.workloads import fp32_network, private
-from harness.workloads.prepared import Prepared
-from harness.workloads.record_file import RecordFile, RecordIndex
 from harness.workloads.saved import load_exported
 
 TRANSFORM = {"resize": 64, "keep_ratio": False, "crop": 56}
@@ -39,8 +39,8 @@ def ensured(index: RecordIndex, cache: Path) -> tuple[Prepared, bool]:
     source = Source(index, index.sha256, len(index))
     environment = environment_of({}, {"run": {"cache": str(cache)}}, [PROJECT / "tests"])
     place = Place(cache, 10**9)
-    made, how = prepare.ensure(source, TRANSFORM, VERSIONS, place, 1, environment, nothing)
-    prepare.cache.hold(prepare.cache.Entry(made.path.with_suffix(""))).release()
+    made, how = preparation.ensure(source, TRANSFORM, VERSIONS, place, 1, environment, nothing)
+    preparation.cache.hold(preparation.cache.Entry(made.path.with_suffix(""))).release()
     return made, how["cached"]
 
 

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.config import PROJECT
-from harness.derive.metrics import PUBLISHED, relative_loss_pct, top_k_correct
-from harness.derive.samples import Samples, samples_of
-from harness.derive.table import build_rows, size_rows
+from harness import PROJECT
 from harness.errors import HarnessError
-from harness.export.csv_table import HEADER, sizes_to_csv, to_csv
-from harness.export.markdown import size_table, table
-from harness.record import MethodRecord, Outcome, RoundRecord
+from harness.storage.record import MethodRecord, Outcome, RoundRecord
+from harness.table.csv_table import HEADER, sizes_to_csv, to_csv
+from harness.table.markdown import size_table, table
+from harness.table.metrics import PUBLISHED, relative_loss_pct, top_k_correct
+from harness.table.rows import build_rows, size_rows
+from harness.table.samples import Samples, samples_of
 from made import LABELS, measured, predicted, timed
 
 REFERENCE = PROJECT / "benchmarks" / "published" / "published_table.csv"

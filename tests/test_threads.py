@@ -17,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import InputError
-from harness.executor import worker_environment
 from harness.host.machine import Topology, read_topology
 from harness.host.threads import (
     ThreadSettings,
@@ -25,6 +24,7 @@ from harness.host.threads import (
     find_kmp_library,
     resolve,
 )
+from harness.process.executor import worker_environment
 
 PROJECT = Path(__file__).resolve().parent.parent
 CONF = PROJECT / "conf" / "threads"

@@ -16,11 +16,11 @@ from typing import Any
 import psutil
 import pytest
 
-from harness import executor
-from harness.config import PROJECT
-from harness.confinement import FILE_BYTES, NO_NETWORK
-from harness.executor import Ended as WorkerEnded
-from harness.executor import Worker, worker_environment
+from harness import PROJECT
+from harness.process import executor
+from harness.process.confinement import FILE_BYTES, NO_NETWORK
+from harness.process.executor import Ended as WorkerEnded
+from harness.process.executor import Worker, worker_environment
 from runs import TINY, CommandLine
 
 TESTS = Path(__file__).parent
@@ -171,7 +171,7 @@ def test_nothing_listens_and_no_secret_is_kept(
 
 
 def test_what_a_terminal_would_obey_is_replaced() -> None:
-    from harness.escape import plain
+    from harness.render.escape import plain
 
     assert (
         plain("a\x1b]0;taken\x07b\x9b2J\rc\u202ed\ud800")

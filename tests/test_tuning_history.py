@@ -23,8 +23,8 @@ from hypothesis.extra import numpy as arrays
 
 from fuzz.data import histories
 from harness.errors import HarnessError, InputError
-from harness.store import HISTORY, TRIALS
-from harness.tuning_history import append, begin, described, read_history
+from harness.storage.store import HISTORY, TRIALS
+from harness.storage.tuning_history import append, begin, described, read_history
 from runs import load
 from taken import taken
 from test_inc import ALL_TRIALS, MYCUSTOM, THRESHOLDS, Search, kept_trials, search, tuning
@@ -331,7 +331,7 @@ def test_each_trial_comes_back_and_no_pickle_is_written_or_read(
 
 @pytest.fixture(scope="module")
 def batch() -> Any:
-    from harness.compat import import_inc
+    from harness.process.compat import import_inc
 
     import_inc()
     import mxnet as mx

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from harness.derive import validity
-from harness.derive.profile import NOT_INT8, Profile, Row
 from harness.host import isa
+from harness.table import validity
+from harness.table.kernels import NOT_INT8, Profile, Row
 
 BF16 = "Intel AVX-512 with Intel DL Boost and bfloat16 support"
 VNNI = "Intel AVX-512 with Intel DL Boost"

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import t as student
 
-from harness.derive.metrics import TOP1, TOP5, Metric
-from harness.verdicts.judge import _difference, judge
-from harness.verdicts.noise import Contrast, Level, Spread, contrast, holm, level, moderated
-from harness.verdicts.verdict import BATCH, EQUIVALENCE, NIGHTLY, Run, Settings, Verdict
+from harness.nightly.judge import _difference, judge
+from harness.nightly.verdict import BATCH, EQUIVALENCE, NIGHTLY, Run, Settings, Verdict
+from harness.stats.night_noise import Contrast, Level, Spread, contrast, holm, level, moderated
+from harness.table.metrics import TOP1, TOP5, Metric
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.derive.determinism import deterministic_part, digests
-from harness.record import MethodRecord, Outcome
-from harness.store import PACKED, PLAN, RunFolder
-from harness.verify import DIGESTS
+from harness.packs.verify import DIGESTS
+from harness.storage.determinism import deterministic_part, digests
+from harness.storage.record import MethodRecord, Outcome
+from harness.storage.store import PACKED, PLAN, RunFolder
 from made import measured, plan
 from runs import TINY, CommandLine, Ended
 

@@ -22,7 +22,7 @@ from benchmarks.vs_published.comparison import (
     targets,
 )
 from benchmarks.vs_published.side import Row, Side
-from harness.config import PROJECT
+from harness import PROJECT
 from runs import PATIENCE_S, TINY, until
 
 METHODS = ("fp32_fused", "int8_inc_basic")

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.config import compose_config, project_path
-from harness.config_form import takes_text
 from harness.errors import InputError
-from harness.form import NAME
-from harness.plan import RunPlan
+from harness.storage.config_form import takes_text
+from harness.storage.form import NAME
+from harness.storage.plan import RunPlan
 from harness.words import for_hydra, key_of, plain, quoted, set_to, unquoted
 from made import plan as made_plan
 

@@ -8,7 +8,7 @@ import pytest
 
 from conftest import BUNDLED
 from harness.config import compose_config
-from harness.session import bytes_to_look, memory_of
+from harness.run.session import bytes_to_look, memory_of
 from runs import CommandLine
 
 

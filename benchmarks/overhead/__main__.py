@@ -24,16 +24,16 @@ from benchmarks.overhead.report import (
     to_markdown,
 )
 from benchmarks.vs_published.images import make_record
-from harness import executor
 from harness.config import compose_config
 from harness.errors import HarnessError, InputError, exit_code
 from harness.host import machine, threads
-from harness.images import prepare
-from harness.images.prepare import Place, Source
-from harness.session import absolute_paths, environment_of, value_of
-from harness.store import sha256_of
-from harness.workloads.prepared import Prepared
-from harness.workloads.record_file import RecordFile
+from harness.images import preparation
+from harness.images.preparation import Place, Source
+from harness.images.prepared import Prepared
+from harness.images.record_file import RecordFile
+from harness.process import executor
+from harness.run.session import absolute_paths, environment_of, value_of
+from harness.storage.store import sha256_of
 
 LARGE = {"resize": 256, "crop": 224}  # what the published workload does with such pictures
 LIMIT = 10**12  # the cache is the benchmark's own
@@ -129,7 +129,7 @@ class Bench:
 
     def prepared(self, record: Record, cache: Path) -> tuple[Prepared, dict[str, Any]]:
         """Prepare a record as a run does."""
-        return prepare.ensure(
+        return preparation.ensure(
             record.source,
             record.workload["transform"],
             {},

@@ -12,8 +12,8 @@ import numpy as np
 from mxnet.gluon.data import DataLoader
 from mxnet.gluon.data.vision import ImageRecordDataset, transforms
 
-from harness.workloads.data import Batches
-from harness.workloads.prepared import Prepared
+from harness.images.batches import Batches
+from harness.images.prepared import Prepared
 
 
 def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[str, float]:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from harness.images.batches import Batches
+from harness.images.prepared import Prepared
+from harness.process.timing import timed_pass
 from harness.stages import optimize, validate
-from harness.timing import timed_pass
-from harness.workloads.data import Batches
-from harness.workloads.prepared import Prepared
 
 WARM_UP = 200  # batches of the null model
 

@@ -26,14 +26,16 @@ import numpy as np
 
 from benchmarks.arguments import positive
 from benchmarks.strategies import report
-from harness import executor, store
-from harness.config import PROJECT, compose_config, project_path
+from harness import PROJECT
+from harness.config import compose_config, project_path
 from harness.errors import HarnessError, InputError, exit_code
 from harness.host import machine, threads
-from harness.images import prepare
-from harness.interrupt import catch_signals
-from harness.session import absolute_paths, environment_of, value_of
-from harness.workloads.record_file import RecordFile
+from harness.images import preparation
+from harness.images.record_file import RecordFile
+from harness.process import executor
+from harness.process.interrupt import catch_signals
+from harness.run.session import absolute_paths, environment_of, value_of
+from harness.storage import store
 
 OUT = PROJECT / "results" / "benchmark_strategies"
 DEFECTS = ("none", "first", "middle", "two", "residual", "heavy tails")
@@ -148,11 +150,11 @@ def planned(options: argparse.Namespace, scratch: Path) -> Plan:
         )
     np.save(scratch / "labels.npy", index.labels)
     topology = machine.read_topology()
-    prepared, _ = prepare.ensure(
-        prepare.Source(index, store.sha256_of(Path(workload["rec"])), len(index)),
+    prepared, _ = preparation.ensure(
+        preparation.Source(index, store.sha256_of(Path(workload["rec"])), len(index)),
         workload["transform"],
         {},
-        prepare.Place(scratch / "cache", 10**12),
+        preparation.Place(scratch / "cache", 10**12),
         topology.usable_cores,
         environment_of({}, config, ()),
         lambda done, total, what: None,

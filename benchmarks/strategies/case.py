@@ -16,14 +16,14 @@ import mxnet as mx
 import numpy as np
 
 from benchmarks.strategies.models import made
-from harness.derive import statistics
 from harness.errors import NoSolution
+from harness.images.batches import Batches
+from harness.images.prepared import Prepared
 from harness.methods import instantiated
 from harness.methods.base import Context
 from harness.methods.inc import SHARED_CACHE
 from harness.methods.sensitivity import PASSES
-from harness.workloads.data import Batches
-from harness.workloads.prepared import Prepared
+from harness.stats import intervals
 from harness.workloads.saved import load_exported, save
 
 FP32 = "fp32_fused"
@@ -207,8 +207,8 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
     right = {files: case.right(files) for files in times}
     fp32 = case.models[FP32]
     for name, files in case.models.items():
-        loss = statistics.relative_loss(right[fp32], right[files])
-        speed = statistics.speedup(times[fp32], times[files])
+        loss = intervals.relative_loss(right[fp32], right[files])
+        speed = intervals.speedup(times[fp32], times[files])
         rows[name]["loss"] = [loss.estimate, loss.low, loss.high]
         rows[name]["speedup"] = [speed.estimate, speed.low, speed.high]
         rows[name]["times"] = times[files]

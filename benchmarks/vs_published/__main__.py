@@ -29,12 +29,13 @@ from benchmarks.vs_published.harness_side import run_harness
 from benchmarks.vs_published.images import make_record
 from benchmarks.vs_published.published_side import run_published
 from benchmarks.vs_published.report import Report, to_markdown
-from harness import store
-from harness.checks import check_inputs
-from harness.config import PROJECT, Composed, compose_config
+from harness import PROJECT
+from harness.config import Composed, compose_config
 from harness.errors import HarnessError, InputError, exit_code
 from harness.host import machine, threads
-from harness.interrupt import catch_signals
+from harness.process.interrupt import catch_signals
+from harness.run.inputs import check_inputs
+from harness.storage import store
 
 OUT = PROJECT / "results" / "benchmarks"
 RANDOM = ("workload=custom", "workload.network=resnet50_v2", "workload.random_weights=true")

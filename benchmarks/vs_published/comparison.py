@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.vs_published.side import Row, Side
-from harness.derive.metrics import TOP1, TOP5
+from harness.table.metrics import TOP1, TOP5
 
 COLD, WARM, REUSED = "harness, cold cache", "harness, warm cache", "harness, tuned models reused"
 COLD_TIME, WARM_TIME, REUSED_TIME = 1.0, 0.9, 0.5  # at most these parts of the published time

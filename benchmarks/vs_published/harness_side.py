@@ -10,14 +10,14 @@ import yaml
 
 from benchmarks.vs_published.process import measured
 from benchmarks.vs_published.side import Row, Side, failed, plain
-from harness import record
-from harness.config import PROJECT
-from harness.executor import worker_environment
-from harness.own_modules import command_of
-from harness.plan import RunPlan
-from harness.record import MethodRecord
-from harness.store import RunFolder, find_run, load_json
-from harness.tables import rows_of
+from harness import PROJECT
+from harness.process.executor import worker_environment
+from harness.process.own_modules import command_of
+from harness.storage import record
+from harness.storage.plan import RunPlan
+from harness.storage.record import MethodRecord
+from harness.storage.store import RunFolder, find_run, load_json
+from harness.table.tables import rows_of
 
 TRAJECTORY = "trajectory.json"
 

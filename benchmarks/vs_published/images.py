@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from harness.workloads.record_file import MAGIC
+from harness.images.record_file import MAGIC
 
 WIDTH, HEIGHT = 500, 375  # what most pictures of ImageNet have
 BLUR = 8  # the larger part of the noise is this many times coarser than a pixel

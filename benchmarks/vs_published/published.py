@@ -36,7 +36,7 @@ from mxnet.gluon.data.vision import ImageRecordDataset, transforms
 
 from benchmarks.vs_published import known
 from benchmarks.vs_published.clock import Phases
-from harness.worker import die_with_parent
+from harness.process.worker import die_with_parent
 from harness.workloads import fp32_network
 from harness.workloads.saved import export, load_exported
 
@@ -198,7 +198,7 @@ class Published:
 
 def _registered(method: Mapping[str, Any]) -> str:
     """Return the name that INC knows a strategy by; one given by its path is registered first."""
-    from harness.compat import import_inc
+    from harness.process.compat import import_inc
 
     import_inc()
     from neural_compressor.strategy import STRATEGIES

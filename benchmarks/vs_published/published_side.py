@@ -11,12 +11,12 @@ from typing import Any
 
 from benchmarks.vs_published.process import Measured, measured
 from benchmarks.vs_published.side import Row, Side, failed, plain
-from harness import record
 from harness.config import Composed
 from harness.host import machine, threads
-from harness.own_modules import command_of
-from harness.session import absolute_paths, environment_of
-from harness.store import load_json
+from harness.process.own_modules import command_of
+from harness.run.session import absolute_paths, environment_of
+from harness.storage import record
+from harness.storage.store import load_json
 
 
 def run_published(composed: Composed, folders: Sequence[Path], images: int, folder: Path) -> Side:

@@ -17,16 +17,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from harness.config import PROJECT, compose_config, project_path
+from harness import PROJECT
+from harness.config import compose_config, project_path
 from harness.errors import HarnessError, InputError
 from harness.fleet.order import Order, lay_out, project_digests, unlike
 from harness.fleet.schedule import ARRIVED, REFUSED
-from harness.host.lifetime import NOT_ALONE, alone_on_host, die_with_parent
-from harness.pack import write_pack
-from harness.plan import RunPlan
-from harness.progress import Display, display, told_once
-from harness.run import measure, open_folder
-from harness.store import make_folder
+from harness.packs.pack import write_pack
+from harness.process.lifetime import NOT_ALONE, alone_on_host, die_with_parent
+from harness.render.progress import Display, display, told_once
+from harness.run.lifecycle import measure, open_folder
+from harness.storage.plan import RunPlan
+from harness.storage.store import make_folder
 from harness.words import key_of, set_to
 
 

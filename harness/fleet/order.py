@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.config import PROJECT
+from harness import PROJECT
 from harness.errors import InputError
-from harness.store import sha256_of
+from harness.storage.store import sha256_of
 
 CODE = ("harness/**/*.py", "conf/**/*.yaml", "benchmarks/**/*.py", "requirements/*.lock")
 MOST_CONF_BYTES = 1 << 24

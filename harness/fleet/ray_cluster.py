@@ -16,11 +16,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import form
 from harness.errors import InputError, one_line
 from harness.fleet.schedule import ARRIVED, LOST, PROGRESS, REFUSED, Event, Machine
-from harness.reading import parse_json
-from harness.variables import OWN_PREFIX, TO_WORKERS
+from harness.process.variables import OWN_PREFIX, TO_WORKERS
+from harness.storage import form
+from harness.storage.reading import parse_json
 
 LOCAL = "local"  # Ray on this machine alone, for this fleet alone
 LOOPBACK = ("127.", "localhost", LOCAL)

@@ -9,10 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import store
 from harness.errors import InputError
 from harness.fleet.schedule import Job
-from harness.host import locks
+from harness.storage import locks, store
 from harness.words import looks_up, set_to
 
 SCHEMA = 1

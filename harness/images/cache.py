@@ -21,11 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import form
 from harness.errors import InputError
-from harness.host import locks
-from harness.reading import Unreadable, open_plain, read_json
-from harness.workloads.prepared import FORMAT
+from harness.images.prepared import FORMAT
+from harness.storage import form, locks
+from harness.storage.reading import Unreadable, open_plain, read_json
 
 GB = 10**9
 SIDECAR = {

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.workloads.data import Batches
+from harness.images.batches import Batches
 
 
 @dataclass(frozen=True)

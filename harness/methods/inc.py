@@ -21,13 +21,13 @@ import mxnet as mx
 import numpy as np
 import yaml
 
-from harness import form
-from harness.compat import import_inc
-from harness.config_form import OBJECTIVE
 from harness.errors import InputError, NoSolution, TuningTimeout, one_line
 from harness.methods.base import Context, Optimized
-from harness.reading import read_json
-from harness.tuning_history import RANGES, limits
+from harness.process.compat import import_inc
+from harness.storage import form
+from harness.storage.config_form import OBJECTIVE
+from harness.storage.reading import read_json
+from harness.storage.tuning_history import RANGES, limits
 
 import_inc()
 

@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 from neural_compressor.adaptor import FRAMEWORKS
 
-from harness import tuning_history
 from harness.methods.base import Context
-from harness.store import HISTORY, TRIALS
+from harness.storage import tuning_history
+from harness.storage.store import HISTORY, TRIALS
 
 NOT_BY_INC = "a model that the strategy made without INC's adaptor"
 

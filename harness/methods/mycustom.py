@@ -21,8 +21,8 @@ import numpy.typing as npt
 from neural_compressor.strategy.bayesian import BayesianOptimization
 from neural_compressor.strategy.strategy import TuneStrategy
 
-from harness.escape import csv_cell
 from harness.methods.inspection import visit_outputs
+from harness.render.escape import csv_cell
 
 Operator = tuple[str, str]  # (name, type), as INC keys its operators
 Errors = dict[str, float]

@@ -10,10 +10,10 @@ import mxnet as mx
 import numpy as np
 import numpy.typing as npt
 
-from harness import compat
 from harness.errors import InputError, one_line
 from harness.host.threads import loaded_openmp
 from harness.methods import instantiated
+from harness.process import compat
 from harness.workloads import fp32_network
 from harness.workloads.weights_file import WeightsWarning
 

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from harness.derive.timings import FEWEST_TO_SETTLE, stable_from
 from harness.host.conditions import Watch
 from harness.host.threads import loaded_openmp
-from harness.timing import timed_pass
-from harness.workloads.data import validation_batches
+from harness.images.batches import validation_batches
+from harness.process.timing import timed_pass
+from harness.stats.steady import FEWEST_TO_SETTLE, stable_from
 from harness.workloads.saved import saved_network
 
 LOOK_EVERY = 5  # batches between two looks at whether the times have settled

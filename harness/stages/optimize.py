@@ -10,11 +10,11 @@ from typing import Any
 
 from harness.host.conditions import Watch
 from harness.host.threads import differences, loaded_openmp
+from harness.images.batches import tuning_batches
 from harness.methods import instantiated
 from harness.methods.base import Context
-from harness.store import digest_of
+from harness.storage.store import digest_of
 from harness.workloads import fp32_network
-from harness.workloads.data import tuning_batches
 from harness.workloads.saved import save
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.arrays import read_npy
-from harness.workloads.decode import decode_range
-from harness.workloads.prepared import Prepared
+from harness.images.decode import decode_range
+from harness.images.prepared import Prepared
+from harness.storage.arrays import read_npy
 
 REPORT_EVERY_S = 0.2
 

@@ -9,17 +9,17 @@ from typing import Any
 
 import mxnet as mx
 
-from harness.derive.profile import ENVIRONMENT, Profile
 from harness.errors import HarnessError
 from harness.host.stdout import captured_stdout
-from harness.workloads.data import validation_batches
+from harness.images.batches import validation_batches
+from harness.table.kernels import ENVIRONMENT, Profile
 from harness.workloads.saved import saved_network
 
 
 def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[str, Any]:
     """Profile the first ``job["batches"]`` batches of the validation images; a pass of its own.
 
-    The process's environment must hold ``harness.derive.profile.ENVIRONMENT``, which oneDNN reads once.
+    The process's environment must hold ``harness.table.kernels.ENVIRONMENT``, which oneDNN reads once.
     All batches are of one size, since MXNet converts the weights again whenever the size changes.
 
     Returns:

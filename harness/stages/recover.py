@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from harness.arrays import BadArray, read_npz
 from harness.errors import HarnessError, InputError
+from harness.images.batches import tuning_batches
 from harness.methods.inc import recover
-from harness.store import TRIALS, digest_of
+from harness.storage.arrays import BadArray, read_npz
+from harness.storage.store import TRIALS, digest_of
 from harness.workloads import fp32_network
-from harness.workloads.data import tuning_batches
 from harness.workloads.saved import save
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import mxnet as mx
 from mxnet.amp.amp import bfloat16
 
-from harness.derive.profile import parse
-from harness.derive.roof import kernel_facts
 from harness.host.conditions import Watch
 from harness.host.stdout import captured_stdout
 from harness.host.threads import loaded_openmp
+from harness.table.kernels import parse
+from harness.table.roof_share import kernel_facts
 
 # Channels in and out, side of the image, side of the kernel, images a thread: 1.8 and 3.3 * 10^9
 # multiply-accumulates a thread in operators that occur in ResNet50, enough to hide all that is not
@@ -28,7 +28,7 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
 
     int8 is MXNet's quantized_conv, unsigned activations times signed weights, as in quantised
     networks. Times are oneDNN's own, so the conversions that MXNet makes for each call are not in
-    them. The environment must hold ``harness.derive.profile.ENVIRONMENT``.
+    them. The environment must hold ``harness.table.kernels.ENVIRONMENT``.
 
     Returns:
         kernels: one entry a shape and data type: dtype, kind, implementation, problem, macs, and ms

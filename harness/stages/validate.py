@@ -11,9 +11,9 @@ import numpy as np
 
 from harness.host.conditions import Watch
 from harness.host.threads import loaded_openmp
-from harness.store import digest_of
-from harness.timing import timed_pass
-from harness.workloads.data import validation_batches
+from harness.images.batches import validation_batches
+from harness.process.timing import timed_pass
+from harness.storage.store import digest_of
 from harness.workloads.saved import saved_network
 
 TOP = 5

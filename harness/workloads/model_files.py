@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from harness.arrays import BROKEN, BadArray, header_of
 from harness.errors import InputError
-from harness.reading import LARGEST_JSON, parse_json
+from harness.storage.arrays import BROKEN, BadArray, header_of
+from harness.storage.reading import LARGEST_JSON, parse_json
 
 LIST_MAGIC = 0x112
 ARRAY_V1, ARRAY_V2, ARRAY_V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA

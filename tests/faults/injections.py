@@ -25,7 +25,7 @@ from faults.scene import (
     signalled,
     stopped_worker,
 )  # fmt: skip
-from harness.history.database import NAME as HISTORY
+from harness.nightly.database import NAME as HISTORY
 from runs import CommandLine
 
 TIME_LIMIT_S = 60  # the steps before the one that hangs take less, on a busy machine too
@@ -595,21 +595,21 @@ INJECTIONS: tuple[Injection, ...] = (
             ("prepare", "write:prepared_validation.json", ()),
             ("roof", "write:roof.json", ("roof.json",)),
             ("tables", "write:digests.json", ("digests.json",)),
-            ("validate", "call:harness.durable:keep", (RECORD, ROUND)),
+            ("validate", "call:harness.storage.durable:keep", (RECORD, ROUND)),
             ("optimise", "write:optimize.json", STEPS["optimise"][1]),
             ("validate", "write:01_mine.json", (RECORD, ROUND)),
             ("rounds", "write:001_mine_1.json", (ROUND,)),
             ("tables", "write:table.md", ("table.md",)),
-            ("tables", "call:harness.run:write_tables", ("table.md", "table.csv")),
+            ("tables", "call:harness.run.lifecycle:write_tables", ("table.md", "table.csv")),
         )
     ),
     *(
         at_point(step, point, number, *NIGHTLY, *patterns, night=True)
         for number in ("SIGKILL", "SIGTERM")
         for step, point, patterns in (
-            ("judging", "call:harness.nightly:judge_night", ()),
+            ("judging", "call:harness.commands.nightly:judge_night", ()),
             ("judging", "write:nightly.json", ()),
-            ("history", "call:harness.history.database:_stored", (f"../{HISTORY}",)),
+            ("history", "call:harness.nightly.database:_stored", (f"../{HISTORY}",)),
         )
     ),
     *(no_room(step) for step in ("inspect", "optimise", "validate", "rounds")),

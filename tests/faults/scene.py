@@ -19,8 +19,8 @@ from typing import Any
 
 import psutil
 
-from harness.config import PROJECT
-from harness.store import RunFolder
+from harness import PROJECT
+from harness.storage.store import RunFolder
 from runs import OWN, CommandLine, Ended, Started, no_stray, until
 
 CONF = ("--conf", str(OWN))

@@ -26,7 +26,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from harness.config import PROJECT
+from harness import PROJECT
 from harness.errors import HarnessError, InputError
 
 from .mutations import changed_bytes, changed_json

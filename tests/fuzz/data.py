@@ -34,7 +34,7 @@ SYMBOL = {
 
 
 def records(folder: Path) -> list[bytes]:
-    from harness.workloads.record_file import MAGIC, RecordFile
+    from harness.images.record_file import MAGIC, RecordFile
 
     with RecordFile(BUNDLED / "fashion_mnist_test.rec") as source:
         offsets = source.index(10).offsets[:5]
@@ -50,7 +50,7 @@ def records(folder: Path) -> list[bytes]:
 
 
 def feed_record(data: bytes, folder: Path) -> None:
-    from harness.workloads.record_file import RecordFile
+    from harness.images.record_file import RecordFile
 
     path = folder / "a b ü.rec"
     path.write_bytes(data)
@@ -62,7 +62,7 @@ def feed_record(data: bytes, folder: Path) -> None:
 
 def idx_lines(folder: Path) -> list[bytes]:
     (folder / "x.rec").write_bytes(records(folder)[0])
-    from harness.workloads.record_file import RecordFile
+    from harness.images.record_file import RecordFile
 
     with RecordFile(folder / "x.rec") as record:
         offsets = record.index(10).offsets.tolist()
@@ -71,7 +71,7 @@ def idx_lines(folder: Path) -> list[bytes]:
 
 
 def feed_idx(data: bytes, folder: Path) -> None:
-    from harness.workloads.record_file import RecordFile
+    from harness.images.record_file import RecordFile
 
     (folder / "x.idx").write_bytes(data)
     try:
@@ -98,7 +98,7 @@ def images(folder: Path) -> list[bytes]:
 
 
 def feed_image_size(data: bytes, folder: Path) -> None:
-    from harness.workloads.image_size import MOST_PIXELS, check_size, size_of
+    from harness.images.image_size import MOST_PIXELS, check_size, size_of
 
     size = size_of(data)
     try:
@@ -113,8 +113,8 @@ _OPERATORS: list[object] = []
 
 
 def feed_decode(data: bytes, folder: Path) -> None:
-    from harness.workloads.decode import _center
-    from harness.workloads.operators import Operators
+    from harness.images.decode import _center
+    from harness.images.operators import Operators
 
     if not _OPERATORS:
         _OPERATORS.append(Operators(32, keep_ratio=True))
@@ -234,8 +234,8 @@ def feed_history(data: bytes, folder: Path) -> None:
 
 
 def _entries(data: bytes, folder: Path) -> list[dict[str, Any]]:
-    from harness.store import HISTORY
-    from harness.tuning_history import read_history
+    from harness.storage.store import HISTORY
+    from harness.storage.tuning_history import read_history
 
     path = folder / HISTORY
     path.write_bytes(data)
@@ -246,7 +246,7 @@ _BATCH: list[Any] = []
 
 
 def feed_history_to_inc(data: bytes, folder: Path) -> None:
-    from harness.compat import import_inc
+    from harness.process.compat import import_inc
 
     import_inc()
     import mxnet as mx

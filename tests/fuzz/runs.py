@@ -50,11 +50,11 @@ def feed_table(name: str) -> Callable[[bytes, Path], None]:
     """Return a function that makes a run's tables and its entry in the history, with one file changed."""
 
     def feed(data: bytes, folder: Path) -> None:
-        from harness.export.csv_table import to_csv
-        from harness.history.entry import entry_of
-        from harness.history.records import judged
-        from harness.store import RunFolder
-        from harness.tables import read_tables, text_of
+        from harness.nightly.entry import entry_of
+        from harness.nightly.judgements import judged
+        from harness.storage.store import RunFolder
+        from harness.table.csv_table import to_csv
+        from harness.table.tables import read_tables, text_of
 
         made = RunFolderOf(folder)
 
@@ -80,12 +80,12 @@ def feed_report(name: str) -> Callable[[bytes, Path], None]:
     """Return a function that reads what a report reads beyond the records, with one file changed."""
 
     def feed(data: bytes, folder: Path) -> None:
-        from harness import report
-        from harness.derive.evidence import command, config_digest, evidence
-        from harness.derive.tuning import trajectories
-        from harness.export.methods_text import methods_text
-        from harness.store import RunFolder
-        from harness.tables import read_tables
+        from harness.commands import report
+        from harness.report.evidence import command, config_digest, evidence
+        from harness.report.methods_text import methods_text
+        from harness.report.tuning import trajectories
+        from harness.storage.store import RunFolder
+        from harness.table.tables import read_tables
 
         made = RunFolderOf(folder)
 
@@ -138,7 +138,7 @@ def predictions(folder: Path) -> list[bytes]:
 
 def feed_predictions(data: bytes, folder: Path) -> None:
     """The digest is made to fit, as in a pack from elsewhere."""
-    from harness import arrays
+    from harness.storage import arrays
 
     path = folder / "p.npz"
     path.write_bytes(data)
@@ -154,9 +154,9 @@ def influences(folder: Path) -> list[bytes]:
 
 
 def databases(folder: Path) -> list[bytes]:
-    from harness.history.database import opened
-    from harness.history.entry import entry_of
-    from harness.store import RunFolder
+    from harness.nightly.database import opened
+    from harness.nightly.entry import entry_of
+    from harness.storage.store import RunFolder
 
     entry = entry_of(RunFolder(RunFolderOf(folder).run))
     with opened(folder / "seed") as history:
@@ -166,8 +166,8 @@ def databases(folder: Path) -> list[bytes]:
 
 def feed_database(data: bytes, folder: Path) -> None:
     """Bytes of the file, and as often a cell of a good one."""
-    from harness.history.database import opened
-    from harness.history.listing import listing
+    from harness.commands.history import listing
+    from harness.nightly.database import opened
 
     place = folder / "history"
     shutil.rmtree(place, ignore_errors=True)
@@ -198,8 +198,8 @@ def feed_database(data: bytes, folder: Path) -> None:
 
 
 def packs(folder: Path) -> list[bytes]:
-    from harness.pack import write_pack
-    from harness.store import RunFolder
+    from harness.packs.pack import write_pack
+    from harness.storage.store import RunFolder
 
     run = RunFolder(RunFolderOf(folder).run)
     write_pack(run, folder / "seed.zip", models=True)
@@ -207,7 +207,7 @@ def packs(folder: Path) -> list[bytes]:
 
 
 def _import(data: bytes, folder: Path) -> None:
-    from harness.importing import import_pack
+    from harness.packs.importing import import_pack
 
     place = folder / "in" / "results"
     shutil.rmtree(folder / "in", ignore_errors=True)
@@ -232,7 +232,7 @@ def feed_sealed_pack(data: bytes, folder: Path) -> None:
 def feed_packed_file(data: bytes, folder: Path) -> None:
     """All digests are made to fit: only one record in it is changed."""
 
-    from harness.pack import Manifest, _info, _seal
+    from harness.packs.pack import Manifest, _info, _seal
 
     with zipfile.ZipFile(folder / "seed.zip") as archive:
         contents = {info.filename: archive.read(info) for info in archive.infolist()}

@@ -14,9 +14,9 @@ import mxnet as mx
 import numpy as np
 
 from harness.errors import Refused
+from harness.images.batches import Batches
 from harness.methods.base import Context, Optimized
 from harness.methods.inc import Tuned
-from harness.workloads.data import Batches
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""The verbs of ``./run.sh``, one file each."""

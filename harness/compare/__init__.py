@@ -1,0 +1,1 @@
+"""Runs of several machines beside each other."""

@@ -1,0 +1,220 @@
+"""Runs beside each other: methods by machines. Pure functions of what the runs recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.compare.prices import Price, cost_per_million
+from harness.compare.unlike import Unlike, same_images, unlike
+from harness.stats.intervals import FEWEST_BATCHES, Interval, McNemar, mcnemar, speedup_apart
+from harness.storage.plan import RunPlan
+from harness.storage.record import OK
+from harness.table.kernels import Profile
+from harness.table.roof_share import Peak, Share, share_of
+from harness.table.row_names import names_of
+from harness.table.rows import Row
+from harness.table.samples import Samples
+
+Classes = npt.NDArray[np.int64]
+ABSENT, WAITING = "not in this run", "not measured yet"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a run brings to a comparison; what is by method is so by its name.
+
+    Attributes:
+        machine: the folder's name.
+        rows: of the rows that have a record.
+        times: the forward passes that count.
+        predictions: each image's best class, (images,).
+        models: digests of the validated models.
+        labels: (images,).
+        threads: how many MXNet had when the rows were validated, or what was asked where no record
+            says it.
+        roof: roofs by data type; ``roof_told`` says why there are none, or what disturbed them.
+    """
+
+    machine: str
+    plan: RunPlan
+    rows: Mapping[str, Row]
+    profiles: Mapping[str, Profile]
+    times: Mapping[str, Samples]
+    predictions: Mapping[str, Classes]
+    models: Mapping[str, str]
+    labels: Classes
+    threads: str
+    roof: Mapping[str, Peak]
+    roof_told: str
+    price: Price
+
+    @property
+    def name(self) -> str:
+        return f"{self.machine}/{self.plan.run}"
+
+    @property
+    def title(self) -> str:
+        """The EC2 instance type where it is known, else the machine's folder."""
+        instance = self.plan.machine.get("ec2") or {}
+        return str(instance.get("instance_type") or self.machine)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One method in one run.
+
+    Attributes:
+        outcome: ok, why there are no numbers, or that the run has no such row.
+        row: its values and intervals, as in the run's own table; None without a record.
+        ratio: its images/s over those of the first run; None for that, and where one is missing.
+        share: of the machine's roof.
+        cost: of a million images; None where the price or the time is not known.
+        no_price: why there is no cost although there is a time.
+        intervals: of ratio and cost, by name; that of the cost is the throughput's alone.
+    """
+
+    outcome: str
+    row: Row | None
+    share: Share
+    ratio: float | None = None
+    cost: float | None = None
+    no_price: str = ""
+    intervals: dict[str, Interval] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method in every run, in the runs' order."""
+
+    method: str
+    label: str
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """The images for which one method predicts different classes in two runs.
+
+    Attributes:
+        first, second: indices of the runs.
+        images: how many were compared; 0 with the reason in ``left_out``.
+        same_model: the two validated models are equal byte by byte; else each run made its own.
+        index: (d,), of the images that differ, ascending.
+        label, ours, theirs: (d,), their labels and the first and the second run's predictions.
+        test: of equal accuracy on these images.
+    """
+
+    method: str
+    name: str
+    first: int
+    second: int
+    images: int
+    same_model: bool
+    index: Classes
+    label: Classes
+    ours: Classes
+    theirs: Classes
+    test: McNemar | None
+    left_out: str = ""
+
+    @property
+    def neither(self) -> int:
+        """How many of the differing images both runs got wrong."""
+        return int(((self.ours != self.label) & (self.theirs != self.label)).sum())
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that a comparison shows."""
+
+    runs: tuple[Measured, ...]
+    unlike: tuple[Unlike, ...]
+    lines: tuple[Line, ...]
+    disagreements: tuple[Disagreement, ...]
+
+
+def compare(runs: Sequence[Measured]) -> Comparison:
+    """Compare runs, the first being the one that the others' times are relative to."""
+    labels: dict[str, str] = {}
+    for run in runs:
+        for method, chosen in run.plan.methods.items():
+            labels.setdefault(method, chosen["label"])
+    names = names_of(labels)
+    lines = [
+        Line(method, label, tuple(_entry(method, run, runs[0]) for run in runs))
+        for method, label in names.items()
+    ]
+    pairs = [
+        disagreement(method, label, runs, first, second)
+        for method, label in names.items()
+        for first, second in combinations(range(len(runs)), 2)
+        if method in runs[first].predictions and method in runs[second].predictions
+    ]
+    return Comparison(
+        tuple(runs), tuple(unlike([run.plan for run in runs])), tuple(lines), tuple(pairs)
+    )
+
+
+def disagreement(
+    method: str, name: str, runs: Sequence[Measured], first: int, second: int
+) -> Disagreement:
+    """Return the images on which two runs' predictions by one method differ."""
+    one, other = runs[first], runs[second]
+    same_model = method in one.models and one.models[method] == other.models.get(method)
+    none = np.zeros(0, np.int64)
+    if not same_images(one.plan, other.plan):
+        return Disagreement(
+            method, name, first, second, 0, same_model, none, none, none, none, None,
+            "the runs validated different images",
+        )  # fmt: skip
+    ours, theirs, labels = one.predictions[method], other.predictions[method], one.labels
+    index = np.flatnonzero(ours != theirs)
+    return Disagreement(
+        method,
+        name,
+        first,
+        second,
+        len(labels),
+        same_model,
+        index,
+        labels[index],
+        ours[index],
+        theirs[index],
+        mcnemar(ours == labels, theirs == labels),
+    )
+
+
+def _entry(method: str, run: Measured, reference: Measured) -> Entry:
+    row = run.rows.get(method)
+    if row is None:
+        outcome = WAITING if method in run.plan.methods else ABSENT
+        return Entry(outcome, None, Share(None, outcome))
+    if row.outcome != OK or row.images_per_s is None:
+        return Entry(row.outcome, row, Share(None, "no time"))
+    intervals: dict[str, Interval] = {}
+    cost = None
+    if run.price.per_hour is not None:
+        cost = cost_per_million(row.images_per_s, run.price.per_hour)
+        rate = row.intervals.get("images_per_s")
+        if rate:
+            low, high = (cost_per_million(end, run.price.per_hour) for end in (rate.high, rate.low))
+            intervals["cost"] = Interval(cost, low, high, rate.level, rate.between_rounds)
+    ratio = None
+    if run is not reference and method in reference.times and method in run.times:
+        theirs, ours = (_per_image(method, each) for each in (reference, run))
+        ratio = float(theirs.mean() / ours.mean())
+        if all(len(each) > 1 or each.shape[1] >= FEWEST_BATCHES for each in (theirs, ours)):
+            intervals["ratio"] = speedup_apart(theirs, ours)
+    share = share_of(run.profiles.get(method), row.images_per_s, run.roof)
+    no_price = run.price.told if cost is None else ""
+    return Entry(row.outcome, row, share, ratio, cost, no_price, intervals)
+
+
+def _per_image(method: str, run: Measured) -> npt.NDArray[np.float64]:
+    """Return the seconds of each batch over its images, (rounds, batches)."""
+    return run.times[method].forward_s / int(run.plan.workload["batch_size"])

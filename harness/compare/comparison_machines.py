@@ -1,0 +1,92 @@
+"""The machines of a comparison, fact by fact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from harness.compare.comparison import Comparison, Measured
+from harness.compare.grid import DASH, Cell, Grid, titles
+
+
+def machines(comparison: Comparison) -> Grid:
+    """Return the runs' machines, roofs and prices."""
+    facts: dict[str, Callable[[Measured], str]] = {
+        "Run": lambda run: run.name,
+        "Measured": lambda run: run.plan.created,
+        "CPU": lambda run: _fact(run, "cpu_model"),
+        "Microcode": lambda run: _fact(run, "microcode"),
+        "Instruction sets": lambda run: ", ".join(run.plan.machine.get("isa") or []) or DASH,
+        "oneDNN limited to": lambda run: str(run.plan.config.get("max_cpu_isa") or "nothing"),
+        "Sockets, cores, threads a core": lambda run: ", ".join(
+            _fact(run, key) for key in ("sockets", "cores", "threads_per_core")
+        ),
+        "Threads used": lambda run: run.threads,
+        "Caches": _caches,
+        "Memory": lambda run: _bytes(run.plan.machine.get("memory_total_bytes")),
+        "Limits": _limits,
+        "Hypervisor": lambda run: _fact(run, "hypervisor"),
+        "EC2": _instance,
+        "System": lambda run: f"{_fact(run, 'os')}, kernel {_fact(run, 'kernel')}",
+        "MXNet": lambda run: str(run.plan.versions.get("mxnet")),
+        "INC": lambda run: str(run.plan.versions.get("neural-compressor")),
+        "Protocol": lambda run: str(run.plan.config["protocol"]["name"]),
+        "Roof fp32, GOP/s": lambda run: _roof(run, "fp32"),
+        "Roof bf16, GOP/s": lambda run: _roof(run, "bf16"),
+        "Roof int8, GOP/s": lambda run: _roof(run, "int8"),
+        "Price": lambda run: run.price.told,
+    }
+    rows = [(name, [Cell(told(run)) for run in comparison.runs]) for name, told in facts.items()]
+    return Grid(
+        "machines",
+        "Machines",
+        "As each run's plan describes its machine. A roof is the median of its repeats, the slowest and "
+        "the fastest in brackets, and the convolution that reached it.",
+        "Fact",
+        titles(comparison),
+        rows,
+    )
+
+
+def _fact(run: Measured, key: str) -> str:
+    value: Any = run.plan.machine.get(key)
+    return DASH if value is None else str(value)
+
+
+def _bytes(value: int | None) -> str:
+    if value is None:
+        return DASH
+    return f"{value / 2**30:.1f} GiB" if value >= 1 << 30 else f"{value / 2**10:g} KiB"
+
+
+def _caches(run: Measured) -> str:
+    caches = run.plan.machine.get("cache_bytes") or {}
+    return ", ".join(f"{name} {_bytes(size)}" for name, size in caches.items()) or DASH
+
+
+def _limits(run: Measured) -> str:
+    machine = run.plan.machine
+    told = []
+    if machine.get("cpu_quota") is not None:
+        told.append(f"{machine['cpu_quota']:g} CPUs")
+    if machine.get("memory_limit_bytes") is not None:
+        told.append(f"{_bytes(machine['memory_limit_bytes'])} of memory")
+    if machine.get("allowed_cores") not in (None, machine.get("cores")):
+        told.append(f"{machine['allowed_cores']} cores allowed")
+    return ", ".join(told) or "none"
+
+
+def _instance(run: Measured) -> str:
+    instance = run.plan.machine.get("ec2")
+    if not instance:
+        return "not recorded"
+    if not instance["instance_type"]:
+        return str(instance["reason"] or DASH)
+    return f"{instance['instance_type']} in {instance['region'] or 'an unknown region'}"
+
+
+def _roof(run: Measured, dtype: str) -> str:
+    peak = run.roof.get(dtype)
+    if peak is None:
+        return DASH
+    return f"{peak.gops:.0f} [{peak.low:.0f}, {peak.high:.0f}], {peak.kernel.partition(',')[2]}"

@@ -1,0 +1,197 @@
+"""A comparison as grids of text, for a page and for Markdown alike; nothing is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from harness.compare.comparison import Comparison, Disagreement, Entry
+from harness.compare.grid import DASH, Cell, Grid, titles
+from harness.stats.intervals import Interval
+from harness.storage.record import OK
+from harness.table.metrics import INFERENCE_SPEEDUP, SPEEDUP, THROUGHPUT, TOP1, VS_FUSED, Metric
+
+FORCED = "These runs were not measured alike; what follows compares them all the same (--force)."
+SHOWN = 20  # of a pair's differing images; the CSV has all
+RATIO = Metric("ratio", "Images/s over the first run's", 2, True)
+
+
+def differences(comparison: Comparison) -> Grid:
+    """Return the settings that differ, by run."""
+    return Grid(
+        "differences",
+        "What differs",
+        "Settings that differ between the runs, and each run's value.",
+        "Setting",
+        titles(comparison),
+        [(one.key, [Cell(value) for value in one.values]) for one in comparison.unlike],
+    )
+
+
+def methods(comparison: Comparison) -> list[Grid]:
+    """Return one grid a value: methods by machines."""
+    first = comparison.runs[0]
+    baseline, fused = (first.plan.config[key] for key in ("baseline", "fused"))
+    of_row = _of_row
+    grids = [
+        (
+            "throughput",
+            "Throughput",
+            "Images/s of the forward passes, and how each row ended.",
+            _rate,
+        ),
+        (
+            "ratio",
+            f"Throughput over {titles(comparison)[0]}'s",
+            "How many times as many images a second as the first run does.",
+            lambda entry: _value(RATIO, entry.ratio, entry.intervals.get("ratio")),
+        ),
+        (
+            "speedup",
+            f"Speedup over {baseline}",
+            "Forward passes, each run against its own baseline.",
+            of_row(INFERENCE_SPEEDUP),
+        ),
+        ("fused", f"Speedup over {fused}", "The same against the fused network.", of_row(VS_FUSED)),
+        (
+            "published",
+            "Speedup as published",
+            "Ratio of the wall clocks of one whole validation pass.",
+            of_row(SPEEDUP),
+        ),
+        ("roof", "Share of the roof", "Of the machine's measured peak.", _share),
+        ("cost", "Cost of a million images", "On a machine that does nothing else.", _cost),
+        ("top1", "Top-1", "Accuracy on the validated images.", of_row(TOP1)),
+    ]
+    return [
+        Grid(
+            anchor,
+            title,
+            caption,
+            "Method",
+            titles(comparison),
+            [(line.label, [shown(entry) for entry in line.entries]) for line in comparison.lines],
+        )
+        for anchor, title, caption, shown in grids
+        if anchor != "ratio" or len(comparison.runs) > 1
+    ]
+
+
+def pairs(comparison: Comparison) -> Grid:
+    """Return how many images each method predicts differently, by pair of runs."""
+    names = titles(comparison)
+    rows = []
+    for each in comparison.disagreements:
+        if each.left_out:
+            cells = [Cell(each.left_out), *[Cell(DASH)] * 6]
+        else:
+            test = each.test
+            numbers = [
+                f"{len(each.index)} of {each.images}",
+                f"{100 * len(each.index) / each.images:.3f}",
+                str(test.b if test else 0),
+                str(test.c if test else 0),
+                str(each.neither),
+                f"{test.p_value:.3g}" if test else DASH,
+                "the same" if each.same_model else "each its own",
+            ]
+            cells = [Cell(number) for number in numbers]
+        rows.append((f"{each.name}: {names[each.first]} and {names[each.second]}", cells))
+    return Grid(
+        "disagreement",
+        "Top-1 disagreement",
+        "Images whose first prediction differs. The model is the same where the validated files are "
+        "equal; else each run calibrated or tuned its own, and not only the arithmetic differs.",
+        "Method and pair",
+        [
+            "Images that differ",
+            "%",
+            "First right, second wrong",
+            "Second right, first wrong",
+            "Both wrong",
+            "McNemar's p of equal accuracy",
+            "Model",
+        ],
+        rows,
+    )
+
+
+def images(each: Disagreement, names: Sequence[str]) -> Grid:
+    """Return the first of the images on which a pair differs."""
+    more = len(each.index) - SHOWN
+    rest = f"The first {SHOWN} of {len(each.index)}; disagreements.csv has all." if more > 0 else ""
+    rows = [
+        (str(index), [Cell(str(label)), Cell(str(ours)), Cell(str(theirs))])
+        for index, label, ours, theirs in zip(
+            each.index[:SHOWN], each.label[:SHOWN], each.ours[:SHOWN], each.theirs[:SHOWN]
+        )
+    ]
+    return Grid(
+        "",
+        f"{each.name}: {names[each.first]} and {names[each.second]}",
+        rest,
+        "Image",
+        ["Label", f"{names[each.first]} predicts", f"{names[each.second]} predicts"],
+        rows,
+    )
+
+
+def notes(comparison: Comparison, prices: str) -> list[str]:
+    """Return what a reader must know to read the tables rightly.
+
+    Args:
+        prices: what the price list says of itself.
+    """
+    found = [
+        "Intervals are 95 %. Those of a run are its own table's: Student's t over rounds, or of one "
+        "pass without rounds. Those between runs are Welch's t over both runs' rounds, since nothing "
+        "pairs the rounds of two machines; another machine of the same type, or another day, is in "
+        "none of them.",
+        "Share of the roof: images/s times the least time that an image's convolutions and inner "
+        "products could take, each at the measured peak of the data type that it ran in (2 operations "
+        "for each multiply-accumulate). An int8 row's operators that stayed in fp32 count against the "
+        "fp32 peak.",
+        f"Cost: {prices} The interval is that of the throughput; the price is of the whole machine, "
+        "whatever part of its CPUs the run used.",
+    ]
+    for name, run in zip(titles(comparison), comparison.runs):
+        if run.roof_told:
+            found.append(f"Roof of {name}: {run.roof_told}.")
+    return found
+
+
+def _of_row(metric: Metric) -> Callable[[Entry], Cell]:
+    def shown(entry: Entry) -> Cell:
+        row = entry.row
+        if row is None or entry.outcome != OK:
+            return Cell(DASH)
+        return _value(metric, getattr(row, metric.name), row.intervals.get(metric.name))
+
+    return shown
+
+
+def _rate(entry: Entry) -> Cell:
+    if entry.outcome != OK:
+        return Cell(entry.outcome, bad=entry.row is not None)
+    return _of_row(THROUGHPUT)(entry)
+
+
+def _share(entry: Entry) -> Cell:
+    if entry.outcome != OK:
+        return Cell(DASH)
+    if entry.share.value is None:
+        return Cell(f"{DASH} ({entry.share.reason})")
+    return Cell(f"{100 * entry.share.value:.1f} %")
+
+
+def _cost(entry: Entry) -> Cell:
+    if entry.cost is None:
+        return Cell(entry.no_price or DASH)
+    ends = entry.intervals.get("cost")
+    return Cell(f"{entry.cost:.3g}", f"[{ends.low:.3g}, {ends.high:.3g}]" if ends else "")
+
+
+def _value(metric: Metric, value: float | None, ends: Interval | None) -> Cell:
+    shown = metric.shown(value, DASH)
+    if ends is None or value is None:
+        return Cell(shown)
+    return Cell(shown, f"[{metric.shown(ends.low, '')}, {metric.shown(ends.high, '')}]")

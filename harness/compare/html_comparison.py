@@ -1,0 +1,39 @@
+"""A comparison as one HTML page; nothing is computed."""
+
+from __future__ import annotations
+
+from harness import __version__
+from harness.compare import comparison_tables as tables
+from harness.compare.comparison import Comparison
+from harness.compare.comparison_machines import machines
+from harness.compare.grid import titles
+from harness.render.page import render
+
+
+def to_html(comparison: Comparison, prices: str, command: str) -> str:
+    """Return the page.
+
+    Args:
+        prices: what the price list says of itself.
+        command: that makes the page again.
+    """
+    names = titles(comparison)
+    facts, methods = machines(comparison), tables.methods(comparison)
+    pairs = tables.pairs(comparison) if comparison.disagreements else None
+    unlike = tables.differences(comparison) if comparison.unlike else None
+    shown = [each for each in (unlike, facts, *methods, pairs) if each is not None]
+    return render(
+        "comparison.html.j2",
+        runs=comparison.runs,
+        names=names,
+        unlike=unlike,
+        forced=tables.FORCED,
+        facts=facts,
+        methods=methods,
+        pairs=pairs,
+        listed=[tables.images(each, names) for each in comparison.disagreements if each.index.size],
+        notes=tables.notes(comparison, prices),
+        contents=[*((each.anchor, each.title) for each in shown), ("notes", "What to know")],
+        command=command,
+        harness=__version__,
+    )

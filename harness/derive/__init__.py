@@ -1,1 +1,0 @@
-"""Records to rows: accuracies, losses, speedups, intervals. Pure functions of records."""

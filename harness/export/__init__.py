@@ -1,1 +1,0 @@
-"""Rows to text; nothing is computed here."""

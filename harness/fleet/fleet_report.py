@@ -1,0 +1,37 @@
+"""What became of a fleet's runs, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.fleet.schedule import ARRIVED, Job
+from harness.render.escape import markdown_cell
+from harness.render.markdown_table import markdown_table
+
+HEADERS = ("Machine", "Run", "Outcome", "Tries", "What happened")
+
+
+def to_markdown(name: str, jobs: Sequence[Job]) -> str:
+    """Return one row a run, in the order of the fleet: its outcome, and every try that failed."""
+    body = [
+        (
+            job.type,
+            job.run,
+            _outcome(job),
+            str(len(job.attempts)),
+            "; ".join(
+                f"{each.state} on {each.address}: {each.reason}"
+                for each in job.attempts
+                if each.reason
+            )
+            or job.reason,
+        )
+        for job in jobs
+    ]
+    table = markdown_table(HEADERS, body)
+    arrived = sum(job.state == ARRIVED for job in jobs)
+    return f"# fleet {markdown_cell(name)}\n\n{arrived} of {len(jobs)} runs arrived.\n\n{table}\n"
+
+
+def _outcome(job: Job) -> str:
+    return f"{job.state}, a row failed" if job.state == ARRIVED and job.code else job.state

@@ -1,0 +1,110 @@
+"""Batches of prepared images, from the file that every process maps.
+
+``ToTensor`` and ``Normalize`` run on whole batches when a batch is read. Kept as uint8, ImageNet's
+validation set is 7.5 GB on disk instead of 30.1 GB of float32 in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import mxnet as mx
+import numpy as np
+import numpy.typing as npt
+from mxnet.gluon.data import DataLoader
+from mxnet.gluon.data.vision import transforms
+
+from harness.errors import HarnessError
+from harness.images.prepared import Prepared
+from harness.storage.arrays import BadArray, read_npy
+
+
+class Batches(DataLoader):  # type: ignore[misc]
+    """Batches of [data, label] from prepared images, in order; the last may be smaller.
+
+    data is (n, 3, crop, crop) float32, label (n,) float64 as MXNet's own loader gives them. A
+    ``DataLoader`` by type because ``quantize_net`` insists on one; nothing of it is used.
+
+    Args:
+        prepared: the images; the first ``len(labels)`` of them are used.
+        labels: (images,) integers.
+        batch_size: images in a batch.
+        transform: ``mean`` and ``std`` per channel.
+        keep: hold every batch in memory.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        labels: npt.NDArray[np.int64],
+        batch_size: int,
+        transform: Mapping[str, Any],
+        keep: bool = False,
+    ) -> None:
+        self._worker_pool = None  # DataLoader's destructor asks for it
+        self.batch_size = batch_size
+        self.labels = labels
+        self._prepared = prepared
+        self._to_tensor = transforms.ToTensor()
+        self._normalize = transforms.Normalize(tuple(transform["mean"]), tuple(transform["std"]))
+        self._transform = transform
+        self._kept = [self._batch(at) for at in self._starts()] if keep else None
+
+    def kept(self) -> Batches:
+        """Return the same batches held in memory, for a search that reads them again and again."""
+        return Batches(self._prepared, self.labels, self.batch_size, self._transform, keep=True)
+
+    def _starts(self) -> range:
+        return range(0, len(self.labels), self.batch_size)
+
+    def __len__(self) -> int:
+        return len(self._starts())
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        if self._kept is not None:
+            yield from self._kept
+        else:
+            for at in self._starts():
+                yield self._batch(at)
+
+    def _batch(self, at: int) -> list[Any]:
+        stop = min(at + self.batch_size, len(self.labels))
+        pixels = mx.npx.from_numpy(self._prepared.read(at, stop))  # shared, not copied
+        data = self._normalize(self._to_tensor(pixels))
+        data.wait_to_read()
+        label = mx.np.array(self.labels[at:stop], dtype="float64")
+        return [data, label]
+
+
+def validation_batches(
+    job: Mapping[str, Any], size: int | None = None, images: int | None = None
+) -> Batches:
+    """Return the batches of a job that runs a saved model.
+
+    Args:
+        size: images in a batch; None: the workload's batch size.
+        images: how many, from the first; None: all that are validated.
+    """
+    workload = job["workload"]
+    prepared = Prepared(Path(job["prepared"]), job["images"], workload["transform"]["crop"])
+    labels = _labels(job["labels"])[:images]
+    return Batches(prepared, labels, size or workload["batch_size"], workload["transform"])
+
+
+def tuning_batches(job: Mapping[str, Any]) -> Batches:
+    """Return the tuning batches of a job."""
+    workload, tuning = job["workload"], job["tuning"]
+    prepared = Prepared(Path(tuning["prepared"]), tuning["stored"], workload["transform"]["crop"])
+    labels = _labels(tuning["labels"])[: tuning["images"]]
+    return Batches(prepared, labels, workload["batch_size"], workload["transform"])
+
+
+def _labels(path: str) -> npt.NDArray[np.int64]:
+    try:
+        return read_npy(Path(path), "<i8", (None,))
+    except BadArray as error:
+        raise HarnessError(
+            f"{path} cannot be read ({error}): start the run again, which writes it"
+        ) from None

@@ -1,0 +1,1 @@
+"""A run against earlier ones, what is suspected measured again, and the history of nights."""

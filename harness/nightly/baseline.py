@@ -1,0 +1,94 @@
+"""Which earlier runs a night is compared with: pure functions of the history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.nightly.entry import Entry, as_run, unlike
+from harness.nightly.verdict import Run
+
+METRICS = ("batch_s", "cost_s", "top1", "top5")
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What a night is compared with.
+
+    Attributes:
+        entries: the runs, oldest first; each has a row that counts.
+        runs: the same, with only the rows that count.
+        reason: why there is none, or why runs were passed over; None where there is nothing to say.
+    """
+
+    entries: tuple[Entry, ...]
+    runs: tuple[Run, ...]
+    reason: str | None = None
+
+
+def last_good(history: Sequence[Entry], now: Mapping[str, Any], most: int) -> Baseline:
+    """Return the last good runs of a machine that were measured alike.
+
+    A row counts if it was judged, or is of the first night, and was no regression; after a shift was
+    acknowledged, rows from before that run do not count any more, and the row of that run does. Each
+    row counts in at most ``most`` runs, the latest.
+
+    Args:
+        history: earlier runs, oldest first.
+        now: what must be the same, ``entry.alike``.
+    """
+    judged = [entry for entry in history if entry.verdict is not None]
+    fit = [entry for entry in judged if not unlike(entry, now)]
+    chosen: list[tuple[Entry, frozenset[tuple[str, str]]]] = []
+    counted: dict[tuple[str, str], int] = {}
+    closed: set[tuple[str, str]] = set()  # rows whose shift was acknowledged in a later run
+    for entry in reversed(fit):
+        left_out = set()
+        kept = 0
+        for row in entry.rows:
+            for metric in METRICS:
+                key = (row.method, metric)
+                known = entry.acknowledges(*key)
+                if (
+                    key in closed
+                    or counted.get(key, 0) >= most
+                    or (key in entry.regressions and not known)
+                ):
+                    left_out.add(key)
+                else:
+                    counted[key] = counted.get(key, 0) + 1
+                    kept += 1
+                if known:
+                    closed.add(key)
+        if kept:
+            chosen.append((entry, frozenset(left_out)))
+    chosen.reverse()
+    reason = None
+    if not chosen and judged:
+        differs = unlike(judged[-1], now)
+        listed = "; ".join(differs[:4]) + ("; ..." if len(differs) > 4 else "")
+        reason = (
+            f"run {judged[-1].run} and the runs before it were not measured alike ({listed}), so there "
+            "is nothing to compare with"
+            if differs
+            else "no earlier row counts: all were regressions that nobody acknowledged"
+        )
+    return Baseline(
+        tuple(entry for entry, _ in chosen),
+        tuple(as_run(entry, left_out) for entry, left_out in chosen),
+        reason,
+    )
+
+
+def named(entry: Entry, now: Mapping[str, Any]) -> Baseline:
+    """Return one run as the baseline.
+
+    Raises:
+        ValueError: it was not measured alike; the message has the keys.
+    """
+    differs = unlike(entry, now)
+    if differs:
+        listed = "; ".join(differs[:8]) + ("; ..." if len(differs) > 8 else "")
+        raise ValueError(listed)
+    return Baseline((entry,), (as_run(entry),))

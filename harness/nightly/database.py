@@ -1,0 +1,303 @@
+"""The history of nights: one SQLite file beside the runs.
+
+SQLite, since it is in Python's standard library, one file holds years of nights (about 20 kB a row of
+10,000 images and 20 rounds), and its locks let two runs that end at once both write. The rollback
+journal rather than the write-ahead log: results are often on a network file system, where that fails.
+Where a file system has no record locks at all, a lock of ours is held as long as the database is
+open (``harness/storage/locks.py``), and SQLite is told to take none.
+The records stay the truth: ``rebuild`` makes the file again from the run folders, and keeps what it
+has of runs whose folders are gone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from harness.errors import HarnessError, InputError
+from harness.nightly.entry import Entry, Row
+from harness.nightly.verdict import Bools, Floats
+from harness.storage import locks
+from harness.storage.reading import Unreadable, open_plain
+
+NAME = "history.sqlite"
+PATIENCE_S = 600.0  # how long a writer waits for another
+MIGRATIONS = (  # entry k takes the schema from version k to k + 1
+    """
+    CREATE TABLE runs (
+        machine TEXT NOT NULL, run TEXT NOT NULL, created TEXT NOT NULL, folder TEXT NOT NULL,
+        alike TEXT NOT NULL, environment TEXT NOT NULL, verdict TEXT, shifted TEXT NOT NULL,
+        regressions TEXT NOT NULL, acknowledged TEXT NOT NULL, PRIMARY KEY (machine, run)
+    );
+    CREATE TABLE rows (
+        machine TEXT NOT NULL, run TEXT NOT NULL, position INTEGER NOT NULL, method TEXT NOT NULL,
+        label TEXT NOT NULL, outcome TEXT NOT NULL, cost_s REAL, model TEXT,
+        rounds INTEGER, times BLOB, images INTEGER, correct BLOB,
+        PRIMARY KEY (machine, run, method),
+        FOREIGN KEY (machine, run) REFERENCES runs ON DELETE CASCADE
+    );
+    CREATE INDEX by_time ON runs (machine, created);
+    """,
+)
+
+
+class Damaged(HarnessError):
+    """The file is no sound SQLite database, or holds what no night is."""
+
+
+class History:
+    """An open history."""
+
+    def __init__(self, connection: sqlite3.Connection, is_new: bool = False) -> None:
+        self._connection = connection
+        self.is_new = is_new  # it may have been lost: the records know more
+
+    def save(self, entry: Entry) -> None:
+        """Insert a run or replace what was known of it, all or nothing."""
+        regressions = sorted(list(row) for row in entry.regressions)
+        known = [[*row, reason] for row, reason in sorted((entry.acknowledged or {}).items())]
+        with self._connection as writing:
+            writing.execute("BEGIN IMMEDIATE")
+            writing.execute(
+                "DELETE FROM runs WHERE machine=? AND run=?", (entry.machine, entry.run)
+            )
+            writing.execute(
+                "INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?,?)",
+                (
+                    entry.machine,
+                    entry.run,
+                    entry.created,
+                    entry.folder,
+                    json.dumps(entry.alike, sort_keys=True),
+                    json.dumps(entry.environment, sort_keys=True),
+                    entry.verdict,
+                    json.dumps(sorted(entry.shifted)),
+                    json.dumps(regressions),
+                    json.dumps(known),
+                ),
+            )
+            writing.executemany(
+                "INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+                [
+                    (entry.machine, entry.run, position, *_stored(row))
+                    for position, row in enumerate(entry.rows)
+                ],
+            )
+
+    def load(self, machine: str) -> list[Entry]:
+        """Return a machine's runs, oldest first."""
+        try:
+            return self._entries(machine)
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+            said = " ".join(str(error).split())[:200]
+            raise _Wrong(f"{type(error).__name__}: {said}") from None
+
+    def _entries(self, machine: str) -> list[Entry]:
+        rows: dict[str, list[Row]] = {}
+        for run, *stored in self._connection.execute(
+            "SELECT run, method, label, outcome, cost_s, model, rounds, times, images, correct"
+            " FROM rows WHERE machine=? ORDER BY run, position",
+            (machine,),
+        ):
+            rows.setdefault(run, []).append(_row(*stored))
+        found = self._connection.execute(
+            "SELECT run, created, folder, alike, environment, verdict, shifted, regressions,"
+            " acknowledged FROM runs WHERE machine=? ORDER BY created, run",
+            (machine,),
+        )
+        return [
+            Entry(
+                machine,
+                _text(run),
+                _text(created),
+                _text(folder),
+                _object(alike),
+                _object(environment),
+                tuple(rows.get(run, ())),
+                None if verdict is None else _text(verdict),
+                frozenset(map(_text, json.loads(shifted))),
+                frozenset(
+                    (_text(method), _text(metric)) for method, metric in json.loads(regressions)
+                ),
+                {
+                    (_text(method), _text(metric)): _text(reason)
+                    for method, metric, reason in json.loads(known)
+                },
+            )
+            for run, created, folder, alike, environment, verdict, shifted, regressions, known in found
+        ]
+
+    def machines(self) -> list[str]:
+        """Return the machines that have runs."""
+        found = self._connection.execute("SELECT DISTINCT machine FROM runs ORDER BY machine")
+        try:
+            return [_text(machine) for (machine,) in found]
+        except ValueError as error:
+            raise _Wrong(f"a machine: {error}") from None
+
+
+@contextmanager
+def opened(results: Path) -> Iterator[History]:
+    """Open the history in a results folder, made or migrated where it must be.
+
+    Raises:
+        HarnessError: the file is damaged (``Damaged``), of a later version, or locked for too long.
+        InputError: it cannot be made there.
+    """
+    path = results / NAME
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        _require_plain(path)
+        with _connected(path) as connection:
+            connection.execute("PRAGMA foreign_keys=ON")
+            connection.execute("PRAGMA trusted_schema=OFF")
+            version = _migrate(connection, path)
+            if _schema(connection) != _own_schema():
+                raise _Wrong("its tables are not those that this program makes")
+            yield History(connection, is_new=version == 0)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be made ({error.strerror}): change its permissions or give run.results=DIR"
+        ) from None
+    except _Wrong as error:
+        raise Damaged(_remade(path, str(error))) from None
+    except sqlite3.OperationalError as error:
+        advice = "wait for whoever writes it" if "locked" in str(error) else "is it writable?"
+        raise HarnessError(f"{path}: {error}; {advice}") from None
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # damaged names
+        raise Damaged(_remade(path, str(error))) from None
+
+
+@contextmanager
+def _connected(path: Path) -> Iterator[sqlite3.Connection]:
+    """Connect to the database. Where SQLite's own locks do not work, one lock stands for all of them."""
+    with ExitStack() as stack:
+        name = quote(os.fsencode(path.resolve()))
+        address = f"file:{name}?mode=rwc"
+        if not locks.has_record_locks(path.parent):
+            stack.enter_context(locks.held(path.with_suffix(".lock")))
+            address += "&nolock=1"
+        connection = sqlite3.connect(address, PATIENCE_S, isolation_level=None, uri=True)
+        yield stack.enter_context(closing(connection))
+
+
+class _Wrong(Exception):
+    """The database does not hold what it should."""
+
+
+def _require_plain(path: Path) -> None:
+    """Refuse what SQLite would wait for, or follow."""
+    try:
+        open_plain(path).close()
+    except FileNotFoundError:
+        pass
+    except Unreadable as error:
+        raise InputError(
+            f"{path} is not the history ({error}): move it away; ./run.sh history rebuild=true makes the "
+            "history again from the records"
+        ) from None
+
+
+def _schema(connection: sqlite3.Connection) -> set[tuple[str, ...]]:
+    """Return what the database consists of: type, name, table and the statement that made it."""
+    return set(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
+
+
+def _own_schema() -> set[tuple[str, ...]]:
+    """Return the schema of a history made here: another one may hold views without an end."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        _migrate(connection, Path(":memory:"))
+        return _schema(connection)
+
+
+def _remade(path: Path, why: str) -> str:
+    return (
+        f"{path} is damaged ({why}): ./run.sh history rebuild=true sets it aside and makes it again "
+        "from the records"
+    )
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> int:
+    """Bring the schema up to date and return the version that it had; 0 for a new file."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == len(MIGRATIONS):
+        return int(version)
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")  # another process may migrate it just now
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > len(MIGRATIONS):
+            raise HarnessError(
+                f"{path} has schema {version}, this version reads {len(MIGRATIONS)}: use the version "
+                "that wrote it, or move it away and give ./run.sh history rebuild=true"
+            )
+        for script in MIGRATIONS[version:]:
+            for statement in filter(str.strip, script.split(";")):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
+    return int(version)
+
+
+def _stored(row: Row) -> tuple[Any, ...]:
+    times, correct = row.times, row.correct
+    return (
+        row.method,
+        row.label,
+        row.outcome,
+        row.cost_s,
+        row.model,
+        None if times is None else len(times),
+        None if times is None else times.astype("<f8").tobytes(),
+        None if correct is None else correct.shape[1],
+        None if correct is None else np.packbits(correct, axis=1).tobytes(),
+    )
+
+
+def _row(
+    method: str,
+    label: str,
+    outcome: str,
+    cost_s: float | None,
+    model: str | None,
+    rounds: int | None,
+    times: bytes | None,
+    images: int | None,
+    correct: bytes | None,
+) -> Row:
+    seconds: Floats | None = None
+    right: Bools | None = None
+    if times is not None:
+        seconds = np.frombuffer(times, "<f8").reshape(rounds or 0, -1)
+        if not (np.isfinite(seconds).all() and (seconds > 0).all()):
+            raise ValueError(f"a time of {method} is not positive and finite")
+    if correct is not None:
+        bits = np.frombuffer(correct, np.uint8).reshape(2, -1)
+        if not 0 < (images or 0) <= 8 * bits.shape[1]:
+            raise ValueError(f"{images} images of {method} in {bits.shape[1]} bytes")
+        right = np.unpackbits(bits, axis=1, count=images).astype(bool)
+    if cost_s is not None and not (isinstance(cost_s, (int, float)) and 0 <= cost_s < math.inf):
+        raise ValueError(f"the cost of {method} is {cost_s!r}")
+    if model is not None:
+        _text(model)
+    return Row(_text(method), _text(label), _text(outcome), cost_s, seconds, right, model)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r:.60} is no text")
+    return value
+
+
+def _object(text: Any) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(f"{value!r:.60} is no object")
+    return value

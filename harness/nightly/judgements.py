@@ -1,0 +1,116 @@
+"""What a run's folder says of its judgement: the night's verdicts, and what was acknowledged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError, InputError
+from harness.nightly.database import History
+from harness.nightly.entry import Entry, entry_of
+from harness.storage import facts, form, store
+from harness.storage.store import RunFolder
+
+NIGHT = "nightly.json"
+ACKNOWLEDGED = "acknowledged.json"
+ANY = "*"
+
+
+def judged(entry: Entry, folder: RunFolder) -> Entry:
+    """Return an entry with what its folder says of its judgement.
+
+    Raises:
+        HarnessError: a file is damaged.
+    """
+    night, known = folder.path / NIGHT, folder.path / ACKNOWLEDGED
+    if night.is_file():
+        found = _read(night, facts.NIGHT, "night")
+        rows = found["rows"]
+        entry = replace(
+            entry,
+            verdict=found["verdict"],
+            shifted=frozenset(each["method"] for each in found["shifts"]),
+            regressions=frozenset(
+                (row["method"], row["metric"]) for row in rows if row["kind"] == "regression"
+            ),
+        )
+    if known.is_file():
+        listed = _read(known, facts.ACKNOWLEDGED, "list of acknowledgements")
+        reasons = {(each["method"], each["metric"]): each["reason"] for each in listed}
+        entry = replace(entry, acknowledged=reasons)
+    return entry
+
+
+def _read(path: Path, expected: Any, what: str) -> Any:
+    stored = store.load_json(path)
+    wrong = form.wrong(stored, expected)
+    if wrong is not None:
+        raise HarnessError(f"{path} is no {what} ({wrong}): restore or delete it")
+    return stored
+
+
+def acknowledge(folder: RunFolder, method: str, metric: str, reason: str) -> Entry:
+    """Write into a run's folder that its shift is known, and return its entry.
+
+    Args:
+        method, metric: of the row, or ``ANY``.
+
+    Raises:
+        InputError: the run has no such method, was not judged, or no reason is given.
+    """
+    if folder.is_imported:
+        raise InputError(f"run {folder.id} was imported: no night here is compared with it")
+    entry = judged(entry_of(folder), folder)
+    if not reason.strip():
+        raise InputError("reason= is empty: say why the shift is accepted")
+    if entry.verdict is None:
+        raise InputError(
+            f"run {folder.id} is no judged night: name one that ./run.sh history lists"
+        )
+    if method != ANY and entry.row(method) is None:
+        rows = ", ".join(row.method for row in entry.rows)
+        raise InputError(f"method={method}: run {folder.id} has {rows}")
+    path = folder.path / ACKNOWLEDGED
+    listed = _read(path, facts.ACKNOWLEDGED, "list of acknowledgements") if path.is_file() else []
+    listed = [each for each in listed if (each["method"], each["metric"]) != (method, metric)]
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    listed.append({"method": method, "metric": metric, "reason": reason.strip(), "when": when})
+    store.write_json(path, listed)
+    return judged(entry, folder)
+
+
+def is_own(entry: Entry, results: Path) -> bool:
+    """Say whether a night of the history was measured here, or its folder is gone or damaged.
+
+    What an imported run says of itself is no verdict of this machine, whatever put it into a history.
+    """
+    try:
+        return not RunFolder(results / entry.folder).is_imported
+    except HarnessError:
+        return True
+
+
+def rebuild(history: History, results: Path) -> tuple[int, list[str]]:
+    """Save every judged or acknowledged run under ``results``, but for those that were imported.
+
+    Returns:
+        how many were saved, and what could not be read.
+    """
+    saved, unreadable = 0, []
+    for folder in _judged_folders(results):
+        try:
+            if folder.is_imported:
+                continue
+            history.save(judged(entry_of(folder), folder))
+        except (HarnessError, OSError, ValueError, KeyError, TypeError) as error:
+            unreadable.append(f"{folder.path}: {error}")
+        else:
+            saved += 1
+    return saved, unreadable
+
+
+def _judged_folders(results: Path) -> Iterable[RunFolder]:
+    return (RunFolder(path.parent) for path in sorted(results.glob(f"*/*/{NIGHT}")))

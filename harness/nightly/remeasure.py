@@ -1,0 +1,138 @@
+"""What a night suspects, measured again in a run of its own: NIGHT-again.
+
+A row suspected of being slower is timed in turn with the model of the run before; one suspected of
+anything else is made anew. The run is an ordinary one, with its plan, records and tables.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from harness.config import Composed
+from harness.nightly.entry import Entry, entry_of
+from harness.nightly.sequential_test import LOOKS, Confirmation, confirm
+from harness.nightly.verdict import NIGHTLY, Floats
+from harness.render.progress import Display
+from harness.run.lifecycle import measure_rows, start
+from harness.run.reuse import copy_model, damage
+from harness.run.rounds import run_rounds
+from harness.run.session import Session
+from harness.storage.store import RunFolder
+from harness.table.samples import samples_of
+from harness.table.tables import write_tables
+
+AGAIN = "-again"  # ends the id of the run
+BEFORE = "_before"  # ends the name of the row that is the earlier run's model
+
+
+@dataclass(frozen=True)
+class Again:
+    """What measuring again has shown.
+
+    Attributes:
+        run: the id of the run that it is.
+        entry: that run, of the rows as they were measured again.
+        confirmations: of the rows that were timed in turn with an earlier model.
+        before: by method, the run whose model that was.
+        lacking: by method, why it could not be timed so.
+    """
+
+    run: str
+    entry: Entry
+    confirmations: Mapping[str, Confirmation]
+    before: Mapping[str, str]
+    lacking: Mapping[str, str] = field(default_factory=dict)
+
+
+def measure_again(
+    night: RunFolder,
+    composed: Composed,
+    slower: Mapping[str, Entry],
+    other: Sequence[str],
+    folders: Sequence[Path],
+    show: Display,
+) -> Again:
+    """Measure suspected rows again.
+
+    Args:
+        night: the run that raised the suspicions.
+        composed: its configuration.
+        slower: by method suspected of being slower, the run whose model it is timed with.
+        other: methods suspected of anything else.
+
+    Raises:
+        InputError, HarnessError, KeyboardInterrupt: as ``run``.
+    """
+    results = night.path.parent.parent
+    again = RunFolder(night.path.with_name(f"{night.id}{AGAIN}"))
+    controls, lacking = {}, {}
+    for method, entry in slower.items():
+        earlier = RunFolder(results / entry.folder)
+        rows = {row.method: row for row in earlier.load_records()}
+        damaged = damage(rows[method], earlier) if method in rows else earlier.path
+        if damaged is None and rows[method].optimize:
+            controls[method] = (earlier, rows[method])
+        else:
+            lacking[method] = f"the model of run {entry.run} is gone: {damaged}"
+    values = copy.deepcopy(composed.values)
+    methods = {}
+    for name, method in composed.values["method"].items():
+        if name in slower or name in other:
+            methods[name] = method
+            if name in controls:
+                label = f"{method['label']} of run {controls[name][0].id}"
+                methods[name + BEFORE] = {**method, "label": label}
+    values["method"] = methods
+    values["run"] = {**values["run"], "id": again.id, "reuse_tuned": None}
+    rounds = values["protocol"]["rounds"]
+    values["protocol"] = {**values["protocol"], "rounds": rounds * LOOKS if slower else 0}
+    with again.locked():
+        session = start(again, replace(composed, values=values), folders, show)
+        own = {row.method: row for row in night.load_records()}
+        for name in slower:
+            if name not in other and damage(own[name], night) is None:
+                copy_model(own[name], night, again, name)
+        for name, (earlier, row) in controls.items():
+            copy_model(row, earlier, again, name + BEFORE)
+        try:
+            measure_rows(session)
+            confirmations = _looks(session, list(slower), list(controls), rounds)
+        finally:
+            write_tables(again, composed.values["table"]["intervals"])
+        entry = entry_of(again)
+    rows_again = tuple(row for row in entry.rows if not row.method.endswith(BEFORE))
+    return Again(
+        again.id,
+        replace(entry, rows=rows_again),
+        confirmations,
+        {name: earlier.id for name, (earlier, _) in controls.items()},
+        lacking,
+    )
+
+
+def _looks(
+    session: Session, slower: list[str], controls: list[str], rounds: int
+) -> dict[str, Confirmation]:
+    """Time the rows look by look until each is decided; those without a control for one look."""
+    decided: dict[str, Confirmation] = {}
+    pending = list(controls)
+    for look in range(1, LOOKS + 1):
+        timed = [*pending, *(name + BEFORE for name in pending)]
+        if look == 1:
+            timed += [name for name in slower if name not in controls]
+        if not timed:
+            break
+        run_rounds(session, look * rounds, timed)
+        times = samples_of(session.folder.load_rounds()).get(
+            session.plan.workload["batch_size"], {}
+        )
+        both = {name for name in pending if {name, name + BEFORE} <= set(times)}
+        now: dict[str, Floats] = {name: times[name].forward_s for name in pending if name in both}
+        before = {name: times[name + BEFORE].forward_s for name in now}
+        for found in confirm(before, now, look, NIGHTLY, rows=len(controls)):
+            decided[found.method] = found
+        pending = [name for name in now if decided[name].state == "open"]
+    return decided

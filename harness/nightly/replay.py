@@ -1,0 +1,111 @@
+"""Histories of nights put together from rounds of identical code, judged as ``nightly`` judges.
+
+Rounds of an A/A run are drawn without replacement, whole, every method at once: some nights before,
+one night to judge, and as many again as a suspicion takes. Every alarm is false; with one method made
+slower by a known factor, every night without that alarm is a miss. What differs between days, after a
+reboot or after tuning anew is not in rounds of one run; time's order is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.nightly.judge import judge
+from harness.nightly.sequential_test import LOOKS, confirm
+from harness.nightly.verdict import NIGHTLY, Floats, Run, Settings
+
+
+@dataclass(frozen=True)
+class Replays:
+    """How histories ended.
+
+    Attributes:
+        histories: how many.
+        suspected: with a row measured again.
+        alarms: with a regression confirmed in a row that was not made slower.
+        found: with a regression confirmed in the row that was.
+    """
+
+    histories: int
+    suspected: int
+    alarms: int
+    found: int
+
+
+def replay(
+    times: Mapping[str, Floats],
+    rounds: int,
+    nights: int,
+    *,
+    histories: int = 100,
+    slowed: tuple[str, float] | None = None,
+    settings: Settings = NIGHTLY,
+    seed: int = 0,
+) -> Replays:
+    """Return how histories of ``nights`` good nights and one more end.
+
+    Args:
+        times: by method, (T, B) seconds of identical code.
+        rounds: of a night.
+        slowed: a method, and the factor by which its times of the last night are longer.
+
+    Raises:
+        ValueError: T is less than a history takes: ``rounds_needed``.
+    """
+    total = min(len(each) for each in times.values())
+    if total < rounds_needed(rounds, nights):
+        raise ValueError(
+            f"{total} rounds; histories of {nights} + 1 nights of {rounds} rounds take "
+            f"{rounds_needed(rounds, nights)}"
+        )
+    rng = np.random.default_rng(seed)
+    suspected = alarms = found = 0
+    factor = {slowed[0]: slowed[1]} if slowed else {}
+    for _ in range(histories):
+        drawn = {method: each[rng.permutation(total)] for method, each in times.items()}
+        earlier = [
+            Run({method: each[k * rounds : (k + 1) * rounds] for method, each in drawn.items()})
+            for k in range(nights)
+        ]
+        left = {method: each[nights * rounds :] for method, each in drawn.items()}
+        slow = {method: each * factor.get(method, 1.0) for method, each in left.items()}
+        night = Run({method: each[:rounds] for method, each in slow.items()})
+        rows = [each.method for each in judge(earlier, night, settings) if each.suspected]
+        if not rows:
+            continue
+        suspected += 1
+        called = _confirmed(
+            {method: left[method][rounds::2] for method in rows},
+            {method: slow[method][rounds + 1 :: 2] for method in rows},
+            rounds,
+            settings,
+        )
+        found += bool(slowed and slowed[0] in called)
+        alarms += bool(called - set(factor))
+    return Replays(histories, suspected, alarms, found)
+
+
+def rounds_needed(rounds: int, nights: int) -> int:
+    """Return how many rounds a history takes at most."""
+    return rounds * (nights + 1 + 2 * LOOKS)
+
+
+def _confirmed(
+    before: dict[str, Floats], now: dict[str, Floats], rounds: int, settings: Settings
+) -> set[str]:
+    called = set()
+    for look in range(1, LOOKS + 1):
+        upto = look * rounds
+        looked = confirm(
+            {method: each[:upto] for method, each in before.items()},
+            {method: each[:upto] for method, each in now.items()},
+            look,
+            settings,
+        )
+        called |= {each.method for each in looked if each.state == "confirmed"}
+        if all(each.state != "open" for each in looked):
+            break
+    return called

@@ -1,0 +1,250 @@
+"""A run as one file: a zip of what a reader of its records needs, with a digest of every byte.
+
+The first member, ``pack.json``, is the manifest: format, run, machine, and every other member with
+its bytes and SHA-256, sorted by path. The archive's comment, the file's last bytes, is the SHA-256
+of all bytes before it. The same run makes the same bytes: times and modes are fixed.
+
+Models are left out unless asked for: they are large, and no table needs them. Tuning histories stay
+where their trials can be recovered.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import json
+import os
+import re
+import stat
+import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from harness import __version__
+from harness.errors import InputError
+from harness.host import calls
+from harness.packs import signing
+from harness.storage import durable, record, store
+from harness.storage.plan import FOREIGN
+from harness.storage.store import RunFolder
+from harness.table.tables import read_tables
+
+FORMAT = "inc-bench run"
+VERSION = 1
+# What the harness writes and reads again; none of it can run code. A report is made from it.
+FOLDERS = (record.RECORDS, record.ROUNDS, store.METHODS)
+SUFFIXES = (".csv", ".json", ".log", ".md", ".npy", ".npz", ".yaml")
+PART = r"[\w+=@,-][\w +=@,.-]*"  # a name in a path: not hidden, no way up, nothing odd
+PATH = re.compile(rf"{PART}(?:/{PART})*")
+MODELS = ("-symbol.json", ".params")
+SEAL = b"sha256:"
+SEAL_BYTES = len(SEAL) + 64
+MOST_BYTES = (1 << 31) - 1  # of a member, and zip's own limit without its 64-bit extension
+BLOCK = 1 << 18
+PART_OF_PACK = ".pack.part"  # ends the name of one that is being written
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a pack says of itself.
+
+    Attributes:
+        run: the run's id.
+        machine: its folder's name under results/.
+        models: whether the optimised models travel as well.
+        members: path, bytes and sha256 of every file, sorted by path; paths are relative to the
+            run's folder, with ``/``.
+        harness: the version that wrote it.
+    """
+
+    run: str
+    machine: str
+    models: bool
+    members: tuple[dict[str, Any], ...]
+    harness: str = __version__
+    format: str = FORMAT
+    version: int = VERSION
+
+    def to_json(self) -> bytes:
+        return (json.dumps(asdict(self), indent=1) + "\n").encode()
+
+    @property
+    def bytes(self) -> int:
+        return sum(each["bytes"] for each in self.members)
+
+
+def travels(path: str, models: bool) -> bool:
+    """Say whether a file of a run's folder belongs into a pack, by its path in that folder."""
+    top, *below = path.split("/")
+    if (
+        path in (store.PACKED, store.SIGNED)
+        or not PATH.fullmatch(path)
+        or (below and top not in FOLDERS)
+    ):
+        return False
+    return models if path.endswith(MODELS) else path.endswith(SUFFIXES)
+
+
+def manifest_of(folder: RunFolder, models: bool) -> Manifest:
+    """Digest everything that travels of a run.
+
+    Raises:
+        InputError: a link is among it.
+    """
+    members = []
+    for path in _files(folder.path):
+        name = path.relative_to(folder.path).as_posix()
+        if not travels(name, models):
+            continue
+        if path.is_symlink():
+            raise InputError(f"{path} is a link, and a pack holds files: replace it by the file")
+        if name == store.PLAN:
+            members.append(_described(name, _plan(path)))
+        else:
+            members.append(store.digest_of(path, folder.path))
+    members.sort(key=lambda each: str(each["path"]))
+    return Manifest(folder.id, folder.path.parent.name, models, tuple(members))
+
+
+def write_pack(
+    folder: RunFolder, to: Path, models: bool = False, sign: Path | None = None
+) -> tuple[Manifest, str]:
+    """Write a run into the file ``to``, whole or not at all.
+
+    Args:
+        sign: a private key; its signature goes into a file beside the pack (``signing.py``).
+
+    Returns:
+        the manifest, and the SHA-256 of the file as ``sha256sum`` gives it.
+
+    Raises:
+        InputError: the run is being measured, has no table yet, is too large, or ``to`` cannot be
+            written.
+        HarnessError: one of its files is damaged.
+    """
+    if to.is_dir():
+        raise InputError(f"to={to} is a folder: give the file to write")
+    with folder.locked():
+        if not folder.labels.is_file():
+            raise InputError(
+                f"run {folder.id} has measured nothing yet: go on with run.id={folder.id}"
+            )
+        read_tables(folder)  # what cannot be read here could not be read anywhere
+        manifest = manifest_of(folder, models)
+        signature = signing.signature_of(manifest.to_json(), sign) if sign else None
+        part = to.with_name(f".{to.name}.{os.getpid()}{PART_OF_PACK}")
+        try:
+            durable.make_folders(to.parent)
+            _clear_parts(to.parent)
+            with part.open("w+b") as handle:
+                with suppress(OSError):  # where nothing locks, nothing is cleared either
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _write(handle, folder, manifest)
+                digest = _seal(handle)
+                calls.sync(handle.fileno())
+            durable.put(part, to)
+            if signature is not None:
+                beside = to.with_name(to.name + signing.SUFFIX)
+                store.write_atomically(beside, signing.to_json(signature), "to")
+        except OSError as error:
+            raise InputError(
+                f"{to} cannot be written ({error.strerror}): free some space or give to=FILE"
+            ) from None
+        except (zipfile.LargeZipFile, RuntimeError):
+            raise InputError(
+                f"run {folder.id} is too large to pack ({manifest.bytes / 1e9:.1f} GB; 4 GB at most, "
+                "2 GB a file): leave models=true out"
+            ) from None
+        finally:
+            with suppress(OSError):
+                part.unlink()
+    return manifest, digest
+
+
+def _plan(path: Path) -> bytes:
+    """Return a plan as it travels: whoever takes it in marks it as foreign, and nobody before."""
+    stored = store.load_json(path)
+    if FOREIGN not in stored:
+        return path.read_bytes()
+    del stored[FOREIGN]
+    return store.json_bytes(stored)
+
+
+def _described(name: str, content: bytes) -> dict[str, Any]:
+    sha256 = hashlib.sha256(content).hexdigest()
+    return {"path": name, "bytes": len(content), "sha256": sha256}
+
+
+def _clear_parts(folder: Path) -> None:
+    """Remove what packs that were killed have left in a folder; one being written is locked."""
+    for path in folder.glob(f".*{PART_OF_PACK}"):
+        with suppress(OSError), path.open("rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        if path.is_file() or path.is_symlink():
+            yield path
+
+
+def _write(handle: IO[bytes], folder: RunFolder, manifest: Manifest) -> None:
+    with zipfile.ZipFile(handle, "w", allowZip64=False) as archive:
+        archive.comment = SEAL + b"0" * 64
+        archive.writestr(_info(store.PACKED), manifest.to_json())
+        for each in manifest.members:
+            info = _info(each["path"])
+            path = folder.path / each["path"]
+            with (
+                io.BytesIO(_plan(path))
+                if each["path"] == store.PLAN
+                else path.open("rb") as source,
+                archive.open(info, "w") as out,
+            ):
+                written = copy(source, out, MOST_BYTES)
+            if written != (each["bytes"], each["sha256"]):
+                raise InputError(f"{folder.path / each['path']} changed meanwhile: pack it again")
+
+
+def _info(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name)  # of 1980, the earliest that zip knows
+    info.compress_type = zipfile.ZIP_DEFLATED
+    info.create_system = 3  # Unix
+    info.external_attr = (stat.S_IFREG | 0o644) << 16
+    return info
+
+
+def _seal(handle: IO[bytes]) -> str:
+    """Put the digest of all bytes before it at the end; return the whole file's."""
+    size = handle.seek(0, os.SEEK_END) - 64
+    handle.seek(0)
+    digest = hashlib.sha256()
+    left = size
+    while left and (block := handle.read(min(BLOCK, left))):
+        digest.update(block)
+        left -= len(block)
+    seal = digest.hexdigest().encode()
+    handle.seek(size)
+    handle.write(seal)
+    handle.flush()
+    digest.update(seal)
+    return digest.hexdigest()
+
+
+def copy(source: IO[bytes], target: IO[bytes], most: int) -> tuple[int, str]:
+    """Copy at most ``most`` bytes, and one more if there are more, in blocks.
+
+    Returns:
+        how many were copied, and their SHA-256.
+    """
+    digest, copied = hashlib.sha256(), 0
+    while block := source.read(min(BLOCK, most + 1 - copied)):
+        digest.update(block)
+        target.write(block)
+        copied += len(block)
+    return copied, digest.hexdigest()

@@ -1,0 +1,108 @@
+"""``./run.sh verify``: is every file of a run the one that was recorded, and are two runs the same?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.config import project_path
+from harness.errors import HarnessError, InputError
+from harness.packs.pack import MODELS
+from harness.storage import form, store
+from harness.storage.determinism import deterministic_part, digests
+from harness.storage.store import RunFolder
+
+DIGESTS = "digests.json"
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was checked.
+
+    Attributes:
+        files: how many files were checked.
+        absent: the workload's files that are not on this machine, as of a run from elsewhere, and
+            the models that an imported run came without.
+        wrong: what is missing or differs, one line each.
+        digest: of the run's deterministic part.
+    """
+
+    files: int
+    absent: tuple[str, ...]
+    wrong: tuple[str, ...]
+    digest: str
+
+
+def save_digests(folder: RunFolder) -> str:
+    """Write the digests of a run's deterministic part and return that of all."""
+    found = _digests(folder)
+    store.write_json(folder.path / DIGESTS, found)
+    return found["*"]
+
+
+def verify(folder: RunFolder) -> Verified:
+    """Check every digest that a run stored: of models, predictions, the workload's files, the results.
+
+    Raises:
+        InputError: nothing was planned in this folder.
+        HarnessError: a record or the list of digests cannot be read.
+    """
+    plan = folder.load_plan()
+    if plan is None:
+        raise InputError(f"{folder.path} holds no run: there is no {store.PLAN}")
+    checked, absent, wrong = 0, [], []
+    for file in plan.files.values():
+        if folder.is_imported:  # a path of another machine: what has its name here is not opened
+            absent.append(file["path"])
+            continue
+        path = project_path(file["path"])
+        if not path.is_file():
+            absent.append(str(path))
+            continue
+        checked += 1
+        if store.sha256_of(path) != file["sha256"]:
+            wrong.append(f"{path} is not the file that was recorded")
+    for path, file in _recorded(folder):
+        if folder.is_imported and path.name.endswith(MODELS) and not path.is_file():
+            absent.append(str(path))
+            continue
+        checked += 1
+        if not path.is_file():
+            wrong.append(f"{path} is missing")
+        elif not store.is_intact(path, file):
+            wrong.append(f"{path} is not the file that was recorded")
+    now = _digests(folder)
+    kept = folder.path / DIGESTS
+    if kept.is_file():
+        stored = store.load_json(kept)
+        if not form.texts(stored):
+            raise HarnessError(f"{kept} is no list of digests: delete it, or restore it")
+        names = [name for name in {**stored, **now} if stored.get(name) != now.get(name)]
+        wrong += [f"{kept}: {name} differs from what the records say now" for name in names]
+    else:
+        wrong.append(f"{kept} is missing: the run was not finished, or is older than it")
+    return Verified(checked, tuple(absent), tuple(wrong), now["*"])
+
+
+def differences(one: RunFolder, other: RunFolder) -> list[str]:
+    """Return what of the deterministic parts of two runs differs: ``workload`` or methods."""
+    mine, theirs = _digests(one), _digests(other)
+    return [
+        name for name in {**mine, **theirs} if name != "*" and mine.get(name) != theirs.get(name)
+    ]
+
+
+def _digests(folder: RunFolder) -> dict[str, str]:
+    plan = folder.load_plan()
+    assert plan is not None
+    return digests(deterministic_part(plan, folder.load_records()))
+
+
+def _recorded(folder: RunFolder) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield each file of the rows that has a digest, and what was recorded of it."""
+    for record in folder.load_records():
+        for path, file in folder.files_of(record):
+            if path.name != store.HISTORY or not folder.is_imported:  # it never travels
+                yield path, file

@@ -1,0 +1,205 @@
+"""What a worker gives up before it reads anything: weights, records and symbols go to native code.
+
+Done in the worker itself while it has one thread, which user namespaces insist on. Nothing of it
+touches threads or affinity, so nothing that is timed. Where the kernel does not allow a part, the
+worker runs without it, and the record says so.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness import PROJECT
+from harness.process import landlock, seccomp
+from harness.process.variables import CERTIFICATES, MODELS, TO_WORKERS
+
+CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # linux/sched.h
+NO_NEW_PRIVILEGES = 38  # PR_SET_NO_NEW_PRIVS of linux/prctl.h
+CAPABILITIES = 0x20080522  # version 3 of linux/capability.h
+ANY_OWNER = 1 << 1  # CAP_DAC_OVERRIDE: a container's root writes into folders that are a user's
+FILE_BYTES = 1 << 36  # of one file that a worker writes, unless its job needs more
+NO_NETWORK = "none"
+MEMORY = "INC_BENCH_MEMORY_BYTES"  # the variable with a worker's limit, unless its job has one
+ROOT_WARNING = (
+    "this runs as root: workers give up root's rights but that to any owner's files; where the record's "
+    "confined.files says that Landlock is missing, they reach all files. Run as a user who owns little"
+)
+
+SYSTEM = (  # programs, libraries and what they look up; of /etc nothing that holds secrets
+    *("/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin", "/opt", "/nix/store"),
+    *(
+        "/proc",
+        "/sys",
+        "/run/systemd/resolve",
+        "/run/resolvconf",
+        "/run/NetworkManager/resolv.conf",
+    ),
+    *(
+        f"/etc/{name}"
+        for name in (
+            *("alternatives", "ca-certificates", "fonts", "ld.so.cache", "ld.so.conf", "pki"),
+            *("ld.so.conf.d", "ld.so.preload", "localtime", "machine-id", "mime.types", "ssl"),
+            *("os-release", "timezone", "passwd", "group", "nsswitch.conf", "hosts", "host.conf"),
+            *("resolv.conf", "gai.conf", "services", "protocols", "OpenCL", "crypto-policies"),
+        )
+    ),
+)
+DEVICES = tuple(f"/dev/{name}" for name in ("full", "null", "random", "urandom", "zero"))
+SHARED_MEMORY = "/dev/shm"  # OpenMP's runtimes and multiprocessing's locks
+WRITTEN = ("workspace", "shared", "target")  # keys of a job that name what its stage writes
+KEPT_BACK = (".git", "results")  # of the project: no stage needs more of it than its job names
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What a worker may reach.
+
+    Attributes:
+        network: leave it the network, as a download needs.
+        memory_bytes: the most private memory that it may hold; None or 0: no limit.
+        file_bytes: the most that it may write into one file.
+        read: files and folders that it reads, besides the system's and the environment's.
+        write: files and folders that it changes.
+    """
+
+    network: bool = False
+    memory_bytes: int | None = None
+    file_bytes: int = FILE_BYTES
+    read: tuple[str, ...] = field(default=())
+    write: tuple[str, ...] = field(default=())
+
+    @classmethod
+    def of(cls, job: Mapping[str, Any]) -> Reach:
+        """Return what a job says under ``confine``, and by the paths that it names.
+
+        Each absolute path in it may be read. What its ``WRITTEN`` keys name may be written, and so may
+        the cache of models, if it asks for a download.
+        """
+        given = {"memory_bytes": int(os.environ.get(MEMORY, 0)), **job.get("confine", {})}
+        named = [(key, text) for key, text in _texts(job) if os.path.isabs(text)]
+        write = [path for key, path in named if key in WRITTEN]
+        if given.get("network") or job.get("workload", {}).get("download"):
+            models = os.path.join(os.environ.get("INC_BENCH_CACHE", ""), MODELS)
+            write += [models] if os.path.isabs(models) else []
+        read = (*given.get("read", ()), *(path for _, path in named))
+        return cls(**{**given, "read": read}, write=tuple(write))
+
+    def rights(self) -> Iterator[tuple[str, int]]:
+        """Yield each path with what Landlock leaves of it."""
+        paths = os.environ.get("LD_LIBRARY_PATH", "").split(":")
+        paths += os.environ.get("LD_PRELOAD", "").replace(" ", ":").split(":")
+        project = str(PROJECT)
+        within = (each.path for each in os.scandir(project) if each.name not in KEPT_BACK)
+        found = (path for path in sys.path if os.path.realpath(path) != os.path.realpath(project))
+        certificates = (os.environ.get(name, "") for name in CERTIFICATES if name in TO_WORKERS)
+        places = (sys.prefix, sys.base_prefix, *certificates)
+        for path in (*SYSTEM, *within, *found, *places, *paths, *self.read):
+            if path:
+                yield path, landlock.READ
+        yield project, landlock.LIST
+        for path in DEVICES:
+            yield path, landlock.USE
+        yield SHARED_MEMORY, landlock.SHARE
+        for path in (os.getcwd(), *self.write):
+            yield path, landlock.CHANGE
+
+
+def confine(reach: Reach = Reach()) -> dict[str, Any]:
+    """Confine this process, and all that it will start; it must have one thread.
+
+    What is temporary goes to its working directory from now on.
+
+    Returns:
+        what holds from now on: network (``NO_NETWORK``, or why it is there), user_namespace,
+        no_new_privileges, core_bytes, file_bytes and memory_bytes (None: no limit), root (whether it
+        is root's), files (Landlock's version, or why they are all in reach) and system_calls
+        ("filtered", or why they are not). Records of before have no root, files and system_calls:
+        nothing of it held.
+    """
+    os.environ["TMPDIR"] = os.getcwd()
+    left = "asked for a download" if reach.network else _leave_network()
+    libc = ctypes.CDLL(None, use_errno=True)
+    holds = {
+        "network": left or NO_NETWORK,
+        "user_namespace": _is_in_namespace(),
+        "no_new_privileges": libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0,
+        "core_bytes": _limit(resource.RLIMIT_CORE, 0),
+        "file_bytes": _limit(resource.RLIMIT_FSIZE, reach.file_bytes),
+        "memory_bytes": None
+        if not reach.memory_bytes
+        else _limit(resource.RLIMIT_DATA, reach.memory_bytes),
+        "root": os.geteuid() == 0,
+    }
+    if holds["root"] and not holds["user_namespace"]:
+        _keep_capabilities(ANY_OWNER)
+    refused = landlock.restrict(reach.rights())
+    holds["files"] = f"missing: {refused}" if refused else f"Landlock {landlock.version()}"
+    refused = seccomp.refuse_calls(sockets=reach.network or left is None)
+    holds["system_calls"] = f"missing: {refused}" if refused else "filtered"
+    if left and not reach.network and not refused:
+        holds["network"] = NO_NETWORK  # no namespace, and no socket either
+    return holds
+
+
+def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the texts of a job, each with the key that it is under."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _texts(inner, name)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _texts(inner, key)
+
+
+def _leave_network() -> str | None:
+    """Move into a network namespace with no interface that is up; return why not, if it failed.
+
+    With the capability for it the namespace alone is enough. Otherwise a user namespace gives that
+    capability; there this user stays who it is, and gives up all that the namespace granted.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNET) == 0:
+        return None
+    user, group = os.geteuid(), os.getegid()
+    if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0:
+        return f"shared: {os.strerror(ctypes.get_errno())}"
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{user} {user} 1"),
+        ("gid_map", f"{group} {group} 1"),
+    ):
+        with suppress(OSError), open(f"/proc/self/{name}", "wb", buffering=0) as file:
+            file.write(text.encode())  # without it this user has another name, and the same rights
+    _keep_capabilities(0)
+    return None
+
+
+def _keep_capabilities(kept: int) -> None:
+    """Give up all of this process's capabilities but some."""
+    header = (ctypes.c_uint32 * 2)(CAPABILITIES, 0)
+    ctypes.CDLL(None).capset(header, (ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0))
+
+
+def _is_in_namespace() -> bool:
+    with open("/proc/self/uid_map", "rb") as file:
+        return file.read().split()[-1:] == [b"1"]
+
+
+def _limit(which: int, wanted: int) -> int | None:
+    """Lower a limit, never raise it; return what holds, or None where the system refuses the call."""
+    try:
+        _, hard = resource.getrlimit(which)
+        value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(which, (value, value))
+    except OSError:
+        return None
+    return value

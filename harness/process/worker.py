@@ -1,0 +1,130 @@
+"""A worker: reads one job from stdin, does one stage, answers over the pipe it was given."""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import faulthandler
+import importlib
+import json
+import os
+import resource
+import sys
+import traceback
+from typing import Any
+
+from harness.errors import (
+    HarnessError,
+    InputError,
+    NoSolution,
+    Refused,
+    TuningTimeout,
+    is_refused_call,
+    of_system,
+    one_line,
+)
+from harness.process.confinement import Reach, confine
+from harness.process.lifetime import Keeper, die_with_parent, end_group_with_this
+from harness.process.own_modules import find_own_modules
+
+KINDS: dict[type[Exception], str] = {
+    InputError: "input",
+    NoSolution: "no solution",
+    Refused: "refused",
+    TuningTimeout: "timeout",
+    HarnessError: "failed",
+}
+NO_MEMORY = ("bad_alloc", "Failed to allocate", "Cannot allocate memory")  # in MXNet's words
+WITH_MXNET = ("inspect", "measure", "optimize", "profile", "recover", "roof", "validate")
+
+
+class Reporter:
+    """Sends messages to the parent, one JSON object per line."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._out = os.fdopen(descriptor, "w", encoding="utf-8")
+        self.answered = False
+
+    def send(self, event: str, **fields: Any) -> None:
+        self._out.write(json.dumps({"event": event, **fields}) + "\n")
+        self._out.flush()
+        self.answered = event != "progress"
+
+    def progress(self, done: int, total: int, what: str) -> None:
+        self.send("progress", done=done, total=total, what=what)
+
+
+def module_of(stage: str) -> str:
+    """Return the module of a stage: one of ``harness.stages``, or any by its dotted path."""
+    return stage if "." in stage else f"harness.stages.{stage}"
+
+
+def wants_memory(error: BaseException | None) -> bool:
+    """Say whether an error, or one that it came from, is for want of memory, as far as its words tell."""
+    while error is not None:
+        said = str(error)
+        if isinstance(error, MemoryError) or any(each in said for each in NO_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def memory_advice() -> str:
+    """Return what to do about it, with the limit of this process."""
+    most, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = (
+        "" if most == resource.RLIM_INFINITY else f" (this process may hold {most / 1e9:.1f} GB)"
+    )
+    return f": memory is short{limit}; if the model is one to trust, raise run.memory_gb"
+
+
+def end_at_once(reporter: Reporter, keeper: Keeper | None) -> None:
+    """End this process, if it has answered, without taking MXNet and its graphs apart.
+
+    That costs up to a second. Registered first, this is the last of what runs at exit; all is
+    written and told by now, but for what Python and C still hold of what was printed.
+    """
+    if reporter.answered:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        ctypes.CDLL(None).fflush(None)
+        if keeper is not None:
+            keeper.dismiss()
+        os._exit(0)
+
+
+def main() -> None:
+    faulthandler.enable()
+    find_own_modules()
+    descriptor, parent = (int(argument) for argument in sys.argv[1:])
+    die_with_parent(parent)
+    keeper = end_group_with_this()
+    reporter = Reporter(descriptor)
+    atexit.register(end_at_once, reporter, keeper)
+    try:
+        job = json.load(sys.stdin)
+        confined = confine(Reach.of(job))
+        die_with_parent(parent)  # again: a new user namespace may have undone it
+        if job["stage"] in WITH_MXNET:
+            from harness.process.compat import import_mxnet  # other stages need none of it
+
+            import_mxnet()
+        stage = importlib.import_module(module_of(job["stage"]))
+        faulthandler.disable()  # MXNet has put a handler of its own before it, which says less
+        faulthandler.enable()
+        value = stage.run(job, reporter.progress)
+        reporter.send("result", value=value, confined=confined)
+    except Exception as error:
+        traceback.print_exc()
+        kind = next((name for cls, name in KINDS.items() if isinstance(error, cls)), "failed")
+        if type(error) in KINDS or is_refused_call(error):
+            message = str(of_system(error) if isinstance(error, OSError) else error)
+        else:
+            message = f"{type(error).__name__}: {one_line(error)}"
+        if wants_memory(error):
+            message = message.rstrip(".: ") + memory_advice()
+        reporter.send("error", kind=kind, message=message, trials=getattr(error, "trials", None))
+
+
+if __name__ == "__main__":
+    main()

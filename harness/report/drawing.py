@@ -1,0 +1,140 @@
+"""What a figure is in a report, how all of them look, and how they become the same bytes every time.
+
+Importing this imports matplotlib: set MPLCONFIGDIR before.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from harness.render.escape import one_line, xml
+
+# Okabe and Ito, "Color Universal Design" (2008): told apart with every kind of colour vision. No figure
+# rests on colour alone: markers differ in shape and filling, areas in hatching and order.
+INK, MUTED, LINE, PAGE = "#16181d", "#5b6068", "#d4d8df", "#fefefe"
+BLUE, VERMILION = "#0072b2", "#d55e00"
+AREAS = (
+    "#0071b2",
+    "#e69f00",
+    "#009e73",
+    "#cc79a7",
+    "#56b4e9",
+    "#d55d00",
+    "#f0e442",
+)  # in any theme
+LONGEST = 30  # characters of a label in a picture
+WIDTH_IN = 7.0  # the text width of a one-column paper
+STYLE = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": MUTED,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.6,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 9,
+    "figure.facecolor": "none",
+    "font.family": ["DejaVu Sans"],  # matplotlib brings it: the same layout on every machine
+    "font.size": 8.5,
+    "grid.color": LINE,
+    "grid.linewidth": 0.5,
+    "hatch.color": PAGE,
+    "hatch.linewidth": 0.7,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.2,
+    "pdf.fonttype": 42,  # TrueType, which publishers ask for
+    "savefig.facecolor": "none",
+    "svg.fonttype": "none",  # text stays text
+    "text.color": INK,
+    "text.parse_math": False,  # a $ in a label is a dollar
+    "xtick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.color": MUTED,
+    "ytick.labelcolor": INK,
+}
+Body = Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Words:
+    """What is said of a figure.
+
+    Attributes:
+        name: of its files.
+        caption: what is drawn and how to read it.
+        description: what there is to see, for those who do not.
+        headers, body: the drawn values.
+    """
+
+    name: str
+    title: str
+    caption: str
+    description: str
+    headers: Sequence[str]
+    body: Body
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure as files; without a picture ``absent`` says why there is none."""
+
+    words: Words
+    svg: str = ""
+    pdf: bytes = b""
+    absent: str = ""
+
+
+def missing(name: str, title: str, why: str) -> Drawing:
+    """Return a figure that this run has no data for."""
+    return Drawing(Words(name, title, "", "", (), ()), absent=why)
+
+
+def drawn(words: Words, height_in: float, fill: Callable[[Figure], None]) -> Drawing:
+    """Return the figure that ``fill`` fills, as SVG and PDF without a date or a random id."""
+    salted = {**STYLE, "svg.hashsalt": words.name}
+    with matplotlib.rc_context(salted), warnings.catch_warnings():
+        # letters that this font lacks are boxes in the PDF, and letters in the SVG and the page
+        warnings.filterwarnings("ignore", message="Glyph")
+        figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+        FigureCanvasAgg(figure)  # which can tell how large a text is
+        fill(figure)
+        svg, pdf = io.StringIO(), io.BytesIO()
+        figure.savefig(svg, format="svg", metadata={"Date": None, "Title": words.title})
+        figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Title": words.title})
+    return Drawing(words, xml(svg.getvalue()), pdf.getvalue())
+
+
+def short(label: str) -> str:
+    """Return a label that fits beside a point or over a panel; the data have it whole."""
+    label = one_line(label)
+    return label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…"
+
+
+def shortened(labels: Sequence[str]) -> list[str]:
+    """Return labels that fit; those that are the same then get their place in the figure as well."""
+    fit = [short(label) for label in labels]
+    return [
+        f"{label[: LONGEST - 6]}… ({at})" if fit.count(label) > 1 else label
+        for at, label in enumerate(fit, 1)
+    ]
+
+
+def panels(figure: Figure, count: int, columns: int, sharey: bool = False) -> list[Axes]:
+    """Return ``count`` axes in rows of ``columns``."""
+    rows = -(-count // columns)
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
+    axes = list(grid.flat)
+    for unused in axes[count:]:
+        unused.remove()
+    return axes[:count]

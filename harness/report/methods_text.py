@@ -1,0 +1,308 @@
+"""The paragraph on methods that an author can paste, from what the plan and the records say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from harness.render.escape import one_line
+from harness.storage.plan import RunPlan
+from harness.storage.record import NO_SOLUTION, OK, MethodRecord, RoundRecord
+from harness.table.metrics import SPEEDUP, TOP1_LOSS, TOP5_LOSS
+from harness.table.rows import Row
+from harness.table.searches import Told, searches, shared_calibration, taken_over
+
+COUNTED = {"sockets": "socket", "cores": "core", "threads_per_core": "hardware thread per core"}
+LOSSES = (TOP1_LOSS.name, TOP5_LOSS.name)
+
+
+def methods_text(
+    plan: RunPlan,
+    records: Sequence[MethodRecord],
+    rows: Sequence[Row],
+    rounds: Sequence[RoundRecord] = (),
+) -> str:
+    """Return the paragraph as plain text on one line.
+
+    Args:
+        rounds: every timing of the rounds, those that were repeated as well.
+    """
+    parts = [
+        _machine,
+        _software,
+        _workload,
+        _optimising,
+        _tuning,
+        _validating,
+        _timing,
+        _statistics,
+    ]
+    facts = _Facts(plan, records, rows, rounds)
+    return one_line(" ".join(sentence for part in parts for sentence in part(facts) if sentence))
+
+
+class _Facts:
+    """What the sentences are made from."""
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        records: Sequence[MethodRecord],
+        rows: Sequence[Row],
+        rounds: Sequence[RoundRecord],
+    ) -> None:
+        self.plan, self.records, self.rows, self.rounds = plan, records, rows, rounds
+        self.config: dict[str, Any] = plan.config
+        self.protocol: dict[str, Any] = plan.config["protocol"]
+        self.validated = [record for record in records if record.validate]
+
+
+def _machine(facts: _Facts) -> Iterator[str]:
+    machine, threads = facts.plan.machine, facts.plan.threads
+    isa = machine.get("isa") or []
+    memory = machine.get("memory_total_bytes")
+    details = [
+        *(_count(machine[key], unit) for key, unit in COUNTED.items() if machine.get(key)),
+        f"microcode {machine['microcode']}" if machine.get("microcode") else "",
+        f"instruction sets {', '.join(isa)}" if isa else "",
+        f"{memory / 1e9:.0f} GB of memory" if memory else "",
+    ]
+    instance = machine.get("ec2") or {}
+    if instance.get("instance_type"):
+        kind = f"an EC2 instance {instance['instance_type']} ({instance.get('region')}) with "
+    elif machine.get("virtual"):
+        kind = " ".join(filter(None, ["a", machine.get("hypervisor"), "virtual machine with "]))
+    else:
+        kind = ""
+    yield (
+        f"Measurements were taken on {kind}{machine['cpu_model']} "
+        f"({', '.join(filter(None, details))}) under {machine['os']}, kernel {machine['kernel']}."
+    )
+    settings = ", ".join(f"{k}={v}" for k, v in sorted(threads["environment"].items()))
+    under = f"under the policy {threads['policy']}" + (f" ({settings})." if settings else ".")
+    verified = [
+        r.validate["openmp"] for r in facts.validated if r.validate and "openmp" in r.validate
+    ]
+    counts = sorted({each["max_threads"] for each in verified if each["max_threads"]})
+    runtimes = sorted({each["runtime"] for each in verified if each["runtime"]})
+    if counts:
+        runtime = " and ".join(runtimes) or "OpenMP"
+        ran = f"{' or '.join(map(str, counts))} {_plural(counts, 'thread')}"
+        yield f"MXNet ran {ran} of {runtime} {under}"
+    elif threads.get("count"):
+        yield f"MXNet was asked for {threads['count']} threads of OpenMP {under}"
+    else:
+        yield f"MXNet chose its own number of threads {under}"
+
+
+def _count(number: int, unit: str) -> str:
+    head, _, tail = unit.partition(" per ")
+    plural = head if number == 1 else f"{head}s"
+    return f"{number} {plural} per {tail}" if tail else f"{number} {plural}"
+
+
+def _software(facts: _Facts) -> Iterator[str]:
+    versions = facts.plan.versions
+    names = (("numpy", "NumPy"), ("scipy", "SciPy"))
+    others = [f"{title} {versions[key]}" for key, title in names if key in versions]
+    said = ", ".join(
+        [
+            f"Apache MXNet {versions['mxnet']} (commit {versions['mxnet_commit']})",
+            f"Intel Neural Compressor {versions['neural-compressor']}",
+            *others,
+        ]
+    )
+    yield f"The software was {said}, driven by inc-bench {facts.plan.harness}."
+    if facts.config["max_cpu_isa"]:
+        yield f"oneDNN was limited to {facts.config['max_cpu_isa']}."
+
+
+def _workload(facts: _Facts) -> Iterator[str]:
+    plan, workload = facts.plan, facts.plan.workload
+    transform = workload.get("transform")
+    how = ""
+    if transform:
+        side = "the shorter side" if transform["keep_ratio"] else "both sides"
+        how = (
+            f", resized to {transform['resize']} pixels ({side}), cropped at the centre to "
+            f"{transform['crop']} and normalised"
+        )
+    network = workload.get("model", {}).get("network")
+    yield (
+        f"The workload {workload['name']}{f' ({network})' if network else ''} has {plan.images} "
+        f"validation images{how}, in batches of {workload['batch_size']}."
+    )
+    digests = [
+        f"{role} {file['sha256']}" for role, file in sorted(plan.files.items()) if "sha256" in file
+    ]
+    if digests:
+        yield f"SHA-256 of its files: {', '.join(digests)}."
+
+
+def _optimising(facts: _Facts) -> Iterator[str]:
+    plan = facts.plan
+    which = ", the first of the validated ones" if plan.tuning_overlap else ""
+    taken = [record for record in facts.records if taken_over(record, plan.run)]
+    here = [
+        record
+        for record in facts.records
+        if record not in taken and (record.optimize or record.outcome.kind == NO_SOLUTION)
+    ]
+    if here:
+        were = "methods were" if len(here) > 1 else "method was"
+        yield (
+            f"{len(here)} {were} optimised, each in a process of its own, on "
+            f"{plan.tuning_images} images{which}; cost is the wall clock of optimising alone."
+        )
+    if taken:
+        origins = sorted({str(taken_over(record, plan.run)) for record in taken})
+        whose = "methods' models and costs" if len(taken) > 1 else "method's model and cost"
+        yield f"{len(taken)} {whose} were taken over from run {', '.join(origins)}."
+
+
+def _tuning(facts: _Facts) -> Iterator[str]:
+    """Yield what INC's searches were told and, where the records have it, what they did."""
+    told = searches(facts.plan, facts.records)
+    if told:
+        losses = {
+            f"{100 * each.tolerance:g} % relative"
+            if each.criterion == "relative"
+            else f"{each.tolerance:g} absolute"
+            for each in told
+        }
+        trials = " or ".join(map(str, sorted({each.max_trials for each in told})))
+        limits = sorted({each.timeout_s for each in told} - {0})
+        within = f" and {' or '.join(f'{each:g}' for each in limits)} s" if limits else ""
+        yield (
+            "Intel Neural Compressor's strategies accepted a loss of top-1 of "
+            f"{_either(losses)} on these images, calibrated on "
+            f"{_calibrated(told, facts.plan)} of them (objective "
+            f"{_either({each.objective for each in told})}, at most {trials} trials{within}, seed "
+            f"{_either({str(each.seed) for each in told})})."
+        )
+    if shared_calibration(facts.plan, facts.records):
+        yield "They shared one calibration cache, as in the tutorial."
+    failed = [f"{row.label} ({row.outcome})" for row in facts.rows if row.top1 is None]
+    if failed:
+        yield f"Without a result: {', '.join(failed)}."
+
+
+def _either(values: set[str]) -> str:
+    return " or ".join(sorted(values))
+
+
+def _calibrated(told: Sequence[Told], plan: RunPlan) -> str:
+    """Return how many images the searches calibrated on, and no more than is known of that."""
+    size = plan.workload["batch_size"]
+    known: set[int] = set()
+    unknown: set[int] = set()
+    for each in told:
+        if each.calibration_images is not None:
+            known.add(each.calibration_images)
+        else:
+            whole = each.sampling_size % size == 0  # INC takes whole batches
+            is_sure = whole and each.sampling_size <= plan.tuning_images
+            most = min(-(-each.sampling_size // size) * size, plan.tuning_images)
+            (known if is_sure else unknown).add(most)
+    parts = [*map(str, sorted(known)), *(f"at most {most}" for most in sorted(unknown - known))]
+    return " or ".join(parts)
+
+
+def _validating(facts: _Facts) -> Iterator[str]:
+    if facts.validated:
+        yield (
+            "Accuracies come from one pass of each saved model over all validation images in a fresh "
+            "process; validation time is the wall clock of that pass, data and metric included."
+        )
+
+
+def _timing(facts: _Facts) -> Iterator[str]:
+    protocol, size = facts.protocol, facts.plan.workload["batch_size"]
+    if not protocol["rounds"]:
+        if facts.validated:
+            yield (
+                "Inference was timed in that same pass, without warm-up, as in the tutorial "
+                f"(protocol {protocol['name']})."
+            )
+        return
+    counts = sorted({row.rounds for row in facts.rows if row.rounds})
+    parts = [
+        part
+        for each in facts.rounds
+        if each.outcome.kind == OK
+        for part in (each.facts or {}).get("timed", ())
+        if part["batch_size"] == size
+    ]
+    if not counts or not parts:
+        yield f"Inference was not timed yet in the rounds of protocol {protocol['name']}."
+        return
+    of = "" if counts == [protocol["rounds"]] else f" of the {protocol['rounds']} planned"
+    batches = sorted({len(part["forward_s"]) for part in parts})
+    unsettled = sum(not part["settled"] for part in parts)
+    unsteady = (
+        f", by whose end the times of {unsettled} of {len(parts)} timings had not settled"
+        if unsettled
+        else ""
+    )
+    disturbed = sum(bool(each.disturbed) for each in facts.rounds)
+    repeated = (
+        f" and repeated up to {protocol['reruns']} times"
+        if any(each.attempt > 1 for each in facts.rounds)
+        else ""
+    )
+    again = f"; {disturbed} of {len(parts)} timings were disturbed{repeated}" if disturbed else ""
+    yield (
+        f"Inference was timed in {_range(counts)}{of} {_plural(counts, 'round')} of {_range(batches)} "
+        f"{_plural(batches, 'batch')} of {size} images (protocol {protocol['name']}): in each round "
+        f"every method ran in a fresh process, in shuffled order (seed {protocol['seed']}), after a "
+        f"warm-up of at most {protocol['warmup_s']:g} s{unsteady}{again}."
+    )
+
+
+def _range(counts: Sequence[int]) -> str:
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+
+
+def _plural(counts: Sequence[int], unit: str) -> str:
+    return unit if counts == [1] else f"{unit}es" if unit.endswith("ch") else f"{unit}s"
+
+
+def _statistics(facts: _Facts) -> Iterator[str]:
+    found = {
+        (name in LOSSES, name == SPEEDUP.name, interval.between_rounds)
+        for row in facts.rows
+        for name, interval in row.intervals.items()
+    }
+    if not found:
+        return
+    over_rounds = any(not loss and between for loss, _, between in found)
+    of_pass = any(not loss and not between for loss, _, between in found)
+    of_speedup_alone = over_rounds and all(
+        is_speedup for loss, is_speedup, between in found if not loss and not between
+    )
+    one_pass = "a circular block bootstrap of the one {}'s batches and do not cover other processes"
+    said = []
+    if over_rounds:
+        said.append(
+            "those of times are Student's t over rounds on the log scale, ratios paired by round"
+        )
+    if of_pass and of_speedup_alone:
+        said.append(
+            f"that of {SPEEDUP.title} is {one_pass.format('pass').replace(' do ', ' does ')}"
+        )
+    elif of_pass:
+        whose = "those of methods with one round" if over_rounds else "those of times"
+        source = "round" if facts.protocol["rounds"] else "pass"
+        said.append(f"{whose} are {one_pass.format(source)}")
+    if any(loss for loss, _, _ in found):
+        said.append(
+            "those of relative losses are score intervals for ratios of paired proportions (Tang, Tang "
+            "and Chan, 2003)"
+        )
+    yield f"Intervals are at 95 %: {'; '.join(said)}."
+    tested = [row for row in facts.rows if row.mcnemar_p is not None]
+    if tested:
+        yield (
+            "Top-1 was compared with the baseline's on the same images by McNemar's mid-p test "
+            f"(Fagerland, Lydersen and Laake, 2013) with Holm's adjustment for {len(tested)} methods."
+        )

@@ -1,0 +1,116 @@
+"""What a run goes on with: the configuration that its plan keeps, and what is asked now on top of it.
+
+A plan is data. Nothing of it is composed: no word that it keeps is parsed, no ``${...}`` in it is
+looked up, and no file that it names is read as configuration. What is asked now is composed with the
+project's and the user's files as for a new run, and what it comes to is laid over the plan's values.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.config import Composed, check_values, composed_values, is_group
+from harness.errors import InputError
+from harness.storage.plan import RunPlan
+from harness.words import key_of
+
+Keys = tuple[str, ...]  # a path into a configuration
+NOW = ("run",)  # sections that are always taken from what is asked now
+ABSENT = object()
+
+
+def continued(plan: RunPlan, now: Composed, folders: Sequence[Path]) -> Composed:
+    """Return the configuration that a run goes on with.
+
+    A word that chooses files (``protocol=careful``) asks for what the run has if the run began with
+    the same word. Another choice replaces that section, except for keys that the run began with.
+
+    Args:
+        now: what is asked now, composed by itself.
+
+    Raises:
+        InputError: the plan's configuration, or what is asked of it, is not one that can be measured.
+    """
+    words = [word for word in now.overrides if key_of(word).split(".")[0] not in NOW]
+    given = {key_of(word) for word in words}
+    began = [word for word in plan.overrides if key_of(word).split(".")[0] not in NOW]
+    values = copy.deepcopy(plan.config)
+    for section in NOW:
+        values[section] = now.values[section]
+    for keys, value in _asked(plan, now, words, folders):
+        _put(values, keys, value)
+    try:
+        check_values(values, folders)
+    except InputError as error:
+        raise InputError(f"run {plan.run} cannot go on: {error}") from None
+    kept = [word for word in began if key_of(word) not in given]
+    return Composed((*kept, *now.overrides), values, now.download)
+
+
+def _asked(
+    plan: RunPlan, now: Composed, words: Sequence[str], folders: Sequence[Path]
+) -> Iterator[tuple[Keys, Any]]:
+    """Yield what the words set, in the order in which it counts; ABSENT is removed."""
+    choices = [word for word in words if is_group(key_of(word), folders)]
+    others = [word for word in words if word not in choices]
+    same = [word for word in choices if word in plan.overrides]
+    chosen = composed_values(choices, folders) if others else now.values
+    if same != choices:
+        yield from _changes(composed_values(same, folders), chosen)
+        for word in choices:
+            section = key_of(word)
+            if word not in same and section in chosen:
+                yield (section,), _kept(plan, section, chosen[section])
+    if others:
+        led_to = _changes(chosen, now.values)
+        yield from (pair for pair in led_to if _get(plan.config, pair[0]) is not ABSENT)
+        for word in others:
+            keys = tuple(key_of(word).split("."))
+            value = _get(now.values, keys)
+            if value is not ABSENT or word.startswith("~"):
+                yield keys, value
+
+
+def _kept(plan: RunPlan, section: str, chosen: Any) -> Any:
+    """Return a section with the plan's values of the keys that the run began with."""
+    made = {section: copy.deepcopy(chosen)}
+    for word in plan.overrides:
+        keys = tuple(key_of(word).split("."))
+        if keys[0] == section and len(keys) > 1:
+            _put(made, keys, _get(plan.config, keys))
+    return made[section]
+
+
+def _changes(before: Any, after: Any, at: Keys = ()) -> Iterator[tuple[Keys, Any]]:
+    """Yield what differs between two configurations, each key with its value after."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in {**before, **after}:
+            yield from _changes(before.get(key, ABSENT), after.get(key, ABSENT), (*at, key))
+    elif before is not after and before != after and at[0] not in NOW:
+        yield at, after
+
+
+def _get(values: Mapping[str, Any], keys: Keys) -> Any:
+    found: Any = values
+    for key in keys:
+        found = found.get(key, ABSENT) if isinstance(found, Mapping) else ABSENT
+    return found
+
+
+def _put(values: dict[str, Any], keys: Keys, value: Any) -> None:
+    *above, last = keys
+    level = values
+    for key in above:
+        inner = level.get(key)
+        if not isinstance(inner, dict):
+            if value is ABSENT:
+                return
+            inner = level[key] = {}
+        level = inner
+    if value is ABSENT:
+        level.pop(last, None)
+    else:
+        level[last] = copy.deepcopy(value)

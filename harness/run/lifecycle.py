@@ -1,0 +1,260 @@
+"""The run: check, look at the model, fix the plan, measure row after row, write the tables."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness import PROJECT
+from harness.config import CONF, Composed, compose_config, project_path
+from harness.errors import HarnessError, InputError
+from harness.host import ec2, machine, threads
+from harness.packs.verify import save_digests
+from harness.process import executor
+from harness.process.confinement import ROOT_WARNING
+from harness.process.interrupt import finishing, resumable
+from harness.process.own_modules import compile_project
+from harness.process.variables import MODELS
+from harness.protocol import Protocol
+from harness.render.progress import Display
+from harness.run.continuing import continued
+from harness.run.inputs import check_inputs
+from harness.run.measure_roof import measure_roof
+from harness.run.reuse import adopt
+from harness.run.rounds import run_rounds
+from harness.run.session import (
+    Session,
+    bytes_to_look,
+    environment_of,
+    open_session,
+    value_of,
+    with_digests,
+)
+from harness.storage.plan import RunPlan, differences, digest_of_code, new_run_id, warnings_of
+from harness.storage.store import INSPECT_LOG, PLAN, RunFolder, find_run, make_folder
+from harness.table.tables import write_tables
+
+
+def run(overrides: Sequence[str], folders: Sequence[Path], show: Display) -> tuple[int, RunFolder]:
+    """Measure every method that is not measured yet and write the tables.
+
+    Returns:
+        0, or 3 if a row, or the roof, failed or is invalid; and the run's folder.
+
+    Raises:
+        InputError: before anything long where it can be known.
+        KeyboardInterrupt: after the record in progress was finished, or the row in progress recorded
+            as interrupted; it names the run.
+    """
+    folder, composed = open_folder(compose_config(overrides, folders), folders)
+    return measure(folder, composed, folders, show), folder
+
+
+def measure(
+    folder: RunFolder,
+    composed: Composed,
+    folders: Sequence[Path],
+    show: Display,
+    check: Callable[[RunPlan], None] | None = None,
+) -> int:
+    """Measure what is not measured yet in a run's folder and write its tables; as ``run``.
+
+    Args:
+        check: sees the plan before anything is measured and may raise InputError.
+    """
+    with folder.locked():
+        _require_own(folder)
+        if folder.has_lost_its_plan:
+            raise InputError(
+                f"{folder.path} has measurements and no {PLAN}: restore it, or leave run.id out to "
+                "start a new run"
+            )
+        executor.clear_asides(folder.path)
+        for name in folder.set_aside_damaged():
+            show.note(f"{name} is damaged: it is {name}.damaged now, and measured again")
+        try:
+            session = start(folder, composed, folders, show, check)
+        except (InputError, KeyboardInterrupt) as error:
+            executor.clear_asides(folder.path)  # a signal may come between making one and waiting
+            if folder.discard() or isinstance(error, InputError):
+                raise
+            raise KeyboardInterrupt(f"run.id={folder.id}") from None
+        with resumable(f"run.id={folder.id}"):
+            try:
+                measure_rows(session)
+                run_rounds(session)
+                has_roof = measure_roof(session)
+            finally:
+                write_tables(folder, composed.values["table"]["intervals"])
+            unfinished = [r.label for r in folder.load_records() if not r.outcome.finished]
+            if not unfinished:
+                show.note(f"digest of all but times: {save_digests(folder)}")
+        if unfinished or not has_roof:
+            again = ", ".join(unfinished or ["the roof"])
+            show.note(f"not finished: {again}; run.id={folder.id} measures that again, and no more")
+            return 3
+        return 0
+
+
+def _require_own(folder: RunFolder) -> None:
+    if folder.is_imported:
+        raise InputError(
+            f"run {folder.id} was imported: it goes on where it was measured; leave run.id out to "
+            "start a new run"
+        )
+
+
+def measure_rows(session: Session) -> None:
+    """Optimise, validate and profile every row that is not finished yet."""
+    before = {r.method: r for r in session.folder.load_records()}
+    for position, name in enumerate(session.plan.methods):
+        known = before.get(name)
+        if known is None or not known.outcome.finished:
+            with finishing(f"row {name}", session.show.note):
+                session.measure(position, name, known)
+
+
+def open_folder(composed: Composed, folders: Sequence[Path]) -> tuple[RunFolder, Composed]:
+    """Return the run's folder and its configuration.
+
+    A known id continues with what its plan keeps and what is asked now on top of it, so that
+    ``run.id=ID`` alone asks for the same again.
+
+    Raises:
+        InputError: what the plan keeps can no longer be measured; the run was imported.
+    """
+    results, run_id = project_path(composed.values["run"]["results"]), composed.values["run"]["id"]
+    known = [] if run_id is None else sorted(results.glob(f"*/{run_id}/{PLAN}"))
+    if len(known) == 1:
+        folder = RunFolder(known[0].parent)
+        plan = folder.load_plan()
+        _require_own(folder)
+        if plan is not None:
+            composed = continued(plan, composed, folders)
+        return folder, composed
+    name = composed.values["machine"] or machine.machine_name(machine.describe())
+    return RunFolder(results / name / (run_id or new_run_id())), composed
+
+
+def start(
+    folder: RunFolder,
+    composed: Composed,
+    folders: Sequence[Path],
+    show: Display,
+    check: Callable[[RunPlan], None] | None = None,
+) -> Session:
+    """Check the input, look at the model in a worker, fix the plan, prepare the images.
+
+    Raises:
+        InputError: the input is at fault, or the run was planned otherwise.
+    """
+    config = composed.values
+    settings = threads.resolve(
+        config["threads"], machine.read_topology(), threads.find_kmp_library()
+    )
+    environment = environment_of(settings.environment, config, folders)
+    compile_project()
+    cache = project_path(config["run"]["cache"])
+    make_folder(cache, "run.cache")
+    if config["workload"].get("download"):
+        make_folder(cache / MODELS, "run.cache")  # a worker may write what is there
+    inputs = check_inputs(config["workload"])
+    job = {
+        "stage": "inspect",
+        "workload": with_digests(config["workload"], inputs.files),
+        "methods": config["method"],
+        # later stages find in the cache what this one downloads
+        "confine": {
+            "network": composed.download,
+            "memory_bytes": bytes_to_look(config, inputs.files),
+        },
+    }
+    log = folder.path / INSPECT_LOG
+    with show.step("looking at the model") as report:
+        worker = executor.Worker(job, environment, log, folder.path)
+        ended = worker.wait(report, config["run"]["timeout_s"])
+    if ended.kind == executor.KILLED:
+        raise HarnessError(
+            f"looking at the model failed: {ended.message}; start it again, and if it dies again, "
+            "workload.params or the network may be damaged in a way that MXNet's native code does not "
+            f"check, or want more memory than a worker may hold (run.memory_gb; log: {log})"
+        )
+    try:
+        seen = value_of(ended, "looking at the model", log)
+    except InputError as error:
+        if config["workload"].get("download") and not composed.download:
+            raise InputError(
+                f"{error}. What a run began with does not give it the network again: add "
+                "++workload.download=true"
+            ) from None
+        raise
+    plan = RunPlan(
+        run=folder.id,
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        overrides=composed.overrides,
+        config=config,
+        files=inputs.files,
+        threads=settings.as_dict(),
+        machine={**machine.describe(), "ec2": ec2.describe()},
+        images=inputs.images,
+        tuning_images=inputs.tuning_images,
+        tuning_overlap=inputs.overlap,
+        versions=seen["versions"],
+        warnings=(
+            *warnings_of(config["workload"], settings.warnings),
+            *inputs.warnings,
+            *seen["warnings"],
+            *((ROOT_WARNING,) if os.geteuid() == 0 else ()),
+        ),
+        code=code_of(folders),
+    )
+    plan.check_readable(folder.path / PLAN)
+    if check is not None:
+        check(plan)
+    show.note(f"run {plan.run} -> {folder.path}")
+    for warning in plan.warnings:
+        show.note(f"warning: {warning}")
+    protocol, size = Protocol.of(config["protocol"]), config["workload"]["batch_size"]
+    largest = max(protocol.sizes(size)) if protocol.rounds else 0
+    if largest > plan.images:
+        key = "workload.batch_size" if largest == size else "protocol.sweep"
+        raise InputError(
+            f"{key}: rounds time whole batches, and one of {largest} needs more than the "
+            f"{plan.images} images that are validated; use a smaller one"
+        )
+    earlier = config["run"]["reuse_tuned"]
+    if earlier is not None and folder.load_plan() is None:
+        adopt(find_run(project_path(config["run"]["results"]), earlier), folder, plan)
+    plan = fixed(plan, folder)
+    return open_session(plan, inputs, folder, folders, show)
+
+
+def code_of(folders: Sequence[Path]) -> str:
+    """Return the digest of the code and configuration that a run would be measured with now."""
+    return digest_of_code([PROJECT / "harness", CONF, *folders])
+
+
+def fixed(plan: RunPlan, folder: RunFolder) -> RunPlan:
+    """Return the plan of a new run, now on disk, or that of a continued one if it is the same.
+
+    Raises:
+        InputError: something that determines the results has changed.
+    """
+    before = folder.load_plan()
+    if before is None:
+        folder.save_plan(plan)
+        return plan
+    changed = differences(before, plan)
+    if changed:
+        listed = "; ".join(changed[:8]) + ("; ..." if len(changed) > 8 else "")
+        raise InputError(
+            f"run {plan.run} was planned otherwise ({listed}): continue it with run.id={plan.run} "
+            "alone, or leave run.id out to start a new run"
+        )
+    now = {key: plan.config[key] for key in ("run", "table")}  # where it is kept, how it is shown
+    roof = {"roof": plan.config["protocol"]["roof"]}  # may be asked for later
+    protocol = {**before.config["protocol"], **roof}
+    return replace(before, config={**before.config, **now, "protocol": protocol})

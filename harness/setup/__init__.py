@@ -1,0 +1,1 @@
+"""Environments of packages, made from the lock files by the standard library alone."""

@@ -1,0 +1,166 @@
+"""What run.sh does before a verb runs: a clean environment of variables, and one of packages.
+
+It ends in exec, so the process that run.sh was becomes the harness: signals reach it, and its exit code
+is the harness's own. Before that a trial start has shown that it comes as far as its own code, whose
+failures are caught (`harness/__main__.py`); so exit code 1 comes from a verdict.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+
+from harness import PROJECT
+from harness.process.interrupt import catch_signals
+from harness.process.variables import passed_on
+from harness.setup.environments import (
+    NOT_A_PROGRAM,
+    Environment,
+    Place,
+    SetupError,
+    exclusive,
+    say,
+)
+from harness.setup.setup_env import make, require_supported_platform, wanted
+
+# These want the environment that the lock files ask for. All other verbs read: they take the one that
+# is there, if it works.
+MEASURING = ("run", "nightly", "aa", "fleet", "recover", "benchmark", "test", "test-faults",
+             "test-fuzz")  # fmt: skip
+LEVEL = {"fleet": "fleet", "test": "test", "test-faults": "test", "test-fuzz": "test"}
+ENTRY = str(PROJECT / "harness" / "__main__.py")
+
+
+def launch(words: list[str]) -> int:
+    """Start a verb in the environment, which ends this program; returns an exit code if that fails."""
+    verb = words[0] if words and "=" not in words[0] and words[0] != "--conf" else "run"
+    if verb == "benchmark" and not _is_benchmark(words[1:]):
+        known = sorted(path.parent.name for path in PROJECT.glob("benchmarks/*/__main__.py"))
+        say(f"error: benchmark: name a module of benchmarks/, such as {', '.join(known)} or soak")
+        return 2
+    os.chdir(PROJECT)
+    environment = passed_on(os.environ)
+    os.environ.clear()
+    os.environ.update(environment)
+    catch_signals()
+    try:
+        require_supported_platform()
+        held = ready(Place(), LEVEL.get(verb, "run"), renew=verb in MEASURING)
+        command = [str(held.python), "-I", ENTRY, "start", *words]
+        start = variables(held, environment)
+        for number in (
+            signal.SIGPIPE,
+            signal.SIGXFSZ,
+        ):  # Python ignores them, and that is inherited
+            signal.signal(number, signal.SIG_DFL)
+        os.execve(command[0], command, start)
+    except SetupError as error:
+        say(f"error: {error}")
+    except OSError as error:
+        say(
+            f"error: {error}. Environments are made in {Place().folder}: is it writable, with 1 GB "
+            "free? An earlier environment is still there as it was"
+        )
+    except KeyboardInterrupt:
+        say("interrupted; an earlier environment is still there as it was")
+    return 3
+
+
+def ready(place: Place, level: str, renew: bool) -> Environment:
+    """Return the environment for a verb, held: the one that is there, or a new one.
+
+    Args:
+        renew: make a new one if the lock files or the Python are others now. Otherwise one that works
+            is taken.
+    """
+    there = place.published()
+    if there is not None and _fits(there, level, renew):
+        return there
+    if there is not None:
+        there.release()
+    with exclusive(place.making) as lock:
+        there = place.published()  # whoever had the lock may have made it
+        if there is not None:
+            if _fits(there, level, renew):
+                return there
+            there.release()
+        place.clear(unfinished=True)
+        path = make(place, level, lock)
+        if (problem := _trial(Environment(path, None))) is not None:
+            raise SetupError(f"the new environment {path} does not start: {problem}")
+        place.publish(path)
+        say("the environment is ready")
+        made = place.published()
+        place.clear()
+    if made is None:
+        raise SetupError(f"{place.link} is gone again: start ./run.sh again")
+    return made
+
+
+def variables(held: Environment, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the harness's variables: those passed on, this Python, and libraries the system lacks."""
+    native = held.path / "lib" / "native"  # OpenMP and quadmath
+    paths = [str(native)] if native.is_dir() else []
+    paths += [path for path in [environment.get("LD_LIBRARY_PATH")] if path]
+    libraries = {"LD_LIBRARY_PATH": ":".join(paths)} if paths else {}
+    # so that what starts another checkout's run.sh starts it with the same Python
+    return {**environment, **libraries, "HARNESS_PYTHON": sys.executable}
+
+
+def _fits(there: Environment, level: str, renew: bool) -> bool:
+    current = there.identity(level) == wanted(level)
+    if renew and not current:
+        return False
+    if (problem := _trial(there)) is not None:
+        say(f"the environment {there.path} does not start ({problem}); it is made again")
+        return False
+    if not current:
+        say(
+            f"this verb only reads, so it uses {there.path.name} as it is, which was made for other "
+            "lock files or another Python; the next run makes a new one"
+        )
+    return True
+
+
+def _trial(there: Environment) -> str | None:
+    """Start the harness as it will be started; return why its Python does not start, or None.
+
+    Raises:
+        SetupError: its Python starts and the harness does not; no new environment helps there.
+        OSError: nothing can be started now.
+    """
+    start = variables(there, os.environ)
+    problem = _failure([str(there.python), "-I", ENTRY, "start", "--help"], start)
+    if problem is None:
+        return None
+    without = _failure([str(there.python), "-I", "-c", ""], start)
+    if without is not None:
+        return without
+    raise SetupError(
+        f"the harness does not start in {there.path}:\n{problem}\nIf this checkout is as it should "
+        "be, delete .venv and start ./run.sh again"
+    )
+
+
+def _failure(command: Sequence[str], environment: Mapping[str, str]) -> str | None:
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", env=environment, check=False
+        )
+    except OSError as error:
+        if error.errno not in NOT_A_PROGRAM:
+            raise  # no process or no memory to be had, which says nothing of the environment
+        return str(error)
+    if done.returncode:
+        return done.stderr.strip() or f"it ended with exit code {done.returncode}"
+    return None
+
+
+def _is_benchmark(words: Sequence[str]) -> bool:
+    if not words or not all(part.isidentifier() for part in words[0].split(".")):
+        return False
+    path = PROJECT.joinpath("benchmarks", *words[0].split("."))
+    return path.with_suffix(".py").is_file() or (path / "__main__.py").is_file()

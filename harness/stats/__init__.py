@@ -1,0 +1,1 @@
+"""Intervals, noise between runs, steadiness of a series, shifts: pure functions of numbers."""

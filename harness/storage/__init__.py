@@ -1,0 +1,1 @@
+"""Runs on disk: typed facts, plain files, atomic writes, locks."""

@@ -1,0 +1,198 @@
+"""The plan of a run: what was asked and what it resolved to, fixed before anything is measured."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import __version__
+from harness.errors import HarnessError
+from harness.storage import facts, form
+from harness.storage.config_form import OPTIONS
+
+SCHEMA = 2  # 2: config has the whole protocol, and max_cpu_isa
+COMPARED = ("config", "files", "threads", "versions", "harness", "machine")
+# Of all that is known of the machine. Not EC2's instance type: the same CPU under another name times
+# alike, and a run must go on where the metadata service does not answer.
+SAME_MACHINE = ("cpu_model", "isa", "allowed_cpus", "usable_cores")
+FOREIGN = "foreign"  # the key that marks an imported plan
+PLACES = (  # they do not change what is measured of the rows
+    "config.run",
+    "config.machine",
+    "config.table",
+    "config.protocol.roof",
+    "config.nightly",
+)
+RANDOM_WEIGHTS = (
+    "THE WEIGHTS ARE RANDOM (workload.params is not given): accuracies mean nothing, times do"
+)
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """Everything that determines a run.
+
+    Attributes:
+        run: the run's id.
+        created: UTC, ISO 8601.
+        overrides: what the user typed.
+        config: the configuration, resolved.
+        files: the workload's files by role, each with path, bytes and sha256.
+        threads: the thread policy: what was asked and the environment it came to.
+        machine: the machine's facts.
+        images: how many images are validated.
+        tuning_images: how many images are tuned on.
+        tuning_overlap: whether the tuning images are among the validated.
+        versions: what is really installed, as MXNet's own process told.
+        warnings: what the user should know before it starts and read under the table.
+        harness: this package's version.
+        code: digest of the harness's modules, of conf/ (not in plans of before it was added) and of the
+            folders given with --conf; None in plans of before it was kept. A continued run may differ
+            in it.
+        foreign: whether it came in a pack, from wherever; such a run is only read. Kept where it is true.
+    """
+
+    run: str
+    created: str
+    overrides: tuple[str, ...]
+    config: dict[str, Any]
+    files: dict[str, dict[str, Any]]
+    threads: dict[str, Any]
+    machine: dict[str, Any]
+    images: int
+    tuning_images: int
+    tuning_overlap: bool
+    versions: dict[str, Any]
+    warnings: tuple[str, ...]
+    harness: str = __version__
+    schema: int = SCHEMA
+    code: str | None = None
+    foreign: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        made = asdict(self)
+        if not self.foreign:
+            del made[FOREIGN]
+        return made
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any], path: Path) -> RunPlan:
+        """Return the plan of a JSON object read from ``path``.
+
+        Raises:
+            HarnessError: its schema is unknown, or a field is missing or is not what it should be.
+        """
+        schema = stored.get("schema") if isinstance(stored, Mapping) else None
+        if schema != SCHEMA:
+            raise HarnessError(
+                f"{path} has plan schema {schema}, this version reads {SCHEMA}: use the version "
+                "that wrote it"
+            )
+        wrong = form.wrong(stored, facts.PLAN)
+        if wrong is not None:
+            raise HarnessError(f"{path} is no plan ({wrong}): restore it")
+        try:
+            return cls(**stored)
+        except TypeError as error:
+            raise HarnessError(f"{path} is no plan ({error}): restore it") from None
+
+    def check_readable(self, path: Path) -> None:
+        """Write and read the plan in memory, as it will be in ``path``, before anything is measured.
+
+        Raises:
+            HarnessError: it would not come back as it is.
+        """
+        try:
+            stored = json.loads(json.dumps(self.as_dict(), allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise HarnessError(
+                f"{path} cannot be written ({error}): nothing was measured"
+            ) from None
+        if json.dumps(self.from_dict(stored, path).as_dict()) != json.dumps(self.as_dict()):
+            raise HarnessError(f"{path} would not be read as it is written: nothing was measured")
+
+    @property
+    def workload(self) -> dict[str, Any]:
+        return dict(self.config["workload"])
+
+    @property
+    def methods(self) -> dict[str, dict[str, Any]]:
+        """The rows by name, in the table's order."""
+        return dict(self.config["method"])
+
+    def search_options(self, method: str) -> dict[str, Any] | None:
+        """Return a row's ``options`` if they are a search's; None for those of an own method's own."""
+        options = self.methods.get(method, {}).get("options")
+        return None if options is None or form.wrong(options, OPTIONS) else dict(options)
+
+    def error_threshold(self, method: str) -> float | None:
+        """Return that of a row's ``strategy_options``, if they have one that is a number."""
+        options = self.methods.get(method, {}).get("strategy_options")
+        known = isinstance(options, dict) and form.number(options.get("error_threshold"))
+        return float(options["error_threshold"]) if known and options else None
+
+
+def new_run_id() -> str:
+    """Return an id that sorts by time and that two runs of the same second do not share."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + secrets.token_hex(3)
+
+
+def digest_of_code(folders: Iterable[Path]) -> str:
+    """Return the SHA-256 over the names and contents of all Python and YAML files in folders."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".yaml")):
+            content = path.read_bytes()
+            digest.update(f"{path.relative_to(folder)} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def warnings_of(workload: Mapping[str, Any], threads: Sequence[str]) -> tuple[str, ...]:
+    """Return what the user should know before it starts: of the workload and of the threads."""
+    random = workload.get("random_weights") and not workload.get("params")
+    return (*threads, RANDOM_WEIGHTS) if random else tuple(threads)
+
+
+def differences(old: RunPlan, new: RunPlan, ignored: Collection[str] = ()) -> list[str]:
+    """Return what differs between two plans in what determines the results, one line a key.
+
+    Args:
+        ignored: dotted keys that may differ as well.
+    """
+    before, after = old.as_dict(), new.as_dict()
+    passed = (*PLACES, *ignored)
+    for plan in (before, after):
+        plan["machine"] = {key: plan["machine"].get(key) for key in SAME_MACHINE}
+    lines = [line for part in COMPARED for line in unequal(before[part], after[part], part, passed)]
+    if list(old.methods) != list(new.methods) and set(old.methods) == set(new.methods):
+        lines.append("config.method: the order of the rows differs")
+    return lines
+
+
+def unequal(old: Any, new: Any, where: str, passed: Collection[str] = ()) -> list[str]:
+    """Return what differs between two values of a JSON object, one line a key.
+
+    Args:
+        where: the dotted key that they are the values of; empty at the top.
+        passed: dotted keys that may differ.
+    """
+    if where in passed or (where.startswith("files.") and where.endswith(".path")):
+        return []
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        keys = sorted({*old, *new})
+        return [
+            line
+            for key in keys
+            for line in unequal(
+                old.get(key), new.get(key), f"{where}.{key}" if where else key, passed
+            )
+        ]
+    if isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)):
+        old, new = list(old), list(new)
+    return [] if old == new else [f"{where}: was {old!r}, is {new!r}"]

@@ -1,0 +1,448 @@
+"""Runs on disk: atomic writes, loading, listing, and the lock that keeps two runs apart."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.errors import HarnessError, InputError
+from harness.storage import arrays, durable, form, locks
+from harness.storage.plan import RunPlan
+from harness.storage.reading import Unreadable, open_plain, read_json
+from harness.storage.record import (
+    FAILED,
+    OK,
+    RECORDS,
+    ROUNDS,
+    MethodRecord,
+    Outcome,
+    RoofRecord,
+    RoundRecord,
+)
+
+PLAN = "plan.json"
+METHODS = "methods"
+ROOF = "roof.json"
+LOCK = ".lock"
+PACKED = "pack.json"  # in a run that was imported: the manifest of its pack
+SIGNED = "signature.json"  # there too, if its pack was signed by a key that was trusted
+OPTIMIZED = "optimize.json"  # in a row's folder: what its model is, once that is whole
+MODEL = ("symbol", "params")  # its files, in those facts
+HISTORY = "tuning_history.jsonl"  # there too: what each trial of a search is made from again
+TRIALS = "trials.npz"  # and what each predicted
+INSPECT_LOG = "inspect.log"
+
+
+def write_atomically(path: Path, content: str | bytes, key: str = "run.results") -> None:
+    """Write so that a reader sees the old file or the whole new one, even after a crash.
+
+    Args:
+        content: text is written as UTF-8.
+        key: of the configuration, that says where the file goes.
+
+    Raises:
+        InputError: there is no space, or the folder cannot be written.
+    """
+    try:
+        durable.write(
+            path, content if isinstance(content, bytes) else content.encode("utf-8", "replace")
+        )
+    except OSError as error:
+        raise _unwritable(path, error, key) from None
+
+
+def _unwritable(path: Path, error: OSError, key: str) -> InputError:
+    return InputError(
+        f"{path} cannot be written ({error.strerror}): free some space or give {key}=DIR"
+    )
+
+
+def make_folder(path: Path, key: str) -> None:
+    """Make a folder that the configuration's ``key`` led to.
+
+    Raises:
+        InputError: it cannot be made or written.
+    """
+    try:
+        durable.make_folders(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be made ({error.strerror}): give {key}=DIR") from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise InputError(f"{path} cannot be written: change its permissions or give {key}=DIR")
+
+
+def write_json(path: Path, value: Any, key: str = "run.results") -> None:
+    """Write ``value`` as JSON; as ``write_atomically``."""
+    write_atomically(path, json_bytes(value), key)
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return a value as all of the harness's JSON files have it."""
+    return (json.dumps(value, indent=1) + "\n").encode()
+
+
+def write_array(path: Path, array: npt.NDArray[Any]) -> None:
+    """Write an array as ``.npy``; as ``write_atomically``."""
+    content = io.BytesIO()
+    np.save(content, array)
+    write_atomically(path, content.getvalue())
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, read in blocks into one buffer."""
+    with path.open("rb", buffering=0) as handle:
+        return _sha256(handle)
+
+
+def _sha256(handle: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    block = memoryview(bytearray(1 << 18))
+    while size := handle.readinto(block):  # type: ignore[attr-defined]
+        digest.update(block[:size])
+    return digest.hexdigest()
+
+
+def is_intact(path: Path, file: dict[str, Any]) -> bool:
+    """Say whether a run's file is there, is a plain one and is what ``digest_of`` described."""
+    try:
+        with open_plain(path) as handle:
+            return bool(_sha256(handle) == file["sha256"])
+    except (FileNotFoundError, NotADirectoryError, Unreadable):
+        return False
+
+
+def digest_of(path: Path, base: Path) -> dict[str, Any]:
+    """Return a file's path relative to ``base``, its size in bytes and its SHA-256."""
+    return {
+        "path": str(path.relative_to(base)),
+        "bytes": path.stat().st_size,
+        "sha256": sha256_of(path),
+    }
+
+
+class RunFolder:
+    """The folder of one run: ``results/<machine>/<run id>``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether it is a copy, without tuning history and maybe without models: its plan says so.
+
+        Raises:
+            HarnessError: its plan is damaged.
+        """
+        plan = self.load_plan()  # earlier versions left the manifest of the pack alone
+        return (plan is not None and plan.foreign) or (self.path / PACKED).is_file()
+
+    def method(self, name: str) -> Path:
+        """Return the folder of one row: its models, logs and tuning history."""
+        return self.path / METHODS / name
+
+    @property
+    def has_lost_its_plan(self) -> bool:
+        """Whether there is something of a run, but not what it was."""
+        kept = any((self.path / name).exists() for name in (RECORDS, METHODS))
+        return kept and not (self.path / PLAN).exists()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process alone.
+
+        Raises:
+            InputError: another process is using it, or it cannot be made.
+        """
+        make_folder(self.path, "run.results")
+        with locks.held(self.path / LOCK, wait=None) as alone:
+            if not alone:
+                raise InputError(
+                    f"another process is working on run {self.id}: wait for it, or leave run.id out "
+                    "to start a new one"
+                )
+            yield
+
+    def discard(self) -> bool:
+        """Remove what a run left that was refused before it was planned; False if it was planned."""
+        if (self.path / PLAN).exists():
+            return False
+        for name in (INSPECT_LOG, LOCK):
+            (self.path / name).unlink(missing_ok=True)
+        for name in (METHODS, RECORDS):  # taken over from an earlier run
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        for folder in (self.path, self.path.parent):
+            with suppress(OSError):  # it holds something else
+                folder.rmdir()
+        return True
+
+    def set_aside_damaged(self) -> list[str]:
+        """Rename records that are damaged, or name damaged files; return their names.
+
+        So they are measured again. With a row whose model is damaged go its rounds: they timed that
+        model. A model that is missing is needed only if its row is measured again, which makes it.
+        Also removes what a process killed while writing has left; the caller holds the lock.
+        """
+        for part in self.path.rglob(".*.part"):
+            part.unlink()
+        patterns = (
+            f"{RECORDS}/[0-9]*.json",
+            f"{ROUNDS}/[0-9]*.json",
+            f"{METHODS}/*/{OPTIMIZED}",
+            ROOF,
+        )
+        damaged = [
+            path for pattern in patterns for path in self.path.glob(pattern) if not _is_json(path)
+        ]
+        whole = (path for path in self.path.glob(f"{RECORDS}/[0-9]*.json") if path not in damaged)
+        for record in [MethodRecord.from_dict(load_json(path), path) for path in whole]:
+            if self._has_damaged_model(record):
+                rounds = self.path.glob(f"{ROUNDS}/[0-9]*.json")
+                damaged += [path for path in rounds if _method_of(path) == record.method]
+                damaged.append(self.path / record.path)
+            elif self.damaged_predictions(record) is not None:
+                damaged.append(self.path / record.path)
+        for path in {*damaged}:
+            path.replace(path.with_name(f"{path.name}.damaged"))
+        for folder in {path.parent for path in damaged}:
+            durable.sync(folder)
+        return sorted(str(path.relative_to(self.path)) for path in {*damaged})
+
+    def _has_damaged_model(self, record: MethodRecord) -> bool:
+        model = [(record.optimize or {}).get(name) for name in MODEL]
+        files = [(self.method(record.method) / file["path"], file) for file in model if file]
+        return any(path.exists() and not is_intact(path, file) for path, file in files)
+
+    def damaged_predictions(self, record: MethodRecord) -> Path | None:
+        """Return a row's file of predictions if it is missing or is not the one recorded."""
+        if record.validate is None:
+            return None
+        file = record.validate["predictions"]
+        path: Path = self.method(record.method) / file["path"]
+        return None if is_intact(path, file) else path
+
+    def save_plan(self, plan: RunPlan) -> None:
+        write_json(self.path / PLAN, plan.as_dict())
+
+    def load_plan(self) -> RunPlan | None:
+        """Return the plan, or None for a new folder.
+
+        Raises:
+            HarnessError: the file is damaged or of an unknown schema.
+        """
+        path = self.path / PLAN
+        return RunPlan.from_dict(load_json(path), path) if path.is_file() else None
+
+    def save_record(self, record: MethodRecord) -> None:
+        """Write a row's record, once all files that it names are on their disk."""
+        log = [self.path / record.outcome.log] if record.outcome.log else []
+        self._keep([*(path for path, _ in self.files_of(record)), *log])
+        write_json(self.path / record.path, record.as_dict())
+
+    def save_optimized(self, method: str, facts: Mapping[str, Any]) -> None:
+        """Write what a row's model is, once the model is on its disk."""
+        folder = self.method(method)
+        self._keep([folder / facts[name]["path"] for name in MODEL])
+        write_json(folder / OPTIMIZED, facts)
+
+    def _keep(self, files: Sequence[Path]) -> None:
+        try:
+            durable.keep(files, self.path)
+        except OSError as error:
+            raise _unwritable(files[0].parent, error, "run.results") from None
+
+    def files_of(self, record: MethodRecord) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Give each file that a row's record names by its digest, and what was recorded of it."""
+        base = self.method(record.method)
+        named = [(record.optimize or {}).get(name) for name in MODEL]
+        named += [record.history, (record.validate or {}).get("predictions")]
+        for file in named:
+            if file is not None:
+                yield base / file["path"], file
+
+    def load_records(self) -> list[MethodRecord]:
+        """Return the records in the table's order.
+
+        Raises:
+            HarnessError: a record is damaged or of an unknown schema.
+        """
+        paths = sorted((self.path / RECORDS).glob("[0-9]*.json"))
+        return [MethodRecord.from_dict(load_json(path), path) for path in paths]
+
+    def load_readable(
+        self, plan: RunPlan
+    ) -> tuple[list[MethodRecord], list[RoundRecord], list[str]]:
+        """Return the rows' records and the rounds as far as a disk has kept them.
+
+        A row whose record or predictions are damaged is a failed one here, and its outcome says how
+        to measure it again. A damaged round is left out, and a sentence says so.
+
+        Raises:
+            HarnessError: a record is of an unknown schema, or not of its form.
+        """
+        again = f"restore it, or give run.id={self.id}, which measures that again"
+        rows, told = [], []
+        for path in sorted((self.path / RECORDS).glob("[0-9]*.json")):
+            position, _, method = path.stem.partition("_")
+            if method in plan.methods and not _is_json(path):
+                label = plan.methods[method]["label"]
+                lost = Outcome(FAILED, f"{path.relative_to(self.path)} is damaged: {again}")
+                rows.append(MethodRecord(plan.run, method, label, int(position), lost))
+                continue
+            row = MethodRecord.from_dict(load_json(path), path)
+            file = self.damaged_predictions(row) if row.outcome.kind == OK else None
+            if file is not None:
+                reason = f"{file.relative_to(self.path)} is damaged or missing: {again}"
+                row = replace(row, outcome=Outcome(FAILED, reason))
+            rows.append(row)
+        whole = []
+        for path in sorted((self.path / ROUNDS).glob("[0-9]*.json")):
+            if _is_json(path):
+                whole.append(path)
+            else:
+                told.append(f"{path.relative_to(self.path)} is damaged and left out: {again}")
+        return rows, self._rounds_of(whole), told
+
+    def save_round(self, record: RoundRecord) -> None:
+        write_json(self.path / record.path, record.as_dict())
+
+    def load_rounds(self) -> list[RoundRecord]:
+        """Return the rounds' records by round, method and attempt.
+
+        Raises:
+            HarnessError: a record is damaged or of an unknown schema.
+        """
+        return self._rounds_of((self.path / ROUNDS).glob("[0-9]*.json"))
+
+    def _rounds_of(self, paths: Iterable[Path]) -> list[RoundRecord]:
+        found = [RoundRecord.from_dict(load_json(path), path) for path in paths]
+        found.sort(key=lambda each: (each.round, each.method, each.attempt))
+        _alike(found, self.path)
+        return found
+
+    def save_roof(self, record: RoofRecord) -> None:
+        write_json(self.path / ROOF, record.as_dict())
+
+    def load_roof(self) -> RoofRecord | None:
+        """Return what was measured of the machine's roof, or None.
+
+        Raises:
+            HarnessError: the record is damaged or of an unknown schema.
+        """
+        path = self.path / ROOF
+        return RoofRecord.from_dict(load_json(path), path) if path.is_file() else None
+
+    @property
+    def labels(self) -> Path:
+        """The validated images' labels, (images,) int64."""
+        return self.path / "labels.npy"
+
+    def load_labels(self, images: int | None = None) -> npt.NDArray[np.int64]:
+        """Return the validated images' labels.
+
+        Args:
+            images: how many there must be.
+
+        Raises:
+            HarnessError: the file is missing, damaged or of another number of images.
+        """
+        try:
+            return arrays.read_npy(self.labels, "<i8", (images,))
+        except arrays.BadArray as error:
+            raise HarnessError(
+                f"{self.labels} cannot be read ({error}): restore it, or give run.id={self.id}, which "
+                "writes it again"
+            ) from None
+
+    def load_predictions(self, row: MethodRecord, images: int) -> npt.NDArray[np.uint16]:
+        """Return a validated row's best classes, (images, 5) or fewer columns, after their digest.
+
+        Raises:
+            HarnessError: the file is missing, not the one that was recorded, or of another number
+                of images.
+        """
+        assert row.validate is not None
+        file = row.validate["predictions"]
+        path = self.method(row.method) / file["path"]
+        advice = f"restore it, or give run.id={self.id}, which measures the row again"
+        if not is_intact(path, file):
+            raise HarnessError(f"{path} is missing or is not the file that was recorded: {advice}")
+        try:
+            return arrays.read_npz(path, "top", "<u2", (images, None))
+        except arrays.BadArray as error:
+            raise HarnessError(f"{path} holds no predictions ({error}): {advice}") from None
+
+
+def _alike(rounds: list[RoundRecord], folder: Path) -> None:
+    """Refuse rounds that timed another number of batches than the others: one is damaged."""
+    counts: dict[tuple[str, int], int] = {}
+    for each in rounds:
+        for part in (each.facts or {}).get("timed", ()) if each.outcome.kind == OK else ():
+            size, found = part["batch_size"], len(part["forward_s"])
+            expected = counts.setdefault((each.method, size), found)
+            if found != expected:
+                raise HarnessError(
+                    f"{folder / each.path} timed {found} batches of {size}, other rounds of "
+                    f"{each.method} {expected}: restore or delete it"
+                )
+
+
+def _method_of(path: Path) -> str:
+    """Return which method a round's file is of (``RoundRecord.path``)."""
+    return path.stem.partition("_")[2].rpartition("_")[0]
+
+
+def find_run(results: Path, run_id: str) -> RunFolder:
+    """Return the folder of a run by its id, on whatever machine it was measured.
+
+    Args:
+        run_id: RUN, or MACHINE/RUN where several machines have a run of that name.
+
+    Raises:
+        InputError: there is none, or more than one.
+    """
+    machine, _, run = run_id.rpartition("/")
+    pattern = f"{machine or '*'}/{run}/{PLAN}"
+    are_names = form.name(run) and (form.name(machine) or run == run_id)
+    found = sorted(path.parent for path in results.glob(pattern)) if are_names else []
+    if len(found) == 1:
+        return RunFolder(found[0])
+    if found:
+        named = ", ".join(f"{path.parent.name}/{path.name}" for path in found)
+        raise InputError(f"run {run_id} exists for several machines: name one of {named}")
+    known = sorted(path.parent.name for path in results.glob(f"*/*/{PLAN}"))
+    hint = f"the last ones are {', '.join(known[-3:])}" if known else "there is none yet"
+    raise InputError(f"no run {run_id} under {results}: {hint}")
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        return isinstance(read_json(path), dict)
+    except ValueError:
+        return False
+
+
+def load_json(path: Path) -> Any:
+    """Return a JSON file's value.
+
+    Raises:
+        HarnessError: the file is missing or damaged.
+    """
+    try:
+        return read_json(path)
+    except (OSError, ValueError) as error:
+        raise HarnessError(f"{path} cannot be read ({error}): restore it or delete it") from None

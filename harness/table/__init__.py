@@ -1,0 +1,1 @@
+"""Records to rows, and rows to Markdown and CSV."""

@@ -1,0 +1,231 @@
+"""What a reader must know to read a table rightly, one sentence or two each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from harness.stats.night_noise import holm
+from harness.storage.plan import RunPlan
+from harness.storage.record import OK, MethodRecord, RoundRecord
+from harness.table.kernels import NOTED_SHARE, Profile, findings
+from harness.table.metrics import VS_FUSED
+from harness.table.rows import Row
+from harness.table.samples import counted
+from harness.table.searches import shared_calibration, taken_over
+from harness.table.validity import called_int8
+
+WIDE = 0.05  # half of an interval of throughput, as a share of it, from which on there is advice
+REJECTED = 0.05  # McNemar's test, for all rows together
+BRIEF_S = 0.2  # of a round; a rival must then take a seventh of a core to be seen
+
+
+def footnotes(
+    plan: RunPlan,
+    records: Sequence[MethodRecord],
+    rounds: Sequence[RoundRecord],
+    rows: Sequence[Row],
+) -> list[str]:
+    """Return the notes in the order in which they are printed."""
+    by_label = {record.method: record.label for record in records}
+    used = [  # a row whose record was deleted to measure it again may have rounds left
+        (by_label[each.method], each) for each in counted(rounds) if each.method in by_label
+    ]
+    return [
+        *_of_workload(plan, records),
+        *_of_protocol(plan, rows, used),
+        *_of_kernels(plan, records),
+        *_of_significance(rows),
+        *_of_disturbances(records, rounds, used),
+        *_of_precision(rows, used),
+        *plan.warnings,
+        *_said(records),
+    ]
+
+
+def _of_workload(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str]:
+    if plan.workload.get("note"):
+        yield plan.workload["note"]
+    if plan.tuning_overlap:
+        yield (
+            f"The {plan.tuning_images} tuning images are the first of the {plan.images} "
+            "validated ones, as published: accuracies of calibrated and tuned rows are optimistic "
+            "by that overlap."
+        )
+    if shared_calibration(plan, records):
+        yield (
+            "INC rows shared one calibration cache (methods.shared_calibration=true): the cost of "
+            "each depends on the rows before it."
+        )
+    if any((record.optimize or {}).get("quantization") for record in records):
+        yield (
+            "Costs are below those of the tutorial's calls, with the same models: INC would export the "
+            "fp32 network for every configuration that it tries instead of once a search, and "
+            "quantize_net would run two whole batches through it to see its graph instead of an image."
+        )
+    reused: dict[str, list[str]] = {}
+    for record in records:
+        origin = taken_over(record, plan.run)
+        if origin is not None:
+            reused.setdefault(origin, []).append(record.label)
+    for origin, labels in reused.items():
+        yield (
+            f"Not tuned in this run but taken over, with their costs, from run {origin} "
+            f"(run.reuse_tuned): {', '.join(labels)}."
+        )
+
+
+def _of_protocol(
+    plan: RunPlan, rows: Sequence[Row], used: Sequence[tuple[str, RoundRecord]]
+) -> Iterator[str]:
+    protocol, size = plan.config["protocol"], plan.workload["batch_size"]
+    yield (
+        "Validation s is the wall clock of one pass over all images: data, forward pass and metric; "
+        "Inference s is its forward passes alone; Speedup is the ratio of validation times."
+    )
+    if protocol["rounds"]:
+        found = {row.rounds for row in rows if row.rounds}
+        if found:
+            most, fewest = max(found), min(found)
+            one = "" if fewest > 1 else ", where there are two or more; else they cover one process"
+            yield (
+                f"Images/s, Inference speedup and {VS_FUSED.title} come from "
+                f"{most if most == fewest else f'{fewest} to {most}'} round{'s' if most > 1 else ''} "
+                f"of {_batches(used, size)} batches of {size}, each in a fresh process after its "
+                f"warm-up, the methods in shuffled order (seed {protocol['seed']}); their 95 % "
+                f"intervals are Student's t over rounds{one}. That of Speedup covers its one pass only."
+            )
+        short = [
+            f"{row.label} ({row.rounds})"
+            for row in rows
+            if row.rounds is not None and row.rounds < protocol["rounds"]
+        ]
+        if short:
+            yield (
+                f"Not all {protocol['rounds']} rounds were measured yet: {', '.join(short)}; "
+                f"./run.sh run.id={plan.run} goes on."
+            )
+    elif any(row.intervals for row in rows):
+        yield (
+            f"Images/s, Inference speedup and {VS_FUSED.title} come from that one pass, first batch "
+            "included; 95 % intervals of times cover this pass, not another process: "
+            "protocol=careful measures that."
+        )
+
+
+def _batches(used: Sequence[tuple[str, RoundRecord]], size: int) -> str:
+    counts = {
+        len(part["forward_s"])
+        for _, each in used
+        for part in (each.facts or {})["timed"]
+        if part["batch_size"] == size
+    }
+    fewest, most = min(counts, default=0), max(counts, default=0)
+    return str(most) if fewest == most else f"{fewest} to {most}"
+
+
+def _of_kernels(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str]:
+    missing = [r.label for r in records if r.outcome.kind == OK and r.profile is None]
+    if missing:
+        yield (
+            f"How these ran was not looked at (protocol.profile_batches=0): {', '.join(missing)}."
+        )
+    for record in records:
+        if record.profile is None or record.outcome.kind != OK:
+            continue
+        profile = Profile.from_dict(record.profile)
+        for found in findings(profile, called_int8(record.method, record.label)):
+            yield f"{record.label}: {found}."
+        share = profile.reference_share * profile.total_ms / (profile.wall_ms or profile.total_ms)
+        if record.method == plan.config["baseline"] and NOTED_SHARE <= share < 1:
+            yield (
+                f"Of all speedups over {record.label} a factor of {1 / (1 - share):.1f} is the absence "
+                f"of these reference kernels, {100 * share:.0f} % of its wall clock: read "
+                f"{VS_FUSED.title}, or add the method fp32_summed, unfused fp32 without them, and "
+                "give baseline=fp32_summed."
+            )
+
+
+def _of_significance(rows: Sequence[Row]) -> Iterator[str]:
+    tested = [(row.label, row.mcnemar_p) for row in rows if row.mcnemar_p is not None]
+    adjusted = holm([p for _, p in tested]).tolist()
+    differing = [f"{label} (p {_p(p)})" for (label, _), p in zip(tested, adjusted) if p < REJECTED]
+    if differing:
+        yield (
+            "Other top-1 accuracy than the baseline's on the same images, by McNemar's mid-p test with "
+            f"Holm's adjustment for the {len(tested)} rows: {', '.join(differing)}."
+        )
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
+
+
+def _of_disturbances(
+    records: Sequence[MethodRecord],
+    rounds: Sequence[RoundRecord],
+    used: Sequence[tuple[str, RoundRecord]],
+) -> Iterator[str]:
+    disturbed = [each for each in rounds if each.disturbed]
+    if disturbed:
+        kept = [(label, each.disturbed) for label, each in used if each.disturbed]
+        yield (
+            f"{len(disturbed)} of {len(rounds)} timings in the rounds were disturbed; each was "
+            f"repeated as far as protocol.reruns allows, and {len(kept)} had to count all the same."
+        )
+        yield from _advice(kept)
+    for title, stage in (("Optimising", "optimize"), ("Validation pass", "validate")):
+        facts = ((r.label, getattr(r, stage)) for r in records)
+        for note in _advice((label, found["disturbed"]) for label, found in facts if found):
+            yield f"{title}: {note}"
+    brief = {
+        label
+        for label, each in used
+        if each.facts and each.facts["timed"][0]["conditions"]["seconds"] < BRIEF_S
+    }
+    if brief:
+        yield (
+            f"Rounds of under {BRIEF_S:g} s are too brief to see every disturbance in; raise "
+            f"protocol.batches for {', '.join(sorted(brief))}."
+        )
+
+
+def _advice(found: Any) -> Iterator[str]:
+    """Yield one sentence for each kind of disturbance: where, how much, and what to do."""
+    kinds: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+    for label, disturbances in found:
+        for each in disturbances:
+            kinds.setdefault(each["kind"], []).append((label, each))
+    for kind, cases in kinds.items():
+        worst = max(each["value"] for _, each in cases)
+        labels = ", ".join(dict.fromkeys(label for label, _ in cases))
+        first = cases[0][1]
+        yield f"{kind} up to {worst:.3g} (limit {first['limit']:.3g}) at {labels}: {first['advice']}."
+
+
+def _of_precision(rows: Sequence[Row], used: Sequence[tuple[str, RoundRecord]]) -> Iterator[str]:
+    wide = []
+    for row in rows:
+        rate = row.intervals.get("images_per_s")
+        if rate is not None and row.rounds and rate.high / rate.estimate - 1 > WIDE:
+            half = 100 * (rate.high / rate.estimate - 1)
+            wide.append(f"{row.label} ({f'±{half:.0f}' if half < 100 else 'over ±100'} %)")
+    if wide:
+        yield (
+            f"Known to no better than {100 * WIDE:.0f} %: the Images/s of {', '.join(wide)}; use "
+            "more rounds (protocol.rounds=) or a quieter machine."
+        )
+    unsettled = {
+        label for label, each in used for part in (each.facts or {})["timed"] if not part["settled"]
+    }
+    if unsettled:
+        yield (
+            "The warm-up ended by its limit before the times had settled, in at least one round of "
+            f"{', '.join(sorted(unsettled))}: raise protocol.warmup_s."
+        )
+
+
+def _said(records: Sequence[MethodRecord]) -> Iterator[str]:
+    for record in records:
+        for warning in dict.fromkeys((record.optimize or {}).get("warnings", [])):
+            yield f"{record.label}: {warning}"

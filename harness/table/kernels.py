@@ -1,0 +1,292 @@
+"""What oneDNN really executed: its verbose output, aggregated, and what that says of a model.
+
+Only oneDNN's primitives are in it: MXNet's own operators and the time between primitives are the
+difference between ``wall_ms`` and ``total_ms``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from harness.table.operations import macs_of
+
+ENVIRONMENT = {"ONEDNN_VERBOSE": "1", "DNNL_VERBOSE": "1"}  # what makes oneDNN write it
+EXECUTED = re.compile(r"(?:onednn|dnnl)_verbose,exec,(.*)")
+CPU_ISA = "_verbose,info,cpu,isa:"
+DESCRIPTOR = re.compile(r"(\w+?)_(undef|[a-z]+\d+):")  # of src_f32::blocked:acdb:f0, src and f32
+ISA = re.compile(r"(?:sse|avx|amx)\w+")
+COMPUTE = ("convolution", "deconvolution", "inner_product", "matmul")
+INT8 = ("s8", "u8")
+MADE_FOR_INT8 = ("vnni", "amx")
+LONGEST_MS = 1e9  # of a believable primitive
+NOTED_SHARE = 0.05  # of oneDNN's time, from which on its reference is worth a sentence
+NOT_INT8 = "called int8 but no convolution or inner product ran in int8"
+USUALLY = {"binary": "residual additions"}  # what a kind does in the networks measured here
+
+
+@dataclass(frozen=True)
+class Primitive:
+    """One primitive that oneDNN executed; a data type that it does not have is empty.
+
+    Attributes:
+        problem: its shapes, in oneDNN's own notation.
+        macs: multiply-accumulate operations; None for what makes none, and where they are not known.
+    """
+
+    kind: str
+    implementation: str
+    source: str
+    weights: str
+    destination: str
+    problem: str
+    macs: int | None
+    ms: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """All primitives of one kind, implementation and types.
+
+    Attributes:
+        isa: the instruction set that the implementation's name ends with, such as
+            avx512_core_vnni; empty where it names none.
+        dtype: the types of source, weights and destination joined by colons, such as u8:s8:s8.
+        macs: multiply-accumulate operations of all of them; None for what makes none, and where they
+            are not known, as in records that do not have them.
+    """
+
+    kind: str
+    implementation: str
+    isa: str
+    dtype: str
+    count: int
+    ms: float
+    macs: int | None = None
+
+
+Chosen = Callable[[Row], bool]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What oneDNN executed for some batches.
+
+    Attributes:
+        total_ms: time in oneDNN's primitives.
+        rows: the most expensive first.
+        batches, images, wall_ms: what was run, and how long its forward passes took.
+        malformed: lines of verbose output that could not be read.
+        cpu_isa: the best instruction set that oneDNN says it may use, in its own words.
+    """
+
+    total_ms: float
+    rows: tuple[Row, ...]
+    batches: int
+    images: int
+    wall_ms: float
+    malformed: int
+    cpu_isa: str = ""
+
+    @classmethod
+    def of(cls, lines: Sequence[str], batches: int, images: int, wall_ms: float) -> Profile:
+        """Aggregate verbose output."""
+        executed = [line for line in lines if EXECUTED.search(line)]
+        primitives = parse(executed)
+        alike: dict[tuple[str, str, str, str], list[Primitive]] = defaultdict(list)
+        for each in primitives:
+            dtype = ":".join(filter(None, (each.source, each.weights, each.destination)))
+            alike[each.kind, each.implementation, isa_of(each.implementation), dtype].append(each)
+        rows = [
+            Row(*key, len(found), math.fsum(each.ms for each in found), _macs(found))
+            for key, found in alike.items()
+        ]
+        rows.sort(key=lambda row: (-row.ms, row.kind, row.implementation, row.dtype))
+        total = math.fsum(row.ms for row in rows)
+        malformed = len(executed) - len(primitives)
+        told = (line.partition(CPU_ISA)[2].strip() for line in lines if CPU_ISA in line)
+        return cls(total, tuple(rows), batches, images, wall_ms, malformed, next(told, ""))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it, ready for JSON."""
+        return {**asdict(self), "rows": [asdict(row) for row in self.rows]}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Profile:
+        """Return the profile that ``as_dict`` gave; what else is stored beside it is left out."""
+        values = {each.name: stored[each.name] for each in fields(cls)}
+        return cls(**{**values, "rows": tuple(Row(**row) for row in stored["rows"])})
+
+    def share(self, chosen: Chosen) -> float:
+        """Return the chosen rows' share of oneDNN's time, 0 .. 1; 0 if there is no time."""
+        return _ratio(math.fsum(row.ms for row in self.rows if chosen(row)), self.total_ms)
+
+    def count(self, chosen: Chosen) -> int:
+        """Return how many primitives the chosen rows stand for."""
+        return sum(row.count for row in self.rows if chosen(row))
+
+    @property
+    def int8_share(self) -> float:
+        """The share of oneDNN's time in int8 convolutions, inner products and matmuls."""
+        return self.share(is_int8_compute)
+
+    @property
+    def int8_compute_share(self) -> float:
+        """How many of the convolutions, inner products and matmuls had an int8 source, 0 .. 1."""
+        return _ratio(self.count(is_int8_compute), self.count(is_compute))
+
+    @property
+    def reference_share(self) -> float:
+        """The share of oneDNN's time in reference implementations, which are right but not fast."""
+        return self.share(made_by("ref"))
+
+    @property
+    def simple_share(self) -> float:
+        """The share of oneDNN's time in its ``simple`` implementations: plain but parallel loops."""
+        return self.share(made_by("simple"))
+
+    @property
+    def reorder_share(self) -> float:
+        """The share of oneDNN's time in conversions of layout or type."""
+        return self.share(lambda row: row.kind == "reorder")
+
+    @property
+    def outside_share(self) -> float | None:
+        """The share of the wall clock outside oneDNN; None if the wall clock is not known."""
+        return max(0.0, 1 - self.total_ms / self.wall_ms) if self.wall_ms else None
+
+    @property
+    def isa_path(self) -> dict[str, float]:
+        """Instruction sets of the compute primitives and their shares of the time of these."""
+        return self.isa_shares(is_compute)
+
+    def isa_shares(self, chosen: Chosen) -> dict[str, float]:
+        """Return instruction sets and their shares of the chosen rows' time, the largest first.
+
+        An implementation that names no instruction set stands for itself (x64:gemm_s8s8s32:jit).
+        """
+        spent: dict[str, float] = defaultdict(float)
+        for row in filter(chosen, self.rows):
+            spent[row.isa or row.implementation] += row.ms
+        total = math.fsum(spent.values())
+        ordered = sorted(spent.items(), key=lambda item: (-item[1], item[0]))
+        return {isa: _ratio(ms, total) for isa, ms in ordered}
+
+
+def is_compute(row: Row) -> bool:
+    """Say whether a row is of the primitives that a network's arithmetic is in."""
+    return row.kind in COMPUTE
+
+
+def is_int8_compute(row: Row) -> bool:
+    """Say whether a row is of those and reads int8."""
+    return is_compute(row) and row.dtype.split(":")[0] in INT8
+
+
+def made_by(family: str) -> Chosen:
+    """Return a test for implementations of a family: ``ref`` is also ref_int8 and the like."""
+    pattern = re.compile(rf"{family}(?:_\w+)?(?::|$)")
+    return lambda row: pattern.match(row.implementation) is not None
+
+
+def isa_of(implementation: str) -> str:
+    """Return the instruction set that an implementation's name ends with, or nothing."""
+    last = implementation.rpartition(":")[2]
+    return last if ISA.fullmatch(last) else ""
+
+
+def parse(lines: Iterable[str]) -> list[Primitive]:
+    """Read what oneDNN 2.x reports as executed; all other lines and damaged ones are left out."""
+    return list(filter(None, map(_primitive, lines)))
+
+
+def _macs(primitives: Iterable[Primitive]) -> int | None:
+    """Return the operations of all; None where those of one are not known."""
+    counts = [each.macs for each in primitives]
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+def _primitive(line: str) -> Primitive | None:
+    """Read ``exec,engine,kind,implementation,propagation,descriptors,attributes,...,shapes,ms``."""
+    found = EXECUTED.search(line)
+    fields = found[1].split(",") if found else []
+    try:
+        ms = float(fields[-1]) if len(fields) >= 8 and "exec" not in fields else -1.0
+    except ValueError:
+        return None
+    if not 0 <= ms < LONGEST_MS or not fields[1] or not fields[2]:
+        return None
+    types: dict[str, str] = {}
+    for name, dtype in DESCRIPTOR.findall(fields[4]):
+        types.setdefault(name, "" if dtype == "undef" else dtype)
+    both = types.get("data", "")  # the one descriptor of a source and a destination alike
+    return Primitive(
+        kind=fields[1],
+        implementation=fields[2],
+        source=types.get("src", both),
+        weights=types.get("wei", ""),
+        destination=types.get("dst", both),
+        problem=fields[-2],
+        macs=macs_of(fields[1], fields[-2]),
+        ms=ms,
+    )
+
+
+def findings(profile: Profile, expects_int8: bool) -> list[str]:
+    """Say in sentences what a reader of the model's time should know, the gravest first.
+
+    Args:
+        expects_int8: the model is called int8. It is none if ``int8_compute_share`` is 0.
+    """
+    if not profile.rows:
+        return ["oneDNN reported no primitive, so how the model ran is not known"]
+    found = [*(_of_int8(profile) if expects_int8 else ()), *_of_reference(profile)]
+    if profile.malformed:
+        found.append(
+            f"lines of oneDNN's verbose output that could not be read: {profile.malformed}"
+        )
+    return found
+
+
+def _of_int8(profile: Profile) -> Iterator[str]:
+    compute, int8 = profile.count(is_compute), profile.count(is_int8_compute)
+    if not int8:
+        yield NOT_INT8
+        return
+    if int8 < compute:
+        batches = max(1, profile.batches)
+        rest = profile.share(is_compute) - profile.int8_share
+        yield (
+            f"{(compute - int8) / batches:g} of {compute / batches:g} convolutions and inner "
+            f"products did not run in int8 ({_percent(rest)} of oneDNN's time)"
+        )
+    isa = next(iter(profile.isa_shares(is_int8_compute)))
+    if ISA.fullmatch(isa) and not any(name in isa for name in MADE_FOR_INT8):
+        yield f"int8 ran mostly on {isa}, without the instructions made for it (VNNI, AMX)"
+
+
+def _of_reference(profile: Profile) -> Iterator[str]:
+    spent: dict[tuple[str, str], float] = defaultdict(float)
+    for row in filter(made_by("ref"), profile.rows):
+        spent[row.kind, row.implementation] += row.ms
+    for (kind, implementation), ms in spent.items():
+        share = _ratio(ms, profile.total_ms)
+        if share >= NOTED_SHARE:
+            usually = f" ({USUALLY[kind]})" if kind in USUALLY else ""
+            yield (
+                f"{_percent(share)} of oneDNN's time in its reference implementation "
+                f"{kind},{implementation}{usually}"
+            )
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

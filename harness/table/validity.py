@@ -1,0 +1,47 @@
+"""Whether a row is what it is called: the reasons that make it INVALID, from its raw facts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from harness.host.isa import shortfall
+from harness.table.kernels import NOT_INT8, Profile
+
+INT8_NAME = re.compile(r"(?<![a-z0-9])int8", re.IGNORECASE)
+
+
+def called_int8(name: str, label: str) -> bool:
+    """Say whether a row's name or label calls it int8."""
+    return any(INT8_NAME.search(text) for text in (name, label))
+
+
+def of_pass(facts: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with a stretch that ``Watch`` saw: threads that ran elsewhere than asked."""
+    return [f"the thread policy did not take effect: {found}" for found in facts["misplaced"]]
+
+
+def of_validation(facts: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with a validation pass."""
+    wrong = of_pass(facts)
+    if facts["non_finite"]:
+        wrong.insert(0, f"{facts['non_finite']} images got scores that are NaN or infinite")
+    return wrong
+
+
+def of_profile(
+    profile: Profile, is_int8: bool, flags: Collection[str] | None, asked: str | None
+) -> list[str]:
+    """Return what is wrong with how a model ran.
+
+    Args:
+        is_int8: the row is called int8.
+        flags: the machine's instruction sets; None where they are not known.
+        asked: the configuration's max_cpu_isa.
+    """
+    wrong = []
+    if is_int8 and profile.rows and not profile.int8_compute_share:
+        wrong.append(NOT_INT8)
+    short = shortfall(profile.cpu_isa, flags or (), asked)
+    return [*wrong, short] if short else wrong
