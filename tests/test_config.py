@@ -10,7 +10,7 @@ import pytest
 from harness import PROJECT
 from harness.config import CONF, choices, compose_config, project_path
 from harness.errors import InputError
-from runs import OWN
+from helpers.command_line import OWN
 
 
 def files(group: str) -> list[str]:

@@ -18,7 +18,7 @@ from harness.storage.config_form import takes_text
 from harness.storage.form import NAME
 from harness.storage.plan import RunPlan
 from harness.words import for_hydra, key_of, plain, quoted, set_to, unquoted
-from made import plan as made_plan
+from helpers.sample_records import plan as made_plan
 
 NAMES = st.from_regex(NAME, fullmatch=True).filter(lambda name: name != "null")
 PIECES = st.sampled_from(

@@ -26,7 +26,7 @@ from faults.scene import (
     stopped_worker,
 )  # fmt: skip
 from harness.nightly.database import NAME as HISTORY
-from runs import CommandLine
+from helpers.command_line import CommandLine
 
 TIME_LIMIT_S = 60  # the steps before the one that hangs take less, on a busy machine too
 RECORD, ROUND = f"records/01_{ROW}.json", f"rounds/001_{ROW}_1.json"

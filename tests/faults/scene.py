@@ -21,7 +21,7 @@ import psutil
 
 from harness import PROJECT
 from harness.storage.store import RunFolder
-from runs import OWN, CommandLine, Ended, Started, no_stray, until
+from helpers.command_line import OWN, CommandLine, Ended, Started, no_stray, until
 
 CONF = ("--conf", str(OWN))
 WORKLOAD = ("workload=tiny", "threads.count=1", "method=[fp32,mine]")

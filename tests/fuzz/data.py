@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from conftest import BUNDLED, packed
 from harness.errors import InputError
+from helpers.bundled_images import BUNDLED
+from helpers.record_files import packed
 
 SYMBOL = {
     "nodes": [
@@ -252,7 +253,7 @@ def feed_history_to_inc(data: bytes, folder: Path) -> None:
     import mxnet as mx
 
     from harness.methods.inc import recover
-    from runs import OWN
+    from helpers.command_line import OWN
 
     assert OWN  # it is on the path now
     from my_network import network

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import HarnessError
-from made_run import made_run
+from helpers.sample_run import made_run
 
 TEXTS = ("method", "outcome", "log")  # columns that are no numbers
 

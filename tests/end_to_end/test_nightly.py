@@ -1,0 +1,256 @@
+"""Nights as a user starts them: the first, an unchanged one, a slower one, a less accurate one."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as xml
+
+import jsonschema
+import pytest
+
+from harness import PROJECT
+from harness.nightly.night import Night, headline
+from harness.nightly.nightly_report import short, to_json, to_junit, to_markdown
+from harness.nightly.verdict import BATCH, Verdict
+from harness.process.lifetime import alone_on_host
+from harness.storage.store import RunFolder
+from helpers.command_line import OWN, TINY, CommandLine, Ended, load
+
+SCHEMA = json.loads((PROJECT / "harness" / "nightly" / "nightly.schema.json").read_text())
+QUICK = (  # one core's noise is large, so what is injected is larger
+    "method=[fp32,mine]",
+    "protocol.rounds=5",
+    "protocol.batches=10",
+    "protocol.warmup_s=1",
+    "protocol.reruns=0",
+    "protocol.roof=false",
+    *TINY,
+)
+SLOW = ("method.fp32._target_=my_nightly.Worse", "+method.fp32.channels=1024")
+
+
+def night(results: Path, run: str) -> dict[str, Any]:
+    found = load(next(results.glob(f"*/{run}/nightly.json")))
+    jsonschema.validate(found, SCHEMA)
+    return dict(found)
+
+
+def kinds(found: dict[str, Any], kind: str) -> set[tuple[str, str]]:
+    return {(row["method"], row["metric"]) for row in found["rows"] if row["kind"] == kind}
+
+
+def test_a_night_waits_until_it_is_alone_on_the_host(cli: CommandLine) -> None:
+    with alone_on_host(0, lambda *_: None, pytest.fail):  # other tests measure meanwhile
+        started = cli.start("nightly", *QUICK)
+        started.says("another night or a fleet measures on this host: waiting for it")
+        started.process.send_signal(signal.SIGINT)
+        stopped = started.end()
+    assert stopped.code == 3
+    assert "looking at the model" not in stopped.err
+
+
+@pytest.mark.slow
+@pytest.mark.quiet
+def test_nights_of_the_same_code_a_slower_one_and_what_follows(cli: CommandLine) -> None:
+    first = cli("nightly", "run.id=n1", *QUICK)
+    assert first.code == 0, first.err
+    assert "first night: nothing to compare with yet" in first.out
+    assert night(cli.results, "n1")["verdict"] == "first"
+
+    same = cli("nightly", "run.id=n2", *QUICK)
+    assert same.code == 0, same.err + same.out
+    assert "no regression" in same.out and "n1" in same.out
+    found = night(cli.results, "n2")
+    assert (found["verdict"], found["baseline"], found["changes"]) == ("none", ["n1"], [])
+    assert not kinds(found, "regression")
+
+    slower = cli("nightly", "run.id=n3", *QUICK, *SLOW)
+    assert slower.code == 1, slower.err + slower.out
+    found = night(cli.results, "n3")
+    assert kinds(found, "regression") == {("fp32", "batch_s")}
+    assert (found["verdict"], found["again"]) == ("regression", "n3-again")
+    (row,) = (row for row in found["rows"] if row["kind"] == "regression")
+    assert "Measured again in turn with the model of run n2, 5 rounds each" in row["reason"]
+    assert "method.fp32.channels: was None, is 1024" in found["changes"]
+    assert "**fp32, Batch s**" in slower.out and "**mine" not in slower.out
+    again = {row.method for row in RunFolder(next(cli.results.glob("*/n3-again"))).load_records()}
+    assert again >= {"fp32", "fp32_before"}
+    (suite,) = xml.parse(next(cli.results.glob("*/n3/nightly.junit.xml"))).getroot()
+    failed = {case.get("classname") for case in suite if case.find("failure") is not None}
+    assert failed == {"fp32"} and suite.get("failures") == "1"
+
+    # judged again from its records: nothing is measured, the verdict is the same
+    repeated = cli("nightly", "run.id=n3", *TINY[-2:])
+    assert repeated.code == 1 and ": timing" not in repeated.err
+    assert night(cli.results, "n3")["rows"] == found["rows"]
+
+    listed = cli("history")
+    assert "fp32 batch_s" in listed.out and listed.out.count("none") >= 1
+    known = cli(
+        "acknowledge", "run=n3", "method=fp32", "metric=batch_s", "reason=more work, on purpose"
+    )
+    assert known.code == 0 and "compare fp32 in batch_s from run n3 on" in known.out
+    accepted = cli("nightly", "run.id=n4", *QUICK, *SLOW)
+    assert accepted.code == 0, accepted.err + accepted.out
+
+    (path,) = cli.results.glob("history.sqlite")
+    before = _dump(path)
+    path.unlink()
+    assert "4 nights read" in cli("history", "rebuild=true").err
+    assert _dump(path) == before
+
+
+def _dump(path: Path) -> list[Any]:
+    with sqlite3.connect(path) as connection:
+        return [
+            connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3").fetchall()
+            for table in ("runs", "rows")
+        ]
+
+
+@pytest.mark.slow
+def test_a_less_accurate_night(cli: CommandLine) -> None:
+    """The scores of one class rise by a little: of 4000 images some turn wrong."""
+    bundled = (
+        "method=[int8_smart_naive]",
+        "workload.images=4000",
+        "protocol.rounds=0",
+        "protocol.profile_batches=0",
+        "protocol.roof=false",
+        "baseline=int8_smart_naive",
+        "--conf",
+        str(OWN),
+    )
+    assert cli("nightly", "run.id=a1", *bundled).code == 0
+    name = "int8_smart_naive"
+    worse = (f"method.{name}._target_=my_nightly.Worse", f"+method.{name}.bias=0.4")
+    lossy = cli("nightly", "run.id=a3", *bundled, *worse)
+    assert lossy.code == 1, lossy.err + lossy.out
+    found = night(cli.results, "a3")
+    assert kinds(found, "regression") == {(name, "top1")}
+    (row,) = (row for row in found["rows"] if row["metric"] == "top1")
+    assert -2.5 < row["estimate"] < -0.8
+    assert "Confirmed when measured again" in row["reason"]
+
+
+@pytest.mark.slow
+def test_a_pinned_checkout_measures_first(cli: CommandLine, tmp_path: Path) -> None:
+    """The checkout here is a run.sh that starts the same code; its run is the baseline."""
+    script = tmp_path / "pinned" / "run.sh"
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\ncd {PROJECT} && exec {sys.executable} -m harness "$@"\n')
+    script.chmod(0o755)
+    quick = ("method=[mine]", "baseline=mine", "protocol.rounds=0", "protocol.roof=false", *TINY)
+    ended = cli("nightly", "run.id=p1", *quick, f"nightly.pinned={script.parent}")
+    assert ended.code == 0, ended.err
+    found = night(cli.results, "p1")
+    assert (found["verdict"], found["baseline"]) == ("none", ["p1-pinned"])
+    assert {row["kind"] for row in found["rows"] if row["metric"] == "top1"} == {"none"}
+    (tmp_path / "pinned" / "run.sh").write_text("#!/bin/sh\nexit 3\n")
+    failed = cli("nightly", "run.id=p2", *QUICK, f"nightly.pinned={script.parent}")
+    assert failed.code == 3 and "its run p2-pinned ended with exit code 3" in failed.err
+
+
+def verdict(kind: Any, method: str = "a", reason: str = "It is so.") -> Verdict:
+    return Verdict(method, BATCH, kind, None, None, None, 0.025, reason)
+
+
+def made(*rows: Verdict, **changes: Any) -> Night:
+    values: dict[str, Any] = {
+        "machine": "m",
+        "run": "r",
+        "created": "2026-01-01T00:00:00Z",
+        "verdict": headline(rows, True),
+        "rows": rows,
+        "baseline": ("b1", "b2"),
+        "again": None,
+        "failed": {},
+        "changes": (),
+        "shifted": (),
+        "notes": (),
+    }
+    return Night(**{**values, **changes})
+
+
+@pytest.mark.parametrize(
+    ("kinds_", "expected"),
+    [
+        (["none", "regression", "cannot tell"], "regression"),
+        (["none", "cannot tell", "improvement"], "none"),
+        (["cannot tell", "new"], "cannot tell"),
+        (["change", "missing"], "none"),
+    ],
+)
+def test_headlines(kinds_: list[Any], expected: str) -> None:
+    assert headline([verdict(kind) for kind in kinds_], True) == expected
+    assert headline([verdict(kind) for kind in kinds_], False) == "first"
+
+
+def test_hostile_text_stays_text() -> None:
+    """A label or a reason comes from files: it must not become markup or break the XML."""
+    nasty = 'a | b <script>alert(1)</script>\n# x "y" & \x00\x1b \ufffe'
+    found = made(verdict("regression", reason=nasty), failed={nasty: nasty}, notes=(nasty,))
+    text = to_markdown(found)
+    assert "<script>" not in text and "\n# x" not in text
+    assert all(
+        line.count("|") - line.count("\\|") == 5 for line in text.splitlines() if line[:1] == "|"
+    )
+    (suite,) = xml.fromstring(to_junit(found))
+    (failure,) = suite.iter("failure")
+    assert failure.get("message", "").startswith("a | b <script>")
+    assert suite.get("errors") == "1"
+    jsonschema.validate(to_json(found), SCHEMA)
+
+
+def test_what_is_printed_is_short() -> None:
+    rows = (verdict("regression"), *(verdict("none", f"m{at}") for at in range(9)))
+    text = short(to_markdown(made(*rows, shifted=(("m1", "r9", 1.06),))))
+    assert "| m1" not in text and len(text.splitlines()) < 12
+    assert "m1 takes +6.0 % since run r9" in text
+
+
+def test_rows_nobody_can_tell_are_skipped() -> None:
+    (suite,) = xml.fromstring(to_junit(made(verdict("cannot tell"), verdict("none", "b"))))
+    assert suite.get("skipped") == "1" and suite.get("failures") == "0"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nightly.baseline=no-such-run"], "no run no-such-run"),
+        (["nightly.runs=0"], "nightly.runs=0: use a whole number of at least 1"),
+        (["nightly.pinned=/no/such/place"], "there is no run.sh; name a checkout"),
+    ],
+)
+def test_errors_name_the_key(cli: CommandLine, words: list[str], message: str) -> None:
+    ended = cli("nightly", *QUICK, *words)
+    assert ended.code == 2 and message in ended.err
+    assert not list(cli.results.glob("*/*"))
+
+
+def test_a_run_that_was_not_measured_alike_is_refused_before_anything_is_measured(
+    cli: CommandLine, smoke_run: Ended
+) -> None:
+    folder = cli.copy_of(smoke_run)
+    ended = cli("nightly", f"nightly.baseline={folder.id}", *QUICK)
+    assert ended.code == 2
+    assert (
+        f"run {folder.id} was not measured alike" in ended.err and "images.validated" in ended.err
+    )
+    assert [path.name for path in folder.path.parent.iterdir()] == [folder.id]
+
+
+def test_acknowledging_needs_a_judged_night(cli: CommandLine, smoke_run: Ended) -> None:
+    folder = cli.copy_of(smoke_run)
+    for words, message in (
+        (["reason=x"], "is no judged night"),
+        (["reason= "], "reason= is empty"),
+        (["reason=x", "metric=speed"], "metric=speed: use one of batch_s"),
+    ):
+        ended = cli("acknowledge", f"run={folder.id}", *words)
+        assert ended.code == 2 and message in ended.err

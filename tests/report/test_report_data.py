@@ -1,0 +1,287 @@
+"""What a report derives: fronts, gains, trajectories, shares, influence, evidence, ratios."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import PROJECT
+from harness.config import compose_config
+from harness.report.batch_times import batches
+from harness.report.evidence import command, config_digest, evidence
+from harness.report.gain import best_accurate, gains
+from harness.report.influence import influence
+from harness.report.latex import escaped
+from harness.report.pareto import pareto
+from harness.report.shares import OTHER, OUTSIDE, shares
+from harness.report.tuning import least_accepted, trajectories, trials_of
+from harness.stats.intervals import Interval
+from harness.storage.record import MethodRecord, Outcome
+from harness.table.kernels import Profile
+from harness.table.published import beside, unlike
+from harness.table.rows import Row
+from helpers.sample_records import LOAD, TUNING, measured, plan, timed
+from helpers.sample_run import PROFILE
+
+ENVIRONMENT = PROJECT / "benchmarks" / "published" / "published_environment.yaml"
+
+
+def row(
+    label: str, speedup: float, top1: float, base: float = 0.8, method: str = "", **more: object
+) -> Row:
+    loss = 100 * (base - top1) / base
+    return Row(method or label, label, "ok", top1, 0.9, loss, 0.0, 1.0, 1.0, speedup, **more)  # type: ignore[arg-type]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=12
+    )  # so few values that ties are common
+)
+def test_no_row_on_the_front_is_beaten_and_every_other_is(points: list[tuple[int, int]]) -> None:
+    found = pareto([row(str(n), x, y / 10) for n, (x, y) in enumerate(points)]).points
+    front = [(p.speedup, p.top1) for p in found if p.on_front]
+    assert front
+    for point in found:
+        better = [
+            (x, y)
+            for x, y in ((p.speedup, p.top1) for p in found)
+            if x >= point.speedup and y >= point.top1 and (x, y) != (point.speedup, point.top1)
+        ]
+        assert point.on_front is not bool(better)
+        assert point.on_front or any(each in front for each in better)
+
+
+def test_a_front_uses_inference_where_rounds_timed_it_and_leaves_out_what_has_none() -> None:
+    ends = Interval(5.0, 4.0, 6.0, 0.95, True)
+    loss = Interval(10.0, 8.0, 12.0, 0.95, None)
+    fast = row("fast", 2.0, 0.72, inference_speedup=5.0, rounds=3,
+               intervals={"inference_speedup": ends, "top1_rel_loss_pct": loss})  # fmt: skip
+    front = pareto([fast, row("untimed", 2.0, 0.7, rounds=0), Row("failed", "failed", "failed")])
+    (point,) = front.points
+    assert front.metric.name == "inference_speedup"
+    assert (point.speedup, point.speedup_ends) == (5.0, (4.0, 6.0))
+    assert point.top1_ends == pytest.approx((0.8 * 0.88, 0.8 * 0.92))
+
+
+def planned(**labels: str):  # type: ignore[no-untyped-def]
+    made = plan()
+    made.config["method"] = {name: {"label": label} for name, label in labels.items()}
+    made.config["tuning"] = TUNING
+    return made
+
+
+def test_a_cost_is_paid_back_by_the_time_saved_on_every_image() -> None:
+    rows = [
+        row("fp32", 1.0, 0.8, images_per_s=10.0, inference_speedup=1.0),
+        row(
+            "fused",
+            2.0,
+            0.8,
+            method="fp32_fused",
+            images_per_s=100.0,
+            speedup_vs_fused=1.0,
+            inference_speedup=10.0,
+        ),
+        replace(row("fast", 4.0, 0.79, images_per_s=400.0, speedup_vs_fused=4.0), cost_s=30.0),
+        replace(row("slow", 1.5, 0.80, images_per_s=80.0, speedup_vs_fused=0.8), cost_s=1.0),
+    ]
+    found = gains(planned(fp32="fp32", fp32_fused="fused"), rows)
+    assert found is not None and found.reference == "fused"
+    fast, slow = found.rows  # neither the reference nor the baseline
+    assert fast.repaid_images == pytest.approx(30.0 / (1 / 100 - 1 / 400))
+    assert slow.repaid_images is None
+    assert (fast.accurate, slow.accurate) == (False, True)  # 1.25 % against 1 %
+    best = best_accurate(planned(fp32="fp32"), rows)
+    assert best is not None and best.label == "fused"
+
+
+def test_without_fused_the_gain_is_over_the_baseline_and_without_both_there_is_none() -> None:
+    rows = [
+        row("fp32", 1.0, 0.8, images_per_s=10.0, inference_speedup=1.0),
+        row("fast", 4.0, 0.8, images_per_s=40.0, inference_speedup=4.0),
+    ]
+    found = gains(planned(fp32="fp32", fp32_fused="fused"), rows)
+    assert found is not None and found.reference == "fp32"
+    assert [each.speedup for each in found.rows] == [4.0]
+    assert gains(planned(fp32="fp32"), rows[1:]) is None
+
+
+@given(st.floats(0.01, 1.0), st.floats(0.0, 0.5))
+def test_the_criterion_is_that_of_inc(baseline: float, tolerance: float) -> None:
+    assert least_accepted(baseline, "relative", tolerance) == baseline * (1 - tolerance)
+    assert least_accepted(baseline, "absolute", tolerance) == baseline - tolerance
+
+
+def test_a_search_without_a_model_is_held_against_another_rows_baseline() -> None:
+    made = planned()
+    for name in ("int8_a", "int8_b"):
+        made.config["method"][name] = {"label": name, "options": TUNING}
+    trials = [
+        {"trial": n + 1, "accuracy": a, "seconds": 1.0, "changed": {"conv": "fp32"}}
+        for n, a in enumerate((0.5, 0.4, 0.7))
+    ]
+    solved = measured("int8_a", 1.0)
+    assert solved.optimize is not None
+    kept = {"quantization": {"baseline_accuracy": 0.8}, "trajectory": trials}
+    solved = replace(solved, optimize={**solved.optimize, **kept})
+    unsolved = MethodRecord("r", "int8_b", "int8_b", 1, Outcome("no solution", trials=3))
+    stored = {"int8_b": trials_of(trials)}
+    first, second = trajectories(made, [solved, unsolved], stored)
+    assert [trial.best for trial in first.trials] == [0.5, 0.5, 0.7]
+    assert first.target == second.target == 0.8 * 0.99
+    (alone,) = trajectories(made, [unsolved], stored, fp32=0.6)
+    assert alone.target == 0.6 * 0.99
+    (unknown,) = trajectories(made, [unsolved], stored)
+    assert unknown.target is None
+
+
+def test_batches_are_of_the_attempt_that_counts_or_of_the_pass() -> None:
+    rounds = [
+        timed("fp32", 1, [0.9] * 4, disturbed=[LOAD]),
+        timed("fp32", 1, [0.1, 0.2, 0.3, 0.4], attempt=2),
+        timed("fp32", 2, [0.5] * 4, disturbed=[LOAD]),
+    ]
+    (panel,) = batches(plan(rounds=2), [measured("fp32", 10.0)], rounds).panels
+    first, second = panel.rounds
+    assert first.ms == pytest.approx((100, 200, 300, 400)) and first.quantiles[2] == 250
+    assert (first.disturbed, second.disturbed) == (False, True)
+    found = batches(plan(), [measured("fp32", 10.0)], ())
+    assert found.of_pass and [r.ms for r in found.panels[0].rounds] == [pytest.approx([900.0] * 10)]
+
+
+def test_shares_sum_to_one_and_small_parts_are_named_together() -> None:
+    rows = [
+        {"kind": f"k{n}", "implementation": "jit:avx2", "isa": "avx2", "dtype": "", "count": 1,
+         "ms": float(10 - n)} for n in range(9)
+    ]  # fmt: skip
+    many = {**PROFILE, "rows": rows, "total_ms": 54.0, "wall_ms": 60.0, "batches": 2}
+    found = shares([("a", Profile.from_dict(PROFILE)), ("a", Profile.from_dict(many))])
+    assert found.parts[-2:] == (OTHER, OUTSIDE) and len(found.parts) == 9
+    first, second = found.rows  # of two rows with one label none is lost
+    for each in found.rows:
+        assert math.fsum(each.shares) == pytest.approx(1.0)
+    assert first.shares[found.parts.index("binary, ref")] == pytest.approx(0.2)
+    assert first.shares[-1] == pytest.approx(0.2)
+    assert (first.milliseconds, second.milliseconds) == (100.0, 30.0)
+
+
+def test_influence_shows_what_was_kept_or_else_what_helped_most() -> None:
+    def tried(excluded: str, after: tuple[str, str], kept: bool) -> list[dict[str, str]]:
+        return [
+            {"excluded": excluded, "operator": name, "error_before": before, "error_after": error,
+             "kept": str(kept)}
+            for name, before, error in zip(("a", "b"), ("0.5", "inf"), after, strict=True)
+        ]  # fmt: skip
+
+    rows = tried("a", ("0.1", "0.2"), False) + tried("b", ("0.4", "inf"), False)
+    found = influence("m", rows, 0.06)
+    assert found is not None and found.operators == ("a", "b")
+    assert [step.excluded for step in found.shown] == ["a"]
+    assert found.steps[0].reduction == pytest.approx(0.4)  # an infinite error does not count
+    kept = influence("m", rows + tried("c", ("0.4", "1"), True), None)
+    assert kept is not None and [step.excluded for step in kept.shown] == ["c"]
+    assert influence("m", [], None) is None
+    with pytest.raises(KeyError):
+        influence("m", [{"excluded": "a"}], None)
+
+
+def test_ratios_are_of_the_values_before_rounding_and_none_is_made_up() -> None:
+    reference = {"a": {"top1": 0.5, "cost_s": 0.0, "speedup": None}}
+    (only,) = beside([row("a", 3.0, 0.6), row("not published", 3.0, 0.6)], reference)
+    assert only.pairs["top1"].ratio == 0.6 / 0.5
+    assert only.pairs["cost_s"].ratio is None and only.pairs["speedup"].ratio is None
+    assert only.pairs["validation_s"].measured == 1.0
+
+
+def test_the_published_workload_is_told_from_others() -> None:
+    published = yaml.safe_load(ENVIRONMENT.read_text())["workload"]
+    values = compose_config(["experiment=paper"]).values
+    paper = replace(plan(), config=values, images=50000)
+    assert unlike(paper, published) == []
+    values["workload"]["transform"]["crop"] = 56
+    assert unlike(paper, published) == ["transform.crop is 56, there 224"]
+    bundled = replace(plan(), config=compose_config([]).values, images=10000)
+    said = unlike(bundled, published)
+    assert "name is bundled, there imagenet" in said and "images is 10000, there 50000" in said
+
+
+def test_a_digest_is_of_what_is_measured_not_of_where_it_is_kept() -> None:
+    def digest(*overrides: str) -> str:
+        return config_digest(compose_config(overrides).values)
+
+    assert digest() == digest("run.id=x", "run.results=y", "machine=z", "table.intervals=true")
+    assert digest() != digest("tuning.seed=1")
+    assert digest("method=[fp32,fp32_fused]") != digest("method=[fp32]")
+    assert len(digest()) == 64
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)))
+def test_the_command_is_quoted_for_a_shell(words: list[str]) -> None:
+    typed = ["run.id=old", *(f"key={word}" for word in words), "run.results=/elsewhere"]
+    made = replace(plan(), overrides=tuple(typed))
+    assert shlex.split(command(made, ["my conf"])) == [
+        "./run.sh", *typed[1:-1], "--conf", "my conf",
+    ]  # fmt: skip
+
+
+def test_evidence_has_every_attempt_and_says_which_one_counts() -> None:
+    rounds = [
+        timed("fp32", 1, [0.1, 0.3], disturbed=[LOAD, LOAD]),
+        timed("fp32", 1, [0.1, 0.2, 0.9], attempt=2),
+    ]
+    record = measured("fp32", 1.0)
+    digests = {each.path: f"digest of {each.path}" for each in (record, *rounds)}
+    (found,) = evidence(plan(rounds=1), [record], rounds, digests)
+    assert found.record.sha256 == "digest of records/00_fp32.json"
+    first, second = found.timings
+    assert (first.counts, second.counts) == (False, True)
+    assert first.disturbed == ("core_load",) and second.disturbed == ()
+    assert second.median_ms == pytest.approx(200) and second.batches == 3
+    assert second.file.path == "rounds/001_fp32_2.json"
+    assert np.isclose(second.mean_ms, 400)
+
+
+@given(st.text())
+def test_latex_gets_no_command_from_a_text(text: str) -> None:
+    safe = escaped(text)
+    assert "\n" not in safe and "\r" not in safe
+    known = ("textbackslash", "textasciitilde", "textasciicircum", "textless", "textgreater",
+             "textbar", "ensuremath", "times", "pm", "char", "mu", "leq", "geq", "textendash",
+             "textemdash", "ldots", "textquoteleft", "textquoteright", "textquotedblleft",
+             "textquotedblright", "ss", "AE", "ae", "OE", "oe", "O", "o", "L", "l", "i")  # fmt: skip
+    assert safe.isascii()
+    rest = re.sub(r"\{\\[`'^~=u.\"rHvdc]\{[A-Za-z]\}\}", "", safe)  # a letter with an accent
+    rest = rest.replace(r"\ensuremath{^\circ}", "")
+    for name in known:
+        rest = re.sub(rf"\\{name}(?![A-Za-z])", "", rest)
+    for char in "{}&%$#_":
+        rest = rest.replace(f"\\{char}", "")
+    assert "\\" not in rest and not set(rest) & set("&%$#_~^")
+
+
+@pytest.mark.parametrize(
+    "options", [{"percentile": 99.9}, "mild", [1], None, {"max_trials": "many"}]
+)
+def test_own_arguments_called_options_are_no_searchs(options: Any) -> None:
+    made = planned()
+    own = {"label": "own", "_target_": "mine.Mine", "options": options, "strategy_options": options}
+    made.config["method"]["own"] = {**own, "strategy": "own"}
+    assert made.search_options("own") is None
+    assert made.error_threshold("own") is None
+    row = measured("own", 1.0)
+    assert row.optimize is not None
+    trial = {"trial": 1, "accuracy": 0.5, "seconds": 1.0, "changed": {"conv": "fp32"}}
+    (found,) = trajectories(
+        made, [replace(row, optimize={**row.optimize, "trajectory": [trial]})], {}
+    )
+    assert found.target is None

@@ -1,0 +1,152 @@
+"""What the table says under itself: why a speedup is large, what was disturbed, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from harness.storage.record import MethodRecord, Outcome, RoundRecord
+from harness.table.footnotes import footnotes
+from harness.table.rows import build_rows
+from harness.table.samples import samples_of
+from helpers.sample_records import LABELS, LOAD, measured, plan, predicted, timed
+
+
+def profile(*rows: tuple[str, str, str, float]) -> dict[str, Any]:
+    """Return a profile of (kind, implementation, dtype, ms)."""
+    return {
+        "total_ms": sum(row[3] for row in rows),
+        "rows": [
+            {"kind": k, "implementation": i, "isa": "", "dtype": d, "count": 1, "ms": ms}
+            for k, i, d, ms in rows
+        ],
+        "batches": 1,
+        "images": 100,
+        "wall_ms": 200.0,
+        "malformed": 0,
+        "cpu_isa": "",
+        "seconds": 1.0,
+        "peak_rss_bytes": 1,
+    }
+
+
+CONVOLVING = ("convolution", "brgconv:avx512_core", "f32:f32:f32", 10.0)
+ADDING = ("binary", "ref:any", "f32:f32", 90.0)
+
+
+def notes(records: list[MethodRecord], timings: Sequence[RoundRecord] = (), **protocol: Any) -> str:
+    made = plan(**protocol)
+    samples = samples_of(timings).get(100, {}) if protocol.get("rounds") else None
+    rows = build_rows(records, samples, lambda r: predicted(0.8, 0.9), LABELS, "fp32", "fp32_fused")
+    return "\n".join(footnotes(made, records, timings, rows))
+
+
+def test_a_large_speedup_is_explained_by_the_baselines_own_profile() -> None:
+    said = notes(
+        [
+            measured("fp32", 40.0, profile=profile(CONVOLVING, ADDING)),
+            measured("fp32_fused", 4.0, profile=profile(CONVOLVING)),
+        ]
+    )
+    assert "fp32: 90 % of oneDNN's time in its reference implementation binary,ref:any" in said
+    assert "residual additions" in said
+    # 90 of 100 ms in oneDNN, which had half of the 200 ms
+    assert (
+        "a factor of 1.8 is the absence of these reference kernels, 45 % of its wall clock" in said
+    )
+    assert "read vs fused" in said
+    assert "fp32_summed" in said
+    assert "fp32_fused:" not in said
+
+
+def test_without_reference_kernels_nothing_is_explained_away() -> None:
+    said = notes([measured("fp32", 40.0, profile=profile(CONVOLVING)), measured("int8", 1.0)])
+    assert "reference" not in said
+    assert "protocol.profile_batches=0): int8" in said
+
+
+def test_disturbances_are_counted_and_come_with_advice() -> None:
+    rounds = [
+        timed("fp32", 1, [1.0] * 10, disturbed=[LOAD]),
+        timed("fp32", 1, [1.0] * 10, attempt=2),
+        timed("fp32", 2, [1.0] * 10, disturbed=[LOAD]),
+        timed("fp32", 2, [1.0] * 10, attempt=2, disturbed=[{**LOAD, "value": 0.3}]),
+    ]
+    said = notes([measured("fp32", 10.0)], rounds, rounds=2)
+    assert "3 of 4 timings in the rounds were disturbed" in said
+    assert "and 1 had to count all the same" in said
+    assert "core_load up to 0.3 (limit 0.05) at fp32: close what else runs." in said
+    assert "disturbed" not in notes([measured("fp32", 10.0)], [rounds[1]], rounds=1)
+
+
+def test_a_disturbed_validation_pass_says_so() -> None:
+    said = notes([measured("fp32", 10.0, disturbed=[LOAD])])
+    assert (
+        "Validation pass: core_load up to 0.4 (limit 0.05) at fp32: close what else runs." in said
+    )
+
+
+def test_wide_intervals_and_unsettled_warmups_come_with_advice() -> None:
+    rng = np.random.default_rng(0)
+    rounds = [
+        timed("fp32", n, rng.uniform(0.5, 1.5) * np.ones(10), settled=n > 1) for n in range(1, 4)
+    ]
+    said = notes([measured("fp32", 10.0)], rounds, rounds=3)
+    assert "Known to no better than 5 %" in said
+    assert "protocol.rounds=" in said
+    assert "before the times had settled, in at least one round of fp32: raise" in said
+
+
+def test_reused_models_are_named_with_the_run_they_are_from() -> None:
+    reused = replace(
+        measured("int8", 1.0, label="int8 tuned"),
+        optimize={"cost_s": 9.0, "reused_from": "old", "disturbed": []},
+    )
+    assert "goes on" not in notes([measured("fp32", 10.0), reused])
+    unsolved = MethodRecord("old", "b", "bayesian", 1, Outcome("no solution", "why", None, 5))
+    said = notes([measured("fp32", 10.0), reused, unsolved])
+    assert (
+        "taken over, with their costs, from run old (run.reuse_tuned): int8 tuned, bayesian" in said
+    )
+
+
+def test_a_failed_row_has_no_kernels_to_explain() -> None:
+    failed = replace(
+        measured("int8", 1.0, profile=profile(ADDING)), outcome=Outcome("failed", "killed")
+    )
+    assert "reference" not in notes([failed])
+
+
+def test_what_makes_costs_lower_than_the_tutorials_is_said() -> None:
+    quantised = {"cost_s": 9.0, "quantization": {"calib_mode": "naive"}, "disturbed": []}
+    made = replace(measured("int8", 1.0), optimize=quantised)
+    assert "Costs are below those of the tutorial's calls" in notes([measured("fp32", 10.0), made])
+    assert "tutorial's calls" not in notes([measured("fp32", 10.0)])
+
+
+def test_rounds_that_are_still_to_be_measured_are_named() -> None:
+    rounds = [timed("fp32", 1, [1.0] * 10)]
+    said = notes([measured("fp32", 10.0), measured("int8", 1.0)], rounds, rounds=3)
+    assert (
+        "Not all 3 rounds were measured yet: fp32 (1), int8 (0); ./run.sh run.id=r goes on" in said
+    )
+
+
+def test_mcnemar_is_adjusted_for_the_number_of_rows() -> None:
+    best = {"fp32": predicted(0.8, 0.9), **{f"m{n}": predicted(0.8, 0.9) for n in range(8)}}
+    best["m0"] = predicted(0.795, 0.9)  # five images lost, none won: p = 1 / 32
+    records = [measured(name, 10.0) for name in best]
+    for rows, named in ((2, True), (9, False)):
+        made = build_rows(records[:rows], None, lambda r: best[r.method], LABELS, "fp32", "x")
+        assert made[1].mcnemar_p is not None and made[1].mcnemar_p < 0.05
+        said = "\n".join(footnotes(plan(), records[:rows], [], made))
+        assert ("McNemar" in said) is named
+
+
+def test_brief_rounds_are_said_to_be_brief() -> None:
+    rounds = [timed("fp32", n, [0.001] * 10, seconds=0.01) for n in (1, 2)]
+    said = notes([measured("fp32", 10.0)], rounds, rounds=2)
+    assert "too brief to see every disturbance in; raise protocol.batches for fp32" in said
