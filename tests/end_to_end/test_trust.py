@@ -88,7 +88,7 @@ def test_where_the_kernel_allows_nothing_the_record_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     code = (
-        "from harness import confinement as c; import json\n"
+        "from harness.process import confinement as c; import json\n"
         "c.CLONE_NEWNET = c.CLONE_NEWUSER = 1 << 20\n"  # no such flag
         "c.landlock.CREATE = c.seccomp.SECCOMP = 1 << 20\n"  # no such call
         "print(json.dumps(c.confine()))"

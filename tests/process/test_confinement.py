@@ -111,7 +111,7 @@ def test_threads_pools_and_programs_work_as_before(run: Callable[..., Ended]) ->
 
 def test_without_a_namespace_there_is_no_network_either(tmp_path: Path) -> None:
     code = (
-        "from harness import confinement as c; import json, socket\n"
+        "from harness.process import confinement as c; import json, socket\n"
         "c.CLONE_NEWNET = c.CLONE_NEWUSER = 1 << 20\n"  # no such flag
         "held = c.confine()\n"
         "try: socket.socket()\n"
@@ -165,7 +165,7 @@ def alive(process: psutil.Process) -> bool:
 
 def test_the_filter_asks_for_no_mitigation_that_slows_down_what_is_timed() -> None:
     code = (
-        "import ctypes; from harness.host import seccomp\n"
+        "import ctypes; from harness.process import seccomp\n"
         "before = ctypes.CDLL(None).prctl(52, 0, 0, 0, 0)\n"  # PR_GET_SPECULATION_CTRL
         "ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)\n"
         "print(seccomp.refuse_calls(sockets=False), before == ctypes.CDLL(None).prctl(52, 0, 0, 0, 0))"

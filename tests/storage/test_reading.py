@@ -187,7 +187,7 @@ def test_json_takes_no_more_memory_than_is_allowed(tmp_path: Path) -> None:
 import resource, sys
 resource.setrlimit(resource.RLIMIT_DATA, (int(sys.argv[1]),) * 2)
 from pathlib import Path
-from harness import reading
+from harness.storage import reading
 reading.read_json(Path("allowed.json"))
 try:
     reading.read_json(Path("refused.json"))

@@ -36,7 +36,7 @@ for number in itertools.count():
 DIES_WHILE_WRITING = """
 import os, signal, sys
 from pathlib import Path
-from harness import store
+from harness.storage import store
 os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
 store.write_json(Path(sys.argv[1]), ["new"] * 1000)
 """
