@@ -65,11 +65,14 @@ def block_after(text: str, words: str, language: str) -> str:
 
 
 def commands(page: Path) -> Iterator[Command]:
-    """Yield every command of a page's blocks for a shell, then those of ``run.sh`` in its sentences."""
+    """Yield every command of a page's blocks for a shell, then those of ``run.sh`` in its sentences.
+
+    In a sentence a verb without arguments is a name.
+    """
     text = page.read_text()
     lines = [line for block in blocks(text, "bash")
              for line in block.replace("\\\n", " ").splitlines()]  # fmt: skip
-    lines += [code for code in INLINE.findall(FENCED.sub("", text)) if code.startswith("./run.sh")]
+    lines += re.findall(r"`(\./run\.sh [^\s`]+ [^`\n]+)`", FENCED.sub("", text))
     for line in dict.fromkeys(lines):
         words = shlex.split(line, comments=True)
         while words and re.match(r"\w+=", words[0]):

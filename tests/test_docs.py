@@ -103,11 +103,15 @@ def harness_commands(page: Path) -> list[tuple[str, Command]]:
     return [(verb_of(each), each) for each in commands(page) if each.program == "./run.sh"]
 
 
-def having(verbs: dict[str, Any]) -> list[Any]:
-    """Return the pages that show one of these verbs."""
-    pages = markdown_files()
-    shown = {page: {verb for verb, _ in harness_commands(page)} for page in pages}
-    return [pytest.param(page, id=name_of(page)) for page in pages if shown[page] & set(verbs)]
+def shown(verbs: dict[str, Any]) -> list[Any]:
+    """Return the different commands of these verbs that the pages show."""
+    found = {
+        command.words: pytest.param(command, id=command.line.partition("#")[0].strip())
+        for page in markdown_files()
+        for verb, command in harness_commands(page)
+        if verb in verbs
+    }
+    return list(found.values())
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -142,32 +146,30 @@ def test_each_benchmark_exists(page: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", having(COMPOSED))
-def test_words_for_hydra_are_composed(page: Path, tmp_path: Path) -> None:
-    mine = write_own_methods(tmp_path / "mine")
-    for verb, command in harness_commands(page):
-        if verb in COMPOSED:
-            words = list(command.words)
-            if words[:1] == [verb]:
-                del words[0]
-            folders = []
-            if "--conf" in words:
-                at = words.index("--conf")
-                assert words[at + 1] == "mine"
-                del words[at : at + 2]
-                folders.append(mine)
-            own = OWN_WORDS.get(verb)
-            compose_config([word for word in words if not (own and re.match(own, word))], folders)
+@pytest.mark.parametrize("command", shown(COMPOSED))
+def test_words_for_hydra_are_composed(command: Command, tmp_path: Path) -> None:
+    verb, words, folders = verb_of(command), list(command.words), []
+    if words[:1] == [verb]:
+        del words[0]
+    if "--conf" in words:
+        at = words.index("--conf")
+        assert words[at + 1] == "mine"
+        del words[at : at + 2]
+        folders.append(write_own_methods(tmp_path / "mine"))
+    own = OWN_WORDS.get(verb)
+    compose_config([word for word in words if not (own and re.match(own, word))], folders)
 
 
-@pytest.fixture
-def scene(cli: CommandLine, tmp_path: Path) -> tuple[CommandLine, Path]:
-    """Return a command line with two copies of the committed run, and a folder of files to name."""
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[CommandLine, Path]]:
+    """Yield a command line with two copies of the committed run, and a folder of files to name."""
+    place = tmp_path_factory.mktemp("scene")
+    cli = CommandLine(place / "results", place / "cache")
     for folder in (cli.results / "example" / "published", cli.results / "lab-xeon-16c" / "autumn"):
         shutil.copytree(EXAMPLE, folder)
     plan = cli.results / "lab-xeon-16c" / "autumn" / "plan.json"
     plan.write_text(json.dumps({**json.loads(plan.read_text()), "run": "autumn"}))
-    files = tmp_path / "files"
+    files = place / "files"
     files.mkdir()
     shutil.copy(PROJECT / "conf" / "prices.yaml", files / "my.yaml")
     key = Ed25519PrivateKey.generate()
@@ -176,14 +178,15 @@ def scene(cli: CommandLine, tmp_path: Path) -> tuple[CommandLine, Path]:
     (files / "runner.key").write_bytes(private)
     (files / "runner.key").chmod(0o600)
     (files / "keys").write_bytes(public + b" runner\n")
-    return cli, files
+    yield cli, files
+    cli.close()
 
 
 def on_the_example(words: tuple[str, ...], files: Path) -> Iterator[str]:
     """Put the copies' names in place of ID and RUN, and real files in place of the pages'."""
     runs = iter(("example/published", "lab-xeon-16c/autumn"))
     for word in words:
-        key, equals, value = word.partition("=")
+        key, _, value = word.partition("=")
         if word == "RUN":
             yield next(runs)
         elif value == "ID":
@@ -195,19 +198,18 @@ def on_the_example(words: tuple[str, ...], files: Path) -> Iterator[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", having(READ))
+@pytest.mark.parametrize("command", shown(READ))
 def test_verbs_that_read_run_on_the_committed_run(
-    page: Path, scene: tuple[CommandLine, Path]
+    command: Command, scene: tuple[CommandLine, Path]
 ) -> None:
     cli, files = scene
-    for verb, command in harness_commands(page):
-        if verb in READ:
-            ended = cli(*on_the_example(command.words, files))
-            assert ended.code == READ[verb], f"{command.line}\n{ended.out}{ended.err}"
-            if verb == "verify":
-                complaints = [line for line in ended.out.splitlines() if "is missing" in line]
-                assert f"{len(complaints)} findings" in ended.out
-                assert all("model-" in line for line in complaints)
+    ended = cli(*on_the_example(command.words, files))
+    verb = verb_of(command)
+    assert ended.code == READ[verb], f"{ended.out}{ended.err}"
+    if verb == "verify":
+        complaints = [line for line in ended.out.splitlines() if "is missing" in line]
+        assert f"{len(complaints)} findings" in ended.out
+        assert all("model-" in line for line in complaints)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -286,7 +288,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_site_builds_strictly_and_offline(site: Path) -> None:
     pages = sorted(path.relative_to(DOCS).with_suffix(".html") for path in DOCS.rglob("*.md"))
     assert pages and all((site / page).is_file() for page in pages)
-    loading = r'<(?:script|img|iframe)\b[^>]*\bsrc="(?:https?:)?//|<link\b[^>]*\bhref="(?:https?:)?//'
+    loading = (
+        r'<(?:script|img|iframe)\b[^>]*\bsrc="(?:https?:)?//|<link\b[^>]*\bhref="(?:https?:)?//'
+    )
     for page in site.rglob("*.html"):
         assert not re.search(loading, page.read_text()), f"{page.name} loads from the network"
     for sheet in site.rglob("*.css"):
