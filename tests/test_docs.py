@@ -178,6 +178,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[CommandLin
     (files / "runner.key").write_bytes(private)
     (files / "runner.key").chmod(0o600)
     (files / "keys").write_bytes(public + b" runner\n")
+    packed = cli("pack", "run=published", f"to={files / 'ID.zip'}", f"sign={files / 'runner.key'}")
+    assert packed.code == 0, packed.err
     yield cli, files
     cli.close()
 
@@ -191,6 +193,8 @@ def on_the_example(words: tuple[str, ...], files: Path) -> Iterator[str]:
             yield next(runs)
         elif value == "ID":
             yield f"{key}={'autumn' if key == 'with' else 'published'}"
+        elif key == "to":
+            yield f"to={files / 'written.zip'}"
         elif value in ("ID.zip", "my.yaml", "runner.key", "keys"):
             yield f"{key}={files / value}"
         else:
