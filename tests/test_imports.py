@@ -177,7 +177,11 @@ DERIVED = (  # of records and numbers, purely
     *(f"harness.nightly.{name}" for name in ("aa", "judge", "night", "replay", "verdict")),
     "harness.nightly.sequential_test",
 )
-DATA = ("harness.host.isa", "harness.storage.plan", "harness.storage.record", ESCAPE)
+DATA = (
+    "harness.host.isa",
+    *(f"harness.storage.{name}" for name in ("plan", "record", "same_run")),
+    ESCAPE,
+)
 
 
 def outside(module: str) -> set[str]:

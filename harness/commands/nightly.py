@@ -15,7 +15,7 @@ from harness.config import Composed, compose_config, project_path
 from harness.errors import HarnessError, InputError
 from harness.nightly.baseline import Baseline, last_good, named
 from harness.nightly.database import opened
-from harness.nightly.entry import Entry, alike, entry_of
+from harness.nightly.entry import Entry, entry_of
 from harness.nightly.judgements import NIGHT, is_own, judged, rebuild
 from harness.nightly.night import Night
 from harness.nightly.nightly_report import to_json, to_junit, to_markdown
@@ -28,6 +28,7 @@ from harness.render.progress import Display, told_once
 from harness.run.lifecycle import measure, open_folder
 from harness.storage import form, store
 from harness.storage.plan import RunPlan
+from harness.storage.same_run import alike
 from harness.storage.store import RunFolder, find_run
 from harness.words import for_hydra, key_of, set_to
 

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.compare.prices import Price, cost_per_million
-from harness.compare.unlike import Unlike, same_images, unlike
+from harness.compare.unlike import Unlike, unlike
 from harness.stats.intervals import FEWEST_BATCHES, Interval, McNemar, mcnemar, speedup_apart
 from harness.storage.plan import RunPlan
 from harness.storage.record import OK
+from harness.storage.same_run import same_images
 from harness.table.kernels import Profile
 from harness.table.roof_share import Peak, Share, share_of
 from harness.table.row_names import names_of

@@ -12,6 +12,7 @@ from typing import Any
 
 from harness import PROJECT
 from harness.errors import InputError
+from harness.storage.same_run import differing
 from harness.storage.store import sha256_of
 
 CODE = ("harness/**/*.py", "conf/**/*.yaml", "benchmarks/**/*.py", "requirements/*.lock")
@@ -58,7 +59,7 @@ def project_digests(project: Path = PROJECT) -> Files:
 
 def unlike(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
     """Return the paths whose files are not the same, sorted."""
-    return sorted(path for path in {*ours, *theirs} if ours.get(path) != theirs.get(path))
+    return sorted(difference.key for difference in differing(ours, theirs))
 
 
 def content_of(folder: Path) -> Files:

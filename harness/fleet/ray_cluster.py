@@ -19,7 +19,7 @@ from typing import Any
 from harness.errors import InputError, one_line
 from harness.fleet.schedule import ARRIVED, LOST, PROGRESS, REFUSED, Event, Machine
 from harness.process.variables import OWN_PREFIX, TO_WORKERS
-from harness.storage import form
+from harness.storage import form, locks
 from harness.storage.reading import parse_json
 
 LOCAL = "local"  # Ray on this machine alone, for this fleet alone
@@ -184,13 +184,13 @@ def _short_folder() -> Path:
 def _remote(ray: Any) -> Any:
     """Return the task. A function inside a function travels whole: nodes need not import harness."""
 
-    own_prefix = OWN_PREFIX
+    own_prefix, lock_open_file = OWN_PREFIX, locks.lock_open_file
+    ray.cloudpickle.register_pickle_by_value(locks)  # it travels with the task
 
     def measure(
         project: str, inherited: Sequence[str], order: str
     ) -> Iterator[bytes]:  # pragma: no cover - runs in a process of Ray's
         import ctypes
-        import fcntl
         import json
         import signal
         import subprocess
@@ -211,7 +211,7 @@ def _remote(ray: Any) -> Any:
         held = []
         try:
             held.append(os.open(os.path.join(packages, "lock"), os.O_RDONLY))
-            fcntl.flock(held[0], fcntl.LOCK_SH)
+            lock_open_file(held[0], shared=True, wait=True)
         except OSError:
             pass  # made by an earlier version, or on a file system without locks
         native = os.path.join(packages, "lib", "native")

@@ -12,6 +12,7 @@ from typing import Any
 from harness.errors import InputError
 from harness.fleet.schedule import Job
 from harness.storage import locks, store
+from harness.storage.same_run import differing
 from harness.words import looks_up, set_to
 
 SCHEMA = 1
@@ -54,11 +55,8 @@ class Fleet:
         Raises:
             InputError: an argument or an override differs.
         """
-        changed = [
-            f"{key}={given[key]}"
-            for key, value in self.arguments.items()
-            if given[key] and given[key] != value
-        ]
+        typed = {key: given[key] or value for key, value in self.arguments.items()}
+        changed = [f"{one.key}={one.after}" for one in differing(self.arguments, typed)]
         changed += [word for word in overrides if word not in self.overrides]
         if changed:
             raise InputError(

@@ -10,13 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.nightly.verdict import Bools, Floats, Run
-from harness.storage.plan import SAME_MACHINE, RunPlan, unequal
 from harness.storage.record import NO_SOLUTION, OK
+from harness.storage.same_run import alike, differing, environment, listed
 from harness.storage.store import RunFolder
 from harness.table.metrics import TOP1, TOP5, top_k_correct
 from harness.table.samples import samples_of
-
-FILES = ("rec", "params", "symbol")  # keys of a workload that hold paths: their digests count
 
 
 @dataclass(frozen=True)
@@ -88,41 +86,9 @@ class Entry:
         )
 
 
-def alike(plan: RunPlan) -> dict[str, Any]:
-    """Return what must be the same in two runs for a verdict to mean anything."""
-    workload = {k: v for k, v in plan.workload.items() if k not in (*FILES, "download")}
-    workload["model"] = {k: v for k, v in workload["model"].items() if k not in FILES}
-    workload["tuning"] = {k: v for k, v in workload["tuning"].items() if k != "source"}
-    protocol = plan.config["protocol"]
-    return {
-        "machine": {key: plan.machine.get(key) for key in SAME_MACHINE},
-        "files": {role: file["sha256"] for role, file in plan.files.items()},
-        "images": {"validated": plan.images, "tuned on": plan.tuning_images},
-        "workload": workload,
-        "threads": {key: plan.threads[key] for key in ("policy", "count", "environment")},
-        "max_cpu_isa": plan.config["max_cpu_isa"],
-        "protocol": {key: protocol[key] for key in ("batches", "warmup_s")},
-    }
-
-
-def environment(plan: RunPlan) -> dict[str, Any]:
-    """Return what may change between nights and explain a difference."""
-    machine = {key: plan.machine.get(key) for key in ("kernel", "microcode", "os")}
-    methods = {name: dict(method) for name, method in plan.methods.items()}
-    return {
-        "versions": plan.versions,
-        "harness": plan.harness,
-        "code": plan.code,
-        "machine": machine,
-        "method": methods,
-        "tuning": plan.config["tuning"],
-        "methods": plan.config["methods"],
-    }
-
-
 def unlike(before: Entry, now: Mapping[str, Any]) -> list[str]:
     """Return why two runs may not be compared, one line a key; empty if they may."""
-    return unequal(before.alike, dict(now), "")
+    return listed(differing(before.alike, now))
 
 
 def changed(before: Entry, now: Entry, part: str | None = None) -> list[str]:
@@ -133,8 +99,8 @@ def changed(before: Entry, now: Entry, part: str | None = None) -> list[str]:
     """
     old, new = before.environment, now.environment
     if part is not None:
-        return unequal(old.get(part), new.get(part), part)
-    return unequal(old, new, "")
+        return listed(differing(old.get(part), new.get(part), (part,)))
+    return listed(differing(old, new))
 
 
 def software(entry: Entry) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.config import Composed
 from harness.nightly.baseline import Baseline
-from harness.nightly.entry import Entry, as_run, changed, software
+from harness.nightly.entry import Entry, as_run, changed, software, unlike
 from harness.nightly.judge import judge
 from harness.nightly.night import (
     Night,
@@ -112,7 +112,9 @@ def lasting_shifts(earlier: Sequence[Entry], entry: Entry) -> list[LastingShift]
 
     An acknowledged shift starts the series anew.
     """
-    nights = [each for each in earlier if each.verdict is not None and each.alike == entry.alike]
+    nights = [
+        each for each in earlier if each.verdict is not None and not unlike(each, entry.alike)
+    ]
     found = []
     for row in entry.rows:
         series: list[tuple[Entry, float]] = []

@@ -10,7 +10,6 @@ where their trials can be recovered.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import json
@@ -28,7 +27,7 @@ from harness import __version__
 from harness.errors import InputError
 from harness.host import calls
 from harness.packs import signing
-from harness.storage import durable, record, store
+from harness.storage import durable, locks, record, store
 from harness.storage.plan import FOREIGN
 from harness.storage.store import RunFolder
 from harness.table.tables import read_tables
@@ -142,7 +141,7 @@ def write_pack(
             _clear_parts(to.parent)
             with part.open("w+b") as handle:
                 with suppress(OSError):  # where nothing locks, nothing is cleared either
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    locks.lock_open_file(handle.fileno())
                 _write(handle, folder, manifest)
                 digest = _seal(handle)
                 calls.sync(handle.fileno())
@@ -183,8 +182,8 @@ def _clear_parts(folder: Path) -> None:
     """Remove what packs that were killed have left in a folder; one being written is locked."""
     for path in folder.glob(f".*{PART_OF_PACK}"):
         with suppress(OSError), path.open("rb") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
+            if locks.lock_open_file(handle.fileno()):
+                path.unlink()
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -12,6 +12,7 @@ from harness.errors import HarnessError, InputError
 from harness.packs.pack import MODELS
 from harness.storage import form, store
 from harness.storage.determinism import deterministic_part, digests
+from harness.storage.same_run import differing
 from harness.storage.store import RunFolder
 
 DIGESTS = "digests.json"
@@ -79,7 +80,7 @@ def verify(folder: RunFolder) -> Verified:
         stored = store.load_json(kept)
         if not form.texts(stored):
             raise HarnessError(f"{kept} is no list of digests: delete it, or restore it")
-        names = [name for name in {**stored, **now} if stored.get(name) != now.get(name)]
+        names = [difference.key for difference in differing(stored, now)]
         wrong += [f"{kept}: {name} differs from what the records say now" for name in names]
     else:
         wrong.append(f"{kept} is missing: the run was not finished, or is older than it")
@@ -88,10 +89,8 @@ def verify(folder: RunFolder) -> Verified:
 
 def differences(one: RunFolder, other: RunFolder) -> list[str]:
     """Return what of the deterministic parts of two runs differs: ``workload`` or methods."""
-    mine, theirs = _digests(one), _digests(other)
-    return [
-        name for name in {**mine, **theirs} if name != "*" and mine.get(name) != theirs.get(name)
-    ]
+    names = [difference.key for difference in differing(_digests(one), _digests(other))]
+    return [name for name in names if name != "*"]
 
 
 def _digests(folder: RunFolder) -> dict[str, str]:

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from harness.report.batch_times import times_of
-from harness.storage.plan import PLACES, RunPlan
+from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
+from harness.storage.same_run import SAME_RUN, selected
 from harness.table.samples import counted
 
 OWN_ID = ("run.id=", "run.results=", "run.cache=")  # they would lead to the run itself
@@ -70,12 +71,12 @@ class Evidence:
 def config_digest(config: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a configuration in canonical JSON: sorted keys, no spaces, UTF-8.
 
-    The places where a run is kept and how it is shown (``plan.PLACES``) are left out, so that two runs
-    of the same configuration have the same digest.
+    Keys that determine nothing, such as the run's folder, are left out, so that two runs of the same
+    configuration have the same digest.
     """
-    left_out = {place.removeprefix("config.") for place in PLACES}
-    kept = {key: value for key, value in config.items() if key not in left_out}
-    text = json.dumps(kept, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(
+        selected(config, SAME_RUN), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    )
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 

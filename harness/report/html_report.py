@@ -15,6 +15,7 @@ from harness.report.drawing import Drawing
 from harness.report.evidence import Evidence
 from harness.report.latex import PREAMBLE
 from harness.storage.plan import RunPlan
+from harness.storage.same_run import UNDETERMINING
 from harness.table.beyond import Beyond
 from harness.table.kernels import Profile
 from harness.table.markdown import beyond_rows, kernel_rows
@@ -88,6 +89,7 @@ def to_html(page: Page) -> str:
         beyond=beyond_rows(page.beyond) if page.beyond else None,
         kernels={"headers": headers, "rows": kernels},
         outcomes=_outcomes(page.rows),
+        undigested=UNDETERMINING,
         best_told=_told(page.best),
         latex_preamble=PREAMBLE,
         harness=__version__,

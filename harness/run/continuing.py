@@ -15,11 +15,10 @@ from typing import Any
 from harness.config import Composed, check_values, composed_values, is_group
 from harness.errors import InputError
 from harness.storage.plan import RunPlan
+from harness.storage.same_run import ABSENT, Keys, differing
 from harness.words import key_of
 
-Keys = tuple[str, ...]  # a path into a configuration
 NOW = ("run",)  # sections that are always taken from what is asked now
-ABSENT = object()
 
 
 def continued(plan: RunPlan, now: Composed, folders: Sequence[Path]) -> Composed:
@@ -84,13 +83,11 @@ def _kept(plan: RunPlan, section: str, chosen: Any) -> Any:
     return made[section]
 
 
-def _changes(before: Any, after: Any, at: Keys = ()) -> Iterator[tuple[Keys, Any]]:
-    """Yield what differs between two configurations, each key with its value after."""
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        for key in {**before, **after}:
-            yield from _changes(before.get(key, ABSENT), after.get(key, ABSENT), (*at, key))
-    elif before is not after and before != after and at[0] not in NOW:
-        yield at, after
+def _changes(before: Any, after: Any) -> Iterator[tuple[Keys, Any]]:
+    """Yield the keys that differ between two configurations, each with its value after."""
+    for difference in differing(before, after):
+        if difference.keys[0] not in NOW:
+            yield difference.keys, difference.after
 
 
 def _get(values: Mapping[str, Any], keys: Keys) -> Any:

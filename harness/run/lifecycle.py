@@ -33,7 +33,8 @@ from harness.run.session import (
     value_of,
     with_digests,
 )
-from harness.storage.plan import RunPlan, differences, digest_of_code, new_run_id, warnings_of
+from harness.storage.plan import RunPlan, digest_of_code, new_run_id, warnings_of
+from harness.storage.same_run import differences, renewed
 from harness.storage.store import INSPECT_LOG, PLAN, RunFolder, find_run, make_folder
 from harness.table.tables import write_tables
 
@@ -254,7 +255,4 @@ def fixed(plan: RunPlan, folder: RunFolder) -> RunPlan:
             f"run {plan.run} was planned otherwise ({listed}): continue it with run.id={plan.run} "
             "alone, or leave run.id out to start a new run"
         )
-    now = {key: plan.config[key] for key in ("run", "table")}  # where it is kept, how it is shown
-    roof = {"roof": plan.config["protocol"]["roof"]}  # may be asked for later
-    protocol = {**before.config["protocol"], **roof}
-    return replace(before, config={**before.config, **now, "protocol": protocol})
+    return replace(before, config=renewed(before.config, plan.config))

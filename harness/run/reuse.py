@@ -8,16 +8,11 @@ from pathlib import Path
 
 from harness.errors import InputError
 from harness.storage import record, store
-from harness.storage.plan import RunPlan, differences
+from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
+from harness.storage.same_run import SAME_MODELS, differences
 from harness.storage.store import RunFolder
 from harness.workloads.model_files import check_symbol, check_weights
-
-MEASURING = (  # what may differ: it changes how models are measured, not which are made
-    "config.protocol",
-    "config.baseline",
-    "config.fused",
-)
 
 
 def adopt(earlier: RunFolder, folder: RunFolder, plan: RunPlan) -> None:
@@ -31,7 +26,7 @@ def adopt(earlier: RunFolder, folder: RunFolder, plan: RunPlan) -> None:
     """
     before = earlier.load_plan()
     assert before is not None  # it was found by its plan
-    changed = differences(before, plan, MEASURING)
+    changed = differences(before, plan, SAME_MODELS)
     if changed:
         listed = "; ".join(changed[:8]) + ("; ..." if len(changed) > 8 else "")
         raise InputError(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -22,10 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import PROJECT
+from harness.storage.locks import lock_open_file
 
 STAMP = "environment.json"  # written when all of an environment is done: its identity at each level
 LOCK = "lock"
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # a file system without them
 NOT_A_PROGRAM = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP, errno.ENOEXEC)
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of renameat2
 
@@ -144,15 +143,12 @@ def exclusive(path: Path) -> Iterator[int]:
     """Hold the lock file at `path`, waiting for whoever has it; yields its descriptor."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another run.sh is setting up the environment; waiting for it")
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise
+        is_held = lock_open_file(descriptor)
+        if is_held is None:
             say(f"warning: {path.parent} has no locks: start no other run.sh until this is done")
+        elif not is_held:
+            say("another run.sh is setting up the environment; waiting for it")
+            lock_open_file(descriptor, wait=True)
         yield descriptor
     finally:
         os.close(descriptor)
@@ -169,11 +165,10 @@ def _shared(path: Path) -> int | None:
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            os.close(descriptor)
-            raise
+        lock_open_file(descriptor, shared=True, wait=True)
+    except BaseException:
+        os.close(descriptor)
+        raise
     os.set_inheritable(descriptor, True)  # the harness holds it on, over exec
     return descriptor
 
@@ -187,10 +182,10 @@ def _unused(path: Path) -> Iterator[bool]:
         yield not _is_mapped(path)
         return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield True
-    except OSError:  # held, or no locks here: then it stays
-        yield False
+        is_held = None
+        with suppress(OSError):  # it stays then, as where it is held or there are no locks
+            is_held = lock_open_file(descriptor)
+        yield bool(is_held)
     finally:
         os.close(descriptor)
 

@@ -1,4 +1,4 @@
-"""What of a run must come out the same each time: the part without times, and its digest."""
+"""The deterministic part of a run, which has no times, and its digest."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
-
-TIMED = ("seconds", "evaluation_seconds")  # of a tuning trial
+from harness.storage.same_run import TIMES_OF_TRIAL, inputs
 
 
 def deterministic_part(plan: RunPlan, records: Sequence[MethodRecord]) -> dict[str, Any]:
@@ -20,11 +19,7 @@ def deterministic_part(plan: RunPlan, records: Sequence[MethodRecord]) -> dict[s
     out, the model (thresholds are in its symbol) and the predictions.
     """
     return {
-        "workload": {
-            "files": {role: file["sha256"] for role, file in sorted(plan.files.items())},
-            "images": plan.images,
-            "tuning_images": plan.tuning_images,
-        },
+        "workload": inputs(plan),
         "methods": {record.method: _of_row(record) for record in records},
     }
 
@@ -44,7 +39,7 @@ def digests(part: Mapping[str, Any]) -> dict[str, str]:
 def _of_row(record: MethodRecord) -> dict[str, Any]:
     made, seen = record.optimize or {}, record.validate or {}
     trials = [
-        {key: value for key, value in trial.items() if key not in TIMED}
+        {key: value for key, value in trial.items() if key not in TIMES_OF_TRIAL}
         for trial in made.get("trajectory", ())
     ]
     return {

@@ -12,6 +12,8 @@ used, so that two processes on one host come to the same one:
 
 Where none works there is an error: nothing goes on without a lock.
 
+``lock_open_file`` is the first alone, for files that a process hands on open to those it starts.
+
 Who may read a file may lock it, so a stranger can keep a lock for ever: each wait has a limit, and
 tells who is waited for.
 """
@@ -197,6 +199,33 @@ def held(path: Path, wait: Wait | None = Wait()) -> Iterator[bool]:
         yield lock.take(wait=wait)
     finally:
         lock.close()
+
+
+def lock_open_file(file: int, shared: bool = False, wait: bool = False) -> bool | None:
+    """Lock an open file by ``flock``; whoever inherits the descriptor holds the lock too.
+
+    It needs nothing of the harness, so that Ray can send it to a node as it is.
+
+    Args:
+        file: the descriptor.
+        wait: for a process that has it, without a limit.
+
+    Returns:
+        True if it is locked, False if another process has it, None where ``flock`` does not work.
+
+    Raises:
+        OSError: the call failed in another way.
+    """
+    how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    try:
+        fcntl.flock(file, how if wait else how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno in MISSING:
+            return None
+        raise
+    return True
 
 
 def weakness(folder: Path) -> str | None:

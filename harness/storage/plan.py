@@ -6,7 +6,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,7 @@ from harness.storage import facts, form
 from harness.storage.config_form import OPTIONS
 
 SCHEMA = 2  # 2: config has the whole protocol, and max_cpu_isa
-COMPARED = ("config", "files", "threads", "versions", "harness", "machine")
-# Of all that is known of the machine. Not EC2's instance type: the same CPU under another name times
-# alike, and a run must go on where the metadata service does not answer.
-SAME_MACHINE = ("cpu_model", "isa", "allowed_cpus", "usable_cores")
 FOREIGN = "foreign"  # the key that marks an imported plan
-PLACES = (  # they do not change what is measured of the rows
-    "config.run",
-    "config.machine",
-    "config.table",
-    "config.protocol.roof",
-    "config.nightly",
-)
 RANDOM_WEIGHTS = (
     "THE WEIGHTS ARE RANDOM (workload.params is not given): accuracies mean nothing, times do"
 )
@@ -157,42 +146,3 @@ def warnings_of(workload: Mapping[str, Any], threads: Sequence[str]) -> tuple[st
     """Return what the user should know before it starts: of the workload and of the threads."""
     random = workload.get("random_weights") and not workload.get("params")
     return (*threads, RANDOM_WEIGHTS) if random else tuple(threads)
-
-
-def differences(old: RunPlan, new: RunPlan, ignored: Collection[str] = ()) -> list[str]:
-    """Return what differs between two plans in what determines the results, one line a key.
-
-    Args:
-        ignored: dotted keys that may differ as well.
-    """
-    before, after = old.as_dict(), new.as_dict()
-    passed = (*PLACES, *ignored)
-    for plan in (before, after):
-        plan["machine"] = {key: plan["machine"].get(key) for key in SAME_MACHINE}
-    lines = [line for part in COMPARED for line in unequal(before[part], after[part], part, passed)]
-    if list(old.methods) != list(new.methods) and set(old.methods) == set(new.methods):
-        lines.append("config.method: the order of the rows differs")
-    return lines
-
-
-def unequal(old: Any, new: Any, where: str, passed: Collection[str] = ()) -> list[str]:
-    """Return what differs between two values of a JSON object, one line a key.
-
-    Args:
-        where: the dotted key that they are the values of; empty at the top.
-        passed: dotted keys that may differ.
-    """
-    if where in passed or (where.startswith("files.") and where.endswith(".path")):
-        return []
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        keys = sorted({*old, *new})
-        return [
-            line
-            for key in keys
-            for line in unequal(
-                old.get(key), new.get(key), f"{where}.{key}" if where else key, passed
-            )
-        ]
-    if isinstance(old, (list, tuple)) and isinstance(new, (list, tuple)):
-        old, new = list(old), list(new)
-    return [] if old == new else [f"{where}: was {old!r}, is {new!r}"]

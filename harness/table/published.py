@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.storage.plan import RunPlan
+from harness.storage.same_run import flattened
 from harness.table.metrics import PUBLISHED
 from harness.table.rows import Row
 
@@ -58,18 +59,9 @@ def unlike(plan: RunPlan, published: Mapping[str, Any]) -> list[str]:
     Args:
         published: the published workload in the form of ``conf/workload/``, with ``images``.
     """
-    mine = {**plan.workload, "images": plan.images}
-    return list(_differing(mine, published))
-
-
-def _differing(
-    mine: Mapping[str, Any], published: Mapping[str, Any], at: str = ""
-) -> Iterator[str]:
-    for key, wanted in published.items():
-        value = mine.get(key)
-        if isinstance(wanted, Mapping):
-            yield from _differing(
-                value if isinstance(value, Mapping) else {}, wanted, f"{at}{key}."
-            )
-        elif value != wanted:
-            yield f"{at}{key} is {'not given' if value is None else value}, there {wanted}"
+    mine = flattened({**plan.workload, "images": plan.images})
+    return [
+        f"{key} is {'not given' if mine.get(key) is None else mine[key]}, there {wanted}"
+        for key, wanted in flattened(published).items()
+        if mine.get(key) != wanted
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -223,3 +224,40 @@ def test_the_history_is_written_where_nothing_locks(kind: Kind, tmp_path: Path) 
         assert history.machines() == ["m"]
         found = history._connection.execute("SELECT run FROM runs ORDER BY run").fetchall()
     assert found == [("one",), ("two",)]
+
+
+def test_one_module_locks_files() -> None:
+    calls = {
+        path.relative_to(PROJECT / "harness").as_posix()
+        for path in (PROJECT / "harness").rglob("*.py")
+        if re.search(r"\bfcntl\.(flock|lockf)\b|\bF_(OFD_)?SETLKW?\b", path.read_text())
+        or re.search(r"from fcntl import", path.read_text())
+    }
+    assert calls == {"storage/locks.py"}
+
+
+def test_an_open_file_is_locked_by_one_of_two(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    files = [os.open(path, os.O_RDONLY | os.O_CREAT) for _ in range(3)]
+    assert [locks.lock_open_file(file, shared=True) for file in files] == [True, True, True]
+    assert locks.lock_open_file(files[0]) is False
+    for file in files[1:]:
+        os.close(file)
+    assert locks.lock_open_file(files[0], wait=True) is True
+    os.close(files[0])
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EPERM])
+def test_an_open_file_that_nothing_locks_is_said_to_be_so(tmp_path: Path, number: int) -> None:
+    code = (
+        "import os, sys; from harness.storage.locks import lock_open_file\n"
+        "print(lock_open_file(os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)))"
+    )
+    done = subprocess.run(
+        [*without("flock", number), sys.executable, "-c", code, str(tmp_path / "lock")],
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "None\n"

@@ -1,0 +1,292 @@
+"""Whether two runs are the same: what each key of a plan determines, and how plans are compared.
+
+``EFFECTS`` says what each key of the configuration determines. A question about two runs is a set of
+effects: keys with another effect may differ. Results are determined by all keys but those of
+``TIMES_ONLY``, which change only how models are measured, and of ``NOTHING``. ``PART_EFFECTS`` says the
+same of a plan's other parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from harness.storage.plan import RunPlan
+
+Keys = tuple[str, ...]  # the path to a value in nested dicts
+ABSENT = object()  # in place of a value that is not there
+
+
+class Effect(Enum):
+    """What a key of the configuration determines."""
+
+    NOTHING = "where a run is kept, what is measured beside its rows, and how it is shown"
+    PLACE = "where an input lies; the digest of the file is compared too"
+    FETCHING = "whether an input may be fetched"
+    INPUT = "what every row computes on"
+    THREADS = "the threads that are asked for"
+    MODELS = "how the rows' models are made"
+    TIMING = "how a batch is timed"
+    AMOUNT = "how much is timed and profiled"
+    REFERENCE = "the rows that others are set against"
+    OWN = "whatever a user's own code makes of it"
+
+
+EFFECTS = {  # by dotted key; the longest key that leads to a value counts
+    "run": Effect.NOTHING,
+    "machine": Effect.NOTHING,
+    "table": Effect.NOTHING,
+    "protocol.roof": Effect.NOTHING,
+    "nightly": Effect.NOTHING,
+    "workload": Effect.INPUT,
+    "workload.rec": Effect.PLACE,
+    "workload.params": Effect.PLACE,
+    "workload.symbol": Effect.PLACE,
+    "workload.tuning.source": Effect.PLACE,
+    "workload.model.params": Effect.PLACE,
+    "workload.model.symbol": Effect.PLACE,
+    "workload.download": Effect.FETCHING,
+    "max_cpu_isa": Effect.INPUT,
+    "threads": Effect.THREADS,
+    "method": Effect.MODELS,
+    "methods": Effect.MODELS,
+    "tuning": Effect.MODELS,
+    "protocol": Effect.AMOUNT,
+    "protocol.batches": Effect.TIMING,
+    "protocol.warmup_s": Effect.TIMING,
+    "baseline": Effect.REFERENCE,
+    "fused": Effect.REFERENCE,
+}
+UNDETERMINING = [key for key, effect in EFFECTS.items() if effect is Effect.NOTHING]
+DIVIDED = {  # sections whose keys do not all have one effect
+    key.rsplit(".", depth)[0] for key in EFFECTS for depth in range(1, key.count(".") + 1)
+}
+
+Question = frozenset[Effect]  # the effects of the keys that must be equal
+TIMES_ONLY: Question = frozenset({Effect.TIMING, Effect.AMOUNT, Effect.REFERENCE})
+SAME_RUN: Question = frozenset(Effect) - {Effect.NOTHING}
+SAME_MODELS: Question = SAME_RUN - TIMES_ONLY
+SAME_ELSEWHERE: Question = SAME_RUN - {Effect.PLACE}  # on any machine
+SAME_TASK: Question = frozenset({Effect.INPUT, Effect.TIMING})  # for nights to be compared
+SOFTWARE: Question = frozenset(
+    {Effect.MODELS}
+)  # may change between nights, and explain a difference
+
+
+class PartEffect(Enum):
+    """What a part of a plan says of sameness."""
+
+    COMPARED = "it is equal in two plans of one run"
+    DERIVED = "it follows from parts that are compared"
+    NOTHING = "it determines nothing"
+
+
+PART_EFFECTS = {  # in the order in which differences are listed
+    "config": PartEffect.COMPARED,
+    "files": PartEffect.COMPARED,
+    "threads": PartEffect.COMPARED,
+    "versions": PartEffect.COMPARED,
+    "harness": PartEffect.COMPARED,
+    "machine": PartEffect.COMPARED,
+    "images": PartEffect.DERIVED,
+    "tuning_images": PartEffect.DERIVED,
+    "tuning_overlap": PartEffect.DERIVED,
+    "run": PartEffect.NOTHING,
+    "created": PartEffect.NOTHING,
+    "overrides": PartEffect.NOTHING,
+    "warnings": PartEffect.NOTHING,
+    "schema": PartEffect.NOTHING,
+    "code": PartEffect.NOTHING,
+    "foreign": PartEffect.NOTHING,
+}
+COMPARED = [part for part, effect in PART_EFFECTS.items() if effect is PartEffect.COMPARED]
+DERIVED = [part for part, effect in PART_EFFECTS.items() if effect is PartEffect.DERIVED]
+# Of all that is known of the machine. Not EC2's instance type: the same CPU under another name times
+# alike, and a run must go on where the metadata service does not answer.
+SAME_MACHINE = ("cpu_model", "isa", "allowed_cpus", "usable_cores")
+MACHINE_SOFTWARE = ("kernel", "microcode", "os")
+TIMES_OF_TRIAL = ("seconds", "evaluation_seconds")  # keys of a tuning trial that differ each time
+
+
+def effect_of(key: str) -> Effect:
+    """Return what a dotted key of the configuration determines; OWN for keys of a user's own."""
+    while key and key not in EFFECTS:
+        key = key.rpartition(".")[0]
+    return EFFECTS.get(key, Effect.OWN)
+
+
+def selected(
+    config: Mapping[str, Any], effects: Collection[Effect], at: str = ""
+) -> dict[str, Any]:
+    """Return the part of a configuration with these effects, in its order.
+
+    Args:
+        at: the dotted key, with a dot behind it, that ``config`` is the value of; empty at the top.
+    """
+    kept: dict[str, Any] = {}
+    for key, value in config.items():
+        where = f"{at}{key}"
+        wanted = effect_of(where) in effects
+        if where in DIVIDED and isinstance(value, Mapping):
+            section = selected(value, effects, f"{where}.")
+            if section or wanted:
+                kept[key] = section
+        elif wanted:
+            kept[key] = value
+    return kept
+
+
+def renewed(before: Mapping[str, Any], now: Mapping[str, Any], at: str = "") -> dict[str, Any]:
+    """Return a run's configuration, with the values of now for keys that determine nothing."""
+    config: dict[str, Any] = {}
+    for key in {**before, **now}:
+        where = f"{at}{key}"
+        if where in DIVIDED and key in before and key in now:
+            config[key] = renewed(before[key], now[key], f"{where}.")
+            continue
+        source = now if effect_of(where) is Effect.NOTHING else before
+        if key in source:
+            config[key] = source[key]
+    return config
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A value that differs between two nested dicts; ABSENT where one of them does not have it."""
+
+    keys: Keys
+    before: Any
+    after: Any
+
+    @property
+    def key(self) -> str:
+        """The dotted key."""
+        return ".".join(map(str, self.keys))
+
+
+def differing(before: Any, after: Any, at: Keys = ()) -> Iterator[Difference]:
+    """Yield the differences of two nested dicts, in the order of their keys.
+
+    A list equals a tuple of the same items.
+
+    Args:
+        at: the path to both of them, which begins all keys.
+    """
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in {**before, **after}:
+            yield from differing(before.get(key, ABSENT), after.get(key, ABSENT), (*at, key))
+        return
+    if isinstance(before, (list, tuple)) and isinstance(after, (list, tuple)):
+        before, after = list(before), list(after)
+    if before is not after and before != after:
+        yield Difference(at, before, after)
+
+
+def listed(differences: Iterable[Difference]) -> list[str]:
+    """Return one line a difference, sorted by key. A missing value and None are the same."""
+    lines = []
+    for difference in sorted(differences, key=lambda one: one.keys):
+        values = (difference.before, difference.after)
+        was, now = (None if value is ABSENT else value for value in values)
+        if was is not None or now is not None:
+            lines.append(f"{difference.key}: was {was!r}, is {now!r}")
+    return lines
+
+
+def flattened(value: Any, at: str = "") -> dict[str, Any]:
+    """Return the values of nested dicts by dotted key, in their order.
+
+    Args:
+        at: the dotted key of ``value``, which begins all keys.
+    """
+    if not isinstance(value, Mapping):
+        return {at: value}
+    return {
+        where: leaf
+        for key, inner in value.items()
+        for where, leaf in flattened(inner, f"{at}.{key}" if at else key).items()
+    }
+
+
+def differences(old: RunPlan, new: RunPlan, question: Question = SAME_RUN) -> list[str]:
+    """Return the differences of two plans that bear on a question, one line a key."""
+    before, after = old.as_dict(), new.as_dict()
+    for plan in (before, after):
+        plan["machine"] = _facts(plan["machine"], SAME_MACHINE)
+    lines = []
+    for part in COMPARED:
+        found = differing(before[part], after[part], (part,))
+        lines += listed(one for one in found if _bears_on(one.keys, question))
+    if list(old.methods) != list(new.methods) and set(old.methods) == set(new.methods):
+        lines.append("config.method: the order of the rows differs")
+    return lines
+
+
+def _bears_on(keys: Keys, question: Question) -> bool:
+    part, *inside = keys
+    if part == "config":
+        return effect_of(".".join(map(str, inside))) in question
+    return part != "files" or keys[-1] != "path"
+
+
+def settings(plan: RunPlan) -> dict[str, str]:
+    """Return all that determines a run's results on any machine, as texts by dotted key.
+
+    Threads and CPUs are left out: they are the machine's, and machines are compared by them.
+    """
+    values = {
+        **flattened(plan.versions, "versions"),
+        "harness": plan.harness,
+        **{f"files.{role}.sha256": digest for role, digest in file_digests(plan).items()},
+        **{part: getattr(plan, part) for part in DERIVED},
+        **flattened(selected(plan.config, SAME_ELSEWHERE), "config"),
+    }
+    return {key: str(value) for key, value in values.items()}
+
+
+def alike(plan: RunPlan) -> dict[str, Any]:
+    """Return all that must be equal in two nights for a verdict to mean anything."""
+    return {
+        "machine": _facts(plan.machine, SAME_MACHINE),
+        "files": file_digests(plan),
+        "images": {"validated": plan.images, "tuned on": plan.tuning_images},
+        "threads": {key: plan.threads[key] for key in ("policy", "count", "environment")},
+        **selected(plan.config, SAME_TASK),
+    }
+
+
+def environment(plan: RunPlan) -> dict[str, Any]:
+    """Return all that may change between nights and explain a difference."""
+    return {
+        "versions": plan.versions,
+        "harness": plan.harness,
+        "code": plan.code,
+        "machine": _facts(plan.machine, MACHINE_SOFTWARE),
+        **selected(plan.config, SOFTWARE),
+    }
+
+
+def inputs(plan: RunPlan) -> dict[str, Any]:
+    """Return the inputs of a run, by their digests and numbers: equal ones give equal results."""
+    return {
+        "files": file_digests(plan),
+        "images": plan.images,
+        "tuning_images": plan.tuning_images,
+    }
+
+
+def same_images(one: RunPlan, other: RunPlan) -> bool:
+    """Say whether two runs validated the same images in the same order."""
+    records = [file_digests(plan).get("rec") for plan in (one, other)]
+    return records[0] == records[1] and one.images == other.images
+
+
+def file_digests(plan: RunPlan) -> dict[str, Any]:
+    """Return the SHA-256 of the workload's files by role."""
+    return {role: file.get("sha256") for role, file in plan.files.items()}
+
+
+def _facts(machine: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    return {key: machine.get(key) for key in keys}

@@ -1,0 +1,192 @@
+"""Sameness: every key of conf/ is classified, and every question about two runs goes by that."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import PROJECT
+from harness.compare.unlike import unlike
+from harness.config import compose_config
+from harness.report.evidence import config_digest
+from harness.storage import same_run
+from harness.storage.plan import RunPlan
+from harness.storage.same_run import ABSENT, EFFECTS, Effect, differences, differing, effect_of
+from harness.storage.store import RunFolder
+from made import plan
+
+CONF = PROJECT / "conf"
+METHODS = sorted(path.stem for path in (CONF / "method").glob("*.yaml"))
+
+
+def choices() -> Iterator[list[str]]:
+    """Yield words that together compose every file of conf/."""
+    yield [f"method=[{','.join(METHODS)}]"]
+    for group in ("workload", "threads", "protocol", "experiment"):
+        for path in sorted((CONF / group).glob("*.yaml")):
+            yield [f"{group}={path.stem}"]
+
+
+CONFIGS = [compose_config(words).values for words in choices()]
+KEYS = sorted({key for config in CONFIGS for key in same_run.flattened(config)})
+
+
+def test_every_key_of_conf_is_classified() -> None:
+    assert [key for key in KEYS if effect_of(key) is Effect.OWN] == []
+    assert len(KEYS) > 100
+
+
+def test_each_entry_is_of_a_key_of_conf_and_says_what_the_one_above_does_not() -> None:
+    for key, effect in EFFECTS.items():
+        assert any(each == key or each.startswith(f"{key}.") for each in KEYS), key
+        assert key.count(".") == 0 or effect_of(key.rpartition(".")[0]) is not effect, key
+
+
+NOTHING = {"run", "machine", "table", "protocol.roof", "nightly"}
+TIMES = {"baseline", "fused", "protocol"}  # but for protocol.roof
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_determines_results_or_times_or_nothing(key: str) -> None:
+    top = key.split(".")[0]
+    effect = effect_of(key)
+    assert (effect is Effect.NOTHING) == bool({top, key} & NOTHING)
+    assert (effect in same_run.TIMES_ONLY) == (top in TIMES and key not in NOTHING)
+    assert (effect in same_run.SAME_MODELS) == (top not in TIMES and not {top, key} & NOTHING)
+
+
+def test_a_key_of_a_users_own_counts() -> None:
+    assert effect_of("mine.depth") is Effect.OWN and effect_of("") is Effect.OWN
+    assert effect_of("workload.mine") is Effect.INPUT
+    assert effect_of("protocol.mine") is Effect.AMOUNT
+    assert Effect.OWN in same_run.SAME_MODELS
+
+
+def test_every_part_of_a_plan_is_classified() -> None:
+    assert set(same_run.PART_EFFECTS) == {field.name for field in fields(RunPlan)}
+
+
+def changed(config: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return a configuration with another value at a dotted key."""
+    config = deepcopy(config)
+    *above, last = key.split(".")
+    level = config
+    for part in above:
+        level = level[part]
+    level[last] = "another"
+    return config
+
+
+@given(st.data())
+def test_all_questions_go_by_the_effects(data: st.DataObject) -> None:
+    config = data.draw(st.sampled_from(CONFIGS))
+    key = data.draw(st.sampled_from(sorted(same_run.flattened(config))))
+    effect = effect_of(key)
+    one = replace(plan(), config=config)
+    other = replace(one, config=changed(config, key))
+    assert [line.split(":")[0] for line in differences(one, other)] == (
+        [f"config.{key}"] if effect in same_run.SAME_RUN else []
+    )
+    for question in (same_run.SAME_MODELS, same_run.SAME_TASK, same_run.SOFTWARE):
+        assert bool(differences(one, other, question)) == (effect in question)
+    assert (config_digest(one.config) != config_digest(other.config)) == (
+        effect is not Effect.NOTHING
+    )
+    assert [each.key for each in unlike([one, other])] == (
+        [f"config.{key}"] if effect in same_run.SAME_ELSEWHERE else []
+    )
+    assert (same_run.alike(one) != same_run.alike(other)) == (effect in same_run.SAME_TASK)
+    assert (same_run.environment(one) != same_run.environment(other)) == (
+        effect in same_run.SOFTWARE
+    )
+    went_on = replace(one, config=same_run.renewed(one.config, other.config))
+    is_new = effect is Effect.NOTHING
+    assert went_on.config == (other if is_new else one).config
+
+
+def test_the_digest_of_a_configuration_leaves_nested_keys_out_too() -> None:
+    published = compose_config([]).values
+    assert config_digest(published) == config_digest(compose_config(["protocol.roof=true"]).values)
+    assert config_digest(published) != config_digest(compose_config(["protocol.seed=2"]).values)
+
+
+def test_a_plan_of_before_compares_as_it_did() -> None:
+    old = RunFolder(PROJECT / "results" / "example" / "published").load_plan()
+    assert old is not None and differences(old, old) == []
+    machine = {**old.machine, "ec2": {"type": "c7i.metal"}, "load_1min": 9.0, "usable_cores": 64}
+    files = {**old.files, "rec": {**old.files["rec"], "path": "elsewhere.rec"}}
+    config = {**old.config, "machine": "there", "run": {}, "baseline": "bf16"}
+    new = replace(old, machine=machine, files=files, config=config, code="another")
+    assert differences(old, new) == [
+        "config.baseline: was 'fp32', is 'bf16'",
+        f"machine.usable_cores: was {old.machine['usable_cores']}, is 64",
+    ]
+    reordered = {**old.config, "method": dict(reversed(old.methods.items()))}
+    assert differences(old, replace(old, config=reordered)) == [
+        "config.method: the order of the rows differs"
+    ]
+
+
+KEY = st.text("ab", min_size=1, max_size=2)
+NESTED = st.recursive(
+    st.none() | st.integers(0, 2) | st.lists(st.integers(0, 1), max_size=2),
+    lambda inner: st.dictionaries(KEY, inner, max_size=3),
+)
+TREE = st.dictionaries(KEY, NESTED, max_size=4)
+
+
+@given(TREE, TREE)
+def test_the_differences_lead_from_one_to_the_other(before: Any, after: Any) -> None:
+    made = deepcopy(before)
+    for difference in differing(before, after):
+        *above, last = difference.keys
+        level = made
+        for key in above:
+            level = level[key]
+        if difference.after is ABSENT:
+            del level[last]
+        else:
+            level[last] = difference.after
+    assert made == after
+    assert list(differing(before, deepcopy(before))) == []
+
+
+def test_a_missing_value_and_none_are_listed_as_the_same() -> None:
+    before, after = {"a": None, "b": (1, 2), "d": {"e": 1}}, {"b": [1, 2], "c": None, "d": {}}
+    assert same_run.listed(differing(before, after)) == ["d.e: was 1, is None"]
+
+
+def compares_nested_dicts(function: ast.FunctionDef) -> bool:
+    """Say whether a function calls itself, and compares two values that may both be dicts."""
+    nodes = list(ast.walk(function))
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    names = {node.func.id for node in calls if isinstance(node.func, ast.Name)}
+    dicts = {
+        ast.unparse(node.args[0])
+        for node in calls
+        if ast.unparse(node.func) == "isinstance"
+        and {"Mapping", "dict"} & {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+    }
+    compared = [
+        {ast.unparse(node.left), ast.unparse(node.comparators[0])}
+        for node in nodes
+        if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.NotEq)
+    ]
+    return function.name in names and any(len(pair & dicts) == 2 for pair in compared)
+
+
+def test_there_is_one_differ() -> None:
+    differs = {
+        f"{path.stem}.{node.name}"
+        for path in (PROJECT / "harness").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and compares_nested_dicts(node)
+    }
+    assert differs == {"same_run.differing"}
