@@ -21,7 +21,6 @@ from markdown_it import MarkdownIt
 import made
 from harness.commands.compare import compare_runs
 from harness.commands.history import listing
-from harness.commands.report import write_report
 from harness.fleet import fleet_report
 from harness.fleet.schedule import Attempt, Job
 from harness.nightly import aa_report, nightly_report
@@ -33,6 +32,7 @@ from harness.render.markdown_table import markdown_table
 from harness.render.progress import Bars, Lines
 from harness.report.latex import escaped
 from harness.report.methods_text import methods_text
+from harness.report.report_writer import write_report
 from harness.storage import facts, form
 from harness.storage.record import RoofRecord
 from harness.storage.store import RunFolder

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.commands.report import write_report
 from harness.compare.compared_run import compared_run
 from harness.compare.comparison import compare
 from harness.compare.prices import Price
+from harness.report.report_writer import write_report
+from harness.table.loaded_run import load_run
 from harness.table.row_names import LONGEST, _seen, names_of
-from harness.table.tables import read_tables, write_tables
+from harness.table.tables import write_tables
 from made_run import SECONDS, UNSOLVED, made_run
 
 METHODS = (*SECONDS, UNSOLVED)
@@ -60,10 +61,10 @@ def test_no_two_rows_look_alike_and_no_label_breaks_a_table(labels: list[str]) -
 def test_equal_labels_lose_no_row(tmp_path: Path, label: str) -> None:
     folder = made_run(tmp_path, labels=dict.fromkeys(METHODS, label))
     write_tables(folder)
-    tables = read_tables(folder)
+    run = load_run(folder)
     names = list(names_of(dict.fromkeys(METHODS, label)).values())
-    assert [row.label for row in tables.rows] == names and len(set(names)) == 6
-    assert list(tables.profiles) == list(SECONDS)
+    assert [row.label for row in run.rows] == names and len(set(names)) == 6
+    assert [row.method for row in run.profiles] == list(SECONDS)
     for file, column, expected in (
         ("kernels.csv", "method", names[:5]),
         ("sizes.csv", "method", names[:5]),
@@ -88,9 +89,10 @@ def test_equal_labels_lose_no_row(tmp_path: Path, label: str) -> None:
 def test_a_comparison_has_a_line_a_method(tmp_path: Path) -> None:
     runs: Any = [
         compared_run(
-            made_run(tmp_path, labels=dict.fromkeys(METHODS, "same"), run=run), Price(None, "")
+            load_run(made_run(tmp_path, labels=dict.fromkeys(METHODS, "same"), run=name)),
+            Price(None, ""),
         )
-        for run in ("one", "two")
+        for name in ("one", "two")
     ]
     found = compare(runs)
     assert [line.label for line in found.lines] == [f"same ({method})" for method in METHODS]

@@ -1,4 +1,4 @@
-"""Rows that the published table lacks against its best: is a row at once as accurate, cheap and fast?"""
+"""Rows that the published table lacks against its best: as accurate, as cheap and as fast at once?"""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ class Against:
         speed: of inference, relative to int8 full naive's.
     """
 
+    method: str
     label: str
     loss: Interval
     of_basic: float | None
@@ -74,7 +75,7 @@ def beyond(
         return None
 
     def share(method: str, of: str) -> float | None:
-        costs = [(by_method[each].optimize or {}).get("cost_s") for each in (method, of)]
+        costs = [(by_method[name].optimize or {}).get("cost_s") for name in (method, of)]
         return costs[0] / costs[1] if costs[0] is not None and costs[1] else None
 
     def speed(method: str) -> Interval | None:
@@ -87,6 +88,7 @@ def beyond(
         by_method[best].label,
         tuple(
             Against(
+                method,
                 by_method[method].label,
                 relative_loss(measured[best].correct1, measured[method].correct1),
                 share(method, BASIC) if BASIC in measured else None,

@@ -68,6 +68,7 @@ class SizeRow:
             (``statistics.percentiles``).
     """
 
+    method: str
     label: str
     batch_size: int
     rounds: int
@@ -225,10 +226,11 @@ def size_rows(
                     intervals["p50_ms"] = percentiles(milliseconds, (50,))[50]
                 p50, p90, p99 = (float(q) for q in np.percentile(milliseconds, (50, 90, 99)))
                 rate = size / float(mine.forward_s.mean())
-                found = {name: each for name, each in intervals.items() if each}
-                rows.append(
-                    SizeRow(record.label, size, rounds, batches, rate, p50, p90, p99, found)
+                known = {name: interval for name, interval in intervals.items() if interval}
+                row = SizeRow(
+                    record.method, record.label, size, rounds, batches, rate, p50, p90, p99, known
                 )
+                rows.append(row)
     return rows
 
 

@@ -48,6 +48,12 @@ def counted(rounds: Iterable[RoundRecord]) -> list[RoundRecord]:
     return [chosen[key] for key in sorted(chosen)]
 
 
+def batch_seconds(record: RoundRecord, batch_size: int) -> list[float]:
+    """Return the seconds of a timing's batches of one size; none where it did not time that size."""
+    parts = (record.facts or {}).get("timed", ())
+    return next((list(p["forward_s"]) for p in parts if p["batch_size"] == batch_size), [])
+
+
 def samples_of(rounds: Iterable[RoundRecord]) -> dict[int, dict[str, Samples]]:
     """Return the timings by batch size and method, the workload's own batch size first."""
     parts: dict[int, dict[str, list[tuple[int, list[float]]]]] = {}

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from harness.report.drawing import MUTED, shortened
+from harness.report.figures.drawing import MUTED, shortened
 
 PLACES = [  # offsets in points, the preferred first
     (x * far, y * far)
