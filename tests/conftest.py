@@ -31,6 +31,11 @@ __all__ = [  # fixtures, and the folder of the bundled workload
 ]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep what matplotlib knows of fonts out of the user's home: tests of figures import it."""
+    os.environ.setdefault("MPLCONFIGDIR", str(config.cache.mkdir("matplotlib")))
+
+
 MOST_PROCESSES = 4  # that run tests beside each other: each may hold 3 GB
 
 
