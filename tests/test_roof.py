@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from harness.run.measure_roof import dtypes_of
 from harness.storage.record import Outcome, RoofRecord
 from harness.table.kernels import Kernel, Profile, parse
-from harness.table.operations import macs_of
+from harness.table.operations import count_macs
 from harness.table.roof_share import (
     Peak,
     Share,
@@ -67,21 +67,21 @@ def line_of(
     ],
 )
 def test_operations_of_shapes(kind: str, problem: str, macs: int | None) -> None:
-    assert macs_of(kind, problem) == macs
+    assert count_macs(kind, problem) == macs
 
 
 @given(st.text())
 def test_shapes_that_are_none(problem: str) -> None:
     for kind in ("convolution", "inner_product", "matmul"):
-        assert macs_of(kind, problem) is None
+        assert count_macs(kind, problem) is None
 
 
 def test_a_profile_counts_and_keeps_operations() -> None:
     lines = [line_of(), line_of(), line_of("mb16ic8oc10", kind="inner_product", source="f32")]
     profile = Profile.of(lines, 1, 16, 0.0)
-    assert [row.macs for row in profile.rows] == [2 * macs_of("convolution", CONVOLUTION), 1280]
+    assert [row.macs for row in profile.rows] == [2 * count_macs("convolution", CONVOLUTION), 1280]
     assert Profile.from_dict(profile.as_dict()) == profile
-    one = macs_of("convolution", CONVOLUTION) or 0
+    one = count_macs("convolution", CONVOLUTION) or 0
     assert operations_per_image(profile) == {"int8": 2 * 2 * one / 16, "fp32": 2 * 1280 / 16}
     unread = Profile.of([*lines, line_of("2x3")], 1, 16, 0.0)
     assert unread.rows[0].macs is None
@@ -144,7 +144,7 @@ def test_facts_of_a_kernel() -> None:
         "kind": "convolution",
         "implementation": "brgconv:avx512_core_vnni",
         "problem": CONVOLUTION,
-        "macs": macs_of("convolution", CONVOLUTION),
+        "macs": count_macs("convolution", CONVOLUTION),
         "ms": [4.0, 5.0],
     }
 

@@ -1,4 +1,4 @@
-"""Runs beside each other: methods by machines. Pure functions of what the runs recorded."""
+"""Runs beside each other, methods by machines: pure functions of the records."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class MethodInRun:
 
 @dataclass(frozen=True)
 class Line:
-    """One method in every run, in the runs' order."""
+    """A method in all runs, in the runs' order."""
 
     method: str
     label: str

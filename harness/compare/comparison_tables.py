@@ -136,10 +136,10 @@ def images(pair: Disagreement, names: Sequence[str]) -> Grid:
 
 
 def reading_notes(comparison: Comparison, prices: str) -> list[str]:
-    """Return what a reader must know to read the tables rightly.
+    """Return the notes that a reader needs to read the tables rightly.
 
     Args:
-        prices: what the price list says of itself.
+        prices: where the prices are from (``Prices.note``).
     """
     notes = [
         "Intervals are 95 %. Those of a run are its own table's: Student's t over rounds, or of one "

@@ -14,7 +14,7 @@ def to_html(comparison: Comparison, prices: str, command: str) -> str:
     """Return the page.
 
     Args:
-        prices: what the price list says of itself.
+        prices: where the prices are from (``Prices.note``).
         command: that makes the page again.
     """
     names = titles(comparison)

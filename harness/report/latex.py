@@ -83,7 +83,7 @@ HEADS = {  # in two lines: a page is narrower than a screen
 
 
 def escaped(text: str) -> str:
-    """Return text that LaTeX prints as it is: no command, no comment, one line, ASCII.
+    """Return text that LaTeX prints unchanged: no command, no comment, one line, ASCII.
 
     pdflatex stops at a letter that its fonts lack: one that is not Latin becomes its number, U+6F22.
     """

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from harness.stats.intervals import Interval, relative_loss
 from harness.storage.record import MethodRecord
-from harness.table.rows import Predictions, measured_of, speedup_of
+from harness.table.rows import Predictions, measurements, speedup_interval
 from harness.table.samples import Samples
 
 FASTEST = "int8_full_naive"  # what no row of the published table is faster than
@@ -64,7 +64,7 @@ def beyond(
     Args:
         timed, predictions, labels: as in ``table.build_rows``.
     """
-    measured = measured_of(records, timed, predictions, labels)
+    measured = measurements(records, timed, predictions, labels)
     by_method = {record.method: record for record in records}
     rivals = [method for method in INC if method in measured]
     new = [method for method in by_method if method in measured and method not in PUBLISHED]
@@ -82,7 +82,7 @@ def beyond(
         if FASTEST not in measured:
             return None
         ours, theirs = measured[method].forward, measured[FASTEST].forward
-        return speedup_of(theirs, ours) if ours is not None and theirs is not None else None
+        return speedup_interval(theirs, ours) if ours is not None and theirs is not None else None
 
     return Beyond(
         by_method[best].label,

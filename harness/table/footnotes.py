@@ -36,18 +36,18 @@ def footnotes(
         if timing.method in by_method
     ]
     return [
-        *_of_workload(plan, records),
-        *_of_protocol(plan, rows, used),
-        *_of_kernels(plan, records),
-        *_of_significance(rows),
-        *_of_disturbances(records, rounds, used),
-        *_of_precision(rows, used),
+        *_workload_notes(plan, records),
+        *_protocol_notes(plan, rows, used),
+        *_kernel_notes(plan, records),
+        *_significance_notes(rows),
+        *_disturbance_notes(records, rounds, used),
+        *_precision_notes(rows, used),
         *plan.warnings,
         *_warnings(records),
     ]
 
 
-def _of_workload(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str]:
+def _workload_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str]:
     if plan.workload.get("note"):
         yield plan.workload["note"]
     if plan.tuning_overlap:
@@ -79,7 +79,7 @@ def _of_workload(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str
         )
 
 
-def _of_protocol(plan: RunPlan, rows: Sequence[Row], used: Used) -> Iterator[str]:
+def _protocol_notes(plan: RunPlan, rows: Sequence[Row], used: Used) -> Iterator[str]:
     protocol, size = plan.config["protocol"], plan.workload["batch_size"]
     yield (
         "Validation s is the wall clock of one pass over all images: data, forward pass and metric; "
@@ -126,7 +126,7 @@ def _batches(used: Used, size: int) -> str:
     return str(most) if fewest == most else f"{fewest} to {most}"
 
 
-def _of_kernels(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str]:
+def _kernel_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str]:
     missing = [r.label for r in records if r.outcome.kind == OK and r.profile is None]
     if missing:
         yield (
@@ -148,7 +148,7 @@ def _of_kernels(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str]
             )
 
 
-def _of_significance(rows: Sequence[Row]) -> Iterator[str]:
+def _significance_notes(rows: Sequence[Row]) -> Iterator[str]:
     tested = [(row.label, row.mcnemar_p) for row in rows if row.mcnemar_p is not None]
     adjusted = holm([p for _, p in tested]).tolist()
     differing = [f"{label} (p {_p(p)})" for (label, _), p in zip(tested, adjusted) if p < REJECTED]
@@ -163,7 +163,7 @@ def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"= {value:.3f}"
 
 
-def _of_disturbances(
+def _disturbance_notes(
     records: Sequence[MethodRecord],
     rounds: Sequence[RoundRecord],
     used: Used,
@@ -175,10 +175,12 @@ def _of_disturbances(
             f"{len(disturbed)} of {len(rounds)} timings in the rounds were disturbed; each was "
             f"repeated as far as protocol.reruns allows, and {len(kept)} had to count all the same."
         )
-        yield from _advice(kept)
+        yield from _advice_by_kind(kept)
     for title, stage in (("Optimising", "optimize"), ("Validation pass", "validate")):
         facts = ((record, getattr(record, stage)) for record in records)
-        for note in _advice([(row, of_stage["disturbed"]) for row, of_stage in facts if of_stage]):
+        for note in _advice_by_kind(
+            [(row, of_stage["disturbed"]) for row, of_stage in facts if of_stage]
+        ):
             yield f"{title}: {note}"
     brief = {
         row.method: row.label
@@ -192,7 +194,7 @@ def _of_disturbances(
         )
 
 
-def _advice(
+def _advice_by_kind(
     disturbances: Sequence[tuple[MethodRecord, Sequence[Mapping[str, Any]]]],
 ) -> Iterator[str]:
     """Yield one sentence for each kind of disturbance: where, how much, and what to do."""
@@ -207,7 +209,7 @@ def _advice(
         yield f"{kind} up to {worst:.3g} (limit {first['limit']:.3g}) at {labels}: {first['advice']}."
 
 
-def _of_precision(rows: Sequence[Row], used: Used) -> Iterator[str]:
+def _precision_notes(rows: Sequence[Row], used: Used) -> Iterator[str]:
     wide = []
     for row in rows:
         rate = row.intervals.get("images_per_s")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from harness.table.operations import macs_of
+from harness.table.operations import count_macs
 
 ENVIRONMENT = {"ONEDNN_VERBOSE": "1", "DNNL_VERBOSE": "1"}  # what makes oneDNN write it
 EXECUTED = re.compile(r"(?:onednn|dnnl)_verbose,exec,(.*)")
@@ -74,7 +74,7 @@ Chosen = Callable[[Kernel], bool]
 
 @dataclass(frozen=True)
 class Profile:
-    """What oneDNN executed for some batches.
+    """The primitives that oneDNN executed for some batches.
 
     Attributes:
         total_ms: time in oneDNN's primitives.
@@ -100,7 +100,9 @@ class Profile:
         alike: dict[tuple[str, str, str, str], list[Primitive]] = defaultdict(list)
         for one in primitives:
             dtype = ":".join(filter(None, (one.source, one.weights, one.destination)))
-            alike[one.kind, one.implementation, isa_of(one.implementation), dtype].append(one)
+            alike[one.kind, one.implementation, instruction_set(one.implementation), dtype].append(
+                one
+            )
         rows = [
             Kernel(*key, len(same), math.fsum(one.ms for one in same), _macs(same))
             for key, same in alike.items()
@@ -202,7 +204,7 @@ def made_by(family: str) -> Chosen:
     return lambda row: pattern.match(row.implementation) is not None
 
 
-def isa_of(implementation: str) -> str:
+def instruction_set(implementation: str) -> str:
     """Return the instruction set that an implementation's name ends with, or nothing."""
     last = implementation.rpartition(":")[2]
     return last if ISA.fullmatch(last) else ""
@@ -241,20 +243,20 @@ def _primitive(line: str) -> Primitive | None:
         weights=types.get("wei", ""),
         destination=types.get("dst", both),
         problem=fields[-2],
-        macs=macs_of(fields[1], fields[-2]),
+        macs=count_macs(fields[1], fields[-2]),
         ms=ms,
     )
 
 
 def findings(profile: Profile, expects_int8: bool) -> list[str]:
-    """Say in sentences what a reader of the model's time should know, the gravest first.
+    """Return, as sentences, what a reader of the model's time should know, the gravest first.
 
     Args:
-        expects_int8: the model is called int8. It is none if ``int8_compute_share`` is 0.
+        expects_int8: the model is called int8. It is not int8 if ``int8_compute_share`` is 0.
     """
     if not profile.rows:
         return ["oneDNN reported no primitive, so how the model ran is not known"]
-    sentences = [*(_of_int8(profile) if expects_int8 else ()), *_of_reference(profile)]
+    sentences = [*(_int8_findings(profile) if expects_int8 else ()), *_reference_findings(profile)]
     if profile.malformed:
         sentences.append(
             f"lines of oneDNN's verbose output that could not be read: {profile.malformed}"
@@ -262,7 +264,7 @@ def findings(profile: Profile, expects_int8: bool) -> list[str]:
     return sentences
 
 
-def _of_int8(profile: Profile) -> Iterator[str]:
+def _int8_findings(profile: Profile) -> Iterator[str]:
     compute, int8 = profile.count(is_compute), profile.count(is_int8_compute)
     if not int8:
         yield NOT_INT8
@@ -279,7 +281,7 @@ def _of_int8(profile: Profile) -> Iterator[str]:
         yield f"int8 ran mostly on {isa}, without the instructions made for it (VNNI, AMX)"
 
 
-def _of_reference(profile: Profile) -> Iterator[str]:
+def _reference_findings(profile: Profile) -> Iterator[str]:
     spent: dict[tuple[str, str], float] = defaultdict(float)
     for row in filter(made_by("ref"), profile.rows):
         spent[row.kind, row.implementation] += row.ms
