@@ -37,7 +37,7 @@ class ComparedRun:
         labels: (images,).
         threads: how many MXNet had when the rows were validated, or how many the user asked for
             where no record says it.
-        roof: roofs by data type; ``roof_note`` says why there are none, or what disturbed them.
+        roof: roofs by data type; ``roof_note`` says why there are none, or names what disturbed them.
     """
 
     machine: str

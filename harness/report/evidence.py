@@ -32,8 +32,8 @@ class Timing:
     """One attempt at timing a row in a round, at the workload's batch size.
 
     Attributes:
-        counts: the table's numbers come from it.
-        disturbed: kinds of what disturbed it.
+        counts: whether the table's numbers come from it.
+        disturbed: the kinds of its disturbances.
     """
 
     round: int
@@ -53,7 +53,7 @@ class Evidence:
 
     Attributes:
         batches: of the validation pass; 0 without one.
-        facts: what else its record says, as pairs of a name and a value.
+        facts: further facts of its record, as pairs of a name and a value.
     """
 
     method: str

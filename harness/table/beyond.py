@@ -32,9 +32,9 @@ class Against:
     """A row beside those that it would replace; what was not measured is None.
 
     Attributes:
-        loss: top-1 relative to the most accurate INC row's, percent lost, of paired images.
-        of_basic, of_mse: its cost as a share of that row's.
-        speed: of inference, relative to int8 full naive's.
+        loss: of top-1 against the most accurate INC row, in percent of its top-1, on the same images.
+        of_basic, of_mse: its cost over the cost of the row INC basic or INC mse.
+        speed: of inference, over the speed of int8 full naive.
     """
 
     method: str
@@ -62,7 +62,7 @@ def beyond(
     """Return the comparison; None without such a row or without one of INC's.
 
     Args:
-        timed, predictions, labels: as in ``table.build_rows``.
+        timed, predictions, labels: as in ``rows.build_rows``.
     """
     measured = measurements(records, timed, predictions, labels)
     by_method = {record.method: record for record in records}

@@ -38,7 +38,7 @@ def to_csv(rows: Sequence[Row], exact: bool = False) -> str:
     """Return the rows; what was not measured is empty.
 
     Args:
-        exact: every number as it was derived, to the last digit, instead of the published decimals.
+        exact: write numbers to the last digit instead of with the published decimals.
     """
     return written(HEADER, (_exact(row) if exact else _row(row) for row in rows))
 

@@ -35,8 +35,8 @@ class Peak:
     Attributes:
         gops: median over the repeats of the fastest kernel.
         low, high: its slowest and its fastest repeat.
-        kernel: what ran: oneDNN's primitive and implementation.
-        shapes: what on, in oneDNN's notation.
+        kernel: oneDNN's primitive and implementation.
+        shapes: of the convolution, in oneDNN's notation.
     """
 
     gops: float
@@ -105,10 +105,10 @@ def roof_share(
 
 
 def kernel_facts(primitives: list[Primitive], dtype: str) -> dict[str, Any] | str:
-    """Return what a repeated convolution was, ready for JSON; or why it does not tell of ``dtype``.
+    """Return the facts of a repeated convolution, ready for JSON; or why they say nothing of ``dtype``.
 
     Args:
-        primitives: what oneDNN executed in the repeats, conversions and all.
+        primitives: all that oneDNN executed in the repeats, conversions too.
     """
     computed = [one for one in primitives if is_compute(_kernel(one))]
     kinds = {(one.kind, one.implementation, one.problem) for one in computed}

@@ -29,7 +29,7 @@ class Row:
     """A row; a value that was not measured is None.
 
     Attributes:
-        label: what the row is called where it is shown.
+        label: the name of the row for people.
         intervals: 95 % intervals by the name of the value, where there is one.
         mcnemar_p: of equal top-1 accuracy with the baseline, on the same images.
         rounds: how many rounds the times come from; 0 where they are those of the validation pass.
@@ -65,7 +65,7 @@ class SizeRow:
         p50_ms, p90_ms, p99_ms: percentiles of a batch's time over all rounds.
         intervals: of images_per_s and p50_ms, where there are batches enough. The tail has none: from
             a few rounds it would cover the truth in half to nine tenths of cases
-            (``statistics.percentiles``).
+            (``intervals.percentiles``).
     """
 
     method: str
