@@ -36,7 +36,7 @@ from harness.report.report_writer import write_report
 from harness.storage import facts, form
 from harness.storage.record import RoofRecord
 from harness.storage.store import RunFolder
-from harness.table.csv_table import written
+from harness.table.csv_table import csv_text
 from harness.table.tables import write_tables
 from hostile import KEPT, TEXTS, everywhere, filled, has_text
 from made_run import made_run
@@ -322,7 +322,7 @@ def test_markdown_is_text(text: str) -> None:
 
 @given(st.lists(st.text(), min_size=1, max_size=4))
 def test_csv_has_as_many_cells_and_no_formula(cells: list[str]) -> None:
-    rows = check_csv(written(["x"] * len(cells), [cells]))
+    rows = check_csv(csv_text(["x"] * len(cells), [cells]))
     assert rows[-1] == [csv_cell(cell) for cell in cells] or cells == [""]
 
 

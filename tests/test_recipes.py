@@ -21,7 +21,7 @@ FIGURE = '''\
 
 from matplotlib.figure import Figure
 
-from harness.report.figures.drawing import Drawing, Words, drawn, panels
+from harness.report.figures.drawing import Drawing, Words, render_figure, panels
 from harness.table.loaded_run import LoadedRun
 
 
@@ -37,7 +37,7 @@ def figure(run: LoadedRun) -> Drawing:
         (axes,) = panels(canvas, 1, 1)
         axes.bar(range(len(rows)), [row.top1 for row in rows])
 
-    return drawn(words, 2.0, fill)
+    return render_figure(words, 2.0, fill)
 '''
 Edits = Mapping[str, Mapping[str, str]]  # by file: what stands there, and what takes its place
 

@@ -10,7 +10,7 @@ from harness.compare.comparison_machines import machines
 from harness.compare.grid import Grid, titles
 from harness.render.escape import markdown, markdown_cell
 from harness.render.markdown_table import markdown_table
-from harness.table.csv_table import written
+from harness.table.csv_table import csv_text
 from harness.table.metrics import INFERENCE_SPEEDUP, SPEEDUP, THROUGHPUT, TOP1, VS_FUSED
 
 OF_ROW = (THROUGHPUT, INFERENCE_SPEEDUP, VS_FUSED, SPEEDUP)
@@ -62,7 +62,7 @@ def to_csv(comparison: Comparison) -> str:
         for line in comparison.lines
         for run, entry in zip(comparison.runs, line.entries)
     ]
-    return written(HEADER, body)
+    return csv_text(HEADER, body)
 
 
 def disagreements_to_csv(comparison: Comparison) -> str:
@@ -73,7 +73,7 @@ def disagreements_to_csv(comparison: Comparison) -> str:
         for pair in comparison.disagreements
         for row in zip(*(a.tolist() for a in (pair.index, pair.label, pair.ours, pair.theirs)))
     ]
-    return written(header, body)
+    return csv_text(header, body)
 
 
 def _row(line: Line, run: ComparedRun, entry: MethodInRun) -> list[Any]:

@@ -15,7 +15,7 @@ from harness import PROJECT
 from harness.errors import HarnessError
 from harness.storage.plan import RunPlan
 from harness.table.beyond import PUBLISHED as METHODS
-from harness.table.csv_table import written
+from harness.table.csv_table import csv_text
 from harness.table.metrics import PUBLISHED
 from harness.table.rows import Row
 
@@ -153,4 +153,4 @@ def pairs_to_csv(rows: Sequence[SharedRow]) -> str:
         for row in rows
         for name, p in row.pairs.items()
     ]
-    return written(header, body)
+    return csv_text(header, body)

@@ -40,7 +40,7 @@ def to_csv(rows: Sequence[Row], exact: bool = False) -> str:
     Args:
         exact: write numbers to the last digit instead of with the published decimals.
     """
-    return written(HEADER, (_exact(row) if exact else _row(row) for row in rows))
+    return csv_text(HEADER, (_exact(row) if exact else _row(row) for row in rows))
 
 
 def _exact(row: Row) -> list[Any]:
@@ -71,7 +71,7 @@ def sizes_to_csv(rows: Sequence[SizeRow]) -> str:
         values = [m.shown(getattr(row, m.name), "") for m in BY_SIZE]
         shown = [end for m in with_interval for end in _shown(row.intervals.get(m.name), m)]
         body.append([row.label, row.batch_size, row.rounds, row.batches, *values, *shown])
-    return written(header, body)
+    return csv_text(header, body)
 
 
 def profiles_to_csv(profiles: Sequence[RowProfile]) -> str:
@@ -84,7 +84,7 @@ def profiles_to_csv(profiles: Sequence[RowProfile]) -> str:
         for of_row in profiles
         for kernel in of_row.profile.rows
     ]  # fmt: skip
-    return written(header, body)
+    return csv_text(header, body)
 
 
 def _shown(interval: Interval | None, metric: Metric) -> list[str]:
@@ -93,7 +93,7 @@ def _shown(interval: Interval | None, metric: Metric) -> list[str]:
     return [f"{end:.{metric.digits + MORE_DIGITS}f}" for end in (interval.low, interval.high)]
 
 
-def written(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Return a CSV file's text; no cell is a formula to a spreadsheet."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

@@ -17,9 +17,9 @@ from harness.report.figures.drawing import (
     VERMILION,
     Drawing,
     Words,
-    drawn,
     missing,
     panels,
+    render_figure,
     shortened,
 )
 from harness.storage.plan import RunPlan
@@ -140,7 +140,7 @@ def draw(timings: Batches) -> Drawing:
         ],
     )
     height = 0.4 + 1.45 * -(-len(timings.panels) // COLUMNS)
-    return drawn(words, height, lambda figure: _fill(figure, timings, few))
+    return render_figure(words, height, lambda figure: _fill(figure, timings, few))
 
 
 def _described(panel: Panel) -> str:

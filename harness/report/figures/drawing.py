@@ -100,7 +100,7 @@ def missing(name: str, title: str, why: str) -> Drawing:
     return Drawing(Words(name, title, "", "", (), ()), absent=why)
 
 
-def drawn(words: Words, height_in: float, fill: Callable[[Figure], None]) -> Drawing:
+def render_figure(words: Words, height_in: float, fill: Callable[[Figure], None]) -> Drawing:
     """Return the figure that ``fill`` fills, as SVG and PDF without a date or a random id."""
     salted = {**STYLE, "svg.hashsalt": words.name}
     with matplotlib.rc_context(salted), warnings.catch_warnings():

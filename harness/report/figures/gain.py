@@ -15,9 +15,9 @@ from harness.report.figures.drawing import (
     PAGE,
     Drawing,
     Words,
-    drawn,
     missing,
     panels,
+    render_figure,
     short,
 )
 from harness.report.figures.label_placement import Mark, place
@@ -125,7 +125,7 @@ def draw(compared: Gains | None) -> Drawing:
             for gain in compared.rows
         ],
     )
-    return drawn(words, 3.2, lambda figure: _fill(figure, compared))
+    return render_figure(words, 3.2, lambda figure: _fill(figure, compared))
 
 
 def _described(compared: Gains) -> str:

@@ -18,8 +18,8 @@ from harness.report.figures.drawing import (
     VERMILION,
     Drawing,
     Words,
-    drawn,
     missing,
+    render_figure,
     short,
     shortened,
 )
@@ -161,7 +161,7 @@ def draw(rows: Sequence[Influence]) -> Drawing:
             for n, operator in enumerate(row.operators)
         ],
     )
-    return drawn(words, 0.5 + 2.6 * len(rows), lambda figure: _fill(figure, rows))
+    return render_figure(words, 0.5 + 2.6 * len(rows), lambda figure: _fill(figure, rows))
 
 
 def _most(rows: Sequence[Influence]) -> int:

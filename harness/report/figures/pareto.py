@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from harness.report.figures.drawing import BLUE, INK, MUTED, PAGE, Drawing, Words, drawn, missing
+from harness.report.figures.drawing import (
+    BLUE,
+    INK,
+    MUTED,
+    PAGE,
+    Drawing,
+    Words,
+    missing,
+    render_figure,
+)
 from harness.report.figures.label_placement import Mark, place
 from harness.table.loaded_run import LoadedRun
 from harness.table.metrics import INFERENCE_SPEEDUP, SPEEDUP, Metric
@@ -131,7 +140,7 @@ def draw(front: Front) -> Drawing:
             for point in front.points
         ],
     )
-    return drawn(words, 3.4, lambda figure: _fill(figure, front))
+    return render_figure(words, 3.4, lambda figure: _fill(figure, front))
 
 
 def _described(front: Front) -> str:

@@ -16,9 +16,9 @@ from harness.report.figures.drawing import (
     PAGE,
     Drawing,
     Words,
-    drawn,
     missing,
     panels,
+    render_figure,
     shortened,
 )
 from harness.table.kernels import RowProfile
@@ -117,7 +117,7 @@ def draw(times: Shares) -> Drawing:
     )
     legend_rows = -(-len(times.parts) // 2)
     height = 0.7 + 0.27 * len(times.rows) + 0.19 * legend_rows
-    return drawn(words, height, lambda figure: _fill(figure, times))
+    return render_figure(words, height, lambda figure: _fill(figure, times))
 
 
 def _described(times: Shares, row: ShareRow) -> str:

@@ -20,9 +20,9 @@ from harness.report.figures.drawing import (
     VERMILION,
     Drawing,
     Words,
-    drawn,
     missing,
     panels,
+    render_figure,
     shortened,
 )
 from harness.storage import arrays, facts, form, store
@@ -206,7 +206,7 @@ def draw(searches: Sequence[Trajectory]) -> Drawing:
     )
     columns = min(2, len(searches))
     height = 0.5 + 1.75 * -(-len(searches) // columns)
-    return drawn(words, height, lambda figure: _fill(figure, searches, columns))
+    return render_figure(words, height, lambda figure: _fill(figure, searches, columns))
 
 
 def _described(search: Trajectory) -> str:
