@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import shutil
 import sqlite3
 import zipfile
@@ -81,6 +82,7 @@ def feed_report(name: str) -> Callable[[bytes, Path], None]:
     """Return a function that reads what a report reads beyond the records, with one file changed."""
 
     def feed(data: bytes, folder: Path) -> None:
+        os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))  # not the user's home
         from harness.report.evidence import command, config_digest, evidence
         from harness.report.figures.influence import influences
         from harness.report.figures.trials import fp32_accuracy, stored_trials, trajectories
