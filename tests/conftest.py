@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 pytest_plugins = (
     "helpers.browser",
     "helpers.bundled_images",
@@ -14,6 +16,13 @@ pytest_plugins = (
     "helpers.saved_network",
     "helpers.tuning",
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep what matplotlib knows of fonts out of the user's home: tests of figures import it."""
+    os.environ.setdefault("MPLCONFIGDIR", str(config.cache.mkdir("matplotlib")))
+
+
 MOST_PROCESSES = 4  # that run tests beside each other: each may hold 3 GB
 
 

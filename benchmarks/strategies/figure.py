@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from benchmarks.strategies.report import CSV, TOLERATED, Case, csv_rows, lines
-from harness.report.drawing import AREAS, MUTED, Drawing, Words, drawn
+from harness.report.figures.drawing import AREAS, MUTED, Drawing, Words, render_figure
 
 MARKERS = "osD^vPX*<>p"
 NO_MODEL = 30.0  # percent: where a search without a model is drawn
@@ -63,4 +63,4 @@ def figure(cases: Sequence[Case], labels: dict[str, str]) -> Drawing:
         right.set_xlabel("speed, of fp32 fused's")
         page.legend(loc="outside lower center", ncols=4, fontsize=7)
 
-    return drawn(words, 4.4, fill)
+    return render_figure(words, 4.4, fill)

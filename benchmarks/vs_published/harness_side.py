@@ -17,7 +17,7 @@ from harness.storage import record
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
 from harness.storage.store import RunFolder, find_run, load_json
-from harness.table.tables import rows_of
+from harness.table.loaded_run import rows_of
 
 TRAJECTORY = "trajectory.json"
 

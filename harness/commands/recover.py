@@ -15,8 +15,8 @@ from harness.storage import record
 from harness.storage.record import MethodRecord, Outcome
 from harness.storage.store import HISTORY, TRIALS, RunFolder
 from harness.storage.tuning_history import read_history
+from harness.table.loaded_run import rows_of
 from harness.table.markdown import table
-from harness.table.tables import rows_of
 
 
 def recover(

@@ -1,58 +1,100 @@
-"""What a run brings to a comparison, read from its folder."""
+"""The runs of a comparison, loaded from their folders, and whether they may be compared."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
-from harness.compare.comparison import Measured
-from harness.compare.prices import Price
+from harness.compare.comparison import ComparedRun
+from harness.compare.prices import OWN, Price, Prices
+from harness.compare.unlike import unlike
+from harness.errors import InputError
 from harness.storage.plan import RunPlan
-from harness.storage.record import OK, MethodRecord, RoofRecord, RoundRecord
-from harness.storage.store import RunFolder
-from harness.table.roof_share import peaks_of
-from harness.table.samples import Samples, samples_of, validation_samples
-from harness.table.tables import read_tables
+from harness.storage.record import OK, MethodRecord, RoofRecord
+from harness.storage.store import find_run
+from harness.table.loaded_run import LoadedRun, load_run
+from harness.table.roof_share import roof_peaks
+from harness.table.samples import validation_samples
+
+FORCE = "--force"
 
 
-def compared_run(folder: RunFolder, cost: Price) -> Measured:
-    """Return what a run brings to a comparison.
+def load_compared_runs(
+    results: Path, names: Sequence[str], prices: Prices, own: Mapping[str, float]
+) -> list[ComparedRun]:
+    """Return runs by their names, in that order, each with the price of its machine.
+
+    Args:
+        names: RUN or MACHINE/RUN.
+        own: prices per hour by the machine's folder, which go before the list's.
 
     Raises:
+        InputError: a run is not there or is named twice, or no run is of the machine of a price.
         HarnessError: a record or a file of predictions is damaged.
     """
-    tables = read_tables(folder)
-    plan, records, rounds = tables.plan, folder.load_records(), folder.load_rounds()
-    whole = [r for r in records if r.outcome.kind == OK and r.validate is not None]
-    roof = folder.load_roof()
-    return Measured(
-        machine=folder.path.parent.name,
-        plan=plan,
-        rows={record.method: row for record, row in zip(records, tables.rows)},
-        profiles=tables.profiles,
-        times=_times(plan, whole, rounds),
-        predictions={record.method: _best(folder, record, plan.images) for record in whole},
-        models={record.method: _model(record) for record in whole},
-        labels=folder.load_labels(plan.images),
-        threads=_threads(plan, whole),
-        roof=peaks_of(roof),
-        roof_told=_told(roof, plan.run),
-        price=cost,
+    folders = [find_run(results, name) for name in names]
+    for number, folder in enumerate(folders):
+        if folder.path in [other.path for other in folders[:number]]:
+            raise InputError(f"{names[number]} is named twice: name each run once")
+    machines = [folder.path.parent.name for folder in folders]
+    idle = sorted(set(own) - set(machines))
+    if idle:
+        known = ", ".join(dict.fromkeys(machines))
+        raise InputError(f"{OWN}{idle[0]}: no run is of that machine; they are {known}")
+    runs = [load_run(folder) for folder in folders]
+    return [
+        compared_run(run, prices.with_own(machine, run.plan.machine.get("ec2"), own))
+        for run, machine in zip(runs, machines)
+    ]
+
+
+def check_alike(runs: Sequence[ComparedRun], names: Sequence[str]) -> None:
+    """Refuse to compare runs that were not measured alike.
+
+    Raises:
+        InputError: their plans differ in what determines results.
+    """
+    differences = unlike([run.plan for run in runs])
+    if differences:
+        listed = "\n".join(
+            f"  {one.key}: " + ", ".join(f"{v} in {name}" for v, name in zip(one.values, names))
+            for one in differences
+        )
+        raise InputError(
+            f"these runs were not measured alike:\n{listed}\n"
+            f"measure them alike, or add {FORCE} to compare them all the same"
+        )
+
+
+def compared_run(run: LoadedRun, price: Price) -> ComparedRun:
+    """Return a run as a comparison shows it.
+
+    Raises:
+        HarnessError: the record of its roof is damaged.
+    """
+    measured = [r for r in run.records if r.outcome.kind == OK and r.validate is not None]
+    roof = run.folder.load_roof()
+    times = run.timed
+    if times is None:
+        times = {record.method: validation_samples(record, "forward_s") for record in measured}
+    return ComparedRun(
+        machine=run.folder.path.parent.name,
+        plan=run.plan,
+        rows={row.method: row for row in run.rows},
+        profiles={row.method: row.profile for row in run.profiles},
+        times=times,
+        predictions={
+            method: best[:, 0].astype(np.int64) for method, best in run.predictions.items()
+        },
+        models={record.method: _model(record) for record in measured},
+        labels=run.labels,
+        threads=_threads(run.plan, measured),
+        roof=roof_peaks(roof),
+        roof_note=_roof_note(roof, run.plan.run),
+        price=price,
     )
-
-
-def _times(
-    plan: RunPlan, records: Sequence[MethodRecord], rounds: Sequence[RoundRecord]
-) -> Mapping[str, Samples]:
-    if plan.config["protocol"]["rounds"]:
-        return samples_of(rounds).get(plan.workload["batch_size"], {})
-    return {record.method: validation_samples(record, "forward_s") for record in records}
-
-
-def _best(folder: RunFolder, record: MethodRecord, images: int) -> Any:
-    return folder.load_predictions(record, images)[:, 0].astype(np.int64)
 
 
 def _model(record: MethodRecord) -> str:
@@ -61,23 +103,23 @@ def _model(record: MethodRecord) -> str:
 
 
 def _threads(plan: RunPlan, records: Sequence[MethodRecord]) -> str:
-    found = ((record.validate or {}).get("openmp") or {} for record in records)
-    verified = sorted({each["max_threads"] for each in found if each.get("max_threads")})
+    openmp = ((record.validate or {}).get("openmp") or {} for record in records)
+    verified = sorted({facts["max_threads"] for facts in openmp if facts.get("max_threads")})
     if verified:
         return " or ".join(map(str, verified))
-    asked = plan.threads.get("count")
-    return f"{asked} asked for" if asked else "not set"
+    count = plan.threads.get("count")
+    return f"{count} asked for" if count else "not set"
 
 
-def _told(roof: RoofRecord | None, run: str) -> str:
+def _roof_note(roof: RoofRecord | None, run: str) -> str:
     if roof is None:
         return f"not measured; ./run.sh run.id={run} protocol.roof=true adds it, on that machine"
     if roof.outcome.kind != OK or roof.facts is None:
         return str(roof.outcome)
-    told = [f"{dtype} is missing: {why}" for dtype, why in roof.facts["missing"].items()]
-    kinds = sorted({each["kind"] for each in roof.facts["disturbed"]})
+    notes = [f"{dtype} is missing: {why}" for dtype, why in roof.facts["missing"].items()]
+    kinds = sorted({disturbance["kind"] for disturbance in roof.facts["disturbed"]})
     if kinds:
-        told.append(
+        notes.append(
             f"measuring it was disturbed ({', '.join(kinds)}), so it may be too low and shares too high"
         )
-    return "; ".join(told)
+    return "; ".join(notes)

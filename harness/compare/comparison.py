@@ -1,4 +1,4 @@
-"""Runs beside each other: methods by machines. Pure functions of what the runs recorded."""
+"""Runs beside each other, methods by machines: pure functions of the records."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.storage.plan import RunPlan
 from harness.storage.record import OK
 from harness.storage.same_run import same_images
 from harness.table.kernels import Profile
-from harness.table.roof_share import Peak, Share, share_of
+from harness.table.roof_share import Peak, Share, roof_share
 from harness.table.row_names import names_of
 from harness.table.rows import Row
 from harness.table.samples import Samples
@@ -26,8 +26,8 @@ ABSENT, WAITING = "not in this run", "not measured yet"
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What a run brings to a comparison; what is by method is so by its name.
+class ComparedRun:
+    """A run as a comparison shows it; mappings are by the name of the method.
 
     Attributes:
         machine: the folder's name.
@@ -36,9 +36,9 @@ class Measured:
         predictions: each image's best class, (images,).
         models: digests of the validated models.
         labels: (images,).
-        threads: how many MXNet had when the rows were validated, or what was asked where no record
-            says it.
-        roof: roofs by data type; ``roof_told`` says why there are none, or what disturbed them.
+        threads: how many MXNet had when the rows were validated, or how many the user asked for
+            where no record says it.
+        roof: roofs by data type; ``roof_note`` says why there are none, or names what disturbed them.
     """
 
     machine: str
@@ -51,7 +51,7 @@ class Measured:
     labels: Classes
     threads: str
     roof: Mapping[str, Peak]
-    roof_told: str
+    roof_note: str
     price: Price
 
     @property
@@ -66,7 +66,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Entry:
+class MethodInRun:
     """One method in one run.
 
     Attributes:
@@ -90,11 +90,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Line:
-    """One method in every run, in the runs' order."""
+    """A method in all runs, in the runs' order."""
 
     method: str
     label: str
-    entries: tuple[Entry, ...]
+    entries: tuple[MethodInRun, ...]
 
 
 @dataclass(frozen=True)
@@ -131,15 +131,15 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that a comparison shows."""
+    """The contents of a comparison."""
 
-    runs: tuple[Measured, ...]
+    runs: tuple[ComparedRun, ...]
     unlike: tuple[Unlike, ...]
     lines: tuple[Line, ...]
     disagreements: tuple[Disagreement, ...]
 
 
-def compare(runs: Sequence[Measured]) -> Comparison:
+def compare(runs: Sequence[ComparedRun]) -> Comparison:
     """Compare runs, the first being the one that the others' times are relative to."""
     labels: dict[str, str] = {}
     for run in runs:
@@ -147,7 +147,7 @@ def compare(runs: Sequence[Measured]) -> Comparison:
             labels.setdefault(method, chosen["label"])
     names = names_of(labels)
     lines = [
-        Line(method, label, tuple(_entry(method, run, runs[0]) for run in runs))
+        Line(method, label, tuple(_method_in_run(method, run, runs[0]) for run in runs))
         for method, label in names.items()
     ]
     pairs = [
@@ -162,7 +162,7 @@ def compare(runs: Sequence[Measured]) -> Comparison:
 
 
 def disagreement(
-    method: str, name: str, runs: Sequence[Measured], first: int, second: int
+    method: str, name: str, runs: Sequence[ComparedRun], first: int, second: int
 ) -> Disagreement:
     """Return the images on which two runs' predictions by one method differ."""
     one, other = runs[first], runs[second]
@@ -190,13 +190,13 @@ def disagreement(
     )
 
 
-def _entry(method: str, run: Measured, reference: Measured) -> Entry:
+def _method_in_run(method: str, run: ComparedRun, reference: ComparedRun) -> MethodInRun:
     row = run.rows.get(method)
     if row is None:
         outcome = WAITING if method in run.plan.methods else ABSENT
-        return Entry(outcome, None, Share(None, outcome))
+        return MethodInRun(outcome, None, Share(None, outcome))
     if row.outcome != OK or row.images_per_s is None:
-        return Entry(row.outcome, row, Share(None, "no time"))
+        return MethodInRun(row.outcome, row, Share(None, "no time"))
     intervals: dict[str, Interval] = {}
     cost = None
     if run.price.per_hour is not None:
@@ -207,15 +207,15 @@ def _entry(method: str, run: Measured, reference: Measured) -> Entry:
             intervals["cost"] = Interval(cost, low, high, rate.level, rate.between_rounds)
     ratio = None
     if run is not reference and method in reference.times and method in run.times:
-        theirs, ours = (_per_image(method, each) for each in (reference, run))
+        theirs, ours = (_per_image(method, side) for side in (reference, run))
         ratio = float(theirs.mean() / ours.mean())
-        if all(len(each) > 1 or each.shape[1] >= FEWEST_BATCHES for each in (theirs, ours)):
+        if all(len(side) > 1 or side.shape[1] >= FEWEST_BATCHES for side in (theirs, ours)):
             intervals["ratio"] = speedup_apart(theirs, ours)
-    share = share_of(run.profiles.get(method), row.images_per_s, run.roof)
-    no_price = run.price.told if cost is None else ""
-    return Entry(row.outcome, row, share, ratio, cost, no_price, intervals)
+    share = roof_share(run.profiles.get(method), row.images_per_s, run.roof)
+    no_price = run.price.note if cost is None else ""
+    return MethodInRun(row.outcome, row, share, ratio, cost, no_price, intervals)
 
 
-def _per_image(method: str, run: Measured) -> npt.NDArray[np.float64]:
+def _per_image(method: str, run: ComparedRun) -> npt.NDArray[np.float64]:
     """Return the seconds of each batch over its images, (rounds, batches)."""
     return run.times[method].forward_s / int(run.plan.workload["batch_size"])

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from harness.compare.comparison import Comparison, Measured
+from harness.compare.comparison import ComparedRun, Comparison
 from harness.compare.grid import DASH, Cell, Grid, titles
 
 
 def machines(comparison: Comparison) -> Grid:
     """Return the runs' machines, roofs and prices."""
-    facts: dict[str, Callable[[Measured], str]] = {
+    facts: dict[str, Callable[[ComparedRun], str]] = {
         "Run": lambda run: run.name,
         "Measured": lambda run: run.plan.created,
         "CPU": lambda run: _fact(run, "cpu_model"),
@@ -34,9 +34,9 @@ def machines(comparison: Comparison) -> Grid:
         "Roof fp32, GOP/s": lambda run: _roof(run, "fp32"),
         "Roof bf16, GOP/s": lambda run: _roof(run, "bf16"),
         "Roof int8, GOP/s": lambda run: _roof(run, "int8"),
-        "Price": lambda run: run.price.told,
+        "Price": lambda run: run.price.note,
     }
-    rows = [(name, [Cell(told(run)) for run in comparison.runs]) for name, told in facts.items()]
+    rows = [(name, [Cell(fact(run)) for run in comparison.runs]) for name, fact in facts.items()]
     return Grid(
         "machines",
         "Machines",
@@ -48,7 +48,7 @@ def machines(comparison: Comparison) -> Grid:
     )
 
 
-def _fact(run: Measured, key: str) -> str:
+def _fact(run: ComparedRun, key: str) -> str:
     value: Any = run.plan.machine.get(key)
     return DASH if value is None else str(value)
 
@@ -59,24 +59,24 @@ def _bytes(value: int | None) -> str:
     return f"{value / 2**30:.1f} GiB" if value >= 1 << 30 else f"{value / 2**10:g} KiB"
 
 
-def _caches(run: Measured) -> str:
+def _caches(run: ComparedRun) -> str:
     caches = run.plan.machine.get("cache_bytes") or {}
     return ", ".join(f"{name} {_bytes(size)}" for name, size in caches.items()) or DASH
 
 
-def _limits(run: Measured) -> str:
+def _limits(run: ComparedRun) -> str:
     machine = run.plan.machine
-    told = []
+    limits = []
     if machine.get("cpu_quota") is not None:
-        told.append(f"{machine['cpu_quota']:g} CPUs")
+        limits.append(f"{machine['cpu_quota']:g} CPUs")
     if machine.get("memory_limit_bytes") is not None:
-        told.append(f"{_bytes(machine['memory_limit_bytes'])} of memory")
+        limits.append(f"{_bytes(machine['memory_limit_bytes'])} of memory")
     if machine.get("allowed_cores") not in (None, machine.get("cores")):
-        told.append(f"{machine['allowed_cores']} cores allowed")
-    return ", ".join(told) or "none"
+        limits.append(f"{machine['allowed_cores']} cores allowed")
+    return ", ".join(limits) or "none"
 
 
-def _instance(run: Measured) -> str:
+def _instance(run: ComparedRun) -> str:
     instance = run.plan.machine.get("ec2")
     if not instance:
         return "not recorded"
@@ -85,7 +85,7 @@ def _instance(run: Measured) -> str:
     return f"{instance['instance_type']} in {instance['region'] or 'an unknown region'}"
 
 
-def _roof(run: Measured, dtype: str) -> str:
+def _roof(run: ComparedRun, dtype: str) -> str:
     peak = run.roof.get(dtype)
     if peak is None:
         return DASH

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from harness.compare.comparison import Comparison, Disagreement, Entry
+from harness.compare.comparison import Comparison, Disagreement, MethodInRun
 from harness.compare.grid import DASH, Cell, Grid, titles
 from harness.stats.intervals import Interval
 from harness.storage.record import OK
@@ -15,7 +15,7 @@ SHOWN = 20  # of a pair's differing images; the CSV has all
 RATIO = Metric("ratio", "Images/s over the first run's", 2, True)
 
 
-def differences(comparison: Comparison) -> Grid:
+def settings_grid(comparison: Comparison) -> Grid:
     """Return the settings that differ, by run."""
     return Grid(
         "differences",
@@ -80,22 +80,22 @@ def pairs(comparison: Comparison) -> Grid:
     """Return how many images each method predicts differently, by pair of runs."""
     names = titles(comparison)
     rows = []
-    for each in comparison.disagreements:
-        if each.left_out:
-            cells = [Cell(each.left_out), *[Cell(DASH)] * 6]
+    for pair in comparison.disagreements:
+        if pair.left_out:
+            cells = [Cell(pair.left_out), *[Cell(DASH)] * 6]
         else:
-            test = each.test
+            test = pair.test
             numbers = [
-                f"{len(each.index)} of {each.images}",
-                f"{100 * len(each.index) / each.images:.3f}",
+                f"{len(pair.index)} of {pair.images}",
+                f"{100 * len(pair.index) / pair.images:.3f}",
                 str(test.b if test else 0),
                 str(test.c if test else 0),
-                str(each.neither),
+                str(pair.neither),
                 f"{test.p_value:.3g}" if test else DASH,
-                "the same" if each.same_model else "each its own",
+                "the same" if pair.same_model else "each its own",
             ]
             cells = [Cell(number) for number in numbers]
-        rows.append((f"{each.name}: {names[each.first]} and {names[each.second]}", cells))
+        rows.append((f"{pair.name}: {names[pair.first]} and {names[pair.second]}", cells))
     return Grid(
         "disagreement",
         "Top-1 disagreement",
@@ -115,33 +115,33 @@ def pairs(comparison: Comparison) -> Grid:
     )
 
 
-def images(each: Disagreement, names: Sequence[str]) -> Grid:
+def images(pair: Disagreement, names: Sequence[str]) -> Grid:
     """Return the first of the images on which a pair differs."""
-    more = len(each.index) - SHOWN
-    rest = f"The first {SHOWN} of {len(each.index)}; disagreements.csv has all." if more > 0 else ""
+    more = len(pair.index) - SHOWN
+    rest = f"The first {SHOWN} of {len(pair.index)}; disagreements.csv has all." if more > 0 else ""
     rows = [
         (str(index), [Cell(str(label)), Cell(str(ours)), Cell(str(theirs))])
         for index, label, ours, theirs in zip(
-            each.index[:SHOWN], each.label[:SHOWN], each.ours[:SHOWN], each.theirs[:SHOWN]
+            pair.index[:SHOWN], pair.label[:SHOWN], pair.ours[:SHOWN], pair.theirs[:SHOWN]
         )
     ]
     return Grid(
         "",
-        f"{each.name}: {names[each.first]} and {names[each.second]}",
+        f"{pair.name}: {names[pair.first]} and {names[pair.second]}",
         rest,
         "Image",
-        ["Label", f"{names[each.first]} predicts", f"{names[each.second]} predicts"],
+        ["Label", f"{names[pair.first]} predicts", f"{names[pair.second]} predicts"],
         rows,
     )
 
 
-def notes(comparison: Comparison, prices: str) -> list[str]:
-    """Return what a reader must know to read the tables rightly.
+def reading_notes(comparison: Comparison, prices: str) -> list[str]:
+    """Return the notes that a reader needs to read the tables rightly.
 
     Args:
-        prices: what the price list says of itself.
+        prices: where the prices are from (``Prices.note``).
     """
-    found = [
+    notes = [
         "Intervals are 95 %. Those of a run are its own table's: Student's t over rounds, or of one "
         "pass without rounds. Those between runs are Welch's t over both runs' rounds, since nothing "
         "pairs the rounds of two machines; another machine of the same type, or another day, is in "
@@ -154,13 +154,13 @@ def notes(comparison: Comparison, prices: str) -> list[str]:
         "whatever part of its CPUs the run used.",
     ]
     for name, run in zip(titles(comparison), comparison.runs):
-        if run.roof_told:
-            found.append(f"Roof of {name}: {run.roof_told}.")
-    return found
+        if run.roof_note:
+            notes.append(f"Roof of {name}: {run.roof_note}.")
+    return notes
 
 
-def _of_row(metric: Metric) -> Callable[[Entry], Cell]:
-    def shown(entry: Entry) -> Cell:
+def _of_row(metric: Metric) -> Callable[[MethodInRun], Cell]:
+    def shown(entry: MethodInRun) -> Cell:
         row = entry.row
         if row is None or entry.outcome != OK:
             return Cell(DASH)
@@ -169,13 +169,13 @@ def _of_row(metric: Metric) -> Callable[[Entry], Cell]:
     return shown
 
 
-def _rate(entry: Entry) -> Cell:
+def _rate(entry: MethodInRun) -> Cell:
     if entry.outcome != OK:
         return Cell(entry.outcome, bad=entry.row is not None)
     return _of_row(THROUGHPUT)(entry)
 
 
-def _share(entry: Entry) -> Cell:
+def _share(entry: MethodInRun) -> Cell:
     if entry.outcome != OK:
         return Cell(DASH)
     if entry.share.value is None:
@@ -183,7 +183,7 @@ def _share(entry: Entry) -> Cell:
     return Cell(f"{100 * entry.share.value:.1f} %")
 
 
-def _cost(entry: Entry) -> Cell:
+def _cost(entry: MethodInRun) -> Cell:
     if entry.cost is None:
         return Cell(entry.no_price or DASH)
     ends = entry.intervals.get("cost")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from harness.compare import comparison_tables as tables
-from harness.compare.comparison import Comparison, Entry, Line, Measured
+from harness.compare.comparison import ComparedRun, Comparison, Line, MethodInRun
 from harness.compare.comparison_machines import machines
 from harness.compare.grid import Grid, titles
 from harness.render.escape import markdown, markdown_cell
 from harness.render.markdown_table import markdown_table
-from harness.table.csv_table import written
+from harness.table.csv_table import csv_text
 from harness.table.metrics import INFERENCE_SPEEDUP, SPEEDUP, THROUGHPUT, TOP1, VS_FUSED
 
 OF_ROW = (THROUGHPUT, INFERENCE_SPEEDUP, VS_FUSED, SPEEDUP)
@@ -35,15 +35,17 @@ def to_markdown(comparison: Comparison, prices: str) -> str:
     grids = [machines(comparison), *tables.methods(comparison)]
     forced = [tables.FORCED] if comparison.unlike else []
     if comparison.unlike:
-        grids.insert(0, tables.differences(comparison))
+        grids.insert(0, tables.settings_grid(comparison))
     if comparison.disagreements:
         grids.append(tables.pairs(comparison))
     names = titles(comparison)
-    listed = [tables.images(each, names) for each in comparison.disagreements if each.index.size]
+    listed = [tables.images(pair, names) for pair in comparison.disagreements if pair.index.size]
     parts = [f"# {markdown_cell(' and '.join(run.name for run in comparison.runs))}", *forced]
     for grid in grids:
         parts += [f"## {markdown_cell(grid.title)}", markdown(grid.caption), _grid(grid)]
-    parts.append("\n".join(f"- {markdown(note)}" for note in tables.notes(comparison, prices)))
+    parts.append(
+        "\n".join(f"- {markdown(note)}" for note in tables.reading_notes(comparison, prices))
+    )
     for grid in listed:
         parts += [
             f"### {markdown_cell(grid.title)}",
@@ -60,22 +62,22 @@ def to_csv(comparison: Comparison) -> str:
         for line in comparison.lines
         for run, entry in zip(comparison.runs, line.entries)
     ]
-    return written(HEADER, body)
+    return csv_text(HEADER, body)
 
 
 def disagreements_to_csv(comparison: Comparison) -> str:
     """Return every image on which two runs' predictions by one method differ."""
     header = ("method", "run_a", "run_b", "image", "label", "prediction_a", "prediction_b")
     body = [
-        [each.method, comparison.runs[each.first].name, comparison.runs[each.second].name, *row]
-        for each in comparison.disagreements
-        for row in zip(*(a.tolist() for a in (each.index, each.label, each.ours, each.theirs)))
+        [pair.method, comparison.runs[pair.first].name, comparison.runs[pair.second].name, *row]
+        for pair in comparison.disagreements
+        for row in zip(*(a.tolist() for a in (pair.index, pair.label, pair.ours, pair.theirs)))
     ]
-    return written(header, body)
+    return csv_text(header, body)
 
 
-def _row(line: Line, run: Measured, entry: Entry) -> list[Any]:
-    row, found = entry.row, entry.intervals
+def _row(line: Line, run: ComparedRun, entry: MethodInRun) -> list[Any]:
+    row = entry.row
     values: list[Any] = [row.top1 if row else None]
     for metric in OF_ROW:
         ends = row.intervals.get(metric.name) if row else None
@@ -84,12 +86,12 @@ def _row(line: Line, run: Measured, entry: Entry) -> list[Any]:
             *((ends.low, ends.high) if ends else (None, None)),
         ]
     for name, value in (("ratio", entry.ratio), ("cost", entry.cost)):
-        ends = found.get(name)
+        ends = entry.intervals.get(name)
         values += [value, *((ends.low, ends.high) if ends else (None, None))]
     values += [run.price.per_hour, entry.share.value]
     instance = (run.plan.machine.get("ec2") or {}).get("instance_type")
-    told = [line.method, line.label, run.machine, run.plan.run, instance or "", entry.outcome]
-    return [*told, *("" if v is None else v for v in values), entry.share.reason]
+    names = [line.method, line.label, run.machine, run.plan.run, instance or "", entry.outcome]
+    return [*names, *("" if v is None else v for v in values), entry.share.reason]
 
 
 def _grid(grid: Grid) -> str:

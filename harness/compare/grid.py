@@ -35,7 +35,7 @@ class Grid:
 
 
 def titles(comparison: Comparison) -> list[str]:
-    """Return what the runs are called in headers: the machine, and the run where that is not enough."""
+    """Return the headers of the runs: the machine, and the run where that is not enough."""
     names = [run.title for run in comparison.runs]
     return [
         name if names.count(name) == 1 else f"{name} {run.plan.run}"

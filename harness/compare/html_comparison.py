@@ -14,14 +14,14 @@ def to_html(comparison: Comparison, prices: str, command: str) -> str:
     """Return the page.
 
     Args:
-        prices: what the price list says of itself.
+        prices: where the prices are from (``Prices.note``).
         command: that makes the page again.
     """
     names = titles(comparison)
     facts, methods = machines(comparison), tables.methods(comparison)
     pairs = tables.pairs(comparison) if comparison.disagreements else None
-    unlike = tables.differences(comparison) if comparison.unlike else None
-    shown = [each for each in (unlike, facts, *methods, pairs) if each is not None]
+    unlike = tables.settings_grid(comparison) if comparison.unlike else None
+    shown = [grid for grid in (unlike, facts, *methods, pairs) if grid is not None]
     return render(
         "comparison.html.j2",
         runs=comparison.runs,
@@ -31,9 +31,9 @@ def to_html(comparison: Comparison, prices: str, command: str) -> str:
         facts=facts,
         methods=methods,
         pairs=pairs,
-        listed=[tables.images(each, names) for each in comparison.disagreements if each.index.size],
-        notes=tables.notes(comparison, prices),
-        contents=[*((each.anchor, each.title) for each in shown), ("notes", "What to know")],
+        listed=[tables.images(pair, names) for pair in comparison.disagreements if pair.index.size],
+        notes=tables.reading_notes(comparison, prices),
+        contents=[*((grid.anchor, grid.title) for grid in shown), ("notes", "What to know")],
         command=command,
         harness=__version__,
     )

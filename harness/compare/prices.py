@@ -1,4 +1,4 @@
-"""What a machine costs an hour, by a dated list that the user edits."""
+"""The price of a machine an hour, by a dated list that the user edits."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+OWN = "price."  # begins the word that gives a machine's price on the command line
 KEYS = ("dated", "source", "currency", "ec2", "machines")
 CURRENCY = re.compile(r"\S{1,8}")
 HOURS = 1e6 / 3600  # of a machine that makes one image a second, for a million images
@@ -15,10 +16,10 @@ HOURS = 1e6 / 3600  # of a machine that makes one image a second, for a million 
 
 @dataclass(frozen=True)
 class Price:
-    """A machine's price an hour; None where there is none, and in either case a word on it."""
+    """A machine's price an hour, None where there is none; ``note`` says where it is from, or why."""
 
     per_hour: float | None
-    told: str
+    note: str
 
 
 @dataclass(frozen=True)
@@ -39,35 +40,52 @@ class Prices:
     ec2: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     machines: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def note(self) -> str:
+        """Where the prices are from, for the readers of a comparison."""
+        return (
+            f"by {self.name}, dated {self.dated}, in {self.currency} ({self.source}). "
+            "Prices change: check them."
+        )
+
+    def with_own(
+        self, machine: str, instance: Mapping[str, Any] | None, own: Mapping[str, float]
+    ) -> Price:
+        """Return the price of a machine: the user's own if there is one, else as ``of``."""
+        if machine in own:
+            note = f"{own[machine]:g} {self.currency} an hour ({OWN}{machine}=)"
+            return Price(own[machine], note)
+        return self.of(machine, instance)
+
     def of(self, machine: str, instance: Mapping[str, Any] | None) -> Price:
-        """Return what a machine costs: by its folder's name, else as an EC2 instance.
+        """Return the price of a machine: by its folder's name, else as an EC2 instance.
 
         Args:
-            instance: what the plan's machine says of EC2; None where it does not.
+            instance: the facts of EC2 in the plan of the run; None where it has none.
         """
         kind, region = (instance or {}).get("instance_type"), (instance or {}).get("region")
         if machine in self.machines:
-            return self._found(self.machines[machine], machine)
+            return self._listed(self.machines[machine], machine)
         if kind is None:
             return Price(None, f"no price for {machine} in {self.name}")
         where = f"{kind} in {region or 'an unknown region'}"
-        found = self.ec2.get(region or "", {}).get(kind)
-        if found is None:
+        per_hour = self.ec2.get(region or "", {}).get(kind)
+        if per_hour is None:
             return Price(None, f"no price for {where} in {self.name}")
-        return self._found(found, where)
+        return self._listed(per_hour, where)
 
-    def _found(self, per_hour: float, what: str) -> Price:
+    def _listed(self, per_hour: float, what: str) -> Price:
         return Price(
             per_hour,
             f"{per_hour:g} {self.currency} an hour ({what}; {self.name} of {self.dated})",
         )
 
 
-def prices_of(values: Any, name: str) -> Prices:
-    """Return the price list of a YAML file's value.
+def parse_prices(values: Any, name: str) -> Prices:
+    """Return the price list that a YAML file's value holds.
 
     Raises:
-        ValueError: something in it is missing, unknown or no price; the message names the key.
+        ValueError: a key is missing or unknown, or a value is no price; the message names the key.
     """
     if not isinstance(values, Mapping):
         raise ValueError(f"holds no keys; it needs {', '.join(KEYS)}")
@@ -91,11 +109,11 @@ def prices_of(values: Any, name: str) -> Prices:
 
 
 def cost_per_million(images_per_s: float, per_hour: float) -> float:
-    """Return what a million images cost on a machine that does nothing else."""
+    """Return the cost of a million images on a machine that does nothing else."""
     return per_hour * HOURS / images_per_s
 
 
-def price(value: Any, key: str) -> float:
+def parse_price(value: Any, key: str) -> float:
     """Return a price per hour.
 
     Raises:
@@ -108,7 +126,9 @@ def price(value: Any, key: str) -> float:
 
 
 def _priced(values: Any, key: str) -> dict[str, float]:
-    return {name: price(each, f"{key}.{name}") for name, each in _mapping(values, key).items()}
+    return {
+        name: parse_price(value, f"{key}.{name}") for name, value in _mapping(values, key).items()
+    }
 
 
 def _mapping(values: Any, key: str) -> dict[str, Any]:
@@ -116,4 +136,4 @@ def _mapping(values: Any, key: str) -> dict[str, Any]:
         return {}
     if not isinstance(values, Mapping):
         raise ValueError(f"{key}: {values!r} is no list of names with their prices")
-    return {str(name): each for name, each in values.items()}
+    return {str(name): value for name, value in values.items()}

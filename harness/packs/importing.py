@@ -24,7 +24,7 @@ from harness.storage.arrays import BROKEN
 from harness.storage.plan import FOREIGN
 from harness.storage.reading import parse_json
 from harness.storage.store import PLAN, RunFolder
-from harness.table.tables import read_tables
+from harness.table.loaded_run import load_run
 
 STAGING = ".importing"  # under results/: what is in it is not verified yet
 MOST_MANIFEST = 1 << 24  # and of zip's own list of members
@@ -237,7 +237,7 @@ def _check_readable(folder: RunFolder, manifest: Manifest, file: Path) -> None:
             raise HarnessError(f"there is no {PLAN}")
         if plan.run != manifest.run:
             raise HarnessError(f"{PLAN} is of run {plan.run}, {store.PACKED} of {manifest.run}")
-        read_tables(folder)
+        load_run(folder)
     except InputError:
         raise
     except Exception as error:  # whatever a made-up record can bring about

@@ -30,7 +30,7 @@ from harness.packs import signing
 from harness.storage import durable, locks, record, store
 from harness.storage.plan import FOREIGN
 from harness.storage.store import RunFolder
-from harness.table.tables import read_tables
+from harness.table.loaded_run import load_run
 
 FORMAT = "inc-bench run"
 VERSION = 1
@@ -132,7 +132,7 @@ def write_pack(
             raise InputError(
                 f"run {folder.id} has measured nothing yet: go on with run.id={folder.id}"
             )
-        read_tables(folder)  # what cannot be read here could not be read anywhere
+        load_run(folder)  # what cannot be read here could not be read anywhere
         manifest = manifest_of(folder, models)
         signature = signing.signature_of(manifest.to_json(), sign) if sign else None
         part = to.with_name(f".{to.name}.{os.getpid()}{PART_OF_PACK}")

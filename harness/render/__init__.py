@@ -1,1 +1,1 @@
-"""Text for a terminal, a page or a table: whatever comes from files stays text."""
+"""Text for a terminal, a page or a table; what comes from files stays text."""

@@ -1,4 +1,4 @@
-"""Text from files, made what each format takes for text: one function a format.
+"""Escape text from files: one function a format.
 
 HTML is escaped by jinja2 in ``page.py`` beside this, LaTeX in ``report/latex.py``.
 """

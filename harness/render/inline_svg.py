@@ -15,7 +15,7 @@ POINTED_AT = re.compile(r"url\(#|^#")
 def inline_svg(svg: str, name: str, title: str, description: str, colors: Mapping[str, str]) -> str:
     """Return the ``svg`` element, with a title and a description.
 
-    It is parsed and written anew, so that whatever a label holds stays text.
+    It is parsed and written anew, so that every label stays text.
 
     Args:
         name: before every id, which must be unique in a page.
@@ -49,7 +49,7 @@ def inline_svg(svg: str, name: str, title: str, description: str, colors: Mappin
 
 
 def _renewed(value: str, name: str, colors: Mapping[str, str]) -> str:
-    value = POINTED_AT.sub(lambda found: f"{found[0]}{name}-", value)
+    value = POINTED_AT.sub(lambda match: f"{match[0]}{name}-", value)
     for color, variable in colors.items():
         value = value.replace(color, variable)
     return value

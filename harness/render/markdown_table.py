@@ -1,4 +1,4 @@
-"""A table in Markdown: whatever its cells hold, it has as many as were given."""
+"""A table in Markdown; nothing in a cell adds a cell or a row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Self-contained HTML pages from the templates beside this: everything from files is escaped."""
+"""Self-contained HTML pages from the templates in this folder; text from files is escaped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from markupsafe import Markup
 from harness.render.escape import plain
 
 TEMPLATES = Path(__file__).parent / "templates"
-THEMED = {  # colours that figures are drawn in, and what they are in a page of either theme
+THEMED = {  # colours of figures, and the variables that take their place in a page of either theme
     "#16181d": "currentColor",
     "#5b6068": "var(--muted)",
     "#d4d8df": "var(--line)",
@@ -22,7 +22,7 @@ THEMED = {  # colours that figures are drawn in, and what they are in a page of 
 
 
 def _plain(value: Any) -> Any:
-    """Return what a template shows, without what would turn the text around it."""
+    """Return a value for a template, without characters that would turn the text around it."""
     return plain(value) if type(value) is str else value
 
 
@@ -30,7 +30,7 @@ def render(template: str, **values: Any) -> str:
     """Return a page that extends ``page.html.j2``.
 
     Args:
-        values: text is escaped; what is Markup is not, so it must have been made here.
+        values: text is escaped; Markup is not, so it must be the harness's own.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),

@@ -96,10 +96,10 @@ class Lines:
 def told_once(
     show: Display, why: str, report: Report = lambda done, total, unit: None
 ) -> Callable[[str, float], None]:
-    """Return what tells a wait: each process that is waited for once, and the time that passes.
+    """Return a function that reports a wait: it names each awaited process once, and counts seconds.
 
     Args:
-        why: one has to wait, as a clause.
+        why: the reason for the wait, as a clause.
     """
     told: set[str] = set()
 

@@ -1,4 +1,4 @@
-"""What is printed: text from files must not command the terminal that shows it."""
+"""Printing to a terminal that text from files must not command."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Plain:
 
 @contextmanager
 def printed_plainly() -> Iterator[None]:
-    """Have all that the block prints on stdout and stderr pass through ``plain``."""
+    """Pass all that the block prints on stdout and stderr through ``plain``."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (cast(TextIO, _Plain(stream)) for stream in before)
     try:
@@ -42,7 +42,7 @@ def printed_plainly() -> Iterator[None]:
 
 
 def console(stderr: bool = False) -> Console:
-    """Return a console that may colour: what it is given must be plain already."""
+    """Return a console that may colour; its text must be plain already."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout

@@ -1,1 +1,1 @@
-"""A run as a page for a paper: what it says beyond the table, and its figures."""
+"""A run as a page, with figures, tables and text for a paper."""

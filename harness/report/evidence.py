@@ -1,4 +1,4 @@
-"""What each number rests on: digests of the configuration, records and files, and how to repeat it."""
+"""The evidence for each number: digests of the configuration and the files, and how to repeat it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from harness.report.batch_times import times_of
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
 from harness.storage.same_run import SAME_RUN, selected
-from harness.table.samples import counted
+from harness.table.samples import batch_seconds, counted
 
 OWN_ID = ("run.id=", "run.results=", "run.cache=")  # they would lead to the run itself
 
 
 @dataclass(frozen=True)
 class File:
-    """A file of the run: its path in the run's folder, what it is, and its SHA-256."""
+    """A file of the run: its path in the run's folder, its role and its SHA-256."""
 
     path: str
     role: str
@@ -34,8 +33,8 @@ class Timing:
     """One attempt at timing a row in a round, at the workload's batch size.
 
     Attributes:
-        counts: the table's numbers come from it.
-        disturbed: kinds of what disturbed it.
+        counts: whether the table's numbers come from it.
+        disturbed: the kinds of its disturbances.
     """
 
     round: int
@@ -51,11 +50,11 @@ class Timing:
 
 @dataclass(frozen=True)
 class Evidence:
-    """One row's record, files and timings.
+    """The record, files and timings of one row.
 
     Attributes:
         batches: of the validation pass; 0 without one.
-        facts: what else its record says, as pairs of a name and a value.
+        facts: further facts of its record, as pairs of a name and a value.
     """
 
     method: str
@@ -97,12 +96,12 @@ def evidence(
     rounds: Sequence[RoundRecord],
     digests: Mapping[str, str],
 ) -> list[Evidence]:
-    """Return each row's evidence, in the table's order.
+    """Return the evidence for each row, in the table's order.
 
     Args:
         digests: SHA-256 of the records and rounds, by path in the run's folder.
     """
-    used = {(each.round, each.method, each.attempt) for each in counted(rounds)}
+    used = {(timing.round, timing.method, timing.attempt) for timing in counted(rounds)}
     return [
         Evidence(
             record.method,
@@ -113,9 +112,9 @@ def evidence(
             (record.validate or {}).get("batches", 0),
             tuple(_facts(record)),
             tuple(
-                _timing(plan, each, (each.round, each.method, each.attempt) in used, digests)
-                for each in rounds
-                if each.method == record.method
+                _timing(plan, one, (one.round, one.method, one.attempt) in used, digests)
+                for one in rounds
+                if one.method == record.method
             ),
         )
         for record in records
@@ -141,38 +140,38 @@ def _files(record: MethodRecord) -> list[File]:
 
 
 def _facts(record: MethodRecord) -> list[tuple[str, str]]:
-    found = []
+    pairs = []
     for name in ("optimize", "validate", "profile"):
         facts = getattr(record, name)
         if facts and "seconds" in facts:
             peak = facts["peak_rss_bytes"] / 1e6
-            found.append((f"{name} process", f"{facts['seconds']:.2f} s, at most {peak:.0f} MB"))
+            pairs.append((f"{name} process", f"{facts['seconds']:.2f} s, at most {peak:.0f} MB"))
     chosen = (record.optimize or {}).get("quantization") or {}
     for key in ("strategy", "quantize_mode", "quantize_granularity", "trials"):
         if key in chosen:
-            found.append((key.replace("_", " "), str(chosen[key])))
+            pairs.append((key.replace("_", " "), str(chosen[key])))
     if "excluded_operators" in chosen:
-        found.append(("excluded operators", ", ".join(chosen["excluded_operators"]) or "none"))
+        pairs.append(("excluded operators", ", ".join(chosen["excluded_operators"]) or "none"))
     openmp = (record.validate or {}).get("openmp")
     if openmp:
-        found.append(("threads", f"{openmp['max_threads']} of {openmp['runtime']}"))
+        pairs.append(("threads", f"{openmp['max_threads']} of {openmp['runtime']}"))
     if (record.optimize or {}).get("reused_from"):
-        found.append(("model taken over from run", str((record.optimize or {})["reused_from"])))
+        pairs.append(("model taken over from run", str((record.optimize or {})["reused_from"])))
     if record.outcome.log:
-        found.append(("log", record.outcome.log))
-    return found
+        pairs.append(("log", record.outcome.log))
+    return pairs
 
 
 def _timing(plan: RunPlan, record: RoundRecord, counts: bool, digests: Mapping[str, str]) -> Timing:
-    times = times_of(record, plan.workload["batch_size"])
+    seconds = batch_seconds(record, plan.workload["batch_size"])
     return Timing(
         record.round,
         record.attempt,
         str(record.outcome),
-        len(times),
-        1e3 * float(np.median(times)) if times else None,
-        1e3 * float(np.mean(times)) if times else None,
+        len(seconds),
+        1e3 * float(np.median(seconds)) if seconds else None,
+        1e3 * float(np.mean(seconds)) if seconds else None,
         counts,
-        tuple(dict.fromkeys(found["kind"] for found in record.disturbed)),
+        tuple(dict.fromkeys(disturbance["kind"] for disturbance in record.disturbed)),
         _file(record.path, "round", digests),
     )

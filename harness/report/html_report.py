@@ -1,8 +1,11 @@
-"""The report as one HTML page; nothing is computed."""
+"""The report as one HTML page, section by section.
+
+A section has its markup in ``report.html.j2`` and its entry in SECTIONS here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,97 +14,134 @@ from markupsafe import Markup
 from harness import __version__
 from harness.render.inline_svg import inline_svg
 from harness.render.page import THEMED, render
-from harness.report.drawing import Drawing
-from harness.report.evidence import Evidence
+from harness.report.contents import Report
 from harness.report.latex import PREAMBLE
-from harness.storage.plan import RunPlan
 from harness.storage.same_run import UNDETERMINING
-from harness.table.beyond import Beyond
-from harness.table.kernels import Profile
 from harness.table.markdown import beyond_rows, kernel_rows
 from harness.table.metrics import ADDED, BY_SIZE, PUBLISHED
-from harness.table.published import Compared
-from harness.table.rows import Row, SizeRow
+from harness.table.rows import Row
+
+Values = Mapping[str, Any]  # whatever the markup of a section shows, by name
 
 
 @dataclass(frozen=True)
-class Page:
-    """Everything that the page shows.
+class Section:
+    """A section of the page.
 
     Attributes:
-        best: the fastest row that is accurate enough, if there is one.
-        differences: how the workload differs from the published one.
-        published: the published environment.
-        command_notes: what to know of the command that repeats the run.
+        anchor: the name of its values in the template, and of its place in the page.
+        title: in the table of contents.
+        values: returns the values that its markup shows; None where the report has no such section.
     """
 
-    plan: RunPlan
-    rows: Sequence[Row]
-    sizes: Sequence[SizeRow]
-    profiles: Sequence[tuple[str, Profile]]
-    notes: Sequence[str]
-    beyond: Beyond | None
-    best: Row | None
-    compared: Sequence[Compared]
-    differences: Sequence[str]
-    published: dict[str, Any]
-    drawings: Sequence[Drawing]
-    evidence: Sequence[Evidence]
-    methods: str
-    command: str
-    command_notes: Sequence[str]
-    config_digest: str
-    plan_digest: str
+    anchor: str
+    title: str
+    values: Callable[[Report], Values | None]
 
 
-def to_html(page: Page) -> str:
+def to_html(report: Report) -> str:
     """Return the page."""
-    inline = {
-        words.name: Markup(
-            inline_svg(drawing.svg, words.name, words.title, words.description, THEMED)
-        )
-        for drawing in page.drawings
-        for words in [drawing.words]
-        if not drawing.absent
-    }
-    headers, kernels = kernel_rows(page.profiles)
-    contents = [
-        ("results", "Results"),
-        ("published", "Beside the published table"),
-        *([("beyond", "Beyond the published table")] if page.beyond else []),
-        ("figures", "Figures"),
-        *([("kernels", "How each row ran")] if kernels else []),
-        *([("sizes", "By batch size")] if page.sizes else []),
-        ("methods", "Methods"),
-        ("records", "Records"),
-        ("files", "Files"),
-    ]
-    shown = {k: value for k, value in vars(page).items() if k not in ("profiles", "beyond")}
+    values = {section.anchor: section.values(report) for section in SECTIONS}
     return render(
         "report.html.j2",
-        **shown,
-        contents=contents,
-        metrics=(*PUBLISHED, *ADDED),
-        published_metrics=PUBLISHED,
-        size_metrics=BY_SIZE,
-        has_intervals=any(row.intervals for row in page.rows),
-        inline=inline,
-        beyond=beyond_rows(page.beyond) if page.beyond else None,
-        kernels={"headers": headers, "rows": kernels},
-        outcomes=_outcomes(page.rows),
-        undigested=UNDETERMINING,
-        best_told=_told(page.best),
-        latex_preamble=PREAMBLE,
+        **values,
+        plan=report.run.plan,
+        best=report.best,
+        best_words=_best_words(report.best),
+        outcomes=_outcomes(report.run.rows),
+        config_digest=report.config_digest,
+        contents=[
+            (section.anchor, section.title)
+            for section in SECTIONS
+            if values[section.anchor] is not None
+        ],
         harness=__version__,
     )
 
 
-def _outcomes(rows: Sequence[Row]) -> dict[str, Any]:
+def _results(report: Report) -> Values:
+    return {
+        "rows": report.run.rows,
+        "metrics": (*PUBLISHED, *ADDED),
+        "has_intervals": any(row.intervals for row in report.run.rows),
+        "notes": report.run.notes,
+    }
+
+
+def _published(report: Report) -> Values:
+    return {
+        "rows": report.published.rows,
+        "metrics": PUBLISHED,
+        "differences": report.published.differences,
+        "environment": report.published.environment,
+    }
+
+
+def _beyond(report: Report) -> Values | None:
+    if report.run.beyond is None:
+        return None
+    headers, rows = beyond_rows(report.run.beyond)
+    return {"headers": headers, "rows": rows}
+
+
+def _figures(report: Report) -> Values:
+    inline = {
+        words.name: Markup(
+            inline_svg(drawing.svg, words.name, words.title, words.description, THEMED)
+        )
+        for drawing in report.drawings
+        for words in [drawing.words]
+        if not drawing.absent
+    }
+    return {"drawings": report.drawings, "inline": inline}
+
+
+def _kernels(report: Report) -> Values | None:
+    headers, rows = kernel_rows(report.run.profiles)
+    return {"headers": headers, "rows": rows} if rows else None
+
+
+def _sizes(report: Report) -> Values | None:
+    return {"rows": report.run.sizes, "metrics": BY_SIZE} if report.run.sizes else None
+
+
+def _methods(report: Report) -> Values:
+    return {"text": report.methods}
+
+
+def _records(report: Report) -> Values:
+    return {
+        "command": report.command,
+        "command_notes": report.command_notes,
+        "plan_digest": report.plan_digest,
+        "undigested": UNDETERMINING,
+        "evidence": report.evidence,
+    }
+
+
+def _files(report: Report) -> Values:
+    return {"drawings": report.drawings, "latex_preamble": PREAMBLE}
+
+
+SECTIONS = (  # in the order of the template
+    Section("results", "Results", _results),
+    Section("published", "Beside the published table", _published),
+    Section("beyond", "Beyond the published table", _beyond),
+    Section("figures", "Figures", _figures),
+    Section("kernels", "How each row ran", _kernels),
+    Section("sizes", "By batch size", _sizes),
+    Section("methods", "Methods", _methods),
+    Section("records", "Records", _records),
+    Section("files", "Files", _files),
+)
+
+
+def _outcomes(rows: list[Row]) -> dict[str, int | str]:
     others = [f"{row.label}: {row.outcome}" for row in rows if row.outcome != "ok"]
-    return {"ok": len(rows) - len(others), "others": "; ".join(others)}
+    return {"ok": len(rows) - len(others), "all": len(rows), "others": "; ".join(others)}
 
 
-def _told(best: Row | None) -> str:
+def _best_words(best: Row | None) -> str:
     if best is None or best.images_per_s is None:
         return ""
     parts = [f"{best.images_per_s:.1f} images/s"]

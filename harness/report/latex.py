@@ -83,13 +83,13 @@ HEADS = {  # in two lines: a page is narrower than a screen
 
 
 def escaped(text: str) -> str:
-    """Return text that LaTeX prints as it is: no command, no comment, one line, ASCII.
+    """Return text that LaTeX prints unchanged: no command, no comment, one line, ASCII.
 
     pdflatex stops at a letter that its fonts lack: one that is not Latin becomes its number, U+6F22.
     """
     text = "".join(map(_printed, one_line(text)))
     while LIGATURES.search(text):  # two hyphens would become a dash
-        text = LIGATURES.sub(lambda found: f"{found[0][0]}{{}}{found[0][1:]}", text)
+        text = LIGATURES.sub(lambda match: f"{match[0][0]}{{}}{match[0][1:]}", text)
     return text
 
 
@@ -146,8 +146,8 @@ def to_latex(rows: Sequence[Row], caption: str, source: Sequence[str], intervals
 def _row(row: Row, metrics: Sequence[Metric], intervals: bool) -> list[str]:
     label = f"{{{escaped(row.label)}}}"  # braces: a [ after a line's end would be its argument
     if row.top1 is None:
-        told = rf"\multicolumn{{{len(metrics)}}}{{l}}{{\emph{{{escaped(row.outcome)}}}}}"
-        return [_line([label, told])]
+        outcome = rf"\multicolumn{{{len(metrics)}}}{{l}}{{\emph{{{escaped(row.outcome)}}}}}"
+        return [_line([label, outcome])]
     values = _line([label, *(_number(m, getattr(row, m.name)) for m in metrics)])
     if not (intervals and row.intervals):
         return [values]

@@ -1,4 +1,4 @@
-"""The paragraph on methods that an author can paste, from what the plan and the records say."""
+"""A paragraph on methods that an author can paste, made from the plan and the records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.storage.plan import RunPlan
 from harness.storage.record import NO_SOLUTION, OK, MethodRecord, RoundRecord
 from harness.table.metrics import SPEEDUP, TOP1_LOSS, TOP5_LOSS
 from harness.table.rows import Row
-from harness.table.searches import Told, searches, shared_calibration, taken_over
+from harness.table.searches import SearchSettings, searches, shared_calibration, taken_over
 
 COUNTED = {"sockets": "socket", "cores": "core", "threads_per_core": "hardware thread per core"}
 LOSSES = (TOP1_LOSS.name, TOP5_LOSS.name)
@@ -42,7 +42,7 @@ def methods_text(
 
 
 class _Facts:
-    """What the sentences are made from."""
+    """The run that the sentences describe."""
 
     def __init__(
         self,
@@ -83,8 +83,8 @@ def _machine(facts: _Facts) -> Iterator[str]:
     verified = [
         r.validate["openmp"] for r in facts.validated if r.validate and "openmp" in r.validate
     ]
-    counts = sorted({each["max_threads"] for each in verified if each["max_threads"]})
-    runtimes = sorted({each["runtime"] for each in verified if each["runtime"]})
+    counts = sorted({openmp["max_threads"] for openmp in verified if openmp["max_threads"]})
+    runtimes = sorted({openmp["runtime"] for openmp in verified if openmp["runtime"]})
     if counts:
         runtime = " and ".join(runtimes) or "OpenMP"
         ran = f"{' or '.join(map(str, counts))} {_plural(counts, 'thread')}"
@@ -161,24 +161,24 @@ def _optimising(facts: _Facts) -> Iterator[str]:
 
 
 def _tuning(facts: _Facts) -> Iterator[str]:
-    """Yield what INC's searches were told and, where the records have it, what they did."""
-    told = searches(facts.plan, facts.records)
-    if told:
+    """Yield the settings of INC's searches and, where the records have them, the results."""
+    settings = searches(facts.plan, facts.records)
+    if settings:
         losses = {
-            f"{100 * each.tolerance:g} % relative"
-            if each.criterion == "relative"
-            else f"{each.tolerance:g} absolute"
-            for each in told
+            f"{100 * search.tolerance:g} % relative"
+            if search.criterion == "relative"
+            else f"{search.tolerance:g} absolute"
+            for search in settings
         }
-        trials = " or ".join(map(str, sorted({each.max_trials for each in told})))
-        limits = sorted({each.timeout_s for each in told} - {0})
-        within = f" and {' or '.join(f'{each:g}' for each in limits)} s" if limits else ""
+        trials = " or ".join(map(str, sorted({search.max_trials for search in settings})))
+        limits = sorted({search.timeout_s for search in settings} - {0})
+        within = f" and {' or '.join(f'{limit:g}' for limit in limits)} s" if limits else ""
         yield (
             "Intel Neural Compressor's strategies accepted a loss of top-1 of "
             f"{_either(losses)} on these images, calibrated on "
-            f"{_calibrated(told, facts.plan)} of them (objective "
-            f"{_either({each.objective for each in told})}, at most {trials} trials{within}, seed "
-            f"{_either({str(each.seed) for each in told})})."
+            f"{_calibrated(settings, facts.plan)} of them (objective "
+            f"{_either({search.objective for search in settings})}, at most {trials} trials{within}, "
+            f"seed {_either({str(search.seed) for search in settings})})."
         )
     if shared_calibration(facts.plan, facts.records):
         yield "They shared one calibration cache, as in the tutorial."
@@ -191,18 +191,18 @@ def _either(values: set[str]) -> str:
     return " or ".join(sorted(values))
 
 
-def _calibrated(told: Sequence[Told], plan: RunPlan) -> str:
-    """Return how many images the searches calibrated on, and no more than is known of that."""
+def _calibrated(settings: Sequence[SearchSettings], plan: RunPlan) -> str:
+    """Return how many images the searches calibrated on, as far as that is known."""
     size = plan.workload["batch_size"]
     known: set[int] = set()
     unknown: set[int] = set()
-    for each in told:
-        if each.calibration_images is not None:
-            known.add(each.calibration_images)
+    for search in settings:
+        if search.calibration_images is not None:
+            known.add(search.calibration_images)
         else:
-            whole = each.sampling_size % size == 0  # INC takes whole batches
-            is_sure = whole and each.sampling_size <= plan.tuning_images
-            most = min(-(-each.sampling_size // size) * size, plan.tuning_images)
+            whole = search.sampling_size % size == 0  # INC takes whole batches
+            is_sure = whole and search.sampling_size <= plan.tuning_images
+            most = min(-(-search.sampling_size // size) * size, plan.tuning_images)
             (known if is_sure else unknown).add(most)
     parts = [*map(str, sorted(known)), *(f"at most {most}" for most in sorted(unknown - known))]
     return " or ".join(parts)
@@ -228,9 +228,9 @@ def _timing(facts: _Facts) -> Iterator[str]:
     counts = sorted({row.rounds for row in facts.rows if row.rounds})
     parts = [
         part
-        for each in facts.rounds
-        if each.outcome.kind == OK
-        for part in (each.facts or {}).get("timed", ())
+        for timing in facts.rounds
+        if timing.outcome.kind == OK
+        for part in (timing.facts or {}).get("timed", ())
         if part["batch_size"] == size
     ]
     if not counts or not parts:
@@ -244,10 +244,10 @@ def _timing(facts: _Facts) -> Iterator[str]:
         if unsettled
         else ""
     )
-    disturbed = sum(bool(each.disturbed) for each in facts.rounds)
+    disturbed = sum(bool(timing.disturbed) for timing in facts.rounds)
     repeated = (
         f" and repeated up to {protocol['reruns']} times"
-        if any(each.attempt > 1 for each in facts.rounds)
+        if any(timing.attempt > 1 for timing in facts.rounds)
         else ""
     )
     again = f"; {disturbed} of {len(parts)} timings were disturbed{repeated}" if disturbed else ""
@@ -268,17 +268,17 @@ def _plural(counts: Sequence[int], unit: str) -> str:
 
 
 def _statistics(facts: _Facts) -> Iterator[str]:
-    found = {
+    kinds = {
         (name in LOSSES, name == SPEEDUP.name, interval.between_rounds)
         for row in facts.rows
         for name, interval in row.intervals.items()
     }
-    if not found:
+    if not kinds:
         return
-    over_rounds = any(not loss and between for loss, _, between in found)
-    of_pass = any(not loss and not between for loss, _, between in found)
+    over_rounds = any(not loss and between for loss, _, between in kinds)
+    of_pass = any(not loss and not between for loss, _, between in kinds)
     of_speedup_alone = over_rounds and all(
-        is_speedup for loss, is_speedup, between in found if not loss and not between
+        is_speedup for loss, is_speedup, between in kinds if not loss and not between
     )
     one_pass = "a circular block bootstrap of the one {}'s batches and do not cover other processes"
     said = []
@@ -294,7 +294,7 @@ def _statistics(facts: _Facts) -> Iterator[str]:
         whose = "those of methods with one round" if over_rounds else "those of times"
         source = "round" if facts.protocol["rounds"] else "pass"
         said.append(f"{whose} are {one_pass.format(source)}")
-    if any(loss for loss, _, _ in found):
+    if any(loss for loss, _, _ in kinds):
         said.append(
             "those of relative losses are score intervals for ratios of paired proportions (Tang, Tang "
             "and Chan, 2003)"

@@ -53,7 +53,18 @@ def read_npy(path: Path, dtype: str, sides: Sequence[int | None]) -> npt.NDArray
 def read_npz(path: Path, key: str, dtype: str, sides: Sequence[int | None]) -> npt.NDArray[Any]:
     """Return one array of an ``.npz`` file; as ``read_npy``."""
     try:
-        with open_plain(path) as file, zipfile.ZipFile(file) as archive:
+        with open_plain(path) as file:
+            return read_open_npz(file, key, dtype, sides)
+    except BROKEN as error:
+        raise _bad(error) from None
+
+
+def read_open_npz(
+    file: IO[bytes], key: str, dtype: str, sides: Sequence[int | None]
+) -> npt.NDArray[Any]:
+    """Return one array of an ``.npz`` file that is open; as ``read_npy``."""
+    try:
+        with zipfile.ZipFile(file) as archive:
             member = archive.getinfo(f"{key}.npy")
             with archive.open(member) as handle:
                 return _read(handle, dtype, sides, member.file_size)

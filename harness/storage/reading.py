@@ -8,6 +8,7 @@ and JSON is measured before it is parsed.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import stat
@@ -49,8 +50,18 @@ def read_json(path: Path) -> Any:
     Raises:
         OSError, ValueError: it cannot be opened, or is damaged, too large or nested too deeply.
     """
+    return read_json_and_digest(path)[0]
+
+
+def read_json_and_digest(path: Path) -> tuple[Any, str]:
+    """Return a JSON file's value and the SHA-256 of the bytes that it was read from.
+
+    Raises:
+        OSError, ValueError: as ``read_json``.
+    """
     with open_plain(path) as handle:
-        return parse_json(handle.read(LARGEST_JSON + 1))
+        content = handle.read(LARGEST_JSON + 1)
+    return parse_json(content), hashlib.sha256(content).hexdigest()
 
 
 def parse_json(content: bytes) -> Any:

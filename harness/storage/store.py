@@ -7,7 +7,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from harness.errors import HarnessError, InputError
 from harness.storage import arrays, durable, form, locks
 from harness.storage.plan import RunPlan
-from harness.storage.reading import Unreadable, open_plain, read_json
+from harness.storage.reading import Unreadable, open_plain, read_json, read_json_and_digest
 from harness.storage.record import (
     FAILED,
     OK,
@@ -131,11 +131,25 @@ def digest_of(path: Path, base: Path) -> dict[str, Any]:
     }
 
 
+class NotAsRecorded(HarnessError):
+    """A file is missing or is not the one whose digest a record names."""
+
+    def __init__(self, path: Path, advice: str) -> None:
+        super().__init__(f"{path} is missing or is not the file that was recorded: {advice}")
+        self.path = path
+
+
 class RunFolder:
-    """The folder of one run: ``results/<machine>/<run id>``."""
+    """The folder of one run: ``results/<machine>/<run id>``.
+
+    Attributes:
+        digests: SHA-256 of the plan, the records and the rounds that were read through this object,
+            by path in the folder; of the bytes that were parsed.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.digests: dict[str, str] = {}
 
     @property
     def id(self) -> str:
@@ -245,7 +259,16 @@ class RunFolder:
             HarnessError: the file is damaged or of an unknown schema.
         """
         path = self.path / PLAN
-        return RunPlan.from_dict(load_json(path), path) if path.is_file() else None
+        return RunPlan.from_dict(self._load(path), path) if path.is_file() else None
+
+    def _load(self, path: Path) -> Any:
+        """Return a JSON file's value as ``load_json`` does, and keep its digest."""
+        try:
+            value, digest = read_json_and_digest(path)
+        except (OSError, ValueError) as error:
+            raise _unreadable(path, error) from None
+        self.digests[path.relative_to(self.path).as_posix()] = digest
+        return value
 
     def save_record(self, record: MethodRecord) -> None:
         """Write a row's record, once all files that it names are on their disk."""
@@ -281,12 +304,12 @@ class RunFolder:
             HarnessError: a record is damaged or of an unknown schema.
         """
         paths = sorted((self.path / RECORDS).glob("[0-9]*.json"))
-        return [MethodRecord.from_dict(load_json(path), path) for path in paths]
+        return [MethodRecord.from_dict(self._load(path), path) for path in paths]
 
     def load_readable(
         self, plan: RunPlan
-    ) -> tuple[list[MethodRecord], list[RoundRecord], list[str]]:
-        """Return the rows' records and the rounds as far as a disk has kept them.
+    ) -> tuple[list[MethodRecord], list[RoundRecord], dict[str, npt.NDArray[np.uint16]], list[str]]:
+        """Return records, rounds and predictions as far as a disk has kept them, and what it lost.
 
         A row whose record or predictions are damaged is a failed one here, and its outcome says how
         to measure it again. A damaged round is left out, and a sentence says so.
@@ -295,27 +318,41 @@ class RunFolder:
             HarnessError: a record is of an unknown schema, or not of its form.
         """
         again = f"restore it, or give run.id={self.id}, which measures that again"
-        rows, told = [], []
+        rows, predictions, lost = [], {}, []
         for path in sorted((self.path / RECORDS).glob("[0-9]*.json")):
             position, _, method = path.stem.partition("_")
-            if method in plan.methods and not _is_json(path):
+            value = self._load_intact(path)
+            if method in plan.methods and value is None:
                 label = plan.methods[method]["label"]
-                lost = Outcome(FAILED, f"{path.relative_to(self.path)} is damaged: {again}")
-                rows.append(MethodRecord(plan.run, method, label, int(position), lost))
+                outcome = Outcome(FAILED, f"{path.relative_to(self.path)} is damaged: {again}")
+                rows.append(MethodRecord(plan.run, method, label, int(position), outcome))
                 continue
-            row = MethodRecord.from_dict(load_json(path), path)
-            file = self.damaged_predictions(row) if row.outcome.kind == OK else None
-            if file is not None:
-                reason = f"{file.relative_to(self.path)} is damaged or missing: {again}"
-                row = replace(row, outcome=Outcome(FAILED, reason))
+            row = MethodRecord.from_dict(self._load(path) if value is None else value, path)
+            if row.outcome.kind == OK and row.validate is not None:
+                try:
+                    predictions[row.method] = self.load_predictions(row, plan.images)
+                except NotAsRecorded as error:
+                    name = error.path.relative_to(self.path)
+                    reason = f"{name} is damaged or missing: {again}"
+                    row = replace(row, outcome=Outcome(FAILED, reason))
             rows.append(row)
-        whole = []
+        rounds = []
         for path in sorted((self.path / ROUNDS).glob("[0-9]*.json")):
-            if _is_json(path):
-                whole.append(path)
+            value = self._load_intact(path)
+            if value is None:
+                lost.append(f"{path.relative_to(self.path)} is damaged and left out: {again}")
             else:
-                told.append(f"{path.relative_to(self.path)} is damaged and left out: {again}")
-        return rows, self._rounds_of(whole), told
+                rounds.append(RoundRecord.from_dict(value, path))
+        return rows, self._sorted(rounds), predictions, lost
+
+    def _load_intact(self, path: Path) -> dict[str, Any] | None:
+        """Return the object of a JSON file; None where the file is damaged."""
+        try:
+            value, digest = read_json_and_digest(path)
+        except ValueError:
+            return None
+        self.digests[path.relative_to(self.path).as_posix()] = digest
+        return value if isinstance(value, dict) else None
 
     def save_round(self, record: RoundRecord) -> None:
         write_json(self.path / record.path, record.as_dict())
@@ -326,13 +363,13 @@ class RunFolder:
         Raises:
             HarnessError: a record is damaged or of an unknown schema.
         """
-        return self._rounds_of((self.path / ROUNDS).glob("[0-9]*.json"))
+        paths = (self.path / ROUNDS).glob("[0-9]*.json")
+        return self._sorted([RoundRecord.from_dict(self._load(path), path) for path in paths])
 
-    def _rounds_of(self, paths: Iterable[Path]) -> list[RoundRecord]:
-        found = [RoundRecord.from_dict(load_json(path), path) for path in paths]
-        found.sort(key=lambda each: (each.round, each.method, each.attempt))
-        _alike(found, self.path)
-        return found
+    def _sorted(self, rounds: list[RoundRecord]) -> list[RoundRecord]:
+        rounds.sort(key=lambda one: (one.round, one.method, one.attempt))
+        _alike(rounds, self.path)
+        return rounds
 
     def save_roof(self, record: RoofRecord) -> None:
         write_json(self.path / ROOF, record.as_dict())
@@ -371,18 +408,24 @@ class RunFolder:
     def load_predictions(self, row: MethodRecord, images: int) -> npt.NDArray[np.uint16]:
         """Return a validated row's best classes, (images, 5) or fewer columns, after their digest.
 
+        The file is opened once, so that what is read is what was digested.
+
         Raises:
-            HarnessError: the file is missing, not the one that was recorded, or of another number
-                of images.
+            NotAsRecorded: the file is missing or is not the one that was recorded.
+            HarnessError: it holds another number of images, or no predictions.
         """
         assert row.validate is not None
         file = row.validate["predictions"]
         path = self.method(row.method) / file["path"]
         advice = f"restore it, or give run.id={self.id}, which measures the row again"
-        if not is_intact(path, file):
-            raise HarnessError(f"{path} is missing or is not the file that was recorded: {advice}")
         try:
-            return arrays.read_npz(path, "top", "<u2", (images, None))
+            with open_plain(path) as handle:
+                if _sha256(handle) != file["sha256"]:
+                    raise NotAsRecorded(path, advice)
+                handle.seek(0)
+                return arrays.read_open_npz(handle, "top", "<u2", (images, None))
+        except (FileNotFoundError, NotADirectoryError, Unreadable):
+            raise NotAsRecorded(path, advice) from None
         except arrays.BadArray as error:
             raise HarnessError(f"{path} holds no predictions ({error}): {advice}") from None
 
@@ -445,4 +488,8 @@ def load_json(path: Path) -> Any:
     try:
         return read_json(path)
     except (OSError, ValueError) as error:
-        raise HarnessError(f"{path} cannot be read ({error}): restore it or delete it") from None
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> HarnessError:
+    return HarnessError(f"{path} cannot be read ({error}): restore it or delete it")

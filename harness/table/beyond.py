@@ -1,4 +1,4 @@
-"""Rows that the published table lacks against its best: is a row at once as accurate, cheap and fast?"""
+"""Rows that the published table lacks against its best: as accurate, as cheap and as fast at once?"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from harness.stats.intervals import Interval, relative_loss
 from harness.storage.record import MethodRecord
-from harness.table.rows import Predictions, measured_of, speedup_of
+from harness.table.rows import Predictions, measurements, speedup_interval
 from harness.table.samples import Samples
 
 FASTEST = "int8_full_naive"  # what no row of the published table is faster than
@@ -32,11 +32,12 @@ class Against:
     """A row beside those that it would replace; what was not measured is None.
 
     Attributes:
-        loss: top-1 relative to the most accurate INC row's, percent lost, of paired images.
-        of_basic, of_mse: its cost as a share of that row's.
-        speed: of inference, relative to int8 full naive's.
+        loss: of top-1 against the most accurate INC row, in percent of its top-1, on the same images.
+        of_basic, of_mse: its cost over the cost of the row INC basic or INC mse.
+        speed: of inference, over the speed of int8 full naive.
     """
 
+    method: str
     label: str
     loss: Interval
     of_basic: float | None
@@ -61,9 +62,9 @@ def beyond(
     """Return the comparison; None without such a row or without one of INC's.
 
     Args:
-        timed, predictions, labels: as in ``table.build_rows``.
+        timed, predictions, labels: as in ``rows.build_rows``.
     """
-    measured = measured_of(records, timed, predictions, labels)
+    measured = measurements(records, timed, predictions, labels)
     by_method = {record.method: record for record in records}
     rivals = [method for method in INC if method in measured]
     new = [method for method in by_method if method in measured and method not in PUBLISHED]
@@ -74,19 +75,20 @@ def beyond(
         return None
 
     def share(method: str, of: str) -> float | None:
-        costs = [(by_method[each].optimize or {}).get("cost_s") for each in (method, of)]
+        costs = [(by_method[name].optimize or {}).get("cost_s") for name in (method, of)]
         return costs[0] / costs[1] if costs[0] is not None and costs[1] else None
 
     def speed(method: str) -> Interval | None:
         if FASTEST not in measured:
             return None
         ours, theirs = measured[method].forward, measured[FASTEST].forward
-        return speedup_of(theirs, ours) if ours is not None and theirs is not None else None
+        return speedup_interval(theirs, ours) if ours is not None and theirs is not None else None
 
     return Beyond(
         by_method[best].label,
         tuple(
             Against(
+                method,
                 by_method[method].label,
                 relative_loss(measured[best].correct1, measured[method].correct1),
                 share(method, BASIC) if BASIC in measured else None,

@@ -9,24 +9,12 @@ from typing import Any
 
 from harness.render.escape import csv_cell
 from harness.stats.intervals import Interval
-from harness.table.kernels import Profile
-from harness.table.metrics import (
-    ADDED,
-    BY_SIZE,
-    INFERENCE_SPEEDUP,
-    P50,
-    PUBLISHED,
-    SPEEDUP,
-    THROUGHPUT,
-    TOP1_LOSS,
-    TOP5_LOSS,
-    VS_FUSED,
-    Metric,
-)
-from harness.table.published import Compared
+from harness.table.kernels import RowProfile
+from harness.table.metrics import ADDED, BY_SIZE, PUBLISHED, Metric
 from harness.table.rows import Row, SizeRow
 
-WITH_INTERVALS = (TOP1_LOSS, TOP5_LOSS, SPEEDUP, THROUGHPUT, INFERENCE_SPEEDUP, VS_FUSED)
+COLUMNS = (*PUBLISHED, *ADDED)
+WITH_INTERVALS = tuple(metric for metric in COLUMNS if metric.has_interval)
 MORE_DIGITS = 2  # of an interval's ends than of the value
 
 
@@ -36,7 +24,7 @@ def _ends(names: Iterable[str]) -> list[str]:
 
 HEADER = (
     "method",
-    *(metric.name for metric in (*PUBLISHED, *ADDED)),
+    *(metric.name for metric in COLUMNS),
     *_ends(metric.name for metric in WITH_INTERVALS),
     "mcnemar_p",
     "rounds",
@@ -50,33 +38,22 @@ def to_csv(rows: Sequence[Row], exact: bool = False) -> str:
     """Return the rows; what was not measured is empty.
 
     Args:
-        exact: every number as it was derived, to the last digit, instead of the published decimals.
+        exact: write numbers to the last digit instead of with the published decimals.
     """
-    return written(HEADER, (_exact(row) if exact else _row(row) for row in rows))
-
-
-def pairs_to_csv(rows: Sequence[Compared]) -> str:
-    """Return each value beside the published one and their ratio, to the last digit."""
-    header = ("method", "metric", "measured", "published", "measured_over_published")
-    body = [
-        [row.label, name, *("" if v is None else v for v in (p.measured, p.published, p.ratio))]
-        for row in rows
-        for name, p in row.pairs.items()
-    ]
-    return written(header, body)
+    return csv_text(HEADER, (_exact(row) if exact else _row(row) for row in rows))
 
 
 def _exact(row: Row) -> list[Any]:
-    values = [getattr(row, m.name) for m in (*PUBLISHED, *ADDED)]
-    found = (row.intervals.get(m.name) for m in WITH_INTERVALS)
-    ends = [end for each in found for end in ((each.low, each.high) if each else (None, None))]
+    values = [getattr(row, m.name) for m in COLUMNS]
+    intervals = (row.intervals.get(m.name) for m in WITH_INTERVALS)
+    ends = [end for one in intervals for end in ((one.low, one.high) if one else (None, None))]
     numbers = (*values, *ends, row.mcnemar_p, row.rounds, row.images)
     shown = ("" if number is None else number for number in numbers)  # csv writes floats by repr
     return [row.label, *shown, row.outcome, row.log or ""]
 
 
 def _row(row: Row) -> list[Any]:
-    values = [m.shown(getattr(row, m.name), "") for m in (*PUBLISHED, *ADDED)]
+    values = [m.shown(getattr(row, m.name), "") for m in COLUMNS]
     ends = [end for m in WITH_INTERVALS for end in _shown(row.intervals.get(m.name), m)]
     p_value = "" if row.mcnemar_p is None else f"{row.mcnemar_p:.4g}"
     counts = ["" if count is None else count for count in (row.rounds, row.images)]
@@ -85,32 +62,29 @@ def _row(row: Row) -> list[Any]:
 
 def sizes_to_csv(rows: Sequence[SizeRow]) -> str:
     """Return throughput and latency by batch size, with the ends of their intervals."""
-    sure = (THROUGHPUT, P50)
+    with_interval = [metric for metric in BY_SIZE if metric.has_interval]
     names = [metric.name for metric in BY_SIZE]
-    ends = _ends(metric.name for metric in sure)
+    ends = _ends(metric.name for metric in with_interval)
     header = ["method", "batch_size", "rounds", "batches", *names, *ends]
     body = []
     for row in rows:
         values = [m.shown(getattr(row, m.name), "") for m in BY_SIZE]
-        found = [end for m in sure for end in _shown(row.intervals.get(m.name), m)]
-        body.append([row.label, row.batch_size, row.rounds, row.batches, *values, *found])
-    return written(header, body)
+        shown = [end for m in with_interval for end in _shown(row.intervals.get(m.name), m)]
+        body.append([row.label, row.batch_size, row.rounds, row.batches, *values, *shown])
+    return csv_text(header, body)
 
 
-def profiles_to_csv(profiles: Sequence[tuple[str, Profile]]) -> str:
-    """Return every row's primitives: kind, implementation, types, how many, and their time.
-
-    Args:
-        profiles: each with what its row is called.
-    """
+def profiles_to_csv(profiles: Sequence[RowProfile]) -> str:
+    """Return every row's primitives: kind, implementation, types, how many, and their time."""
     header = ("method", "kind", "implementation", "isa", "dtype", "count", "ms", "share")
     body = [
-        [label, row.kind, row.implementation, row.isa, row.dtype, row.count, f"{row.ms:.3f}",
-         f"{row.ms / profile.total_ms:.4f}" if profile.total_ms else ""]
-        for label, profile in profiles
-        for row in profile.rows
+        [of_row.label, kernel.kind, kernel.implementation, kernel.isa, kernel.dtype, kernel.count,
+         f"{kernel.ms:.3f}",
+         f"{kernel.ms / of_row.profile.total_ms:.4f}" if of_row.profile.total_ms else ""]
+        for of_row in profiles
+        for kernel in of_row.profile.rows
     ]  # fmt: skip
-    return written(header, body)
+    return csv_text(header, body)
 
 
 def _shown(interval: Interval | None, metric: Metric) -> list[str]:
@@ -119,7 +93,7 @@ def _shown(interval: Interval | None, metric: Metric) -> list[str]:
     return [f"{end:.{metric.digits + MORE_DIGITS}f}" for end in (interval.low, interval.high)]
 
 
-def written(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Return a CSV file's text; no cell is a formula to a spreadsheet."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""What a reader must know to read a table rightly, one sentence or two each."""
+"""The notes under a table: one or two sentences on each fact that a reader must know."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from harness.table.samples import counted
 from harness.table.searches import shared_calibration, taken_over
 from harness.table.validity import called_int8
 
+Used = Sequence[tuple[MethodRecord, RoundRecord]]  # the timings that count, with their rows
+
 WIDE = 0.05  # half of an interval of throughput, as a share of it, from which on there is advice
 REJECTED = 0.05  # McNemar's test, for all rows together
 BRIEF_S = 0.2  # of a round; a rival must then take a seventh of a core to be seen
@@ -27,23 +29,25 @@ def footnotes(
     rows: Sequence[Row],
 ) -> list[str]:
     """Return the notes in the order in which they are printed."""
-    by_label = {record.method: record.label for record in records}
+    by_method = {record.method: record for record in records}
     used = [  # a row whose record was deleted to measure it again may have rounds left
-        (by_label[each.method], each) for each in counted(rounds) if each.method in by_label
+        (by_method[timing.method], timing)
+        for timing in counted(rounds)
+        if timing.method in by_method
     ]
     return [
-        *_of_workload(plan, records),
-        *_of_protocol(plan, rows, used),
-        *_of_kernels(plan, records),
-        *_of_significance(rows),
-        *_of_disturbances(records, rounds, used),
-        *_of_precision(rows, used),
+        *_workload_notes(plan, records),
+        *_protocol_notes(plan, rows, used),
+        *_kernel_notes(plan, records),
+        *_significance_notes(rows),
+        *_disturbance_notes(records, rounds, used),
+        *_precision_notes(rows, used),
         *plan.warnings,
-        *_said(records),
+        *_warnings(records),
     ]
 
 
-def _of_workload(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str]:
+def _workload_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str]:
     if plan.workload.get("note"):
         yield plan.workload["note"]
     if plan.tuning_overlap:
@@ -75,18 +79,16 @@ def _of_workload(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str
         )
 
 
-def _of_protocol(
-    plan: RunPlan, rows: Sequence[Row], used: Sequence[tuple[str, RoundRecord]]
-) -> Iterator[str]:
+def _protocol_notes(plan: RunPlan, rows: Sequence[Row], used: Used) -> Iterator[str]:
     protocol, size = plan.config["protocol"], plan.workload["batch_size"]
     yield (
         "Validation s is the wall clock of one pass over all images: data, forward pass and metric; "
         "Inference s is its forward passes alone; Speedup is the ratio of validation times."
     )
     if protocol["rounds"]:
-        found = {row.rounds for row in rows if row.rounds}
-        if found:
-            most, fewest = max(found), min(found)
+        counts = {row.rounds for row in rows if row.rounds}
+        if counts:
+            most, fewest = max(counts), min(counts)
             one = "" if fewest > 1 else ", where there are two or more; else they cover one process"
             yield (
                 f"Images/s, Inference speedup and {VS_FUSED.title} come from "
@@ -113,18 +115,18 @@ def _of_protocol(
         )
 
 
-def _batches(used: Sequence[tuple[str, RoundRecord]], size: int) -> str:
+def _batches(used: Used, size: int) -> str:
     counts = {
         len(part["forward_s"])
-        for _, each in used
-        for part in (each.facts or {})["timed"]
+        for _, timing in used
+        for part in (timing.facts or {})["timed"]
         if part["batch_size"] == size
     }
     fewest, most = min(counts, default=0), max(counts, default=0)
     return str(most) if fewest == most else f"{fewest} to {most}"
 
 
-def _of_kernels(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str]:
+def _kernel_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str]:
     missing = [r.label for r in records if r.outcome.kind == OK and r.profile is None]
     if missing:
         yield (
@@ -134,8 +136,8 @@ def _of_kernels(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str]
         if record.profile is None or record.outcome.kind != OK:
             continue
         profile = Profile.from_dict(record.profile)
-        for found in findings(profile, called_int8(record.method, record.label)):
-            yield f"{record.label}: {found}."
+        for finding in findings(profile, called_int8(record.method, record.label)):
+            yield f"{record.label}: {finding}."
         share = profile.reference_share * profile.total_ms / (profile.wall_ms or profile.total_ms)
         if record.method == plan.config["baseline"] and NOTED_SHARE <= share < 1:
             yield (
@@ -146,7 +148,7 @@ def _of_kernels(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str]
             )
 
 
-def _of_significance(rows: Sequence[Row]) -> Iterator[str]:
+def _significance_notes(rows: Sequence[Row]) -> Iterator[str]:
     tested = [(row.label, row.mcnemar_p) for row in rows if row.mcnemar_p is not None]
     adjusted = holm([p for _, p in tested]).tolist()
     differing = [f"{label} (p {_p(p)})" for (label, _), p in zip(tested, adjusted) if p < REJECTED]
@@ -161,49 +163,53 @@ def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"= {value:.3f}"
 
 
-def _of_disturbances(
+def _disturbance_notes(
     records: Sequence[MethodRecord],
     rounds: Sequence[RoundRecord],
-    used: Sequence[tuple[str, RoundRecord]],
+    used: Used,
 ) -> Iterator[str]:
-    disturbed = [each for each in rounds if each.disturbed]
+    disturbed = [timing for timing in rounds if timing.disturbed]
     if disturbed:
-        kept = [(label, each.disturbed) for label, each in used if each.disturbed]
+        kept = [(row, timing.disturbed) for row, timing in used if timing.disturbed]
         yield (
             f"{len(disturbed)} of {len(rounds)} timings in the rounds were disturbed; each was "
             f"repeated as far as protocol.reruns allows, and {len(kept)} had to count all the same."
         )
-        yield from _advice(kept)
+        yield from _advice_by_kind(kept)
     for title, stage in (("Optimising", "optimize"), ("Validation pass", "validate")):
-        facts = ((r.label, getattr(r, stage)) for r in records)
-        for note in _advice((label, found["disturbed"]) for label, found in facts if found):
+        facts = ((record, getattr(record, stage)) for record in records)
+        for note in _advice_by_kind(
+            [(row, of_stage["disturbed"]) for row, of_stage in facts if of_stage]
+        ):
             yield f"{title}: {note}"
     brief = {
-        label
-        for label, each in used
-        if each.facts and each.facts["timed"][0]["conditions"]["seconds"] < BRIEF_S
+        row.method: row.label
+        for row, timing in used
+        if timing.facts and timing.facts["timed"][0]["conditions"]["seconds"] < BRIEF_S
     }
     if brief:
         yield (
             f"Rounds of under {BRIEF_S:g} s are too brief to see every disturbance in; raise "
-            f"protocol.batches for {', '.join(sorted(brief))}."
+            f"protocol.batches for {', '.join(sorted(brief.values()))}."
         )
 
 
-def _advice(found: Any) -> Iterator[str]:
+def _advice_by_kind(
+    disturbances: Sequence[tuple[MethodRecord, Sequence[Mapping[str, Any]]]],
+) -> Iterator[str]:
     """Yield one sentence for each kind of disturbance: where, how much, and what to do."""
-    kinds: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
-    for label, disturbances in found:
-        for each in disturbances:
-            kinds.setdefault(each["kind"], []).append((label, each))
+    kinds: dict[str, list[tuple[MethodRecord, Mapping[str, Any]]]] = {}
+    for row, of_row in disturbances:
+        for disturbance in of_row:
+            kinds.setdefault(disturbance["kind"], []).append((row, disturbance))
     for kind, cases in kinds.items():
-        worst = max(each["value"] for _, each in cases)
-        labels = ", ".join(dict.fromkeys(label for label, _ in cases))
+        worst = max(disturbance["value"] for _, disturbance in cases)
+        labels = ", ".join({row.method: row.label for row, _ in cases}.values())
         first = cases[0][1]
         yield f"{kind} up to {worst:.3g} (limit {first['limit']:.3g}) at {labels}: {first['advice']}."
 
 
-def _of_precision(rows: Sequence[Row], used: Sequence[tuple[str, RoundRecord]]) -> Iterator[str]:
+def _precision_notes(rows: Sequence[Row], used: Used) -> Iterator[str]:
     wide = []
     for row in rows:
         rate = row.intervals.get("images_per_s")
@@ -216,16 +222,19 @@ def _of_precision(rows: Sequence[Row], used: Sequence[tuple[str, RoundRecord]]) 
             "more rounds (protocol.rounds=) or a quieter machine."
         )
     unsettled = {
-        label for label, each in used for part in (each.facts or {})["timed"] if not part["settled"]
+        row.method: row.label
+        for row, timing in used
+        for part in (timing.facts or {})["timed"]
+        if not part["settled"]
     }
     if unsettled:
         yield (
             "The warm-up ended by its limit before the times had settled, in at least one round of "
-            f"{', '.join(sorted(unsettled))}: raise protocol.warmup_s."
+            f"{', '.join(sorted(unsettled.values()))}: raise protocol.warmup_s."
         )
 
 
-def _said(records: Sequence[MethodRecord]) -> Iterator[str]:
+def _warnings(records: Sequence[MethodRecord]) -> Iterator[str]:
     for record in records:
         for warning in dict.fromkeys((record.optimize or {}).get("warnings", [])):
             yield f"{record.label}: {warning}"

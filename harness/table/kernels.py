@@ -1,4 +1,4 @@
-"""What oneDNN really executed: its verbose output, aggregated, and what that says of a model.
+"""The primitives that oneDNN really executed: its verbose output, aggregated, and findings from it.
 
 Only oneDNN's primitives are in it: MXNet's own operators and the time between primitives are the
 difference between ``wall_ms`` and ``total_ms``.
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from harness.table.operations import macs_of
+from harness.table.operations import count_macs
 
 ENVIRONMENT = {"ONEDNN_VERBOSE": "1", "DNNL_VERBOSE": "1"}  # what makes oneDNN write it
 EXECUTED = re.compile(r"(?:onednn|dnnl)_verbose,exec,(.*)")
@@ -49,7 +49,7 @@ class Primitive:
 
 
 @dataclass(frozen=True)
-class Row:
+class Kernel:
     """All primitives of one kind, implementation and types.
 
     Attributes:
@@ -69,12 +69,12 @@ class Row:
     macs: int | None = None
 
 
-Chosen = Callable[[Row], bool]
+Chosen = Callable[[Kernel], bool]
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What oneDNN executed for some batches.
+    """The primitives that oneDNN executed for some batches.
 
     Attributes:
         total_ms: time in oneDNN's primitives.
@@ -85,7 +85,7 @@ class Profile:
     """
 
     total_ms: float
-    rows: tuple[Row, ...]
+    rows: tuple[Kernel, ...]
     batches: int
     images: int
     wall_ms: float
@@ -98,18 +98,20 @@ class Profile:
         executed = [line for line in lines if EXECUTED.search(line)]
         primitives = parse(executed)
         alike: dict[tuple[str, str, str, str], list[Primitive]] = defaultdict(list)
-        for each in primitives:
-            dtype = ":".join(filter(None, (each.source, each.weights, each.destination)))
-            alike[each.kind, each.implementation, isa_of(each.implementation), dtype].append(each)
+        for one in primitives:
+            dtype = ":".join(filter(None, (one.source, one.weights, one.destination)))
+            alike[one.kind, one.implementation, instruction_set(one.implementation), dtype].append(
+                one
+            )
         rows = [
-            Row(*key, len(found), math.fsum(each.ms for each in found), _macs(found))
-            for key, found in alike.items()
+            Kernel(*key, len(same), math.fsum(one.ms for one in same), _macs(same))
+            for key, same in alike.items()
         ]
         rows.sort(key=lambda row: (-row.ms, row.kind, row.implementation, row.dtype))
         total = math.fsum(row.ms for row in rows)
         malformed = len(executed) - len(primitives)
-        told = (line.partition(CPU_ISA)[2].strip() for line in lines if CPU_ISA in line)
-        return cls(total, tuple(rows), batches, images, wall_ms, malformed, next(told, ""))
+        names = (line.partition(CPU_ISA)[2].strip() for line in lines if CPU_ISA in line)
+        return cls(total, tuple(rows), batches, images, wall_ms, malformed, next(names, ""))
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it, ready for JSON."""
@@ -118,8 +120,8 @@ class Profile:
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Profile:
         """Return the profile that ``as_dict`` gave; what else is stored beside it is left out."""
-        values = {each.name: stored[each.name] for each in fields(cls)}
-        return cls(**{**values, "rows": tuple(Row(**row) for row in stored["rows"])})
+        values = {field.name: stored[field.name] for field in fields(cls)}
+        return cls(**{**values, "rows": tuple(Kernel(**row) for row in stored["rows"])})
 
     def share(self, chosen: Chosen) -> float:
         """Return the chosen rows' share of oneDNN's time, 0 .. 1; 0 if there is no time."""
@@ -177,12 +179,21 @@ class Profile:
         return {isa: _ratio(ms, total) for isa, ms in ordered}
 
 
-def is_compute(row: Row) -> bool:
+@dataclass(frozen=True)
+class RowProfile:
+    """How one row of the table ran."""
+
+    method: str
+    label: str
+    profile: Profile
+
+
+def is_compute(row: Kernel) -> bool:
     """Say whether a row is of the primitives that a network's arithmetic is in."""
     return row.kind in COMPUTE
 
 
-def is_int8_compute(row: Row) -> bool:
+def is_int8_compute(row: Kernel) -> bool:
     """Say whether a row is of those and reads int8."""
     return is_compute(row) and row.dtype.split(":")[0] in INT8
 
@@ -193,7 +204,7 @@ def made_by(family: str) -> Chosen:
     return lambda row: pattern.match(row.implementation) is not None
 
 
-def isa_of(implementation: str) -> str:
+def instruction_set(implementation: str) -> str:
     """Return the instruction set that an implementation's name ends with, or nothing."""
     last = implementation.rpartition(":")[2]
     return last if ISA.fullmatch(last) else ""
@@ -206,15 +217,15 @@ def parse(lines: Iterable[str]) -> list[Primitive]:
 
 def _macs(primitives: Iterable[Primitive]) -> int | None:
     """Return the operations of all; None where those of one are not known."""
-    counts = [each.macs for each in primitives]
+    counts = [one.macs for one in primitives]
     known = [count for count in counts if count is not None]
     return sum(known) if len(known) == len(counts) else None
 
 
 def _primitive(line: str) -> Primitive | None:
     """Read ``exec,engine,kind,implementation,propagation,descriptors,attributes,...,shapes,ms``."""
-    found = EXECUTED.search(line)
-    fields = found[1].split(",") if found else []
+    match = EXECUTED.search(line)
+    fields = match[1].split(",") if match else []
     try:
         ms = float(fields[-1]) if len(fields) >= 8 and "exec" not in fields else -1.0
     except ValueError:
@@ -232,28 +243,28 @@ def _primitive(line: str) -> Primitive | None:
         weights=types.get("wei", ""),
         destination=types.get("dst", both),
         problem=fields[-2],
-        macs=macs_of(fields[1], fields[-2]),
+        macs=count_macs(fields[1], fields[-2]),
         ms=ms,
     )
 
 
 def findings(profile: Profile, expects_int8: bool) -> list[str]:
-    """Say in sentences what a reader of the model's time should know, the gravest first.
+    """Return, as sentences, what a reader of the model's time should know, the gravest first.
 
     Args:
-        expects_int8: the model is called int8. It is none if ``int8_compute_share`` is 0.
+        expects_int8: the model is called int8. It is not int8 if ``int8_compute_share`` is 0.
     """
     if not profile.rows:
         return ["oneDNN reported no primitive, so how the model ran is not known"]
-    found = [*(_of_int8(profile) if expects_int8 else ()), *_of_reference(profile)]
+    sentences = [*(_int8_findings(profile) if expects_int8 else ()), *_reference_findings(profile)]
     if profile.malformed:
-        found.append(
+        sentences.append(
             f"lines of oneDNN's verbose output that could not be read: {profile.malformed}"
         )
-    return found
+    return sentences
 
 
-def _of_int8(profile: Profile) -> Iterator[str]:
+def _int8_findings(profile: Profile) -> Iterator[str]:
     compute, int8 = profile.count(is_compute), profile.count(is_int8_compute)
     if not int8:
         yield NOT_INT8
@@ -270,7 +281,7 @@ def _of_int8(profile: Profile) -> Iterator[str]:
         yield f"int8 ran mostly on {isa}, without the instructions made for it (VNNI, AMX)"
 
 
-def _of_reference(profile: Profile) -> Iterator[str]:
+def _reference_findings(profile: Profile) -> Iterator[str]:
     spent: dict[tuple[str, str], float] = defaultdict(float)
     for row in filter(made_by("ref"), profile.rows):
         spent[row.kind, row.implementation] += row.ms

@@ -1,4 +1,4 @@
-"""The tables as Markdown, under the environment that they were measured in."""
+"""The tables as Markdown, under the environment in which they were measured."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from harness.render.markdown_table import markdown_table
 from harness.stats.intervals import Interval
 from harness.storage.plan import RunPlan
 from harness.table.beyond import Against, Beyond
-from harness.table.kernels import Profile
+from harness.table.kernels import RowProfile
+from harness.table.loaded_run import LoadedRun
 from harness.table.metrics import ADDED, BY_SIZE, PUBLISHED, Metric
 from harness.table.rows import Row, SizeRow
 
@@ -19,29 +20,25 @@ BEYOND = (
 )
 
 
-def to_markdown(
-    plan: RunPlan,
-    rows: Sequence[Row],
-    sizes: Sequence[SizeRow],
-    profiles: Sequence[tuple[str, Profile]],
-    notes: Sequence[str],
-    beyond: Beyond | None,
-    intervals: bool,
-) -> str:
-    """Return a heading with the environment, the table and its footnotes, and what else there is."""
+def to_markdown(run: LoadedRun, intervals: bool) -> str:
+    """Return a heading with the environment, the table, its footnotes and the other tables.
+
+    Args:
+        intervals: show 95 % intervals.
+    """
     parts = [
-        f"# {markdown_cell(plan.workload['name'])}: run {plan.run}",
-        environment(plan),
-        table(rows, intervals),
-        "\n".join(f"- {markdown(note)}" for note in notes),
+        f"# {markdown_cell(run.plan.workload['name'])}: run {run.plan.run}",
+        environment(run.plan),
+        table(run.rows, intervals),
+        "\n".join(f"- {markdown(note)}" for note in run.notes),
     ]
-    if beyond:
-        parts += ["## Beyond the published table", BEYOND, beyond_table(beyond)]
-    if profiles:
-        parts += ["## How each row ran", kernels(profiles)]
-    measured = {row.batch_size for row in sizes}
-    if len(measured) > 1 or 1 in measured:
-        parts += ["## By batch size", size_table(sizes, intervals)]
+    if run.beyond:
+        parts += ["## Beyond the published table", BEYOND, beyond_table(run.beyond)]
+    if run.profiles:
+        parts += ["## How each row ran", kernels(run.profiles)]
+    batch_sizes = {row.batch_size for row in run.sizes}
+    if len(batch_sizes) > 1 or 1 in batch_sizes:
+        parts += ["## By batch size", size_table(run.sizes, intervals)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -64,13 +61,13 @@ def table(
     return markdown_table(headers, body, ["left", *["right"] * (len(metrics) + 1), "left"])
 
 
-def kernels(profiles: Sequence[tuple[str, Profile]]) -> str:
-    """Return where each row's time in oneDNN went, as shares of it."""
+def kernels(profiles: Sequence[RowProfile]) -> str:
+    """Return a table of the shares of each row's time in oneDNN."""
     headers, body = kernel_rows(profiles)
     return markdown_table(headers, body, ["left", "right", "left", "right", "right", "right"])
 
 
-def kernel_rows(profiles: Sequence[tuple[str, Profile]]) -> tuple[list[str], list[list[str]]]:
+def kernel_rows(profiles: Sequence[RowProfile]) -> tuple[list[str], list[list[str]]]:
     """Return the headers and the cells of that table."""
     headers = [
         "Method",
@@ -81,14 +78,15 @@ def kernel_rows(profiles: Sequence[tuple[str, Profile]]) -> tuple[list[str], lis
         "Outside oneDNN % of wall",
     ]
     body = []
-    for label, profile in profiles:
+    for row in profiles:
+        profile = row.profile
         path = ", ".join(
             f"{isa} {100 * share:.0f} %" for isa, share in profile.isa_path.items() if share >= 0.01
         )
         outside = profile.outside_share
         body.append(
             [
-                label,
+                row.label,
                 f"{100 * profile.int8_share:.0f}",
                 path or "-",
                 f"{100 * profile.reference_share:.0f}",
@@ -141,7 +139,7 @@ def _against(row: Against) -> list[str]:
 
 def _sure(interval: Interval, digits: int) -> str:
     estimate, low, high = (
-        f"{each:.{digits}f}" for each in (interval.estimate, interval.low, interval.high)
+        f"{value:.{digits}f}" for value in (interval.estimate, interval.low, interval.high)
     )
     return f"{estimate} [{low}, {high}]"
 
@@ -154,7 +152,7 @@ def _shown(metric: Metric, value: float | None, interval: Interval | None) -> st
 
 
 def environment(plan: RunPlan) -> str:
-    """Return what the tutorial prints of its environment, and the digests of the data."""
+    """Return the environment as the tutorial prints it, and the digests of the data."""
     machine, versions, threads = plan.machine, plan.versions, plan.threads
     settings = " ".join(f"{k}={v}" for k, v in sorted(threads["environment"].items()))
     lines = [

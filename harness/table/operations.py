@@ -14,8 +14,8 @@ SIZE = re.compile(r"([a-z]+)(\d{1,9})(?!\d)")  # of mb16_ic256oc256_ih14oh14kh3s
 MATRICES = re.compile(r"\d{1,9}(?:x\d{1,9})+(?::\d{1,9}(?:x\d{1,9})+){2}")  # 64x128:128x256:64x256
 
 
-def macs_of(kind: str, problem: str) -> int | None:
-    """Return how many MACs a primitive makes; None where the shapes do not tell.
+def count_macs(kind: str, problem: str) -> int | None:
+    """Return the number of MACs of a primitive; None where the shapes do not tell.
 
     Args:
         kind: such as convolution.

@@ -23,8 +23,7 @@ from typing import Any
 import numpy as np
 
 from harness.storage.record import OK, RoofRecord
-from harness.table.kernels import Primitive, Profile, is_compute, made_by
-from harness.table.kernels import Row as Kernel
+from harness.table.kernels import Kernel, Primitive, Profile, is_compute, made_by
 
 OF_SOURCE = {"f32": "fp32", "bf16": "bf16", "s8": "int8", "u8": "int8"}
 
@@ -36,8 +35,8 @@ class Peak:
     Attributes:
         gops: median over the repeats of the fastest kernel.
         low, high: its slowest and its fastest repeat.
-        kernel: what ran: oneDNN's primitive and implementation.
-        shapes: what on, in oneDNN's notation.
+        kernel: oneDNN's primitive and implementation.
+        shapes: of the convolution, in oneDNN's notation.
     """
 
     gops: float
@@ -56,7 +55,7 @@ class Share:
     reason: str = ""
 
 
-def peaks_of(record: RoofRecord | None) -> dict[str, Peak]:
+def roof_peaks(record: RoofRecord | None) -> dict[str, Peak]:
     """Return the roofs by data type: fp32, bf16, int8; empty where they were not measured."""
     best: dict[str, Peak] = {}
     if record is None or record.outcome.kind != OK or record.facts is None:
@@ -78,16 +77,16 @@ def peaks_of(record: RoofRecord | None) -> dict[str, Peak]:
 
 def operations_per_image(profile: Profile) -> dict[str, float] | None:
     """Return the operations of a network per image by data type; None where shapes are not known."""
-    found: dict[str, float] = {}
+    operations: dict[str, float] = {}
     for row in filter(is_compute, profile.rows):
         dtype = OF_SOURCE.get(row.dtype.split(":")[0])
         if dtype is None or row.macs is None:
             return None
-        found[dtype] = found.get(dtype, 0.0) + 2 * row.macs / profile.images
-    return found or None
+        operations[dtype] = operations.get(dtype, 0.0) + 2 * row.macs / profile.images
+    return operations or None
 
 
-def share_of(
+def roof_share(
     profile: Profile | None, images_per_s: float | None, peaks: Mapping[str, Peak]
 ) -> Share:
     """Return a row's share of its machine's roof, as the module defines it."""
@@ -106,19 +105,19 @@ def share_of(
 
 
 def kernel_facts(primitives: list[Primitive], dtype: str) -> dict[str, Any] | str:
-    """Return what a repeated convolution was, ready for JSON; or why it does not tell of ``dtype``.
+    """Return the facts of a repeated convolution, ready for JSON; or why they say nothing of ``dtype``.
 
     Args:
-        primitives: what oneDNN executed in the repeats, conversions and all.
+        primitives: all that oneDNN executed in the repeats, conversions too.
     """
-    made = [one for one in primitives if is_compute(_row(one))]
-    kinds = {(one.kind, one.implementation, one.problem) for one in made}
-    if len(kinds) != 1 or made[0].macs is None:
+    computed = [one for one in primitives if is_compute(_kernel(one))]
+    kinds = {(one.kind, one.implementation, one.problem) for one in computed}
+    if len(kinds) != 1 or computed[0].macs is None:
         return f"oneDNN ran {len(kinds)} different kernels instead of one"
-    first = made[0]
+    first = computed[0]
     if OF_SOURCE.get(first.source) != dtype:
         return f"oneDNN ran {first.source} instead"
-    if made_by("ref")(_row(first)):
+    if made_by("ref")(_kernel(first)):
         return f"oneDNN has its reference implementation only ({first.implementation})"
     return {
         "dtype": dtype,
@@ -126,9 +125,9 @@ def kernel_facts(primitives: list[Primitive], dtype: str) -> dict[str, Any] | st
         "implementation": first.implementation,
         "problem": first.problem,
         "macs": first.macs,
-        "ms": [one.ms for one in made],
+        "ms": [one.ms for one in computed],
     }
 
 
-def _row(one: Primitive) -> Kernel:
+def _kernel(one: Primitive) -> Kernel:
     return Kernel(one.kind, one.implementation, "", one.source, 1, one.ms)

@@ -1,4 +1,4 @@
-"""What rows are called where they are shown: their labels, told apart where labels do not do that."""
+"""The names of rows for people: their labels, with the method where labels do not tell rows apart."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def named(plan: RunPlan, records: Sequence[MethodRecord]) -> list[MethodRecord]:
 
 
 def names_of(labels: Mapping[str, str]) -> dict[str, str]:
-    """Return what to call each row.
+    """Return the name of each row for people, by method.
 
     That is its label, on one line and not too long, and the name of its method where the label is
     blank. The name follows in parentheses where a reader could not tell the label from another row's:
@@ -44,10 +44,10 @@ def names_of(labels: Mapping[str, str]) -> dict[str, str]:
     alike: set[str] = set()
     while True:
         counts = Counter(_seen(name) for name in names.values())
-        found = alike | {method for method, name in names.items() if counts[_seen(name)] > 1}
-        if found == alike:
+        now = alike | {method for method, name in names.items() if counts[_seen(name)] > 1}
+        if now == alike:
             return names
-        alike = found
+        alike = now
         names |= {method: f"{short[method]} ({method})" for method in alike}
 
 
@@ -58,7 +58,7 @@ def _shortened(label: str) -> str:
 
 
 def _seen(label: str) -> str:
-    """Return what a reader tells a label by."""
+    """Return what a reader sees of a label."""
     shown = (
         char
         for char in unicodedata.normalize("NFKC", label)

@@ -1,4 +1,4 @@
-"""Records to rows: accuracies, losses and speedups are derived here and nowhere else."""
+"""Derive rows from records: accuracies, losses and speedups come from here alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Row:
     """A row; a value that was not measured is None.
 
     Attributes:
-        label: what the row is called where it is shown.
+        label: the name of the row for people.
         intervals: 95 % intervals by the name of the value, where there is one.
         mcnemar_p: of equal top-1 accuracy with the baseline, on the same images.
         rounds: how many rounds the times come from; 0 where they are those of the validation pass.
@@ -65,9 +65,10 @@ class SizeRow:
         p50_ms, p90_ms, p99_ms: percentiles of a batch's time over all rounds.
         intervals: of images_per_s and p50_ms, where there are batches enough. The tail has none: from
             a few rounds it would cover the truth in half to nine tenths of cases
-            (``statistics.percentiles``).
+            (``intervals.percentiles``).
     """
 
+    method: str
     label: str
     batch_size: int
     rounds: int
@@ -80,11 +81,11 @@ class SizeRow:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What a row's values are derived from.
+class Measurement:
+    """The measurements that the values of a row are derived from.
 
     Attributes:
-        whole: everything that the validation spent.
+        whole: all the time that the validation spent.
         forward: the forward passes that count; None where they are still to be timed.
     """
 
@@ -109,26 +110,26 @@ def build_rows(
     """Return one row a record, in their order.
 
     Args:
-        timed: by method, the rounds at the workload's batch size, what is not in it being not timed
-            yet; None where the protocol has no rounds, and the validation's forward passes count.
+        timed: by method, the rounds at the workload's batch size, without the methods that were not
+            timed yet; None where the protocol has no rounds, and the validation's forward passes count.
         baseline: the method that losses and speedups are relative to; without it, or where it was
             not measured, they are None.
         fused: the method that ``speedup_vs_fused`` is relative to.
     """
-    measured = measured_of(records, timed, predictions, labels)
+    measured = measurements(records, timed, predictions, labels)
     return [
         _row(record, measured.get(record.method), measured.get(baseline), measured.get(fused))
         for record in records
     ]
 
 
-def measured_of(
+def measurements(
     records: Sequence[MethodRecord],
     timed: Mapping[str, Samples] | None,
     predictions: Predictions,
     labels: npt.NDArray[np.int64],
-) -> dict[str, Measured]:
-    """Return what was measured by method, of those that were; arguments as ``build_rows``."""
+) -> dict[str, Measurement]:
+    """Return the measurements of the measured rows, by method; arguments as ``build_rows``."""
     return {
         record.method: _measured(record, timed, predictions, labels)
         for record in records
@@ -141,14 +142,14 @@ def _measured(
     timed: Mapping[str, Samples] | None,
     predictions: Predictions,
     labels: npt.NDArray[np.int64],
-) -> Measured:
+) -> Measurement:
     facts = record.validate or {}
     best = predictions(record)
     if timed is None:
         forward: Samples | None = validation_samples(record, "forward_s")
     else:
         forward = timed.get(record.method)
-    return Measured(
+    return Measurement(
         correct1=top_k_correct(best, labels, 1),
         correct5=top_k_correct(best, labels, 5),
         validation_s=facts["validation_s"],
@@ -161,7 +162,10 @@ def _measured(
 
 
 def _row(
-    record: MethodRecord, mine: Measured | None, base: Measured | None, fused: Measured | None
+    record: MethodRecord,
+    mine: Measurement | None,
+    base: Measurement | None,
+    fused: Measurement | None,
 ) -> Row:
     row = Row(
         method=record.method,
@@ -184,13 +188,13 @@ def _row(
     )
     if mine.forward is not None:
         row = replace(row, images_per_s=mine.batch_size / float(mine.forward.forward_s.mean()))
-        intervals["images_per_s"] = throughput_of(mine.forward, mine.batch_size)
+        intervals["images_per_s"] = throughput_interval(mine.forward, mine.batch_size)
         if fused is not None and fused.forward is not None:
             row = replace(row, speedup_vs_fused=_ratio(fused.forward, mine.forward))
-            intervals["speedup_vs_fused"] = speedup_of(fused.forward, mine.forward)
+            intervals["speedup_vs_fused"] = speedup_interval(fused.forward, mine.forward)
         if base is not None and base.forward is not None:
             row = replace(row, inference_speedup=_ratio(base.forward, mine.forward))
-            intervals["inference_speedup"] = speedup_of(base.forward, mine.forward)
+            intervals["inference_speedup"] = speedup_interval(base.forward, mine.forward)
     if base is not None:
         row = replace(
             row,
@@ -199,14 +203,16 @@ def _row(
             speedup=base.validation_s / mine.validation_s,
             mcnemar_p=None if mine is base else mcnemar(base.correct1, mine.correct1).p_value,
         )
-        whole = speedup_of(base.whole, mine.whole)
+        whole = speedup_interval(base.whole, mine.whole)
         if whole is not None:  # of whole batches; the published ratio has the last one too
             intervals["speedup"] = scaled(whole, base.validation_s / mine.validation_s)
         for name in ("1", "5"):
             theirs, ours = getattr(base, f"correct{name}"), getattr(mine, f"correct{name}")
             if mine is not base and theirs.any():
                 intervals[f"top{name}_rel_loss_pct"] = relative_loss(theirs, ours)
-    return replace(row, intervals={name: each for name, each in intervals.items() if each})
+    return replace(
+        row, intervals={name: interval for name, interval in intervals.items() if interval}
+    )
 
 
 def size_rows(
@@ -220,24 +226,25 @@ def size_rows(
                 mine = timed[record.method]
                 rounds, batches = mine.forward_s.shape
                 milliseconds = 1e3 * mine.forward_s
-                intervals = {"images_per_s": throughput_of(mine, size)}
+                intervals = {"images_per_s": throughput_interval(mine, size)}
                 if _carries_interval(mine):
                     intervals["p50_ms"] = percentiles(milliseconds, (50,))[50]
                 p50, p90, p99 = (float(q) for q in np.percentile(milliseconds, (50, 90, 99)))
                 rate = size / float(mine.forward_s.mean())
-                found = {name: each for name, each in intervals.items() if each}
-                rows.append(
-                    SizeRow(record.label, size, rounds, batches, rate, p50, p90, p99, found)
+                known = {name: interval for name, interval in intervals.items() if interval}
+                row = SizeRow(
+                    record.method, record.label, size, rounds, batches, rate, p50, p90, p99, known
                 )
+                rows.append(row)
     return rows
 
 
-def throughput_of(samples: Samples, batch_size: int) -> Interval | None:
+def throughput_interval(samples: Samples, batch_size: int) -> Interval | None:
     """Return images per second; None where there are too few batches for an interval."""
     return throughput(samples.forward_s, batch_size) if _carries_interval(samples) else None
 
 
-def speedup_of(reference: Samples, samples: Samples) -> Interval | None:
+def speedup_interval(reference: Samples, samples: Samples) -> Interval | None:
     """Return the speedup over a reference; None for itself and where there are too few batches."""
     theirs, ours = reference.paired(samples)
     if samples is reference or not len(ours) or theirs.shape != ours.shape:

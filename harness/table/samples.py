@@ -1,4 +1,4 @@
-"""Which timings count: of each method and round the attempt that was not disturbed, else the last."""
+"""The timings that count: of each method and round an undisturbed attempt, else the last."""
 
 from __future__ import annotations
 
@@ -48,6 +48,12 @@ def counted(rounds: Iterable[RoundRecord]) -> list[RoundRecord]:
     return [chosen[key] for key in sorted(chosen)]
 
 
+def batch_seconds(record: RoundRecord, batch_size: int) -> list[float]:
+    """Return the seconds of a timing's batches of one size; none where it did not time that size."""
+    parts = (record.facts or {}).get("timed", ())
+    return next((list(p["forward_s"]) for p in parts if p["batch_size"] == batch_size), [])
+
+
 def samples_of(rounds: Iterable[RoundRecord]) -> dict[int, dict[str, Samples]]:
     """Return the timings by batch size and method, the workload's own batch size first."""
     parts: dict[int, dict[str, list[tuple[int, list[float]]]]] = {}
@@ -57,8 +63,8 @@ def samples_of(rounds: Iterable[RoundRecord]) -> dict[int, dict[str, Samples]]:
             of_size.setdefault(record.method, []).append((record.round, part["forward_s"]))
     return {
         size: {
-            method: Samples(tuple(number for number, _ in found), np.array([t for _, t in found]))
-            for method, found in methods.items()
+            method: Samples(tuple(number for number, _ in times), np.array([t for _, t in times]))
+            for method, times in methods.items()
         }
         for size, methods in parts.items()
     }
@@ -68,7 +74,7 @@ def validation_samples(record: MethodRecord, part: str | None = None) -> Samples
     """Return the one round that a validation pass is, of whole batches only.
 
     Args:
-        part: ``forward_s`` for the forward pass; None for everything that the pass spent.
+        part: ``forward_s`` for the forward pass; None for all the time of the pass.
     """
     facts: dict[str, Any] = record.validate or {}
     names = (part,) if part else ("data_s", "forward_s", "rest_s")

@@ -1,4 +1,4 @@
-"""What INC's searches were told and what their records say that they did."""
+"""The settings of INC's searches, and the criterion that they tune for."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 
 from harness.storage.plan import RunPlan
 from harness.storage.record import NO_SOLUTION, MethodRecord
+from harness.table.rows import Row
 
 
 @dataclass(frozen=True)
-class Told:
-    """The options of one row's search.
+class SearchSettings:
+    """The settings of one row's search.
 
     Attributes:
-        sampling_size: how many images it was to calibrate on.
-        calibration_images: how many it did; None where the record does not say.
+        sampling_size: how many images it should calibrate on.
+        calibration_images: how many it did calibrate on; None where the record does not say.
     """
 
     method: str
@@ -30,28 +31,30 @@ class Told:
     calibration_images: int | None
 
 
-def searches(plan: RunPlan, records: Sequence[MethodRecord]) -> list[Told]:
+def searches(plan: RunPlan, records: Sequence[MethodRecord]) -> list[SearchSettings]:
     """Return the searches that were made, in the table's order: with a model, or without a solution."""
     options = ((record, plan.search_options(record.method)) for record in records)
     return [
-        _told(record, told, plan.config["tuning"])
-        for record, told in options
-        if told is not None and (record.optimize or record.outcome.kind == NO_SOLUTION)
+        _settings(record, own, plan.config["tuning"])
+        for record, own in options
+        if own is not None and (record.optimize or record.outcome.kind == NO_SOLUTION)
     ]
 
 
-def _told(record: MethodRecord, options: Mapping[str, Any], tuning: Mapping[str, Any]) -> Told:
-    told = {**tuning, **options}  # a row may have options of its own
+def _settings(
+    record: MethodRecord, options: Mapping[str, Any], tuning: Mapping[str, Any]
+) -> SearchSettings:
+    merged = {**tuning, **options}  # a row may have options of its own
     chosen = (record.optimize or {}).get("quantization") or {}
-    return Told(
+    return SearchSettings(
         record.method,
-        str(told["criterion"]),
-        float(told["tolerance"]),
-        int(told["max_trials"]),
-        float(told.get("timeout_s") or 0),
-        int(told["seed"]),
-        str(told["objective"]),
-        int(told["sampling_size"]),
+        str(merged["criterion"]),
+        float(merged["tolerance"]),
+        int(merged["max_trials"]),
+        float(merged.get("timeout_s") or 0),
+        int(merged["seed"]),
+        str(merged["objective"]),
+        int(merged["sampling_size"]),
         chosen.get("calibration_images"),
     )
 
@@ -64,5 +67,25 @@ def taken_over(record: MethodRecord, run: str) -> str | None:
 
 def shared_calibration(plan: RunPlan, records: Sequence[MethodRecord]) -> bool:
     """Say whether searches of this run took calibrations from a cache that an earlier one filled."""
-    made = [each for each in searches(plan, [r for r in records if not taken_over(r, plan.run)])]
-    return bool(plan.config["methods"]["shared_calibration"]) and len(made) > 1
+    own = searches(plan, [record for record in records if not taken_over(record, plan.run)])
+    return bool(plan.config["methods"]["shared_calibration"]) and len(own) > 1
+
+
+def least_accepted(baseline: float, criterion: str, tolerance: float) -> float:
+    """Return the accuracy that INC accepts: ``Objective.compare`` of neural-compressor 1.13.1."""
+    return baseline * (1 - tolerance) if criterion == "relative" else baseline - tolerance
+
+
+def is_accurate(row: Row, tuning: Mapping[str, Any]) -> bool | None:
+    """Say whether a row's top-1 on all images meets the criterion that INC tunes for."""
+    if row.top1 is None or row.top1_rel_loss_pct is None or row.top1_rel_loss_pct == 100:
+        return None
+    baseline = row.top1 / (1 - row.top1_rel_loss_pct / 100)
+    least = least_accepted(baseline, tuning["criterion"], tuning["tolerance"])
+    return row.top1 >= least or row.top1_rel_loss_pct == 0
+
+
+def best_accurate(plan: RunPlan, rows: Sequence[Row]) -> Row | None:
+    """Return the row with the most images per second among those that meet the criterion."""
+    fit = [row for row in rows if row.images_per_s and is_accurate(row, plan.config["tuning"])]
+    return max(fit, key=lambda row: row.images_per_s or 0.0, default=None)

@@ -1,4 +1,4 @@
-"""Whether a row is what it is called: the reasons that make it INVALID, from its raw facts."""
+"""The reasons that make a row INVALID, from its raw facts: it is not what its name says."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def called_int8(name: str, label: str) -> bool:
 
 
 def of_pass(facts: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with a stretch that ``Watch`` saw: threads that ran elsewhere than asked."""
-    return [f"the thread policy did not take effect: {found}" for found in facts["misplaced"]]
+    """Return the faults of a stretch that ``Watch`` saw: threads that ran on other CPUs than asked."""
+    return [f"the thread policy did not take effect: {thread}" for thread in facts["misplaced"]]
 
 
 def of_validation(facts: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with a validation pass."""
+    """Return the faults of a validation pass."""
     wrong = of_pass(facts)
     if facts["non_finite"]:
         wrong.insert(0, f"{facts['non_finite']} images got scores that are NaN or infinite")
@@ -33,7 +33,7 @@ def of_validation(facts: Mapping[str, Any]) -> list[str]:
 def of_profile(
     profile: Profile, is_int8: bool, flags: Collection[str] | None, asked: str | None
 ) -> list[str]:
-    """Return what is wrong with how a model ran.
+    """Return the faults of the way in which a model ran.
 
     Args:
         is_int8: the row is called int8.

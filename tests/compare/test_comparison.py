@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from harness.cli import main
-from harness.compare.prices import cost_per_million, prices_of
+from harness.compare.prices import cost_per_million, parse_prices
 from harness.compare.unlike import unlike
 from harness.config import CONF
 from harness.stats.intervals import speedup_apart, throughput
@@ -302,7 +302,7 @@ def test_a_price_file_that_is_no_yaml(compared: Compared, tmp_path: Path) -> Non
 
 
 def test_the_projects_prices() -> None:
-    prices = prices_of(yaml.safe_load((CONF / "prices.yaml").read_text()), "prices.yaml")
+    prices = parse_prices(yaml.safe_load((CONF / "prices.yaml").read_text()), "prices.yaml")
     assert (prices.dated, prices.currency) == ("2026-01-19", "USD")
     of_type = prices.ec2["us-east-1"]
     assert {name.split(".")[0] for name in of_type} == {"c6i", "c7i", "m7i", "c7a", "m7a"}

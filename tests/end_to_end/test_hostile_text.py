@@ -20,7 +20,6 @@ from markdown_it import MarkdownIt
 
 from harness.commands.compare import compare_runs
 from harness.commands.history import listing
-from harness.commands.report import write_report
 from harness.fleet import fleet_report
 from harness.fleet.schedule import Attempt, Job
 from harness.nightly import aa_report, nightly_report
@@ -32,10 +31,11 @@ from harness.render.markdown_table import markdown_table
 from harness.render.progress import Bars, Lines
 from harness.report.latex import escaped
 from harness.report.methods_text import methods_text
+from harness.report.report_writer import write_report
 from harness.storage import facts, form
 from harness.storage.record import RoofRecord
 from harness.storage.store import RunFolder
-from harness.table.csv_table import written
+from harness.table.csv_table import csv_text
 from harness.table.tables import write_tables
 from helpers import sample_records
 from helpers.hostile_text import KEPT, TEXTS, everywhere, filled, has_text
@@ -322,7 +322,7 @@ def test_markdown_is_text(text: str) -> None:
 
 @given(st.lists(st.text(), min_size=1, max_size=4))
 def test_csv_has_as_many_cells_and_no_formula(cells: list[str]) -> None:
-    rows = check_csv(written(["x"] * len(cells), [cells]))
+    rows = check_csv(csv_text(["x"] * len(cells), [cells]))
     assert rows[-1] == [csv_cell(cell) for cell in cells] or cells == [""]
 
 

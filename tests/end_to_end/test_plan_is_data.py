@@ -17,7 +17,6 @@ import pytest
 from harness import PROJECT, targets
 from harness.commands.fleet import _keep
 from harness.commands.nightly import _check_pinned_now, _named
-from harness.commands.report import _repeats
 from harness.config import Composed, compose_config
 from harness.errors import InputError
 from harness.fleet.ray_cluster import event_of
@@ -30,6 +29,7 @@ from harness.packs.importing import import_pack
 from harness.packs.pack import write_pack
 from harness.process import executor
 from harness.process.own_modules import VARIABLE
+from harness.report.contents import command_notes
 from harness.run import lifecycle
 from harness.run.continuing import continued
 from harness.storage.config_form import INC
@@ -144,7 +144,7 @@ def test_words_of_a_plan_are_not_read(
     now = goes_on(plan, "run.id=r", "tuning.max_trials=9")
     assert SECRET not in repr(now)
     assert now.values["workload"] == plan.config["workload"]
-    assert SECRET not in repr(_repeats(plan, [OWN]))
+    assert SECRET not in repr(command_notes(plan, lifecycle.code_of([OWN])))
 
 
 @pytest.mark.parametrize(

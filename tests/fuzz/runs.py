@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import shutil
 import sqlite3
 import zipfile
@@ -54,15 +55,16 @@ def feed_table(name: str) -> Callable[[bytes, Path], None]:
         from harness.nightly.judgements import judged
         from harness.storage.store import RunFolder
         from harness.table.csv_table import to_csv
-        from harness.table.tables import read_tables, text_of
+        from harness.table.loaded_run import load_run
+        from harness.table.markdown import to_markdown
 
         made = RunFolderOf(folder)
 
         def use() -> None:
             run = RunFolder(made.run)
-            tables = read_tables(run)
-            text = text_of(tables, True)
-            cells = list(csv.DictReader(io.StringIO(to_csv(tables.rows))))
+            loaded = load_run(run)
+            text = to_markdown(loaded, True)
+            cells = list(csv.DictReader(io.StringIO(to_csv(loaded.rows))))
             for row in cells:
                 shown = {str(v).lower() for k, v in row.items() if k not in TEXTS}
                 assert not shown & {"nan", "inf", "-inf"}, row
@@ -80,27 +82,25 @@ def feed_report(name: str) -> Callable[[bytes, Path], None]:
     """Return a function that reads what a report reads beyond the records, with one file changed."""
 
     def feed(data: bytes, folder: Path) -> None:
-        from harness.commands import report
+        os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))  # not the user's home
         from harness.report.evidence import command, config_digest, evidence
+        from harness.report.figures.influence import influences
+        from harness.report.figures.trials import fp32_accuracy, stored_trials, trajectories
         from harness.report.methods_text import methods_text
-        from harness.report.tuning import trajectories
         from harness.storage.store import RunFolder
-        from harness.table.tables import read_tables
+        from harness.table.loaded_run import load_run
 
         made = RunFolderOf(folder)
 
         def use() -> None:
-            run = RunFolder(made.run)
-            tables = read_tables(run)
-            found = run.load_records()
-            digests = {each.path: "0" * 64 for each in (*found, *run.load_rounds())}
-            stored = report._trajectories(run, found)
-            trajectories(tables.plan, found, stored, report._fp32(run, tables.plan, found))
-            report._influences(run, tables.plan, found)
-            methods_text(tables.plan, found, tables.rows)
-            evidence(tables.plan, found, run.load_rounds(), digests)
-            command(tables.plan)
-            config_digest(tables.plan.config)
+            run = load_run(RunFolder(made.run))
+            trajectories(run.plan, run.records, stored_trials(run), fp32_accuracy(run))
+            influences(run)
+            methods_text(run.plan, run.records, run.rows)
+            digests = {one.path: "0" * 64 for one in (*run.records, *run.rounds)}
+            evidence(run.plan, run.records, run.rounds, digests)
+            command(run.plan)
+            config_digest(run.plan.config)
 
         made.with_file(name, data, use)
 

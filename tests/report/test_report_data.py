@@ -16,19 +16,20 @@ from hypothesis import strategies as st
 
 from harness import PROJECT
 from harness.config import compose_config
-from harness.report.batch_times import batches
 from harness.report.evidence import command, config_digest, evidence
-from harness.report.gain import best_accurate, gains
-from harness.report.influence import influence
+from harness.report.figures.batch_times import batches
+from harness.report.figures.gain import gains
+from harness.report.figures.influence import influence
+from harness.report.figures.pareto import pareto
+from harness.report.figures.shares import OTHER, OUTSIDE, shares
+from harness.report.figures.trials import read_trials, trajectories
 from harness.report.latex import escaped
-from harness.report.pareto import pareto
-from harness.report.shares import OTHER, OUTSIDE, shares
-from harness.report.tuning import least_accepted, trajectories, trials_of
+from harness.report.published import shared_rows, workload_differences
 from harness.stats.intervals import Interval
 from harness.storage.record import MethodRecord, Outcome
-from harness.table.kernels import Profile
-from harness.table.published import beside, unlike
+from harness.table.kernels import Profile, RowProfile
 from harness.table.rows import Row
+from harness.table.searches import best_accurate, least_accepted
 from helpers.sample_records import LOAD, TUNING, measured, plan, timed
 from helpers.sample_run import PROFILE
 
@@ -135,7 +136,7 @@ def test_a_search_without_a_model_is_held_against_another_rows_baseline() -> Non
     kept = {"quantization": {"baseline_accuracy": 0.8}, "trajectory": trials}
     solved = replace(solved, optimize={**solved.optimize, **kept})
     unsolved = MethodRecord("r", "int8_b", "int8_b", 1, Outcome("no solution", trials=3))
-    stored = {"int8_b": trials_of(trials)}
+    stored = {"int8_b": read_trials(trials)}
     first, second = trajectories(made, [solved, unsolved], stored)
     assert [trial.best for trial in first.trials] == [0.5, 0.5, 0.7]
     assert first.target == second.target == 0.8 * 0.99
@@ -165,7 +166,12 @@ def test_shares_sum_to_one_and_small_parts_are_named_together() -> None:
          "ms": float(10 - n)} for n in range(9)
     ]  # fmt: skip
     many = {**PROFILE, "rows": rows, "total_ms": 54.0, "wall_ms": 60.0, "batches": 2}
-    found = shares([("a", Profile.from_dict(PROFILE)), ("a", Profile.from_dict(many))])
+    found = shares(
+        [
+            RowProfile(name, "a", Profile.from_dict(profile))
+            for name, profile in (("one", PROFILE), ("other", many))
+        ]
+    )
     assert found.parts[-2:] == (OTHER, OUTSIDE) and len(found.parts) == 9
     first, second = found.rows  # of two rows with one label none is lost
     for each in found.rows:
@@ -184,20 +190,20 @@ def test_influence_shows_what_was_kept_or_else_what_helped_most() -> None:
         ]  # fmt: skip
 
     rows = tried("a", ("0.1", "0.2"), False) + tried("b", ("0.4", "inf"), False)
-    found = influence("m", rows, 0.06)
+    found = influence("m", "m", rows, 0.06)
     assert found is not None and found.operators == ("a", "b")
     assert [step.excluded for step in found.shown] == ["a"]
     assert found.steps[0].reduction == pytest.approx(0.4)  # an infinite error does not count
-    kept = influence("m", rows + tried("c", ("0.4", "1"), True), None)
+    kept = influence("m", "m", rows + tried("c", ("0.4", "1"), True), None)
     assert kept is not None and [step.excluded for step in kept.shown] == ["c"]
-    assert influence("m", [], None) is None
+    assert influence("m", "m", [], None) is None
     with pytest.raises(KeyError):
-        influence("m", [{"excluded": "a"}], None)
+        influence("m", "m", [{"excluded": "a"}], None)
 
 
 def test_ratios_are_of_the_values_before_rounding_and_none_is_made_up() -> None:
     reference = {"a": {"top1": 0.5, "cost_s": 0.0, "speedup": None}}
-    (only,) = beside([row("a", 3.0, 0.6), row("not published", 3.0, 0.6)], reference)
+    (only,) = shared_rows([row("a", 3.0, 0.6), row("not published", 3.0, 0.6)], reference)
     assert only.pairs["top1"].ratio == 0.6 / 0.5
     assert only.pairs["cost_s"].ratio is None and only.pairs["speedup"].ratio is None
     assert only.pairs["validation_s"].measured == 1.0
@@ -207,11 +213,11 @@ def test_the_published_workload_is_told_from_others() -> None:
     published = yaml.safe_load(ENVIRONMENT.read_text())["workload"]
     values = compose_config(["experiment=paper"]).values
     paper = replace(plan(), config=values, images=50000)
-    assert unlike(paper, published) == []
+    assert workload_differences(paper, published) == []
     values["workload"]["transform"]["crop"] = 56
-    assert unlike(paper, published) == ["transform.crop is 56, there 224"]
+    assert workload_differences(paper, published) == ["transform.crop is 56, there 224"]
     bundled = replace(plan(), config=compose_config([]).values, images=10000)
-    said = unlike(bundled, published)
+    said = workload_differences(bundled, published)
     assert "name is bundled, there imagenet" in said and "images is 10000, there 50000" in said
 
 

@@ -25,9 +25,9 @@ from harness.table.kernels import (
     Primitive,
     Profile,
     findings,
+    instruction_set,
     is_compute,
     is_int8_compute,
-    isa_of,
     made_by,
     parse,
 )
@@ -102,7 +102,7 @@ def test_older_prefix_and_text_before_it() -> None:
     ],
 )
 def test_isa(implementation: str, isa: str) -> None:
-    assert isa_of(implementation) == isa
+    assert instruction_set(implementation) == isa
 
 
 @pytest.mark.parametrize(

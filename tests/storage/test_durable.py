@@ -193,7 +193,7 @@ def test_a_damaged_round_is_told_and_left_out(folder: RunFolder) -> None:
     folder.save_round(sample_records.timed("fp32", 1, [1.0]))
     folder.save_round(sample_records.timed("fp32", 2, [1.0]))
     emptied(folder.path / sample_records.timed("fp32", 2, [1.0]).path)
-    _, rounds, told = folder.load_readable(sample_records.plan())
+    _, rounds, _, told = folder.load_readable(sample_records.plan())
     assert [each.round for each in rounds] == [1]
     assert len(told) == 1 and "002_fp32_1.json is damaged and left out" in told[0]
 

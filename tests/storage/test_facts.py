@@ -13,7 +13,7 @@ from harness.errors import HarnessError
 from harness.nightly.entry import entry_of
 from harness.storage import facts, form
 from harness.storage.store import RunFolder
-from harness.table.tables import read_tables
+from harness.table.loaded_run import load_run
 from helpers.other_machine import edit
 from helpers.sample_run import made_run
 
@@ -59,7 +59,7 @@ def put(*keys: Any, value: Any) -> Callable[[Any], None]:
 )
 def test_record_that_cannot_be(run: RunFolder, keys: Any, value: Any, said: str) -> None:
     edit(run.path / "records" / "00_fp32.json", put(*keys, value=value))
-    for read in (read_tables, entry_of):
+    for read in (load_run, entry_of):
         with pytest.raises(HarnessError, match=rf"00_fp32\.json is no method record .*{said}"):
             read(run)
 
@@ -67,7 +67,7 @@ def test_record_that_cannot_be(run: RunFolder, keys: Any, value: Any, said: str)
 def test_search_without_a_count_of_trials(run: RunFolder) -> None:
     edit(run.path / "records" / "05_int8_bayesian.json", put("outcome", "trials", value=None))
     with pytest.raises(HarnessError, match=r"outcome\.trials is missing"):
-        read_tables(run)
+        load_run(run)
 
 
 def test_rounds_that_timed_another_number_of_batches(run: RunFolder) -> None:
@@ -76,7 +76,7 @@ def test_rounds_that_timed_another_number_of_batches(run: RunFolder) -> None:
     with pytest.raises(
         HarnessError, match=r"002_fp32_1\.json timed 19 batches of 100, other .* 20"
     ):
-        read_tables(run)
+        load_run(run)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_plan_that_cannot_be(run: RunFolder, keys: Any, value: Any, said: str) -
 def test_labels_of_another_number_of_images(run: RunFolder) -> None:
     edit(run.path / "plan.json", put("images", value=999))
     with pytest.raises(HarnessError, match=r"(labels|predictions)\.np[yz].*expected 999"):
-        read_tables(run)
+        load_run(run)
 
 
 def test_json_that_is_nested_too_deeply(run: RunFolder) -> None:
@@ -122,4 +122,4 @@ def test_other_keys_may_be_there_and_old_records_lack_some(run: RunFolder) -> No
     stored["snapshot"] = {"of": "an earlier version"}
     assert form.wrong(stored, facts.METHOD) is None
     path.write_text(json.dumps(stored))
-    assert read_tables(run).rows[0].validation_s == 30.0
+    assert load_run(run).rows[0].validation_s == 30.0

@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 
 from harness.run.measure_roof import dtypes_of
 from harness.storage.record import Outcome, RoofRecord
-from harness.table.kernels import Profile, Row, parse
-from harness.table.operations import macs_of
+from harness.table.kernels import Kernel, Profile, parse
+from harness.table.operations import count_macs
 from harness.table.roof_share import (
     Peak,
     Share,
     kernel_facts,
     operations_per_image,
-    peaks_of,
-    share_of,
+    roof_peaks,
+    roof_share,
 )
 from helpers.command_line import CommandLine, Ended
 from helpers.instruction_sets import LIMIT
@@ -67,21 +67,21 @@ def line_of(
     ],
 )
 def test_operations_of_shapes(kind: str, problem: str, macs: int | None) -> None:
-    assert macs_of(kind, problem) == macs
+    assert count_macs(kind, problem) == macs
 
 
 @given(st.text())
 def test_shapes_that_are_none(problem: str) -> None:
     for kind in ("convolution", "inner_product", "matmul"):
-        assert macs_of(kind, problem) is None
+        assert count_macs(kind, problem) is None
 
 
 def test_a_profile_counts_and_keeps_operations() -> None:
     lines = [line_of(), line_of(), line_of("mb16ic8oc10", kind="inner_product", source="f32")]
     profile = Profile.of(lines, 1, 16, 0.0)
-    assert [row.macs for row in profile.rows] == [2 * macs_of("convolution", CONVOLUTION), 1280]
+    assert [row.macs for row in profile.rows] == [2 * count_macs("convolution", CONVOLUTION), 1280]
     assert Profile.from_dict(profile.as_dict()) == profile
-    one = macs_of("convolution", CONVOLUTION) or 0
+    one = count_macs("convolution", CONVOLUTION) or 0
     assert operations_per_image(profile) == {"int8": 2 * 2 * one / 16, "fp32": 2 * 1280 / 16}
     unread = Profile.of([*lines, line_of("2x3")], 1, 16, 0.0)
     assert unread.rows[0].macs is None
@@ -98,13 +98,13 @@ def peak(gops: float) -> Peak:
 
 def network(**macs: int) -> Profile:
     """Return a profile of one image with so many operations in each type."""
-    rows = [Row("convolution", "x", "", dtype, 1, 1.0, count) for dtype, count in macs.items()]
+    rows = [Kernel("convolution", "x", "", dtype, 1, 1.0, count) for dtype, count in macs.items()]
     return Profile(1.0, tuple(rows), 1, 1, 1.0, 0)
 
 
 @given(st.integers(1, 10**12), st.floats(0.01, 1e6), st.floats(0.1, 1e5))
 def test_share_of_a_network_all_in_one_type(macs: int, rate: float, gops: float) -> None:
-    share = share_of(network(u8=macs), rate, {"int8": peak(gops)}).value
+    share = roof_share(network(u8=macs), rate, {"int8": peak(gops)}).value
     assert share is not None
     assert math.isclose(share, 2 * macs * rate / (1e9 * gops), rel_tol=1e-9)
 
@@ -116,7 +116,7 @@ def test_a_network_that_needs_nothing_but_arithmetic_has_share_1(
     """Whatever the mix of types: each operator at the roof of its own."""
     seconds = 2 * int8 / (1e9 * fast) + 2 * fp32 / (1e9 * slow)
     peaks = {"int8": peak(fast), "fp32": peak(slow)}
-    share = share_of(network(s8=int8, f32=fp32), 1 / seconds, peaks).value
+    share = roof_share(network(s8=int8, f32=fp32), 1 / seconds, peaks).value
     assert share is not None and math.isclose(share, 1, rel_tol=1e-9)
 
 
@@ -133,7 +133,7 @@ def test_a_network_that_needs_nothing_but_arithmetic_has_share_1(
 def test_share_that_is_not_known(
     profile: Profile | None, rate: float | None, peaks: dict[str, Peak], reason: str
 ) -> None:
-    assert share_of(profile, rate, peaks) == Share(None, reason)
+    assert roof_share(profile, rate, peaks) == Share(None, reason)
 
 
 def test_facts_of_a_kernel() -> None:
@@ -144,7 +144,7 @@ def test_facts_of_a_kernel() -> None:
         "kind": "convolution",
         "implementation": "brgconv:avx512_core_vnni",
         "problem": CONVOLUTION,
-        "macs": macs_of("convolution", CONVOLUTION),
+        "macs": count_macs("convolution", CONVOLUTION),
         "ms": [4.0, 5.0],
     }
 
@@ -177,11 +177,11 @@ def test_the_roof_is_the_fastest_kernel_of_each_type() -> None:
 
     kernels = [kernel("int8", [4.0, 5.0, 2.0]), kernel("int8", [9.0]), kernel("fp32", [20.0])]
     record = RoofRecord("r", Outcome("ok"), {"kernels": kernels})
-    assert peaks_of(record) == {
+    assert roof_peaks(record) == {
         "int8": Peak(500.0, 400.0, 1000.0, "convolution,of 4.0", "p", 3),
         "fp32": Peak(100.0, 100.0, 100.0, "convolution,of 20.0", "p", 1),
     }
-    assert peaks_of(None) == peaks_of(RoofRecord("r", Outcome("invalid"), record.facts)) == {}
+    assert roof_peaks(None) == roof_peaks(RoofRecord("r", Outcome("invalid"), record.facts)) == {}
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_a_finished_run_gets_its_roof(cli: CommandLine, smoke_run: Ended) -> Non
     assert [record.as_dict() for record in folder.load_records()] == before  # nothing anew
     record, plan = folder.load_roof(), folder.load_plan()
     assert record is not None and record.facts is not None and plan is not None
-    facts, peaks = record.facts, peaks_of(record)
+    facts, peaks = record.facts, roof_peaks(record)
     asked = dtypes_of(plan.machine["isa"], LIMIT)
     assert sorted([*peaks, *facts["missing"]]) == sorted(asked)
     assert {"fp32", "int8"} <= set(peaks)
@@ -220,7 +220,7 @@ def test_a_finished_run_gets_its_roof(cli: CommandLine, smoke_run: Ended) -> Non
         operations = operations_per_image(profile) or {}
         assert sum(operations.values()) == 2 * BUNDLED_MACS, operations
         assert ("int8" in operations) == row.method.startswith("int8")
-        share = share_of(profile, 100.0, peaks).value
+        share = roof_share(profile, 100.0, peaks).value
         assert share is not None and share > 0
     again = cli(f"run.id={folder.id}", "protocol.roof=true")
     assert again.code == 0 and "roof" not in again.err

@@ -8,7 +8,7 @@ import pytest
 
 from harness.host import isa
 from harness.table import validity
-from harness.table.kernels import NOT_INT8, Profile, Row
+from harness.table.kernels import NOT_INT8, Kernel, Profile
 
 BF16 = "Intel AVX-512 with Intel DL Boost and bfloat16 support"
 VNNI = "Intel AVX-512 with Intel DL Boost"
@@ -21,7 +21,7 @@ SKYLAKE = ICE_LAKE[:5]
 
 
 def profile(dtype: str, cpu_isa: str = VNNI) -> Profile:
-    row = Row("convolution", "brgconv:avx512_core_vnni", "avx512_core_vnni", dtype, 3, 9.0)
+    row = Kernel("convolution", "brgconv:avx512_core_vnni", "avx512_core_vnni", dtype, 3, 9.0)
     return Profile(9.0, (row,), 1, 64, 10.0, 0, cpu_isa)
 
 

@@ -20,7 +20,7 @@ from harness.storage import same_run
 from harness.storage.plan import RunPlan
 from harness.storage.same_run import ABSENT, EFFECTS, Effect, differences, differing, effect_of
 from harness.storage.store import RunFolder
-from made import plan
+from helpers.sample_records import plan
 
 CONF = PROJECT / "conf"
 METHODS = sorted(path.stem for path in (CONF / "method").glob("*.yaml"))

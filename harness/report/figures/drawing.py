@@ -1,4 +1,4 @@
-"""What a figure is in a report, how all of them look, and how they become the same bytes every time.
+"""The type of a figure, the look of all figures, and files of them that are the same every time.
 
 Importing this imports matplotlib: set MPLCONFIGDIR before.
 """
@@ -68,12 +68,12 @@ Body = Sequence[Sequence[str]]
 
 @dataclass(frozen=True)
 class Words:
-    """What is said of a figure.
+    """The words of a figure.
 
     Attributes:
         name: of its files.
-        caption: what is drawn and how to read it.
-        description: what there is to see, for those who do not.
+        caption: what the figure shows and how to read it.
+        description: the content of the picture, for those who do not see it.
         headers, body: the drawn values.
     """
 
@@ -100,14 +100,14 @@ def missing(name: str, title: str, why: str) -> Drawing:
     return Drawing(Words(name, title, "", "", (), ()), absent=why)
 
 
-def drawn(words: Words, height_in: float, fill: Callable[[Figure], None]) -> Drawing:
+def render_figure(words: Words, height_in: float, fill: Callable[[Figure], None]) -> Drawing:
     """Return the figure that ``fill`` fills, as SVG and PDF without a date or a random id."""
     salted = {**STYLE, "svg.hashsalt": words.name}
     with matplotlib.rc_context(salted), warnings.catch_warnings():
         # letters that this font lacks are boxes in the PDF, and letters in the SVG and the page
         warnings.filterwarnings("ignore", message="Glyph")
         figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
-        FigureCanvasAgg(figure)  # which can tell how large a text is
+        FigureCanvasAgg(figure)  # it knows how large a text is
         fill(figure)
         svg, pdf = io.StringIO(), io.BytesIO()
         figure.savefig(svg, format="svg", metadata={"Date": None, "Title": words.title})

@@ -1,20 +1,118 @@
-"""Accuracy against speedup, the Pareto front marked."""
+"""Accuracy against speedup, and which rows no other row beats in both: the Pareto front."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from harness.report.drawing import BLUE, INK, MUTED, PAGE, Drawing, Words, drawn, missing
-from harness.report.label_placement import Mark, place
-from harness.report.pareto import Front, Point
+from harness.report.figures.drawing import (
+    BLUE,
+    INK,
+    MUTED,
+    PAGE,
+    Drawing,
+    Words,
+    missing,
+    render_figure,
+)
+from harness.report.figures.label_placement import Mark, place
+from harness.table.loaded_run import LoadedRun
+from harness.table.metrics import INFERENCE_SPEEDUP, SPEEDUP, Metric
+from harness.table.rows import Row
 
 NAME, TITLE = "accuracy_speedup", "Accuracy against speedup"
 NEAR_PCT = 2.0  # of relative loss; what is within gets a panel of its own where other rows are far
 CROWD = 3
 ROOM = 0.3  # for labels, as a share of the width
+Ends = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A row with an accuracy and a speedup.
+
+    Attributes:
+        top1: 0 .. 1.
+        speedup_ends: of its 95 % interval, None where there is none.
+        top1_ends: of its 95 % interval given the baseline's accuracy, from that of the paired loss.
+        on_front: no other row is at least as fast and as accurate, and better in one of them.
+    """
+
+    method: str
+    label: str
+    speedup: float
+    top1: float
+    loss_pct: float
+    speedup_ends: Ends | None
+    top1_ends: Ends | None
+    on_front: bool
+
+
+@dataclass(frozen=True)
+class Front:
+    """The points, and the metric of the table that their speedup is."""
+
+    metric: Metric
+    points: tuple[Point, ...]
+
+
+def figure(run: LoadedRun) -> Drawing:
+    """Return the figure of a run."""
+    return draw(pareto(run.rows))
+
+
+def pareto(rows: Sequence[Row]) -> Front:
+    """Return the rows with an accuracy and a speedup, in their order.
+
+    The speedup is that of inference where rounds timed it, else that of the validation pass, as
+    published.
+    """
+    metric = INFERENCE_SPEEDUP if any(row.rounds for row in rows) else SPEEDUP
+    positions = [(row, _position(row, metric)) for row in rows]
+    known = [(row, position) for row, position in positions if position is not None]
+    points = []
+    for row, mine in known:
+        assert row.top1_rel_loss_pct is not None
+        beaten = any(_beats(other, mine) for _, other in known)
+        ends = row.intervals.get(metric.name)
+        points.append(
+            Point(
+                method=row.method,
+                label=row.label,
+                speedup=mine[0],
+                top1=mine[1],
+                loss_pct=row.top1_rel_loss_pct,
+                speedup_ends=(ends.low, ends.high) if ends else None,
+                top1_ends=_top1_ends(row),
+                on_front=not beaten,
+            )
+        )
+    return Front(metric, tuple(points))
+
+
+def _position(row: Row, metric: Metric) -> Ends | None:
+    speedup = getattr(row, metric.name)
+    if speedup is None or row.top1 is None or row.top1_rel_loss_pct is None:
+        return None
+    return speedup, row.top1
+
+
+def _beats(one: Ends, other: Ends) -> bool:
+    return one[0] >= other[0] and one[1] >= other[1] and one != other
+
+
+def _top1_ends(row: Row) -> Ends | None:
+    ends = row.intervals.get("top1_rel_loss_pct")
+    if ends is None or row.top1 is None or row.top1_rel_loss_pct is None:
+        return None
+    kept = 1 - row.top1_rel_loss_pct / 100
+    if not kept:
+        return None
+    baseline = row.top1 / kept
+    return baseline * (1 - ends.high / 100), baseline * (1 - ends.low / 100)
 
 
 def draw(front: Front) -> Drawing:
@@ -32,17 +130,17 @@ def draw(front: Front) -> Drawing:
         ("Method", front.metric.title, "95 % interval", "Top-1", "95 % interval", "Pareto front"),
         [
             (
-                each.label,
-                f"{each.speedup:.2f}",
-                _ends(each.speedup_ends, 2),
-                f"{each.top1:.4f}",
-                _ends(each.top1_ends, 4),
-                "yes" if each.on_front else "no",
+                point.label,
+                f"{point.speedup:.2f}",
+                _ends(point.speedup_ends, 2),
+                f"{point.top1:.4f}",
+                _ends(point.top1_ends, 4),
+                "yes" if point.on_front else "no",
             )
-            for each in front.points
+            for point in front.points
         ],
     )
-    return drawn(words, 3.4, lambda figure: _fill(figure, front))
+    return render_figure(words, 3.4, lambda figure: _fill(figure, front))
 
 
 def _described(front: Front) -> str:
@@ -66,15 +164,15 @@ def _fill(figure: Figure, front: Front) -> None:
         _refer(axes[0], near)
         _points(axes[1], near)
         axes[1].set_title(f"those within {NEAR_PCT:g} % of the baseline")
-    for each in axes:
-        each.set_xlabel(f"{front.metric.title} (times)")
+    for one in axes:
+        one.set_xlabel(f"{front.metric.title} (times)")
     far = [point for point in front.points if not (split and point in near)]
-    for each, shown, named in zip(axes, (front.points, near), (far, near)):
+    for one, shown, named in zip(axes, (front.points, near), (far, near)):
         marks = [
             Mark(p.label if p in named else "", p.speedup, p.top1, p.speedup_ends, p.top1_ends)
             for p in shown
         ]
-        place(figure, each, marks)
+        place(figure, one, marks)
 
 
 def _points(axes: Axes, shown: Sequence[Point]) -> None:

@@ -1,4 +1,4 @@
-"""Puts labels beside their points where they cover neither a point, a bar, nor one another."""
+"""Place labels beside their points where they cover neither a point, a bar nor one another."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from harness.report.drawing import MUTED, shortened
+from harness.report.figures.drawing import MUTED, shortened
 
 PLACES = [  # offsets in points, the preferred first
     (x * far, y * far)
@@ -52,15 +52,15 @@ def place(figure: Figure, axes: Axes, marks: Sequence[Mark]) -> None:
         text = axes.text(mark.x, mark.y, label, fontsize=SIZE_PT)
         size = text.get_window_extent()
         text.remove()
-        found = [_at(axes, mark, place, size) for place in PLACES]
-        costs = [_covered(axes, box, taken) for box in found]
+        boxes = [_box_at(axes, mark, place, size) for place in PLACES]
+        costs = [_covered(axes, box, taken) for box in boxes]
         best = costs.index(min(costs))
-        taken.append(found[best])
+        taken.append(boxes[best])
         _write(axes, mark, label, *PLACES[best])
 
 
-def _at(axes: Axes, mark: Mark, place: tuple[float, float], size: Bbox) -> Bbox:
-    """Return what a label of this size covers there, in pixels."""
+def _box_at(axes: Axes, mark: Mark, place: tuple[float, float], size: Bbox) -> Bbox:
+    """Return the box of a label of this size at a place, in pixels."""
     x, y = axes.transData.transform((mark.x, mark.y))
     pixels = axes.get_figure().dpi / 72  # type: ignore[union-attr]
     left, low = x + place[0] * pixels, y + place[1] * pixels
@@ -101,7 +101,7 @@ def _sign(offset: float) -> int:
 
 
 def _boxes(axes: Axes, mark: Mark) -> list[Bbox]:
-    """Return what a mark covers, in pixels."""
+    """Return the boxes that a mark covers, in pixels."""
     spans = [((mark.x, mark.x), (mark.y, mark.y), MARKER_PX)]
     if mark.x_ends:
         spans.append((mark.x_ends, (mark.y, mark.y), BAR_PX))

@@ -1,0 +1,48 @@
+"""The files of a comparison: the page, Markdown and CSV."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from harness.compare.comparison import Comparison
+from harness.compare.comparison_text import disagreements_to_csv, to_csv, to_markdown
+from harness.compare.html_comparison import to_html
+from harness.compare.prices import Prices
+from harness.storage.store import write_atomically
+
+PAGE = "comparison.html"
+LONGEST_NAME = 120
+
+
+def write_comparison(comparison: Comparison, prices: Prices, command: str, folder: Path) -> str:
+    """Write the page, Markdown and CSV into a folder, and return the Markdown.
+
+    Args:
+        command: that makes the comparison again.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    text = to_markdown(comparison, prices.note)
+    files = {
+        PAGE: to_html(comparison, prices.note, command),
+        "comparison.md": text,
+        "comparison.csv": to_csv(comparison),
+        "disagreements.csv": disagreements_to_csv(comparison),
+    }
+    for name, content in files.items():
+        write_atomically(folder / name, content)
+    return text
+
+
+def default_name(comparison: Comparison) -> str:
+    """Return a name for the folder of a comparison, made of its runs' names."""
+    runs = [run.plan.run for run in comparison.runs]
+    if len(set(runs)) < len(runs):
+        runs = [f"{run.machine}.{run.plan.run}" for run in comparison.runs]
+    name = "_".join(runs)
+    if len(name) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{runs[0][:80]}_and_{len(runs) - 1}_more_{digest}"

@@ -1,0 +1,85 @@
+"""Runs beside each other, methods by machines: loaded, compared and written."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness import PROJECT
+from harness.compare.compared_run import check_alike, load_compared_runs
+from harness.compare.comparison import compare
+from harness.compare.comparison_files import PAGE, default_name, write_comparison
+from harness.compare.price_file import read_prices
+from harness.compare.prices import parse_price
+from harness.errors import InputError
+from harness.storage import form
+
+FOLDER = "comparisons"
+PRICES = PROJECT / "conf" / "prices.yaml"
+
+
+@dataclass(frozen=True)
+class Request:
+    """The runs to compare, and how.
+
+    Attributes:
+        runs: RUN or MACHINE/RUN; the others are relative to the first.
+        command: the words of a command line that compares the same.
+        force: compare runs that were not measured alike, and say so first.
+        prices: the file of the price list.
+        own: prices per hour by machine's folder, which go before the list's.
+        name: of the folder under ``results/comparisons/``; None makes one of the runs' names.
+    """
+
+    runs: tuple[str, ...]
+    command: tuple[str, ...]
+    force: bool = False
+    prices: Path = PRICES
+    own: Mapping[str, float] = field(default_factory=dict)
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the number of runs and the name.
+
+        Raises:
+            InputError: fewer than two runs are named, or the name is no plain one.
+        """
+        if self.name is not None and not form.name(self.name):
+            raise InputError(f"name={self.name}: use {form.name.__doc__}")
+        if len(self.runs) < 2:
+            raise InputError("name two runs or more: ./run.sh compare RUN RUN")
+
+
+def compare_runs(request: Request, results: Path) -> tuple[str, Path]:
+    """Compare runs and write the page, Markdown and CSV.
+
+    Returns:
+        the Markdown, and the path of the page.
+
+    Raises:
+        InputError: a run is not there, is named twice, or was not measured like another and this is
+            not forced; the price list has a bad entry.
+        HarnessError: a record or a file of predictions is damaged.
+    """
+    prices = read_prices(request.prices)
+    runs = load_compared_runs(results, request.runs, prices, request.own)
+    if not request.force:
+        check_alike(runs, request.runs)
+    comparison = compare(runs)
+    folder = results / FOLDER / (request.name or default_name(comparison))
+    command = shlex.join(["./run.sh", "compare", *request.command])
+    return write_comparison(comparison, prices, command, folder), folder / PAGE
+
+
+def own_price(key: str, text: str) -> float:
+    """Return a price per hour that is typed as ``price.MACHINE=N``.
+
+    Raises:
+        InputError: it is no number above 0.
+    """
+    try:
+        return parse_price(float(text), key)
+    except ValueError:
+        raise InputError(f"{key}={text}: give a price per hour, a number above 0") from None

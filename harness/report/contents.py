@@ -1,0 +1,89 @@
+"""Everything that a report of a run shows, derived before anything is written.
+
+Importing this imports matplotlib: set MPLCONFIGDIR before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.errors import HarnessError
+from harness.report.all_figures import draw_all
+from harness.report.evidence import Evidence, command, config_digest, evidence
+from harness.report.figures.drawing import Drawing
+from harness.report.methods_text import methods_text
+from harness.report.published import Published, beside_published
+from harness.storage import store
+from harness.storage.plan import RunPlan
+from harness.table.loaded_run import LoadedRun
+from harness.table.rows import Row
+from harness.table.searches import best_accurate
+
+
+@dataclass(frozen=True)
+class Report:
+    """The contents of a report.
+
+    Attributes:
+        best: the fastest row that is accurate enough, if there is one.
+        methods: the paragraph on methods, as plain text.
+        command: the command that repeats the run; ``command_notes`` say what to know of it.
+        config_digest, plan_digest: SHA-256 of the configuration and of the plan.
+    """
+
+    run: LoadedRun
+    best: Row | None
+    published: Published
+    drawings: Sequence[Drawing]
+    evidence: Sequence[Evidence]
+    methods: str
+    command: str
+    command_notes: Sequence[str]
+    config_digest: str
+    plan_digest: str
+
+
+def collect(run: LoadedRun, folders: Sequence[str], code: str) -> Report:
+    """Derive and draw the report of a run.
+
+    Args:
+        folders: of ``--conf``, for the command that repeats the run.
+        code: digest of this checkout's code and of these folders, as ``RunPlan.code``.
+
+    Raises:
+        HarnessError: a file that a figure is drawn from, or the published table, is damaged.
+    """
+    plan = run.plan
+    for path in (*(row.path for row in run.records), *(timing.path for timing in run.rounds)):
+        if path not in run.digests:
+            raise HarnessError(
+                f"{run.folder.path / path} is missing, and another file holds its record: rename that "
+                "file back"
+            )
+    return Report(
+        run=run,
+        drawings=draw_all(run),
+        best=best_accurate(plan, run.rows),
+        published=beside_published(plan, run.rows),
+        evidence=evidence(plan, run.records, run.rounds, run.digests),
+        methods=methods_text(plan, run.records, run.rows, run.rounds),
+        command=command(plan, folders),
+        command_notes=command_notes(plan, code),
+        config_digest=config_digest(plan.config),
+        plan_digest=run.digests[store.PLAN],
+    )
+
+
+def command_notes(plan: RunPlan, code: str) -> list[str]:
+    """Say whether the command would measure the same, without composing words that a plan keeps."""
+    if plan.foreign:
+        return ["The run was imported: read what it says before you type it."]
+    if plan.code == code:
+        return [
+            "This checkout has exactly the code and the configuration files that were measured."
+        ]
+    return [
+        "This checkout's code or configuration files are not those that were measured: check out the "
+        "same version, and add the --conf folder of the run, if it had one."
+    ]

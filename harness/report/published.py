@@ -1,0 +1,148 @@
+"""The measured table beside the published one: the rows of both, and the ratio of each pair."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness import PROJECT
+from harness.errors import HarnessError
+from harness.storage.plan import RunPlan
+from harness.storage.same_run import flattened
+from harness.table.beyond import PUBLISHED as METHODS
+from harness.table.csv_table import csv_text
+from harness.table.metrics import PUBLISHED
+from harness.table.rows import Row
+
+REFERENCE = PROJECT / "benchmarks" / "published"
+TABLE = "published_table.csv"
+ENVIRONMENT = "published_environment.yaml"
+Reference = Mapping[str, Mapping[str, "float | None"]]  # method to the metrics' values
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A metric's two values, None where there is none; ``ratio`` is measured / published."""
+
+    measured: float | None
+    published: float | None
+
+    @property
+    def ratio(self) -> float | None:
+        if self.measured is None or not self.published:
+            return None
+        return self.measured / self.published
+
+
+@dataclass(frozen=True)
+class SharedRow:
+    """A row that the published table has as well, its pairs by the metric's name."""
+
+    method: str
+    label: str
+    outcome: str
+    pairs: dict[str, Pair]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A run beside the published table.
+
+    Attributes:
+        rows: those of both tables, in the run's order.
+        differences: how the run's workload differs from the published one, one phrase each.
+        environment: in which the published table was measured.
+    """
+
+    rows: list[SharedRow]
+    differences: list[str]
+    environment: dict[str, Any]
+
+
+def beside_published(plan: RunPlan, rows: Sequence[Row]) -> Published:
+    """Return a run's rows beside the published table of this project.
+
+    Raises:
+        HarnessError: the file of the table is missing or damaged.
+    """
+    reference = read_reference(REFERENCE / TABLE)
+    environment = yaml.safe_load((REFERENCE / ENVIRONMENT).read_text("utf-8"))
+    return Published(
+        shared_rows(rows, reference),
+        workload_differences(plan, environment["workload"]),
+        environment,
+    )
+
+
+def read_reference(path: Path) -> Reference:
+    """Return a published table: by method, the values of the metrics.
+
+    Args:
+        path: a CSV with one row a method, in the order of the published table.
+
+    Raises:
+        HarnessError: the file is missing or damaged.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as handle:
+            lines = list(csv.DictReader(handle, strict=True))
+        rows = []
+        for line in lines:
+            del line["method"]  # the label in the publication
+            rows.append({name: float(text) if text else None for name, text in line.items()})
+        values = [value for row in rows for value in row.values()]
+        if not rows or not all(value is None or math.isfinite(value) for value in values):
+            raise ValueError("it has no rows, or a number is none")
+    except (csv.Error, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        raise HarnessError(
+            f"{path} is damaged ({type(error).__name__}: {error}): restore it"
+        ) from None
+    return dict(zip(METHODS, rows))
+
+
+def shared_rows(rows: Sequence[Row], reference: Reference) -> list[SharedRow]:
+    """Return the rows whose method the published table has, in the measured order."""
+    return [
+        SharedRow(
+            row.method,
+            row.label,
+            row.outcome,
+            {
+                m.name: Pair(getattr(row, m.name), reference[row.method].get(m.name))
+                for m in PUBLISHED
+            },
+        )
+        for row in rows
+        if row.method in reference
+    ]
+
+
+def workload_differences(plan: RunPlan, published: Mapping[str, Any]) -> list[str]:
+    """Return how the run's workload differs from the published one, one phrase each.
+
+    Args:
+        published: the published workload in the form of ``conf/workload/``, with ``images``.
+    """
+    mine = flattened({**plan.workload, "images": plan.images})
+    return [
+        f"{key} is {'not given' if mine.get(key) is None else mine[key]}, there {wanted}"
+        for key, wanted in flattened(published).items()
+        if mine.get(key) != wanted
+    ]
+
+
+def pairs_to_csv(rows: Sequence[SharedRow]) -> str:
+    """Return each value beside the published one and their ratio, to the last digit."""
+    header = ("method", "metric", "measured", "published", "measured_over_published")
+    body = [
+        [row.label, name, *("" if v is None else v for v in (p.measured, p.published, p.ratio))]
+        for row in rows
+        for name, p in row.pairs.items()
+    ]
+    return csv_text(header, body)

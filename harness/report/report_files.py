@@ -1,0 +1,63 @@
+"""The files of a report, in the folder of its run.
+
+Importing this imports matplotlib: set MPLCONFIGDIR before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.report.contents import Report, collect
+from harness.report.html_report import to_html
+from harness.report.latex import breakable, escaped, to_latex
+from harness.report.published import pairs_to_csv
+from harness.storage import store
+from harness.table.csv_table import to_csv
+from harness.table.loaded_run import LoadedRun
+from harness.table.markdown import table
+from harness.table.metrics import PUBLISHED
+
+FOLDER = "report"
+
+
+def write_files(run: LoadedRun, folders: Sequence[str], code: str) -> list[Path]:
+    """Write the report of a run and return the paths of its files, the page first.
+
+    Nothing is written before everything is derived. Arguments and errors as ``contents.collect``.
+    """
+    report = collect(run, folders, code)
+    files: dict[str, str | bytes] = {
+        "report.html": to_html(report),
+        **_tables(report),
+        "published.csv": pairs_to_csv(report.published.rows),
+        "methods.txt": report.methods + "\n",
+        "methods.tex": breakable(escaped(report.methods)) + "\n",
+    }
+    for drawing in report.drawings:
+        if not drawing.absent:
+            files[f"figures/{drawing.words.name}.svg"] = drawing.svg
+            files[f"figures/{drawing.words.name}.pdf"] = drawing.pdf
+    folder = run.folder.path / FOLDER
+    for name, content in files.items():
+        store.write_atomically(folder / name, content)
+    return [folder / name for name in files]
+
+
+def _tables(report: Report) -> dict[str, str | bytes]:
+    plan, rows = report.run.plan, report.run.rows
+    intervals = bool(plan.config["protocol"]["rounds"])
+    caption = (
+        f"{plan.workload['name']}: accuracy, one-time cost and speed of each method on "
+        f"{plan.machine['cpu_model']}, {plan.machine['cores']} cores"
+        + (", with 95 % intervals." if intervals and any(r.intervals for r in rows) else ".")
+    )
+    source = [
+        f"run {plan.run}, measured {plan.created}, configuration SHA-256 {report.config_digest}",
+        f"./run.sh report run={plan.run}",
+    ]
+    return {
+        "table.csv": to_csv(rows, exact=True),
+        "table.md": table(rows, intervals, PUBLISHED) + "\n",
+        "table.tex": to_latex(rows, caption, source, intervals),
+    }

@@ -1,0 +1,41 @@
+"""A run as a page, tables and figures that a paper can take.
+
+The one module of reports that may be imported before MPLCONFIGDIR is set.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.errors import InputError
+from harness.run.lifecycle import code_of
+from harness.storage import store
+from harness.storage.record import RECORDS
+from harness.storage.store import RunFolder
+from harness.table.loaded_run import load_run
+
+
+def write_report(folder: RunFolder, cache: Path, folders: Sequence[Path] = ()) -> list[Path]:
+    """Write the report into the run's folder and return the paths of its files, the page first.
+
+    Args:
+        cache: where matplotlib may keep what it knows of fonts.
+        folders: of ``--conf``, for the command that repeats the run.
+
+    Raises:
+        InputError: the run has no row yet, or the folder cannot be written.
+        HarnessError: a record, or another file that the report is made from, is damaged.
+    """
+    if not any((folder.path / RECORDS).glob("[0-9]*.json")):
+        raise InputError(
+            f"{folder.path} has no row to report yet: ./run.sh run.id={folder.id} goes on with it"
+        )
+    run = load_run(folder)
+    os.environ["MPLCONFIGDIR"] = str(cache / "matplotlib")  # it would be in the user's home
+    store.make_folder(cache / "matplotlib", "run.cache")
+    # imported here, since matplotlib reads that when it is imported, and no other verb needs it
+    from harness.report.report_files import write_files
+
+    return write_files(run, [str(path) for path in folders], code_of(folders))

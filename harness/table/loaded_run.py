@@ -1,0 +1,148 @@
+"""A run as its files say: each is read and digested once, and everything derived comes from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.errors import InputError
+from harness.storage import store
+from harness.storage.plan import RunPlan
+from harness.storage.record import OK, MethodRecord, RoundRecord
+from harness.storage.store import RunFolder
+from harness.table.beyond import Beyond, beyond
+from harness.table.footnotes import footnotes
+from harness.table.kernels import Profile, RowProfile
+from harness.table.row_names import named
+from harness.table.rows import Row, SizeRow, build_rows, size_rows
+from harness.table.samples import Samples, samples_of
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """The plan, records and predictions of a run, and its tables.
+
+    Attributes:
+        records: in the table's order, with labels that tell the rows apart.
+        rounds: every attempt, by round, method and attempt.
+        digests: SHA-256 of the plan, the records and the rounds, by path in the folder.
+        labels: of the validated images, (images,).
+        predictions: by method, the best classes of each image, (images, 5) or fewer columns, of the
+            rows that were validated.
+        timed: by method, the rounds at the workload's batch size; None where the protocol has none.
+        rows: the table.
+        sizes: throughput and latency by batch size; empty without rounds.
+        profiles: how each row ran, of those that were profiled.
+        notes: what a reader must know.
+        beyond: rows that the published table lacks against its best; None without any.
+    """
+
+    folder: RunFolder
+    plan: RunPlan
+    records: list[MethodRecord]
+    rounds: list[RoundRecord]
+    digests: Mapping[str, str]
+    labels: npt.NDArray[np.int64]
+    predictions: Mapping[str, npt.NDArray[np.uint16]]
+    timed: Mapping[str, Samples] | None
+    rows: list[Row]
+    sizes: list[SizeRow]
+    profiles: list[RowProfile]
+    notes: list[str]
+    beyond: Beyond | None
+
+
+def load_run(folder: RunFolder, damaged: bool = False) -> LoadedRun:
+    """Read a run's files and derive its tables.
+
+    Args:
+        damaged: show a row whose record or predictions are damaged as a failed one.
+
+    Raises:
+        InputError: nothing was planned in this folder.
+        HarnessError: a record or a file of predictions is damaged.
+    """
+    plan = folder.load_plan()
+    if plan is None:
+        raise InputError(f"{folder.path} holds no run: there is no {store.PLAN}")
+    predictions: dict[str, npt.NDArray[np.uint16]]
+    if damaged:
+        stored, rounds, predictions, lost = folder.load_readable(plan)
+        labels = folder.load_labels(plan.images)
+    else:
+        stored, rounds, lost = folder.load_records(), folder.load_rounds(), []
+        labels = folder.load_labels(plan.images)
+        predictions = _predictions(folder, plan, stored)
+    records = named(plan, stored)
+    samples = samples_of(rounds)
+    timed = _timed(plan, samples)
+    rows = _rows(plan, records, timed, predictions, labels)
+    return LoadedRun(
+        folder=folder,
+        plan=plan,
+        records=records,
+        rounds=rounds,
+        digests=dict(folder.digests),
+        labels=labels,
+        predictions=predictions,
+        timed=timed,
+        rows=rows,
+        sizes=size_rows(records, samples),
+        profiles=[
+            RowProfile(record.method, record.label, Profile.from_dict(record.profile))
+            for record in records
+            if record.profile is not None
+        ],
+        notes=[*lost, *footnotes(plan, records, rounds, rows)],
+        beyond=beyond(records, timed, lambda record: predictions[record.method], labels),
+    )
+
+
+def rows_of(folder: RunFolder, plan: RunPlan, records: Sequence[MethodRecord]) -> list[Row]:
+    """Return the rows of records with the predictions that the run kept, without its rounds.
+
+    Raises:
+        HarnessError: a file of predictions is missing or damaged.
+    """
+    labels = folder.load_labels(plan.images)
+    predictions = _predictions(folder, plan, records)
+    return _rows(plan, records, _timed(plan, {}), predictions, labels)
+
+
+def _rows(
+    plan: RunPlan,
+    records: Sequence[MethodRecord],
+    timed: Mapping[str, Samples] | None,
+    predictions: Mapping[str, npt.NDArray[np.uint16]],
+    labels: npt.NDArray[np.int64],
+) -> list[Row]:
+    return build_rows(
+        records,
+        timed,
+        lambda record: predictions[record.method],
+        labels,
+        plan.config["baseline"],
+        plan.config["fused"],
+    )
+
+
+def _predictions(
+    folder: RunFolder, plan: RunPlan, records: Sequence[MethodRecord]
+) -> dict[str, npt.NDArray[np.uint16]]:
+    return {
+        record.method: folder.load_predictions(record, plan.images)
+        for record in records
+        if record.outcome.kind == OK and record.validate is not None
+    }
+
+
+def _timed(
+    plan: RunPlan, samples: Mapping[int, Mapping[str, Samples]]
+) -> Mapping[str, Samples] | None:
+    """Return the rounds at the workload's batch size; None where the protocol has none."""
+    if not plan.config["protocol"]["rounds"]:
+        return None
+    return samples.get(plan.workload["batch_size"], {})
