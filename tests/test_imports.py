@@ -55,7 +55,6 @@ LARGER = {  # what still is, to be taken apart
     "harness.host.conditions",
     "harness.host.machine",
     "harness.methods.inc",
-    "harness.run.session",
     "harness.stats.intervals",
     "harness.storage.store",
 }

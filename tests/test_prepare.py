@@ -23,7 +23,7 @@ from harness.images.cache import Entry
 from harness.images.preparation import Place, Source
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile
-from harness.run.session import environment_of
+from harness.run.worker_setup import build_environment
 from harness.storage.store import sha256_of
 from runs import PATIENCE_S
 
@@ -55,7 +55,7 @@ def ensured(
 ) -> tuple[Prepared, dict[str, Any]]:
     with RecordFile(record) as source:
         index = source.index(10)
-    given = environment_of({}, {"run": {"cache": str(cache)}}, ())
+    given = build_environment({}, {"run": {"cache": str(cache)}}, ())
     return preparation.ensure(
         Source(index, sha256_of(record), len(index)),
         TRANSFORM,
@@ -158,7 +158,7 @@ def test_what_determines_the_pixels_determines_the_name(record: Path, cache: Pat
 
 def test_two_at_the_same_time_make_one(record: Path, cache: Path) -> None:
     command = [sys.executable, "-c", AT_THE_SAME_TIME, str(record), str(cache)]
-    environment = environment_of({}, {"run": {"cache": str(cache)}}, [PROJECT / "tests"])
+    environment = build_environment({}, {"run": {"cache": str(cache)}}, [PROJECT / "tests"])
     both = [
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         for _ in range(2)

@@ -17,7 +17,7 @@ from harness.images import preparation
 from harness.images.preparation import Place, Source
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile, RecordIndex
-from harness.run.session import environment_of
+from harness.run.worker_setup import build_environment
 from harness.storage.store import sha256_of
 from harness.workloads import fp32_network, private
 from harness.workloads.saved import load_exported
@@ -37,7 +37,7 @@ def indexed(path: Path) -> RecordIndex:
 
 def ensured(index: RecordIndex, cache: Path) -> tuple[Prepared, bool]:
     source = Source(index, index.sha256, len(index))
-    environment = environment_of({}, {"run": {"cache": str(cache)}}, [PROJECT / "tests"])
+    environment = build_environment({}, {"run": {"cache": str(cache)}}, [PROJECT / "tests"])
     place = Place(cache, 10**9)
     made, how = preparation.ensure(source, TRANSFORM, VERSIONS, place, 1, environment, nothing)
     preparation.cache.hold(preparation.cache.Entry(made.path.with_suffix(""))).release()

@@ -32,7 +32,8 @@ from harness.images.preparation import Place, Source
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile
 from harness.process import executor
-from harness.run.session import absolute_paths, environment_of, value_of
+from harness.run.job_result import require_value
+from harness.run.worker_setup import absolute_paths, build_environment
 from harness.storage.store import sha256_of
 
 LARGE = {"resize": 256, "crop": 224}  # what the published workload does with such pictures
@@ -122,9 +123,9 @@ class Bench:
             HarnessError: it failed.
         """
         log = self.scratch / "worker.log"
-        environment = environment_of(self.threads, self.config, ())
+        environment = build_environment(self.threads, self.config, ())
         ended = executor.Worker(job, environment, log, self.scratch).wait(nothing)
-        value_of(ended, "preparing", log)
+        require_value(ended, "preparing", log)
         return ended
 
     def prepared(self, record: Record, cache: Path) -> tuple[Prepared, dict[str, Any]]:
@@ -135,7 +136,7 @@ class Bench:
             {},
             Place(cache, LIMIT),
             machine.read_topology().usable_cores,
-            environment_of({}, self.config, ()),
+            build_environment({}, self.config, ()),
             nothing,
         )
 

@@ -14,7 +14,7 @@ from benchmarks.vs_published.side import Row, Side, failed, plain
 from harness.config import Composed
 from harness.host import machine, threads
 from harness.process.own_modules import command_of
-from harness.run.session import absolute_paths, environment_of
+from harness.run.worker_setup import absolute_paths, build_environment
 from harness.storage import record
 from harness.storage.store import load_json
 
@@ -29,7 +29,7 @@ def run_published(composed: Composed, folders: Sequence[Path], images: int, fold
     settings = threads.resolve(
         config["threads"], machine.read_topology(), threads.find_kmp_library()
     )
-    environment = environment_of(settings.environment, config, folders)
+    environment = build_environment(settings.environment, config, folders)
     folder.mkdir(parents=True)
     job = {
         "workload": absolute_paths(config["workload"]),

@@ -16,7 +16,7 @@ from harness.nightly.entry import Entry, entry_of
 from harness.nightly.sequential_test import LOOKS, Confirmation, confirm
 from harness.nightly.verdict import NIGHTLY, Floats
 from harness.render.progress import Display
-from harness.run.lifecycle import measure_rows, start
+from harness.run.lifecycle import run_rows, start
 from harness.run.reuse import copy_model, damage
 from harness.run.rounds import run_rounds
 from harness.run.session import Session
@@ -98,7 +98,7 @@ def measure_again(
         for name, (earlier, row) in controls.items():
             copy_model(row, earlier, again, name + BEFORE)
         try:
-            measure_rows(session)
+            run_rows(session)
             confirmations = _looks(session, list(slower), list(controls), rounds)
         finally:
             write_tables(again, composed.values["table"]["intervals"])

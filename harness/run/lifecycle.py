@@ -22,16 +22,15 @@ from harness.protocol import Protocol
 from harness.render.progress import Display
 from harness.run.continuing import continued
 from harness.run.inputs import check_inputs
+from harness.run.job_result import require_value
 from harness.run.measure_roof import measure_roof
 from harness.run.reuse import adopt
 from harness.run.rounds import run_rounds
-from harness.run.session import (
-    Session,
-    bytes_to_look,
-    environment_of,
-    open_session,
-    value_of,
-    with_digests,
+from harness.run.session import Session, open_session
+from harness.run.worker_setup import (
+    build_environment,
+    inspection_memory_limit,
+    workload_for_workers,
 )
 from harness.storage.plan import RunPlan, differences, digest_of_code, new_run_id, warnings_of
 from harness.storage.store import INSPECT_LOG, PLAN, RunFolder, find_run, make_folder
@@ -84,7 +83,7 @@ def measure(
             raise KeyboardInterrupt(f"run.id={folder.id}") from None
         with resumable(f"run.id={folder.id}"):
             try:
-                measure_rows(session)
+                run_rows(session)
                 run_rounds(session)
                 has_roof = measure_roof(session)
             finally:
@@ -107,14 +106,14 @@ def _require_own(folder: RunFolder) -> None:
         )
 
 
-def measure_rows(session: Session) -> None:
-    """Optimise, validate and profile every row that is not finished yet."""
+def run_rows(session: Session) -> None:
+    """Run the stages optimize, validate and profile of every row that is not finished yet."""
     before = {r.method: r for r in session.folder.load_records()}
     for position, name in enumerate(session.plan.methods):
         known = before.get(name)
         if known is None or not known.outcome.finished:
             with finishing(f"row {name}", session.show.note):
-                session.measure(position, name, known)
+                session.run_stages(position, name, known)
 
 
 def open_folder(composed: Composed, folders: Sequence[Path]) -> tuple[RunFolder, Composed]:
@@ -155,7 +154,7 @@ def start(
     settings = threads.resolve(
         config["threads"], machine.read_topology(), threads.find_kmp_library()
     )
-    environment = environment_of(settings.environment, config, folders)
+    environment = build_environment(settings.environment, config, folders)
     compile_project()
     cache = project_path(config["run"]["cache"])
     make_folder(cache, "run.cache")
@@ -164,12 +163,12 @@ def start(
     inputs = check_inputs(config["workload"])
     job = {
         "stage": "inspect",
-        "workload": with_digests(config["workload"], inputs.files),
+        "workload": workload_for_workers(config["workload"], inputs.files),
         "methods": config["method"],
         # later stages find in the cache what this one downloads
         "confine": {
             "network": composed.download,
-            "memory_bytes": bytes_to_look(config, inputs.files),
+            "memory_bytes": inspection_memory_limit(config, inputs.files),
         },
     }
     log = folder.path / INSPECT_LOG
@@ -183,7 +182,7 @@ def start(
             f"check, or want more memory than a worker may hold (run.memory_gb; log: {log})"
         )
     try:
-        seen = value_of(ended, "looking at the model", log)
+        seen = require_value(ended, "looking at the model", log)
     except InputError as error:
         if config["workload"].get("download") and not composed.download:
             raise InputError(
