@@ -24,7 +24,7 @@ from harness.cli import main
 from harness.compare.prices import cost_per_million, prices_of
 from harness.compare.unlike import unlike
 from harness.config import CONF
-from harness.stats.intervals import speedup_apart, throughput
+from harness.stats.speed import speedup_apart, throughput
 from harness.storage.record import Outcome, RoofRecord
 from harness.storage.store import RunFolder
 from made_run import made_run

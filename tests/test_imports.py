@@ -55,7 +55,6 @@ LARGER = {  # what still is, to be taken apart
     "harness.host.conditions",
     "harness.host.machine",
     "harness.methods.inc",
-    "harness.stats.intervals",
     "harness.storage.store",
 }
 FULLER = {"methods", "report"}  # methods: a module a method; report is still to be put in order

@@ -23,7 +23,8 @@ from harness.nightly.verdict import (
     Tested,
     Verdict,
 )
-from harness.stats.intervals import Interval, mcnemar
+from harness.stats.accuracy import mcnemar
+from harness.stats.intervals import Interval
 from harness.stats.night_noise import SAME_HOUR, Level, Spread, contrast, holm, level, moderated
 from harness.table.metrics import COST, Metric
 
