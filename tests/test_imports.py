@@ -54,7 +54,6 @@ LARGER = {  # what still is, to be taken apart
     "harness.commands.doctor",
     "harness.host.conditions",
     "harness.host.machine",
-    "harness.methods.inc",
     "harness.storage.store",
 }
 FULLER = {"methods", "report"}  # methods: a module a method; report is still to be put in order

@@ -21,8 +21,8 @@ from harness.images.batches import Batches
 from harness.images.prepared import Prepared
 from harness.methods import instantiated
 from harness.methods.base import Context
-from harness.methods.inc import SHARED_CACHE
 from harness.methods.sensitivity import PASSES
+from harness.methods.shared_calibration import SHARED_CACHE
 from harness.stats import accuracy, speed
 from harness.workloads.saved import load_exported, save
 

@@ -17,10 +17,10 @@ from neural_compressor.adaptor.mxnet_utils.util import (
 )
 
 from harness.methods.graph import Graph, Node, tensor_name
-from harness.methods.inc import MEASURED
 from harness.methods.noise import Noise, Operator, Source, operators, sources_of
 from harness.methods.probe import Probe, givers, halved
 from harness.methods.roofline import cycles, multiplications
+from harness.methods.shared_calibration import MEASURED
 
 LOUD = 12  # tensors whose ranges are looked at
 HALVINGS = range(1, 9)
@@ -53,7 +53,7 @@ class Network:
 
     def __init__(self, model: Any, adaptor: Any, data: Any) -> None:
         self._model, self._adaptor, self._data = model, adaptor, data
-        # by the module, where ``inc._exported_once`` has put what it keeps
+        # looked up in the module, which ``inc.exported_once`` patches
         self._fused, self._loader = inc_adaptor.prepare_model_data(model, adaptor.ctx, data)
         self._shape = (1, *next(iter(data))[0].shape[1:])
         self.graph = Graph.of(model.model, self._shape)

@@ -251,7 +251,7 @@ def feed_history_to_inc(data: bytes, folder: Path) -> None:
     import_inc()
     import mxnet as mx
 
-    from harness.methods.inc import recover
+    from harness.methods.recovery import recover
     from runs import OWN
 
     assert OWN  # it is on the path now
