@@ -34,8 +34,8 @@ from harness.host.conditions import (
     threads_now,
     verify_threads,
 )
-from harness.host.machine import read_topology
 from harness.host.threads import find_kmp_library, resolve
+from harness.host.topology import read_topology
 from harness.process.executor import worker_environment
 
 PROJECT = Path(__file__).resolve().parent.parent

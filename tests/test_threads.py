@@ -17,13 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import InputError
-from harness.host.machine import Topology, read_topology
 from harness.host.threads import (
     ThreadSettings,
     differences,
     find_kmp_library,
     resolve,
 )
+from harness.host.topology import Topology, read_topology
 from harness.process.executor import worker_environment
 
 PROJECT = Path(__file__).resolve().parent.parent

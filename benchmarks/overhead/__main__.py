@@ -27,6 +27,7 @@ from benchmarks.vs_published.images import make_record
 from harness.config import compose_config
 from harness.errors import HarnessError, InputError, exit_code
 from harness.host import machine, threads
+from harness.host.topology import read_topology
 from harness.images import preparation
 from harness.images.preparation import Place, Source
 from harness.images.prepared import Prepared
@@ -68,9 +69,7 @@ def measured(options: argparse.Namespace, scratch: Path) -> str:
         HarnessError: a process failed.
     """
     config = compose_config(["method=[fp32_fused]", f"run.cache={scratch / 'cache'}"]).values
-    settings = threads.resolve(
-        config["threads"], machine.read_topology(), threads.find_kmp_library()
-    )
+    settings = threads.resolve(config["threads"], read_topology(), threads.find_kmp_library())
     workload = absolute_paths(config["workload"])
     bench = Bench(config, settings.environment, scratch, options.passes)
     bundled = bench.record("bundled", Path(workload["rec"]), workload, options.images)
@@ -135,7 +134,7 @@ class Bench:
             record.workload["transform"],
             {},
             Place(cache, LIMIT),
-            machine.read_topology().usable_cores,
+            read_topology().usable_cores,
             build_environment({}, self.config, ()),
             nothing,
         )
@@ -185,7 +184,7 @@ class Bench:
         images, workload = record.source.images, record.workload
         tuning = min(images, workload["tuning"]["batches"] * workload["batch_size"])
         places = {"prepared": str(prepared.path), "labels": str(record.labels)}
-        cpus = list(machine.read_topology().allowed_cpus)
+        cpus = list(read_topology().allowed_cpus)
         made = {"workload": workload, "workspace": str(self.scratch), "cpus": cpus}
         job = {
             "stage": "benchmarks.overhead.loop",

@@ -30,6 +30,7 @@ from harness import PROJECT
 from harness.config import compose_config, project_path
 from harness.errors import HarnessError, InputError, exit_code
 from harness.host import machine, threads
+from harness.host.topology import read_topology
 from harness.images import preparation
 from harness.images.record_file import RecordFile
 from harness.process import executor
@@ -150,7 +151,7 @@ def planned(options: argparse.Namespace, scratch: Path) -> Plan:
             f"the {len(index)} of {workload['rec']}: lower --tuning or --held-back"
         )
     np.save(scratch / "labels.npy", index.labels)
-    topology = machine.read_topology()
+    topology = read_topology()
     prepared, _ = preparation.ensure(
         preparation.Source(index, store.sha256_of(Path(workload["rec"])), len(index)),
         workload["transform"],

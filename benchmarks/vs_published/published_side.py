@@ -12,7 +12,8 @@ from typing import Any
 from benchmarks.vs_published.process import Measured, measured
 from benchmarks.vs_published.side import Row, Side, failed, plain
 from harness.config import Composed
-from harness.host import machine, threads
+from harness.host import threads
+from harness.host.topology import read_topology
 from harness.process.own_modules import command_of
 from harness.run.worker_setup import absolute_paths, build_environment
 from harness.storage import record
@@ -26,9 +27,7 @@ def run_published(composed: Composed, folders: Sequence[Path], images: int, fold
         HarnessError: a process failed; the message ends with its log's last lines.
     """
     config = composed.values
-    settings = threads.resolve(
-        config["threads"], machine.read_topology(), threads.find_kmp_library()
-    )
+    settings = threads.resolve(config["threads"], read_topology(), threads.find_kmp_library())
     environment = build_environment(settings.environment, config, folders)
     folder.mkdir(parents=True)
     job = {

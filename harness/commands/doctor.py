@@ -25,8 +25,8 @@ from harness import PROJECT
 from harness.config import compose_config, project_path
 from harness.errors import HarnessError, InputError
 from harness.host import calls, machine, threads
-from harness.host.machine import Topology
 from harness.host.threads import ThreadSettings
+from harness.host.topology import Topology, read_topology
 from harness.process.executor import worker_environment
 from harness.process.own_modules import command_of
 from harness.render.escape import one_line, plain
@@ -96,7 +96,7 @@ def collect(
     threads_options: Mapping[str, Any], files: Sequence[FileFact], disk_paths: Sequence[Path]
 ) -> list[Finding]:
     """Look at everything; takes as long as importing MXNet and INC once."""
-    topology = machine.read_topology()
+    topology = read_topology()
     description = machine.describe()
     findings = machine_findings(description, topology)
     environment: dict[str, str] = {}
@@ -389,8 +389,8 @@ def _cores(description: Mapping[str, Any], topology: Topology) -> Finding:
         f"{description['threads_per_core']} thread(s) per core"
     )
     value += f", {nodes} NUMA node(s)" if nodes else ""
-    if topology.untold_cpus:
-        value += f"; which CPUs share a core is not told of {_ranges(topology.untold_cpus)}"
+    if topology.unassigned_cpus:
+        value += f"; which CPUs share a core is not told of {_ranges(topology.unassigned_cpus)}"
         return Finding(WARN, "cores", value, UNTOLD)
     if topology.sockets > 1:
         advice = "as published is one socket: numactl --cpunodebind=0 --membind=0 ./run.sh ..."

@@ -22,18 +22,16 @@ from pathlib import Path
 from typing import Any
 
 from harness.host.gaps import LEAST_S, Gaps, Heartbeat
-from harness.host.machine import (
+from harness.host.system_files import (
     CPUS,
     ROOT,
-    _groups,
-    _integer,
-    _read,
-    allowed_cpus,
-    is_renumbered,
+    control_groups,
     parse_cpu_list,
-    read_topology,
+    read_text,
+    to_integer,
 )
 from harness.host.threads import _cpus, differences, listed_places, loaded_openmp
+from harness.host.topology import allowed_cpus, is_renumbered, read_topology
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 KINDS = 8  # of a CPU's ticks; guests' time, after them, is in user's
@@ -314,8 +312,8 @@ def _slow(
     root: Path, cpus: Sequence[int]
 ) -> tuple[dict[int, float], float | None, dict[str, float]]:
     """Return frequencies, the load average and the machine's counters."""
-    load = (_read(root / "proc/loadavg") or "").split()
-    pressure = re.search(r"^some .*total=(\d+)", _read(root / "proc/pressure/cpu") or "")
+    load = (read_text(root / "proc/loadavg") or "").split()
+    pressure = re.search(r"^some .*total=(\d+)", read_text(root / "proc/pressure/cpu") or "")
     counters = {
         **_thermal(root, cpus),
         **_quota(root),
@@ -330,7 +328,7 @@ def threads_now() -> list[ThreadPlace]:
     threads = []
     for tid in map(int, os.listdir("/proc/self/task")):
         task = Path(f"/proc/self/task/{tid}")
-        stat, waits = _read(task / "stat"), _read(task / "schedstat")
+        stat, waits = read_text(task / "stat"), read_text(task / "schedstat")
         with contextlib.suppress(ProcessLookupError):  # it has just ended
             allowed = tuple(sorted(allowed_cpus(tid)))
             head, _, tail = (stat or "").rpartition(")")
@@ -552,18 +550,18 @@ def _usable() -> set[int]:
 
 
 def _ticks(root: Path) -> dict[int, tuple[int, ...]]:
-    lines = re.findall(r"^cpu(\d+) (.*)$", _read(root / "proc/stat") or "", re.MULTILINE)
+    lines = re.findall(r"^cpu(\d+) (.*)$", read_text(root / "proc/stat") or "", re.MULTILINE)
     return {int(cpu): tuple(map(int, ticks.split()[:KINDS])) for cpu, ticks in lines}
 
 
 def _mhz(root: Path, cpus: Iterable[int]) -> dict[int, float]:
     files = {cpu: root / CPUS / f"cpu{cpu}/cpufreq/scaling_cur_freq" for cpu in cpus}
-    khz = {cpu: _integer(_read(file)) for cpu, file in files.items()}
+    khz = {cpu: to_integer(read_text(file)) for cpu, file in files.items()}
     told = {cpu: each / 1000 for cpu, each in khz.items() if each}
     if not told:
         blocks = re.findall(
             r"^processor\s*: (\d+)$.*?^cpu MHz\s*: ([\d.]+)$",
-            _read(root / "proc/cpuinfo") or "",
+            read_text(root / "proc/cpuinfo") or "",
             re.MULTILINE | re.DOTALL,
         )
         listed = {int(cpu): float(mhz) for cpu, mhz in blocks}
@@ -585,19 +583,19 @@ def suspended() -> float:
 def _thermal(root: Path, cpus: Iterable[int]) -> dict[str, float]:
     folders = [root / CPUS / f"cpu{cpu}/thermal_throttle" for cpu in cpus]
     names = ("core_throttle_count", "package_throttle_count")
-    counts = [_integer(_read(folder / name)) for folder in folders for name in names]
+    counts = [to_integer(read_text(folder / name)) for folder in folders for name in names]
     told = [count for count in counts if count is not None]
     return {"thermal_throttles": sum(told)} if told else {}
 
 
 @lru_cache
 def _cpu_groups(root: Path) -> tuple[Path, ...]:
-    return tuple(_groups(root, "cpu"))
+    return tuple(control_groups(root, "cpu"))
 
 
 def _quota(root: Path) -> dict[str, float]:
     """Return how often and for how long CPU quotas stopped this process's groups."""
-    text = "\n".join(_read(group / "cpu.stat") or "" for group in _cpu_groups(root))
+    text = "\n".join(read_text(group / "cpu.stat") or "" for group in _cpu_groups(root))
     counts = re.findall(r"^nr_throttled (\d+)$", text, re.MULTILINE)
     times = re.findall(r"^throttled_(usec|time) (\d+)$", text, re.MULTILINE)  # v2; v1 in ns
     seconds = sum(int(time) / (1e6 if unit == "usec" else 1e9) for unit, time in times)
@@ -607,7 +605,7 @@ def _quota(root: Path) -> dict[str, float]:
 
 def _frozen(root: Path) -> dict[str, float]:
     """Return for how long this process's control groups were frozen, where the kernel counts it."""
-    texts = (_read(group / "cgroup.stat.local") or "" for group in _cpu_groups(root))
+    texts = (read_text(group / "cgroup.stat.local") or "" for group in _cpu_groups(root))
     found = [re.search(r"^frozen_usec (\d+)$", text, re.MULTILINE) for text in texts]
     told = [int(each[1]) / 1e6 for each in found if each]
     return {"frozen_s": sum(told)} if told else {}

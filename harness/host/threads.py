@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, InputError, spell
-from harness.host.machine import Topology
+from harness.host.topology import Topology
 
 OWN_KEYS = {"omp": ("proc_bind", "places"), "kmp": ("affinity", "blocktime"), "none": ()}
 PROC_BIND = ("TRUE", "FALSE", "MASTER", "PRIMARY", "CLOSE", "SPREAD")
@@ -192,10 +192,10 @@ def _crowding(count: int, topology: Topology) -> tuple[str, ...]:
 
 
 def _untold(topology: Topology) -> tuple[str, ...]:
-    if not topology.untold_cpus:
+    if not topology.unassigned_cpus:
         return ()
     return (
-        f"the system does not tell which CPUs share a core with {_cpus(topology.untold_cpus)}: each "
+        f"the system does not tell which CPUs share a core with {_cpus(topology.unassigned_cpus)}: each "
         "counts as a core of its own",
     )
 

@@ -17,7 +17,7 @@ import numpy as np
 from harness.config import project_path
 from harness.errors import HarnessError, InputError
 from harness.host import calls
-from harness.host.machine import free_memory
+from harness.host.memory import free_memory
 from harness.images import cache
 from harness.images.cache import Entry
 from harness.images.prepared import FORMAT, GEOMETRY, Prepared, cache_key, pixel_libraries

@@ -12,6 +12,7 @@ from harness import PROJECT
 from harness.config import CONF, Composed, compose_config, project_path
 from harness.errors import HarnessError, InputError
 from harness.host import ec2, machine, threads
+from harness.host.topology import read_topology
 from harness.packs.verify import save_digests
 from harness.process import executor
 from harness.process.confinement import ROOT_WARNING
@@ -151,9 +152,7 @@ def start(
         InputError: the input is at fault, or the run was planned otherwise.
     """
     config = composed.values
-    settings = threads.resolve(
-        config["threads"], machine.read_topology(), threads.find_kmp_library()
-    )
+    settings = threads.resolve(config["threads"], read_topology(), threads.find_kmp_library())
     environment = build_environment(settings.environment, config, folders)
     compile_project()
     cache = project_path(config["run"]["cache"])

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.host import machine, threads
+from harness.host import threads
+from harness.host.topology import read_topology
 from harness.images import preparation
 from harness.process import executor
 from harness.protocol import Protocol
@@ -72,7 +73,7 @@ def open_session(
         data[role] = {"prepared": str(prepared.path), "stored": images, "labels": str(labels)}
     data["tuning"]["images"] = plan.tuning_images
     settings = threads.resolve(
-        plan.config.get("threads", {}), machine.read_topology(), threads.find_kmp_library()
+        plan.config.get("threads", {}), read_topology(), threads.find_kmp_library()
     )
     environment = build_environment(settings.environment, plan.config, folders)
     workload = workload_for_workers(plan.workload, plan.files)

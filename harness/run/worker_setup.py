@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import project_path
-from harness.host import machine
 from harness.host.isa import VARIABLE
+from harness.host.memory import total_memory
 from harness.process import executor
 from harness.process.confinement import MEMORY
 from harness.process.own_modules import named_in_environment
@@ -50,7 +50,7 @@ def memory_limit(config: Mapping[str, Any]) -> int:
     limit = config["run"].get("memory_gb")  # plans of older versions lack the key, which means null
     if limit is not None:
         return int(limit * GB)
-    return machine.total_memory() or 0
+    return total_memory() or 0
 
 
 def inspection_memory_limit(config: Mapping[str, Any], files: Mapping[str, Any]) -> int:
