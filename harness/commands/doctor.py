@@ -228,7 +228,7 @@ def refused_findings(paths: Sequence[Path]) -> list[Finding]:
     for folder in map(_nearest, paths):
         if not os.access(folder, os.W_OK | os.X_OK):
             continue
-        for call, instead in calls.missing(folder):
+        for call, instead in calls.refused_calls(folder):
             found[call] = Finding(WARN, "system calls", f"refused: {call}; {instead}", UNREFUSED)
         try:
             weakness = locks.weakness(folder)
@@ -337,7 +337,7 @@ def software_findings(facts: Mapping[str, Any]) -> list[Finding]:
     runtime += f"bound to CPU {_ranges(bound)}" if bound else "not bound"
     if openmp["blocktime_ms"] is not None:
         runtime += f", blocktime {openmp['blocktime_ms']} ms"
-    wrong = threads.differences(facts["environment"], openmp)
+    wrong = threads.openmp_mismatches(facts["environment"], openmp)
     return [
         Finding(BAD if missing else OK, "MXNet", build, INSTALL),
         _onednn(facts["onednn"], facts["environment"].get("ONEDNN_MAX_CPU_ISA")),

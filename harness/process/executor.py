@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.host.calls import end_of
+from harness.host.calls import child_end
 from harness.process.own_modules import command_of
 from harness.process.variables import passed_to_workers
 from harness.process.worker_log import WorkerLog
@@ -182,7 +182,7 @@ class Worker:
 
     def _wait_quietly(self, seconds: float) -> None:
         """Wait for the worker's end without reaping it, so that its resource usage stays readable."""
-        with end_of(self._process.pid) as ended, selectors.DefaultSelector() as selector:
+        with child_end(self._process.pid) as ended, selectors.DefaultSelector() as selector:
             selector.register(ended, selectors.EVENT_READ)
             selector.select(seconds)
 
@@ -201,7 +201,7 @@ class Worker:
         and a worker may hang on its way out.
         """
         buffer = b""
-        with end_of(self._process.pid) as ended, selectors.DefaultSelector() as selector:
+        with child_end(self._process.pid) as ended, selectors.DefaultSelector() as selector:
             selector.register(self._read, selectors.EVENT_READ)
             selector.register(ended, selectors.EVENT_READ)
             selector.register(self._log.read, selectors.EVENT_READ)
