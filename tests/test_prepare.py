@@ -19,7 +19,7 @@ from conftest import BUNDLED
 from harness import PROJECT
 from harness.errors import HarnessError, InputError
 from harness.images import preparation
-from harness.images.cache import Entry
+from harness.images.cache import CacheEntry
 from harness.images.preparation import Place, Source
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile
@@ -125,7 +125,7 @@ def test_ranges_of_several_processes_join(tmp_path: Path) -> None:
     assert (how["images"], how["processes"]) == (257, 3)
     assert reports[-1] == (257, 257, "images")
     assert all(0 < done <= total for done, total, _ in reports)
-    assert Entry(prepared.path.with_suffix("")).sound()
+    assert CacheEntry(prepared.path.with_suffix("")).sound()
     expected = Prepared(tmp_path / "expected.u8", 257, 56)
     expected.path.write_bytes(bytes(expected.bytes))
     with RecordFile(record) as source:

@@ -40,7 +40,7 @@ def ensured(index: RecordIndex, cache: Path) -> tuple[Prepared, bool]:
     environment = build_environment({}, {"run": {"cache": str(cache)}}, [PROJECT / "tests"])
     place = Place(cache, 10**9)
     made, how = preparation.ensure(source, TRANSFORM, VERSIONS, place, 1, environment, nothing)
-    preparation.cache.hold(preparation.cache.Entry(made.path.with_suffix(""))).release()
+    preparation.cache.hold(preparation.cache.CacheEntry(made.path.with_suffix(""))).release()
     return made, how["cached"]
 
 
@@ -68,7 +68,8 @@ def test_an_index_is_of_the_bytes_that_were_read(records: tuple[Path, Path]) -> 
     assert one.sha256 == sha256_of(records[0])
     assert (one.digests[0] == one.digests[2]).all() and (one.digests[0] != one.digests[1]).any()
     assert (one.digests[0] == other.digests[1]).all()
-    assert one.digest_of(3) != other.digest_of(3) and one.digest_of(2) != one.digest_of(3)
+    assert one.images_digest(3) != other.images_digest(3)
+    assert one.images_digest(2) != one.images_digest(3)
 
 
 @pytest.mark.parametrize("swap", [renamed, overwritten])

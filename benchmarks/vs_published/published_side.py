@@ -14,7 +14,7 @@ from benchmarks.vs_published.side import Row, Side, failed, plain
 from harness.config import Composed
 from harness.host import threads
 from harness.host.topology import read_topology
-from harness.process.own_modules import command_of
+from harness.process.own_modules import python_command
 from harness.run.worker_setup import absolute_paths, build_environment
 from harness.storage import record
 from harness.storage.store import load_json
@@ -44,7 +44,7 @@ def run_published(composed: Composed, folders: Sequence[Path], images: int, fold
     for step in ("tune", "validate"):
         path, answer, log = (folder / f"{step}{kind}" for kind in (".json", ".answer", ".log"))
         path.write_text(json.dumps({**job, "answer": str(answer), "began": time.monotonic()}))
-        command = command_of("benchmarks.vs_published.published", step, str(path))
+        command = python_command("benchmarks.vs_published.published", step, str(path))
         ran.append(measured(command, environment, folder, log))
         if ran[-1].code:
             raise failed(f"published, {step}", ran[-1].code, log)

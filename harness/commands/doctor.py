@@ -28,7 +28,7 @@ from harness.host import calls, machine, threads
 from harness.host.threads import ThreadSettings
 from harness.host.topology import Topology, read_topology
 from harness.process.executor import worker_environment
-from harness.process.own_modules import command_of
+from harness.process.own_modules import python_command
 from harness.render.escape import one_line, plain
 from harness.render.terminal import console as console_of
 from harness.storage import locks
@@ -298,7 +298,7 @@ def software_facts(environment: Mapping[str, str]) -> dict[str, Any]:
     """
     try:
         done = subprocess.run(
-            command_of("harness.commands.doctor"),
+            python_command("harness.commands.doctor"),
             env={**environment, "ONEDNN_VERBOSE": "1"},
             capture_output=True,
             text=True,

@@ -20,7 +20,7 @@ from harness.report.latex import breakable, escaped, to_latex
 from harness.report.methods_text import methods_text
 from harness.report.shares import shares
 from harness.report.tuning import Trial, trajectories, trials_of
-from harness.run.lifecycle import code_of
+from harness.run.lifecycle import code_digest
 from harness.storage import arrays, facts, form, store
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
@@ -221,7 +221,7 @@ def _repeats(plan: RunPlan, folders: Sequence[Path]) -> list[str]:
     """Say whether the command would measure the same, without composing words that a plan keeps."""
     if plan.foreign:
         return ["The run was imported: read what it says before you type it."]
-    if plan.code == code_of(folders):
+    if plan.code == code_digest(folders):
         return [
             "This checkout has exactly the code and the configuration files that were measured."
         ]

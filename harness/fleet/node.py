@@ -25,7 +25,7 @@ from harness.fleet.schedule import ARRIVED, REFUSED
 from harness.packs.pack import write_pack
 from harness.process.lifetime import NOT_ALONE, alone_on_host, die_with_parent
 from harness.render.progress import Display, display, told_once
-from harness.run.lifecycle import measure, open_folder
+from harness.run.lifecycle import measure_folder, open_folder
 from harness.storage.plan import RunPlan
 from harness.storage.store import make_folder
 from harness.words import key_of, set_to
@@ -71,7 +71,9 @@ def serve(order: Order, show: Display) -> dict[str, Any]:
         folder, composed = open_folder(compose_config([*order.overrides, *where], folders), folders)
         wait_s = composed.values["run"]["wait_s"]
         with alone_on_host(wait_s, told_once(show, NOT_ALONE), show.note):
-            code = measure(folder, composed, folders, show, lambda plan: _check_files(order, plan))
+            code = measure_folder(
+                folder, composed, folders, show, lambda plan: _check_files(order, plan)
+            )
         pack = folder.path.with_name(f".{folder.id}.zip")
         write_pack(folder, pack, order.models)
     return {"kind": ARRIVED, "code": code, "pack": str(pack)}

@@ -61,7 +61,7 @@ def unlike(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
     return sorted(path for path in {*ours, *theirs} if ours.get(path) != theirs.get(path))
 
 
-def content_of(folder: Path) -> Files:
+def folder_files(folder: Path) -> Files:
     """Return a configuration folder's files, modules and all.
 
     Raises:
@@ -85,7 +85,7 @@ def content_of(folder: Path) -> Files:
 
 
 def lay_out(content: Mapping[str, str], folder: Path) -> Path:
-    """Write what ``content_of`` read into a new folder."""
+    """Write what ``folder_files`` read into a new folder."""
     folder.mkdir(parents=True)
     for name, text in content.items():
         path = folder / name
@@ -94,7 +94,7 @@ def lay_out(content: Mapping[str, str], folder: Path) -> Path:
     return folder
 
 
-def digest_of(parts: Iterable[Mapping[str, str]]) -> str:
+def files_digest(parts: Iterable[Mapping[str, str]]) -> str:
     """Return one SHA-256 for several sets of files."""
     text = json.dumps([dict(part) for part in parts], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -87,7 +87,7 @@ class RayCluster:
         """Return the chosen nodes that are alive; without names, all that offer a CPU."""
         found = []
         for node in self._ray.nodes():
-            names = names_of(node["Labels"], node["Resources"])
+            names = node_names(node["Labels"], node["Resources"])
             wanted = [name for name in self._chosen if name in names]
             if node["Alive"] and (wanted or (not self._chosen and node["Resources"].get("CPU"))):
                 found.append(
@@ -98,7 +98,7 @@ class RayCluster:
     def names(self) -> list[str]:
         """Return what the nodes that are alive can be called."""
         nodes = [node for node in self._ray.nodes() if node["Alive"]]
-        return sorted({n for node in nodes for n in names_of(node["Labels"], node["Resources"])})
+        return sorted({n for node in nodes for n in node_names(node["Labels"], node["Resources"])})
 
     def start(self, run: str, attempt: int, machine: Machine) -> None:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -136,7 +136,7 @@ class RayCluster:
                 first = one_line(error).split(". ")[0]
                 yield Event(run, attempt, LOST, f"{type(error).__name__}: {first}")
                 continue
-            yield event_of(run, attempt, told)
+            yield to_event(run, attempt, told)
 
     def close(self) -> None:
         """Leave the cluster, which ends what still runs for this driver; remove a local one."""
@@ -145,7 +145,7 @@ class RayCluster:
             shutil.rmtree(self._aside, ignore_errors=True)
 
 
-def event_of(run: str, attempt: int, sent: object) -> Event:
+def to_event(run: str, attempt: int, sent: object) -> Event:
     """Return what a node's bytes say: one line of JSON, and a pack after it where a run arrived."""
     line, _, pack = sent.partition(b"\n") if isinstance(sent, bytes) else (b"", b"", b"")
     try:
@@ -157,7 +157,7 @@ def event_of(run: str, attempt: int, sent: object) -> Event:
     return Event(run, attempt, said["kind"], said.get("text", ""), said.get("code", 0), pack)
 
 
-def names_of(labels: dict[str, str], resources: dict[str, float]) -> list[str]:
+def node_names(labels: dict[str, str], resources: dict[str, float]) -> list[str]:
     """Return what a node can be called, its type first: labels, then resources of its own."""
     own = [name for name in sorted(resources) if not name.startswith(ENGINE_RESOURCES)]
     first = [labels[key] for key in TYPE_LABELS if key in labels]

@@ -41,7 +41,7 @@ BLOCK_BYTES = 1 << 22
 
 
 @dataclass(frozen=True)
-class Entry:
+class CacheEntry:
     """One entry, there or not."""
 
     stem: Path
@@ -135,7 +135,7 @@ class Entry:
 class Hold:
     """This process's hold on an entry; shared from the start, and alone where it is asked."""
 
-    def __init__(self, entry: Entry, wait: locks.Wait) -> None:
+    def __init__(self, entry: CacheEntry, wait: locks.Wait) -> None:
         self._path = entry.stem.with_suffix(".lock")
         self._wait = wait
         self._lock = locks.Lock(self._path)
@@ -167,7 +167,7 @@ class Hold:
 _HELD: dict[Path, Hold] = {}  # a second lock of one process would wait for the first
 
 
-def hold(entry: Entry, wait: locks.Wait = locks.Wait()) -> Hold:  # noqa: B008 - a constant
+def hold(entry: CacheEntry, wait: locks.Wait = locks.Wait()) -> Hold:  # noqa: B008 - a constant
     """Return a shared hold that lasts until this process ends; waits for who makes the entry.
 
     Raises:
@@ -179,10 +179,12 @@ def hold(entry: Entry, wait: locks.Wait = locks.Wait()) -> Hold:  # noqa: B008 -
     return _HELD[path]
 
 
-def entries(folder: Path) -> list[Entry]:
+def entries(folder: Path) -> list[CacheEntry]:
     """Return what is in ``<cache>/prepared``, the least recently used first."""
     stems = {path.with_suffix("") for path in folder.glob("*") if path.suffix in FILES}
-    return sorted((Entry(stem) for stem in stems), key=lambda entry: (entry.last_use, entry.key))
+    return sorted(
+        (CacheEntry(stem) for stem in stems), key=lambda entry: (entry.last_use, entry.key)
+    )
 
 
 @contextmanager
@@ -230,7 +232,7 @@ def _rounded_up(size: int) -> str:
 
 
 @contextmanager
-def _alone(entry: Entry) -> Iterator[bool]:
+def _alone(entry: CacheEntry) -> Iterator[bool]:
     """Hold an entry alone for a moment, or yield False at once if a process holds it."""
     path = entry.stem.with_suffix(".lock")
     if path in _HELD:

@@ -15,7 +15,7 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG's markers wi
 _BARE = frozenset((0x01, *range(0xD0, 0xD9)))  # and those without a length
 
 
-def size_of(encoded: bytes) -> tuple[int, int] | None:
+def read_size(encoded: bytes) -> tuple[int, int] | None:
     """Return (height, width) of a JPEG or PNG; None for other formats and where none is found."""
     if encoded[:2] == b"\xff\xd8":
         return _jpeg(encoded)

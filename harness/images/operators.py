@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import HarnessError
-from harness.images.image_size import check_size, size_of
+from harness.images.image_size import check_size, read_size
 
 CPU, UINT8 = 1, 3  # as mxnet/ndarray.h and mshadow/base.h number them
 BILINEAR = 1
@@ -53,7 +53,7 @@ class Operators:
             ValueError: it does not decode, or it is larger than ``image_size.MOST_PIXELS``, as it
                 says or as it becomes.
         """
-        size = size_of(encoded)
+        size = read_size(encoded)
         if size is not None:
             check_size(*size, self._side if self._keep_ratio else None)
         with (

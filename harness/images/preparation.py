@@ -19,7 +19,7 @@ from harness.errors import HarnessError, InputError
 from harness.host import calls
 from harness.host.memory import free_memory
 from harness.images import cache
-from harness.images.cache import Entry
+from harness.images.cache import CacheEntry
 from harness.images.prepared import FORMAT, GEOMETRY, Prepared, cache_key, pixel_libraries
 from harness.images.record_file import RecordIndex
 from harness.process import executor
@@ -90,9 +90,9 @@ def ensure(
         HarnessError: a decoding process died.
     """
     store.make_folder(place.folder, "run.cache")
-    encoded = source.index.digest_of(source.images)
+    encoded = source.index.images_digest(source.images)
     key = cache_key(encoded, source.images, transform, versions)
-    entry = Entry(place.folder / key)
+    entry = CacheEntry(place.folder / key)
     prepared = Prepared(entry.pixels, source.images, transform["crop"])
     began = time.perf_counter()
     held = cache.hold(entry, wait)
@@ -126,7 +126,7 @@ def _build(
     source: Source,
     transform: Mapping[str, Any],
     versions: Mapping[str, Any],
-    entry: Entry,
+    entry: CacheEntry,
     place: Place,
     cores: int,
     environment: Mapping[str, str],

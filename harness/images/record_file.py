@@ -63,7 +63,7 @@ class RecordIndex:
     digests: npt.NDArray[np.int64]
     sha256: str
 
-    def digest_of(self, images: int) -> str:
+    def images_digest(self, images: int) -> str:
         """Return the SHA-256 of what is decoded: the first ``images`` images in their order."""
         return hashlib.sha256(np.ascontiguousarray(self.digests[:images]).tobytes()).hexdigest()
 

@@ -17,7 +17,7 @@ from neural_compressor.adaptor.mxnet_utils.util import (
 )
 
 from harness.methods.graph import Graph, Node, tensor_name
-from harness.methods.noise import Noise, Operator, Source, operators, sources_of
+from harness.methods.noise import Noise, Operator, Source, noise_sources, operators
 from harness.methods.probe import Probe, givers, halved
 from harness.methods.roofline import cycles, multiplications
 from harness.methods.shared_calibration import MEASURED
@@ -134,7 +134,7 @@ class Network:
             (symbol, _, _), calibrated = quantize_sym_model(self._fused, self._adaptor.ctx, choice)
             nodes: list[Node] = json.loads(symbol.tojson())["nodes"]
             cost = cycles(nodes, self._macs, self._elements)
-            self._quantised[excluded] = (sources_of(nodes, calibrated), cost)
+            self._quantised[excluded] = (noise_sources(nodes, calibrated), cost)
         return self._quantised[excluded]
 
 

@@ -111,8 +111,8 @@ class Tuned:
                 if best is None or best.model is context.net:
                     self._explain(journal, limit.expired)
             result = {
-                "baseline_accuracy": journal.accuracy_of(context.net),
-                "tuned_accuracy": journal.accuracy_of(best.model),
+                "baseline_accuracy": journal.network_accuracy(context.net),
+                "tuned_accuracy": journal.network_accuracy(best.model),
                 "trials": len(journal.trials),
             }
         except SystemExit as error:  # else the worker would end without an answer

@@ -89,7 +89,7 @@ class Journal:
         def evaluated(model: Any, *arguments: Any, **named: Any) -> Any:
             self._hold_to_limit(model.model)
             value = evaluate(model, *arguments, **named)
-            self.accuracy_of(model.model)  # if the strategy has a measure of its own
+            self.network_accuracy(model.model)  # if the strategy has a measure of its own
             return value
 
         def decided(*arguments: Any, **named: Any) -> Any:
@@ -110,7 +110,7 @@ class Journal:
         self._hold_to_limit(network)
         return self._measure(network)
 
-    def accuracy_of(self, network: Any) -> float:
+    def network_accuracy(self, network: Any) -> float:
         """Return the top-1 that was measured for a network; measure it if nobody has."""
         if network is self._context.net and self._fp32 is not None:
             return self.baseline

@@ -74,7 +74,7 @@ def operators(fused: Sequence[Node]) -> dict[str, Operator]:
     return found
 
 
-def sources_of(quantized: Sequence[Node], calibrated: Collection[str]) -> frozenset[Source]:
+def noise_sources(quantized: Sequence[Node], calibrated: Collection[str]) -> frozenset[Source]:
     """Return where a quantised symbol rounds: MXNet's own pass decides that, not a rule of ours.
 
     Args:

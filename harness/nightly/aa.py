@@ -240,7 +240,7 @@ def _alarms(found: Sequence[Contrast], settings: Settings) -> Alarms:
         significant = holm(each.p_value) <= settings.alpha
         matters = np.abs(each.difference) >= math.log1p(settings.slower)
         again = (each.difference >= math.log1p(settings.slower)) & (
-            each.of_rounds.p_value <= settings.suspicion
+            each.rounds_only.p_value <= settings.suspicion
         )
         tables += len(significant)
         differing += int(significant.any(axis=-1).sum())
@@ -251,7 +251,9 @@ def _alarms(found: Sequence[Contrast], settings: Settings) -> Alarms:
 
 def _critical(found: Contrast, settings: Settings) -> Floats:
     """Return the factors, (n, M), from which on a candidate's times are suspected."""
-    needed = np.maximum(found.of_rounds.reach(settings.suspicion / 2), math.log1p(settings.slower))
+    needed = np.maximum(
+        found.rounds_only.reach(settings.suspicion / 2), math.log1p(settings.slower)
+    )
     factors: Floats = np.exp(np.maximum(needed - found.difference, 0.0))
     return factors
 

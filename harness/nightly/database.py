@@ -24,7 +24,7 @@ from urllib.parse import quote
 import numpy as np
 
 from harness.errors import HarnessError, InputError
-from harness.nightly.entry import Entry, Row
+from harness.nightly.entry import NightEntry, NightRow
 from harness.nightly.verdict import Bools, Floats
 from harness.storage import locks
 from harness.storage.reading import Unreadable, open_plain
@@ -61,7 +61,7 @@ class History:
         self._connection = connection
         self.is_new = is_new  # it may have been lost: the records know more
 
-    def save(self, entry: Entry) -> None:
+    def save(self, entry: NightEntry) -> None:
         """Insert a run or replace what was known of it, all or nothing."""
         regressions = sorted(list(row) for row in entry.regressions)
         known = [[*row, reason] for row, reason in sorted((entry.acknowledged or {}).items())]
@@ -93,7 +93,7 @@ class History:
                 ],
             )
 
-    def load(self, machine: str) -> list[Entry]:
+    def load(self, machine: str) -> list[NightEntry]:
         """Return a machine's runs, oldest first."""
         try:
             return self._entries(machine)
@@ -101,8 +101,8 @@ class History:
             said = " ".join(str(error).split())[:200]
             raise _Wrong(f"{type(error).__name__}: {said}") from None
 
-    def _entries(self, machine: str) -> list[Entry]:
-        rows: dict[str, list[Row]] = {}
+    def _entries(self, machine: str) -> list[NightEntry]:
+        rows: dict[str, list[NightRow]] = {}
         for run, *stored in self._connection.execute(
             "SELECT run, method, label, outcome, cost_s, model, rounds, times, images, correct"
             " FROM rows WHERE machine=? ORDER BY run, position",
@@ -115,7 +115,7 @@ class History:
             (machine,),
         )
         return [
-            Entry(
+            NightEntry(
                 machine,
                 _text(run),
                 _text(created),
@@ -246,7 +246,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> int:
     return int(version)
 
 
-def _stored(row: Row) -> tuple[Any, ...]:
+def _stored(row: NightRow) -> tuple[Any, ...]:
     times, correct = row.times, row.correct
     return (
         row.method,
@@ -271,7 +271,7 @@ def _row(
     times: bytes | None,
     images: int | None,
     correct: bytes | None,
-) -> Row:
+) -> NightRow:
     seconds: Floats | None = None
     right: Bools | None = None
     if times is not None:
@@ -287,7 +287,7 @@ def _row(
         raise ValueError(f"the cost of {method} is {cost_s!r}")
     if model is not None:
         _text(model)
-    return Row(_text(method), _text(label), _text(outcome), cost_s, seconds, right, model)
+    return NightRow(_text(method), _text(label), _text(outcome), cost_s, seconds, right, model)
 
 
 def _text(value: Any) -> str:

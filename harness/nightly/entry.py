@@ -20,7 +20,7 @@ FILES = ("rec", "params", "symbol")  # keys of a workload that hold paths: their
 
 
 @dataclass(frozen=True)
-class Row:
+class NightRow:
     """One method of a run; what was not measured is None.
 
     Attributes:
@@ -50,7 +50,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Entry:
+class NightEntry:
     """A run.
 
     Attributes:
@@ -72,13 +72,13 @@ class Entry:
     folder: str
     alike: dict[str, Any]
     environment: dict[str, Any]
-    rows: tuple[Row, ...]
+    rows: tuple[NightRow, ...]
     verdict: str | None = None
     shifted: frozenset[str] = frozenset()
     regressions: frozenset[tuple[str, str]] = frozenset()
     acknowledged: Mapping[tuple[str, str], str] | None = None
 
-    def row(self, method: str) -> Row | None:
+    def row(self, method: str) -> NightRow | None:
         return next((row for row in self.rows if row.method == method), None)
 
     def acknowledges(self, method: str, metric: str) -> bool:
@@ -120,12 +120,12 @@ def environment(plan: RunPlan) -> dict[str, Any]:
     }
 
 
-def unlike(before: Entry, now: Mapping[str, Any]) -> list[str]:
+def unlike(before: NightEntry, now: Mapping[str, Any]) -> list[str]:
     """Return why two runs may not be compared, one line a key; empty if they may."""
     return unequal(before.alike, dict(now), "")
 
 
-def changed(before: Entry, now: Entry, part: str | None = None) -> list[str]:
+def changed(before: NightEntry, now: NightEntry, part: str | None = None) -> list[str]:
     """Return what differs in their environments, one line a key.
 
     Args:
@@ -137,12 +137,12 @@ def changed(before: Entry, now: Entry, part: str | None = None) -> list[str]:
     return unequal(old, new, "")
 
 
-def software(entry: Entry) -> dict[str, Any]:
+def software(entry: NightEntry) -> dict[str, Any]:
     """Return the environment without the methods: what all rows share."""
     return {key: value for key, value in entry.environment.items() if key != "method"}
 
 
-def entry_of(folder: RunFolder) -> Entry:
+def build_entry(folder: RunFolder) -> NightEntry:
     """Return a run's entry from its plan and records, without any verdict.
 
     Raises:
@@ -161,7 +161,7 @@ def entry_of(folder: RunFolder) -> Entry:
             correct = np.stack([top_k_correct(best, labels, k) for k in (1, 5)])
         is_ok = record.outcome.kind == OK
         rows.append(
-            Row(
+            NightRow(
                 record.method,
                 record.label,
                 str(record.outcome),
@@ -171,7 +171,7 @@ def entry_of(folder: RunFolder) -> Entry:
                 f"{made['symbol']['sha256']}/{made['params']['sha256']}" if made else None,
             )
         )
-    return Entry(
+    return NightEntry(
         machine=folder.path.parent.name,
         run=folder.id,
         created=plan.created,
@@ -182,7 +182,7 @@ def entry_of(folder: RunFolder) -> Entry:
     )
 
 
-def as_run(entry: Entry, left_out: frozenset[tuple[str, str]] = frozenset()) -> Run:
+def as_run(entry: NightEntry, left_out: frozenset[tuple[str, str]] = frozenset()) -> Run:
     """Return what is judged of an entry.
 
     Args:

@@ -130,7 +130,7 @@ def _times(
         ),
         matters=f"{100 * settings.slower:g} %",
         claims=claims,
-        rounds_p=float(found.of_rounds.p_value),
+        rounds_p=float(found.rounds_only.p_value),
     )
 
 

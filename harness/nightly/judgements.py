@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.errors import HarnessError, InputError
 from harness.nightly.database import History
-from harness.nightly.entry import Entry, entry_of
+from harness.nightly.entry import NightEntry, build_entry
 from harness.storage import facts, form, store
 from harness.storage.store import RunFolder
 
@@ -19,7 +19,7 @@ ACKNOWLEDGED = "acknowledged.json"
 ANY = "*"
 
 
-def judged(entry: Entry, folder: RunFolder) -> Entry:
+def with_verdict(entry: NightEntry, folder: RunFolder) -> NightEntry:
     """Return an entry with what its folder says of its judgement.
 
     Raises:
@@ -52,7 +52,7 @@ def _read(path: Path, expected: Any, what: str) -> Any:
     return stored
 
 
-def acknowledge(folder: RunFolder, method: str, metric: str, reason: str) -> Entry:
+def acknowledge(folder: RunFolder, method: str, metric: str, reason: str) -> NightEntry:
     """Write into a run's folder that its shift is known, and return its entry.
 
     Args:
@@ -63,7 +63,7 @@ def acknowledge(folder: RunFolder, method: str, metric: str, reason: str) -> Ent
     """
     if folder.is_imported:
         raise InputError(f"run {folder.id} was imported: no night here is compared with it")
-    entry = judged(entry_of(folder), folder)
+    entry = with_verdict(build_entry(folder), folder)
     if not reason.strip():
         raise InputError("reason= is empty: say why the shift is accepted")
     if entry.verdict is None:
@@ -79,10 +79,10 @@ def acknowledge(folder: RunFolder, method: str, metric: str, reason: str) -> Ent
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     listed.append({"method": method, "metric": metric, "reason": reason.strip(), "when": when})
     store.write_json(path, listed)
-    return judged(entry, folder)
+    return with_verdict(entry, folder)
 
 
-def is_own(entry: Entry, results: Path) -> bool:
+def is_own(entry: NightEntry, results: Path) -> bool:
     """Say whether a night of the history was measured here, or its folder is gone or damaged.
 
     What an imported run says of itself is no verdict of this machine, whatever put it into a history.
@@ -100,11 +100,11 @@ def rebuild(history: History, results: Path) -> tuple[int, list[str]]:
         how many were saved, and what could not be read.
     """
     saved, unreadable = 0, []
-    for folder in _judged_folders(results):
+    for folder in _night_folders(results):
         try:
             if folder.is_imported:
                 continue
-            history.save(judged(entry_of(folder), folder))
+            history.save(with_verdict(build_entry(folder), folder))
         except (HarnessError, OSError, ValueError, KeyError, TypeError) as error:
             unreadable.append(f"{folder.path}: {error}")
         else:
@@ -112,5 +112,5 @@ def rebuild(history: History, results: Path) -> tuple[int, list[str]]:
     return saved, unreadable
 
 
-def _judged_folders(results: Path) -> Iterable[RunFolder]:
+def _night_folders(results: Path) -> Iterable[RunFolder]:
     return (RunFolder(path.parent) for path in sorted(results.glob(f"*/*/{NIGHT}")))

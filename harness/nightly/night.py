@@ -88,7 +88,7 @@ def same_model(row: Verdict, before: str) -> Verdict:
     return replace(row, kind=kind, reason=f"{row.reason} {why}")
 
 
-def judged_again(row: Verdict, again: Verdict | None, lacking: str | None = None) -> Verdict:
+def after_remeasuring(row: Verdict, again: Verdict | None, lacking: str | None = None) -> Verdict:
     """Return the verdict on a row that was made or timed anew and compared with the same runs.
 
     Args:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.config import Composed
-from harness.nightly.entry import Entry, entry_of
+from harness.nightly.entry import NightEntry, build_entry
 from harness.nightly.sequential_test import LOOKS, Confirmation, confirm
 from harness.nightly.verdict import NIGHTLY, Floats
 from harness.render.progress import Display
-from harness.run.lifecycle import run_rows, start
+from harness.run.lifecycle import run_rows, start_session
 from harness.run.reuse import copy_model, damage
 from harness.run.rounds import run_rounds
 from harness.run.session import Session
@@ -41,7 +41,7 @@ class Again:
     """
 
     run: str
-    entry: Entry
+    entry: NightEntry
     confirmations: Mapping[str, Confirmation]
     before: Mapping[str, str]
     lacking: Mapping[str, str] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Again:
 def measure_again(
     night: RunFolder,
     composed: Composed,
-    slower: Mapping[str, Entry],
+    slower: Mapping[str, NightEntry],
     other: Sequence[str],
     folders: Sequence[Path],
     show: Display,
@@ -64,7 +64,7 @@ def measure_again(
         other: methods suspected of anything else.
 
     Raises:
-        InputError, HarnessError, KeyboardInterrupt: as ``run``.
+        InputError, HarnessError, KeyboardInterrupt: as ``measure_folder``.
     """
     results = night.path.parent.parent
     again = RunFolder(night.path.with_name(f"{night.id}{AGAIN}"))
@@ -90,7 +90,7 @@ def measure_again(
     rounds = values["protocol"]["rounds"]
     values["protocol"] = {**values["protocol"], "rounds": rounds * LOOKS if slower else 0}
     with again.locked():
-        session = start(again, replace(composed, values=values), folders, show)
+        session = start_session(again, replace(composed, values=values), folders, show)
         own = {row.method: row for row in night.load_records()}
         for name in slower:
             if name not in other and damage(own[name], night) is None:
@@ -102,7 +102,7 @@ def measure_again(
             confirmations = _looks(session, list(slower), list(controls), rounds)
         finally:
             write_tables(again, composed.values["table"]["intervals"])
-        entry = entry_of(again)
+        entry = build_entry(again)
     rows_again = tuple(row for row in entry.rows if not row.method.endswith(BEFORE))
     return Again(
         again.id,

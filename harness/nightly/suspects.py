@@ -9,13 +9,13 @@ from pathlib import Path
 
 from harness.config import Composed
 from harness.nightly.baseline import Baseline
-from harness.nightly.entry import Entry, as_run, changed, software
+from harness.nightly.entry import NightEntry, as_run, changed, software
 from harness.nightly.judge import judge
 from harness.nightly.night import (
     Night,
+    after_remeasuring,
     headline,
     in_a_new_environment,
-    judged_again,
     same_model,
     solution_lost,
     timed_again,
@@ -42,14 +42,14 @@ class LastingShift:
     """
 
     method: str
-    since: Entry
-    before: Entry
+    since: NightEntry
+    before: NightEntry
     ratio: float
 
 
 def judge_night(
-    entry: Entry,
-    earlier: Sequence[Entry],
+    entry: NightEntry,
+    earlier: Sequence[NightEntry],
     baseline: Baseline,
     folder: RunFolder,
     composed: Composed,
@@ -64,12 +64,12 @@ def judge_night(
         baseline: what it is compared with.
 
     Raises:
-        InputError, HarnessError, KeyboardInterrupt: as ``run``, from measuring again.
+        InputError, HarnessError, KeyboardInterrupt: as ``measure_folder``, from measuring again.
     """
     verdicts = {_key(row): row for row in judge(baseline.runs, as_run(entry))}
     lasting = lasting_shifts(earlier, entry)
     origin = _origins(verdicts, baseline, lasting, earlier)
-    slower: dict[str, Entry] = {}
+    slower: dict[str, NightEntry] = {}
     for key, before in origin.items():
         if key[1] == BATCH.name and _is_same(entry, before, key[0]):
             verdicts[key] = same_model(verdicts[key], before.run)
@@ -107,7 +107,7 @@ def judge_night(
     )
 
 
-def lasting_shifts(earlier: Sequence[Entry], entry: Entry) -> list[LastingShift]:
+def lasting_shifts(earlier: Sequence[NightEntry], entry: NightEntry) -> list[LastingShift]:
     """Return the shifts of each method's times over the nights that were measured alike.
 
     An acknowledged shift starts the series anew.
@@ -115,7 +115,7 @@ def lasting_shifts(earlier: Sequence[Entry], entry: Entry) -> list[LastingShift]
     nights = [each for each in earlier if each.verdict is not None and each.alike == entry.alike]
     found = []
     for row in entry.rows:
-        series: list[tuple[Entry, float]] = []
+        series: list[tuple[NightEntry, float]] = []
         for each in [*nights, entry]:
             if each.acknowledges(row.method, BATCH.name):
                 series = []
@@ -133,8 +133,8 @@ def _origins(
     verdicts: Mapping[Key, Verdict],
     baseline: Baseline,
     lasting: Sequence[LastingShift],
-    earlier: Sequence[Entry],
-) -> dict[Key, Entry]:
+    earlier: Sequence[NightEntry],
+) -> dict[Key, NightEntry]:
     """Return the suspected rows, each with the run that its model is timed against.
 
     A shift that nights have crept through counts against the last run before it, once.
@@ -153,13 +153,13 @@ def _origins(
 
 
 def _after(
-    row: Verdict, second: Verdict | None, again: Again, entry: Entry, before: Entry
+    row: Verdict, second: Verdict | None, again: Again, entry: NightEntry, before: NightEntry
 ) -> Verdict:
     """Return a suspected row's verdict, now that it was measured again."""
     found = again.confirmations.get(row.method) if row.metric == BATCH else None
     if found is None:
         lacking = again.lacking.get(row.method) if row.metric == BATCH else None
-        return judged_again(row, second, lacking)
+        return after_remeasuring(row, second, lacking)
     turn = timed_again(row, found, again.before[row.method], NIGHTLY)
     if turn.kind == "regression" or second is None or software(before) == software(entry):
         return turn
@@ -170,7 +170,7 @@ def _key(row: Verdict) -> Key:
     return row.method, row.metric.name
 
 
-def _is_same(entry: Entry, before: Entry, method: str) -> bool:
+def _is_same(entry: NightEntry, before: NightEntry, method: str) -> bool:
     """Say whether a row's model, software and settings are those of an earlier run."""
     mine, theirs = entry.row(method), before.row(method)
     return (
@@ -182,7 +182,7 @@ def _is_same(entry: Entry, before: Entry, method: str) -> bool:
     )
 
 
-def _has_no_solution(row: Verdict, entry: Entry) -> bool:
+def _has_no_solution(row: Verdict, entry: NightEntry) -> bool:
     """Say whether a search that found a model in earlier runs finds none in this one."""
     mine = entry.row(row.method)
     is_missing = row.kind == "missing" and row.metric != BATCH

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.host.calls import child_end
-from harness.process.own_modules import command_of
+from harness.process.own_modules import python_command
 from harness.process.variables import passed_to_workers
 from harness.process.worker_log import WorkerLog
 
@@ -90,7 +90,7 @@ class Worker:
         self._read, write = os.pipe()
         try:
             self._process = subprocess.Popen(
-                command_of("harness.process.worker", str(write), str(os.getpid())),
+                python_command("harness.process.worker", str(write), str(os.getpid())),
                 stdin=subprocess.PIPE,
                 stdout=self._log.write,
                 stderr=self._log.write,

@@ -20,7 +20,7 @@ BOOTSTRAP = Path(__file__).resolve().with_name("bootstrap.py")
 VARIABLE = "INC_BENCH_MODULES"  # a JSON list of the folders given now with --conf
 
 
-def command_of(module: str, *arguments: str) -> list[str]:
+def python_command(module: str, *arguments: str) -> list[str]:
     """Return the command that starts a module of this project in an interpreter of its own."""
     return [sys.executable, str(BOOTSTRAP), module, *arguments]
 

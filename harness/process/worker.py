@@ -54,7 +54,7 @@ class Reporter:
         self.send("progress", done=done, total=total, what=what)
 
 
-def module_of(stage: str) -> str:
+def stage_module(stage: str) -> str:
     """Return the module of a stage: one of ``harness.stages``, or any by its dotted path."""
     return stage if "." in stage else f"harness.stages.{stage}"
 
@@ -109,7 +109,7 @@ def main() -> None:
             from harness.process.compat import import_mxnet  # other stages need none of it
 
             import_mxnet()
-        stage = importlib.import_module(module_of(job["stage"]))
+        stage = importlib.import_module(stage_module(job["stage"]))
         faulthandler.disable()  # MXNet has put a handler of its own before it, which says less
         faulthandler.enable()
         value = stage.run(job, reporter.progress)

@@ -38,7 +38,9 @@ from harness.storage.store import INSPECT_LOG, PLAN, RunFolder, find_run, make_f
 from harness.table.tables import write_tables
 
 
-def run(overrides: Sequence[str], folders: Sequence[Path], show: Display) -> tuple[int, RunFolder]:
+def measure_run(
+    overrides: Sequence[str], folders: Sequence[Path], show: Display
+) -> tuple[int, RunFolder]:
     """Measure every method that is not measured yet and write the tables.
 
     Returns:
@@ -50,17 +52,17 @@ def run(overrides: Sequence[str], folders: Sequence[Path], show: Display) -> tup
             as interrupted; it names the run.
     """
     folder, composed = open_folder(compose_config(overrides, folders), folders)
-    return measure(folder, composed, folders, show), folder
+    return measure_folder(folder, composed, folders, show), folder
 
 
-def measure(
+def measure_folder(
     folder: RunFolder,
     composed: Composed,
     folders: Sequence[Path],
     show: Display,
     check: Callable[[RunPlan], None] | None = None,
 ) -> int:
-    """Measure what is not measured yet in a run's folder and write its tables; as ``run``.
+    """Measure what is not measured yet in a run's folder and write its tables; as ``measure_run``.
 
     Args:
         check: sees the plan before anything is measured and may raise InputError.
@@ -76,7 +78,7 @@ def measure(
         for name in folder.set_aside_damaged():
             show.note(f"{name} is damaged: it is {name}.damaged now, and measured again")
         try:
-            session = start(folder, composed, folders, show, check)
+            session = start_session(folder, composed, folders, show, check)
         except (InputError, KeyboardInterrupt) as error:
             executor.clear_asides(folder.path)  # a signal may come between making one and waiting
             if folder.discard() or isinstance(error, InputError):
@@ -139,7 +141,7 @@ def open_folder(composed: Composed, folders: Sequence[Path]) -> tuple[RunFolder,
     return RunFolder(results / name / (run_id or new_run_id())), composed
 
 
-def start(
+def start_session(
     folder: RunFolder,
     composed: Composed,
     folders: Sequence[Path],
@@ -207,7 +209,7 @@ def start(
             *seen["warnings"],
             *((ROOT_WARNING,) if os.geteuid() == 0 else ()),
         ),
-        code=code_of(folders),
+        code=code_digest(folders),
     )
     plan.check_readable(folder.path / PLAN)
     if check is not None:
@@ -226,16 +228,16 @@ def start(
     earlier = config["run"]["reuse_tuned"]
     if earlier is not None and folder.load_plan() is None:
         adopt(find_run(project_path(config["run"]["results"]), earlier), folder, plan)
-    plan = fixed(plan, folder)
+    plan = fix_plan(plan, folder)
     return open_session(plan, inputs, folder, folders, show)
 
 
-def code_of(folders: Sequence[Path]) -> str:
+def code_digest(folders: Sequence[Path]) -> str:
     """Return the digest of the code and configuration that a run would be measured with now."""
     return digest_of_code([PROJECT / "harness", CONF, *folders])
 
 
-def fixed(plan: RunPlan, folder: RunFolder) -> RunPlan:
+def fix_plan(plan: RunPlan, folder: RunFolder) -> RunPlan:
     """Return the plan of a new run, now on disk, or that of a continued one if it is the same.
 
     Raises:

@@ -171,7 +171,7 @@ class Contrast:
         )
 
     @property
-    def of_rounds(self) -> Contrast:
+    def rounds_only(self) -> Contrast:
         """The same if runs differed by their rounds only."""
         return replace(self, runs_error=np.zeros_like(self.runs_error), runs_freedom=1e6)
 

@@ -29,7 +29,7 @@ BROKEN = (http.client.HTTPException, OSError, zipfile.BadZipFile, ValueError, No
           RuntimeError, EOFError)  # fmt: skip
 
 
-class Refused(ValueError):
+class RefusedDownload(ValueError):
     """What the server gives is not taken; trying again does not help."""
 
 
@@ -58,7 +58,7 @@ def zoo_weights(network: str) -> Path:
         with _alone(folder / f"{stem}.lock"):
             if not (path.is_file() and _sha1(path) == expected):
                 _fetch(url, folder / f"{stem}.zip.part", path, expected)
-    except (*BROKEN, Refused) as error:
+    except (*BROKEN, RefusedDownload) as error:
         said = str(error) or type(error).__name__
         raise InputError(
             f"the weights of {network} could not be fetched from {_shown(url)} ({said}): start again, "
@@ -73,7 +73,7 @@ def _fetch(url: str, packed: Path, path: Path, expected: str) -> None:
         try:
             _download(url, packed)
             break
-        except Refused:
+        except RefusedDownload:
             raise
         except HTTPError as error:
             if error.code < 500 or attempt == ATTEMPTS - 1:
@@ -86,11 +86,11 @@ def _fetch(url: str, packed: Path, path: Path, expected: str) -> None:
         with zipfile.ZipFile(packed) as archive, unpacked.open("wb") as out:
             found = _unpack(archive, path.name, out)
         if found != expected:
-            raise Refused(f"the weights have SHA-1 {found}, expected {expected}: not used")
+            raise RefusedDownload(f"the weights have SHA-1 {found}, expected {expected}: not used")
         durable.sync(unpacked)
         durable.put(unpacked, path)
     except KeyError:
-        raise Refused(f"the archive does not hold {path.name}") from None
+        raise RefusedDownload(f"the archive does not hold {path.name}") from None
     finally:
         unpacked.unlink(missing_ok=True)
         packed.unlink(missing_ok=True)  # whole, and taken or refused
@@ -116,11 +116,13 @@ def _download(url: str, packed: Path) -> None:
     with answer:
         goes_on = answer.status == http.client.PARTIAL_CONTENT
         if goes_on and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            raise Refused("the server sent another range than was asked for")
+            raise RefusedDownload("the server sent another range than was asked for")
         have = have if goes_on else 0
         length = answer.headers.get("Content-Length")
         if length is not None and have + int(length) > MOST_BYTES:
-            raise Refused(f"it has {have + int(length)} bytes, at most {MOST_BYTES} are taken")
+            raise RefusedDownload(
+                f"it has {have + int(length)} bytes, at most {MOST_BYTES} are taken"
+            )
         version = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
         if version and not version.startswith("W/"):
             tag.write_text(version, encoding="latin-1")
@@ -145,7 +147,7 @@ def _copy(source: Any, out: IO[bytes], most: int, look: Any = lambda block: None
     while block := source.read(BLOCK):
         copied += len(block)
         if copied > most:
-            raise Refused(f"it has more than the {MOST_BYTES} bytes that are taken")
+            raise RefusedDownload(f"it has more than the {MOST_BYTES} bytes that are taken")
         look(block)
         out.write(block)
     return copied
@@ -153,7 +155,7 @@ def _copy(source: Any, out: IO[bytes], most: int, look: Any = lambda block: None
 
 def _secure(url: str) -> str:
     if urlsplit(url).scheme != "https":
-        raise Refused(f"{_shown(url)} is not HTTPS")
+        raise RefusedDownload(f"{_shown(url)} is not HTTPS")
     return url
 
 

@@ -51,7 +51,7 @@ def load_weights(path: Path) -> dict[str, Any]:
             "before the name: keep one of the two"
         )
     weights = {names[name]: _as_single(value, names[name], path) for name, value in stored.items()}
-    cast = Counter(_type_of(value) for value in stored.values() if _is_other_float(value))
+    cast = Counter(_type_name(value) for value in stored.values() if _is_other_float(value))
     if cast:
         kinds = ", ".join(
             f"{count} of {len(stored)} arrays are {kind}" for kind, count in cast.items()
@@ -139,24 +139,24 @@ def _as_single(value: Any, name: str, path: Path) -> Any:
     if not _is_other_float(value):
         return value
     values = value.asnumpy()
-    if _type_of(value) == "bfloat16":  # the upper half of a float32
+    if _type_name(value) == "bfloat16":  # the upper half of a float32
         single = (values.view(np.uint16).astype(np.uint32) << 16).view(SINGLE)
     else:
         with np.errstate(over="ignore"):
             single = values.astype(SINGLE)
         if not np.array_equal(np.isfinite(single), np.isfinite(values)):
             raise InputError(
-                f"{name} of the weights {path} holds {_type_of(value)} numbers beyond float32's, in "
+                f"{name} of the weights {path} holds {_type_name(value)} numbers beyond float32's, in "
                 "which this harness measures: check workload.params"
             )
     return mx.np.array(single, dtype=SINGLE)
 
 
 def _is_other_float(value: Any) -> bool:
-    return _type_of(value) in ("float16", "float64", "bfloat16")
+    return _type_name(value) in ("float16", "float64", "bfloat16")
 
 
-def _type_of(value: Any) -> str:
+def _type_name(value: Any) -> str:
     kind = np.dtype(value.dtype)
     return kind.names[0] if kind.names else kind.name
 

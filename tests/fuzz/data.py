@@ -98,9 +98,9 @@ def images(folder: Path) -> list[bytes]:
 
 
 def feed_image_size(data: bytes, folder: Path) -> None:
-    from harness.images.image_size import MOST_PIXELS, check_size, size_of
+    from harness.images.image_size import MOST_PIXELS, check_size, read_size
 
-    size = size_of(data)
+    size = read_size(data)
     try:
         if size is not None:
             check_size(*size, 64)
