@@ -165,7 +165,7 @@ def alive(process: psutil.Process) -> bool:
 
 def test_the_filter_asks_for_no_mitigation_that_slows_down_what_is_timed() -> None:
     code = (
-        "import ctypes; from harness.host import seccomp\n"
+        "import ctypes; from harness.process import seccomp\n"
         "before = ctypes.CDLL(None).prctl(52, 0, 0, 0, 0)\n"  # PR_GET_SPECULATION_CTRL
         "ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)\n"
         "print(seccomp.refuse_calls(sockets=False), before == ctypes.CDLL(None).prctl(52, 0, 0, 0, 0))"

@@ -109,7 +109,7 @@ class History:
             (machine,),
         ):
             rows.setdefault(run, []).append(_row(*stored))
-        found = self._connection.execute(
+        runs = self._connection.execute(
             "SELECT run, created, folder, alike, environment, verdict, shifted, regressions,"
             " acknowledged FROM runs WHERE machine=? ORDER BY created, run",
             (machine,),
@@ -133,14 +133,14 @@ class History:
                     for method, metric, reason in json.loads(known)
                 },
             )
-            for run, created, folder, alike, environment, verdict, shifted, regressions, known in found
+            for run, created, folder, alike, environment, verdict, shifted, regressions, known in runs
         ]
 
     def machines(self) -> list[str]:
         """Return the machines that have runs."""
-        found = self._connection.execute("SELECT DISTINCT machine FROM runs ORDER BY machine")
+        rows = self._connection.execute("SELECT DISTINCT machine FROM runs ORDER BY machine")
         try:
-            return [_text(machine) for (machine,) in found]
+            return [_text(machine) for (machine,) in rows]
         except ValueError as error:
             raise _Wrong(f"a machine: {error}") from None
 

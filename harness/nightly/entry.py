@@ -154,7 +154,7 @@ def build_entry(folder: RunFolder) -> NightEntry:
     labels = folder.load_labels(plan.images)
     rows = []
     for record in folder.load_records():
-        made = record.optimize or {}
+        model = record.optimize or {}
         correct: npt.NDArray[np.bool_] | None = None
         if record.outcome.kind == OK and record.validate is not None:
             best = folder.load_predictions(record, plan.images)
@@ -165,10 +165,10 @@ def build_entry(folder: RunFolder) -> NightEntry:
                 record.method,
                 record.label,
                 str(record.outcome),
-                made["cost_s"] if is_ok and "reused_from" not in made else None,
+                model["cost_s"] if is_ok and "reused_from" not in model else None,
                 timed[record.method].forward_s if is_ok and record.method in timed else None,
                 correct,
-                f"{made['symbol']['sha256']}/{made['params']['sha256']}" if made else None,
+                f"{model['symbol']['sha256']}/{model['params']['sha256']}" if model else None,
             )
         )
     return NightEntry(
@@ -199,7 +199,7 @@ def as_run(entry: NightEntry, left_out: frozenset[tuple[str, str]] = frozenset()
         for at, metric in enumerate((TOP1, TOP5))
     }
     return Run(
-        {m: each for m, each in times.items() if (m, "batch_s") not in left_out},
+        {m: seconds for m, seconds in times.items() if (m, "batch_s") not in left_out},
         correct,
-        {m: each for m, each in costs.items() if (m, "cost_s") not in left_out},
+        {m: seconds for m, seconds in costs.items() if (m, "cost_s") not in left_out},
     )

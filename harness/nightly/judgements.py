@@ -27,19 +27,19 @@ def with_verdict(entry: NightEntry, folder: RunFolder) -> NightEntry:
     """
     night, known = folder.path / NIGHT, folder.path / ACKNOWLEDGED
     if night.is_file():
-        found = _read(night, facts.NIGHT, "night")
-        rows = found["rows"]
+        verdicts = _read(night, facts.NIGHT, "night")
+        rows = verdicts["rows"]
         entry = replace(
             entry,
-            verdict=found["verdict"],
-            shifted=frozenset(each["method"] for each in found["shifts"]),
+            verdict=verdicts["verdict"],
+            shifted=frozenset(shift["method"] for shift in verdicts["shifts"]),
             regressions=frozenset(
                 (row["method"], row["metric"]) for row in rows if row["kind"] == "regression"
             ),
         )
     if known.is_file():
         listed = _read(known, facts.ACKNOWLEDGED, "list of acknowledgements")
-        reasons = {(each["method"], each["metric"]): each["reason"] for each in listed}
+        reasons = {(row["method"], row["metric"]): row["reason"] for row in listed}
         entry = replace(entry, acknowledged=reasons)
     return entry
 
@@ -75,7 +75,7 @@ def acknowledge(folder: RunFolder, method: str, metric: str, reason: str) -> Nig
         raise InputError(f"method={method}: run {folder.id} has {rows}")
     path = folder.path / ACKNOWLEDGED
     listed = _read(path, facts.ACKNOWLEDGED, "list of acknowledgements") if path.is_file() else []
-    listed = [each for each in listed if (each["method"], each["metric"]) != (method, metric)]
+    listed = [row for row in listed if (row["method"], row["metric"]) != (method, metric)]
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     listed.append({"method": method, "metric": metric, "reason": reason.strip(), "when": when})
     store.write_json(path, listed)

@@ -60,18 +60,23 @@ def headline(rows: Sequence[Verdict], has_baseline: bool) -> Headline:
     return "cannot tell" if compared <= {"cannot tell"} else "none"
 
 
-def timed_again(row: Verdict, found: Confirmation, before: str, settings: Settings) -> Verdict:
+def timed_again(
+    row: Verdict, confirmation: Confirmation, before: str, settings: Settings
+) -> Verdict:
     """Return the verdict on a row that was timed in turn with the model of run ``before``."""
-    shown = [100 * (x - 1) for x in (found.ratio.estimate, found.ratio.low, found.ratio.high)]
+    shown = [
+        100 * (x - 1)
+        for x in (confirmation.ratio.estimate, confirmation.ratio.low, confirmation.ratio.high)
+    ]
     figures = (
-        f"Measured again in turn with the model of run {before}, {found.rounds} rounds each: "
-        f"{shown[0]:+.1f} % ({100 * found.ratio.level:g} % interval {shown[1]:+.1f} to "
-        f"{shown[2]:+.1f} %), p {found.p_value:.1g} where {found.allowed:.1g} is allowed"
+        f"Measured again in turn with the model of run {before}, {confirmation.rounds} rounds each: "
+        f"{shown[0]:+.1f} % ({100 * confirmation.ratio.level:g} % interval {shown[1]:+.1f} to "
+        f"{shown[2]:+.1f} %), p {confirmation.p_value:.1g} where {confirmation.allowed:.1g} is allowed"
     )
-    if found.state == "confirmed":
+    if confirmation.state == "confirmed":
         kind: Kind = "regression"
         why = "confirmed"
-    elif found.ratio.high < 1 + settings.slower:
+    elif confirmation.ratio.high < 1 + settings.slower:
         kind, why = "none", f"not confirmed, and {100 * settings.slower:g} % is excluded"
     else:
         kind, why = "cannot tell", f"not confirmed, but {100 * settings.slower:g} % is not excluded"
@@ -99,8 +104,10 @@ def after_remeasuring(row: Verdict, again: Verdict | None, lacking: str | None =
     if again is None:
         return replace(row, kind="cannot tell", reason=f"{reason} Measuring it again failed.")
     kind: Kind = "regression" if again.kind == "regression" else again.kind
-    told = "Confirmed" if kind == "regression" else "Not confirmed"
-    return replace(again, kind=kind, reason=f"{reason} {told} when measured again: {again.reason}")
+    result = "Confirmed" if kind == "regression" else "Not confirmed"
+    return replace(
+        again, kind=kind, reason=f"{reason} {result} when measured again: {again.reason}"
+    )
 
 
 def in_a_new_environment(turn: Verdict, again: Verdict, changes: str) -> Verdict:

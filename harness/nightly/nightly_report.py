@@ -90,8 +90,8 @@ def to_junit(night: Night) -> str:
     for row in night.rows:
         case = xml.SubElement(suite, "testcase", {"classname": row.method, "name": row.metric.name})
         if row.kind == "regression":
-            found = xml.SubElement(case, "failure", {"type": row.kind, "message": row.reason})
-            found.text = row.reason
+            failure = xml.SubElement(case, "failure", {"type": row.kind, "message": row.reason})
+            failure.text = row.reason
         elif row.kind in ("cannot tell", "missing", "new"):
             xml.SubElement(case, "skipped", {"message": f"{row.kind}: {row.reason}"})
         else:

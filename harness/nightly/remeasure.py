@@ -132,7 +132,7 @@ def _looks(
         both = {name for name in pending if {name, name + BEFORE} <= set(times)}
         now: dict[str, Floats] = {name: times[name].forward_s for name in pending if name in both}
         before = {name: times[name + BEFORE].forward_s for name in now}
-        for found in confirm(before, now, look, NIGHTLY, rows=len(controls)):
-            decided[found.method] = found
+        for confirmation in confirm(before, now, look, NIGHTLY, rows=len(controls)):
+            decided[confirmation.method] = confirmation
         pending = [name for name in now if decided[name].state == "open"]
     return decided

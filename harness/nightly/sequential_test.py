@@ -66,18 +66,18 @@ def confirm(
     if set(before) != set(now):
         raise ValueError(f"{sorted(before)} measured before, {sorted(now)} now")
     allowed = ALPHA / LOOKS / max(rows or len(now), 1)
-    made = []
+    confirmations = []
     for method, times in now.items():
         baseline = Level.stack([level(before[method])])
-        found = contrast(level(times), baseline, SAME_HOUR.sum_of_squares, SAME_HOUR.freedom)
-        difference = float(found.difference)
-        p_value = float(found.p_value) / 2 if difference > 0 else 1 - float(found.p_value) / 2
-        ratio, least = found.ratio(EQUIVALENCE), 1 + settings.slower
+        excess = contrast(level(times), baseline, SAME_HOUR.sum_of_squares, SAME_HOUR.freedom)
+        difference = float(excess.difference)
+        p_value = float(excess.p_value) / 2 if difference > 0 else 1 - float(excess.p_value) / 2
+        ratio, least = excess.ratio(EQUIVALENCE), 1 + settings.slower
         state: State = "open"
         if p_value <= allowed and ratio.estimate >= least:
             state = "confirmed"
         elif ratio.high < least or look >= LOOKS:
             state = "cleared"
         rounds = min(len(times), len(before[method]))
-        made.append(Confirmation(method, state, ratio, p_value, allowed, rounds))
-    return tuple(made)
+        confirmations.append(Confirmation(method, state, ratio, p_value, allowed, rounds))
+    return tuple(confirmations)

@@ -98,11 +98,11 @@ def judge_night(
         created=entry.created,
         verdict=headline(rows, last is not None),
         rows=rows,
-        baseline=tuple(each.run for each in baseline.entries),
+        baseline=tuple(run.run for run in baseline.entries),
         again=again.run if again else None,
         failed={names[row.method]: row.outcome for row in entry.rows if row.failed},
         changes=tuple(changed(last, entry)) if last else (),
-        shifted=tuple((each.method, each.since.run, each.ratio) for each in lasting),
+        shifted=tuple((shift.method, shift.since.run, shift.ratio) for shift in lasting),
         notes=(baseline.reason,) if baseline.reason else (),
     )
 
@@ -112,21 +112,23 @@ def lasting_shifts(earlier: Sequence[NightEntry], entry: NightEntry) -> list[Las
 
     An acknowledged shift starts the series anew.
     """
-    nights = [each for each in earlier if each.verdict is not None and each.alike == entry.alike]
-    found = []
+    nights = [
+        night for night in earlier if night.verdict is not None and night.alike == entry.alike
+    ]
+    lasting = []
     for row in entry.rows:
         series: list[tuple[NightEntry, float]] = []
-        for each in [*nights, entry]:
-            if each.acknowledges(row.method, BATCH.name):
+        for night in [*nights, entry]:
+            if night.acknowledges(row.method, BATCH.name):
                 series = []
-            timed = each.row(row.method)
+            timed = night.row(row.method)
             if timed is not None and timed.times is not None and len(timed.times) >= NIGHTLY.rounds:
-                series.append((each, math.exp(float(level(timed.times).value))))
-        found += [
+                series.append((night, math.exp(float(level(timed.times).value))))
+        lasting += [
             LastingShift(row.method, series[at.at][0], series[at.at - 1][0], at.ratio)
             for at in shifts([value for _, value in series], NIGHTLY.slower)
         ]
-    return found
+    return lasting
 
 
 def _origins(
@@ -140,11 +142,11 @@ def _origins(
     A shift that nights have crept through counts against the last run before it, once.
     """
     origin = {
-        key: next(each for each in reversed(baseline.entries) if each.row(row.method) is not None)
+        key: next(run for run in reversed(baseline.entries) if run.row(row.method) is not None)
         for key, row in verdicts.items()
         if row.suspected
     }
-    seen = {method for each in earlier for method in each.shifted}
+    seen = {method for night in earlier for method in night.shifted}
     for shift in lasting:
         key = (shift.method, BATCH.name)
         if shift.ratio > 1 and shift.method not in seen and key in verdicts:
@@ -156,11 +158,11 @@ def _after(
     row: Verdict, second: Verdict | None, again: Again, entry: NightEntry, before: NightEntry
 ) -> Verdict:
     """Return a suspected row's verdict, now that it was measured again."""
-    found = again.confirmations.get(row.method) if row.metric == BATCH else None
-    if found is None:
+    confirmation = again.confirmations.get(row.method) if row.metric == BATCH else None
+    if confirmation is None:
         lacking = again.lacking.get(row.method) if row.metric == BATCH else None
         return after_remeasuring(row, second, lacking)
-    turn = timed_again(row, found, again.before[row.method], NIGHTLY)
+    turn = timed_again(row, confirmation, again.before[row.method], NIGHTLY)
     if turn.kind == "regression" or second is None or software(before) == software(entry):
         return turn
     return in_a_new_environment(turn, second, "; ".join(changed(before, entry)[:4]))
