@@ -20,9 +20,9 @@ def to_markdown(name: str, jobs: Sequence[Job]) -> str:
             _outcome(job),
             str(len(job.attempts)),
             "; ".join(
-                f"{each.state} on {each.address}: {each.reason}"
-                for each in job.attempts
-                if each.reason
+                f"{attempt.state} on {attempt.address}: {attempt.reason}"
+                for attempt in job.attempts
+                if attempt.reason
             )
             or job.reason,
         )

@@ -69,7 +69,7 @@ def folder_files(folder: Path) -> Files:
     """
     if not folder.is_dir():
         raise InputError(f"--conf {folder}: no such folder")
-    found, size = {}, 0
+    files, size = {}, 0
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if not path.is_file() or "__pycache__" in path.parts or name.startswith("."):
@@ -80,8 +80,8 @@ def folder_files(folder: Path) -> Files:
                 f"--conf {folder} holds more than {MOST_CONF_BYTES >> 20} MB, which a fleet sends to "
                 "every machine: keep data elsewhere"
             )
-        found[name] = base64.b64encode(path.read_bytes()).decode()
-    return found
+        files[name] = base64.b64encode(path.read_bytes()).decode()
+    return files
 
 
 def lay_out(content: Mapping[str, str], folder: Path) -> Path:

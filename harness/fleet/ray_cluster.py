@@ -85,15 +85,15 @@ class RayCluster:
 
     def machines(self) -> list[Machine]:
         """Return the chosen nodes that are alive; without names, all that offer a CPU."""
-        found = []
+        machines = []
         for node in self._ray.nodes():
             names = node_names(node["Labels"], node["Resources"])
             wanted = [name for name in self._chosen if name in names]
             if node["Alive"] and (wanted or (not self._chosen and node["Resources"].get("CPU"))):
-                found.append(
+                machines.append(
                     Machine(node["NodeID"], (wanted or names)[0], node["NodeManagerAddress"])
                 )
-        return found
+        return machines
 
     def names(self) -> list[str]:
         """Return what the nodes that are alive can be called."""
@@ -127,7 +127,7 @@ class RayCluster:
         for events in ready:
             run, attempt = self._running[events]
             try:
-                told = self._ray.get(next(events))
+                answer = self._ray.get(next(events))
             except StopIteration:
                 del self._running[events]
                 continue
@@ -136,7 +136,7 @@ class RayCluster:
                 first = one_line(error).split(". ")[0]
                 yield Event(run, attempt, LOST, f"{type(error).__name__}: {first}")
                 continue
-            yield to_event(run, attempt, told)
+            yield to_event(run, attempt, answer)
 
     def close(self) -> None:
         """Leave the cluster, which ends what still runs for this driver; remove a local one."""
@@ -174,11 +174,11 @@ def _knock(address: str) -> None:
 
 def _short_folder() -> Path:
     """Make a folder for Ray's sockets, whose whole paths the kernel limits to 107 bytes."""
-    made = Path(tempfile.mkdtemp(prefix="inc-bench-"))
-    if len(os.fsencode(made)) > SOCKET_PATH_BYTES - 66:
-        made.rmdir()
-        made = Path(tempfile.mkdtemp(prefix="inc-bench-", dir="/tmp"))
-    return made
+    folder = Path(tempfile.mkdtemp(prefix="inc-bench-"))
+    if len(os.fsencode(folder)) > SOCKET_PATH_BYTES - 66:
+        folder.rmdir()
+        folder = Path(tempfile.mkdtemp(prefix="inc-bench-", dir="/tmp"))
+    return folder
 
 
 def _remote(ray: Any) -> Any:
@@ -247,11 +247,11 @@ def _remote(ray: Any) -> Any:
         for line in process.stderr:
             last = line.rstrip()
             yield sent(kind="progress", text=last)
-        told, code = process.stdout.read(), process.wait()
-        if not told:
+        text, code = process.stdout.read(), process.wait()
+        if not text:
             yield sent(kind="lost", text=f"the measurement ended with code {code}: {last}")
             return
-        answer = json.loads(told)
+        answer = json.loads(text)
         path = answer.pop("pack", None)
         pack = b""
         if path is not None:

@@ -68,11 +68,11 @@ class Job:
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Job:
         """Return a job that an earlier driver left; what had not arrived is waiting again."""
-        job = cls(**{**stored, "attempts": [Attempt(**each) for each in stored["attempts"]]})
-        for each in job.attempts:
-            job.node = each.node  # what was measured there goes on there
-            if each.state == RUNNING:
-                each.state, each.reason = LOST, "the driver ended"
+        job = cls(**{**stored, "attempts": [Attempt(**attempt) for attempt in stored["attempts"]]})
+        for attempt in job.attempts:
+            job.node = attempt.node  # what was measured there goes on there
+            if attempt.state == RUNNING:
+                attempt.state, attempt.reason = LOST, "the driver ended"
         if job.state != ARRIVED:
             job.state, job.reason = WAITING, ""
         return job
@@ -158,18 +158,27 @@ class Schedule:
                     self._lose(job, number, "the cluster no longer has this node")
 
     def _start(self, machines: Sequence[Machine]) -> None:
-        busy = {each.node for job in self.jobs for each in job.attempts if each.state == RUNNING}
-        free = [each for each in machines if each.node not in busy | self._gone]
+        busy = {
+            attempt.node
+            for job in self.jobs
+            for attempt in job.attempts
+            if attempt.state == RUNNING
+        }
+        free = [machine for machine in machines if machine.node not in busy | self._gone]
         for job in self.jobs:
-            fitting = [each for each in free if each.type == job.type]
+            fitting = [machine for machine in free if machine.type == job.type]
             if job.state != WAITING or not fitting:
                 continue
-            tried = [each.node for each in job.attempts]
+            tried = [attempt.node for attempt in job.attempts]
             # its own machine first, then those whose own run is not waiting for them
             wanted = {other.node for other in self.jobs if other.state == WAITING and other != job}
             machine = min(
                 fitting,
-                key=lambda each: (each.node != job.node, each.node in wanted, each.node in tried),
+                key=lambda machine: (
+                    machine.node != job.node,
+                    machine.node in wanted,
+                    machine.node in tried,
+                ),
             )
             if machine.node in wanted and machine.node != job.node:
                 continue
@@ -184,7 +193,7 @@ class Schedule:
 
     def _give_up(self, machines: Sequence[Machine]) -> None:
         """Let go of runs that no machine of their type is left for, after waiting for one."""
-        usable = {each.type for each in machines if each.node not in self._gone}
+        usable = {machine.type for machine in machines if machine.node not in self._gone}
         for job in self.jobs:
             if job.state != WAITING or job.type in usable:
                 self._since.pop(job.run, None)
@@ -197,7 +206,7 @@ class Schedule:
                 self._end(job, LOST, f"no machine {job.type} within {self.wait_s:g} s{last}")
 
     def _handle(self, event: Event) -> None:
-        job = next(each for each in self.jobs if each.run == event.run)
+        job = next(job_ for job_ in self.jobs if job_.run == event.run)
         attempt = job.attempts[event.attempt]
         if event.kind == PROGRESS:
             if attempt.state == RUNNING:

@@ -45,7 +45,7 @@ class Fleet:
     def save(self, folder: Path) -> None:
         store.write_json(folder / STATE, asdict(self))
 
-    def check_continued(self, given: Mapping[str, str], overrides: Sequence[str]) -> None:
+    def check_continued(self, arguments: Mapping[str, str], overrides: Sequence[str]) -> None:
         """Refuse to go on with something else than what began.
 
         Args:
@@ -55,9 +55,9 @@ class Fleet:
             InputError: an argument or an override differs.
         """
         changed = [
-            f"{key}={given[key]}"
+            f"{key}={arguments[key]}"
             for key, value in self.arguments.items()
-            if given[key] and given[key] != value
+            if arguments[key] and arguments[key] != value
         ]
         changed += [word for word in overrides if word not in self.overrides]
         if changed:
@@ -67,7 +67,9 @@ class Fleet:
                 "or leave it out to begin anew"
             )
 
-    def check_plain(self, given: Mapping[str, str], overrides: Sequence[str], project: str) -> None:
+    def check_plain(
+        self, arguments: Mapping[str, str], overrides: Sequence[str], project: str
+    ) -> None:
         """Refuse to compose or start what only a file names, and nobody typed now.
 
         Args:
@@ -79,7 +81,7 @@ class Fleet:
         """
         again = [word for word in self.overrides if looks_up(word) and word not in overrides]
         place = self.arguments["fleet.project"]
-        if place not in (project, given["fleet.project"]):
+        if place not in (project, arguments["fleet.project"]):
             again.append(set_to("fleet.project", place))
         if again:
             raise InputError(
@@ -104,7 +106,7 @@ def load(folder: Path) -> Fleet | None:
             f"{path} has schema {stored.get('schema')}, this version reads {SCHEMA}: use the version "
             "that wrote it"
         )
-    return Fleet(**{**stored, "jobs": [Job.from_dict(each) for each in stored["jobs"]]})
+    return Fleet(**{**stored, "jobs": [Job.from_dict(job) for job in stored["jobs"]]})
 
 
 @contextmanager

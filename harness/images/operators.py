@@ -97,7 +97,7 @@ class Operators:
         self, operator: ctypes.c_void_p, array: ctypes.c_void_p, parameters: tuple[Any, ...]
     ) -> Iterator[ctypes.c_void_p]:
         """Give what an operator of one input and one output makes while the block runs."""
-        made = ctypes.POINTER(ctypes.c_void_p)()
+        outputs = ctypes.POINTER(ctypes.c_void_p)()
         count, kinds = ctypes.c_int(0), ctypes.POINTER(ctypes.c_int)()
         self._check(
             self._library.MXImperativeInvoke(
@@ -105,12 +105,12 @@ class Operators:
                 1,
                 ctypes.byref(array),
                 ctypes.byref(count),
-                ctypes.byref(made),
+                ctypes.byref(outputs),
                 *parameters,
                 ctypes.byref(kinds),
             )
         )
-        output = ctypes.c_void_p(made[0])
+        output = ctypes.c_void_p(outputs[0])
         try:
             yield output
         finally:
@@ -136,10 +136,10 @@ def library_path() -> Path:
     Raises:
         HarnessError: MXNet is not installed.
     """
-    found = importlib.util.find_spec("mxnet")
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("mxnet")
+    if spec is None or spec.origin is None:
         raise HarnessError("mxnet is not installed: delete .venv and start run.sh again")
-    return Path(found.origin).with_name("libmxnet.so")
+    return Path(spec.origin).with_name("libmxnet.so")
 
 
 def _texts(parameters: Mapping[str, object]) -> tuple[Any, ...]:

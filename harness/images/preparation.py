@@ -175,14 +175,14 @@ def _build(
                 "transform": {key: transform[key] for key in GEOMETRY},
                 "libraries": pixel_libraries(versions),
                 "bytes": part.bytes,
-                "ranges": [each.value for each in ended],
+                "ranges": [worker.value for worker in ended],
                 "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "seconds": time.perf_counter() - began,
             },
             "run.cache",
         )
         log.unlink(missing_ok=True)
-        peak = max(each.peak_rss_bytes for each in ended)
+        peak = max(worker.peak_rss_bytes for worker in ended)
         return {"processes": len(ended), "peak_rss_bytes": peak}
     finally:
         part.path.unlink(missing_ok=True)

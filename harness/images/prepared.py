@@ -47,10 +47,10 @@ class Prepared:
         """
         try:
             with self.path.open("rb") as handle:
-                found = os.fstat(handle.fileno()).st_size
-                if found < self.bytes:
+                size = os.fstat(handle.fileno()).st_size
+                if size < self.bytes:
                     raise HarnessError(
-                        f"{self.path} has {found} of {self.bytes} bytes: something outside the "
+                        f"{self.path} has {size} of {self.bytes} bytes: something outside the "
                         "harness cut it; start again, which prepares the images again"
                     )
                 shape = (stop - start, self.crop, self.crop, 3)

@@ -134,13 +134,13 @@ class RecordFile:
                 labels.append(_REFUSED)  # which matters only if it is read
             offsets.append(at)
             at = after
-        found, known = (np.array(each, dtype=np.int64) for each in (offsets, labels))
-        order = self._idx_order(found)
+        starts, known = (np.array(numbers, dtype=np.int64) for numbers in (offsets, labels))
+        order = self._idx_order(starts)
         for number in order[known[order] == _REFUSED][:1]:
-            self._label(self._data(int(found[number])), int(number), classes)
-        each = np.frombuffer(digests, np.int64).reshape(-1, 2)[order]
+            self._label(self._data(int(starts[number])), int(number), classes)
+        image_digests = np.frombuffer(digests, np.int64).reshape(-1, 2)[order]
         return RecordIndex(
-            self.path, found[order], known[order], len(found), each, whole.hexdigest()
+            self.path, starts[order], known[order], len(starts), image_digests, whole.hexdigest()
         )
 
     def image(self, offset: int) -> bytes:
@@ -280,8 +280,8 @@ class RecordFile:
                 raise self._no_index(idx, f"it names more than its {records} records")
         if not listed:
             raise self._no_index(idx, "it is empty")
-        each, times = np.unique(np.array(keys, dtype=np.int64), return_counts=True)
-        for key in each[times > 1][:1]:
+        unique, times = np.unique(np.array(keys, dtype=np.int64), return_counts=True)
+        for key in unique[times > 1][:1]:
             raise self._no_index(idx, f"it has the key {key} twice")
         return np.array(listed, dtype=np.int64)
 

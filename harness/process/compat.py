@@ -81,8 +81,8 @@ def check_limits(versions: dict[str, str]) -> None:
                 f"{name} {versions[name]} is installed, needed is < {below}: {advice}"
             )
     if versions["neural-compressor"] != INC_VERSION:
-        found = versions["neural-compressor"]
-        raise HarnessError(f"neural-compressor {found} is installed, not {INC_VERSION}: {advice}")
+        version = versions["neural-compressor"]
+        raise HarnessError(f"neural-compressor {version} is installed, not {INC_VERSION}: {advice}")
 
 
 def true_versions() -> dict[str, Any]:

@@ -82,25 +82,25 @@ class Reach:
         Each absolute path in it may be read. What its ``WRITTEN`` keys name may be written, and so may
         the cache of models, if it asks for a download.
         """
-        given = {"memory_bytes": int(os.environ.get(MEMORY, 0)), **job.get("confine", {})}
+        options = {"memory_bytes": int(os.environ.get(MEMORY, 0)), **job.get("confine", {})}
         named = [(key, text) for key, text in _texts(job) if os.path.isabs(text)]
         write = [path for key, path in named if key in WRITTEN]
-        if given.get("network") or job.get("workload", {}).get("download"):
+        if options.get("network") or job.get("workload", {}).get("download"):
             models = os.path.join(os.environ.get("INC_BENCH_CACHE", ""), MODELS)
             write += [models] if os.path.isabs(models) else []
-        read = (*given.get("read", ()), *(path for _, path in named))
-        return cls(**{**given, "read": read}, write=tuple(write))
+        read = (*options.get("read", ()), *(path for _, path in named))
+        return cls(**{**options, "read": read}, write=tuple(write))
 
     def rights(self) -> Iterator[tuple[str, int]]:
         """Yield each path with what Landlock leaves of it."""
         paths = os.environ.get("LD_LIBRARY_PATH", "").split(":")
         paths += os.environ.get("LD_PRELOAD", "").replace(" ", ":").split(":")
         project = str(PROJECT)
-        within = (each.path for each in os.scandir(project) if each.name not in KEPT_BACK)
-        found = (path for path in sys.path if os.path.realpath(path) != os.path.realpath(project))
+        within = (entry.path for entry in os.scandir(project) if entry.name not in KEPT_BACK)
+        imports = (path for path in sys.path if os.path.realpath(path) != os.path.realpath(project))
         certificates = (os.environ.get(name, "") for name in CERTIFICATES if name in TO_WORKERS)
         places = (sys.prefix, sys.base_prefix, *certificates)
-        for path in (*SYSTEM, *within, *found, *places, *paths, *self.read):
+        for path in (*SYSTEM, *within, *imports, *places, *paths, *self.read):
             if path:
                 yield path, landlock.READ
         yield project, landlock.LIST

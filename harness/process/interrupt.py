@@ -34,11 +34,11 @@ def finishing(what: str, note: Callable[[str], None]) -> Iterator[None]:
     if not callable(before):  # ignored, as in a shell's background job
         yield
         return
-    asked = False
+    interrupted = False
 
     def put_off(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
+        nonlocal interrupted
+        interrupted = True
         signal.signal(signal.SIGINT, before)
         with suppress(RuntimeError):  # the signal came in the middle of printing
             note(f"stopping when {what} is recorded; Ctrl-C again stops now")
@@ -48,7 +48,7 @@ def finishing(what: str, note: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if asked:
+    if interrupted:
         raise KeyboardInterrupt
 
 

@@ -46,7 +46,7 @@ def restrict(rights: Iterable[tuple[str, int]]) -> str | None:
     known = version()
     if not known:
         return os.strerror(ctypes.get_errno())
-    handled = HANDLED[max(each for each in HANDLED if each <= known)]
+    handled = HANDLED[max(version for version in HANDLED if version <= known)]
     scoped = SIGNALS_AND_SOCKETS if known >= SCOPES else 0
     attributes = struct.pack("<QQQ", handled, 0, scoped)[: 24 if known >= SCOPES else 8]
     rules = _call(CREATE, attributes, ctypes.c_size_t(len(attributes)), 0)

@@ -58,34 +58,34 @@ def end_group_with_this() -> Keeper | None:
     this = os.getpid()
     if os.getpgrp() != this:
         return None
-    told, tell = os.pipe()
+    receive, tell = os.pipe()
     pid = os.fork()
     if pid:
-        os.close(told)
+        os.close(receive)
         return Keeper(pid, tell)
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
-        os.closerange(0, told)
-        os.closerange(told + 1, os.sysconf("SC_OPEN_MAX"))
-        _wait_for_end(this, told)
+        os.closerange(0, receive)
+        os.closerange(receive + 1, os.sysconf("SC_OPEN_MAX"))
+        _wait_for_end(this, receive)
     finally:
         os.killpg(this, signal.SIGKILL)
         os._exit(1)
 
 
-def _wait_for_end(parent: int, told: int) -> None:
+def _wait_for_end(parent: int, receive: int) -> None:
     """Return when the parent has ended; end this process when it is told to go.
 
     Not by a signal of the parent's death: Landlock keeps back those that come from within it.
     """
-    watched, pause = [told], None
+    watched, pause = [receive], None
     try:
         watched.append(os.pidfd_open(parent))
     except OSError:
         pause = LOOK_S
     while os.getppid() == parent:
         ready, _, _ = select.select(watched, [], [], pause)
-        if told in ready and os.read(told, 1):
+        if receive in ready and os.read(receive, 1):
             os._exit(0)
 
 

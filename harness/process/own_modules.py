@@ -28,8 +28,8 @@ def python_command(module: str, *arguments: str) -> list[str]:
 def named_in_environment(folders: Sequence[Path]) -> dict[str, str]:
     """Return the variables that a worker, and what it starts, finds modules by."""
     own = [str(folder.resolve()) for folder in folders]
-    found = ":".join(folder for folder in (str(PROJECT), *own) if ":" not in folder)
-    path = {"PYTHONPATH": found} if found else {}  # an empty entry would be the working directory
+    listed = ":".join(folder for folder in (str(PROJECT), *own) if ":" not in folder)
+    path = {"PYTHONPATH": listed} if listed else {}  # an empty entry would be the working directory
     return {**path, **({VARIABLE: json.dumps(own)} if own else {})}
 
 

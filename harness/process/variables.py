@@ -100,11 +100,11 @@ def passed_to_workers(environment: Mapping[str, str]) -> dict[str, str]:
 
 def cache_home() -> str:
     """Return the folder for caches as the XDG specification has it, or .cache without any home."""
-    found = _sound(os.environ)
-    if "XDG_CACHE_HOME" in found:
-        return found["XDG_CACHE_HOME"]
-    if "HOME" in found:
-        return os.path.join(found["HOME"], ".cache")
+    variables = _sound(os.environ)
+    if "XDG_CACHE_HOME" in variables:
+        return variables["XDG_CACHE_HOME"]
+    if "HOME" in variables:
+        return os.path.join(variables["HOME"], ".cache")
     return _home_of_user() or ".cache"
 
 

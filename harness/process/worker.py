@@ -63,7 +63,7 @@ def wants_memory(error: BaseException | None) -> bool:
     """Say whether an error, or one that it came from, is for want of memory, as far as its words tell."""
     while error is not None:
         said = str(error)
-        if isinstance(error, MemoryError) or any(each in said for each in NO_MEMORY):
+        if isinstance(error, MemoryError) or any(sign in said for sign in NO_MEMORY):
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -35,7 +35,7 @@ def continued(plan: RunPlan, now: Composed, folders: Sequence[Path]) -> Composed
         InputError: the plan's configuration, or what is asked of it, is not one that can be measured.
     """
     words = [word for word in now.overrides if key_of(word).split(".")[0] not in NOW]
-    given = {key_of(word) for word in words}
+    new_keys = {key_of(word) for word in words}
     began = [word for word in plan.overrides if key_of(word).split(".")[0] not in NOW]
     values = copy.deepcopy(plan.config)
     for section in NOW:
@@ -46,7 +46,7 @@ def continued(plan: RunPlan, now: Composed, folders: Sequence[Path]) -> Composed
         check_values(values, folders)
     except InputError as error:
         raise InputError(f"run {plan.run} cannot go on: {error}") from None
-    kept = [word for word in began if key_of(word) not in given]
+    kept = [word for word in began if key_of(word) not in new_keys]
     return Composed((*kept, *now.overrides), values, now.download)
 
 
@@ -76,12 +76,12 @@ def _asked(
 
 def _kept(plan: RunPlan, section: str, chosen: Any) -> Any:
     """Return a section with the plan's values of the keys that the run began with."""
-    made = {section: copy.deepcopy(chosen)}
+    values = {section: copy.deepcopy(chosen)}
     for word in plan.overrides:
         keys = tuple(key_of(word).split("."))
         if keys[0] == section and len(keys) > 1:
-            _put(made, keys, _get(plan.config, keys))
-    return made[section]
+            _put(values, keys, _get(plan.config, keys))
+    return values[section]
 
 
 def _changes(before: Any, after: Any, at: Keys = ()) -> Iterator[tuple[Keys, Any]]:
@@ -94,10 +94,10 @@ def _changes(before: Any, after: Any, at: Keys = ()) -> Iterator[tuple[Keys, Any
 
 
 def _get(values: Mapping[str, Any], keys: Keys) -> Any:
-    found: Any = values
+    value: Any = values
     for key in keys:
-        found = found.get(key, ABSENT) if isinstance(found, Mapping) else ABSENT
-    return found
+        value = value.get(key, ABSENT) if isinstance(value, Mapping) else ABSENT
+    return value
 
 
 def _put(values: dict[str, Any], keys: Keys, value: Any) -> None:

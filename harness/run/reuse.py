@@ -38,7 +38,7 @@ def adopt(earlier: RunFolder, folder: RunFolder, plan: RunPlan) -> None:
             f"run.reuse_tuned={earlier.id} was planned otherwise ({listed}): leave it out to tune "
             "anew, or ask for the same"
         )
-    rows = [each for each in earlier.load_records() if each.method in plan.methods]
+    rows = [row for row in earlier.load_records() if row.method in plan.methods]
     for row in rows:
         damaged = damage(row, earlier)
         if damaged is not None:

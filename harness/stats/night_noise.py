@@ -83,7 +83,7 @@ class Level:
     @classmethod
     def stack(cls, levels: list[Level]) -> Level:
         """Return them along a new first axis."""
-        parts = [(each.value, each.variance, each.kept) for each in levels]
+        parts = [(level_.value, level_.variance, level_.kept) for level_ in levels]
         return cls(*(np.stack(part) for part in zip(*parts)))
 
 
@@ -237,11 +237,11 @@ def holm(p_values: ArrayLike) -> Floats:
     alpha, however the tests depend on each other (Holm, "A simple sequentially rejective multiple
     test procedure", Scandinavian Journal of Statistics 6, 1979).
     """
-    given = np.asarray(p_values, dtype=np.float64)
-    order = np.argsort(given, axis=-1)
-    steps = np.take_along_axis(given, order, axis=-1) * np.arange(given.shape[-1], 0, -1)
+    values = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(values, axis=-1)
+    steps = np.take_along_axis(values, order, axis=-1) * np.arange(values.shape[-1], 0, -1)
     steps = np.minimum(np.maximum.accumulate(steps, axis=-1), 1.0)
-    adjusted = np.empty_like(given)
+    adjusted = np.empty_like(values)
     np.put_along_axis(adjusted, order, steps, axis=-1)
     return adjusted
 

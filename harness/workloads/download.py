@@ -84,9 +84,9 @@ def _fetch(url: str, packed: Path, path: Path, expected: str) -> None:
     unpacked = path.with_suffix(f".{os.getpid()}.part")
     try:
         with zipfile.ZipFile(packed) as archive, unpacked.open("wb") as out:
-            found = _unpack(archive, path.name, out)
-        if found != expected:
-            raise RefusedDownload(f"the weights have SHA-1 {found}, expected {expected}: not used")
+            digest = _unpack(archive, path.name, out)
+        if digest != expected:
+            raise RefusedDownload(f"the weights have SHA-1 {digest}, expected {expected}: not used")
         durable.sync(unpacked)
         durable.put(unpacked, path)
     except KeyError:

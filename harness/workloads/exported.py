@@ -63,11 +63,11 @@ def load_pair(symbol: Path, params: Path) -> Any:
         )
     inputs = [name for name in names if name not in weights]
     if len(inputs) != 1:
-        found = (
+        counts = (
             f"it leaves {len(inputs)} inputs ({shown(inputs)})" if inputs else "it leaves no input"
         )
         raise InputError(
-            f"the weights {params} do not fit the symbol {symbol}: {found}, and images are one: check "
+            f"the weights {params} do not fit the symbol {symbol}: {counts}, and images are one: check "
             "that workload.params and workload.symbol belong together"
         )
     net = SymbolBlock(outputs, [mx.sym.var(inputs[0]).as_np_ndarray()])

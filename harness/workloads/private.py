@@ -76,8 +76,8 @@ def _memory() -> IO[bytes]:
         return tempfile.TemporaryFile()
 
 
-def _other(path: Path, found: str, expected: str) -> InputError:
+def _other(path: Path, actual: str, expected: str) -> InputError:
     return InputError(
-        f"{path} is not the file that the run was planned with or made: its SHA-256 is {found}, not "
+        f"{path} is not the file that the run was planned with or made: its SHA-256 is {actual}, not "
         f"{expected}; restore it and go on with run.id=ID, or start a new run"
     )

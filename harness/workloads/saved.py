@@ -41,12 +41,12 @@ def save(net: Any, data: Any, stem: Path, clean: Callable[[], Any]) -> tuple[Pat
     data = data[:COMPARED]
     expected = net(data).asnumpy()
     symbol, params = export(net, data, stem, clean)
-    found = load_exported(symbol, params)(data).asnumpy()
+    scores = load_exported(symbol, params)(data).asnumpy()
     largest = float(np.abs(expected[np.isfinite(expected)]).max(initial=0))
-    if not np.allclose(found, expected, rtol=0, atol=TOLERANCE * largest, equal_nan=True):
+    if not np.allclose(scores, expected, rtol=0, atol=TOLERANCE * largest, equal_nan=True):
         raise HarnessError(
             f"the model saved as {symbol.name} differs from the one in memory by up to "
-            f"{np.abs(found - expected).max():.3g} in scores of up to {largest:.3g}: not used"
+            f"{np.abs(scores - expected).max():.3g} in scores of up to {largest:.3g}: not used"
         )
     return symbol, params
 
@@ -105,11 +105,11 @@ def _number_random_names(nodes: Sequence[dict[str, Any]]) -> None:
     waiting = list(nodes)
     while waiting:
         node = waiting.pop(0)
-        inner = [each for graph in node.get("subgraphs", ()) for each in graph["nodes"]]
-        for each in inner:
-            each["name"] = RANDOM.sub(
-                lambda found: numbers.setdefault(found[0], f"parameter_{len(numbers)}"),
-                each["name"],
+        inner = [inner_node for graph in node.get("subgraphs", ()) for inner_node in graph["nodes"]]
+        for inner_node in inner:
+            inner_node["name"] = RANDOM.sub(
+                lambda match: numbers.setdefault(match[0], f"parameter_{len(numbers)}"),
+                inner_node["name"],
             )
         waiting += inner
 
