@@ -44,7 +44,7 @@ class Choice:
         return replace(self, excluded=self.excluded | operators)
 
     def halved(self, tensor: str, times: int) -> Choice:
-        other = {each for each in self.halvings if each[0] != tensor}
+        other = {pair for pair in self.halvings if pair[0] != tensor}
         return replace(self, halvings=frozenset(other | ({(tensor, times)} if times else set())))
 
 
@@ -62,8 +62,8 @@ class Network:
         self._scores = tensor_name(fused["nodes"][fused["heads"][0][0]])
         shapes = self.graph.shapes(self._shape)
         self._elements = {
-            each.tensor: int(np.prod(shapes[f"{each.output}_output"]))
-            for each in self.operators.values()
+            operator.tensor: int(np.prod(shapes[f"{operator.output}_output"]))
+            for operator in self.operators.values()
         }
         self._macs = multiplications(self.operators, shapes, self.graph.nodes)
         self._givers = givers(self.operators)
@@ -71,16 +71,16 @@ class Network:
 
     def calibrate(self, batches: int) -> tuple[Limits, Noise]:
         """Return every tensor's range and, without any place, the noise: one pass for all trials."""
-        wanted = {each.tensor for each in self.operators.values()} | set(self.graph.inputs)
+        wanted = {operator.tensor for operator in self.operators.values()} | set(self.graph.inputs)
         collector = _Ranges(wanted, self._scores)
         run_forward(self._fused, self._adaptor.ctx, self._loader, iter([True] * batches), collector)
         cache = self._model.calib_cache
         if cache.get("batches") != batches:
             cache.update(batches=batches, kl={}, minmax={})
-        cache[MEASURED] = dict(collector.found)
+        cache[MEASURED] = dict(collector.ranges)
         scores = np.concatenate(collector.scores)
         noise = Noise.of(scores, self._data.labels[: len(scores)])
-        limits = {name: (float(low), float(high)) for name, (low, high) in collector.found.items()}
+        limits = {name: (float(low), float(high)) for name, (low, high) in collector.ranges.items()}
         return limits, noise
 
     def set_ranges(self, choice: Choice) -> None:
@@ -97,10 +97,10 @@ class Network:
 
     def with_halvings(self, noise: Noise, ranges: Limits, images: int) -> Noise:
         """Return the noise with smaller ranges of the loudest tensors, too, by another pass."""
-        loudest = (self.ranged(each.name) for each in noise.loudest(self.present(Choice())))
+        loudest = (self.ranged(source.name) for source in noise.loudest(self.present(Choice())))
         written = (name for name in loudest if name in self._elements)  # no weights, no input
         loud = list(dict.fromkeys(written))[:LOUD]
-        alike = [each.name for each in noise.sources if self.ranged(each.name) in loud]
+        alike = [source.name for source in noise.sources if self.ranged(source.name) in loud]
         smaller = dict.fromkeys(alike, HALVINGS)
         probe = Probe(self.graph, self.operators, ranges, self._shape, smaller)
         return self._probed(noise, images, probe)
@@ -116,7 +116,7 @@ class Network:
             times = halvings.get(self.ranged(source.name), 0) if source.kind == "tensor" else 0
             return replace(source, halvings=times)
 
-        return frozenset(as_chosen(each) for each in self.quantised(choice.excluded)[0])
+        return frozenset(as_chosen(node) for node in self.quantised(choice.excluded)[0])
 
     def ranged(self, tensor: str) -> str:
         """Return the tensor whose range a tensor has."""
@@ -142,19 +142,19 @@ class _Ranges(CollectorBase):  # type: ignore[misc]
     """Minimum and maximum of tensors, as INC collects them, by NumPy: many times as fast.
 
     Attributes:
-        found: (low, high) by tensor.
+        ranges: (low, high) by tensor.
         scores: the network's output, one array a batch.
     """
 
     def __init__(self, wanted: set[str], scores: str) -> None:
         self._wanted, self._scores = wanted, scores
         self.scores: list[npt.NDArray[Any]] = []
-        self.found: dict[str, tuple[np.float32, np.float32]] = {}
+        self.ranges: dict[str, tuple[np.float32, np.float32]] = {}
 
     def collect_gluon(self, name: str, kind: str, array: Any) -> None:
         if name == self._scores:
             self.scores.append(array.asnumpy())
         if name in self._wanted:
             values = array.asnumpy()
-            low, high = self.found.get(name, (np.float32(np.inf), np.float32(-np.inf)))
-            self.found[name] = (min(low, values.min()), max(high, values.max()))
+            low, high = self.ranges.get(name, (np.float32(np.inf), np.float32(-np.inf)))
+            self.ranges[name] = (min(low, values.min()), max(high, values.max()))

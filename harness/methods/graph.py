@@ -146,10 +146,10 @@ def with_own_numbers(net: Any, shape: tuple[int, ...]) -> Any:
     graph = Graph.of(net, shape)
     operators = [node for node in graph.nodes if node["op"] != VARIABLE]
     numbered = [(node, NUMBERED.fullmatch(node["name"])) for node in operators]
-    first = min((int(found[1]) for _, found in numbered if found), default=0)
-    for node, found in numbered:
-        if found:
-            node["name"] = f"node_{int(found[1]) - first}"
+    first = min((int(match[1]) for _, match in numbered if match), default=0)
+    for node, match in numbered:
+        if match:
+            node["name"] = f"node_{int(match[1]) - first}"
     return graph.network()
 
 

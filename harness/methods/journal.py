@@ -71,10 +71,10 @@ class Journal:
         def noted(self_: Any, tune_cfg: Mapping[str, Any], *arguments: Any, **named: Any) -> Any:
             self._context.progress(len(self.trials) + 1, 0, "trials")  # the end is not known
             operators = {key[0]: _described(chosen) for key, chosen in tune_cfg["op"].items()}
-            made = quantize(self_, tune_cfg, *arguments, **named)
-            self._configured[made.model] = operators
-            self._quantised[made.model] = made.q_config
-            return made
+            quantised = quantize(self_, tune_cfg, *arguments, **named)
+            self._configured[quantised.model] = operators
+            self._quantised[quantised.model] = quantised.q_config
+            return quantised
 
         adaptor.quantize = noted
         try:

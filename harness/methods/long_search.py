@@ -17,12 +17,12 @@ def dynamic_shapes_asked_once() -> Iterator[None]:
     network: 40 kB for ten quantised operators. Quantising adds no operator of dynamic shape.
     """
     look = Symbol.has_dynamic_shape_op
-    found: list[bool] = []
+    answer: list[bool] = []
 
     def look_once(symbol: Any) -> bool:
-        if not found:
-            found.append(look(symbol))
-        return found[0]
+        if not answer:
+            answer.append(look(symbol))
+        return answer[0]
 
     Symbol.has_dynamic_shape_op = look_once
     try:

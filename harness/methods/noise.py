@@ -57,7 +57,7 @@ class Operator:
 
 def operators(fused: Sequence[Node]) -> dict[str, Operator]:
     """Return the operators of a fused symbol's nodes by name."""
-    found = {}
+    by_name = {}
     for node in fused:
         if node["op"] == VARIABLE:
             continue
@@ -67,11 +67,11 @@ def operators(fused: Sequence[Node]) -> dict[str, Operator]:
             (subgraph,) = node["subgraphs"]
             inner = subgraph["nodes"]
             output = inner[subgraph["heads"][0][0]]["name"]
-        weighted = next((each["name"] for each in inner if each["op"] in WITH_WEIGHTS), None)
+        weighted = next((part["name"] for part in inner if part["op"] in WITH_WEIGHTS), None)
         reads = tuple(tensor_name(fused[at]) for at, *_ in node["inputs"])
-        parts = frozenset(each["name"] for each in inner if each["op"] != VARIABLE)
-        found[str(node["name"])] = Operator(node, str(output), weighted, parts, reads)
-    return found
+        parts = frozenset(part["name"] for part in inner if part["op"] != VARIABLE)
+        by_name[str(node["name"])] = Operator(node, str(output), weighted, parts, reads)
+    return by_name
 
 
 def noise_sources(quantized: Sequence[Node], calibrated: Collection[str]) -> frozenset[Source]:
@@ -167,12 +167,16 @@ class Noise:
     def loudest(self, present: Collection[Source]) -> list[Source]:
         """Return the places by falling power."""
         power = self.power()
-        return sorted((each for each in self.sources if each in present), key=lambda s: -power[s])
+        return sorted(
+            (source for source in self.sources if source in present), key=lambda s: -power[s]
+        )
 
     def halvings(self, tensor: str) -> list[int]:
         """Return how many times a tensor's range can be halved, with 0 if that was measured."""
         return [
-            each.halvings for each in self.sources if (each.kind, each.name) == ("tensor", tensor)
+            source.halvings
+            for source in self.sources
+            if (source.kind, source.name) == ("tensor", tensor)
         ]
 
     def _chances(self, present: Collection[Source]) -> Array:

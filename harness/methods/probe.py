@@ -60,8 +60,10 @@ class Probe:
         self._ranges = {**ranges, **{to: ranges[giver] for to, giver in kept if giver in ranges}}
         self._halvings = halvings
         self._norms_read = _read_by_norms(fused)
-        self._outputs = {each.output: name for name, each in fused.items()}
-        self._weighted = {each.weighted: name for name, each in fused.items() if each.weighted}
+        self._outputs = {operator.output: name for name, operator in fused.items()}
+        self._weighted = {
+            operator.weighted: name for name, operator in fused.items() if operator.weighted
+        }
         self._fused = fused
         self._gates: list[Source] = []
         gated = graph.rewritten(self._visit)
@@ -71,8 +73,8 @@ class Probe:
         self._net.hybridize()
         (self._data,) = graph.inputs
         self._inputs = gated.inputs
-        elements = sum(2 * int(np.prod(each)) for each in self._shapes.values())
-        elements += sum(HELD * int(np.prod(self._gated_shape(each))) for each in self._gates)
+        elements = sum(2 * int(np.prod(shape)) for shape in self._shapes.values())
+        elements += sum(HELD * int(np.prod(self._gated_shape(gate))) for gate in self._gates)
         self._images = max(1, MOST_BYTES // (4 * elements))
 
     @property
@@ -104,9 +106,9 @@ class Probe:
         }
         for gate in gates.values():
             gate.attach_grad()
-        given = {**gates, self._data: data}
+        values = {**gates, self._data: data}
         with autograd.record(train_mode=False):
-            scores = self._net(*(given[name] for name in self._inputs))
+            scores = self._net(*(values[name] for name in self._inputs))
             first, second = winners(scores.asnumpy())
             rows = np.arange(count)
             chosen = np.zeros(scores.shape, dtype=np.float32)
@@ -203,11 +205,11 @@ def _gate_name(source: Source) -> str:
 
 def givers(fused: Mapping[str, Operator]) -> dict[str, str]:
     """Return the tensors that have another one's range, and whose: pooling and the like keep it."""
-    found: dict[str, str] = {}
+    owners: dict[str, str] = {}
     for operator in fused.values():
         if operator.node["op"] in KEEPS_RANGE:
-            found[operator.tensor] = found.get(operator.reads[0], operator.reads[0])
-    return found
+            owners[operator.tensor] = owners.get(operator.reads[0], operator.reads[0])
+    return owners
 
 
 def halved(limits: tuple[float, float], times: int) -> tuple[float, float]:
@@ -218,9 +220,9 @@ def halved(limits: tuple[float, float], times: int) -> tuple[float, float]:
 
 def _read_by_norms(fused: Mapping[str, Operator]) -> set[str]:
     """Return the tensors that a batch norm reads, pooled or not: int8 norms read signed values."""
-    found: set[str] = set()
+    read: set[str] = set()
     for operator in reversed(list(fused.values())):
-        passes = operator.node["op"] == "Pooling" and operator.tensor in found
+        passes = operator.node["op"] == "Pooling" and operator.tensor in read
         if operator.node["op"] == "BatchNorm" or passes:
-            found.add(operator.reads[0])
-    return found
+            read.add(operator.reads[0])
+    return read

@@ -79,7 +79,7 @@ class Search:
                 operators = {writer, readers, writer | readers, *(frozenset({r}) for r in readers)}
                 ranged = self.network.ranged(source.name)
                 moves |= {choice.halved(ranged, times) for times in self.noise.halvings(ranged)}
-            moves |= {choice.without(each & self.candidates) for each in operators}
+            moves |= {choice.without(group & self.candidates) for group in operators}
         return moves - {choice}
 
 

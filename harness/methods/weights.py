@@ -49,13 +49,13 @@ def rounding_error(weight: Array, factor: Array | None = None) -> Array:
     Args:
         factor: what a batch norm that is folded in multiplies each output by, (outputs,).
     """
-    each = along(np.ones(len(weight)) if factor is None else factor, weight, 0)
-    folded = weight * each
+    factors = along(np.ones(len(weight)) if factor is None else factor, weight, 0)
+    folded = weight * factors
     steps = np.abs(rows(folded)).max(axis=1) / INT8
     # an output of zeros has no step, nor has one whose step is too small a number to divide by
     step = along(np.where(steps < np.finfo(np.float64).tiny, 1, steps), weight, 0)
     error = np.rint(folded / step) * step - folded
-    return np.asarray(np.divide(error, each, out=np.zeros_like(error), where=each != 0))
+    return np.asarray(np.divide(error, factors, out=np.zeros_like(error), where=factors != 0))
 
 
 def rows(weight: Array) -> Array:
