@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def serve(order: Order, show: Display) -> dict[str, Any]:
-    """Measure what is not measured yet of an order's run, alone on this host, and pack it.
+    """Complete the run of an order, alone on this host, and pack it.
 
     Raises:
         InputError: this node's project or the workload's files are not the driver's, or the run was
@@ -100,7 +100,7 @@ def _check_files(order: Order, plan: RunPlan) -> None:
 
 
 def _leave_the_engine_behind() -> None:
-    """Undo what Ray's worker hands down, beyond the variables that it was started without.
+    """Undo what this process inherits from Ray's worker, except for environment variables.
 
     Ray 2 runs its workers at niceness 15, first in line for the kernel's out-of-memory killer, and
     with SIGINT blocked; all three are inherited.

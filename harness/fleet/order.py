@@ -1,4 +1,4 @@
-"""What a fleet sends to a node, and how both sides see that they have the same project."""
+"""The order that a fleet sends to a node, and the digests that compare both sides' projects."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def project_digests(project: Path = PROJECT) -> Files:
 
 
 def unlike(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
-    """Return the paths whose files are not the same, sorted."""
+    """Return the paths whose files differ, sorted."""
     return sorted(path for path in {*ours, *theirs} if ours.get(path) != theirs.get(path))
 
 
 def folder_files(folder: Path) -> Files:
-    """Return a configuration folder's files, modules and all.
+    """Return all files of a configuration folder, modules too.
 
     Raises:
         InputError: there is no such folder, or it is far larger than configuration is.
@@ -85,7 +85,7 @@ def folder_files(folder: Path) -> Files:
 
 
 def lay_out(content: Mapping[str, str], folder: Path) -> Path:
-    """Write what ``folder_files`` read into a new folder."""
+    """Write the files of ``folder_files`` into a new folder."""
     folder.mkdir(parents=True)
     for name, text in content.items():
         path = folder / name

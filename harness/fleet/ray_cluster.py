@@ -37,7 +37,7 @@ SOCKET_PATH_BYTES = 107  # what the kernel takes; Ray's own part of it is up to 
 
 
 class RayCluster:
-    """A Ray cluster as ``harness.fleet.schedule`` wants it."""
+    """A Ray cluster with the interface ``harness.fleet.schedule.Cluster``."""
 
     def __init__(self, address: str, project: str, chosen: Sequence[str]) -> None:
         """Connect.
@@ -80,11 +80,11 @@ class RayCluster:
         self._orders: dict[str, str] = {}
 
     def order(self, run: str, text: str) -> None:
-        """Say what a run's attempts are told."""
+        """Set the order that the attempts of a run get."""
         self._orders[run] = text
 
     def machines(self) -> list[Machine]:
-        """Return the chosen nodes that are alive; without names, all that offer a CPU."""
+        """Return the chosen nodes that are alive; without chosen names, all with a CPU."""
         machines = []
         for node in self._ray.nodes():
             names = node_names(node["Labels"], node["Resources"])
@@ -96,7 +96,7 @@ class RayCluster:
         return machines
 
     def names(self) -> list[str]:
-        """Return what the nodes that are alive can be called."""
+        """Return the names of the nodes that are alive."""
         nodes = [node for node in self._ray.nodes() if node["Alive"]]
         return sorted({n for node in nodes for n in node_names(node["Labels"], node["Resources"])})
 
@@ -139,14 +139,14 @@ class RayCluster:
             yield to_event(run, attempt, answer)
 
     def close(self) -> None:
-        """Leave the cluster, which ends what still runs for this driver; remove a local one."""
+        """Leave the cluster, which ends this driver's tasks; remove a local one."""
         self._ray.shutdown()
         if self._aside is not None:
             shutil.rmtree(self._aside, ignore_errors=True)
 
 
 def to_event(run: str, attempt: int, sent: object) -> Event:
-    """Return what a node's bytes say: one line of JSON, and a pack after it where a run arrived."""
+    """Return the event in a node's bytes: a line of JSON, followed by a pack if the run arrived."""
     line, _, pack = sent.partition(b"\n") if isinstance(sent, bytes) else (b"", b"", b"")
     try:
         said = parse_json(line)
@@ -158,7 +158,7 @@ def to_event(run: str, attempt: int, sent: object) -> Event:
 
 
 def node_names(labels: dict[str, str], resources: dict[str, float]) -> list[str]:
-    """Return what a node can be called, its type first: labels, then resources of its own."""
+    """Return the names of a node, its type first: labels, then its own resources."""
     own = [name for name in sorted(resources) if not name.startswith(ENGINE_RESOURCES)]
     first = [labels[key] for key in TYPE_LABELS if key in labels]
     others = [value for key, value in sorted(labels.items()) if key != "ray.io/node-id"]

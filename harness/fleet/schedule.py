@@ -1,4 +1,4 @@
-"""Which run is measured on which machine, and what becomes of it when that machine is lost.
+"""Which run is measured on which machine, and what happens when a machine is lost.
 
 Knows nothing of Ray: a cluster is whatever starts attempts and tells events.
 """
@@ -39,7 +39,7 @@ class Machine:
 
 @dataclass
 class Attempt:
-    """One machine's try at a run."""
+    """An attempt to measure a run on one machine."""
 
     node: str
     address: str
@@ -67,7 +67,7 @@ class Job:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Job:
-        """Return a job that an earlier driver left; what had not arrived is waiting again."""
+        """Return a job of an earlier driver; one that had not arrived waits again."""
         job = cls(**{**stored, "attempts": [Attempt(**attempt) for attempt in stored["attempts"]]})
         for attempt in job.attempts:
             job.node = attempt.node  # what was measured there goes on there
@@ -80,7 +80,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Event:
-    """What a cluster tells of an attempt (the number in its job, from 0).
+    """A cluster's message about an attempt (its number in the job, from 0).
 
     Attributes:
         kind: PROGRESS, ARRIVED with ``pack`` and ``code``, REFUSED (no other machine would fare
@@ -108,17 +108,17 @@ class Cluster(Protocol):
         ...
 
     def stop(self, run: str, attempt: int) -> None:
-        """End an attempt that is of no more use."""
+        """End an attempt that is no longer needed."""
         ...
 
     def events(self, timeout_s: float) -> Iterable[Event]:
-        """Return what happened; wait for the first so long at most."""
+        """Return the events since the last call; wait for the first one up to a time limit."""
         ...
 
 
 @dataclass
 class Schedule:
-    """Drives jobs to their ends.
+    """Starts attempts until every job has ended.
 
     Attributes:
         keep: takes a pack in; raises InputError or HarnessError where it is not whole.
@@ -150,7 +150,7 @@ class Schedule:
                     self._handle(event)
 
     def _miss(self, machines: Sequence[Machine]) -> None:
-        """Give up on attempts whose machine the cluster has lost, whether or not it says more."""
+        """End attempts whose machine the cluster has lost."""
         alive = {machine.node for machine in machines}
         for job in self.jobs:
             for number, attempt in enumerate(job.attempts):
@@ -192,7 +192,7 @@ class Schedule:
             self.cluster.start(job.run, len(job.attempts) - 1, machine)
 
     def _give_up(self, machines: Sequence[Machine]) -> None:
-        """Let go of runs that no machine of their type is left for, after waiting for one."""
+        """Give up runs for which no machine of their type has come back in time."""
         usable = {machine.type for machine in machines if machine.node not in self._gone}
         for job in self.jobs:
             if job.state != WAITING or job.type in usable:

@@ -1,4 +1,4 @@
-"""What is kept of a fleet under ``results/fleet/ID``, so that another driver can go on with it."""
+"""The state of a fleet under ``results/fleet/ID``, so that another driver can continue it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STATE = "fleet.json"
 
 @dataclass(frozen=True)
 class Fleet:
-    """A fleet as it began, and its runs as they are now.
+    """A fleet's arguments and the state of its runs.
 
     Attributes:
         fleet: its id.
@@ -46,7 +46,7 @@ class Fleet:
         store.write_json(folder / STATE, asdict(self))
 
     def check_continued(self, arguments: Mapping[str, str], overrides: Sequence[str]) -> None:
-        """Refuse to go on with something else than what began.
+        """Raise InputError if the arguments differ from those that the fleet began with.
 
         Args:
             given: the verb's arguments; empty where the user left them out.
@@ -70,7 +70,7 @@ class Fleet:
     def check_plain(
         self, arguments: Mapping[str, str], overrides: Sequence[str], project: str
     ) -> None:
-        """Refuse to compose or start what only a file names, and nobody typed now.
+        """Raise InputError if the fleet's file names what the user has not typed now.
 
         Args:
             given: the verb's arguments; empty where the user left them out.
@@ -111,7 +111,7 @@ def load(folder: Path) -> Fleet | None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a fleet for this driver alone; a folder in which none began does not stay.
+    """Lock a fleet for this driver; remove the folder if no fleet began in it.
 
     Raises:
         InputError: another process drives it, or the folder cannot be made.

@@ -1,4 +1,4 @@
-"""Identical code against itself: how often the verdict errs on a machine, and what it can see there.
+"""A/A analysis: how often verdicts on identical code are wrong, and which slowdowns they detect.
 
 K repeats of the nightly measurement, each of R rounds, are K runs of the same code; whatever verdict
 one gets against others is a false alarm. The repeats are used in two ways:
@@ -41,7 +41,7 @@ POWERS = (0.8, 0.95)  # at which the smallest detectable slowdown is stated
 
 @dataclass(frozen=True)
 class Alarms:
-    """How many tables of identical code had a verdict that they should not have.
+    """How many tables of identical code got a false verdict.
 
     Attributes:
         tables: judged.
@@ -63,7 +63,7 @@ class Alarms:
 
 @dataclass(frozen=True)
 class MethodNoise:
-    """What was found of a method.
+    """The noise of one method.
 
     Attributes:
         seconds: a batch's.
@@ -86,13 +86,13 @@ class MethodNoise:
 
     @property
     def spread(self) -> Spread:
-        """What later verdicts on this machine may use."""
+        """The spread of runs for later verdicts on this machine."""
         return Spread(self.repeats_sd, self.freedom)
 
 
 @dataclass(frozen=True)
 class AaReport:
-    """What an A/A run showed.
+    """The results of an A/A run.
 
     Attributes:
         repeats: K.
@@ -225,7 +225,7 @@ def _replays(
     histories: int,
     seed: int,
 ) -> Replays | None:
-    """Replay histories of as many nights as the rounds are enough for, ``baseline`` at most."""
+    """Replay histories of up to ``baseline`` nights, as far as there are rounds for them."""
     joined = {m: np.concatenate([repeat[m] for repeat in repeats]) for m in repeats[0]}
     total = min(len(times) for times in joined.values())
     nights = [n for n in range(1, baseline + 1) if rounds_needed(rounds, n) <= total]
@@ -250,7 +250,7 @@ def _alarms(contrasts: Sequence[Contrast], settings: Settings) -> Alarms:
 
 
 def _critical(contrasts: Contrast, settings: Settings) -> Floats:
-    """Return the factors, (n, M), from which on a candidate's times are suspected."""
+    """Return the factors of a candidate's times, (n, M), from which on it is suspected."""
     needed = np.maximum(
         contrasts.rounds_only.reach(settings.suspicion / 2), math.log1p(settings.slower)
     )

@@ -1,4 +1,4 @@
-"""What an A/A run showed, as Markdown."""
+"""The results of an A/A run as Markdown."""
 
 from __future__ import annotations
 

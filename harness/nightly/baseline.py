@@ -14,7 +14,7 @@ METRICS = ("batch_s", "cost_s", "top1", "top5")
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a night is compared with.
+    """The runs that a night is compared with.
 
     Attributes:
         entries: the runs, oldest first; each has a row that counts.

@@ -51,7 +51,7 @@ MIGRATIONS = (  # entry k takes the schema from version k to k + 1
 
 
 class Damaged(HarnessError):
-    """The file is no sound SQLite database, or holds what no night is."""
+    """The file is no valid SQLite database, or holds something else than nights."""
 
 
 class History:
@@ -62,7 +62,7 @@ class History:
         self.is_new = is_new  # it may have been lost: the records know more
 
     def save(self, entry: NightEntry) -> None:
-        """Insert a run or replace what was known of it, all or nothing."""
+        """Insert a run or replace it, in one transaction."""
         regressions = sorted(list(row) for row in entry.regressions)
         known = [[*row, reason] for row, reason in sorted((entry.acknowledged or {}).items())]
         with self._connection as writing:
@@ -147,7 +147,7 @@ class History:
 
 @contextmanager
 def opened(results: Path) -> Iterator[History]:
-    """Open the history in a results folder, made or migrated where it must be.
+    """Open the history of a results folder; create or migrate it if necessary.
 
     Raises:
         HarnessError: the file is damaged (``Damaged``), of a later version, or locked for too long.
@@ -179,7 +179,7 @@ def opened(results: Path) -> Iterator[History]:
 
 @contextmanager
 def _connected(path: Path) -> Iterator[sqlite3.Connection]:
-    """Connect to the database. Where SQLite's own locks do not work, one lock stands for all of them."""
+    """Connect to the database. Where SQLite's own locks do not work, one lock replaces them."""
     with ExitStack() as stack:
         name = quote(os.fsencode(path.resolve()))
         address = f"file:{name}?mode=rwc"
@@ -191,11 +191,11 @@ def _connected(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 class _Wrong(Exception):
-    """The database does not hold what it should."""
+    """The database has unexpected content."""
 
 
 def _require_plain(path: Path) -> None:
-    """Refuse what SQLite would wait for, or follow."""
+    """Refuse a file that SQLite would wait for (a pipe), or a link that it would follow."""
     try:
         open_plain(path).close()
     except FileNotFoundError:
@@ -208,12 +208,12 @@ def _require_plain(path: Path) -> None:
 
 
 def _schema(connection: sqlite3.Connection) -> set[tuple[str, ...]]:
-    """Return what the database consists of: type, name, table and the statement that made it."""
+    """Return the parts of the database: type, name, table and the statement that made it."""
     return set(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
 
 
 def _own_schema() -> set[tuple[str, ...]]:
-    """Return the schema of a history made here: another one may hold views without an end."""
+    """Return the schema of a new history: a foreign one may hold endless views."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         _migrate(connection, Path(":memory:"))
         return _schema(connection)

@@ -1,4 +1,4 @@
-"""A run as the history keeps it: all that a verdict needs, so that the run's folder may go."""
+"""A run as the history keeps it: all that verdicts need, so that the run's folder may be deleted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILES = ("rec", "params", "symbol")  # keys of a workload that hold paths: their
 
 @dataclass(frozen=True)
 class NightRow:
-    """One method of a run; what was not measured is None.
+    """One method of a run; values that were not measured are None.
 
     Attributes:
         outcome: as in the table.
@@ -41,7 +41,7 @@ class NightRow:
 
     @property
     def has_no_solution(self) -> bool:
-        """Whether its search ended without a model, which is a result and no failure."""
+        """Whether its search ended without a model, which is no failure."""
         return self.outcome.startswith(NO_SOLUTION)
 
     @property
@@ -51,7 +51,7 @@ class NightRow:
 
 @dataclass(frozen=True)
 class NightEntry:
-    """A run.
+    """A run in the history.
 
     Attributes:
         machine: its folder's name under results/.
@@ -82,14 +82,14 @@ class NightEntry:
         return next((row for row in self.rows if row.method == method), None)
 
     def acknowledges(self, method: str, metric: str) -> bool:
-        """Say whether a shift of this row was acknowledged in this run."""
+        """Return whether a shift of this row was acknowledged in this run."""
         return any(
             part in (method, "*") and of in (metric, "*") for part, of in self.acknowledged or {}
         )
 
 
 def alike(plan: RunPlan) -> dict[str, Any]:
-    """Return what must be the same in two runs for a verdict to mean anything."""
+    """Return the part of a plan that must be the same in two runs that are compared."""
     workload = {k: v for k, v in plan.workload.items() if k not in (*FILES, "download")}
     workload["model"] = {k: v for k, v in workload["model"].items() if k not in FILES}
     workload["tuning"] = {k: v for k, v in workload["tuning"].items() if k != "source"}
@@ -106,7 +106,7 @@ def alike(plan: RunPlan) -> dict[str, Any]:
 
 
 def environment(plan: RunPlan) -> dict[str, Any]:
-    """Return what may change between nights and explain a difference."""
+    """Return the part of a plan that may change between nights and explain a difference."""
     machine = {key: plan.machine.get(key) for key in ("kernel", "microcode", "os")}
     methods = {name: dict(method) for name, method in plan.methods.items()}
     return {
@@ -126,7 +126,7 @@ def unlike(before: NightEntry, now: Mapping[str, Any]) -> list[str]:
 
 
 def changed(before: NightEntry, now: NightEntry, part: str | None = None) -> list[str]:
-    """Return what differs in their environments, one line a key.
+    """Return the differences of two runs' environments, one line a key.
 
     Args:
         part: one of its keys alone, such as ``method``.
@@ -138,7 +138,7 @@ def changed(before: NightEntry, now: NightEntry, part: str | None = None) -> lis
 
 
 def software(entry: NightEntry) -> dict[str, Any]:
-    """Return the environment without the methods: what all rows share."""
+    """Return the environment without the methods, which all rows share."""
     return {key: value for key, value in entry.environment.items() if key != "method"}
 
 
@@ -183,7 +183,7 @@ def build_entry(folder: RunFolder) -> NightEntry:
 
 
 def as_run(entry: NightEntry, left_out: frozenset[tuple[str, str]] = frozenset()) -> Run:
-    """Return what is judged of an entry.
+    """Return the measurements of an entry that verdicts use.
 
     Args:
         left_out: (method, metric) of rows that must not count.

@@ -87,7 +87,7 @@ def judge(
 
 
 def _moderated(before: Sequence[Sequence[Floats]], settings: Settings) -> Spread | None:
-    """Return what the earlier runs of all methods say together; each is (R, B) a run."""
+    """Return the spread of runs from the earlier runs of all methods, (R, B) a run."""
     runs = max(map(len, before), default=0)
     whole = [runs_ for runs_ in before if len(runs_) == runs > 1]
     usable = [runs_ for runs_ in whole if min(map(len, runs_)) >= settings.rounds]
@@ -228,7 +228,7 @@ def _difference(lost: int, won: int, images: int, level_: float) -> Interval:
 def _rows(
     before: Sequence[Mapping[str, Values]], now: Mapping[str, Values]
 ) -> list[tuple[str, list[Values], Values | None]]:
-    """Return each method with what earlier runs have of it and what this one has."""
+    """Return each method with its values in earlier runs and in this one."""
     methods = dict.fromkeys(method for run in (now, *before) for method in run)
     return [(m, [run[m] for run in before if m in run], now.get(m)) for m in methods]
 
@@ -244,6 +244,6 @@ def _untested(method: str, metric: Metric, kind: Kind, threshold: float, reason:
 
 
 def _shown(values: Sequence[float]) -> list[str]:
-    """Return them with their signs, and decimals for the first to have two digits that count."""
+    """Return values with signs, and with decimals for two significant digits of the first."""
     digits = 1 if abs(values[0]) >= 1 else 2
     return [f"{value:+.{digits}f}" for value in values]

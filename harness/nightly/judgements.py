@@ -1,4 +1,4 @@
-"""What a run's folder says of its judgement: the night's verdicts, and what was acknowledged."""
+"""Verdicts and acknowledgements of a night, read from and written to its run's folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ANY = "*"
 
 
 def with_verdict(entry: NightEntry, folder: RunFolder) -> NightEntry:
-    """Return an entry with what its folder says of its judgement.
+    """Return an entry with the verdict and the acknowledgements in its run's folder.
 
     Raises:
         HarnessError: a file is damaged.
@@ -53,7 +53,7 @@ def _read(path: Path, expected: Any, what: str) -> Any:
 
 
 def acknowledge(folder: RunFolder, method: str, metric: str, reason: str) -> NightEntry:
-    """Write into a run's folder that its shift is known, and return its entry.
+    """Record in a run's folder that its shift is accepted, and return its entry.
 
     Args:
         method, metric: of the row, or ``ANY``.
@@ -83,9 +83,9 @@ def acknowledge(folder: RunFolder, method: str, metric: str, reason: str) -> Nig
 
 
 def is_own(entry: NightEntry, results: Path) -> bool:
-    """Say whether a night of the history was measured here, or its folder is gone or damaged.
+    """Return whether a night was measured here; also true if its folder is gone or damaged.
 
-    What an imported run says of itself is no verdict of this machine, whatever put it into a history.
+    The verdict of an imported run is none of this machine.
     """
     try:
         return not RunFolder(results / entry.folder).is_imported
@@ -94,10 +94,10 @@ def is_own(entry: NightEntry, results: Path) -> bool:
 
 
 def rebuild(history: History, results: Path) -> tuple[int, list[str]]:
-    """Save every judged or acknowledged run under ``results``, but for those that were imported.
+    """Save every judged run under ``results`` in the history, without imported ones.
 
     Returns:
-        how many were saved, and what could not be read.
+        how many were saved, and a message for each that could not be read.
     """
     saved, unreadable = 0, []
     for folder in _night_folders(results):

@@ -1,4 +1,4 @@
-"""What a night comes to: its verdicts, after what was suspected has been measured again."""
+"""The result of a night: its verdicts, after suspected rows were measured again."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Night:
 
 
 def headline(rows: Sequence[Verdict], has_baseline: bool) -> Headline:
-    """Return what the rows come to."""
+    """Return the verdict on the night from those on its rows."""
     if not has_baseline:
         return "first"
     kinds = {row.kind for row in rows}
@@ -111,7 +111,7 @@ def after_remeasuring(row: Verdict, again: Verdict | None, lacking: str | None =
 
 
 def in_a_new_environment(turn: Verdict, again: Verdict, changes: str) -> Verdict:
-    """Return the verdict on a row whose earlier model may have become as slow as its own.
+    """Return the verdict on a row whose earlier model may have become slow as well.
 
     Args:
         turn: after timing both in turn: not confirmed.

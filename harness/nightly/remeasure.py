@@ -1,4 +1,4 @@
-"""What a night suspects, measured again in a run of its own: NIGHT-again.
+"""Measure the suspected rows of a night again, in a run of its own: NIGHT-again.
 
 A row suspected of being slower is timed in turn with the model of the run before; one suspected of
 anything else is made anew. The run is an ordinary one, with its plan, records and tables.
@@ -30,7 +30,7 @@ BEFORE = "_before"  # ends the name of the row that is the earlier run's model
 
 @dataclass(frozen=True)
 class Again:
-    """What measuring again has shown.
+    """The results of measuring again.
 
     Attributes:
         run: the id of the run that it is.
@@ -116,7 +116,7 @@ def measure_again(
 def _looks(
     session: Session, slower: list[str], controls: list[str], rounds: int
 ) -> dict[str, Confirmation]:
-    """Time the rows look by look until each is decided; those without a control for one look."""
+    """Measure the rows look by look until each is decided; rows without a control for one look."""
     decided: dict[str, Confirmation] = {}
     pending = list(controls)
     for look in range(1, LOOKS + 1):

@@ -1,4 +1,4 @@
-"""Histories of nights put together from rounds of identical code, judged as ``nightly`` judges.
+"""Replay: histories of nights composed of rounds of identical code, with verdicts as of ``nightly``.
 
 Rounds of an A/A run are drawn without replacement, whole, every method at once: some nights before,
 one night to judge, and as many again as a suspicion takes. Every alarm is false; with one method made
@@ -20,7 +20,7 @@ from harness.nightly.verdict import NIGHTLY, Floats, Run, Settings
 
 @dataclass(frozen=True)
 class Replays:
-    """How histories ended.
+    """The counts of how replayed histories ended.
 
     Attributes:
         histories: how many.
@@ -94,7 +94,7 @@ def replay(
 
 
 def rounds_needed(rounds: int, nights: int) -> int:
-    """Return how many rounds a history takes at most."""
+    """Return the largest number of rounds that a history takes."""
     return rounds * (nights + 1 + 2 * LOOKS)
 
 

@@ -1,4 +1,4 @@
-"""A suspected slowdown measured again: the row's model and that of the run before, in turn.
+"""The sequential test of a suspected slowdown, from timings in turn with the earlier model.
 
 The two are timed in the same shuffled rounds of the same hour, so that what changes from hour to hour
 meets both, and none of these rounds raised the suspicion. So the two steps err independently: a table
@@ -28,7 +28,7 @@ State = Literal["confirmed", "cleared", "open"]
 
 @dataclass(frozen=True)
 class Confirmation:
-    """What measuring a row again has shown so far.
+    """The state of a row that is measured again.
 
     Attributes:
         ratio: of the row's time to that of the model before, with a 90 % interval.

@@ -1,4 +1,4 @@
-"""Judge a night: its verdicts, what they suspect, and what measuring that again comes to."""
+"""Judge a night: compare it with its baseline and measure suspected rows again."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def judge_night(
     folders: Sequence[Path],
     show: Display,
 ) -> Night:
-    """Compare a night with its baseline, measure again what is suspected, and return what it comes to.
+    """Compare a night with its baseline, measure suspected rows again, and return the result.
 
     Args:
         entry: the night.
         earlier: the machine's history before it, oldest first.
-        baseline: what it is compared with.
+        baseline: the runs that it is compared with.
 
     Raises:
         InputError, HarnessError, KeyboardInterrupt: as ``measure_folder``, from measuring again.
@@ -137,9 +137,9 @@ def _origins(
     lasting: Sequence[LastingShift],
     earlier: Sequence[NightEntry],
 ) -> dict[Key, NightEntry]:
-    """Return the suspected rows, each with the run that its model is timed against.
+    """Return the suspected rows, each with the run whose model it is compared with.
 
-    A shift that nights have crept through counts against the last run before it, once.
+    A gradual shift is suspected once, against the last run before it.
     """
     origin = {
         key: next(run for run in reversed(baseline.entries) if run.row(row.method) is not None)
@@ -157,7 +157,7 @@ def _origins(
 def _after(
     row: Verdict, second: Verdict | None, again: Again, entry: NightEntry, before: NightEntry
 ) -> Verdict:
-    """Return a suspected row's verdict, now that it was measured again."""
+    """Return the verdict on a suspected row after it was measured again."""
     confirmation = again.confirmations.get(row.method) if row.metric == BATCH else None
     if confirmation is None:
         lacking = again.lacking.get(row.method) if row.metric == BATCH else None
@@ -173,7 +173,7 @@ def _key(row: Verdict) -> Key:
 
 
 def _is_same(entry: NightEntry, before: NightEntry, method: str) -> bool:
-    """Say whether a row's model, software and settings are those of an earlier run."""
+    """Return whether a row's model, software and settings are those of an earlier run."""
     mine, theirs = entry.row(method), before.row(method)
     return (
         mine is not None
@@ -185,7 +185,7 @@ def _is_same(entry: NightEntry, before: NightEntry, method: str) -> bool:
 
 
 def _has_no_solution(row: Verdict, entry: NightEntry) -> bool:
-    """Say whether a search that found a model in earlier runs finds none in this one."""
+    """Return whether a search that found a model in earlier runs finds none in this one."""
     mine = entry.row(row.method)
     is_missing = row.kind == "missing" and row.metric != BATCH
     return is_missing and mine is not None and mine.has_no_solution

@@ -55,7 +55,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Settings:
-    """When a difference counts.
+    """The thresholds and error rates of verdicts.
 
     Attributes:
         alpha: chance of any difference, however small, in a table of identical code. Half a percent
@@ -96,7 +96,7 @@ NIGHTLY = Settings()
 
 @dataclass(frozen=True)
 class Run:
-    """What a run measured.
+    """The measurements of a run that verdicts use.
 
     Attributes:
         times: by method, (R, B) seconds: R rounds, each a fresh process, of B batches.

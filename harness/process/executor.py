@@ -1,4 +1,4 @@
-"""Run one job in a fresh interpreter and say how it ended. The parent blocks; it never polls."""
+"""Run one job in a fresh interpreter and return how it ended. The parent blocks; it never polls."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Ended:
 
 
 def worker_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Return a worker's whole environment: an allow-list of this one's, and ``extra``."""
+    """Return a worker's whole environment: the allowed variables of this process, and ``extra``."""
     # nor does what a worker starts import from its working directory
     own = {"PYTHONHASHSEED": "0", "PYTHONSAFEPATH": "1"}
     return {**passed_to_workers(os.environ), **own, **extra}
@@ -161,7 +161,7 @@ class Worker:
         return Ended(KILLED, None, None, message, seconds, peak)
 
     def stop(self) -> None:
-        """End the worker and whatever it started: SIGTERM, then SIGKILL after a few seconds."""
+        """End the worker and its children: SIGTERM, then SIGKILL after a few seconds."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             self._signal_group(number)
             try:
@@ -226,7 +226,7 @@ class Worker:
 
 
 def _memory_kills() -> int:
-    """Return how many processes the kernel has killed for want of memory, in any control group."""
+    """Return how many processes the kernel has killed for lack of memory, in all control groups."""
     try:
         counted = dict(line.split() for line in VMSTAT.read_text().splitlines())
     except (OSError, ValueError):

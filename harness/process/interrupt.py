@@ -1,4 +1,4 @@
-"""Stopping a run: Ctrl-C once after the record in progress, twice now; SIGTERM and SIGHUP now.
+"""Stopping a run: Ctrl-C stops it after the record in progress; twice, or SIGTERM, at once.
 
 All of them end in KeyboardInterrupt. Workers are in sessions of their own, so that a terminal's Ctrl-C
 does not reach them.
@@ -21,7 +21,7 @@ def catch_signals() -> None:
 
 @contextmanager
 def finishing(what: str, note: Callable[[str], None]) -> Iterator[None]:
-    """Put the first Ctrl-C in the block off until its end; a second one counts at once.
+    """Delay the first Ctrl-C until the end of the block; the second one counts at once.
 
     Args:
         what: is finished in the block; for the message.
@@ -54,7 +54,7 @@ def finishing(what: str, note: Callable[[str], None]) -> Iterator[None]:
 
 @contextmanager
 def resumable(words: str) -> Iterator[None]:
-    """Have a KeyboardInterrupt in the block say which words go on where it stopped: ``run.id=ID``."""
+    """Add to a KeyboardInterrupt in the block the words that continue the run: ``run.id=ID``."""
     try:
         yield
     except KeyboardInterrupt:

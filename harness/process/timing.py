@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 
 class Scores(Protocol):
-    """What a network returns at once: an array whose computation may still be going on."""
+    """A network's output: an array whose computation may still be going on."""
 
     def wait_to_read(self) -> None: ...
 
