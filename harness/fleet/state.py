@@ -49,7 +49,7 @@ class Fleet:
         """Raise InputError if the arguments differ from those that the fleet began with.
 
         Args:
-            given: the verb's arguments; empty where the user left them out.
+            arguments: the verb's arguments; empty where the user left them out.
 
         Raises:
             InputError: an argument or an override differs.
@@ -73,8 +73,8 @@ class Fleet:
         """Raise InputError if the fleet's file names what the user has not typed now.
 
         Args:
-            given: the verb's arguments; empty where the user left them out.
-            project: what fleet.project is where nothing is given.
+            arguments: the verb's arguments; empty where the user left them out.
+            project: the default of fleet.project.
 
         Raises:
             InputError: a word of the state looks something up, or another project's code would run.

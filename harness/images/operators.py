@@ -1,4 +1,4 @@
-"""MXNet's image operators through its C interface, for processes that do nothing but decode.
+"""MXNet's image operators through its C interface, for processes that only decode.
 
 ``import mxnet`` takes more than a second, most of it to make Python functions of two thousand
 operators; these two need none of that. They are the operators that ``mxnet.image.imdecode`` and
@@ -77,7 +77,7 @@ class Operators:
 
     @contextmanager
     def _stored(self, content: bytes) -> Iterator[ctypes.c_void_p]:
-        """Give a one-dimensional array of bytes while the block runs."""
+        """Yield a one-dimensional array of bytes for the block."""
         array, size = ctypes.c_void_p(), len(content)
         shape = (ctypes.c_int64 * 1)(size)
         at_once = 0  # allocate now
@@ -96,7 +96,7 @@ class Operators:
     def _called(
         self, operator: ctypes.c_void_p, array: ctypes.c_void_p, parameters: tuple[Any, ...]
     ) -> Iterator[ctypes.c_void_p]:
-        """Give what an operator of one input and one output makes while the block runs."""
+        """Yield the output of an operator with one input and one output for the block."""
         outputs = ctypes.POINTER(ctypes.c_void_p)()
         count, kinds = ctypes.c_int(0), ctypes.POINTER(ctypes.c_int)()
         self._check(
@@ -131,7 +131,7 @@ class Operators:
 
 
 def library_path() -> Path:
-    """Return where libmxnet.so is, without importing MXNet.
+    """Return the path of libmxnet.so without importing MXNet.
 
     Raises:
         HarnessError: MXNet is not installed.
@@ -143,7 +143,7 @@ def library_path() -> Path:
 
 
 def _texts(parameters: Mapping[str, object]) -> tuple[Any, ...]:
-    """Return an operator's parameters as the C interface takes them: how many, names, values."""
+    """Return an operator's parameters for the C interface: count, names, values."""
     names, values = (
         (ctypes.c_char_p * len(parameters))(*(str(text).encode() for text in texts))
         for texts in (parameters.keys(), parameters.values())

@@ -49,14 +49,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Place:
-    """Where prepared images are kept: the folder of the cache, and how many bytes it may hold."""
+    """The folder of the cache, and how many bytes it may hold."""
 
     cache: Path
     limit: int
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Place:
-        """Return what the section ``run`` of the configuration says."""
+        """Return the place that the section ``run`` of the configuration names."""
         return cls(project_path(config["cache"]), int(config["cache_limit_gb"] * cache.GB))
 
     @property
@@ -75,7 +75,7 @@ def ensure(
     timeout_s: float = 0,
     wait: locks.Wait = locks.Wait(),  # noqa: B008 - a constant
 ) -> tuple[Prepared, dict[str, Any]]:
-    """Return the prepared images, made now unless the cache holds them, and what that took.
+    """Return the prepared images and their costs; prepare them unless the cache holds them.
 
     They stay in the cache until this process ends: it holds their lock.
 
@@ -133,7 +133,7 @@ def _build(
     progress: executor.Progress,
     timeout_s: float,
 ) -> dict[str, Any]:
-    """Make the images and then the sidecar; a process killed anywhere leaves no whole entry.
+    """Write the images and then the sidecar: a process that is killed leaves no whole entry.
 
     Returns:
         how many processes decoded, and the most memory that one of them took.
@@ -198,7 +198,7 @@ def _decode(
     progress: executor.Progress,
     timeout_s: float,
 ) -> list[executor.Ended]:
-    """Decode one range of the images in each process; return how each of them ended well."""
+    """Decode one range of the images in each process; return the ends of the processes."""
     fitting = max(1, (free_memory() or sys.maxsize) // DECODER_USUAL_BYTES)
     processes = min(cores, -(-source.images // WORTH_A_PROCESS), fitting)
     edges = np.linspace(0, source.images, processes + 1).astype(int).tolist()
@@ -221,7 +221,7 @@ def _decode(
 
 
 def _reserve(part: Prepared) -> None:
-    """Create the file at its full size, so that a full disk is known now."""
+    """Create the file at its full size, so that a full disk shows now."""
     free = shutil.disk_usage(part.path.parent).free
     try:
         if part.bytes + SPARE_BYTES > free:

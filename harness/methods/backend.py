@@ -1,4 +1,4 @@
-"""What INC's adaptor and MXNet's quantisation pass say of the network: ranges, noise, configurations."""
+"""The network as INC's adaptor and MXNet's quantisation pass see it: ranges, noise, configurations."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Limits = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Choice:
-    """What is configured.
+    """A configuration of the quantised network.
 
     Attributes:
         excluded: the operators that are kept out of int8.
@@ -49,7 +49,7 @@ class Choice:
 
 
 class Network:
-    """The fp32 network as INC's adaptor has it, and what can be asked of it."""
+    """The fp32 network in INC's adaptor, and its properties."""
 
     def __init__(self, model: Any, adaptor: Any, data: Any) -> None:
         self._model, self._adaptor, self._data = model, adaptor, data
@@ -70,7 +70,7 @@ class Network:
         self._quantised: dict[frozenset[str], tuple[frozenset[Source], float]] = {}
 
     def calibrate(self, batches: int) -> tuple[Limits, Noise]:
-        """Return every tensor's range and, without any place, the noise: one pass for all trials."""
+        """Return every tensor's range, and the noise without any place, by one pass for all trials."""
         wanted = {operator.tensor for operator in self.operators.values()} | set(self.graph.inputs)
         collector = _Ranges(wanted, self._scores)
         run_forward(self._fused, self._adaptor.ctx, self._loader, iter([True] * batches), collector)
@@ -84,7 +84,7 @@ class Network:
         return limits, noise
 
     def set_ranges(self, choice: Choice) -> None:
-        """Have INC find the choice's ranges in its cache."""
+        """Put the choice's ranges into INC's cache."""
         cache = self._model.calib_cache
         cache["minmax"].update(cache[MEASURED])
         for tensor, times in choice.halvings:
@@ -109,7 +109,7 @@ class Network:
         return noise.joined(probe.sources, probe.measure(iter(self._data), images))
 
     def present(self, choice: Choice) -> frozenset[Source]:
-        """Return where the network rounds, and with which ranges."""
+        """Return the places where the network rounds, with their ranges."""
         halvings = dict(choice.halvings)
 
         def as_chosen(source: Source) -> Source:
@@ -119,11 +119,11 @@ class Network:
         return frozenset(as_chosen(node) for node in self.quantised(choice.excluded)[0])
 
     def ranged(self, tensor: str) -> str:
-        """Return the tensor whose range a tensor has."""
+        """Return the tensor whose range a tensor shares."""
         return self._givers.get(tensor, tensor)
 
     def quantised(self, excluded: frozenset[str]) -> tuple[frozenset[Source], float]:
-        """Return where the network rounds without these operators, and its cost in cycles."""
+        """Return the places where the network rounds without these operators, and its cost in cycles."""
         if excluded not in self._quantised:
             choice = {
                 "excluded_symbols": sorted(excluded),

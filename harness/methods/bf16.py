@@ -110,7 +110,7 @@ def _is_fp32(node: Node) -> bool:
 
 
 def _in_bf16(node: Node) -> set[int]:
-    """Return the positions of what a fused operator reads in bf16: not those of a batch norm."""
+    """Return the positions of the inputs that a fused operator reads in bf16: not a batch norm's."""
     (subgraph,) = node["subgraphs"]
     inner = next(
         inner_node for inner_node in subgraph["nodes"] if inner_node["op"] in FUSED.values()
@@ -126,7 +126,7 @@ def _weights(graph: Graph, node: Node) -> set[str]:
 
 
 def _restore_norms(graph: Graph, plain: Graph) -> None:
-    """Give fused batch norms the attributes that MXNet drops (``saved.repair``)."""
+    """Restore the attributes of fused batch norms that MXNet drops (``saved.repair``)."""
     known = {
         plain.nodes[node["inputs"][1][0]]["name"]: node["attrs"]
         for node in plain.nodes

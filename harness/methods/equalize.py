@@ -28,7 +28,7 @@ LEAST = 2.0**-20  # of the largest: what a channel that is never on counts as
 
 @dataclass
 class Equalized:
-    """Another method, given the equalised network.
+    """Another method on the equalised network.
 
     Attributes:
         method: gets the network; its cost and this one's are one.
@@ -64,7 +64,7 @@ class _Group:
 
 
 def equalize(graph: Graph) -> int:
-    """Scale channels so that one scale per tensor fits them all, and the function stays the same.
+    """Scale channels so that one scale per tensor fits them all; the network's function stays the same.
 
     Where only batch norms read a group, every channel gets the same range r, since they take any
     scale back for nothing; where convolutions do, s = sqrt(w / r), so that neither activations nor
@@ -171,7 +171,7 @@ def _rectified_range(beta: Array, gamma: Array) -> Array:
 
 
 def _readers(group: _Group, weights: Weights) -> Array | None:
-    """Return how large the weights are that read each channel, relative to those of their output."""
+    """Return the size of the weights that read each channel, relative to those of their output."""
     sizes = []
     for node in group.exits:
         if node["op"] != "BatchNorm":
@@ -203,7 +203,7 @@ def _apply(group: _Group, weights: Weights, scale: Array) -> None:
 
 
 def correct_bias(graph: Graph) -> int:
-    """Shift batch norms' means by what rounding the weights before them to int8 shifts the mean.
+    """Shift the means of batch norms by the error of rounding the weights before them to int8.
 
     A convolution that reads a batch norm (and ReLU) knows its inputs' means: ``beta * cdf(b) +
     |gamma| * pdf(b)`` with b = beta / |gamma|, the mean of a rectified Gaussian (Nagel et al., section
@@ -256,7 +256,7 @@ def _input_means(node: Node, nodes: list[Node], weights: Weights) -> Array | Non
 
 
 def _norms_behind(at: int, nodes: list[Node], readers: dict[int, list[int]]) -> list[int]:
-    """Return the batch norms that read a node through additions alone; none if others read it too."""
+    """Return the batch norms that read a node through additions only; none if others read it too."""
     norms: list[int] = []
     for reader in readers.get(at, []):
         if nodes[reader]["op"] == "BatchNorm":

@@ -1,4 +1,4 @@
-"""A network as a graph that can be looked at and changed: MXNet's own JSON of a symbol, and weights."""
+"""A network as a graph to inspect and change: the JSON of MXNet's symbol, and the weights."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Graph:
 
     @property
     def inputs(self) -> list[str]:
-        """What has no weights, in the order in which ``network`` takes it."""
+        """The inputs without weights, in the order in which ``network`` takes them."""
         stored = {name.split(":", 1)[1] for name in self.params}
         return [
             node["name"]
@@ -115,7 +115,7 @@ class Graph:
 
 @dataclass
 class Builder:
-    """What a graph that is made has so far; ``params`` are weights that it has besides."""
+    """The nodes of a new graph so far, and ``params``, its additional weights."""
 
     nodes: list[Node] = field(default_factory=list)
     params: dict[str, Any] = field(default_factory=dict)

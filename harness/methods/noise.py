@@ -1,4 +1,4 @@
-"""Where int8 rounds in a network, and what that does to its decisions."""
+"""The places where int8 rounds in a network, and the effect on its decisions."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def operators(fused: Sequence[Node]) -> dict[str, Operator]:
 
 
 def noise_sources(quantized: Sequence[Node], calibrated: Collection[str]) -> frozenset[Source]:
-    """Return where a quantised symbol rounds: MXNet's own pass decides that, not a rule of ours.
+    """Return the places where a quantised symbol rounds, as MXNet's own pass decides them.
 
     Args:
         quantized: the nodes that ``quantize_graph`` gives, before it fuses them.
@@ -112,7 +112,7 @@ def winners(scores: Array) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
 
 @dataclass(frozen=True)
 class Noise:
-    """What each place's noise does to decisions.
+    """The effect of each place's noise on decisions.
 
     Few images are near enough to the border for their decision to change. So the leads of many images,
     which one pass through the network gives, are held against the noise of a few, which is dear.
@@ -131,7 +131,7 @@ class Noise:
 
     @classmethod
     def of(cls, scores: Array, labels: npt.NDArray[Any]) -> Noise:
-        """Return it with no place yet.
+        """Return the noise without any place.
 
         Args:
             scores: of the fp32 network, (images, classes).
@@ -144,7 +144,7 @@ class Noise:
         return cls(margins.astype(float), gains)
 
     def joined(self, sources: Sequence[Source], shifts: Array) -> Noise:
-        """Return it with more places, measured on the same images as those that it has."""
+        """Return the noise with more places, which were measured on the same images."""
         both = np.concatenate([self.shifts.reshape(len(shifts), -1), shifts], axis=1)
         return replace(self, sources=(*self.sources, *sources), shifts=both)
 

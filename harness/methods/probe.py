@@ -1,4 +1,4 @@
-"""Measure what int8 would do to a network's decisions, by one pass over it in fp32.
+"""Measure the effect of int8 on a network's decisions, by one pass over it in fp32.
 
 Rounding happens in few places: the tensors that are kept in int8, and the weights. Each place gets a
 gate that adds its rounding error, as MXNet would make it, times a number of its own for every image.
@@ -204,7 +204,7 @@ def _gate_name(source: Source) -> str:
 
 
 def givers(fused: Mapping[str, Operator]) -> dict[str, str]:
-    """Return the tensors that have another one's range, and whose: pooling and the like keep it."""
+    """Return the tensors that share another one's range, by name: pooling and the like keep it."""
     owners: dict[str, str] = {}
     for operator in fused.values():
         if operator.node["op"] in KEEPS_RANGE:
@@ -213,7 +213,7 @@ def givers(fused: Mapping[str, Operator]) -> dict[str, str]:
 
 
 def halved(limits: tuple[float, float], times: int) -> tuple[float, float]:
-    """Return a range of which the larger side is halved so many times."""
+    """Return a range with its larger side halved ``times`` times."""
     largest = max(-limits[0], limits[1]) / 2**times
     return max(limits[0], -largest), min(limits[1], largest)
 

@@ -1,4 +1,4 @@
-"""What a quantised network would cost, from its operators' arithmetic and traffic alone.
+"""The cost of a quantised network, from its operators' arithmetic and memory traffic alone.
 
 A sum of two parts per operator: multiplications at the rate of the widest vector instructions, and
 bytes at a rate that a core gets from its caches. Not measured on purpose: a search that weighs by it

@@ -1,4 +1,4 @@
-"""A graph's weights as numbers, and what rounding them to int8 adds."""
+"""A graph's weights as numbers, and the error of rounding them to int8."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Weights:
         return next(key for key in (f"arg:{name}", f"aux:{name}") if key in self.graph.params)
 
     def normalising(self, node: Node) -> Array:
-        """Return what a batch norm multiplies each channel by, (channels,)."""
+        """Return the factor of a batch norm for each channel, (channels,)."""
         spread = np.sqrt(self.get(node, 4) + float(node["attrs"]["eps"]))
         return np.asarray(self.gamma(node) / spread)
 
@@ -44,7 +44,7 @@ class Weights:
 
 
 def rounding_error(weight: Array, factor: Array | None = None) -> Array:
-    """Return what rounding to int8 adds to a convolution's weights, (outputs, inputs, ...).
+    """Return the error of rounding a convolution's weights to int8, (outputs, inputs, ...).
 
     Args:
         factor: what a batch norm that is folded in multiplies each output by, (outputs,).
@@ -71,5 +71,5 @@ def along(values: Array, like: Array, axis: int) -> Array:
 
 
 def is_set(node: Node, attribute: str) -> bool:
-    """Say whether a node has a flag."""
+    """Return whether a node has a flag."""
     return str(node.get("attrs", {}).get(attribute, "False")) in ("1", "True", "true")

@@ -1,4 +1,4 @@
-"""What a run goes on with: the configuration that its plan keeps, and what is asked now on top of it.
+"""The configuration of a continued run: that of its plan, and the words of now on top of it.
 
 A plan is data. Nothing of it is composed: no word that it keeps is parsed, no ``${...}`` in it is
 looked up, and no file that it names is read as configuration. What is asked now is composed with the
@@ -23,7 +23,7 @@ ABSENT = object()
 
 
 def continued(plan: RunPlan, now: Composed, folders: Sequence[Path]) -> Composed:
-    """Return the configuration that a run goes on with.
+    """Return the configuration of a continued run.
 
     A word that chooses files (``protocol=careful``) asks for what the run has if the run began with
     the same word. Another choice replaces that section, except for keys that the run began with.
@@ -85,7 +85,7 @@ def _kept(plan: RunPlan, section: str, chosen: Any) -> Any:
 
 
 def _changes(before: Any, after: Any, at: Keys = ()) -> Iterator[tuple[Keys, Any]]:
-    """Yield what differs between two configurations, each key with its value after."""
+    """Yield the keys that differ between two configurations, with their values in the second."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in {**before, **after}:
             yield from _changes(before.get(key, ABSENT), after.get(key, ABSENT), (*at, key))

@@ -1,4 +1,4 @@
-"""What the end of a job means: facts for a record, a row's outcome, or an error of the whole run."""
+"""The end of a job as facts for a record, a row's outcome, or an error of the whole run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run: check, look at the model, fix the plan, measure row after row, write the tables."""
+"""The run: check the input, inspect the model, fix the plan, measure the rows, write the tables."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ def measure_folder(
     show: Display,
     check: Callable[[RunPlan], None] | None = None,
 ) -> int:
-    """Measure what is not measured yet in a run's folder and write its tables; as ``measure_run``.
+    """Complete the run in a folder and write its tables, as ``measure_run``.
 
     Args:
-        check: sees the plan before anything is measured and may raise InputError.
+        check: gets the plan before anything is measured and may raise InputError.
     """
     with folder.locked():
         _require_own(folder)
@@ -148,7 +148,7 @@ def start_session(
     show: Display,
     check: Callable[[RunPlan], None] | None = None,
 ) -> Session:
-    """Check the input, look at the model in a worker, fix the plan, prepare the images.
+    """Check the input, inspect the model in a worker, fix the plan, prepare the images.
 
     Raises:
         InputError: the input is at fault, or the run was planned otherwise.
@@ -233,12 +233,12 @@ def start_session(
 
 
 def code_digest(folders: Sequence[Path]) -> str:
-    """Return the digest of the code and configuration that a run would be measured with now."""
+    """Return the digest of the present code and configuration."""
     return digest_of_code([PROJECT / "harness", CONF, *folders])
 
 
 def fix_plan(plan: RunPlan, folder: RunFolder) -> RunPlan:
-    """Return the plan of a new run, now on disk, or that of a continued one if it is the same.
+    """Write the plan of a new run, or check it against a continued run's; return the run's plan.
 
     Raises:
         InputError: something that determines the results has changed.

@@ -1,4 +1,4 @@
-"""Take over the tuned models of an earlier run, so that they are only measured again."""
+"""Reuse the tuned models of an earlier run, so that they are only measured again."""
 
 from __future__ import annotations
 

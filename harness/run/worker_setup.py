@@ -1,4 +1,4 @@
-"""What a run gives its workers: an environment, a limit of memory, and the files of a workload."""
+"""The setup of a run's workers: environment, memory limit, and files of the workload."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shifts in the history of a row: changes that no single night shows, and single spikes that are none.
+"""Shifts in the history of a row: lasting changes, as opposed to single spikes.
 
 Segments of the series are found by PELT with the cost of absolute deviations from the median (Killick,
 Fearnhead and Eckley, "Optimal detection of changepoints with a linear computational cost", JASA 107,

@@ -1,4 +1,4 @@
-"""Runs against runs: how a method's times differ, and how much of that noise alone explains.
+"""Comparison of runs: how a method's times differ, and how much of that is noise.
 
 A run gives a method R rounds, each a fresh process of B batches. Noise has three levels (Kalibera and
 Jones, "Rigorous benchmarking in reasonable time", ISMM 2013): batches, rounds, and runs, since all
@@ -82,7 +82,7 @@ class Level:
 
     @classmethod
     def stack(cls, levels: list[Level]) -> Level:
-        """Return them along a new first axis."""
+        """Return levels stacked along a new first axis."""
         parts = [(level_.value, level_.variance, level_.kept) for level_ in levels]
         return cls(*(np.stack(part) for part in zip(*parts)))
 
@@ -111,7 +111,7 @@ def level(times: ArrayLike) -> Level:
 
 
 def moderated(values: ArrayLike) -> Spread | None:
-    """Return what all methods together say of the spread between runs of any one of them.
+    """Return the spread between runs of any one method, estimated from all methods together.
 
     Empirical Bayes (Smyth, "Linear models and empirical Bayes methods for assessing differential
     expression in microarray experiments", Statistical Applications in Genetics and Molecular Biology 3,
@@ -172,7 +172,7 @@ class Contrast:
 
     @property
     def rounds_only(self) -> Contrast:
-        """The same if runs differed by their rounds only."""
+        """The same contrast if runs differed by their rounds only."""
         return replace(self, runs_error=np.zeros_like(self.runs_error), runs_freedom=1e6)
 
     def ratio(self, level_: float) -> Interval:

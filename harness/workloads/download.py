@@ -30,7 +30,7 @@ BROKEN = (http.client.HTTPException, OSError, zipfile.BadZipFile, ValueError, No
 
 
 class RefusedDownload(ValueError):
-    """What the server gives is not taken; trying again does not help."""
+    """The server's answer is refused; trying again does not help."""
 
 
 def zoo_weights(network: str) -> Path:
@@ -98,7 +98,7 @@ def _fetch(url: str, packed: Path, path: Path, expected: str) -> None:
 
 
 def _download(url: str, packed: Path) -> None:
-    """Fetch what ``packed`` lacks; a file that changed on the server is fetched anew."""
+    """Fetch the missing rest of ``packed``; fetch a file that changed on the server anew."""
     tag = _tag(packed)
     have = packed.stat().st_size if packed.is_file() and tag.is_file() else 0
     request = urllib.request.Request(_secure(url))
@@ -135,7 +135,7 @@ def _download(url: str, packed: Path) -> None:
 
 
 def _unpack(archive: zipfile.ZipFile, name: str, out: IO[bytes]) -> str:
-    """Write the member ``name`` to a file of ours, never more than is allowed; return its SHA-1."""
+    """Write the member ``name`` to our own file, up to the allowed size; return its SHA-1."""
     digest = hashlib.sha1()
     with archive.open(name) as member:
         _copy(member, out, MOST_BYTES, digest.update)
@@ -174,13 +174,13 @@ class _SecureRedirects(urllib.request.HTTPRedirectHandler):
 
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
-    """Keep other processes from fetching the same file; they find it when they are let in."""
+    """Keep other processes from fetching the same file; they find it afterwards."""
     with locks.held(lock):
         yield
 
 
 def _tag(packed: Path) -> Path:
-    """Return where the server's name for this version of the file is kept."""
+    """Return the path of the file with the server's tag of this version."""
     return packed.with_suffix(".tag")
 
 

@@ -1,4 +1,4 @@
-"""Look at a model's files before MXNet does: its readers are native code and trust what they read.
+"""Check a model's files before MXNet reads them: its native readers trust their input.
 
 Weights are either what MXNet 2.0 writes, a zip of ``.npy`` members, or the list of arrays that MXNet 1
 wrote (``src/ndarray/ndarray.cc``, ``NDArray::Save``) and that the Gluon zoo still hands out. A symbol is
@@ -30,11 +30,11 @@ BLOCK = 1 << 20
 
 
 class Unfilled(BadArray):
-    """The array is whole and was never given values, in a file of MXNet 1."""
+    """The array is whole and has no values, in a file of MXNet 1."""
 
 
 def check_weights(file: Path, path: Path | None = None) -> None:
-    """Refuse a file of weights that is not whole.
+    """Raise InputError if a file of weights is damaged.
 
     Args:
         path: what a message calls the file, where it is a copy.
@@ -66,7 +66,7 @@ def check_weights(file: Path, path: Path | None = None) -> None:
 
 
 def check_symbol(file: Path, path: Path | None = None) -> dict[str, Any]:
-    """Return a symbol's graph; refuse one whose nodes do not make a graph.
+    """Return a symbol's graph; raise InputError if it is damaged.
 
     Args:
         path: what a message calls the file, where it is a copy.
@@ -208,7 +208,7 @@ def _sides(read: _Reader, form: str) -> tuple[int, ...]:
 
 
 def _check_graph(graph: Mapping[str, Any], deepest: int) -> None:
-    """Every node takes nodes before it, so there is no cycle; heads and arguments are nodes."""
+    """Check that nodes only take earlier nodes, so no cycle, and that heads and arguments are nodes."""
     nodes = graph["nodes"]
     if not isinstance(nodes, list) or not nodes:
         raise ValueError("it has no nodes")

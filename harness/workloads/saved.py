@@ -1,4 +1,4 @@
-"""Models on disk: a symbol and its params, written, repaired where MXNet loses something, and read."""
+"""Models on disk: a symbol and its params, written, repaired after MXNet's losses, and read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOLERANCE = 1e-3  # relative to the largest score: oneDNN may choose another ker
 
 
 def save(net: Any, data: Any, stem: Path, clean: Callable[[], Any]) -> tuple[Path, Path]:
-    """Write ``net`` and make sure that what was written computes the same scores.
+    """Write ``net`` and check that the written model computes the same scores.
 
     Args:
         net: the network to save; it is called once, on the first images of ``data``.
@@ -62,7 +62,7 @@ def export(net: Any, data: Any, stem: Path, clean: Callable[[], Any]) -> tuple[P
 
 
 def repair(symbol: Path, attributes: Callable[[], dict[str, Any]]) -> None:
-    """Give a symbol's JSON what MXNet lost of the network, and the same bytes each time it is made.
+    """Restore in a symbol's JSON what MXNet lost, with the same bytes for the same network.
 
     Args:
         symbol: the file, changed in place.
@@ -78,7 +78,7 @@ def repair(symbol: Path, attributes: Callable[[], dict[str, Any]]) -> None:
 def _restore_norm_attributes(
     nodes: Sequence[dict[str, Any]], attributes: Callable[[], dict[str, Any]]
 ) -> None:
-    """Give fused batch norms the attributes that MXNet 2.0.0b1 drops when it writes the symbol.
+    """Restore the attributes of fused batch norms that MXNet 2.0.0b1 drops when it writes a symbol.
 
     ``optimize_for(backend="ONEDNN")`` makes ``_contrib_BatchNormWithReLU`` of batch norm and ReLU
     and keeps epsilon and fix_gamma in memory only. Loaded again, the operator has the defaults
@@ -96,7 +96,7 @@ def _restore_norm_attributes(
 
 
 def _number_random_names(nodes: Sequence[dict[str, Any]]) -> None:
-    """Give the inputs inside fused operators the same names each time a network is made.
+    """Number the random names of the inputs inside fused operators.
 
     MXNet names them by a parameter's UUID, which is random, so the same model would have other bytes.
     A fused operator takes its inputs by their place; the names mean nothing.
@@ -153,7 +153,7 @@ def load_exported(
 
 
 def saved_network(job: Mapping[str, Any]) -> Any:
-    """Return a row's saved model, hybridized as it was when it was made.
+    """Return a row's saved model, hybridized as its method did.
 
     Raises:
         InputError: as for ``load_exported``.

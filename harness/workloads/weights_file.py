@@ -1,4 +1,4 @@
-"""Read a file of weights as Gluon's own loader does, whichever MXNet wrote it, as float32.
+"""Read a file of weights of any MXNet as float32, as Gluon's own loader does.
 
 MXNet 1 wrote arrays that MXNet 2 reads only outside NumPy's semantics, in which a shape of no
 sides is a scalar and not an array without values.
@@ -26,11 +26,11 @@ SHOWN = 3  # names in a message
 
 
 class WeightsWarning(UserWarning):
-    """Something about the weights that the reader of the table should know."""
+    """A property of the weights that the reader of the table should know."""
 
 
 def load_weights(path: Path) -> dict[str, Any]:
-    """Return the arrays of a file by name, without prefix; numbers of another float type as float32.
+    """Return the arrays of a file by name, without prefix; other float types as float32.
 
     Integers stay as they are. Warns with ``WeightsWarning`` of what was cast.
 
