@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.process.own_modules import command_of
+from harness.process.own_modules import python_command
 
 PROJECT = Path(__file__).parents[1]
 OWN = PROJECT / "tests" / "own"
@@ -60,7 +60,7 @@ def soak(trials: int, results: Path) -> Soak:
         f"run.cache={results / 'cache'}",
         *("--conf", str(OWN)),
     ]
-    command = command_of("harness", *words)
+    command = python_command("harness", *words)
     ended = subprocess.run(command, cwd=PROJECT, stdout=subprocess.DEVNULL, check=False)
     (watched,) = results.glob("*/*/methods/int8_soak/memory.csv")
     if ended.returncode:

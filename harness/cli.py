@@ -142,10 +142,10 @@ def _parsed(given: Sequence[str]) -> tuple[str, list[str], list[Path]]:
 
 def _run(overrides: Sequence[str], folders: Sequence[Path]) -> int:
     from harness.render.progress import display
-    from harness.run.lifecycle import run
+    from harness.run.lifecycle import measure_run
     from harness.table.tables import MARKDOWN
 
-    code, folder = run(overrides, folders, display())
+    code, folder = measure_run(overrides, folders, display())
     print((folder.path / MARKDOWN).read_text(encoding="utf-8"), end="")
     return code
 

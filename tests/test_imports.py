@@ -52,11 +52,6 @@ A_MODULE = 350  # lines
 LARGER = {  # what still is, to be taken apart
     "harness.cli",
     "harness.commands.doctor",
-    "harness.host.conditions",
-    "harness.host.machine",
-    "harness.methods.inc",
-    "harness.run.session",
-    "harness.stats.intervals",
     "harness.storage.store",
 }
 FULLER = {"methods"}  # a module a method
@@ -148,6 +143,32 @@ def test_the_house_stays_small_enough_to_find_ones_way() -> None:
     assert long == LARGER
 
 
+def private_names(module: str) -> set[str]:
+    """Return the underscore names of other modules that a module imports, or uses as attributes."""
+    tree = ast.parse(SOURCES[module].read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    ours = [node for node in imports if within(node.module or "", ("harness",))]
+    modules = {
+        name.asname or name.name
+        for node in ours
+        for name in node.names
+        if f"{node.module}.{name.name}" in SOURCES
+    }
+    names = {name.name for node in ours for name in node.names} | {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id in modules
+    }
+    return {name for name in names if name.startswith("_") and not name.startswith("__")}
+
+
+@pytest.mark.parametrize("module", ALL)
+def test_private_names_stay_in_their_module(module: str) -> None:
+    assert not private_names(module)
+
+
 def test_no_two_modules_have_one_name() -> None:
     names: dict[str, list[str]] = defaultdict(list)
     for module in ALL:
@@ -224,7 +245,7 @@ def test_stages_are_named_by_jobs_and_never_imported(module: str) -> None:
         "harness.errors",
         "harness.process.interrupt",
         "harness.table.metrics",
-        "harness.host.machine",
+        "harness.host.system_files",
     ],
 )
 def test_bottom_imports_nothing_of_ours(module: str) -> None:

@@ -27,12 +27,14 @@ from benchmarks.vs_published.images import make_record
 from harness.config import compose_config
 from harness.errors import HarnessError, InputError, exit_code
 from harness.host import machine, threads
+from harness.host.topology import read_topology
 from harness.images import preparation
 from harness.images.preparation import Place, Source
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile
 from harness.process import executor
-from harness.run.session import absolute_paths, environment_of, value_of
+from harness.run.job_result import require_value
+from harness.run.worker_setup import absolute_paths, build_environment
 from harness.storage.store import sha256_of
 
 LARGE = {"resize": 256, "crop": 224}  # what the published workload does with such pictures
@@ -67,9 +69,7 @@ def measured(options: argparse.Namespace, scratch: Path) -> str:
         HarnessError: a process failed.
     """
     config = compose_config(["method=[fp32_fused]", f"run.cache={scratch / 'cache'}"]).values
-    settings = threads.resolve(
-        config["threads"], machine.read_topology(), threads.find_kmp_library()
-    )
+    settings = threads.resolve(config["threads"], read_topology(), threads.find_kmp_library())
     workload = absolute_paths(config["workload"])
     bench = Bench(config, settings.environment, scratch, options.passes)
     bundled = bench.record("bundled", Path(workload["rec"]), workload, options.images)
@@ -122,9 +122,9 @@ class Bench:
             HarnessError: it failed.
         """
         log = self.scratch / "worker.log"
-        environment = environment_of(self.threads, self.config, ())
+        environment = build_environment(self.threads, self.config, ())
         ended = executor.Worker(job, environment, log, self.scratch).wait(nothing)
-        value_of(ended, "preparing", log)
+        require_value(ended, "preparing", log)
         return ended
 
     def prepared(self, record: Record, cache: Path) -> tuple[Prepared, dict[str, Any]]:
@@ -134,8 +134,8 @@ class Bench:
             record.workload["transform"],
             {},
             Place(cache, LIMIT),
-            machine.read_topology().usable_cores,
-            environment_of({}, self.config, ()),
+            read_topology().usable_cores,
+            build_environment({}, self.config, ()),
             nothing,
         )
 
@@ -184,7 +184,7 @@ class Bench:
         images, workload = record.source.images, record.workload
         tuning = min(images, workload["tuning"]["batches"] * workload["batch_size"])
         places = {"prepared": str(prepared.path), "labels": str(record.labels)}
-        cpus = list(machine.read_topology().allowed_cpus)
+        cpus = list(read_topology().allowed_cpus)
         made = {"workload": workload, "workspace": str(self.scratch), "cpus": cpus}
         job = {
             "stage": "benchmarks.overhead.loop",

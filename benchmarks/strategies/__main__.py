@@ -30,11 +30,13 @@ from harness import PROJECT
 from harness.config import compose_config, project_path
 from harness.errors import HarnessError, InputError, exit_code
 from harness.host import machine, threads
+from harness.host.topology import read_topology
 from harness.images import preparation
 from harness.images.record_file import RecordFile
 from harness.process import executor
 from harness.process.interrupt import catch_signals
-from harness.run.session import absolute_paths, environment_of, value_of
+from harness.run.job_result import require_value
+from harness.run.worker_setup import absolute_paths, build_environment
 from harness.storage import store
 
 OUT = PROJECT / "results" / "benchmark_strategies"
@@ -149,14 +151,14 @@ def planned(options: argparse.Namespace, scratch: Path) -> Plan:
             f"the {len(index)} of {workload['rec']}: lower --tuning or --held-back"
         )
     np.save(scratch / "labels.npy", index.labels)
-    topology = machine.read_topology()
+    topology = read_topology()
     prepared, _ = preparation.ensure(
         preparation.Source(index, store.sha256_of(Path(workload["rec"])), len(index)),
         workload["transform"],
         {},
         preparation.Place(scratch / "cache", 10**12),
         topology.usable_cores,
-        environment_of({}, config, ()),
+        build_environment({}, config, ()),
         lambda done, total, what: None,
     )
     settings = threads.resolve(config["threads"], topology, threads.find_kmp_library())
@@ -171,7 +173,7 @@ def planned(options: argparse.Namespace, scratch: Path) -> Plan:
             "labels": str(scratch / "labels.npy"),
             **{name: scale[name] for name in ("tuning", "held_back", "rounds")},
         },
-        environment_of(settings.environment, config, ()),
+        build_environment(settings.environment, config, ()),
         {**scale, "cpu": machine.describe()["cpu_model"], "cores": topology.usable_cores},
         {name: str(method["label"]) for name, method in methods.items()},
     )
@@ -213,7 +215,7 @@ def measured(
         log = options.out / f"{folder.name}.log"
         worker = executor.Worker(job, plan.environment, log, folder)
         ended = worker.wait(lambda done, total, what: None)
-        yield value_of(ended, f"the case {defect}, seed {seed},", log)
+        yield require_value(ended, f"the case {defect}, seed {seed},", log)
         shutil.rmtree(folder)  # its models
         took = time.monotonic() - began
         say(f"{number + 1} of {len(wanted)}: {defect}, seed {seed}: {took:.0f} s")

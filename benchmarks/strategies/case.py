@@ -21,9 +21,9 @@ from harness.images.batches import Batches
 from harness.images.prepared import Prepared
 from harness.methods import instantiated
 from harness.methods.base import Context
-from harness.methods.inc import SHARED_CACHE
 from harness.methods.sensitivity import PASSES
-from harness.stats import intervals
+from harness.methods.shared_calibration import SHARED_CACHE
+from harness.stats import accuracy, speed
 from harness.workloads.saved import load_exported, save
 
 FP32 = "fp32_fused"
@@ -207,10 +207,10 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
     right = {files: case.right(files) for files in times}
     fp32 = case.models[FP32]
     for name, files in case.models.items():
-        loss = intervals.relative_loss(right[fp32], right[files])
-        speed = intervals.speedup(times[fp32], times[files])
+        loss = accuracy.relative_loss(right[fp32], right[files])
+        gain = speed.speedup(times[fp32], times[files])
         rows[name]["loss"] = [loss.estimate, loss.low, loss.high]
-        rows[name]["speedup"] = [speed.estimate, speed.low, speed.high]
+        rows[name]["speedup"] = [gain.estimate, gain.low, gain.high]
         rows[name]["times"] = times[files]
     _, where = made(job["defect"], job["seed"])
     return {

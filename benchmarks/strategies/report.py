@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import stdtrit
 from tabulate import tabulate
 
-from harness.stats import intervals
+from harness.stats import speed
 
 TOLERATED = 1.5  # percent of top-1 relative to fp32
 OURS, REFERENCE = "int8_inc_sensitivity", "int8_inc_basic"
@@ -149,7 +149,7 @@ def paired_speeds(cases: Sequence[Case]) -> Iterator[Paired]:
         apart = [rows for rows in both if not _alike(rows, name)]
         if not both:
             continue
-        found = [intervals.speedup(rows[name]["times"], rows[OURS]["times"]) for rows in apart]
+        found = [speed.speedup(rows[name]["times"], rows[OURS]["times"]) for rows in apart]
         mean = sum(math.log(each.estimate) for each in found) / len(both)
         freedom = [len(rows[OURS]["times"]) - 1 for rows in apart]
         squares = [
@@ -158,7 +158,7 @@ def paired_speeds(cases: Sequence[Case]) -> Iterator[Paired]:
         ]
         wide = 0.0
         if apart:
-            quantile = float(stdtrit(intervals.freedom_of_sum(squares, freedom), 0.975))
+            quantile = float(stdtrit(speed.welch_freedom(squares, freedom), 0.975))
             wide = quantile * math.sqrt(sum(squares)) / len(both)
         low, high = math.exp(mean - wide), math.exp(mean + wide)
         yield Paired(name, math.exp(mean), low, high, len(both), len(both) - len(apart))

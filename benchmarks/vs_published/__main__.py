@@ -33,6 +33,7 @@ from harness import PROJECT
 from harness.config import Composed, compose_config
 from harness.errors import HarnessError, InputError, exit_code
 from harness.host import machine, threads
+from harness.host.topology import read_topology
 from harness.process.interrupt import catch_signals
 from harness.run.inputs import check_inputs
 from harness.storage import store
@@ -122,7 +123,7 @@ def compared(words: Sequence[str], folders: Sequence[Path], scratch: Path) -> Re
         say(f"{name}: {runs[-1].seconds:.1f} s")
     equal = equalities(published, runs)
     settings = threads.resolve(
-        composed.values["threads"], machine.read_topology(), threads.find_kmp_library()
+        composed.values["threads"], read_topology(), threads.find_kmp_library()
     )
     return Report(
         words=tuple(words),

@@ -12,7 +12,7 @@ from benchmarks.vs_published.process import measured
 from benchmarks.vs_published.side import Row, Side, failed, plain
 from harness import PROJECT
 from harness.process.executor import worker_environment
-from harness.process.own_modules import command_of
+from harness.process.own_modules import python_command
 from harness.storage import record
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
@@ -35,7 +35,7 @@ def run_harness(
     Raises:
         HarnessError: it failed or measured nothing; the message ends with its log's last lines.
     """
-    command = command_of("harness", "run", *words)
+    command = python_command("harness", "run", *words)
     command += [f"run.results={results}", f"run.id={run_id}"]
     for folder in folders:
         command += ["--conf", str(folder)]

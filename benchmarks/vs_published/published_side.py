@@ -12,9 +12,10 @@ from typing import Any
 from benchmarks.vs_published.process import Measured, measured
 from benchmarks.vs_published.side import Row, Side, failed, plain
 from harness.config import Composed
-from harness.host import machine, threads
-from harness.process.own_modules import command_of
-from harness.run.session import absolute_paths, environment_of
+from harness.host import threads
+from harness.host.topology import read_topology
+from harness.process.own_modules import python_command
+from harness.run.worker_setup import absolute_paths, build_environment
 from harness.storage import record
 from harness.storage.store import load_json
 
@@ -26,10 +27,8 @@ def run_published(composed: Composed, folders: Sequence[Path], images: int, fold
         HarnessError: a process failed; the message ends with its log's last lines.
     """
     config = composed.values
-    settings = threads.resolve(
-        config["threads"], machine.read_topology(), threads.find_kmp_library()
-    )
-    environment = environment_of(settings.environment, config, folders)
+    settings = threads.resolve(config["threads"], read_topology(), threads.find_kmp_library())
+    environment = build_environment(settings.environment, config, folders)
     folder.mkdir(parents=True)
     job = {
         "workload": absolute_paths(config["workload"]),
@@ -45,7 +44,7 @@ def run_published(composed: Composed, folders: Sequence[Path], images: int, fold
     for step in ("tune", "validate"):
         path, answer, log = (folder / f"{step}{kind}" for kind in (".json", ".answer", ".log"))
         path.write_text(json.dumps({**job, "answer": str(answer), "began": time.monotonic()}))
-        command = command_of("benchmarks.vs_published.published", step, str(path))
+        command = python_command("benchmarks.vs_published.published", step, str(path))
         ran.append(measured(command, environment, folder, log))
         if ran[-1].code:
             raise failed(f"published, {step}", ran[-1].code, log)

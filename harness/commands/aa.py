@@ -13,7 +13,7 @@ from harness.nightly.aa_report import to_markdown
 from harness.nightly.verdict import NIGHTLY, Floats
 from harness.protocol import Protocol
 from harness.render.progress import Display
-from harness.run.lifecycle import open_folder, run
+from harness.run.lifecycle import measure_run, open_folder
 from harness.storage import store
 from harness.storage.store import RunFolder
 from harness.table.row_names import named
@@ -61,7 +61,7 @@ def run_aa(
         raise InputError(
             f"protocol.rounds={rounds}: a verdict needs {NIGHTLY.rounds} rounds a night at least"
         )
-    code, folder = run(asked, folders, show)
+    code, folder = measure_run(asked, folders, show)
     measured, left_out, hours = _nights(folder, nights, rounds)
     report = analyse(measured)
     text = to_markdown(report, left_out, hours)

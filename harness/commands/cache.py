@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from harness.config import compose_config
 from harness.errors import InputError
-from harness.images.cache import GB, Entry, entries, hold
+from harness.images.cache import GB, CacheEntry, entries, hold
 from harness.images.preparation import Place
 from harness.process.variables import MODELS
 
@@ -68,13 +68,13 @@ def _models(place: Place) -> list[Path]:
     return sorted(path for path in (place.cache / MODELS).glob("*") if path.is_file())
 
 
-def _state(entry: Entry) -> str:
+def _state(entry: CacheEntry) -> str:
     if entry.in_use():
         return "in use" if entry.whole() else "being made"
     return "whole" if entry.whole() else "damaged"
 
 
-def _row(entry: Entry) -> list[str]:
+def _row(entry: CacheEntry) -> list[str]:
     said: Mapping[str, Any] = entry.about() or {}
     size = f"{entry.bytes / GB:.2f}"
     used, state = _day(entry.last_use), _state(entry)
@@ -103,7 +103,7 @@ def _day(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds)) if seconds else "-"
 
 
-def _named(place: Place, verb: str, key: str) -> list[Entry]:
+def _named(place: Place, verb: str, key: str) -> list[CacheEntry]:
     found = [entry for entry in entries(place.folder) if key in (ALL, entry.key)]
     if found or key == ALL:
         return found

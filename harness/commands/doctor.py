@@ -25,10 +25,10 @@ from harness import PROJECT
 from harness.config import compose_config, project_path
 from harness.errors import HarnessError, InputError
 from harness.host import calls, machine, threads
-from harness.host.machine import Topology
 from harness.host.threads import ThreadSettings
+from harness.host.topology import Topology, read_topology
 from harness.process.executor import worker_environment
-from harness.process.own_modules import command_of
+from harness.process.own_modules import python_command
 from harness.render.escape import one_line, plain
 from harness.render.terminal import console as console_of
 from harness.storage import locks
@@ -96,7 +96,7 @@ def collect(
     threads_options: Mapping[str, Any], files: Sequence[FileFact], disk_paths: Sequence[Path]
 ) -> list[Finding]:
     """Look at everything; takes as long as importing MXNet and INC once."""
-    topology = machine.read_topology()
+    topology = read_topology()
     description = machine.describe()
     findings = machine_findings(description, topology)
     environment: dict[str, str] = {}
@@ -228,7 +228,7 @@ def refused_findings(paths: Sequence[Path]) -> list[Finding]:
     for folder in map(_nearest, paths):
         if not os.access(folder, os.W_OK | os.X_OK):
             continue
-        for call, instead in calls.missing(folder):
+        for call, instead in calls.refused_calls(folder):
             found[call] = Finding(WARN, "system calls", f"refused: {call}; {instead}", UNREFUSED)
         try:
             weakness = locks.weakness(folder)
@@ -298,7 +298,7 @@ def software_facts(environment: Mapping[str, str]) -> dict[str, Any]:
     """
     try:
         done = subprocess.run(
-            command_of("harness.commands.doctor"),
+            python_command("harness.commands.doctor"),
             env={**environment, "ONEDNN_VERBOSE": "1"},
             capture_output=True,
             text=True,
@@ -337,7 +337,7 @@ def software_findings(facts: Mapping[str, Any]) -> list[Finding]:
     runtime += f"bound to CPU {_ranges(bound)}" if bound else "not bound"
     if openmp["blocktime_ms"] is not None:
         runtime += f", blocktime {openmp['blocktime_ms']} ms"
-    wrong = threads.differences(facts["environment"], openmp)
+    wrong = threads.openmp_mismatches(facts["environment"], openmp)
     return [
         Finding(BAD if missing else OK, "MXNet", build, INSTALL),
         _onednn(facts["onednn"], facts["environment"].get("ONEDNN_MAX_CPU_ISA")),
@@ -389,8 +389,8 @@ def _cores(description: Mapping[str, Any], topology: Topology) -> Finding:
         f"{description['threads_per_core']} thread(s) per core"
     )
     value += f", {nodes} NUMA node(s)" if nodes else ""
-    if topology.untold_cpus:
-        value += f"; which CPUs share a core is not told of {_ranges(topology.untold_cpus)}"
+    if topology.unassigned_cpus:
+        value += f"; which CPUs share a core is not told of {_ranges(topology.unassigned_cpus)}"
         return Finding(WARN, "cores", value, UNTOLD)
     if topology.sockets > 1:
         advice = "as published is one socket: numactl --cpunodebind=0 --membind=0 ./run.sh ..."

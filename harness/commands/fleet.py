@@ -16,7 +16,7 @@ from harness.config import compose_config, project_path
 from harness.errors import InputError
 from harness.fleet import state
 from harness.fleet.fleet_report import to_markdown
-from harness.fleet.order import Order, content_of, digest_of, project_digests
+from harness.fleet.order import Order, files_digest, folder_files, project_digests
 from harness.fleet.ray_cluster import RayCluster
 from harness.fleet.schedule import ARRIVED, Job, Schedule
 from harness.fleet.state import Fleet
@@ -78,8 +78,8 @@ def run_fleet(
             created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             overrides=list(orders.overrides),
             arguments={key: arguments[key] for key in FIXED},
-            project=digest_of([orders.project]),
-            conf=digest_of(orders.folders),
+            project=files_digest([orders.project]),
+            conf=files_digest(orders.folders),
             jobs=[],
         )
         if before and (before.project, before.conf) != (fleet.project, fleet.conf):
@@ -107,7 +107,7 @@ def _order(
     return Order(
         run="",
         overrides=tuple(overrides),
-        folders=tuple(content_of(each) for each in folders),
+        folders=tuple(folder_files(each) for each in folders),
         project=project_digests(),
         files={role: file["sha256"] for role, file in check_inputs(workload).files.items()},
         results=arguments["fleet.results"] or None,

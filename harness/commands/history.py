@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.errors import InputError
 from harness.nightly.baseline import METRICS
 from harness.nightly.database import NAME, Damaged, opened
-from harness.nightly.entry import Entry
+from harness.nightly.entry import NightEntry
 from harness.nightly.judgements import ANY, acknowledge, rebuild
 from harness.render.escape import markdown_cell
 from harness.render.markdown_table import markdown_table
@@ -57,7 +57,7 @@ def acknowledged(results: Path, folder: RunFolder, method: str, metric: str, rea
     )
 
 
-def _machine(name: str, entries: list[Entry]) -> str:
+def _machine(name: str, entries: list[NightEntry]) -> str:
     rows = [
         [
             entry.created,

@@ -15,8 +15,8 @@ from harness.config import Composed, compose_config, project_path
 from harness.errors import HarnessError, InputError
 from harness.nightly.baseline import Baseline, last_good, named
 from harness.nightly.database import opened
-from harness.nightly.entry import Entry, entry_of
-from harness.nightly.judgements import NIGHT, is_own, judged, rebuild
+from harness.nightly.entry import NightEntry, build_entry
+from harness.nightly.judgements import NIGHT, is_own, rebuild, with_verdict
 from harness.nightly.night import Night
 from harness.nightly.nightly_report import to_json, to_junit, to_markdown
 from harness.nightly.remeasure import AGAIN, BEFORE
@@ -25,7 +25,7 @@ from harness.process.interrupt import finishing, resumable
 from harness.process.lifetime import NOT_ALONE, alone_on_host, die_with_parent
 from harness.process.variables import passed_on
 from harness.render.progress import Display, told_once
-from harness.run.lifecycle import measure, open_folder
+from harness.run.lifecycle import measure_folder, open_folder
 from harness.storage import form, store
 from harness.storage.plan import RunPlan
 from harness.storage.same_run import alike
@@ -64,7 +64,7 @@ def nightly(
             if chosen is not None:
                 _compared_with(chosen, alike(plan))
 
-        code = measure(folder, composed, folders, show, check)
+        code = measure_folder(folder, composed, folders, show, check)
         with resumable(f"run.id={folder.id}"):
             night, text = _judged(folder, composed, chosen, folders, show)
     return (1 if night.verdict == "regression" else code), text, folder
@@ -73,12 +73,12 @@ def nightly(
 def _judged(
     folder: RunFolder,
     composed: Composed,
-    chosen: Entry | None,
+    chosen: NightEntry | None,
     folders: Sequence[Path],
     show: Display,
 ) -> tuple[Night, str]:
     """Judge a measured night, write its report and save it in the history."""
-    entry = entry_of(folder)
+    entry = build_entry(folder)
     with opened(_results(composed)) as history:
         if history.is_new:
             rebuild(history, _results(composed))
@@ -106,7 +106,7 @@ def _judged(
     store.write_atomically(folder.path / JUNIT, to_junit(night))
     store.write_atomically(folder.path / MARKDOWN, text)
     with opened(_results(composed)) as history:
-        history.save(judged(entry, folder))
+        history.save(with_verdict(entry, folder))
     return night, text
 
 
@@ -140,11 +140,11 @@ def _results(composed: Composed) -> Path:
     return project_path(composed.values["run"]["results"])
 
 
-def _is_before(each: Entry, entry: Entry) -> bool:
+def _is_before(each: NightEntry, entry: NightEntry) -> bool:
     return each.run != entry.run and (each.created, each.run) < (entry.created, entry.run)
 
 
-def _named(composed: Composed) -> Entry | None:
+def _named(composed: Composed) -> NightEntry | None:
     """Return the run that ``nightly.baseline`` names, if it names one."""
     wanted = composed.values["nightly"]["baseline"]
     if wanted == "last":
@@ -155,10 +155,10 @@ def _named(composed: Composed) -> Entry | None:
             f"nightly.baseline={wanted}: that run was imported, and a night is compared with what was "
             "measured here; ./run.sh compare shows imported runs beside others"
         )
-    return entry_of(folder)
+    return build_entry(folder)
 
 
-def _compared_with(entry: Entry, now: Mapping[str, Any]) -> Baseline:
+def _compared_with(entry: NightEntry, now: Mapping[str, Any]) -> Baseline:
     try:
         return named(entry, now)
     except ValueError as error:
@@ -174,7 +174,7 @@ def _pinned(
     folder: RunFolder,
     folders: Sequence[Path],
     show: Display,
-) -> Entry | None:
+) -> NightEntry | None:
     """Let another checkout of the project measure the same first, if one is named.
 
     Raises:
@@ -218,4 +218,4 @@ def _pinned(
             f"nightly.pinned={place}: its run {before.id} ended with exit code {ended.returncode}; "
             f"see above and {before.path}"
         )
-    return entry_of(before)
+    return build_entry(before)

@@ -10,7 +10,8 @@ from typing import Any
 from harness.errors import HarnessError, InputError
 from harness.render.progress import Display
 from harness.run.inputs import check_inputs
-from harness.run.session import open_session, value_of
+from harness.run.job_result import require_value
+from harness.run.session import open_session
 from harness.storage import record
 from harness.storage.record import MethodRecord, Outcome
 from harness.storage.store import HISTORY, TRIALS, RunFolder
@@ -72,8 +73,8 @@ def recover(
             "trial": int(trial),
             "q_config": configuration,
         }
-        ended = session.start_job(row, job, "recovering")
-        facts = value_of(ended, "recovering the trial", log)
+        ended = session.run_job(row, job, "recovering")
+        facts = require_value(ended, "recovering the trial", log)
         row = session.validate(replace(row, optimize={**facts, "cost_s": None}))
         if row.outcome.kind != record.OK:
             raise HarnessError(f"{row.label}: {row.outcome}")

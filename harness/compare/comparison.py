@@ -11,7 +11,10 @@ import numpy.typing as npt
 
 from harness.compare.prices import Price, cost_per_million
 from harness.compare.unlike import Unlike, unlike
-from harness.stats.intervals import FEWEST_BATCHES, Interval, McNemar, mcnemar, speedup_apart
+from harness.stats.accuracy import McNemar, mcnemar
+from harness.stats.intervals import Interval
+from harness.stats.resampling import FEWEST_BATCHES
+from harness.stats.speed import speedup_apart
 from harness.storage.plan import RunPlan
 from harness.storage.record import OK
 from harness.storage.same_run import same_images

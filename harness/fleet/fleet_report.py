@@ -1,4 +1,4 @@
-"""What became of a fleet's runs, as Markdown."""
+"""The outcomes of a fleet's runs as Markdown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HEADERS = ("Machine", "Run", "Outcome", "Tries", "What happened")
 
 
 def to_markdown(name: str, jobs: Sequence[Job]) -> str:
-    """Return one row a run, in the order of the fleet: its outcome, and every try that failed."""
+    """Return one row a run, in the fleet's order: its outcome, and every failed attempt."""
     body = [
         (
             job.type,
@@ -20,9 +20,9 @@ def to_markdown(name: str, jobs: Sequence[Job]) -> str:
             _outcome(job),
             str(len(job.attempts)),
             "; ".join(
-                f"{each.state} on {each.address}: {each.reason}"
-                for each in job.attempts
-                if each.reason
+                f"{attempt.state} on {attempt.address}: {attempt.reason}"
+                for attempt in job.attempts
+                if attempt.reason
             )
             or job.reason,
         )

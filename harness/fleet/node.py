@@ -25,7 +25,7 @@ from harness.fleet.schedule import ARRIVED, REFUSED
 from harness.packs.pack import write_pack
 from harness.process.lifetime import NOT_ALONE, alone_on_host, die_with_parent
 from harness.render.progress import Display, display, told_once
-from harness.run.lifecycle import measure, open_folder
+from harness.run.lifecycle import measure_folder, open_folder
 from harness.storage.plan import RunPlan
 from harness.storage.store import make_folder
 from harness.words import key_of, set_to
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def serve(order: Order, show: Display) -> dict[str, Any]:
-    """Measure what is not measured yet of an order's run, alone on this host, and pack it.
+    """Complete the run of an order, alone on this host, and pack it.
 
     Raises:
         InputError: this node's project or the workload's files are not the driver's, or the run was
@@ -71,7 +71,9 @@ def serve(order: Order, show: Display) -> dict[str, Any]:
         folder, composed = open_folder(compose_config([*order.overrides, *where], folders), folders)
         wait_s = composed.values["run"]["wait_s"]
         with alone_on_host(wait_s, told_once(show, NOT_ALONE), show.note):
-            code = measure(folder, composed, folders, show, lambda plan: _check_files(order, plan))
+            code = measure_folder(
+                folder, composed, folders, show, lambda plan: _check_files(order, plan)
+            )
         pack = folder.path.with_name(f".{folder.id}.zip")
         write_pack(folder, pack, order.models)
     return {"kind": ARRIVED, "code": code, "pack": str(pack)}
@@ -98,7 +100,7 @@ def _check_files(order: Order, plan: RunPlan) -> None:
 
 
 def _leave_the_engine_behind() -> None:
-    """Undo what Ray's worker hands down, beyond the variables that it was started without.
+    """Undo what this process inherits from Ray's worker, except for environment variables.
 
     Ray 2 runs its workers at niceness 15, first in line for the kernel's out-of-memory killer, and
     with SIGINT blocked; all three are inherited.

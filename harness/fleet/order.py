@@ -1,4 +1,4 @@
-"""What a fleet sends to a node, and how both sides see that they have the same project."""
+"""The order that a fleet sends to a node, and the digests that compare both sides' projects."""
 
 from __future__ import annotations
 
@@ -58,19 +58,19 @@ def project_digests(project: Path = PROJECT) -> Files:
 
 
 def unlike(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
-    """Return the paths whose files are not the same, sorted."""
+    """Return the paths whose files differ, sorted."""
     return sorted(difference.key for difference in differing(ours, theirs))
 
 
-def content_of(folder: Path) -> Files:
-    """Return a configuration folder's files, modules and all.
+def folder_files(folder: Path) -> Files:
+    """Return all files of a configuration folder, modules too.
 
     Raises:
         InputError: there is no such folder, or it is far larger than configuration is.
     """
     if not folder.is_dir():
         raise InputError(f"--conf {folder}: no such folder")
-    found, size = {}, 0
+    files, size = {}, 0
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if not path.is_file() or "__pycache__" in path.parts or name.startswith("."):
@@ -81,12 +81,12 @@ def content_of(folder: Path) -> Files:
                 f"--conf {folder} holds more than {MOST_CONF_BYTES >> 20} MB, which a fleet sends to "
                 "every machine: keep data elsewhere"
             )
-        found[name] = base64.b64encode(path.read_bytes()).decode()
-    return found
+        files[name] = base64.b64encode(path.read_bytes()).decode()
+    return files
 
 
 def lay_out(content: Mapping[str, str], folder: Path) -> Path:
-    """Write what ``content_of`` read into a new folder."""
+    """Write the files of ``folder_files`` into a new folder."""
     folder.mkdir(parents=True)
     for name, text in content.items():
         path = folder / name
@@ -95,7 +95,7 @@ def lay_out(content: Mapping[str, str], folder: Path) -> Path:
     return folder
 
 
-def digest_of(parts: Iterable[Mapping[str, str]]) -> str:
+def files_digest(parts: Iterable[Mapping[str, str]]) -> str:
     """Return one SHA-256 for several sets of files."""
     text = json.dumps([dict(part) for part in parts], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -37,7 +37,7 @@ SOCKET_PATH_BYTES = 107  # what the kernel takes; Ray's own part of it is up to 
 
 
 class RayCluster:
-    """A Ray cluster as ``harness.fleet.schedule`` wants it."""
+    """A Ray cluster with the interface ``harness.fleet.schedule.Cluster``."""
 
     def __init__(self, address: str, project: str, chosen: Sequence[str]) -> None:
         """Connect.
@@ -80,25 +80,25 @@ class RayCluster:
         self._orders: dict[str, str] = {}
 
     def order(self, run: str, text: str) -> None:
-        """Say what a run's attempts are told."""
+        """Set the order that the attempts of a run get."""
         self._orders[run] = text
 
     def machines(self) -> list[Machine]:
-        """Return the chosen nodes that are alive; without names, all that offer a CPU."""
-        found = []
+        """Return the chosen nodes that are alive; without chosen names, all with a CPU."""
+        machines = []
         for node in self._ray.nodes():
-            names = names_of(node["Labels"], node["Resources"])
+            names = node_names(node["Labels"], node["Resources"])
             wanted = [name for name in self._chosen if name in names]
             if node["Alive"] and (wanted or (not self._chosen and node["Resources"].get("CPU"))):
-                found.append(
+                machines.append(
                     Machine(node["NodeID"], (wanted or names)[0], node["NodeManagerAddress"])
                 )
-        return found
+        return machines
 
     def names(self) -> list[str]:
-        """Return what the nodes that are alive can be called."""
+        """Return the names of the nodes that are alive."""
         nodes = [node for node in self._ray.nodes() if node["Alive"]]
-        return sorted({n for node in nodes for n in names_of(node["Labels"], node["Resources"])})
+        return sorted({n for node in nodes for n in node_names(node["Labels"], node["Resources"])})
 
     def start(self, run: str, attempt: int, machine: Machine) -> None:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -127,7 +127,7 @@ class RayCluster:
         for events in ready:
             run, attempt = self._running[events]
             try:
-                told = self._ray.get(next(events))
+                answer = self._ray.get(next(events))
             except StopIteration:
                 del self._running[events]
                 continue
@@ -136,17 +136,17 @@ class RayCluster:
                 first = one_line(error).split(". ")[0]
                 yield Event(run, attempt, LOST, f"{type(error).__name__}: {first}")
                 continue
-            yield event_of(run, attempt, told)
+            yield to_event(run, attempt, answer)
 
     def close(self) -> None:
-        """Leave the cluster, which ends what still runs for this driver; remove a local one."""
+        """Leave the cluster, which ends this driver's tasks; remove a local one."""
         self._ray.shutdown()
         if self._aside is not None:
             shutil.rmtree(self._aside, ignore_errors=True)
 
 
-def event_of(run: str, attempt: int, sent: object) -> Event:
-    """Return what a node's bytes say: one line of JSON, and a pack after it where a run arrived."""
+def to_event(run: str, attempt: int, sent: object) -> Event:
+    """Return the event in a node's bytes: a line of JSON, followed by a pack if the run arrived."""
     line, _, pack = sent.partition(b"\n") if isinstance(sent, bytes) else (b"", b"", b"")
     try:
         said = parse_json(line)
@@ -157,8 +157,8 @@ def event_of(run: str, attempt: int, sent: object) -> Event:
     return Event(run, attempt, said["kind"], said.get("text", ""), said.get("code", 0), pack)
 
 
-def names_of(labels: dict[str, str], resources: dict[str, float]) -> list[str]:
-    """Return what a node can be called, its type first: labels, then resources of its own."""
+def node_names(labels: dict[str, str], resources: dict[str, float]) -> list[str]:
+    """Return the names of a node, its type first: labels, then its own resources."""
     own = [name for name in sorted(resources) if not name.startswith(ENGINE_RESOURCES)]
     first = [labels[key] for key in TYPE_LABELS if key in labels]
     others = [value for key, value in sorted(labels.items()) if key != "ray.io/node-id"]
@@ -174,11 +174,11 @@ def _knock(address: str) -> None:
 
 def _short_folder() -> Path:
     """Make a folder for Ray's sockets, whose whole paths the kernel limits to 107 bytes."""
-    made = Path(tempfile.mkdtemp(prefix="inc-bench-"))
-    if len(os.fsencode(made)) > SOCKET_PATH_BYTES - 66:
-        made.rmdir()
-        made = Path(tempfile.mkdtemp(prefix="inc-bench-", dir="/tmp"))
-    return made
+    folder = Path(tempfile.mkdtemp(prefix="inc-bench-"))
+    if len(os.fsencode(folder)) > SOCKET_PATH_BYTES - 66:
+        folder.rmdir()
+        folder = Path(tempfile.mkdtemp(prefix="inc-bench-", dir="/tmp"))
+    return folder
 
 
 def _remote(ray: Any) -> Any:
@@ -247,11 +247,11 @@ def _remote(ray: Any) -> Any:
         for line in process.stderr:
             last = line.rstrip()
             yield sent(kind="progress", text=last)
-        told, code = process.stdout.read(), process.wait()
-        if not told:
+        text, code = process.stdout.read(), process.wait()
+        if not text:
             yield sent(kind="lost", text=f"the measurement ended with code {code}: {last}")
             return
-        answer = json.loads(told)
+        answer = json.loads(text)
         path = answer.pop("pack", None)
         pack = b""
         if path is not None:

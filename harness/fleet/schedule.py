@@ -1,4 +1,4 @@
-"""Which run is measured on which machine, and what becomes of it when that machine is lost.
+"""Which run is measured on which machine, and what happens when a machine is lost.
 
 Knows nothing of Ray: a cluster is whatever starts attempts and tells events.
 """
@@ -39,7 +39,7 @@ class Machine:
 
 @dataclass
 class Attempt:
-    """One machine's try at a run."""
+    """An attempt to measure a run on one machine."""
 
     node: str
     address: str
@@ -67,12 +67,12 @@ class Job:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Job:
-        """Return a job that an earlier driver left; what had not arrived is waiting again."""
-        job = cls(**{**stored, "attempts": [Attempt(**each) for each in stored["attempts"]]})
-        for each in job.attempts:
-            job.node = each.node  # what was measured there goes on there
-            if each.state == RUNNING:
-                each.state, each.reason = LOST, "the driver ended"
+        """Return a job of an earlier driver; one that had not arrived waits again."""
+        job = cls(**{**stored, "attempts": [Attempt(**attempt) for attempt in stored["attempts"]]})
+        for attempt in job.attempts:
+            job.node = attempt.node  # what was measured there goes on there
+            if attempt.state == RUNNING:
+                attempt.state, attempt.reason = LOST, "the driver ended"
         if job.state != ARRIVED:
             job.state, job.reason = WAITING, ""
         return job
@@ -80,7 +80,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Event:
-    """What a cluster tells of an attempt (the number in its job, from 0).
+    """A cluster's message about an attempt (its number in the job, from 0).
 
     Attributes:
         kind: PROGRESS, ARRIVED with ``pack`` and ``code``, REFUSED (no other machine would fare
@@ -108,17 +108,17 @@ class Cluster(Protocol):
         ...
 
     def stop(self, run: str, attempt: int) -> None:
-        """End an attempt that is of no more use."""
+        """End an attempt that is no longer needed."""
         ...
 
     def events(self, timeout_s: float) -> Iterable[Event]:
-        """Return what happened; wait for the first so long at most."""
+        """Return the events since the last call; wait for the first one up to a time limit."""
         ...
 
 
 @dataclass
 class Schedule:
-    """Drives jobs to their ends.
+    """Starts attempts until every job has ended.
 
     Attributes:
         keep: takes a pack in; raises InputError or HarnessError where it is not whole.
@@ -150,7 +150,7 @@ class Schedule:
                     self._handle(event)
 
     def _miss(self, machines: Sequence[Machine]) -> None:
-        """Give up on attempts whose machine the cluster has lost, whether or not it says more."""
+        """End attempts whose machine the cluster has lost."""
         alive = {machine.node for machine in machines}
         for job in self.jobs:
             for number, attempt in enumerate(job.attempts):
@@ -158,18 +158,27 @@ class Schedule:
                     self._lose(job, number, "the cluster no longer has this node")
 
     def _start(self, machines: Sequence[Machine]) -> None:
-        busy = {each.node for job in self.jobs for each in job.attempts if each.state == RUNNING}
-        free = [each for each in machines if each.node not in busy | self._gone]
+        busy = {
+            attempt.node
+            for job in self.jobs
+            for attempt in job.attempts
+            if attempt.state == RUNNING
+        }
+        free = [machine for machine in machines if machine.node not in busy | self._gone]
         for job in self.jobs:
-            fitting = [each for each in free if each.type == job.type]
+            fitting = [machine for machine in free if machine.type == job.type]
             if job.state != WAITING or not fitting:
                 continue
-            tried = [each.node for each in job.attempts]
+            tried = [attempt.node for attempt in job.attempts]
             # its own machine first, then those whose own run is not waiting for them
             wanted = {other.node for other in self.jobs if other.state == WAITING and other != job}
             machine = min(
                 fitting,
-                key=lambda each: (each.node != job.node, each.node in wanted, each.node in tried),
+                key=lambda machine: (
+                    machine.node != job.node,
+                    machine.node in wanted,
+                    machine.node in tried,
+                ),
             )
             if machine.node in wanted and machine.node != job.node:
                 continue
@@ -183,8 +192,8 @@ class Schedule:
             self.cluster.start(job.run, len(job.attempts) - 1, machine)
 
     def _give_up(self, machines: Sequence[Machine]) -> None:
-        """Let go of runs that no machine of their type is left for, after waiting for one."""
-        usable = {each.type for each in machines if each.node not in self._gone}
+        """Give up runs for which no machine of their type has come back in time."""
+        usable = {machine.type for machine in machines if machine.node not in self._gone}
         for job in self.jobs:
             if job.state != WAITING or job.type in usable:
                 self._since.pop(job.run, None)
@@ -197,7 +206,7 @@ class Schedule:
                 self._end(job, LOST, f"no machine {job.type} within {self.wait_s:g} s{last}")
 
     def _handle(self, event: Event) -> None:
-        job = next(each for each in self.jobs if each.run == event.run)
+        job = next(job_ for job_ in self.jobs if job_.run == event.run)
         attempt = job.attempts[event.attempt]
         if event.kind == PROGRESS:
             if attempt.state == RUNNING:

@@ -1,4 +1,4 @@
-"""What is kept of a fleet under ``results/fleet/ID``, so that another driver can go on with it."""
+"""The state of a fleet under ``results/fleet/ID``, so that another driver can continue it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STATE = "fleet.json"
 
 @dataclass(frozen=True)
 class Fleet:
-    """A fleet as it began, and its runs as they are now.
+    """A fleet's arguments and the state of its runs.
 
     Attributes:
         fleet: its id.
@@ -46,16 +46,16 @@ class Fleet:
     def save(self, folder: Path) -> None:
         store.write_json(folder / STATE, asdict(self))
 
-    def check_continued(self, given: Mapping[str, str], overrides: Sequence[str]) -> None:
-        """Refuse to go on with something else than what began.
+    def check_continued(self, arguments: Mapping[str, str], overrides: Sequence[str]) -> None:
+        """Raise InputError if the arguments differ from those that the fleet began with.
 
         Args:
-            given: the verb's arguments; empty where the user left them out.
+            arguments: the verb's arguments; empty where the user left them out.
 
         Raises:
             InputError: an argument or an override differs.
         """
-        typed = {key: given[key] or value for key, value in self.arguments.items()}
+        typed = {key: arguments[key] or value for key, value in self.arguments.items()}
         changed = [f"{one.key}={one.after}" for one in differing(self.arguments, typed)]
         changed += [word for word in overrides if word not in self.overrides]
         if changed:
@@ -65,19 +65,21 @@ class Fleet:
                 "or leave it out to begin anew"
             )
 
-    def check_plain(self, given: Mapping[str, str], overrides: Sequence[str], project: str) -> None:
-        """Refuse to compose or start what only a file names, and nobody typed now.
+    def check_plain(
+        self, arguments: Mapping[str, str], overrides: Sequence[str], project: str
+    ) -> None:
+        """Raise InputError if the fleet's file names what the user has not typed now.
 
         Args:
-            given: the verb's arguments; empty where the user left them out.
-            project: what fleet.project is where nothing is given.
+            arguments: the verb's arguments; empty where the user left them out.
+            project: the default of fleet.project.
 
         Raises:
             InputError: a word of the state looks something up, or another project's code would run.
         """
         again = [word for word in self.overrides if looks_up(word) and word not in overrides]
         place = self.arguments["fleet.project"]
-        if place not in (project, given["fleet.project"]):
+        if place not in (project, arguments["fleet.project"]):
             again.append(set_to("fleet.project", place))
         if again:
             raise InputError(
@@ -102,12 +104,12 @@ def load(folder: Path) -> Fleet | None:
             f"{path} has schema {stored.get('schema')}, this version reads {SCHEMA}: use the version "
             "that wrote it"
         )
-    return Fleet(**{**stored, "jobs": [Job.from_dict(each) for each in stored["jobs"]]})
+    return Fleet(**{**stored, "jobs": [Job.from_dict(job) for job in stored["jobs"]]})
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a fleet for this driver alone; a folder in which none began does not stay.
+    """Lock a fleet for this driver; remove the folder if no fleet began in it.
 
     Raises:
         InputError: another process drives it, or the folder cannot be made.

@@ -1,4 +1,4 @@
-"""System calls that a kernel, a container or a file system may refuse, and what is done instead."""
+"""System calls that a kernel, a container or a file system may refuse, with replacements."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ REFUSED = {errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM}
 
 
 @contextmanager
-def end_of(pid: int) -> Iterator[int]:
-    """Give a descriptor that can be read once a child has ended; the child is not reaped.
+def child_end(pid: int) -> Iterator[int]:
+    """Yield a descriptor that becomes readable when a child ends; the child is not reaped.
 
-    That is a pidfd (Linux 5.3; Docker allows it from 20.10 on). Where it is refused, a thread blocks
+    It is a pidfd (Linux 5.3; Docker allows it from 20.10 on). Where that is refused, a thread blocks
     until the child has ended and then closes the other end of a pipe.
     """
     try:
@@ -25,18 +25,18 @@ def end_of(pid: int) -> Iterator[int]:
     except ProcessLookupError:
         raise
     except OSError:
-        descriptor = _pipe_that_ends_with(pid)
+        descriptor = _pipe_until_end(pid)
     try:
         yield descriptor
     finally:
         os.close(descriptor)
 
 
-def _pipe_that_ends_with(pid: int) -> int:
+def _pipe_until_end(pid: int) -> int:
     read, write = os.pipe()  # no child inherits it
 
     def wait() -> None:
-        with suppress(ChildProcessError):  # it was reaped meanwhile
+        with suppress(ChildProcessError):  # the child was reaped meanwhile
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         os.close(write)
 
@@ -46,7 +46,7 @@ def _pipe_that_ends_with(pid: int) -> int:
 
 
 def sync(file: int) -> None:
-    """Return when an open file is on its disk; where ``fsync`` is refused, when everything is."""
+    """Wait until an open file is on its disk; where ``fsync`` is refused, until everything is."""
     try:
         os.fsync(file)
     except OSError as error:
@@ -56,7 +56,7 @@ def sync(file: int) -> None:
 
 
 def reserve(file: int, size: int) -> None:
-    """Give an open file its size and the room for it; where that is refused, the size alone."""
+    """Give an open file its size and reserve the space; where that is refused, only set the size."""
     try:
         os.posix_fallocate(file, 0, size)
     except OSError as error:
@@ -65,31 +65,31 @@ def reserve(file: int, size: int) -> None:
         os.ftruncate(file, size)
 
 
-def missing(folder: Path) -> list[tuple[str, str]]:
-    """Return what is refused here: each call and why, and what is done instead.
+def refused_calls(folder: Path) -> list[tuple[str, str]]:
+    """Return the calls that are refused here, with the reason, and their replacements.
 
     Args:
-        folder: where files are written; it is there and can be written.
+        folder: where files are written; it exists and is writable.
     """
-    found = []
+    refused = []
     try:
         os.close(os.pidfd_open(os.getpid()))
     except OSError as error:
-        found.append((f"pidfd_open: {error.strerror}", "a thread waits for each worker's end"))
+        refused.append((f"pidfd_open: {error.strerror}", "a thread waits for each worker's end"))
     try:
         os.sched_getaffinity(0)
     except OSError as error:
         instead = "/proc tells which CPUs are allowed"
-        found.append((f"sched_getaffinity: {error.strerror}", instead))
+        refused.append((f"sched_getaffinity: {error.strerror}", instead))
     with tempfile.TemporaryFile(dir=folder) as file:
         try:
             os.fsync(file.fileno())
         except OSError as error:
             instead = "each write waits until all of the machine's are on their disks"
-            found.append((f"fsync: {error.strerror}", instead))
+            refused.append((f"fsync: {error.strerror}", instead))
         try:
             os.posix_fallocate(file.fileno(), 0, 1)
         except OSError as error:
             instead = "no room is kept for images before they are prepared"
-            found.append((f"fallocate: {error.strerror}", instead))
-    return found
+            refused.append((f"fallocate: {error.strerror}", instead))
+    return refused

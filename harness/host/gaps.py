@@ -1,11 +1,11 @@
-"""Stretches in which this process stood still: stopped, frozen with its container, or paused.
+"""Gaps: times in which this process stood still, stopped or frozen with its container.
 
-A process that stands still neither runs nor waits for a CPU, and the kernel counts both of each thread
-(``/proc/self/task/*/schedstat``). So what the clock counts beyond is a gap: in it nothing of the process
-was even ready to run. Waiting for a busy CPU is none, however long it is.
+A process that stands still neither runs nor waits for a CPU, and the kernel counts both for each thread
+(``/proc/self/task/*/schedstat``). A gap is time of the clock beyond these counts: no thread of the
+process was even ready to run. Waiting for a busy CPU is no gap, however long it takes.
 
 Threads that work at the same time would hide a gap in a long stretch. So the counters are read between
-batches, never in one, and each time is compared with what was counted since the last.
+batches, never in one, and compared with the clock since the last reading.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import time
 from contextlib import suppress
 
 TASKS = "/proc/self/task"
-LOOK_EVERY_S = 0.05  # between two looks, if a batch takes no longer
-LEAST_S = 0.1  # unexplained; less comes of waking up
-LEAST_WITH_DISK_S = 1.0  # where a page was read from the disk meanwhile, which may take some time
+LOOK_EVERY_S = 0.05  # least time between two looks
+LEAST_S = 0.1  # of a gap; waking up takes less
+LEAST_WITH_DISK_S = 1.0  # of a gap during which a page was read from the disk
 HEARTBEAT_S = 0.1
 
 
 class Gaps:
-    """Finds gaps between calls of ``beat``, which whoever works calls once a batch.
+    """Finds gaps between calls of ``beat``, one a batch.
 
     Attributes:
-        seconds: of all gaps so far.
+        seconds: the length of all gaps so far.
     """
 
     def __init__(self) -> None:
@@ -40,21 +40,21 @@ class Gaps:
         self._at = time.monotonic()
 
     def beat(self) -> None:
-        """Look whether there was a gap, unless the last look was just now."""
+        """Look for a gap, unless the last look was just now."""
         if time.monotonic() - self._at >= LOOK_EVERY_S:
             self.look()
 
     def look(self, most: float | None = None) -> None:
-        """Look whether there was a gap since the last look.
+        """Look for a gap since the last look.
 
         Args:
-            most: seconds that it may have had; None for any.
+            most: the longest gap possible, in seconds; None for any.
         """
         now, faults = time.monotonic(), _major_faults()
         spent = now - self._at
         active = self._read()
         gap = spent - self._explained(active, spent)
-        if gap > LEAST_S:  # threads that began meanwhile have worked, too
+        if gap > LEAST_S:  # threads that started meanwhile have worked, too
             self._list_threads()
             active = self._read()
             gap = spent - self._explained(active, spent)
@@ -72,40 +72,40 @@ class Gaps:
     def _list_threads(self) -> None:
         for tid in map(int, os.listdir(TASKS)):
             if tid not in self._files:
-                with suppress(OSError):  # it has just ended
+                with suppress(OSError):  # the thread has just ended
                     self._files[tid] = os.open(
                         f"{TASKS}/{tid}/schedstat", os.O_RDONLY | os.O_CLOEXEC
                     )
 
     def _read(self) -> dict[int, float]:
-        """Return for how long each thread ran or was ready to run, in seconds."""
-        found = {}
+        """Return how many seconds each thread ran or was ready to run."""
+        active = {}
         for tid, descriptor in list(self._files.items()):
             try:
                 ran, waited, *_ = os.pread(descriptor, 80, 0).split()
-                found[tid] = (int(ran) + int(waited)) / 1e9
-            except (OSError, ValueError):  # it has ended, or the kernel does not tell
+                active[tid] = (int(ran) + int(waited)) / 1e9
+            except (OSError, ValueError):  # the thread has ended, or the kernel does not tell
                 os.close(self._files.pop(tid))
-        return found
+        return active
 
     def _explained(self, active: dict[int, float], spent: float) -> float:
-        """Return how much of the time some thread ran or was ready to run; all if that is unknown.
+        """Return how many seconds some thread ran or was ready to run; all of them if that is unknown.
 
-        The main thread and the one that leads OpenMP's team work by turns, the team beside its leader.
+        The main thread and the leader of OpenMP's team work in turn, the team beside its leader.
         """
-        grown = {tid: each - self._before.get(tid, 0.0) for tid, each in active.items()}
+        growth = {tid: total - self._before.get(tid, 0.0) for tid, total in active.items()}
         main = os.getpid()
-        if main not in grown:
+        if main not in growth:
             return spent
-        others = [each for tid, each in grown.items() if tid != main]
-        return grown[main] + max(max(others, default=0.0), sum(others) / self._team)
+        others = [seconds for tid, seconds in growth.items() if tid != main]
+        return growth[main] + max(max(others, default=0.0), sum(others) / self._team)
 
 
 class Heartbeat:
-    """Finds gaps in work that has no batches, by a thread that wakes up regularly.
+    """Finds gaps in work without batches, with a thread that wakes up regularly.
 
-    Only for what is not timed to the millisecond: the thread takes some microseconds each time. It woke
-    late in a gap, so work that sleeps or waits for another process makes none.
+    Only for work that is not timed to the millisecond: the thread takes some microseconds each time.
+    It wakes late only after a gap, so work that sleeps or waits for another process makes none.
     """
 
     def __init__(self, gaps: Gaps) -> None:

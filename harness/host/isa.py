@@ -1,4 +1,4 @@
-"""Instruction sets in their three tongues: the kernel's flags, oneDNN's words, oneDNN's variable."""
+"""Instruction-set names as the kernel, oneDNN and this project spell them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ VARIABLE = "ONEDNN_MAX_CPU_ISA"
 
 @dataclass(frozen=True)
 class Level:
-    """An instruction set that oneDNN 2.5 tells apart.
+    """An instruction set that oneDNN 2.5 distinguishes.
 
     Attributes:
         name: its value of ONEDNN_MAX_CPU_ISA.
         flag: its name in ``machine.ISA``.
-        words: how oneDNN's verbose output begins to describe it.
-        by_default: whether oneDNN surely uses it unasked; versions differ for the others.
+        words: the beginning of its description in oneDNN's verbose output.
+        by_default: whether every version of oneDNN uses it by default.
     """
 
     name: str
@@ -48,27 +48,29 @@ NAMES = tuple(level.name for level in LEVELS)
 
 
 def allows(limit: str | None, name: str) -> bool:
-    """Say whether oneDNN may use an instruction set under a value of its variable, None for none."""
-    told = (limit or "").upper()
-    return told not in NAMES or NAMES.index(name) <= NAMES.index(told)
+    """Return whether oneDNN may use an instruction set under a value of its variable (None: unset)."""
+    most = (limit or "").upper()
+    return most not in NAMES or NAMES.index(name) <= NAMES.index(most)
 
 
-def shortfall(told: str, flags: Collection[str], asked: str | None) -> str | None:
-    """Say in a sentence that oneDNN may use less than it should, or return None.
+def shortfall(description: str, flags: Collection[str], limit: str | None) -> str | None:
+    """Return a sentence if oneDNN may use less than it should, else None.
 
     Args:
-        told: what oneDNN's verbose output calls its instruction set.
-        flags: the machine's, as ``machine.describe`` names them.
-        asked: the ONEDNN_MAX_CPU_ISA that the configuration asks for, one of NAMES, or None.
+        description: the instruction set in oneDNN's verbose output.
+        flags: the machine's instruction sets, as ``machine.describe`` names them.
+        limit: the configured ONEDNN_MAX_CPU_ISA, one of NAMES, or None.
     """
-    used = max((n for n, level in enumerate(LEVELS) if told.startswith(level.words)), default=None)
+    used = max(
+        (n for n, level in enumerate(LEVELS) if description.startswith(level.words)), default=None
+    )
     if used is None:
-        return None  # a later oneDNN with other words
-    limit = len(LEVELS) if asked is None else NAMES.index(asked)
+        return None  # a later oneDNN words it otherwise
+    highest = len(LEVELS) if limit is None else NAMES.index(limit)
     expected = [
         n
         for n, level in enumerate(LEVELS)
-        if level.flag in flags and level.by_default and n <= limit
+        if level.flag in flags and level.by_default and n <= highest
     ]
     if not expected or used >= expected[-1]:
         return None

@@ -1,4 +1,4 @@
-"""What C code in this process writes to standard output."""
+"""Capture what C code in this process writes to standard output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STDOUT = 1
 
 @contextmanager
 def captured_stdout() -> Iterator[list[str]]:
-    """Send descriptor 1 to a file, since oneDNN writes from C; the list has its lines afterwards."""
+    """Redirect descriptor 1 to a file, since oneDNN writes from C; the list gets its lines at the end."""
     lines: list[str] = []
     with tempfile.TemporaryFile() as file:
         _flush()

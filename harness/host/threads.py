@@ -1,4 +1,4 @@
-"""Thread policies: the environment a worker starts with, and what it really got.
+"""Thread policies: the environment that sets them in a worker, and the OpenMP that results.
 
 OpenMP reads its variables once, when its library is loaded, so they are set before ``exec``.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, InputError, spell
-from harness.host.machine import Topology
+from harness.host.topology import Topology
 
 OWN_KEYS = {"omp": ("proc_bind", "places"), "kmp": ("affinity", "blocktime"), "none": ()}
 PROC_BIND = ("TRUE", "FALSE", "MASTER", "PRIMARY", "CLOSE", "SPREAD")
@@ -28,14 +28,14 @@ PLACE = r"\{(\d[\d,:]*)\}(?::(\d+)(?::(-?\d+))?)?"
 
 @dataclass(frozen=True)
 class ThreadSettings:
-    """What a policy came to on this machine.
+    """The settings of a policy on this machine.
 
     Attributes:
         policy: omp, kmp or none.
         count: threads; None leaves it to MXNet.
         environment: variables to set in a worker.
-        warnings: what will make the numbers hard to compare, one sentence each.
-        asked: the options as they were given.
+        warnings: reasons why the numbers will be hard to compare, one sentence each.
+        asked: the options as configured.
     """
 
     policy: str
@@ -45,7 +45,7 @@ class ThreadSettings:
     asked: dict[str, Any]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all of it, ready for JSON."""
+        """Return all attributes, ready for JSON."""
         return {**dataclasses.asdict(self), "warnings": list(self.warnings)}
 
 
@@ -56,7 +56,7 @@ def resolve(
 
     Args:
         options: the keys of conf/threads/<policy>.yaml.
-        kmp_library: where libiomp5.so is; needed by kmp alone.
+        kmp_library: path of libiomp5.so; only the policy kmp needs it.
 
     Raises:
         InputError: an option is unknown or not allowed, or the library is missing.
@@ -64,7 +64,7 @@ def resolve(
     asked = {str(key): value for key, value in options.items()}
     policy = asked.get("policy")
     if policy not in OWN_KEYS:
-        raise _wrong("policy", policy, "omp, kmp or none")
+        raise _value_error("policy", policy, "omp, kmp or none")
     keys = ("policy", "count", *OWN_KEYS[policy])
     for key in asked:
         if key not in keys:
@@ -80,11 +80,13 @@ def resolve(
         return ThreadSettings(policy, None, {}, (), asked)
     count = topology.usable_cores if count is None else count
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise _wrong("count", count, "a whole number from 1 up, or null for one thread per core")
+        raise _value_error(
+            "count", count, "a whole number from 1 up, or null for one thread per core"
+        )
     environment = {"OMP_NUM_THREADS": str(count), "OPENBLAS_NUM_THREADS": str(count)}
     cpus = _one_cpu_per_thread(topology, count)
     environment |= _omp(asked, cpus) if policy == "omp" else _kmp(asked, cpus, kmp_library)
-    warnings = (*_crowding(count, topology), *_untold(topology))
+    warnings = (*_crowding(count, topology), *_unassigned(topology))
     return ThreadSettings(policy, count, environment, warnings, asked)
 
 
@@ -94,35 +96,35 @@ def find_kmp_library() -> Path | None:
         files = importlib.metadata.files("intel-openmp") or []
     except importlib.metadata.PackageNotFoundError:
         files = []
-    found = [Path(str(file.locate())) for file in files if file.name == KMP_NAME]
-    candidates = (*found, Path(sys.prefix) / "lib" / KMP_NAME)
+    installed = [Path(str(file.locate())) for file in files if file.name == KMP_NAME]
+    candidates = (*installed, Path(sys.prefix) / "lib" / KMP_NAME)
     return next((path.resolve() for path in candidates if path.is_file()), None)
 
 
 def loaded_openmp() -> dict[str, Any]:
-    """Return which OpenMP library serves MXNet in this process, and how it is set up.
+    """Return which OpenMP library MXNet uses in this process, and its settings.
 
-    With LD_PRELOAD both libgomp and libiomp5 are mapped. The one that serves is found as the
-    dynamic linker finds it for libmxnet.so: in the global scope first, which LD_PRELOAD heads, then
-    in libmxnet's dependencies.
+    With LD_PRELOAD both libgomp and libiomp5 are mapped. The search is that of the dynamic linker
+    for libmxnet.so: first the global scope, where LD_PRELOAD comes first, then libmxnet's
+    dependencies.
 
     Returns:
         library: its path.
         runtime: its name, libgomp or libiomp5.
-        max_threads: how many threads a parallel region gets.
+        max_threads: threads of a parallel region.
         places: the CPUs of each place that threads are bound to; empty when they are not bound.
         blocktime_ms: of libiomp5; None for another library.
         mapped: the paths of all OpenMP libraries in this process.
 
     Raises:
-        HarnessError: MXNet is not imported, or serves itself with no OpenMP library.
+        HarnessError: MXNet is not imported, or uses no OpenMP library.
     """
     mapped = _mapped_libraries()
     mxnet = next((path for path in mapped if Path(path).name == "libmxnet.so"), None)
     if mxnet is None:
         raise HarnessError("libmxnet.so is not loaded: import mxnet before asking for its OpenMP")
     scopes = (ctypes.CDLL(None), ctypes.CDLL(mxnet, mode=os.RTLD_NOLOAD | os.RTLD_NOW))
-    serving = next(filter(None, (_home_of("GOMP_parallel", scope) for scope in scopes)), None)
+    serving = next(filter(None, (_library_with("GOMP_parallel", scope) for scope in scopes)), None)
     if serving is None:
         raise HarnessError(f"no library gives OpenMP to {mxnet}")
     library = ctypes.CDLL(serving)
@@ -137,45 +139,50 @@ def loaded_openmp() -> dict[str, Any]:
     }
 
 
-def differences(environment: Mapping[str, str], loaded: Mapping[str, Any]) -> list[str]:
-    """Say in sentences how what MXNet got differs from what its process's environment asked for.
+def openmp_mismatches(environment: Mapping[str, str], loaded: Mapping[str, Any]) -> list[str]:
+    """Return how MXNet's OpenMP differs from the environment's settings, one sentence each.
 
     Args:
         environment: the process's environment.
-        loaded: what ``loaded_openmp`` returned in it.
+        loaded: from ``loaded_openmp`` in that process.
     """
-    found = []
+    mismatches = []
     preloaded = KMP_NAME in environment.get("LD_PRELOAD", "")
     if preloaded != (loaded["runtime"] == "libiomp5"):
-        found.append(
+        mismatches.append(
             f"MXNet runs on {loaded['library']} although LD_PRELOAD is "
             f"{environment.get('LD_PRELOAD') or 'not set'}"
         )
     threads = environment.get("OMP_NUM_THREADS")
     if threads and int(threads) != loaded["max_threads"]:
-        found.append(f"OMP_NUM_THREADS is {threads} and MXNet uses {loaded['max_threads']} threads")
-    asked = {cpu for place in listed_places(environment.get("OMP_PLACES", "")) for cpu in place}
-    got = {cpu for place in loaded["places"] for cpu in place}
-    if got and asked and got != asked:
-        found.append(
-            f"MXNet's threads are bound to {_cpus(got)} instead of {_cpus(asked)}: not all "
-            "are allowed, or another OpenMP library bound this process before MXNet was imported"
+        mismatches.append(
+            f"OMP_NUM_THREADS is {threads} and MXNet uses {loaded['max_threads']} threads"
         )
-    return found
+    configured = {
+        cpu for place in listed_places(environment.get("OMP_PLACES", "")) for cpu in place
+    }
+    actual = {cpu for place in loaded["places"] for cpu in place}
+    if actual and configured and actual != configured:
+        mismatches.append(
+            f"MXNet's threads are bound to {spell_cpus(actual)} instead of {spell_cpus(configured)}: "
+            "not all are allowed, or another OpenMP library bound this process before MXNet was imported"
+        )
+    return mismatches
 
 
-def _wrong(key: str, value: object, allowed: str) -> InputError:
+def _value_error(key: str, value: object, allowed: str) -> InputError:
     return InputError(f"threads.{key}={spell(value)}: must be {allowed}")
 
 
-def _cpus(cpus: Iterable[int]) -> str:
+def spell_cpus(cpus: Iterable[int]) -> str:
+    """Return CPU numbers as messages show them, such as ``CPU 0,2``."""
     return "CPU " + ",".join(map(str, sorted(cpus)))
 
 
 def _one_cpu_per_thread(topology: Topology, count: int) -> list[int]:
     """Return ``count`` CPUs: first one of each core, then their SMT siblings, then over again."""
     rounds = itertools.zip_longest(*topology.cores)
-    order = [cpu for each in rounds for cpu in each if cpu is not None]
+    order = [cpu for round_ in rounds for cpu in round_ if cpu is not None]
     return list(itertools.islice(itertools.cycle(order), count))
 
 
@@ -191,11 +198,12 @@ def _crowding(count: int, topology: Topology) -> tuple[str, ...]:
     )
 
 
-def _untold(topology: Topology) -> tuple[str, ...]:
-    if not topology.untold_cpus:
+def _unassigned(topology: Topology) -> tuple[str, ...]:
+    if not topology.unassigned_cpus:
         return ()
+    cpus = spell_cpus(topology.unassigned_cpus)
     return (
-        f"the system does not tell which CPUs share a core with {_cpus(topology.untold_cpus)}: each "
+        f"the system does not tell which CPUs share a core with {cpus}: each "
         "counts as a core of its own",
     )
 
@@ -203,7 +211,7 @@ def _untold(topology: Topology) -> tuple[str, ...]:
 def _omp(asked: Mapping[str, Any], cpus: Sequence[int]) -> dict[str, str]:
     bind = str(asked.get("proc_bind", "TRUE")).upper()  # YAML's true is a bool
     if bind not in PROC_BIND:
-        raise _wrong("proc_bind", asked["proc_bind"], ", ".join(PROC_BIND))
+        raise _value_error("proc_bind", asked["proc_bind"], ", ".join(PROC_BIND))
     places = _text(asked, "places", 'auto or a list in quotes such as "{0}:32:1"')
     if places == "auto":
         first, count = cpus[0], len(cpus)
@@ -230,7 +238,9 @@ def _kmp(asked: Mapping[str, Any], cpus: Sequence[int], library: Path | None) ->
         affinity = f"granularity=fine,proclist=[{','.join(map(str, cpus))}],explicit"
     blocktime = asked.get("blocktime", 1)
     if not re.fullmatch(r"\d+|infinite", str(blocktime)):
-        raise _wrong("blocktime", blocktime, "milliseconds, a whole number from 0, or infinite")
+        raise _value_error(
+            "blocktime", blocktime, "milliseconds, a whole number from 0, or infinite"
+        )
     return {
         "LD_PRELOAD": str(library),
         "KMP_AFFINITY": affinity,
@@ -241,7 +251,7 @@ def _kmp(asked: Mapping[str, Any], cpus: Sequence[int], library: Path | None) ->
 def _text(asked: Mapping[str, Any], key: str, allowed: str) -> str:
     value = asked.get(key, "auto")
     if not isinstance(value, str) or not value:
-        raise _wrong(key, value, allowed)
+        raise _value_error(key, value, allowed)
     return value
 
 
@@ -278,8 +288,8 @@ class _DlInfo(ctypes.Structure):
     )
 
 
-def _home_of(symbol: str, scope: ctypes.CDLL) -> str | None:
-    """Return the real path of the library whose ``symbol`` is found from ``scope``."""
+def _library_with(symbol: str, scope: ctypes.CDLL) -> str | None:
+    """Return the real path of the library that defines ``symbol`` for ``scope``."""
     function = getattr(scope, symbol, None)
     if function is None:
         return None

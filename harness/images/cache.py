@@ -1,4 +1,4 @@
-"""The cache of prepared images: what is in it, who uses it, and what goes when room is needed.
+"""The cache of prepared images: its entries, who uses them, and which are deleted for space.
 
 An entry is one stem in ``<cache>/prepared`` with
 
@@ -41,8 +41,8 @@ BLOCK_BYTES = 1 << 22
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One entry, there or not."""
+class CacheEntry:
+    """One entry, which may be missing."""
 
     stem: Path
 
@@ -60,7 +60,7 @@ class Entry:
 
     @property
     def bytes(self) -> int:
-        """What its files take of the disk, half-made ones too."""
+        """The size of its files on the disk, incomplete ones too."""
         return sum(_size(self.stem.with_suffix(suffix)) for suffix in FILES)
 
     @property
@@ -74,7 +74,7 @@ class Entry:
         return 0.0
 
     def about(self) -> dict[str, Any] | None:
-        """Return what the sidecar says; None if it is missing, damaged or of another format."""
+        """Return the content of the sidecar; None if it is missing, damaged or of another format."""
         try:
             said = read_json(self.sidecar)
         except (OSError, ValueError):
@@ -88,12 +88,12 @@ class Entry:
         return dict(said) if in_order and is_whole else None
 
     def whole(self) -> bool:
-        """Say whether the sidecar is there and the images have the size that it gives."""
+        """Return whether the sidecar exists and the images have the size that it gives."""
         said = self.about()
         return said is not None and _size(self.pixels) == said["bytes"]
 
     def sound(self) -> bool:
-        """Say whether it is whole and every range has its checksum; reads all of it."""
+        """Return whether it is whole and every range has its checksum; read all of it."""
         said = self.about()
         if said is None or not self.whole():
             return False
@@ -108,11 +108,11 @@ class Entry:
             return False
 
     def used(self) -> None:
-        """Note that it is used now."""
+        """Record that it is used now."""
         os.utime(self.sidecar)
 
     def remove(self) -> None:
-        """Delete its files; the caller holds it alone."""
+        """Delete its files; the caller has the exclusive hold."""
         for path in map(self.stem.with_suffix, FILES):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)  # nobody's but of who put it in the file's place
@@ -127,15 +127,15 @@ class Entry:
         return alone
 
     def in_use(self) -> bool:
-        """Say whether a process holds it, to use it or to make it."""
+        """Return whether a process holds it, to use it or to make it."""
         with _alone(self) as alone:
             return not alone
 
 
 class Hold:
-    """This process's hold on an entry; shared from the start, and alone where it is asked."""
+    """This process's lock on an entry: shared at first, exclusive on request."""
 
-    def __init__(self, entry: Entry, wait: locks.Wait) -> None:
+    def __init__(self, entry: CacheEntry, wait: locks.Wait) -> None:
         self._path = entry.stem.with_suffix(".lock")
         self._wait = wait
         self._lock = locks.Lock(self._path)
@@ -159,7 +159,7 @@ class Hold:
         self._lock.take(shared=True, wait=self._wait)  # after an error the caller lets go of it
 
     def release(self) -> None:
-        """Let go before the process ends."""
+        """Release the hold before the process ends."""
         self._lock.close()
         del _HELD[self._path]
 
@@ -167,8 +167,8 @@ class Hold:
 _HELD: dict[Path, Hold] = {}  # a second lock of one process would wait for the first
 
 
-def hold(entry: Entry, wait: locks.Wait = locks.Wait()) -> Hold:  # noqa: B008 - a constant
-    """Return a shared hold that lasts until this process ends; waits for who makes the entry.
+def hold(entry: CacheEntry, wait: locks.Wait = locks.Wait()) -> Hold:  # noqa: B008 - a constant
+    """Return a shared hold that lasts until this process ends; wait for a process that makes the entry.
 
     Raises:
         StillHeld: another process made it for longer than is waited.
@@ -179,15 +179,17 @@ def hold(entry: Entry, wait: locks.Wait = locks.Wait()) -> Hold:  # noqa: B008 -
     return _HELD[path]
 
 
-def entries(folder: Path) -> list[Entry]:
-    """Return what is in ``<cache>/prepared``, the least recently used first."""
+def entries(folder: Path) -> list[CacheEntry]:
+    """Return the entries in ``<cache>/prepared``, the least recently used first."""
     stems = {path.with_suffix("") for path in folder.glob("*") if path.suffix in FILES}
-    return sorted((Entry(stem) for stem in stems), key=lambda entry: (entry.last_use, entry.key))
+    return sorted(
+        (CacheEntry(stem) for stem in stems), key=lambda entry: (entry.last_use, entry.key)
+    )
 
 
 @contextmanager
 def one_makes_room(folder: Path) -> Iterator[None]:
-    """Keep other processes from counting and reserving space at the same time."""
+    """Keep other processes from counting and reserving space meanwhile."""
     with locks.held(folder.with_suffix(".lock")):
         yield
 
@@ -230,7 +232,7 @@ def _rounded_up(size: int) -> str:
 
 
 @contextmanager
-def _alone(entry: Entry) -> Iterator[bool]:
+def _alone(entry: CacheEntry) -> Iterator[bool]:
     """Hold an entry alone for a moment, or yield False at once if a process holds it."""
     path = entry.stem.with_suffix(".lock")
     if path in _HELD:

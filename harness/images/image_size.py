@@ -1,4 +1,4 @@
-"""What an encoded image says of its size, before anything is decoded.
+"""The size of an encoded image, read from its header.
 
 A JPEG of a few hundred bytes may claim 65535 x 65535 pixels, and the decoder makes room for them all:
 13 GB. Only JPEG and PNG are read here, which is what im2rec writes; for other formats the limit of
@@ -15,8 +15,8 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG's markers wi
 _BARE = frozenset((0x01, *range(0xD0, 0xD9)))  # and those without a length
 
 
-def size_of(encoded: bytes) -> tuple[int, int] | None:
-    """Return (height, width) of a JPEG or PNG; None for other formats and where none is found."""
+def read_size(encoded: bytes) -> tuple[int, int] | None:
+    """Return (height, width) of a JPEG or PNG; None for other formats and damaged headers."""
     if encoded[:2] == b"\xff\xd8":
         return _jpeg(encoded)
     if encoded[:8] == _PNG and len(encoded) >= 24:
@@ -26,7 +26,7 @@ def size_of(encoded: bytes) -> tuple[int, int] | None:
 
 
 def check_size(height: int, width: int, shorter_side: int | None) -> None:
-    """Refuse an image of too many pixels.
+    """Raise ValueError for an image with too many pixels.
 
     Args:
         shorter_side: what that will be resized to in proportion; None: both sides have a fixed size.

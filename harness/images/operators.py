@@ -1,4 +1,4 @@
-"""MXNet's image operators through its C interface, for processes that do nothing but decode.
+"""MXNet's image operators through its C interface, for processes that only decode.
 
 ``import mxnet`` takes more than a second, most of it to make Python functions of two thousand
 operators; these two need none of that. They are the operators that ``mxnet.image.imdecode`` and
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import HarnessError
-from harness.images.image_size import check_size, size_of
+from harness.images.image_size import check_size, read_size
 
 CPU, UINT8 = 1, 3  # as mxnet/ndarray.h and mshadow/base.h number them
 BILINEAR = 1
@@ -53,7 +53,7 @@ class Operators:
             ValueError: it does not decode, or it is larger than ``image_size.MOST_PIXELS``, as it
                 says or as it becomes.
         """
-        size = size_of(encoded)
+        size = read_size(encoded)
         if size is not None:
             check_size(*size, self._side if self._keep_ratio else None)
         with (
@@ -77,7 +77,7 @@ class Operators:
 
     @contextmanager
     def _stored(self, content: bytes) -> Iterator[ctypes.c_void_p]:
-        """Give a one-dimensional array of bytes while the block runs."""
+        """Yield a one-dimensional array of bytes for the block."""
         array, size = ctypes.c_void_p(), len(content)
         shape = (ctypes.c_int64 * 1)(size)
         at_once = 0  # allocate now
@@ -96,8 +96,8 @@ class Operators:
     def _called(
         self, operator: ctypes.c_void_p, array: ctypes.c_void_p, parameters: tuple[Any, ...]
     ) -> Iterator[ctypes.c_void_p]:
-        """Give what an operator of one input and one output makes while the block runs."""
-        made = ctypes.POINTER(ctypes.c_void_p)()
+        """Yield the output of an operator with one input and one output for the block."""
+        outputs = ctypes.POINTER(ctypes.c_void_p)()
         count, kinds = ctypes.c_int(0), ctypes.POINTER(ctypes.c_int)()
         self._check(
             self._library.MXImperativeInvoke(
@@ -105,12 +105,12 @@ class Operators:
                 1,
                 ctypes.byref(array),
                 ctypes.byref(count),
-                ctypes.byref(made),
+                ctypes.byref(outputs),
                 *parameters,
                 ctypes.byref(kinds),
             )
         )
-        output = ctypes.c_void_p(made[0])
+        output = ctypes.c_void_p(outputs[0])
         try:
             yield output
         finally:
@@ -131,19 +131,19 @@ class Operators:
 
 
 def library_path() -> Path:
-    """Return where libmxnet.so is, without importing MXNet.
+    """Return the path of libmxnet.so without importing MXNet.
 
     Raises:
         HarnessError: MXNet is not installed.
     """
-    found = importlib.util.find_spec("mxnet")
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("mxnet")
+    if spec is None or spec.origin is None:
         raise HarnessError("mxnet is not installed: delete .venv and start run.sh again")
-    return Path(found.origin).with_name("libmxnet.so")
+    return Path(spec.origin).with_name("libmxnet.so")
 
 
 def _texts(parameters: Mapping[str, object]) -> tuple[Any, ...]:
-    """Return an operator's parameters as the C interface takes them: how many, names, values."""
+    """Return an operator's parameters for the C interface: count, names, values."""
     names, values = (
         (ctypes.c_char_p * len(parameters))(*(str(text).encode() for text in texts))
         for texts in (parameters.keys(), parameters.values())

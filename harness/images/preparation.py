@@ -17,9 +17,9 @@ import numpy as np
 from harness.config import project_path
 from harness.errors import HarnessError, InputError
 from harness.host import calls
-from harness.host.machine import free_memory
+from harness.host.memory import free_memory
 from harness.images import cache
-from harness.images.cache import Entry
+from harness.images.cache import CacheEntry
 from harness.images.prepared import FORMAT, GEOMETRY, Prepared, cache_key, pixel_libraries
 from harness.images.record_file import RecordIndex
 from harness.process import executor
@@ -49,14 +49,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Place:
-    """Where prepared images are kept: the folder of the cache, and how many bytes it may hold."""
+    """The folder of the cache, and how many bytes it may hold."""
 
     cache: Path
     limit: int
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Place:
-        """Return what the section ``run`` of the configuration says."""
+        """Return the place that the section ``run`` of the configuration names."""
         return cls(project_path(config["cache"]), int(config["cache_limit_gb"] * cache.GB))
 
     @property
@@ -75,7 +75,7 @@ def ensure(
     timeout_s: float = 0,
     wait: locks.Wait = locks.Wait(),  # noqa: B008 - a constant
 ) -> tuple[Prepared, dict[str, Any]]:
-    """Return the prepared images, made now unless the cache holds them, and what that took.
+    """Return the prepared images and their costs; prepare them unless the cache holds them.
 
     They stay in the cache until this process ends: it holds their lock.
 
@@ -90,9 +90,9 @@ def ensure(
         HarnessError: a decoding process died.
     """
     store.make_folder(place.folder, "run.cache")
-    encoded = source.index.digest_of(source.images)
+    encoded = source.index.images_digest(source.images)
     key = cache_key(encoded, source.images, transform, versions)
-    entry = Entry(place.folder / key)
+    entry = CacheEntry(place.folder / key)
     prepared = Prepared(entry.pixels, source.images, transform["crop"])
     began = time.perf_counter()
     held = cache.hold(entry, wait)
@@ -126,14 +126,14 @@ def _build(
     source: Source,
     transform: Mapping[str, Any],
     versions: Mapping[str, Any],
-    entry: Entry,
+    entry: CacheEntry,
     place: Place,
     cores: int,
     environment: Mapping[str, str],
     progress: executor.Progress,
     timeout_s: float,
 ) -> dict[str, Any]:
-    """Make the images and then the sidecar; a process killed anywhere leaves no whole entry.
+    """Write the images and then the sidecar: a process that is killed leaves no whole entry.
 
     Returns:
         how many processes decoded, and the most memory that one of them took.
@@ -175,14 +175,14 @@ def _build(
                 "transform": {key: transform[key] for key in GEOMETRY},
                 "libraries": pixel_libraries(versions),
                 "bytes": part.bytes,
-                "ranges": [each.value for each in ended],
+                "ranges": [worker.value for worker in ended],
                 "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "seconds": time.perf_counter() - began,
             },
             "run.cache",
         )
         log.unlink(missing_ok=True)
-        peak = max(each.peak_rss_bytes for each in ended)
+        peak = max(worker.peak_rss_bytes for worker in ended)
         return {"processes": len(ended), "peak_rss_bytes": peak}
     finally:
         part.path.unlink(missing_ok=True)
@@ -198,7 +198,7 @@ def _decode(
     progress: executor.Progress,
     timeout_s: float,
 ) -> list[executor.Ended]:
-    """Decode one range of the images in each process; return how each of them ended well."""
+    """Decode one range of the images in each process; return the ends of the processes."""
     fitting = max(1, (free_memory() or sys.maxsize) // DECODER_USUAL_BYTES)
     processes = min(cores, -(-source.images // WORTH_A_PROCESS), fitting)
     edges = np.linspace(0, source.images, processes + 1).astype(int).tolist()
@@ -221,7 +221,7 @@ def _decode(
 
 
 def _reserve(part: Prepared) -> None:
-    """Create the file at its full size, so that a full disk is known now."""
+    """Create the file at its full size, so that a full disk shows now."""
     free = shutil.disk_usage(part.path.parent).free
     try:
         if part.bytes + SPARE_BYTES > free:

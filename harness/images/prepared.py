@@ -1,4 +1,4 @@
-"""Prepared images as a file, and the name it has in the cache."""
+"""Prepared images in a file, and the key of that file in the cache."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LIBRARIES = ("mxnet", "mxnet_libmxnet_sha256")  # whose operators decode, resize
 
 @dataclass(frozen=True)
 class Prepared:
-    """Where prepared images are: a file of (images, crop, crop, 3) uint8."""
+    """A file of prepared images, (images, crop, crop, 3) uint8."""
 
     path: Path
     images: int
@@ -47,10 +47,10 @@ class Prepared:
         """
         try:
             with self.path.open("rb") as handle:
-                found = os.fstat(handle.fileno()).st_size
-                if found < self.bytes:
+                size = os.fstat(handle.fileno()).st_size
+                if size < self.bytes:
                     raise HarnessError(
-                        f"{self.path} has {found} of {self.bytes} bytes: something outside the "
+                        f"{self.path} has {size} of {self.bytes} bytes: something outside the "
                         "harness cut it; start again, which prepares the images again"
                     )
                 shape = (stop - start, self.crop, self.crop, 3)
@@ -64,14 +64,14 @@ class Prepared:
 
 
 def pixel_libraries(versions: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of the installed versions determines the pixels; None where it is not known."""
+    """Return the installed versions that determine the pixels; None if they are not known."""
     return {name: versions.get(name) for name in LIBRARIES}
 
 
 def cache_key(
     images_sha256: str, images: int, transform: Mapping[str, Any], versions: Mapping[str, Any]
 ) -> str:
-    """Name prepared data by what determines it: the encoded images, geometry, libraries.
+    """Return the key of prepared images: a digest of the encoded images, geometry and libraries.
 
     Args:
         images_sha256: as ``RecordIndex.digest_of`` gives it.

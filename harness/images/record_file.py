@@ -34,12 +34,12 @@ _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
 
 
 def image_digest(encoded: bytes) -> bytes:
-    """Return the 16 bytes by which an encoded image is known again: half of its SHA-256."""
+    """Return the 16 bytes that identify an encoded image: half of its SHA-256."""
     return hashlib.sha256(encoded).digest()[:16]
 
 
 def _image_in(data: bytes) -> bytes:
-    """Return the encoded image in a record's data; none where the data has no header."""
+    """Return the encoded image in a record's data; empty if the data has no header."""
     if len(data) < _HEADER.size:
         return b""
     (labels, _, _, _) = _HEADER.unpack_from(data)
@@ -48,7 +48,7 @@ def _image_in(data: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class RecordIndex:
-    """Where the records of a file begin, in the order in which they are read, and their labels.
+    """The offsets of a file's records, in the order in which they are read, and their labels.
 
     Attributes:
         stored: how many records the file has; more than are read where the ``.idx`` lists a part.
@@ -63,8 +63,8 @@ class RecordIndex:
     digests: npt.NDArray[np.int64]
     sha256: str
 
-    def digest_of(self, images: int) -> str:
-        """Return the SHA-256 of what is decoded: the first ``images`` images in their order."""
+    def images_digest(self, images: int) -> str:
+        """Return the SHA-256 of the digests of the first ``images`` images in their order."""
         return hashlib.sha256(np.ascontiguousarray(self.digests[:images]).tobytes()).hexdigest()
 
     def __len__(self) -> int:
@@ -134,13 +134,13 @@ class RecordFile:
                 labels.append(_REFUSED)  # which matters only if it is read
             offsets.append(at)
             at = after
-        found, known = (np.array(each, dtype=np.int64) for each in (offsets, labels))
-        order = self._idx_order(found)
+        starts, known = (np.array(numbers, dtype=np.int64) for numbers in (offsets, labels))
+        order = self._idx_order(starts)
         for number in order[known[order] == _REFUSED][:1]:
-            self._label(self._data(int(found[number])), int(number), classes)
-        each = np.frombuffer(digests, np.int64).reshape(-1, 2)[order]
+            self._label(self._data(int(starts[number])), int(number), classes)
+        image_digests = np.frombuffer(digests, np.int64).reshape(-1, 2)[order]
         return RecordIndex(
-            self.path, found[order], known[order], len(found), each, whole.hexdigest()
+            self.path, starts[order], known[order], len(starts), image_digests, whole.hexdigest()
         )
 
     def image(self, offset: int) -> bytes:
@@ -151,7 +151,7 @@ class RecordFile:
         return os.pread(self._file.fileno(), end - start, start)
 
     def _part(self, at: int) -> tuple[int, int, int]:
-        """Return (how it continues, start, end) of the part at ``at``, or say what is wrong."""
+        """Return (how it continues, start, end) of the part at ``at``; InputError if it is damaged."""
         if at + _WORD.size > self._size:
             raise self._truncated(at)
         magic, word = _WORD.unpack(self._bytes(at, at + _WORD.size))
@@ -173,7 +173,7 @@ class RecordFile:
         return word >> 29, start, end
 
     def _read_whole(self, at: int, digest: Any) -> tuple[bytes, int]:
-        """Read a record once, into a digest of its bytes; return its data and where the next is."""
+        """Read a record once and add its bytes to a digest; return its data and the next offset."""
         kind, _, end = self._part(at)
         first, held = end, end - at
         while kind not in (_WHOLE, _LAST):
@@ -191,7 +191,7 @@ class RecordFile:
         return self._joined(raw), after
 
     def _joined(self, raw: bytes) -> bytes:
-        """Return the data of a record of several parts from its bytes."""
+        """Return the data of a record that consists of several parts."""
         parts, here = [], 0
         while here < len(raw):
             _, word = _WORD.unpack_from(raw, here)
@@ -261,7 +261,7 @@ class RecordFile:
         return order
 
     def _listed(self, lines: IO[str], idx: Path, records: int) -> npt.NDArray[np.int64]:
-        """Return the offsets of an ``.idx`` in its order; its keys do not matter but for their form."""
+        """Return the offsets of an ``.idx`` in its order; its keys are checked and not used."""
         listed, keys = array("q"), array("q")  # a set would take 70 bytes for each
         while line := lines.readline(LONGEST_LINE + 1):
             if not line.strip():
@@ -280,8 +280,8 @@ class RecordFile:
                 raise self._no_index(idx, f"it names more than its {records} records")
         if not listed:
             raise self._no_index(idx, "it is empty")
-        each, times = np.unique(np.array(keys, dtype=np.int64), return_counts=True)
-        for key in each[times > 1][:1]:
+        unique, times = np.unique(np.array(keys, dtype=np.int64), return_counts=True)
+        for key in unique[times > 1][:1]:
             raise self._no_index(idx, f"it has the key {key} twice")
         return np.array(listed, dtype=np.int64)
 

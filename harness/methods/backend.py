@@ -1,4 +1,4 @@
-"""What INC's adaptor and MXNet's quantisation pass say of the network: ranges, noise, configurations."""
+"""The network as INC's adaptor and MXNet's quantisation pass see it: ranges, noise, configurations."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from neural_compressor.adaptor.mxnet_utils.util import (
 )
 
 from harness.methods.graph import Graph, Node, tensor_name
-from harness.methods.inc import MEASURED
-from harness.methods.noise import Noise, Operator, Source, operators, sources_of
+from harness.methods.noise import Noise, Operator, Source, noise_sources, operators
 from harness.methods.probe import Probe, givers, halved
 from harness.methods.roofline import cycles, multiplications
+from harness.methods.shared_calibration import MEASURED
 
 LOUD = 12  # tensors whose ranges are looked at
 HALVINGS = range(1, 9)
@@ -30,7 +30,7 @@ Limits = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Choice:
-    """What is configured.
+    """A configuration of the quantised network.
 
     Attributes:
         excluded: the operators that are kept out of int8.
@@ -44,16 +44,16 @@ class Choice:
         return replace(self, excluded=self.excluded | operators)
 
     def halved(self, tensor: str, times: int) -> Choice:
-        other = {each for each in self.halvings if each[0] != tensor}
+        other = {pair for pair in self.halvings if pair[0] != tensor}
         return replace(self, halvings=frozenset(other | ({(tensor, times)} if times else set())))
 
 
 class Network:
-    """The fp32 network as INC's adaptor has it, and what can be asked of it."""
+    """The fp32 network in INC's adaptor, and its properties."""
 
     def __init__(self, model: Any, adaptor: Any, data: Any) -> None:
         self._model, self._adaptor, self._data = model, adaptor, data
-        # by the module, where ``inc._exported_once`` has put what it keeps
+        # looked up in the module, which ``inc.exported_once`` patches
         self._fused, self._loader = inc_adaptor.prepare_model_data(model, adaptor.ctx, data)
         self._shape = (1, *next(iter(data))[0].shape[1:])
         self.graph = Graph.of(model.model, self._shape)
@@ -62,29 +62,29 @@ class Network:
         self._scores = tensor_name(fused["nodes"][fused["heads"][0][0]])
         shapes = self.graph.shapes(self._shape)
         self._elements = {
-            each.tensor: int(np.prod(shapes[f"{each.output}_output"]))
-            for each in self.operators.values()
+            operator.tensor: int(np.prod(shapes[f"{operator.output}_output"]))
+            for operator in self.operators.values()
         }
         self._macs = multiplications(self.operators, shapes, self.graph.nodes)
         self._givers = givers(self.operators)
         self._quantised: dict[frozenset[str], tuple[frozenset[Source], float]] = {}
 
     def calibrate(self, batches: int) -> tuple[Limits, Noise]:
-        """Return every tensor's range and, without any place, the noise: one pass for all trials."""
-        wanted = {each.tensor for each in self.operators.values()} | set(self.graph.inputs)
+        """Return every tensor's range, and the noise without any place, by one pass for all trials."""
+        wanted = {operator.tensor for operator in self.operators.values()} | set(self.graph.inputs)
         collector = _Ranges(wanted, self._scores)
         run_forward(self._fused, self._adaptor.ctx, self._loader, iter([True] * batches), collector)
         cache = self._model.calib_cache
         if cache.get("batches") != batches:
             cache.update(batches=batches, kl={}, minmax={})
-        cache[MEASURED] = dict(collector.found)
+        cache[MEASURED] = dict(collector.ranges)
         scores = np.concatenate(collector.scores)
         noise = Noise.of(scores, self._data.labels[: len(scores)])
-        limits = {name: (float(low), float(high)) for name, (low, high) in collector.found.items()}
+        limits = {name: (float(low), float(high)) for name, (low, high) in collector.ranges.items()}
         return limits, noise
 
     def set_ranges(self, choice: Choice) -> None:
-        """Have INC find the choice's ranges in its cache."""
+        """Put the choice's ranges into INC's cache."""
         cache = self._model.calib_cache
         cache["minmax"].update(cache[MEASURED])
         for tensor, times in choice.halvings:
@@ -97,10 +97,10 @@ class Network:
 
     def with_halvings(self, noise: Noise, ranges: Limits, images: int) -> Noise:
         """Return the noise with smaller ranges of the loudest tensors, too, by another pass."""
-        loudest = (self.ranged(each.name) for each in noise.loudest(self.present(Choice())))
+        loudest = (self.ranged(source.name) for source in noise.loudest(self.present(Choice())))
         written = (name for name in loudest if name in self._elements)  # no weights, no input
         loud = list(dict.fromkeys(written))[:LOUD]
-        alike = [each.name for each in noise.sources if self.ranged(each.name) in loud]
+        alike = [source.name for source in noise.sources if self.ranged(source.name) in loud]
         smaller = dict.fromkeys(alike, HALVINGS)
         probe = Probe(self.graph, self.operators, ranges, self._shape, smaller)
         return self._probed(noise, images, probe)
@@ -109,21 +109,21 @@ class Network:
         return noise.joined(probe.sources, probe.measure(iter(self._data), images))
 
     def present(self, choice: Choice) -> frozenset[Source]:
-        """Return where the network rounds, and with which ranges."""
+        """Return the places where the network rounds, with their ranges."""
         halvings = dict(choice.halvings)
 
         def as_chosen(source: Source) -> Source:
             times = halvings.get(self.ranged(source.name), 0) if source.kind == "tensor" else 0
             return replace(source, halvings=times)
 
-        return frozenset(as_chosen(each) for each in self.quantised(choice.excluded)[0])
+        return frozenset(as_chosen(node) for node in self.quantised(choice.excluded)[0])
 
     def ranged(self, tensor: str) -> str:
-        """Return the tensor whose range a tensor has."""
+        """Return the tensor whose range a tensor shares."""
         return self._givers.get(tensor, tensor)
 
     def quantised(self, excluded: frozenset[str]) -> tuple[frozenset[Source], float]:
-        """Return where the network rounds without these operators, and its cost in cycles."""
+        """Return the places where the network rounds without these operators, and its cost in cycles."""
         if excluded not in self._quantised:
             choice = {
                 "excluded_symbols": sorted(excluded),
@@ -134,7 +134,7 @@ class Network:
             (symbol, _, _), calibrated = quantize_sym_model(self._fused, self._adaptor.ctx, choice)
             nodes: list[Node] = json.loads(symbol.tojson())["nodes"]
             cost = cycles(nodes, self._macs, self._elements)
-            self._quantised[excluded] = (sources_of(nodes, calibrated), cost)
+            self._quantised[excluded] = (noise_sources(nodes, calibrated), cost)
         return self._quantised[excluded]
 
 
@@ -142,19 +142,19 @@ class _Ranges(CollectorBase):  # type: ignore[misc]
     """Minimum and maximum of tensors, as INC collects them, by NumPy: many times as fast.
 
     Attributes:
-        found: (low, high) by tensor.
+        ranges: (low, high) by tensor.
         scores: the network's output, one array a batch.
     """
 
     def __init__(self, wanted: set[str], scores: str) -> None:
         self._wanted, self._scores = wanted, scores
         self.scores: list[npt.NDArray[Any]] = []
-        self.found: dict[str, tuple[np.float32, np.float32]] = {}
+        self.ranges: dict[str, tuple[np.float32, np.float32]] = {}
 
     def collect_gluon(self, name: str, kind: str, array: Any) -> None:
         if name == self._scores:
             self.scores.append(array.asnumpy())
         if name in self._wanted:
             values = array.asnumpy()
-            low, high = self.found.get(name, (np.float32(np.inf), np.float32(-np.inf)))
-            self.found[name] = (min(low, values.min()), max(high, values.max()))
+            low, high = self.ranges.get(name, (np.float32(np.inf), np.float32(-np.inf)))
+            self.ranges[name] = (min(low, values.min()), max(high, values.max()))

@@ -1,4 +1,4 @@
-"""What a method is: the interface between the harness and a row of the table.
+"""The interface of methods: the harness calls it for each row of the table.
 
 A method of your own is a class with this shape, in a module of a folder that is given with --conf,
 named by ``_target_`` in a YAML under ``method/`` there.
@@ -16,7 +16,7 @@ from harness.images.batches import Batches
 
 @dataclass(frozen=True)
 class Context:
-    """What a method works with.
+    """The input of a method.
 
     Attributes:
         net: a clean fp32 ``HybridBlock`` of this process's own, not yet hybridized.
@@ -35,7 +35,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Optimized:
-    """What a method made: a network that can be hybridized and called, and facts worth keeping.
+    """The result of a method: a network that can be hybridized and called, and facts for the record.
 
     Attributes:
         net: the optimised ``HybridBlock``.

@@ -63,15 +63,15 @@ class Bf16Fallback:
     def optimize(self, context: Context) -> Optimized:
         """Raise Refused where the CPU has no bf16, and what the other method raises."""
         refuse_without_bf16()
-        made = self.method.optimize(context)
+        optimized = self.method.optimize(context)
         shape = next(iter(context.tuning))[0].shape
-        graph = Graph.of(made.net, (1, *shape[1:]))
+        graph = Graph.of(optimized.net, (1, *shape[1:]))
         fallen = {node["name"] for node in graph.nodes if _is_fp32(node)}
 
         def feed(builder: Builder, node: Node, read: list[Entry]) -> list[Entry]:
             low = _in_bf16(node) if node["name"] in fallen else ()
             return [
-                _cast(builder, each, LOW) if at in low else each for at, each in enumerate(read)
+                _cast(builder, entry, LOW) if at in low else entry for at, entry in enumerate(read)
             ]
 
         def visit(builder: Builder, node: Node, at: Entry) -> Entry:
@@ -80,8 +80,10 @@ class Bf16Fallback:
         net = graph.rewritten(visit, feed).network()
         net.hybridize(static_alloc=True, static_shape=True)
         warnings = [] if fallen else ["nothing fell back to fp32, so nothing is in bf16"]
-        facts = {**made.quantization, "bf16_operators": len(fallen)}
-        return replace(made, net=net, quantization=facts, warnings=[*made.warnings, *warnings])
+        facts = {**optimized.quantization, "bf16_operators": len(fallen)}
+        return replace(
+            optimized, net=net, quantization=facts, warnings=[*optimized.warnings, *warnings]
+        )
 
 
 def refuse_without_bf16(cpuinfo: Path = CPUINFO) -> None:
@@ -108,9 +110,11 @@ def _is_fp32(node: Node) -> bool:
 
 
 def _in_bf16(node: Node) -> set[int]:
-    """Return the positions of what a fused operator reads in bf16: not those of a batch norm."""
+    """Return the positions of the inputs that a fused operator reads in bf16: not a batch norm's."""
     (subgraph,) = node["subgraphs"]
-    inner = next(each for each in subgraph["nodes"] if each["op"] in FUSED.values())
+    inner = next(
+        inner_node for inner_node in subgraph["nodes"] if inner_node["op"] in FUSED.values()
+    )
     low = {0, 1} if is_set(inner, "no_bias") else {0, 1, 2}
     return low | ({len(node["inputs"]) - 1} if is_set(node, "with_sum") else set())
 
@@ -122,7 +126,7 @@ def _weights(graph: Graph, node: Node) -> set[str]:
 
 
 def _restore_norms(graph: Graph, plain: Graph) -> None:
-    """Give fused batch norms the attributes that MXNet drops (``saved.repair``)."""
+    """Restore the attributes of fused batch norms that MXNet drops (``saved.repair``)."""
     known = {
         plain.nodes[node["inputs"][1][0]]["name"]: node["attrs"]
         for node in plain.nodes

@@ -28,7 +28,7 @@ LEAST = 2.0**-20  # of the largest: what a channel that is never on counts as
 
 @dataclass
 class Equalized:
-    """Another method, given the equalised network.
+    """Another method on the equalised network.
 
     Attributes:
         method: gets the network; its cost and this one's are one.
@@ -44,13 +44,13 @@ class Equalized:
         graph = Graph.of(context.net, (1, *shape[1:]))
         groups = equalize(graph)
         corrected = correct_bias(graph) if self.bias_correction else 0
-        made = self.method.optimize(replace(context, net=graph.network()))
+        optimized = self.method.optimize(replace(context, net=graph.network()))
         facts = {"equalized_groups": groups, "bias_corrected": corrected}
         warnings = [] if groups else ["the network has no tensors that could be equalised"]
         return replace(
-            made,
-            quantization={**made.quantization, **facts},
-            warnings=[*made.warnings, *warnings],
+            optimized,
+            quantization={**optimized.quantization, **facts},
+            warnings=[*optimized.warnings, *warnings],
         )
 
 
@@ -64,7 +64,7 @@ class _Group:
 
 
 def equalize(graph: Graph) -> int:
-    """Scale channels so that one scale per tensor fits them all, and the function stays the same.
+    """Scale channels so that one scale per tensor fits them all; the network's function stays the same.
 
     Where only batch norms read a group, every channel gets the same range r, since they take any
     scale back for nothing; where convolutions do, s = sqrt(w / r), so that neither activations nor
@@ -142,26 +142,26 @@ def _groups(graph: Graph) -> list[_Group]:
 
 def _ranges(group: _Group, weights: Weights) -> Array | None:
     """Return each channel's range (channels,), or None if the shapes within the group differ."""
-    found = [
+    channel_ranges = [
         np.abs(weights.get(node, 3))
         + SPREAD * np.sqrt(np.maximum(weights.get(node, 4) + float(node["attrs"]["eps"]), 0))
         for node in group.exits
         if node["op"] == "BatchNorm"
     ]
-    found += [
+    channel_ranges += [
         _rectified_range(weights.get(node, 2), weights.gamma(node))
         for node in group.entries
         if node["op"] == "BatchNorm"
     ]
-    if not found:
-        found = [np.abs(rows(weights.get(node, 1))).max(axis=1) for node in group.entries]
-    widths = {len(each) for each in found}
+    if not channel_ranges:
+        channel_ranges = [np.abs(rows(weights.get(node, 1))).max(axis=1) for node in group.entries]
+    widths = {len(channels) for channels in channel_ranges}
     widths |= {
         weights.get(node, 1).shape[1] for node in group.exits if node["op"] != "BatchNorm"
     } | {len(weights.get(node, 1)) for node in group.entries}
     if len(widths) != 1:
         return None
-    ranges = np.max(found, axis=0)
+    ranges = np.max(channel_ranges, axis=0)
     return np.asarray(np.maximum(ranges, LEAST * ranges.max()))
 
 
@@ -171,17 +171,17 @@ def _rectified_range(beta: Array, gamma: Array) -> Array:
 
 
 def _readers(group: _Group, weights: Weights) -> Array | None:
-    """Return how large the weights are that read each channel, relative to those of their output."""
-    found = []
+    """Return the size of the weights that read each channel, relative to those of their output."""
+    sizes = []
     for node in group.exits:
         if node["op"] != "BatchNorm":
             weight = np.abs(weights.get(node, 1))
             columns = weight.reshape(*weight.shape[:2], -1).max(axis=2)
             rows = columns.max(axis=1, keepdims=True)
-            found.append((columns / np.where(rows == 0, 1, rows)).max(axis=0))
-    if not found:
+            sizes.append((columns / np.where(rows == 0, 1, rows)).max(axis=0))
+    if not sizes:
         return None
-    size = np.max(found, axis=0)
+    size = np.max(sizes, axis=0)
     return np.asarray(np.maximum(size, LEAST * size.max()))
 
 
@@ -203,7 +203,7 @@ def _apply(group: _Group, weights: Weights, scale: Array) -> None:
 
 
 def correct_bias(graph: Graph) -> int:
-    """Shift batch norms' means by what rounding the weights before them to int8 shifts the mean.
+    """Shift the means of batch norms by the error of rounding the weights before them to int8.
 
     A convolution that reads a batch norm (and ReLU) knows its inputs' means: ``beta * cdf(b) +
     |gamma| * pdf(b)`` with b = beta / |gamma|, the mean of a rectified Gaussian (Nagel et al., section
@@ -234,8 +234,8 @@ def correct_bias(graph: Graph) -> int:
         factor = weights.normalising(nodes[norms[0]]) if folded else None
         error = rounding_error(weights.get(node, 1), factor)
         shift = error.reshape(*error.shape[:2], -1).sum(axis=2) @ means
-        for each in norms:
-            shifts[each] = shifts.get(each, np.zeros_like(shift)) + shift
+        for reader in norms:
+            shifts[reader] = shifts.get(reader, np.zeros_like(shift)) + shift
         corrected += 1
     for at, shift in shifts.items():
         weights.set(nodes[at], 3, weights.get(nodes[at], 3) + shift)
@@ -256,16 +256,16 @@ def _input_means(node: Node, nodes: list[Node], weights: Weights) -> Array | Non
 
 
 def _norms_behind(at: int, nodes: list[Node], readers: dict[int, list[int]]) -> list[int]:
-    """Return the batch norms that read a node through additions alone; none if others read it too."""
-    found: list[int] = []
-    for each in readers.get(at, []):
-        if nodes[each]["op"] == "BatchNorm":
-            found.append(each)
-        elif nodes[each]["op"] in SUMS:
-            behind = _norms_behind(each, nodes, readers)
+    """Return the batch norms that read a node through additions only; none if others read it too."""
+    norms: list[int] = []
+    for reader in readers.get(at, []):
+        if nodes[reader]["op"] == "BatchNorm":
+            norms.append(reader)
+        elif nodes[reader]["op"] in SUMS:
+            behind = _norms_behind(reader, nodes, readers)
             if not behind:
                 return []
-            found += behind
+            norms += behind
         else:
             return []
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(norms))

@@ -1,4 +1,4 @@
-"""A network as a graph that can be looked at and changed: MXNet's own JSON of a symbol, and weights."""
+"""A network as a graph to inspect and change: the JSON of MXNet's symbol, and the weights."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Graph:
 
     @property
     def inputs(self) -> list[str]:
-        """What has no weights, in the order in which ``network`` takes it."""
+        """The inputs without weights, in the order in which ``network`` takes them."""
         stored = {name.split(":", 1)[1] for name in self.params}
         return [
             node["name"]
@@ -115,7 +115,7 @@ class Graph:
 
 @dataclass
 class Builder:
-    """What a graph that is made has so far; ``params`` are weights that it has besides."""
+    """The nodes of a new graph so far, and ``params``, its additional weights."""
 
     nodes: list[Node] = field(default_factory=list)
     params: dict[str, Any] = field(default_factory=dict)
@@ -146,10 +146,10 @@ def with_own_numbers(net: Any, shape: tuple[int, ...]) -> Any:
     graph = Graph.of(net, shape)
     operators = [node for node in graph.nodes if node["op"] != VARIABLE]
     numbered = [(node, NUMBERED.fullmatch(node["name"])) for node in operators]
-    first = min((int(found[1]) for _, found in numbered if found), default=0)
-    for node, found in numbered:
-        if found:
-            node["name"] = f"node_{int(found[1]) - first}"
+    first = min((int(match[1]) for _, match in numbered if match), default=0)
+    for node, match in numbered:
+        if match:
+            node["name"] = f"node_{int(match[1]) - first}"
     return graph.network()
 
 

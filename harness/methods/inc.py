@@ -1,41 +1,31 @@
-"""The rows that Intel Neural Compressor (INC) tunes: a strategy's search for an accurate int8 model.
+"""Rows tuned by Intel Neural Compressor (INC): a strategy searches for an accurate int8 model.
 
 INC's ``fit()`` catches every exception, logs it and returns None, so an error, a timeout and an
-exhausted search look alike. ``_Search`` runs the same traversal without the catch-all. What a search
-evaluates is counted in ``journal``.
+exhausted search look alike. ``SteppedQuantization`` runs the same traversal without the catch-all.
+``journal`` counts the models that a search evaluates.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
-import mxnet as mx
-import numpy as np
 import yaml
 
-from harness.errors import InputError, NoSolution, TuningTimeout, one_line
+from harness.errors import InputError, NoSolution, TuningTimeout
 from harness.methods.base import Context, Optimized
 from harness.process.compat import import_inc
-from harness.storage import form
 from harness.storage.config_form import OBJECTIVE
-from harness.storage.reading import read_json
-from harness.storage.tuning_history import RANGES, limits
 
 import_inc()
 
 import neural_compressor.adaptor.mxnet as inc_adaptor  # noqa: E402
-from neural_compressor.adaptor import FRAMEWORKS  # noqa: E402
-from neural_compressor.adaptor.mxnet_utils.util import DataLoaderWrap, prepare_model  # noqa: E402
+from neural_compressor.adaptor.mxnet_utils.util import DataLoaderWrap  # noqa: E402
 from neural_compressor.experimental import Quantization  # noqa: E402
-from neural_compressor.experimental.common import Model  # noqa: E402
 from neural_compressor.strategy import STRATEGIES  # noqa: E402
 from neural_compressor.strategy.strategy import TuneStrategy, strategy_registry  # noqa: E402
 
@@ -47,6 +37,8 @@ from harness.methods.long_search import (  # noqa: E402
     share_operator_configurations,
 )
 from harness.methods.pickles import close  # noqa: E402
+from harness.methods.shared_calibration import SharedCalibration  # noqa: E402
+from harness.methods.time_limit import time_limit  # noqa: E402
 from harness.targets import find  # noqa: E402
 
 close()
@@ -55,9 +47,6 @@ UNFIT = {  # strategies of INC that cannot tune here, by the name that INC knows
     "sigopt": "it needs an account at sigopt.com, and a worker has no network",
     "automixedprecision": "it looks for bf16, not for int8; the method bf16 makes that",
 }
-SHARED_CACHE = "calibration.json"
-SHARED = {"batches": form.some, "kl": RANGES, "minmax": RANGES}  # the form of what is in it
-MEASURED = "measured"  # in INC's cache: the ranges as they are, where a strategy proposes others
 
 
 @dataclass
@@ -77,10 +66,10 @@ class Tuned:
     strategy_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse what the search could not begin with, before anything is measured.
+        """Check the strategy and the options before anything is measured.
 
         Raises:
-            InputError: there is no such strategy, or an option is missing or of the wrong form.
+            InputError: there is no such strategy, or an option is missing or has a wrong value.
         """
         try:
             self._inc_config(self._register(), Path())
@@ -88,11 +77,11 @@ class Tuned:
             raise InputError(f"options: {type(error).__name__}: {error}") from None
 
     def optimize(self, context: Context) -> Optimized:
-        """Search; the trajectory and the tuning history are kept in the workspace.
+        """Search for a model; keep the trajectory and the tuning history in the workspace.
 
         Raises:
-            NoSolution: max_trials or the search space ended without a model.
-            TuningTimeout: timeout_s ended without a model.
+            NoSolution: no model met the criterion within max_trials or the search space.
+            TuningTimeout: no model met it within timeout_s.
         """
         name = self._register()
         config = context.workspace / "inc.yaml"
@@ -104,41 +93,41 @@ class Tuned:
         net.hybridize()
         context = replace(context, net=net, tuning=tuning)
         journal = Journal(context, int(self.options["max_trials"]))
-        search = _Search(str(config))
+        search = SteppedQuantization(str(config))
         search.model = context.net
         search.calib_dataloader = context.tuning
         search.eval_func = journal.evaluate
-        cache = _SharedCalibration(context.shared, search.model.calib_cache)
+        cache = SharedCalibration(context.shared, search.model.calib_cache)
         cache.load()
         try:
-            with _exported_once(search.model), dynamic_shapes_asked_once(), journal.quantising():
+            with exported_once(search.model), dynamic_shapes_asked_once(), journal.quantising():
                 search.pre_process()
                 inspect_on_disk(search.strategy.adaptor, context.workspace)
                 journal.watch(search.strategy)
                 share_operator_configurations(search.strategy)
-                with _time_limit(float(self.options["timeout_s"])) as limit, suppress(Enough):
+                with time_limit(float(self.options["timeout_s"])) as limit, suppress(Enough):
                     search.strategy.traverse()
                 best: Any = getattr(search.strategy, "best_qmodel", None)
                 if best is None or best.model is context.net:
                     self._explain(journal, limit.expired)
-            found = {
-                "baseline_accuracy": journal.accuracy_of(context.net),
-                "tuned_accuracy": journal.accuracy_of(best.model),
+            result = {
+                "baseline_accuracy": journal.network_accuracy(context.net),
+                "tuned_accuracy": journal.network_accuracy(best.model),
                 "trials": len(journal.trials),
             }
-        except SystemExit as error:  # the worker would end without an answer
+        except SystemExit as error:  # else the worker would end without an answer
             raise RuntimeError(f"the strategy ended its process: {error!r}") from error
         finally:
             journal.save()
             cache.save()
         return Optimized(
             best.model,
-            {"strategy": self.strategy, **_configured(best.q_config, tuning), **found},
+            {"strategy": self.strategy, **_configured(best.q_config, tuning), **result},
             journal.trials,
         )
 
     def _register(self) -> str:
-        """Return the name INC knows the strategy by, importing and registering one given by path."""
+        """Return INC's name of the strategy; import and register one named by its path."""
         known = ", ".join(sorted(set(STRATEGIES) - set(UNFIT)))
         if "." not in self.strategy:
             if self.strategy not in STRATEGIES:
@@ -182,10 +171,10 @@ class Tuned:
         return str(name)
 
     def _inc_config(self, name: str, workspace: Path) -> dict[str, Any]:
-        """Return what INC reads.
+        """Return the configuration that INC reads.
 
         The data types are limited to the published int8 and fp32: INC adds bf16 by itself on CPUs
-        that have it, and the same table must not mean different things on different machines.
+        that have it, and a table must mean the same on every machine.
         """
         options = self.options
         if options["criterion"] not in ("relative", "absolute"):
@@ -218,7 +207,7 @@ class Tuned:
         }
 
     def _explain(self, journal: Journal, expired: bool) -> NoReturn:
-        """Raise why the search ended without a model."""
+        """Raise the error that says why the search ended without a model."""
         trials, limit = len(journal.trials), int(self.options["max_trials"])
         best = max((trial["accuracy"] for trial in journal.trials), default=float("nan"))
         reached = f"best {best:.4f} against fp32's {journal.baseline:.4f} on the tuning batches"
@@ -234,107 +223,45 @@ class Tuned:
 
 
 def _configured(quantised: Mapping[str, Any] | None, tuning: Any) -> dict[str, Any]:
-    """Return how INC's adaptor made a model; nothing of one that a strategy made without it."""
+    """Return how INC's adaptor quantised a model; nothing if the strategy did not use the adaptor."""
     if not quantised:
         return {}
-    chosen = quantised["quant_cfg"]
+    configuration = quantised["quant_cfg"]
     return {
-        "quantize_mode": chosen["quantize_mode"],
-        "quantize_granularity": chosen["quantize_granularity"],
-        "excluded_operators": chosen["excluded_symbols"],
+        "quantize_mode": configuration["quantize_mode"],
+        "quantize_granularity": configuration["quantize_granularity"],
+        "excluded_operators": configuration["excluded_symbols"],
         "kl_operators": sorted(quantised["calib_cfg"]["calib_kl_nodes"]),
-        # INC's loop over the loader ends with whichever has fewer batches
+        # INC stops after its number of batches or at the end of the loader
         "calibration_images": min(
             quantised["calib_cfg"]["batches"] * tuning.batch_size, len(tuning.labels)
         ),
     }
 
 
-def recover(net: Any, configuration: Mapping[str, Any], data: Any) -> Any:
-    """Return the quantised network of a tuning trial.
-
-    Args:
-        net: the clean fp32 network.
-        configuration: ``q_config`` of the trial's entry in the tuning history.
-        data: the first tuning batch.
-
-    Raises:
-        InputError: it was made for another network or other batches.
-    """
-    described = configuration["input"]
-    shape, dtype = tuple(described["shape"]), np.dtype(described["dtype"])
-    if (shape, dtype) != (data.shape, data.dtype):
-        raise InputError(
-            f"the tuning history is of batches {shape} of {dtype}, and this workload has "
-            f"{data.shape} of {data.dtype}: restore it, or measure the row again"
-        )
-    net = with_own_numbers(net, (1, *shape[1:]))
-    net.hybridize()
-    inputs = [mx.io.DataDesc(described["name"], shape, dtype, described["layout"])]
-    adaptor = FRAMEWORKS["mxnet"](configuration["framework_specific_info"])
-    _hold_to_network(configuration, prepare_model(Model(net), adaptor.ctx, inputs))
-    try:
-        made = adaptor.recover_tuned_model(
-            Model(net), {**configuration, "input_desc": inputs}
-        ).model
-        made(data).wait_to_read()  # what does not go together is found out only now
-    except (AssertionError, ValueError, mx.base.MXNetError) as error:
-        said = one_line(error) or "it lacks the range of a tensor"  # INC's assertion says nothing
-        raise InputError(
-            f"INC makes no model of what the tuning history says ({said}): restore it, or measure the "
-            "row again"
-        ) from None
-    return made
-
-
-def _hold_to_network(configuration: Mapping[str, Any], model: Any) -> None:
-    symbol, *weights = model
-    internals = symbol.get_internals()
-    known = {
-        "operator": {*(each.name for each in internals), *internals.list_outputs()},
-        "input": set(symbol.list_inputs()).difference(*weights),
-    }
-    calibration = configuration["calib_cfg"]
-    asked = {
-        "operator": {
-            *configuration["quant_cfg"]["excluded_symbols"],
-            *calibration["calib_kl_nodes"],
-            *calibration["calib_minmax_nodes"],
-        },
-        "input": {configuration["input"]["name"]},
-    }
-    for kind, names in asked.items():
-        strange = sorted(names - known[kind])
-        if strange:
-            raise InputError(
-                f"the tuning history names the {kind} {strange[0][:80]!r}, which this network does not "
-                "have: restore it, or measure the row again"
-            )
-
-
-class _Search(Quantization):  # type: ignore[misc]
-    """INC's quantisation, used step by step; never called, since calling swallows exceptions."""
+class SteppedQuantization(Quantization):  # type: ignore[misc]
+    """INC's quantisation, used step by step: its ``__call__`` swallows exceptions."""
 
 
 @contextmanager
-def _exported_once(model: Any) -> Iterator[None]:
-    """Have INC's adaptor make ``model``'s symbol and weights once, not for every configuration.
+def exported_once(model: Any) -> Iterator[None]:
+    """Have INC's adaptor export ``model``'s symbol and weights once, not for every configuration.
 
-    INC runs two batches through the fp32 network and writes and reads it for each trial, always with
-    the same result: half of a trial's time for the bundled network, and more of it the larger it is.
+    For each trial INC runs two batches through the fp32 network and writes and reads it, always with
+    the same result. That takes half of a trial's time for the bundled network, and more for larger ones.
     """
     prepare = inc_adaptor.prepare_model_data
     kept: list[Any] = []
 
-    def prepare_once(asked: Any, device: Any, data: Any) -> tuple[Any, Any]:
-        if asked is not model:
-            return tuple(prepare(asked, device, data))
+    def prepare_once(requested: Any, device: Any, data: Any) -> tuple[Any, Any]:
+        if requested is not model:
+            return tuple(prepare(requested, device, data))
         if not kept:
-            (symbol, arguments, states), loader = prepare(asked, device, data)
+            (symbol, arguments, states), loader = prepare(requested, device, data)
             kept.extend((symbol, arguments, states, loader.input_desc))
         symbol, arguments, states, inputs = kept
         loader = data if isinstance(data, DataLoaderWrap) else DataLoaderWrap(data, inputs)
-        # INC puts the states among the arguments; the arrays themselves it only copies
+        # INC adds the states to the dict of arguments; it only copies the arrays
         return (symbol, dict(arguments), dict(states)), loader
 
     inc_adaptor.prepare_model_data = prepare_once
@@ -342,86 +269,3 @@ def _exported_once(model: Any) -> Iterator[None]:
         yield
     finally:
         inc_adaptor.prepare_model_data = prepare
-
-
-class _SharedCalibration:
-    """Carries INC's calibration cache from one row's process to the next when sharing is on."""
-
-    def __init__(self, folder: Path | None, cache: dict[str, Any]) -> None:
-        self._path = folder / SHARED_CACHE if folder else None
-        self._cache = cache
-
-    def load(self) -> None:
-        if self._path and self._path.is_file():
-            stored = self._stored(self._path)
-            for kind in ("kl", "minmax"):
-                stored[kind] = {
-                    name: tuple(np.float32(value) for value in found)
-                    for name, found in stored[kind].items()
-                }
-            self._cache.update(stored)
-
-    @staticmethod
-    def _stored(path: Path) -> dict[str, Any]:
-        try:
-            stored = read_json(path)
-            wrong = form.wrong(stored, SHARED)
-        except (OSError, ValueError) as error:
-            wrong = str(error)
-        if wrong is not None:
-            raise InputError(
-                f"the shared calibration {path} cannot be read ({wrong}): delete it, and it is made "
-                "again"
-            )
-        return {key: stored[key] for key in SHARED}
-
-    def save(self) -> None:
-        if self._path and "batches" in self._cache:
-            found = {
-                "kl": self._cache["kl"],
-                "minmax": {**self._cache["minmax"], **self._cache.get(MEASURED, {})},
-            }
-            plain = {kind: _with_ends(each) for kind, each in found.items()}
-            part = self._path.with_suffix(".part")
-            part.write_text(json.dumps({"batches": self._cache["batches"], **plain}))
-            part.replace(self._path)
-
-
-def _with_ends(ranges: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Return ranges as JSON has them, without those that are infinite or no numbers."""
-    plain = {name: [float(value) for value in found] for name, found in ranges.items()}
-    return {name: found for name, found in plain.items() if limits(found)}
-
-
-class _Expired(BaseException):
-    """Passes through INC's and MXNet's ``except Exception``."""
-
-
-@dataclass
-class _Limit:
-    expired: bool = False
-    over: bool = False
-
-
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[_Limit]:
-    """Interrupt the block after ``seconds`` (0: never); INC keeps the best model found by then."""
-    limit = _Limit()
-
-    def expire(number: int, frame: FrameType | None) -> None:
-        if not limit.over:
-            limit.expired = True
-            raise _Expired
-
-    before = signal.signal(signal.SIGALRM, expire)
-    # again every second: an exception in a callback that MXNet calls during calibration is lost
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
-    try:
-        yield limit
-        limit.over = True
-    except _Expired:
-        pass
-    finally:
-        limit.over = True
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

@@ -85,8 +85,8 @@ def inspect_on_disk(adaptor: Any, folder: Path) -> None:
         **options: Any,
     ) -> dict[str, list[Outputs]]:
         if list(iteration_list) != FIRST_BATCH:
-            found = everything(model, data, op_list, iteration_list, *arguments, **options)
-            return dict(found)
+            tensors = everything(model, data, op_list, iteration_list, *arguments, **options)
+            return dict(tensors)
         outputs = Outputs(folder)
         visit_outputs(adaptor, model, data, op_list, outputs.add)
         return {"activation": [outputs]}

@@ -71,10 +71,10 @@ class Journal:
         def noted(self_: Any, tune_cfg: Mapping[str, Any], *arguments: Any, **named: Any) -> Any:
             self._context.progress(len(self.trials) + 1, 0, "trials")  # the end is not known
             operators = {key[0]: _described(chosen) for key, chosen in tune_cfg["op"].items()}
-            made = quantize(self_, tune_cfg, *arguments, **named)
-            self._configured[made.model] = operators
-            self._quantised[made.model] = made.q_config
-            return made
+            quantised = quantize(self_, tune_cfg, *arguments, **named)
+            self._configured[quantised.model] = operators
+            self._quantised[quantised.model] = quantised.q_config
+            return quantised
 
         adaptor.quantize = noted
         try:
@@ -89,7 +89,7 @@ class Journal:
         def evaluated(model: Any, *arguments: Any, **named: Any) -> Any:
             self._hold_to_limit(model.model)
             value = evaluate(model, *arguments, **named)
-            self.accuracy_of(model.model)  # if the strategy has a measure of its own
+            self.network_accuracy(model.model)  # if the strategy has a measure of its own
             return value
 
         def decided(*arguments: Any, **named: Any) -> Any:
@@ -110,7 +110,7 @@ class Journal:
         self._hold_to_limit(network)
         return self._measure(network)
 
-    def accuracy_of(self, network: Any) -> float:
+    def network_accuracy(self, network: Any) -> float:
         """Return the top-1 that was measured for a network; measure it if nobody has."""
         if network is self._context.net and self._fp32 is not None:
             return self.baseline

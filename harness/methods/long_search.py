@@ -1,4 +1,4 @@
-"""Hundreds of tuning trials in little memory: two ways in which each trial left something behind."""
+"""Hundreds of tuning trials in little memory: two leaks of every trial, closed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def dynamic_shapes_asked_once() -> Iterator[None]:
     network: 40 kB for ten quantised operators. Quantising adds no operator of dynamic shape.
     """
     look = Symbol.has_dynamic_shape_op
-    found: list[bool] = []
+    answer: list[bool] = []
 
     def look_once(symbol: Any) -> bool:
-        if not found:
-            found.append(look(symbol))
-        return found[0]
+        if not answer:
+            answer.append(look(symbol))
+        return answer[0]
 
     Symbol.has_dynamic_shape_op = look_once
     try:

@@ -143,18 +143,19 @@ class MyCustomTuneStrategy(TuneStrategy):  # type: ignore[misc]
         }
         if not choices:
             return
-        bounds = {operator[0]: (0, len(found)) for operator, found in choices.items()}
+        bounds = {operator[0]: (0, len(listed)) for operator, listed in choices.items()}
         search = BayesianOptimization(pbounds=bounds, random_seed=self.cfg.tuning.random_seed)
         start = {
-            operator[0]: found.index(config["op"][operator]) for operator, found in choices.items()
+            operator[0]: listed.index(config["op"][operator])
+            for operator, listed in choices.items()
         }
         self._register(search, start)
         while True:
             point = search.gen_next_params()
             proposal = copy.deepcopy(config)
-            for operator, found in choices.items():
-                number = min(int(point[operator[0]]), len(found) - 1)
-                proposal["op"][operator] = copy.deepcopy(found[number])
+            for operator, listed in choices.items():
+                number = min(int(point[operator[0]]), len(listed) - 1)
+                proposal["op"][operator] = copy.deepcopy(listed[number])
             yield proposal
             self._register(search, point)
 

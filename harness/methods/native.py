@@ -1,4 +1,4 @@
-"""The rows that MXNet makes by itself: fp32, fp32 fused, and ``quantize_net``."""
+"""The rows of MXNet alone: fp32, fp32 fused, and ``quantize_net``."""
 
 from __future__ import annotations
 

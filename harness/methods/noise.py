@@ -1,4 +1,4 @@
-"""Where int8 rounds in a network, and what that does to its decisions."""
+"""The places where int8 rounds in a network, and the effect on its decisions."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Operator:
 
 def operators(fused: Sequence[Node]) -> dict[str, Operator]:
     """Return the operators of a fused symbol's nodes by name."""
-    found = {}
+    by_name = {}
     for node in fused:
         if node["op"] == VARIABLE:
             continue
@@ -67,15 +67,15 @@ def operators(fused: Sequence[Node]) -> dict[str, Operator]:
             (subgraph,) = node["subgraphs"]
             inner = subgraph["nodes"]
             output = inner[subgraph["heads"][0][0]]["name"]
-        weighted = next((each["name"] for each in inner if each["op"] in WITH_WEIGHTS), None)
+        weighted = next((part["name"] for part in inner if part["op"] in WITH_WEIGHTS), None)
         reads = tuple(tensor_name(fused[at]) for at, *_ in node["inputs"])
-        parts = frozenset(each["name"] for each in inner if each["op"] != VARIABLE)
-        found[str(node["name"])] = Operator(node, str(output), weighted, parts, reads)
-    return found
+        parts = frozenset(part["name"] for part in inner if part["op"] != VARIABLE)
+        by_name[str(node["name"])] = Operator(node, str(output), weighted, parts, reads)
+    return by_name
 
 
-def sources_of(quantized: Sequence[Node], calibrated: Collection[str]) -> frozenset[Source]:
-    """Return where a quantised symbol rounds: MXNet's own pass decides that, not a rule of ours.
+def noise_sources(quantized: Sequence[Node], calibrated: Collection[str]) -> frozenset[Source]:
+    """Return the places where a quantised symbol rounds, as MXNet's own pass decides them.
 
     Args:
         quantized: the nodes that ``quantize_graph`` gives, before it fuses them.
@@ -112,7 +112,7 @@ def winners(scores: Array) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
 
 @dataclass(frozen=True)
 class Noise:
-    """What each place's noise does to decisions.
+    """The effect of each place's noise on decisions.
 
     Few images are near enough to the border for their decision to change. So the leads of many images,
     which one pass through the network gives, are held against the noise of a few, which is dear.
@@ -131,7 +131,7 @@ class Noise:
 
     @classmethod
     def of(cls, scores: Array, labels: npt.NDArray[Any]) -> Noise:
-        """Return it with no place yet.
+        """Return the noise without any place.
 
         Args:
             scores: of the fp32 network, (images, classes).
@@ -144,7 +144,7 @@ class Noise:
         return cls(margins.astype(float), gains)
 
     def joined(self, sources: Sequence[Source], shifts: Array) -> Noise:
-        """Return it with more places, measured on the same images as those that it has."""
+        """Return the noise with more places, which were measured on the same images."""
         both = np.concatenate([self.shifts.reshape(len(shifts), -1), shifts], axis=1)
         return replace(self, sources=(*self.sources, *sources), shifts=both)
 
@@ -167,12 +167,16 @@ class Noise:
     def loudest(self, present: Collection[Source]) -> list[Source]:
         """Return the places by falling power."""
         power = self.power()
-        return sorted((each for each in self.sources if each in present), key=lambda s: -power[s])
+        return sorted(
+            (source for source in self.sources if source in present), key=lambda s: -power[s]
+        )
 
     def halvings(self, tensor: str) -> list[int]:
         """Return how many times a tensor's range can be halved, with 0 if that was measured."""
         return [
-            each.halvings for each in self.sources if (each.kind, each.name) == ("tensor", tensor)
+            source.halvings
+            for source in self.sources
+            if (source.kind, source.name) == ("tensor", tensor)
         ]
 
     def _chances(self, present: Collection[Source]) -> Array:

@@ -1,4 +1,4 @@
-"""INC reads and writes pickles in three places, and reading one runs what it says. Here it does neither.
+"""Keep INC from reading and writing pickles, since reading one can run any code.
 
 ``TuneStrategy._save`` writes the history after each trial, which ``journal`` keeps as plain data
 instead; ``Quantization.pre_process`` would resume from such a file, and ``utility`` recovers from one
@@ -17,7 +17,7 @@ from harness.errors import HarnessError
 
 
 class _Closed:
-    """Stands where INC has the module ``pickle``."""
+    """Replaces the module ``pickle`` in INC."""
 
     def __getattr__(self, name: str) -> NoReturn:
         raise HarnessError(
@@ -27,7 +27,7 @@ class _Closed:
 
 
 def close() -> None:
-    """Have INC write no history, and read no pickle, in this process."""
+    """Keep INC from writing its history and from reading pickles in this process."""
     TuneStrategy._save = _kept_by_the_journal
     quantization.pickle = utility.pickle = _Closed()
 

@@ -1,4 +1,4 @@
-"""Measure what int8 would do to a network's decisions, by one pass over it in fp32.
+"""Measure the effect of int8 on a network's decisions, by one pass over it in fp32.
 
 Rounding happens in few places: the tensors that are kept in int8, and the weights. Each place gets a
 gate that adds its rounding error, as MXNet would make it, times a number of its own for every image.
@@ -60,8 +60,10 @@ class Probe:
         self._ranges = {**ranges, **{to: ranges[giver] for to, giver in kept if giver in ranges}}
         self._halvings = halvings
         self._norms_read = _read_by_norms(fused)
-        self._outputs = {each.output: name for name, each in fused.items()}
-        self._weighted = {each.weighted: name for name, each in fused.items() if each.weighted}
+        self._outputs = {operator.output: name for name, operator in fused.items()}
+        self._weighted = {
+            operator.weighted: name for name, operator in fused.items() if operator.weighted
+        }
         self._fused = fused
         self._gates: list[Source] = []
         gated = graph.rewritten(self._visit)
@@ -71,8 +73,8 @@ class Probe:
         self._net.hybridize()
         (self._data,) = graph.inputs
         self._inputs = gated.inputs
-        elements = sum(2 * int(np.prod(each)) for each in self._shapes.values())
-        elements += sum(HELD * int(np.prod(self._gated_shape(each))) for each in self._gates)
+        elements = sum(2 * int(np.prod(shape)) for shape in self._shapes.values())
+        elements += sum(HELD * int(np.prod(self._gated_shape(gate))) for gate in self._gates)
         self._images = max(1, MOST_BYTES // (4 * elements))
 
     @property
@@ -104,9 +106,9 @@ class Probe:
         }
         for gate in gates.values():
             gate.attach_grad()
-        given = {**gates, self._data: data}
+        values = {**gates, self._data: data}
         with autograd.record(train_mode=False):
-            scores = self._net(*(given[name] for name in self._inputs))
+            scores = self._net(*(values[name] for name in self._inputs))
             first, second = winners(scores.asnumpy())
             rows = np.arange(count)
             chosen = np.zeros(scores.shape, dtype=np.float32)
@@ -202,25 +204,25 @@ def _gate_name(source: Source) -> str:
 
 
 def givers(fused: Mapping[str, Operator]) -> dict[str, str]:
-    """Return the tensors that have another one's range, and whose: pooling and the like keep it."""
-    found: dict[str, str] = {}
+    """Return the tensors that share another one's range, by name: pooling and the like keep it."""
+    owners: dict[str, str] = {}
     for operator in fused.values():
         if operator.node["op"] in KEEPS_RANGE:
-            found[operator.tensor] = found.get(operator.reads[0], operator.reads[0])
-    return found
+            owners[operator.tensor] = owners.get(operator.reads[0], operator.reads[0])
+    return owners
 
 
 def halved(limits: tuple[float, float], times: int) -> tuple[float, float]:
-    """Return a range of which the larger side is halved so many times."""
+    """Return a range with its larger side halved ``times`` times."""
     largest = max(-limits[0], limits[1]) / 2**times
     return max(limits[0], -largest), min(limits[1], largest)
 
 
 def _read_by_norms(fused: Mapping[str, Operator]) -> set[str]:
     """Return the tensors that a batch norm reads, pooled or not: int8 norms read signed values."""
-    found: set[str] = set()
+    read: set[str] = set()
     for operator in reversed(list(fused.values())):
-        passes = operator.node["op"] == "Pooling" and operator.tensor in found
+        passes = operator.node["op"] == "Pooling" and operator.tensor in read
         if operator.node["op"] == "BatchNorm" or passes:
-            found.add(operator.reads[0])
-    return found
+            read.add(operator.reads[0])
+    return read

@@ -1,4 +1,4 @@
-"""What a quantised network would cost, from its operators' arithmetic and traffic alone.
+"""The cost of a quantised network, from its operators' arithmetic and memory traffic alone.
 
 A sum of two parts per operator: multiplications at the rate of the widest vector instructions, and
 bytes at a rate that a core gets from its caches. Not measured on purpose: a search that weighs by it
@@ -33,14 +33,14 @@ def multiplications(
         nodes: of the unfused network.
     """
     by_name = {node["name"]: node for node in nodes}
-    found = {}
+    counts = {}
     for name, operator in fused.items():
         if operator.weighted:
             node = by_name[operator.weighted]
             weight = shapes[tensor_name(nodes[node["inputs"][1][0]])]
             outputs = int(np.prod(shapes[tensor_name(node)]))
-            found[name] = outputs * int(np.prod(weight[1:]))
-    return found
+            counts[name] = outputs * int(np.prod(weight[1:]))
+    return counts
 
 
 def cycles(
@@ -67,7 +67,7 @@ def cycles(
         rate = INT8_PER_CYCLE if is_int8 else FP32_PER_CYCLE
         size = INT8_BYTES if is_int8 else FP32_BYTES
         moved = elements.get(f"{plain}_output", 0)
-        moved += sum(elements.get(each, 0) for each in _sources(quantized, node))
+        moved += sum(elements.get(tensor, 0) for tensor in _sources(quantized, node))
         total += macs.get(plain, 0) / rate + size * moved / BYTES_PER_CYCLE
     return total
 

@@ -1,4 +1,4 @@
-"""The search for which operators to keep out of int8, and which ranges to cut; it runs no network."""
+"""The search for operators to keep out of int8, and for ranges to cut; it runs no network."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Search:
             choice = after
 
     def _moves(self, choice: Choice) -> set[Choice]:
-        """Return what may silence a place: another range, or keeping its writer, readers or both out."""
+        """Return the choices that may silence a place: another range, its writer or readers in fp32."""
         moves: set[Choice] = set()
         for source in self.noise.loudest(self.network.present(choice))[:LOOKED_AT]:
             if source.kind == "weights":
@@ -79,7 +79,7 @@ class Search:
                 operators = {writer, readers, writer | readers, *(frozenset({r}) for r in readers)}
                 ranged = self.network.ranged(source.name)
                 moves |= {choice.halved(ranged, times) for times in self.noise.halvings(ranged)}
-            moves |= {choice.without(each & self.candidates) for each in operators}
+            moves |= {choice.without(group & self.candidates) for group in operators}
         return moves - {choice}
 
 

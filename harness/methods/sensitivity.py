@@ -92,16 +92,16 @@ class SensitivityTuneStrategy(TuneStrategy):  # type: ignore[misc]
         def chosen(operator: tuple[str, str]) -> Any:
             choices = self.opwise_tune_cfgs[operator]
             if operator[0] in choice.excluded:
-                found = next(c for c in choices if c["activation"]["dtype"] == FALLBACK)
+                configuration = next(c for c in choices if c["activation"]["dtype"] == FALLBACK)
             else:
                 quantised = self.opwise_quant_cfgs[operator] or choices
                 by_minmax = (c for c in quantised if c["activation"].get("algorithm") == "minmax")
-                found = next(by_minmax, quantised[0])
-            found = copy.deepcopy(found)
+                configuration = next(by_minmax, quantised[0])
+            configuration = copy.deepcopy(configuration)
             times = halvings.get(f"{operator[0]}_output", 0)
             if times:  # INC takes two proposals of one configuration for one
-                found["activation"]["halvings"] = times
-            return found
+                configuration["activation"]["halvings"] = times
+            return configuration
 
         return {
             "calib_iteration": int(self.calib_iter[0]),
@@ -113,7 +113,7 @@ class SensitivityTuneStrategy(TuneStrategy):  # type: ignore[misc]
         path = Path(self.cfg.tuning.workspace.path) / "sensitivity.json"
         power = search.noise.power()
         places = search.noise.loudest(search.network.present(Choice()))
-        told = {
+        facts = {
             "images": len(search.noise.shifts),
             "excluded": sorted(choice.excluded),
             "halvings": dict(sorted(choice.halvings)),
@@ -124,4 +124,4 @@ class SensitivityTuneStrategy(TuneStrategy):  # type: ignore[misc]
             "relative_time": search.time(choice) / search.time(Choice()),
             "places": [[s.kind, s.name, round(float(np.sqrt(power[s])), 6)] for s in places],
         }
-        path.write_text(json.dumps(told, indent=1) + "\n")
+        path.write_text(json.dumps(facts, indent=1) + "\n")

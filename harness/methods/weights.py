@@ -1,4 +1,4 @@
-"""A graph's weights as numbers, and what rounding them to int8 adds."""
+"""A graph's weights as numbers, and the error of rounding them to int8."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Weights:
         return next(key for key in (f"arg:{name}", f"aux:{name}") if key in self.graph.params)
 
     def normalising(self, node: Node) -> Array:
-        """Return what a batch norm multiplies each channel by, (channels,)."""
+        """Return the factor of a batch norm for each channel, (channels,)."""
         spread = np.sqrt(self.get(node, 4) + float(node["attrs"]["eps"]))
         return np.asarray(self.gamma(node) / spread)
 
@@ -44,18 +44,18 @@ class Weights:
 
 
 def rounding_error(weight: Array, factor: Array | None = None) -> Array:
-    """Return what rounding to int8 adds to a convolution's weights, (outputs, inputs, ...).
+    """Return the error of rounding a convolution's weights to int8, (outputs, inputs, ...).
 
     Args:
         factor: what a batch norm that is folded in multiplies each output by, (outputs,).
     """
-    each = along(np.ones(len(weight)) if factor is None else factor, weight, 0)
-    folded = weight * each
+    factors = along(np.ones(len(weight)) if factor is None else factor, weight, 0)
+    folded = weight * factors
     steps = np.abs(rows(folded)).max(axis=1) / INT8
     # an output of zeros has no step, nor has one whose step is too small a number to divide by
     step = along(np.where(steps < np.finfo(np.float64).tiny, 1, steps), weight, 0)
     error = np.rint(folded / step) * step - folded
-    return np.asarray(np.divide(error, each, out=np.zeros_like(error), where=each != 0))
+    return np.asarray(np.divide(error, factors, out=np.zeros_like(error), where=factors != 0))
 
 
 def rows(weight: Array) -> Array:
@@ -71,5 +71,5 @@ def along(values: Array, like: Array, axis: int) -> Array:
 
 
 def is_set(node: Node, attribute: str) -> bool:
-    """Say whether a node has a flag."""
+    """Return whether a node has a flag."""
     return str(node.get("attrs", {}).get(attribute, "False")) in ("1", "True", "true")

@@ -1,1 +1,1 @@
-"""A run against earlier ones, what is suspected measured again, and the history of nights."""
+"""Nights: a run compared with earlier ones, suspected rows measured again, and the history."""

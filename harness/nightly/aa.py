@@ -1,4 +1,4 @@
-"""Identical code against itself: how often the verdict errs on a machine, and what it can see there.
+"""A/A analysis: how often verdicts on identical code are wrong, and which slowdowns they detect.
 
 K repeats of the nightly measurement, each of R rounds, are K runs of the same code; whatever verdict
 one gets against others is a false alarm. The repeats are used in two ways:
@@ -41,7 +41,7 @@ POWERS = (0.8, 0.95)  # at which the smallest detectable slowdown is stated
 
 @dataclass(frozen=True)
 class Alarms:
-    """How many tables of identical code had a verdict that they should not have.
+    """How many tables of identical code got a false verdict.
 
     Attributes:
         tables: judged.
@@ -63,7 +63,7 @@ class Alarms:
 
 @dataclass(frozen=True)
 class MethodNoise:
-    """What was found of a method.
+    """The noise of one method.
 
     Attributes:
         seconds: a batch's.
@@ -86,13 +86,13 @@ class MethodNoise:
 
     @property
     def spread(self) -> Spread:
-        """What later verdicts on this machine may use."""
+        """The spread of runs for later verdicts on this machine."""
         return Spread(self.repeats_sd, self.freedom)
 
 
 @dataclass(frozen=True)
 class AaReport:
-    """What an A/A run showed.
+    """The results of an A/A run.
 
     Attributes:
         repeats: K.
@@ -158,7 +158,7 @@ def analyse(
     ]
     rng = np.random.default_rng(seed)
     drawn = rng.permuted(np.tile(order, (resamples, 1)), axis=1)
-    found = _compare(levels, drawn, baseline)
+    contrasts = _compare(levels, drawn, baseline)
     return AaReport(
         settings,
         count,
@@ -168,9 +168,9 @@ def analyse(
         float(np.median(levels.value - levels.value.mean(axis=0), axis=1).std(ddof=1)),
         _alarms([_compare(levels, np.array(previous), 1)], settings),
         _alarms([_compare(levels, p[None], n) for p, n in zip(pooled, earlier)], settings),
-        _alarms([found], settings),
+        _alarms([contrasts], settings),
         _replays(repeats, rounds, baseline, settings, histories, seed),
-        _noise(methods, levels, rounds, _critical(found, settings)),
+        _noise(methods, levels, rounds, _critical(contrasts, settings)),
     )
 
 
@@ -225,22 +225,22 @@ def _replays(
     histories: int,
     seed: int,
 ) -> Replays | None:
-    """Replay histories of as many nights as the rounds are enough for, ``baseline`` at most."""
+    """Replay histories of up to ``baseline`` nights, as far as there are rounds for them."""
     joined = {m: np.concatenate([repeat[m] for repeat in repeats]) for m in repeats[0]}
-    total = min(len(each) for each in joined.values())
+    total = min(len(times) for times in joined.values())
     nights = [n for n in range(1, baseline + 1) if rounds_needed(rounds, n) <= total]
     if not (nights and histories):
         return None
     return replay(joined, rounds, nights[-1], histories=histories, settings=settings, seed=seed)
 
 
-def _alarms(found: Sequence[Contrast], settings: Settings) -> Alarms:
+def _alarms(contrasts: Sequence[Contrast], settings: Settings) -> Alarms:
     differing = waking = suspected = tables = 0
-    for each in found:
-        significant = holm(each.p_value) <= settings.alpha
-        matters = np.abs(each.difference) >= math.log1p(settings.slower)
-        again = (each.difference >= math.log1p(settings.slower)) & (
-            each.of_rounds.p_value <= settings.suspicion
+    for contrast_ in contrasts:
+        significant = holm(contrast_.p_value) <= settings.alpha
+        matters = np.abs(contrast_.difference) >= math.log1p(settings.slower)
+        again = (contrast_.difference >= math.log1p(settings.slower)) & (
+            contrast_.rounds_only.p_value <= settings.suspicion
         )
         tables += len(significant)
         differing += int(significant.any(axis=-1).sum())
@@ -249,10 +249,12 @@ def _alarms(found: Sequence[Contrast], settings: Settings) -> Alarms:
     return Alarms(tables, differing, waking, suspected)
 
 
-def _critical(found: Contrast, settings: Settings) -> Floats:
-    """Return the factors, (n, M), from which on a candidate's times are suspected."""
-    needed = np.maximum(found.of_rounds.reach(settings.suspicion / 2), math.log1p(settings.slower))
-    factors: Floats = np.exp(np.maximum(needed - found.difference, 0.0))
+def _critical(contrasts: Contrast, settings: Settings) -> Floats:
+    """Return the factors of a candidate's times, (n, M), from which on it is suspected."""
+    needed = np.maximum(
+        contrasts.rounds_only.reach(settings.suspicion / 2), math.log1p(settings.slower)
+    )
+    factors: Floats = np.exp(np.maximum(needed - contrasts.difference, 0.0))
     return factors
 
 

@@ -1,4 +1,4 @@
-"""What an A/A run showed, as Markdown."""
+"""The results of an A/A run as Markdown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def to_markdown(report: AaReport, left_out: Sequence[str], hours: float) -> str:
     """
     settings = report.settings
     powers = list(report.methods[0].detectable)
-    least = {power: max(each.detectable[power] for each in report.methods) for power in powers}
+    least = {power: max(method.detectable[power] for method in report.methods) for power in powers}
     stated = ", ".join(f"{100 * least[power]:.1f} % in {100 * power:g} %" for power in powers)
     return (
         "\n\n".join(
@@ -106,14 +106,14 @@ def _methods(report: AaReport) -> str:
     ]
     body = [
         [
-            each.method,
-            f"{each.seconds:.4g}",
-            f"{100 * each.rounds_sd:.2f}",
-            f"{100 * each.repeats_sd:.2f}",
-            f"{100 * each.expected_sd:.2f}",
-            *(f"+{100 * each.detectable[power]:.1f} %" for power in powers),
+            method.method,
+            f"{method.seconds:.4g}",
+            f"{100 * method.rounds_sd:.2f}",
+            f"{100 * method.repeats_sd:.2f}",
+            f"{100 * method.expected_sd:.2f}",
+            *(f"+{100 * method.detectable[power]:.1f} %" for power in powers),
         ]
-        for each in report.methods
+        for method in report.methods
     ]
     align = ["left", *["right"] * (len(headers) - 1)]
     return markdown_table(headers, body, align)

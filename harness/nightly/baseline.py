@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.nightly.entry import Entry, as_run, unlike
+from harness.nightly.entry import NightEntry, as_run, unlike
 from harness.nightly.verdict import Run
 
 METRICS = ("batch_s", "cost_s", "top1", "top5")
@@ -14,7 +14,7 @@ METRICS = ("batch_s", "cost_s", "top1", "top5")
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a night is compared with.
+    """The runs that a night is compared with.
 
     Attributes:
         entries: the runs, oldest first; each has a row that counts.
@@ -22,12 +22,12 @@ class Baseline:
         reason: why there is none, or why runs were passed over; None where there is nothing to say.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[NightEntry, ...]
     runs: tuple[Run, ...]
     reason: str | None = None
 
 
-def last_good(history: Sequence[Entry], now: Mapping[str, Any], most: int) -> Baseline:
+def last_good(history: Sequence[NightEntry], now: Mapping[str, Any], most: int) -> Baseline:
     """Return the last good runs of a machine that were measured alike.
 
     A row counts if it was judged, or is of the first night, and was no regression; after a shift was
@@ -40,7 +40,7 @@ def last_good(history: Sequence[Entry], now: Mapping[str, Any], most: int) -> Ba
     """
     judged = [entry for entry in history if entry.verdict is not None]
     fit = [entry for entry in judged if not unlike(entry, now)]
-    chosen: list[tuple[Entry, frozenset[tuple[str, str]]]] = []
+    chosen: list[tuple[NightEntry, frozenset[tuple[str, str]]]] = []
     counted: dict[tuple[str, str], int] = {}
     closed: set[tuple[str, str]] = set()  # rows whose shift was acknowledged in a later run
     for entry in reversed(fit):
@@ -81,7 +81,7 @@ def last_good(history: Sequence[Entry], now: Mapping[str, Any], most: int) -> Ba
     )
 
 
-def named(entry: Entry, now: Mapping[str, Any]) -> Baseline:
+def named(entry: NightEntry, now: Mapping[str, Any]) -> Baseline:
     """Return one run as the baseline.
 
     Raises:

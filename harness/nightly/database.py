@@ -24,7 +24,7 @@ from urllib.parse import quote
 import numpy as np
 
 from harness.errors import HarnessError, InputError
-from harness.nightly.entry import Entry, Row
+from harness.nightly.entry import NightEntry, NightRow
 from harness.nightly.verdict import Bools, Floats
 from harness.storage import locks
 from harness.storage.reading import Unreadable, open_plain
@@ -51,7 +51,7 @@ MIGRATIONS = (  # entry k takes the schema from version k to k + 1
 
 
 class Damaged(HarnessError):
-    """The file is no sound SQLite database, or holds what no night is."""
+    """The file is no valid SQLite database, or holds something else than nights."""
 
 
 class History:
@@ -61,8 +61,8 @@ class History:
         self._connection = connection
         self.is_new = is_new  # it may have been lost: the records know more
 
-    def save(self, entry: Entry) -> None:
-        """Insert a run or replace what was known of it, all or nothing."""
+    def save(self, entry: NightEntry) -> None:
+        """Insert a run or replace it, in one transaction."""
         regressions = sorted(list(row) for row in entry.regressions)
         known = [[*row, reason] for row, reason in sorted((entry.acknowledged or {}).items())]
         with self._connection as writing:
@@ -93,7 +93,7 @@ class History:
                 ],
             )
 
-    def load(self, machine: str) -> list[Entry]:
+    def load(self, machine: str) -> list[NightEntry]:
         """Return a machine's runs, oldest first."""
         try:
             return self._entries(machine)
@@ -101,21 +101,21 @@ class History:
             said = " ".join(str(error).split())[:200]
             raise _Wrong(f"{type(error).__name__}: {said}") from None
 
-    def _entries(self, machine: str) -> list[Entry]:
-        rows: dict[str, list[Row]] = {}
+    def _entries(self, machine: str) -> list[NightEntry]:
+        rows: dict[str, list[NightRow]] = {}
         for run, *stored in self._connection.execute(
             "SELECT run, method, label, outcome, cost_s, model, rounds, times, images, correct"
             " FROM rows WHERE machine=? ORDER BY run, position",
             (machine,),
         ):
             rows.setdefault(run, []).append(_row(*stored))
-        found = self._connection.execute(
+        runs = self._connection.execute(
             "SELECT run, created, folder, alike, environment, verdict, shifted, regressions,"
             " acknowledged FROM runs WHERE machine=? ORDER BY created, run",
             (machine,),
         )
         return [
-            Entry(
+            NightEntry(
                 machine,
                 _text(run),
                 _text(created),
@@ -133,21 +133,21 @@ class History:
                     for method, metric, reason in json.loads(known)
                 },
             )
-            for run, created, folder, alike, environment, verdict, shifted, regressions, known in found
+            for run, created, folder, alike, environment, verdict, shifted, regressions, known in runs
         ]
 
     def machines(self) -> list[str]:
         """Return the machines that have runs."""
-        found = self._connection.execute("SELECT DISTINCT machine FROM runs ORDER BY machine")
+        rows = self._connection.execute("SELECT DISTINCT machine FROM runs ORDER BY machine")
         try:
-            return [_text(machine) for (machine,) in found]
+            return [_text(machine) for (machine,) in rows]
         except ValueError as error:
             raise _Wrong(f"a machine: {error}") from None
 
 
 @contextmanager
 def opened(results: Path) -> Iterator[History]:
-    """Open the history in a results folder, made or migrated where it must be.
+    """Open the history of a results folder; create or migrate it if necessary.
 
     Raises:
         HarnessError: the file is damaged (``Damaged``), of a later version, or locked for too long.
@@ -179,7 +179,7 @@ def opened(results: Path) -> Iterator[History]:
 
 @contextmanager
 def _connected(path: Path) -> Iterator[sqlite3.Connection]:
-    """Connect to the database. Where SQLite's own locks do not work, one lock stands for all of them."""
+    """Connect to the database. Where SQLite's own locks do not work, one lock replaces them."""
     with ExitStack() as stack:
         name = quote(os.fsencode(path.resolve()))
         address = f"file:{name}?mode=rwc"
@@ -191,11 +191,11 @@ def _connected(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 class _Wrong(Exception):
-    """The database does not hold what it should."""
+    """The database has unexpected content."""
 
 
 def _require_plain(path: Path) -> None:
-    """Refuse what SQLite would wait for, or follow."""
+    """Refuse a file that SQLite would wait for (a pipe), or a link that it would follow."""
     try:
         open_plain(path).close()
     except FileNotFoundError:
@@ -208,12 +208,12 @@ def _require_plain(path: Path) -> None:
 
 
 def _schema(connection: sqlite3.Connection) -> set[tuple[str, ...]]:
-    """Return what the database consists of: type, name, table and the statement that made it."""
+    """Return the parts of the database: type, name, table and the statement that made it."""
     return set(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
 
 
 def _own_schema() -> set[tuple[str, ...]]:
-    """Return the schema of a history made here: another one may hold views without an end."""
+    """Return the schema of a new history: a foreign one may hold endless views."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         _migrate(connection, Path(":memory:"))
         return _schema(connection)
@@ -246,7 +246,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> int:
     return int(version)
 
 
-def _stored(row: Row) -> tuple[Any, ...]:
+def _stored(row: NightRow) -> tuple[Any, ...]:
     times, correct = row.times, row.correct
     return (
         row.method,
@@ -271,7 +271,7 @@ def _row(
     times: bytes | None,
     images: int | None,
     correct: bytes | None,
-) -> Row:
+) -> NightRow:
     seconds: Floats | None = None
     right: Bools | None = None
     if times is not None:
@@ -287,7 +287,7 @@ def _row(
         raise ValueError(f"the cost of {method} is {cost_s!r}")
     if model is not None:
         _text(model)
-    return Row(_text(method), _text(label), _text(outcome), cost_s, seconds, right, model)
+    return NightRow(_text(method), _text(label), _text(outcome), cost_s, seconds, right, model)
 
 
 def _text(value: Any) -> str:

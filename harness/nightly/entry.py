@@ -1,4 +1,4 @@
-"""A run as the history keeps it: all that a verdict needs, so that the run's folder may go."""
+"""A run as the history keeps it: all that verdicts need, so that the run's folder may be deleted."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from harness.table.samples import samples_of
 
 
 @dataclass(frozen=True)
-class Row:
-    """One method of a run; what was not measured is None.
+class NightRow:
+    """One method of a run; values that were not measured are None.
 
     Attributes:
         outcome: as in the table.
@@ -39,7 +39,7 @@ class Row:
 
     @property
     def has_no_solution(self) -> bool:
-        """Whether its search ended without a model, which is a result and no failure."""
+        """Whether its search ended without a model, which is no failure."""
         return self.outcome.startswith(NO_SOLUTION)
 
     @property
@@ -48,8 +48,8 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A run.
+class NightEntry:
+    """A run in the history.
 
     Attributes:
         machine: its folder's name under results/.
@@ -70,29 +70,29 @@ class Entry:
     folder: str
     alike: dict[str, Any]
     environment: dict[str, Any]
-    rows: tuple[Row, ...]
+    rows: tuple[NightRow, ...]
     verdict: str | None = None
     shifted: frozenset[str] = frozenset()
     regressions: frozenset[tuple[str, str]] = frozenset()
     acknowledged: Mapping[tuple[str, str], str] | None = None
 
-    def row(self, method: str) -> Row | None:
+    def row(self, method: str) -> NightRow | None:
         return next((row for row in self.rows if row.method == method), None)
 
     def acknowledges(self, method: str, metric: str) -> bool:
-        """Say whether a shift of this row was acknowledged in this run."""
+        """Return whether a shift of this row was acknowledged in this run."""
         return any(
             part in (method, "*") and of in (metric, "*") for part, of in self.acknowledged or {}
         )
 
 
-def unlike(before: Entry, now: Mapping[str, Any]) -> list[str]:
+def unlike(before: NightEntry, now: Mapping[str, Any]) -> list[str]:
     """Return why two runs may not be compared, one line a key; empty if they may."""
     return listed(differing(before.alike, now))
 
 
-def changed(before: Entry, now: Entry, part: str | None = None) -> list[str]:
-    """Return what differs in their environments, one line a key.
+def changed(before: NightEntry, now: NightEntry, part: str | None = None) -> list[str]:
+    """Return the differences of two runs' environments, one line a key.
 
     Args:
         part: one of its keys alone, such as ``method``.
@@ -103,12 +103,12 @@ def changed(before: Entry, now: Entry, part: str | None = None) -> list[str]:
     return listed(differing(old, new))
 
 
-def software(entry: Entry) -> dict[str, Any]:
-    """Return the environment without the methods: what all rows share."""
+def software(entry: NightEntry) -> dict[str, Any]:
+    """Return the environment without the methods, which all rows share."""
     return {key: value for key, value in entry.environment.items() if key != "method"}
 
 
-def entry_of(folder: RunFolder) -> Entry:
+def build_entry(folder: RunFolder) -> NightEntry:
     """Return a run's entry from its plan and records, without any verdict.
 
     Raises:
@@ -120,24 +120,24 @@ def entry_of(folder: RunFolder) -> Entry:
     labels = folder.load_labels(plan.images)
     rows = []
     for record in folder.load_records():
-        made = record.optimize or {}
+        model = record.optimize or {}
         correct: npt.NDArray[np.bool_] | None = None
         if record.outcome.kind == OK and record.validate is not None:
             best = folder.load_predictions(record, plan.images)
             correct = np.stack([top_k_correct(best, labels, k) for k in (1, 5)])
         is_ok = record.outcome.kind == OK
         rows.append(
-            Row(
+            NightRow(
                 record.method,
                 record.label,
                 str(record.outcome),
-                made["cost_s"] if is_ok and "reused_from" not in made else None,
+                model["cost_s"] if is_ok and "reused_from" not in model else None,
                 timed[record.method].forward_s if is_ok and record.method in timed else None,
                 correct,
-                f"{made['symbol']['sha256']}/{made['params']['sha256']}" if made else None,
+                f"{model['symbol']['sha256']}/{model['params']['sha256']}" if model else None,
             )
         )
-    return Entry(
+    return NightEntry(
         machine=folder.path.parent.name,
         run=folder.id,
         created=plan.created,
@@ -148,8 +148,8 @@ def entry_of(folder: RunFolder) -> Entry:
     )
 
 
-def as_run(entry: Entry, left_out: frozenset[tuple[str, str]] = frozenset()) -> Run:
-    """Return what is judged of an entry.
+def as_run(entry: NightEntry, left_out: frozenset[tuple[str, str]] = frozenset()) -> Run:
+    """Return the measurements of an entry that verdicts use.
 
     Args:
         left_out: (method, metric) of rows that must not count.
@@ -165,7 +165,7 @@ def as_run(entry: Entry, left_out: frozenset[tuple[str, str]] = frozenset()) -> 
         for at, metric in enumerate((TOP1, TOP5))
     }
     return Run(
-        {m: each for m, each in times.items() if (m, "batch_s") not in left_out},
+        {m: seconds for m, seconds in times.items() if (m, "batch_s") not in left_out},
         correct,
-        {m: each for m, each in costs.items() if (m, "cost_s") not in left_out},
+        {m: seconds for m, seconds in costs.items() if (m, "cost_s") not in left_out},
     )

@@ -23,7 +23,8 @@ from harness.nightly.verdict import (
     Tested,
     Verdict,
 )
-from harness.stats.intervals import Interval, mcnemar
+from harness.stats.accuracy import mcnemar
+from harness.stats.intervals import Interval
 from harness.stats.night_noise import SAME_HOUR, Level, Spread, contrast, holm, level, moderated
 from harness.table.metrics import COST, Metric
 
@@ -72,11 +73,11 @@ def judge(
             rows.append(_cost(method, earlier_s, now_s, settings, known))
     for metric in dict.fromkeys(m for run in (*baseline, candidate) for m in run.correct):
         earlier = [run.correct.get(metric, {}) for run in baseline]
-        for method, answers, given in _rows(earlier, candidate.correct.get(metric, {})):
-            if not answers or given is None:
+        for method, answers, correct in _rows(earlier, candidate.correct.get(metric, {})):
+            if not answers or correct is None:
                 rows.append(_unmatched(method, metric, settings.points, bool(answers)))
             else:
-                rows.append(_images(method, metric, answers[-1], given, settings))
+                rows.append(_images(method, metric, answers[-1], correct, settings))
     tested = [row for row in rows if isinstance(row, Tested)]
     adjusted = iter(holm([row.p_value for row in tested]))
     return tuple(
@@ -86,19 +87,19 @@ def judge(
 
 
 def _moderated(before: Sequence[Sequence[Floats]], settings: Settings) -> Spread | None:
-    """Return what the earlier runs of all methods say together; each is (R, B) a run."""
+    """Return the spread of runs from the earlier runs of all methods, (R, B) a run."""
     runs = max(map(len, before), default=0)
-    whole = [each for each in before if len(each) == runs > 1]
-    usable = [each for each in whole if min(map(len, each)) >= settings.rounds]
+    whole = [runs_ for runs_ in before if len(runs_) == runs > 1]
+    usable = [runs_ for runs_ in whole if min(map(len, runs_)) >= settings.rounds]
     if not usable:
         return None
-    return moderated(np.array([[level(one).value for one in each] for each in usable]).T)
+    return moderated(np.array([[level(times).value for times in runs_] for runs_ in usable]).T)
 
 
 def _times(
     method: str, before: list[Floats], now: Floats, settings: Settings, spread: Spread | None
 ) -> Verdict | Tested:
-    fewest = min(len(each) for each in (*before, now))
+    fewest = min(len(times) for times in (*before, now))
     if fewest < settings.rounds:
         reason = f"{method} has {fewest} rounds, and a verdict takes {settings.rounds} of each run."
         return _untested(method, BATCH, "cannot tell", settings.slower, reason)
@@ -106,19 +107,19 @@ def _times(
     if not claims:
         spread = SAME_HOUR
     try:
-        candidate, baseline = level(now), Level.stack([level(each) for each in before])
+        candidate, baseline = level(now), Level.stack([level(times) for times in before])
     except ValueError as error:
         raise ValueError(f"{method}: {error}") from None
     squares, freedom = (spread.sum_of_squares, spread.freedom) if spread else (0.0, 0.0)
-    found = contrast(candidate, baseline, squares, freedom)
-    ratio = found.ratio(EQUIVALENCE)
-    was, now_s = (math.exp(float(each.value.mean())) for each in (baseline, candidate))
-    shown = _shown([100 * (each - 1) for each in (ratio.estimate, ratio.low, ratio.high)])
+    difference = contrast(candidate, baseline, squares, freedom)
+    ratio = difference.ratio(EQUIVALENCE)
+    was, now_s = (math.exp(float(level_.value.mean())) for level_ in (baseline, candidate))
+    shown = _shown([100 * (ratio_ - 1) for ratio_ in (ratio.estimate, ratio.low, ratio.high)])
     return Tested(
         method,
         BATCH,
         ratio,
-        float(found.p_value),
+        float(difference.p_value),
         settings.slower,
         equal=1.0,
         limits=(1 / (1 + settings.slower), 1 + settings.slower),
@@ -129,14 +130,14 @@ def _times(
         ),
         matters=f"{100 * settings.slower:g} %",
         claims=claims,
-        rounds_p=float(found.of_rounds.p_value),
+        rounds_p=float(difference.rounds_only.p_value),
     )
 
 
 def _cost_spread(before: Sequence[Sequence[float]]) -> Spread | None:
     runs = max(map(len, before), default=0)
-    usable = [each for each in before if each and min(each) >= LEAST_COST_S]
-    whole = [np.log(each) for each in usable if len(each) == runs]
+    usable = [seconds for seconds in before if seconds and min(seconds) >= LEAST_COST_S]
+    whole = [np.log(seconds) for seconds in usable if len(seconds) == runs]
     return moderated(np.array(whole).T) if whole else None
 
 
@@ -162,7 +163,7 @@ def _cost(
         math.exp(difference + reach),
         EQUIVALENCE,
     )
-    shown = _shown([100 * (each - 1) for each in (ratio.estimate, ratio.low, ratio.high)])
+    shown = _shown([100 * (ratio_ - 1) for ratio_ in (ratio.estimate, ratio.low, ratio.high)])
     return Tested(
         method,
         COST,
@@ -227,7 +228,7 @@ def _difference(lost: int, won: int, images: int, level_: float) -> Interval:
 def _rows(
     before: Sequence[Mapping[str, Values]], now: Mapping[str, Values]
 ) -> list[tuple[str, list[Values], Values | None]]:
-    """Return each method with what earlier runs have of it and what this one has."""
+    """Return each method with its values in earlier runs and in this one."""
     methods = dict.fromkeys(method for run in (now, *before) for method in run)
     return [(m, [run[m] for run in before if m in run], now.get(m)) for m in methods]
 
@@ -243,6 +244,6 @@ def _untested(method: str, metric: Metric, kind: Kind, threshold: float, reason:
 
 
 def _shown(values: Sequence[float]) -> list[str]:
-    """Return them with their signs, and decimals for the first to have two digits that count."""
+    """Return values with signs, and with decimals for two significant digits of the first."""
     digits = 1 if abs(values[0]) >= 1 else 2
-    return [f"{each:+.{digits}f}" for each in values]
+    return [f"{value:+.{digits}f}" for value in values]

@@ -1,4 +1,4 @@
-"""What a run's folder says of its judgement: the night's verdicts, and what was acknowledged."""
+"""Verdicts and acknowledgements of a night, read from and written to its run's folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.errors import HarnessError, InputError
 from harness.nightly.database import History
-from harness.nightly.entry import Entry, entry_of
+from harness.nightly.entry import NightEntry, build_entry
 from harness.storage import facts, form, store
 from harness.storage.store import RunFolder
 
@@ -19,27 +19,27 @@ ACKNOWLEDGED = "acknowledged.json"
 ANY = "*"
 
 
-def judged(entry: Entry, folder: RunFolder) -> Entry:
-    """Return an entry with what its folder says of its judgement.
+def with_verdict(entry: NightEntry, folder: RunFolder) -> NightEntry:
+    """Return an entry with the verdict and the acknowledgements in its run's folder.
 
     Raises:
         HarnessError: a file is damaged.
     """
     night, known = folder.path / NIGHT, folder.path / ACKNOWLEDGED
     if night.is_file():
-        found = _read(night, facts.NIGHT, "night")
-        rows = found["rows"]
+        verdicts = _read(night, facts.NIGHT, "night")
+        rows = verdicts["rows"]
         entry = replace(
             entry,
-            verdict=found["verdict"],
-            shifted=frozenset(each["method"] for each in found["shifts"]),
+            verdict=verdicts["verdict"],
+            shifted=frozenset(shift["method"] for shift in verdicts["shifts"]),
             regressions=frozenset(
                 (row["method"], row["metric"]) for row in rows if row["kind"] == "regression"
             ),
         )
     if known.is_file():
         listed = _read(known, facts.ACKNOWLEDGED, "list of acknowledgements")
-        reasons = {(each["method"], each["metric"]): each["reason"] for each in listed}
+        reasons = {(row["method"], row["metric"]): row["reason"] for row in listed}
         entry = replace(entry, acknowledged=reasons)
     return entry
 
@@ -52,8 +52,8 @@ def _read(path: Path, expected: Any, what: str) -> Any:
     return stored
 
 
-def acknowledge(folder: RunFolder, method: str, metric: str, reason: str) -> Entry:
-    """Write into a run's folder that its shift is known, and return its entry.
+def acknowledge(folder: RunFolder, method: str, metric: str, reason: str) -> NightEntry:
+    """Record in a run's folder that its shift is accepted, and return its entry.
 
     Args:
         method, metric: of the row, or ``ANY``.
@@ -63,7 +63,7 @@ def acknowledge(folder: RunFolder, method: str, metric: str, reason: str) -> Ent
     """
     if folder.is_imported:
         raise InputError(f"run {folder.id} was imported: no night here is compared with it")
-    entry = judged(entry_of(folder), folder)
+    entry = with_verdict(build_entry(folder), folder)
     if not reason.strip():
         raise InputError("reason= is empty: say why the shift is accepted")
     if entry.verdict is None:
@@ -75,17 +75,17 @@ def acknowledge(folder: RunFolder, method: str, metric: str, reason: str) -> Ent
         raise InputError(f"method={method}: run {folder.id} has {rows}")
     path = folder.path / ACKNOWLEDGED
     listed = _read(path, facts.ACKNOWLEDGED, "list of acknowledgements") if path.is_file() else []
-    listed = [each for each in listed if (each["method"], each["metric"]) != (method, metric)]
+    listed = [row for row in listed if (row["method"], row["metric"]) != (method, metric)]
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     listed.append({"method": method, "metric": metric, "reason": reason.strip(), "when": when})
     store.write_json(path, listed)
-    return judged(entry, folder)
+    return with_verdict(entry, folder)
 
 
-def is_own(entry: Entry, results: Path) -> bool:
-    """Say whether a night of the history was measured here, or its folder is gone or damaged.
+def is_own(entry: NightEntry, results: Path) -> bool:
+    """Return whether a night was measured here; also true if its folder is gone or damaged.
 
-    What an imported run says of itself is no verdict of this machine, whatever put it into a history.
+    The verdict of an imported run is none of this machine.
     """
     try:
         return not RunFolder(results / entry.folder).is_imported
@@ -94,17 +94,17 @@ def is_own(entry: Entry, results: Path) -> bool:
 
 
 def rebuild(history: History, results: Path) -> tuple[int, list[str]]:
-    """Save every judged or acknowledged run under ``results``, but for those that were imported.
+    """Save every judged run under ``results`` in the history, without imported ones.
 
     Returns:
-        how many were saved, and what could not be read.
+        how many were saved, and a message for each that could not be read.
     """
     saved, unreadable = 0, []
-    for folder in _judged_folders(results):
+    for folder in _night_folders(results):
         try:
             if folder.is_imported:
                 continue
-            history.save(judged(entry_of(folder), folder))
+            history.save(with_verdict(build_entry(folder), folder))
         except (HarnessError, OSError, ValueError, KeyError, TypeError) as error:
             unreadable.append(f"{folder.path}: {error}")
         else:
@@ -112,5 +112,5 @@ def rebuild(history: History, results: Path) -> tuple[int, list[str]]:
     return saved, unreadable
 
 
-def _judged_folders(results: Path) -> Iterable[RunFolder]:
+def _night_folders(results: Path) -> Iterable[RunFolder]:
     return (RunFolder(path.parent) for path in sorted(results.glob(f"*/*/{NIGHT}")))

@@ -1,4 +1,4 @@
-"""What a night comes to: its verdicts, after what was suspected has been measured again."""
+"""The result of a night: its verdicts, after suspected rows were measured again."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Night:
 
 
 def headline(rows: Sequence[Verdict], has_baseline: bool) -> Headline:
-    """Return what the rows come to."""
+    """Return the verdict on the night from those on its rows."""
     if not has_baseline:
         return "first"
     kinds = {row.kind for row in rows}
@@ -60,18 +60,23 @@ def headline(rows: Sequence[Verdict], has_baseline: bool) -> Headline:
     return "cannot tell" if compared <= {"cannot tell"} else "none"
 
 
-def timed_again(row: Verdict, found: Confirmation, before: str, settings: Settings) -> Verdict:
+def timed_again(
+    row: Verdict, confirmation: Confirmation, before: str, settings: Settings
+) -> Verdict:
     """Return the verdict on a row that was timed in turn with the model of run ``before``."""
-    shown = [100 * (x - 1) for x in (found.ratio.estimate, found.ratio.low, found.ratio.high)]
+    shown = [
+        100 * (x - 1)
+        for x in (confirmation.ratio.estimate, confirmation.ratio.low, confirmation.ratio.high)
+    ]
     figures = (
-        f"Measured again in turn with the model of run {before}, {found.rounds} rounds each: "
-        f"{shown[0]:+.1f} % ({100 * found.ratio.level:g} % interval {shown[1]:+.1f} to "
-        f"{shown[2]:+.1f} %), p {found.p_value:.1g} where {found.allowed:.1g} is allowed"
+        f"Measured again in turn with the model of run {before}, {confirmation.rounds} rounds each: "
+        f"{shown[0]:+.1f} % ({100 * confirmation.ratio.level:g} % interval {shown[1]:+.1f} to "
+        f"{shown[2]:+.1f} %), p {confirmation.p_value:.1g} where {confirmation.allowed:.1g} is allowed"
     )
-    if found.state == "confirmed":
+    if confirmation.state == "confirmed":
         kind: Kind = "regression"
         why = "confirmed"
-    elif found.ratio.high < 1 + settings.slower:
+    elif confirmation.ratio.high < 1 + settings.slower:
         kind, why = "none", f"not confirmed, and {100 * settings.slower:g} % is excluded"
     else:
         kind, why = "cannot tell", f"not confirmed, but {100 * settings.slower:g} % is not excluded"
@@ -88,7 +93,7 @@ def same_model(row: Verdict, before: str) -> Verdict:
     return replace(row, kind=kind, reason=f"{row.reason} {why}")
 
 
-def judged_again(row: Verdict, again: Verdict | None, lacking: str | None = None) -> Verdict:
+def after_remeasuring(row: Verdict, again: Verdict | None, lacking: str | None = None) -> Verdict:
     """Return the verdict on a row that was made or timed anew and compared with the same runs.
 
     Args:
@@ -99,12 +104,14 @@ def judged_again(row: Verdict, again: Verdict | None, lacking: str | None = None
     if again is None:
         return replace(row, kind="cannot tell", reason=f"{reason} Measuring it again failed.")
     kind: Kind = "regression" if again.kind == "regression" else again.kind
-    told = "Confirmed" if kind == "regression" else "Not confirmed"
-    return replace(again, kind=kind, reason=f"{reason} {told} when measured again: {again.reason}")
+    result = "Confirmed" if kind == "regression" else "Not confirmed"
+    return replace(
+        again, kind=kind, reason=f"{reason} {result} when measured again: {again.reason}"
+    )
 
 
 def in_a_new_environment(turn: Verdict, again: Verdict, changes: str) -> Verdict:
-    """Return the verdict on a row whose earlier model may have become as slow as its own.
+    """Return the verdict on a row whose earlier model may have become slow as well.
 
     Args:
         turn: after timing both in turn: not confirmed.

@@ -46,7 +46,7 @@ def to_markdown(night: Night) -> str:
 
 
 def short(night_markdown: str) -> str:
-    """Return what is printed of a night: its Markdown without the folded rows."""
+    """Return the text to print: the Markdown without the folded rows."""
     return night_markdown.split("<details>", 1)[0].rstrip() + "\n"
 
 
@@ -72,7 +72,7 @@ def to_json(night: Night) -> dict[str, Any]:
 
 
 def to_junit(night: Night) -> str:
-    """Return JUnit's XML: a test case a row; regressions fail, rows nobody can tell are skipped."""
+    """Return JUnit's XML: a test case a row; regressions fail, undecided rows are skipped."""
     failures = len(night.regressions)
     skipped = sum(row.kind in ("cannot tell", "missing", "new") for row in night.rows)
     counts = {
@@ -90,8 +90,8 @@ def to_junit(night: Night) -> str:
     for row in night.rows:
         case = xml.SubElement(suite, "testcase", {"classname": row.method, "name": row.metric.name})
         if row.kind == "regression":
-            found = xml.SubElement(case, "failure", {"type": row.kind, "message": row.reason})
-            found.text = row.reason
+            failure = xml.SubElement(case, "failure", {"type": row.kind, "message": row.reason})
+            failure.text = row.reason
         elif row.kind in ("cannot tell", "missing", "new"):
             xml.SubElement(case, "skipped", {"message": f"{row.kind}: {row.reason}"})
         else:

@@ -1,4 +1,4 @@
-"""What a night suspects, measured again in a run of its own: NIGHT-again.
+"""Measure the suspected rows of a night again, in a run of its own: NIGHT-again.
 
 A row suspected of being slower is timed in turn with the model of the run before; one suspected of
 anything else is made anew. The run is an ordinary one, with its plan, records and tables.
@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.config import Composed
-from harness.nightly.entry import Entry, entry_of
+from harness.nightly.entry import NightEntry, build_entry
 from harness.nightly.sequential_test import LOOKS, Confirmation, confirm
 from harness.nightly.verdict import NIGHTLY, Floats
 from harness.render.progress import Display
-from harness.run.lifecycle import measure_rows, start
+from harness.run.lifecycle import run_rows, start_session
 from harness.run.reuse import copy_model, damage
 from harness.run.rounds import run_rounds
 from harness.run.session import Session
@@ -30,7 +30,7 @@ BEFORE = "_before"  # ends the name of the row that is the earlier run's model
 
 @dataclass(frozen=True)
 class Again:
-    """What measuring again has shown.
+    """The results of measuring again.
 
     Attributes:
         run: the id of the run that it is.
@@ -41,7 +41,7 @@ class Again:
     """
 
     run: str
-    entry: Entry
+    entry: NightEntry
     confirmations: Mapping[str, Confirmation]
     before: Mapping[str, str]
     lacking: Mapping[str, str] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Again:
 def measure_again(
     night: RunFolder,
     composed: Composed,
-    slower: Mapping[str, Entry],
+    slower: Mapping[str, NightEntry],
     other: Sequence[str],
     folders: Sequence[Path],
     show: Display,
@@ -64,7 +64,7 @@ def measure_again(
         other: methods suspected of anything else.
 
     Raises:
-        InputError, HarnessError, KeyboardInterrupt: as ``run``.
+        InputError, HarnessError, KeyboardInterrupt: as ``measure_folder``.
     """
     results = night.path.parent.parent
     again = RunFolder(night.path.with_name(f"{night.id}{AGAIN}"))
@@ -90,7 +90,7 @@ def measure_again(
     rounds = values["protocol"]["rounds"]
     values["protocol"] = {**values["protocol"], "rounds": rounds * LOOKS if slower else 0}
     with again.locked():
-        session = start(again, replace(composed, values=values), folders, show)
+        session = start_session(again, replace(composed, values=values), folders, show)
         own = {row.method: row for row in night.load_records()}
         for name in slower:
             if name not in other and damage(own[name], night) is None:
@@ -98,11 +98,11 @@ def measure_again(
         for name, (earlier, row) in controls.items():
             copy_model(row, earlier, again, name + BEFORE)
         try:
-            measure_rows(session)
+            run_rows(session)
             confirmations = _looks(session, list(slower), list(controls), rounds)
         finally:
             write_tables(again, composed.values["table"]["intervals"])
-        entry = entry_of(again)
+        entry = build_entry(again)
     rows_again = tuple(row for row in entry.rows if not row.method.endswith(BEFORE))
     return Again(
         again.id,
@@ -116,7 +116,7 @@ def measure_again(
 def _looks(
     session: Session, slower: list[str], controls: list[str], rounds: int
 ) -> dict[str, Confirmation]:
-    """Time the rows look by look until each is decided; those without a control for one look."""
+    """Measure the rows look by look until each is decided; rows without a control for one look."""
     decided: dict[str, Confirmation] = {}
     pending = list(controls)
     for look in range(1, LOOKS + 1):
@@ -132,7 +132,7 @@ def _looks(
         both = {name for name in pending if {name, name + BEFORE} <= set(times)}
         now: dict[str, Floats] = {name: times[name].forward_s for name in pending if name in both}
         before = {name: times[name + BEFORE].forward_s for name in now}
-        for found in confirm(before, now, look, NIGHTLY, rows=len(controls)):
-            decided[found.method] = found
+        for confirmation in confirm(before, now, look, NIGHTLY, rows=len(controls)):
+            decided[confirmation.method] = confirmation
         pending = [name for name in now if decided[name].state == "open"]
     return decided

@@ -1,4 +1,4 @@
-"""Histories of nights put together from rounds of identical code, judged as ``nightly`` judges.
+"""Replay: histories of nights composed of rounds of identical code, with verdicts as of ``nightly``.
 
 Rounds of an A/A run are drawn without replacement, whole, every method at once: some nights before,
 one night to judge, and as many again as a suspicion takes. Every alarm is false; with one method made
@@ -20,7 +20,7 @@ from harness.nightly.verdict import NIGHTLY, Floats, Run, Settings
 
 @dataclass(frozen=True)
 class Replays:
-    """How histories ended.
+    """The counts of how replayed histories ended.
 
     Attributes:
         histories: how many.
@@ -55,25 +55,30 @@ def replay(
     Raises:
         ValueError: T is less than a history takes: ``rounds_needed``.
     """
-    total = min(len(each) for each in times.values())
+    total = min(len(rounds_) for rounds_ in times.values())
     if total < rounds_needed(rounds, nights):
         raise ValueError(
             f"{total} rounds; histories of {nights} + 1 nights of {rounds} rounds take "
             f"{rounds_needed(rounds, nights)}"
         )
     rng = np.random.default_rng(seed)
-    suspected = alarms = found = 0
+    suspected = alarms = detected = 0
     factor = {slowed[0]: slowed[1]} if slowed else {}
     for _ in range(histories):
-        drawn = {method: each[rng.permutation(total)] for method, each in times.items()}
+        drawn = {method: seconds[rng.permutation(total)] for method, seconds in times.items()}
         earlier = [
-            Run({method: each[k * rounds : (k + 1) * rounds] for method, each in drawn.items()})
+            Run(
+                {
+                    method: seconds[k * rounds : (k + 1) * rounds]
+                    for method, seconds in drawn.items()
+                }
+            )
             for k in range(nights)
         ]
-        left = {method: each[nights * rounds :] for method, each in drawn.items()}
-        slow = {method: each * factor.get(method, 1.0) for method, each in left.items()}
-        night = Run({method: each[:rounds] for method, each in slow.items()})
-        rows = [each.method for each in judge(earlier, night, settings) if each.suspected]
+        left = {method: seconds[nights * rounds :] for method, seconds in drawn.items()}
+        slow = {method: seconds * factor.get(method, 1.0) for method, seconds in left.items()}
+        night = Run({method: seconds[:rounds] for method, seconds in slow.items()})
+        rows = [row.method for row in judge(earlier, night, settings) if row.suspected]
         if not rows:
             continue
         suspected += 1
@@ -83,13 +88,13 @@ def replay(
             rounds,
             settings,
         )
-        found += bool(slowed and slowed[0] in called)
+        detected += bool(slowed and slowed[0] in called)
         alarms += bool(called - set(factor))
-    return Replays(histories, suspected, alarms, found)
+    return Replays(histories, suspected, alarms, detected)
 
 
 def rounds_needed(rounds: int, nights: int) -> int:
-    """Return how many rounds a history takes at most."""
+    """Return the largest number of rounds that a history takes."""
     return rounds * (nights + 1 + 2 * LOOKS)
 
 
@@ -100,12 +105,12 @@ def _confirmed(
     for look in range(1, LOOKS + 1):
         upto = look * rounds
         looked = confirm(
-            {method: each[:upto] for method, each in before.items()},
-            {method: each[:upto] for method, each in now.items()},
+            {method: seconds[:upto] for method, seconds in before.items()},
+            {method: seconds[:upto] for method, seconds in now.items()},
             look,
             settings,
         )
-        called |= {each.method for each in looked if each.state == "confirmed"}
-        if all(each.state != "open" for each in looked):
+        called |= {row.method for row in looked if row.state == "confirmed"}
+        if all(row.state != "open" for row in looked):
             break
     return called

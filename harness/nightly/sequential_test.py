@@ -1,4 +1,4 @@
-"""A suspected slowdown measured again: the row's model and that of the run before, in turn.
+"""The sequential test of a suspected slowdown, from timings in turn with the earlier model.
 
 The two are timed in the same shuffled rounds of the same hour, so that what changes from hour to hour
 meets both, and none of these rounds raised the suspicion. So the two steps err independently: a table
@@ -28,7 +28,7 @@ State = Literal["confirmed", "cleared", "open"]
 
 @dataclass(frozen=True)
 class Confirmation:
-    """What measuring a row again has shown so far.
+    """The state of a row that is measured again.
 
     Attributes:
         ratio: of the row's time to that of the model before, with a 90 % interval.
@@ -66,18 +66,18 @@ def confirm(
     if set(before) != set(now):
         raise ValueError(f"{sorted(before)} measured before, {sorted(now)} now")
     allowed = ALPHA / LOOKS / max(rows or len(now), 1)
-    made = []
+    confirmations = []
     for method, times in now.items():
         baseline = Level.stack([level(before[method])])
-        found = contrast(level(times), baseline, SAME_HOUR.sum_of_squares, SAME_HOUR.freedom)
-        difference = float(found.difference)
-        p_value = float(found.p_value) / 2 if difference > 0 else 1 - float(found.p_value) / 2
-        ratio, least = found.ratio(EQUIVALENCE), 1 + settings.slower
+        excess = contrast(level(times), baseline, SAME_HOUR.sum_of_squares, SAME_HOUR.freedom)
+        difference = float(excess.difference)
+        p_value = float(excess.p_value) / 2 if difference > 0 else 1 - float(excess.p_value) / 2
+        ratio, least = excess.ratio(EQUIVALENCE), 1 + settings.slower
         state: State = "open"
         if p_value <= allowed and ratio.estimate >= least:
             state = "confirmed"
         elif ratio.high < least or look >= LOOKS:
             state = "cleared"
         rounds = min(len(times), len(before[method]))
-        made.append(Confirmation(method, state, ratio, p_value, allowed, rounds))
-    return tuple(made)
+        confirmations.append(Confirmation(method, state, ratio, p_value, allowed, rounds))
+    return tuple(confirmations)

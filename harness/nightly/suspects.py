@@ -1,4 +1,4 @@
-"""Judge a night: its verdicts, what they suspect, and what measuring that again comes to."""
+"""Judge a night: compare it with its baseline and measure suspected rows again."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 from harness.config import Composed
 from harness.nightly.baseline import Baseline
-from harness.nightly.entry import Entry, as_run, changed, software, unlike
+from harness.nightly.entry import NightEntry, as_run, changed, software, unlike
 from harness.nightly.judge import judge
 from harness.nightly.night import (
     Night,
+    after_remeasuring,
     headline,
     in_a_new_environment,
-    judged_again,
     same_model,
     solution_lost,
     timed_again,
@@ -42,34 +42,34 @@ class LastingShift:
     """
 
     method: str
-    since: Entry
-    before: Entry
+    since: NightEntry
+    before: NightEntry
     ratio: float
 
 
 def judge_night(
-    entry: Entry,
-    earlier: Sequence[Entry],
+    entry: NightEntry,
+    earlier: Sequence[NightEntry],
     baseline: Baseline,
     folder: RunFolder,
     composed: Composed,
     folders: Sequence[Path],
     show: Display,
 ) -> Night:
-    """Compare a night with its baseline, measure again what is suspected, and return what it comes to.
+    """Compare a night with its baseline, measure suspected rows again, and return the result.
 
     Args:
         entry: the night.
         earlier: the machine's history before it, oldest first.
-        baseline: what it is compared with.
+        baseline: the runs that it is compared with.
 
     Raises:
-        InputError, HarnessError, KeyboardInterrupt: as ``run``, from measuring again.
+        InputError, HarnessError, KeyboardInterrupt: as ``measure_folder``, from measuring again.
     """
     verdicts = {_key(row): row for row in judge(baseline.runs, as_run(entry))}
     lasting = lasting_shifts(earlier, entry)
     origin = _origins(verdicts, baseline, lasting, earlier)
-    slower: dict[str, Entry] = {}
+    slower: dict[str, NightEntry] = {}
     for key, before in origin.items():
         if key[1] == BATCH.name and _is_same(entry, before, key[0]):
             verdicts[key] = same_model(verdicts[key], before.run)
@@ -98,55 +98,55 @@ def judge_night(
         created=entry.created,
         verdict=headline(rows, last is not None),
         rows=rows,
-        baseline=tuple(each.run for each in baseline.entries),
+        baseline=tuple(run.run for run in baseline.entries),
         again=again.run if again else None,
         failed={names[row.method]: row.outcome for row in entry.rows if row.failed},
         changes=tuple(changed(last, entry)) if last else (),
-        shifted=tuple((each.method, each.since.run, each.ratio) for each in lasting),
+        shifted=tuple((shift.method, shift.since.run, shift.ratio) for shift in lasting),
         notes=(baseline.reason,) if baseline.reason else (),
     )
 
 
-def lasting_shifts(earlier: Sequence[Entry], entry: Entry) -> list[LastingShift]:
+def lasting_shifts(earlier: Sequence[NightEntry], entry: NightEntry) -> list[LastingShift]:
     """Return the shifts of each method's times over the nights that were measured alike.
 
     An acknowledged shift starts the series anew.
     """
     nights = [
-        each for each in earlier if each.verdict is not None and not unlike(each, entry.alike)
+        night for night in earlier if night.verdict is not None and not unlike(night, entry.alike)
     ]
-    found = []
+    lasting = []
     for row in entry.rows:
-        series: list[tuple[Entry, float]] = []
-        for each in [*nights, entry]:
-            if each.acknowledges(row.method, BATCH.name):
+        series: list[tuple[NightEntry, float]] = []
+        for night in [*nights, entry]:
+            if night.acknowledges(row.method, BATCH.name):
                 series = []
-            timed = each.row(row.method)
+            timed = night.row(row.method)
             if timed is not None and timed.times is not None and len(timed.times) >= NIGHTLY.rounds:
-                series.append((each, math.exp(float(level(timed.times).value))))
-        found += [
+                series.append((night, math.exp(float(level(timed.times).value))))
+        lasting += [
             LastingShift(row.method, series[at.at][0], series[at.at - 1][0], at.ratio)
             for at in shifts([value for _, value in series], NIGHTLY.slower)
         ]
-    return found
+    return lasting
 
 
 def _origins(
     verdicts: Mapping[Key, Verdict],
     baseline: Baseline,
     lasting: Sequence[LastingShift],
-    earlier: Sequence[Entry],
-) -> dict[Key, Entry]:
-    """Return the suspected rows, each with the run that its model is timed against.
+    earlier: Sequence[NightEntry],
+) -> dict[Key, NightEntry]:
+    """Return the suspected rows, each with the run whose model it is compared with.
 
-    A shift that nights have crept through counts against the last run before it, once.
+    A gradual shift is suspected once, against the last run before it.
     """
     origin = {
-        key: next(each for each in reversed(baseline.entries) if each.row(row.method) is not None)
+        key: next(run for run in reversed(baseline.entries) if run.row(row.method) is not None)
         for key, row in verdicts.items()
         if row.suspected
     }
-    seen = {method for each in earlier for method in each.shifted}
+    seen = {method for night in earlier for method in night.shifted}
     for shift in lasting:
         key = (shift.method, BATCH.name)
         if shift.ratio > 1 and shift.method not in seen and key in verdicts:
@@ -155,14 +155,14 @@ def _origins(
 
 
 def _after(
-    row: Verdict, second: Verdict | None, again: Again, entry: Entry, before: Entry
+    row: Verdict, second: Verdict | None, again: Again, entry: NightEntry, before: NightEntry
 ) -> Verdict:
-    """Return a suspected row's verdict, now that it was measured again."""
-    found = again.confirmations.get(row.method) if row.metric == BATCH else None
-    if found is None:
+    """Return the verdict on a suspected row after it was measured again."""
+    confirmation = again.confirmations.get(row.method) if row.metric == BATCH else None
+    if confirmation is None:
         lacking = again.lacking.get(row.method) if row.metric == BATCH else None
-        return judged_again(row, second, lacking)
-    turn = timed_again(row, found, again.before[row.method], NIGHTLY)
+        return after_remeasuring(row, second, lacking)
+    turn = timed_again(row, confirmation, again.before[row.method], NIGHTLY)
     if turn.kind == "regression" or second is None or software(before) == software(entry):
         return turn
     return in_a_new_environment(turn, second, "; ".join(changed(before, entry)[:4]))
@@ -172,8 +172,8 @@ def _key(row: Verdict) -> Key:
     return row.method, row.metric.name
 
 
-def _is_same(entry: Entry, before: Entry, method: str) -> bool:
-    """Say whether a row's model, software and settings are those of an earlier run."""
+def _is_same(entry: NightEntry, before: NightEntry, method: str) -> bool:
+    """Return whether a row's model, software and settings are those of an earlier run."""
     mine, theirs = entry.row(method), before.row(method)
     return (
         mine is not None
@@ -184,8 +184,8 @@ def _is_same(entry: Entry, before: Entry, method: str) -> bool:
     )
 
 
-def _has_no_solution(row: Verdict, entry: Entry) -> bool:
-    """Say whether a search that found a model in earlier runs finds none in this one."""
+def _has_no_solution(row: Verdict, entry: NightEntry) -> bool:
+    """Return whether a search that found a model in earlier runs finds none in this one."""
     mine = entry.row(row.method)
     is_missing = row.kind == "missing" and row.metric != BATCH
     return is_missing and mine is not None and mine.has_no_solution

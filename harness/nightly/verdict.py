@@ -55,7 +55,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Settings:
-    """When a difference counts.
+    """The thresholds and error rates of verdicts.
 
     Attributes:
         alpha: chance of any difference, however small, in a table of identical code. Half a percent
@@ -96,7 +96,7 @@ NIGHTLY = Settings()
 
 @dataclass(frozen=True)
 class Run:
-    """What a run measured.
+    """The measurements of a run that verdicts use.
 
     Attributes:
         times: by method, (R, B) seconds: R rounds, each a fresh process, of B batches.
@@ -163,17 +163,17 @@ class Tested:
     def decide(self, adjusted_p: float, settings: Settings) -> Verdict:
         """Return the verdict: the noise gate, then the threshold."""
         alpha, (low, high) = settings.alpha, self.limits
-        found, better = self.estimate.estimate, self.metric.higher_is_better
-        is_worse = better is not None and (found <= low if better else found >= high)
+        estimate, better = self.estimate.estimate, self.metric.higher_is_better
+        is_worse = better is not None and (estimate <= low if better else estimate >= high)
         p = f"{adjusted_p:.1g}" if adjusted_p >= LEAST_P else f"below {LEAST_P:g}"
         chance = f"p {p} for the table, {alpha:g} allowed"
         if adjusted_p <= alpha and not self.claims:
             kind: Kind = "cannot tell"
             why = "one earlier run does not show how far runs of the same code lie apart"
         elif adjusted_p <= alpha:
-            matters = not low < found < high
+            matters = not low < estimate < high
             if matters and better is not None:
-                kind = "improvement" if (found > self.equal) == better else "regression"
+                kind = "improvement" if (estimate > self.equal) == better else "regression"
             else:
                 kind = "change"
             size = f"{self.matters} or more matters" if matters else f"it is below {self.matters}"

@@ -1,1 +1,1 @@
-"""Processes of ours: how each is started, confined and heard, and what is timed in it."""
+"""Processes: how workers are started, confined and read, and the timed region."""

@@ -71,7 +71,7 @@ def import_inc() -> ModuleType:
 
 
 def check_limits(versions: dict[str, str]) -> None:
-    """Raise HarnessError if a version is outside what this MXNet and INC work with."""
+    """Raise HarnessError if an installed version does not work with this MXNet and INC."""
     advice = "delete .venv and start run.sh again, which installs the locked versions"
     for name, limit in BELOW.items():
         parts = versions[name].split(".")[: len(limit)]
@@ -81,12 +81,12 @@ def check_limits(versions: dict[str, str]) -> None:
                 f"{name} {versions[name]} is installed, needed is < {below}: {advice}"
             )
     if versions["neural-compressor"] != INC_VERSION:
-        found = versions["neural-compressor"]
-        raise HarnessError(f"neural-compressor {found} is installed, not {INC_VERSION}: {advice}")
+        version = versions["neural-compressor"]
+        raise HarnessError(f"neural-compressor {version} is installed, not {INC_VERSION}: {advice}")
 
 
 def true_versions() -> dict[str, Any]:
-    """Return what is really installed: versions, MXNet's build features and library digest."""
+    """Return the true versions of what is installed, MXNet's build features and library digest."""
     import mxnet
 
     names = ("mxnet", "neural-compressor", "numpy", "scipy", "pandas", "hydra-core", "omegaconf")

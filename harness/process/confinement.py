@@ -1,4 +1,4 @@
-"""What a worker gives up before it reads anything: weights, records and symbols go to native code.
+"""The confinement of a worker before it reads input: native code parses weights and records.
 
 Done in the worker itself while it has one thread, which user namespaces insist on. Nothing of it
 touches threads or affinity, so nothing that is timed. Where the kernel does not allow a part, the
@@ -59,7 +59,7 @@ KEPT_BACK = (".git", "results")  # of the project: no stage needs more of it tha
 
 @dataclass(frozen=True)
 class Reach:
-    """What a worker may reach.
+    """The files, memory and network that a worker may use.
 
     Attributes:
         network: leave it the network, as a download needs.
@@ -77,30 +77,30 @@ class Reach:
 
     @classmethod
     def of(cls, job: Mapping[str, Any]) -> Reach:
-        """Return what a job says under ``confine``, and by the paths that it names.
+        """Return the reach that a job needs, from its key ``confine`` and the paths that it names.
 
         Each absolute path in it may be read. What its ``WRITTEN`` keys name may be written, and so may
         the cache of models, if it asks for a download.
         """
-        given = {"memory_bytes": int(os.environ.get(MEMORY, 0)), **job.get("confine", {})}
+        options = {"memory_bytes": int(os.environ.get(MEMORY, 0)), **job.get("confine", {})}
         named = [(key, text) for key, text in _texts(job) if os.path.isabs(text)]
         write = [path for key, path in named if key in WRITTEN]
-        if given.get("network") or job.get("workload", {}).get("download"):
+        if options.get("network") or job.get("workload", {}).get("download"):
             models = os.path.join(os.environ.get("INC_BENCH_CACHE", ""), MODELS)
             write += [models] if os.path.isabs(models) else []
-        read = (*given.get("read", ()), *(path for _, path in named))
-        return cls(**{**given, "read": read}, write=tuple(write))
+        read = (*options.get("read", ()), *(path for _, path in named))
+        return cls(**{**options, "read": read}, write=tuple(write))
 
     def rights(self) -> Iterator[tuple[str, int]]:
-        """Yield each path with what Landlock leaves of it."""
+        """Yield each path with the rights that Landlock leaves."""
         paths = os.environ.get("LD_LIBRARY_PATH", "").split(":")
         paths += os.environ.get("LD_PRELOAD", "").replace(" ", ":").split(":")
         project = str(PROJECT)
-        within = (each.path for each in os.scandir(project) if each.name not in KEPT_BACK)
-        found = (path for path in sys.path if os.path.realpath(path) != os.path.realpath(project))
+        within = (entry.path for entry in os.scandir(project) if entry.name not in KEPT_BACK)
+        imports = (path for path in sys.path if os.path.realpath(path) != os.path.realpath(project))
         certificates = (os.environ.get(name, "") for name in CERTIFICATES if name in TO_WORKERS)
         places = (sys.prefix, sys.base_prefix, *certificates)
-        for path in (*SYSTEM, *within, *found, *places, *paths, *self.read):
+        for path in (*SYSTEM, *within, *imports, *places, *paths, *self.read):
             if path:
                 yield path, landlock.READ
         yield project, landlock.LIST
@@ -112,7 +112,7 @@ class Reach:
 
 
 def confine(reach: Reach = Reach()) -> dict[str, Any]:
-    """Confine this process, and all that it will start; it must have one thread.
+    """Confine this process and its children; it must have only one thread.
 
     What is temporary goes to its working directory from now on.
 
@@ -149,7 +149,7 @@ def confine(reach: Reach = Reach()) -> dict[str, Any]:
 
 
 def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the texts of a job, each with the key that it is under."""
+    """Yield the texts in a job, each with its key."""
     if isinstance(value, str):
         yield key, value
     elif isinstance(value, Mapping):
@@ -195,7 +195,7 @@ def _is_in_namespace() -> bool:
 
 
 def _limit(which: int, wanted: int) -> int | None:
-    """Lower a limit, never raise it; return what holds, or None where the system refuses the call."""
+    """Lower a limit, never raise it; return the limit in force, or None if the call is refused."""
     try:
         _, hard = resource.getrlimit(which)
         value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

@@ -1,4 +1,4 @@
-"""Run one job in a fresh interpreter and say how it ended. The parent blocks; it never polls."""
+"""Run one job in a fresh interpreter and return how it ended. The parent blocks; it never polls."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.host.calls import end_of
-from harness.process.own_modules import command_of
+from harness.host.calls import child_end
+from harness.process.own_modules import python_command
 from harness.process.variables import passed_to_workers
 from harness.process.worker_log import WorkerLog
 
@@ -55,7 +55,7 @@ class Ended:
 
 
 def worker_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Return a worker's whole environment: an allow-list of this one's, and ``extra``."""
+    """Return a worker's whole environment: the allowed variables of this process, and ``extra``."""
     # nor does what a worker starts import from its working directory
     own = {"PYTHONHASHSEED": "0", "PYTHONSAFEPATH": "1"}
     return {**passed_to_workers(os.environ), **own, **extra}
@@ -90,7 +90,7 @@ class Worker:
         self._read, write = os.pipe()
         try:
             self._process = subprocess.Popen(
-                command_of("harness.process.worker", str(write), str(os.getpid())),
+                python_command("harness.process.worker", str(write), str(os.getpid())),
                 stdin=subprocess.PIPE,
                 stdout=self._log.write,
                 stderr=self._log.write,
@@ -161,7 +161,7 @@ class Worker:
         return Ended(KILLED, None, None, message, seconds, peak)
 
     def stop(self) -> None:
-        """End the worker and whatever it started: SIGTERM, then SIGKILL after a few seconds."""
+        """End the worker and its children: SIGTERM, then SIGKILL after a few seconds."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             self._signal_group(number)
             try:
@@ -182,7 +182,7 @@ class Worker:
 
     def _wait_quietly(self, seconds: float) -> None:
         """Wait for the worker's end without reaping it, so that its resource usage stays readable."""
-        with end_of(self._process.pid) as ended, selectors.DefaultSelector() as selector:
+        with child_end(self._process.pid) as ended, selectors.DefaultSelector() as selector:
             selector.register(ended, selectors.EVENT_READ)
             selector.select(seconds)
 
@@ -201,7 +201,7 @@ class Worker:
         and a worker may hang on its way out.
         """
         buffer = b""
-        with end_of(self._process.pid) as ended, selectors.DefaultSelector() as selector:
+        with child_end(self._process.pid) as ended, selectors.DefaultSelector() as selector:
             selector.register(self._read, selectors.EVENT_READ)
             selector.register(ended, selectors.EVENT_READ)
             selector.register(self._log.read, selectors.EVENT_READ)
@@ -226,7 +226,7 @@ class Worker:
 
 
 def _memory_kills() -> int:
-    """Return how many processes the kernel has killed for want of memory, in any control group."""
+    """Return how many processes the kernel has killed for lack of memory, in all control groups."""
     try:
         counted = dict(line.split() for line in VMSTAT.read_text().splitlines())
     except (OSError, ValueError):

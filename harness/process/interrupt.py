@@ -1,4 +1,4 @@
-"""Stopping a run: Ctrl-C once after the record in progress, twice now; SIGTERM and SIGHUP now.
+"""Stopping a run: Ctrl-C stops it after the record in progress; twice, or SIGTERM, at once.
 
 All of them end in KeyboardInterrupt. Workers are in sessions of their own, so that a terminal's Ctrl-C
 does not reach them.
@@ -21,7 +21,7 @@ def catch_signals() -> None:
 
 @contextmanager
 def finishing(what: str, note: Callable[[str], None]) -> Iterator[None]:
-    """Put the first Ctrl-C in the block off until its end; a second one counts at once.
+    """Delay the first Ctrl-C until the end of the block; the second one counts at once.
 
     Args:
         what: is finished in the block; for the message.
@@ -34,11 +34,11 @@ def finishing(what: str, note: Callable[[str], None]) -> Iterator[None]:
     if not callable(before):  # ignored, as in a shell's background job
         yield
         return
-    asked = False
+    interrupted = False
 
     def put_off(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
+        nonlocal interrupted
+        interrupted = True
         signal.signal(signal.SIGINT, before)
         with suppress(RuntimeError):  # the signal came in the middle of printing
             note(f"stopping when {what} is recorded; Ctrl-C again stops now")
@@ -48,13 +48,13 @@ def finishing(what: str, note: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if asked:
+    if interrupted:
         raise KeyboardInterrupt
 
 
 @contextmanager
 def resumable(words: str) -> Iterator[None]:
-    """Have a KeyboardInterrupt in the block say which words go on where it stopped: ``run.id=ID``."""
+    """Add to a KeyboardInterrupt in the block the words that continue the run: ``run.id=ID``."""
     try:
         yield
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Which files this process and all that it starts may reach (Landlock), which nobody can undo.
+"""Limit for good which files this process and its children may use (Landlock).
 
 What is open already stays usable. Within a Landlock domain a process also reads no memory, environment
 or descriptor of one outside of it, root's neither, and from Linux 6.12 on it signals none.
@@ -30,12 +30,12 @@ CHANGE = READ | SHARE | REMOVE_DIR | MAKE_DIR | MAKE_FIFO | MAKE_LINK | MOVE
 
 
 def version() -> int:
-    """Return the version of Landlock that the kernel has; 0 where it has none or refuses it."""
+    """Return the kernel's version of Landlock; 0 if it has none or refuses it."""
     return max(0, int(_call(CREATE, None, ctypes.c_size_t(0), ASK_VERSION)))
 
 
 def restrict(rights: Iterable[tuple[str, int]]) -> str | None:
-    """Leave this process the given files and folders alone; return why not, if that failed.
+    """Limit this process to the given files and folders; return the reason if that failed.
 
     It has one thread, and gains no privileges (``PR_SET_NO_NEW_PRIVS``).
 
@@ -46,7 +46,7 @@ def restrict(rights: Iterable[tuple[str, int]]) -> str | None:
     known = version()
     if not known:
         return os.strerror(ctypes.get_errno())
-    handled = HANDLED[max(each for each in HANDLED if each <= known)]
+    handled = HANDLED[max(version for version in HANDLED if version <= known)]
     scoped = SIGNALS_AND_SOCKETS if known >= SCOPES else 0
     attributes = struct.pack("<QQQ", handled, 0, scoped)[: 24 if known >= SCOPES else 8]
     rules = _call(CREATE, attributes, ctypes.c_size_t(len(attributes)), 0)

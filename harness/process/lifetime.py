@@ -1,4 +1,4 @@
-"""How long a process lives, and how many of a kind: tied to its parent, alone on its host."""
+"""Processes that end with their parent, and measurements that are alone on their host."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def die_with_parent(parent: int, number: signal.Signals = signal.SIGKILL) -> Non
 
 @dataclass(frozen=True)
 class Keeper:
-    """The process that ends what another has started; see ``end_group_with_this``.
+    """The process that ends another one's children; see ``end_group_with_this``.
 
     Attributes:
         pid: its number.
@@ -40,14 +40,14 @@ class Keeper:
     tell: int
 
     def dismiss(self) -> None:
-        """Send it away and reap it: whoever waits for this process ends its group, and nobody that."""
+        """End and reap the keeper; the process that waits for this one ends the group then."""
         with suppress(OSError):
             os.write(self.tell, b"\0")  # a signal would not reach it from within Landlock
             os.waitpid(self.pid, 0)
 
 
 def end_group_with_this() -> Keeper | None:
-    """Let all that this process starts end when it ends, however it does.
+    """Have all children of this process end when it ends, however it ends.
 
     Another process of its group waits for that and then kills the group; whoever wants to leave the
     group is kept in it by ``seccomp``, where the kernel has that.
@@ -58,34 +58,34 @@ def end_group_with_this() -> Keeper | None:
     this = os.getpid()
     if os.getpgrp() != this:
         return None
-    told, tell = os.pipe()
+    receive, tell = os.pipe()
     pid = os.fork()
     if pid:
-        os.close(told)
+        os.close(receive)
         return Keeper(pid, tell)
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
-        os.closerange(0, told)
-        os.closerange(told + 1, os.sysconf("SC_OPEN_MAX"))
-        _wait_for_end(this, told)
+        os.closerange(0, receive)
+        os.closerange(receive + 1, os.sysconf("SC_OPEN_MAX"))
+        _wait_for_end(this, receive)
     finally:
         os.killpg(this, signal.SIGKILL)
         os._exit(1)
 
 
-def _wait_for_end(parent: int, told: int) -> None:
-    """Return when the parent has ended; end this process when it is told to go.
+def _wait_for_end(parent: int, receive: int) -> None:
+    """Wait until the parent has ended; end this process on a byte from the pipe.
 
     Not by a signal of the parent's death: Landlock keeps back those that come from within it.
     """
-    watched, pause = [told], None
+    watched, pause = [receive], None
     try:
         watched.append(os.pidfd_open(parent))
     except OSError:
         pause = LOOK_S
     while os.getppid() == parent:
         ready, _, _ = select.select(watched, [], [], pause)
-        if told in ready and os.read(told, 1):
+        if receive in ready and os.read(receive, 1):
             os._exit(0)
 
 
@@ -93,7 +93,7 @@ def _wait_for_end(parent: int, told: int) -> None:
 def alone_on_host(
     limit_s: float, tell: Callable[[str, float], None], note: Callable[[str], None]
 ) -> Iterator[None]:
-    """Let one night, or one run of a fleet, measure on this host at a time, whoever started it.
+    """Let only one night or run of a fleet measure on this host at a time, for any user.
 
     Two locks, which the kernel gives back when their holder ends in whatever way. One is in a folder
     of this user's own, which nobody else can take. The other, on the root folder, is the same for all

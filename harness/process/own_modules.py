@@ -1,4 +1,4 @@
-"""Where an interpreter of this project finds modules: the project's, and the user's own of ``--conf``.
+"""The import path of our interpreters: the project, and the user's folders of ``--conf``.
 
 Never in the working directory, nor where a file lies that is started (``bootstrap.py``). What a worker
 starts inherits PYTHONPATH; a folder whose path holds a colon, which ends an entry there, is found by
@@ -20,26 +20,26 @@ BOOTSTRAP = Path(__file__).resolve().with_name("bootstrap.py")
 VARIABLE = "INC_BENCH_MODULES"  # a JSON list of the folders given now with --conf
 
 
-def command_of(module: str, *arguments: str) -> list[str]:
+def python_command(module: str, *arguments: str) -> list[str]:
     """Return the command that starts a module of this project in an interpreter of its own."""
     return [sys.executable, str(BOOTSTRAP), module, *arguments]
 
 
 def named_in_environment(folders: Sequence[Path]) -> dict[str, str]:
-    """Return the variables that a worker, and what it starts, finds modules by."""
+    """Return the environment variables that name the import path of a worker and its children."""
     own = [str(folder.resolve()) for folder in folders]
-    found = ":".join(folder for folder in (str(PROJECT), *own) if ":" not in folder)
-    path = {"PYTHONPATH": found} if found else {}  # an empty entry would be the working directory
+    listed = ":".join(folder for folder in (str(PROJECT), *own) if ":" not in folder)
+    path = {"PYTHONPATH": listed} if listed else {}  # an empty entry would be the working directory
     return {**path, **({VARIABLE: json.dumps(own)} if own else {})}
 
 
 def own_folders() -> list[str]:
-    """Return the folders of ``--conf`` that this process was given."""
+    """Return the folders of ``--conf`` from this process's environment."""
     return list(json.loads(os.environ.get(VARIABLE, "[]")))
 
 
 def compile_project() -> None:
-    """Compile the project's modules where that is to be done, since workers cannot write beside them."""
+    """Compile the project's modules if necessary, since workers cannot write beside them."""
     compileall.compile_dir(PROJECT / "harness", quiet=2)
 
 

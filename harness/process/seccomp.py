@@ -1,4 +1,4 @@
-"""A filter of system calls (seccomp) for this process and all that it starts, which nobody can undo.
+"""Filter system calls of this process and its children for good (seccomp).
 
 A refused call answers with an error, as one that the kernel lacks would; nothing is ever killed. The
 filter costs what is timed next to nothing: Linux 5.11 and later remember which calls always pass, and it
@@ -105,7 +105,7 @@ class _Program(ctypes.Structure):
 
 
 def refuse_calls(sockets: bool) -> str | None:
-    """Filter this process's system calls from now on; return why not, if that failed.
+    """Filter this process's system calls from now on; return the reason if that failed.
 
     It has one thread, and gains no privileges (``PR_SET_NO_NEW_PRIVS``).
 
@@ -127,7 +127,7 @@ def refuse_calls(sockets: bool) -> str | None:
 
 
 def _steps(sockets: bool) -> Iterator[Step]:
-    """Yield the filter, a program of the kernel's packet filter."""
+    """Yield the filter as instructions of the kernel's packet filter."""
     yield LOAD, 0, 0, ARCHITECTURE
     yield EQUAL, 1, 0, X86_64
     yield RETURN, 0, 0, ERRNO | errno.ENOSYS  # 32-bit calls
@@ -159,7 +159,7 @@ def _answer(number: int, error: int) -> Iterator[Step]:
 
 
 def _only(number: int, argument: int, allowed: Sequence[int]) -> Iterator[Step]:
-    """Refuse a call unless an argument is one of some."""
+    """Refuse a call unless an argument has one of the allowed values."""
     yield EQUAL, 0, 2 + 2 * len(allowed), number
     yield LOAD, 0, 0, ARGUMENTS + 8 * argument
     for value in allowed:
@@ -171,7 +171,7 @@ def _only(number: int, argument: int, allowed: Sequence[int]) -> Iterator[Step]:
 def _none_of(
     number: int, argument: int, refused: Sequence[int], mask: int = 0xFFFFFFFF
 ) -> Iterator[Step]:
-    """Refuse a call if an argument is one of some."""
+    """Refuse a call if an argument has one of the refused values."""
     yield EQUAL, 0, 3 + 2 * len(refused), number
     yield LOAD, 0, 0, ARGUMENTS + 8 * argument
     yield AND, 0, 0, mask

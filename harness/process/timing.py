@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 
 class Scores(Protocol):
-    """What a network returns at once: an array whose computation may still be going on."""
+    """A network's output: an array whose computation may still be going on."""
 
     def wait_to_read(self) -> None: ...
 
@@ -51,7 +51,7 @@ def timed_pass(
     """
     times = PassTimes()
     clock = time.perf_counter
-    asked = clock()
+    requested = clock()
     for data, label in batches:
         gc.disable()
         began = clock()
@@ -61,8 +61,8 @@ def timed_pass(
         gc.enable()
         consume(scores, label)
         done = clock()
-        times.data_s.append(began - asked)
+        times.data_s.append(began - requested)
         times.forward_s.append(ended - began)
         times.rest_s.append(done - ended)
-        asked = done
+        requested = done
     return times

@@ -1,4 +1,4 @@
-"""Which environment variables reach what: the one list for set-up, harness and workers.
+"""The environment variables that set-up, harness and workers may see.
 
 Everything else of the user's shell stays outside: what Python, pip, the loader, OpenMP, MXNet, oneDNN,
 INC, Hydra, matplotlib or git would read there changes what is installed or measured, and no record
@@ -83,7 +83,7 @@ PASSED_PREFIXES = ("AWS_EC2_METADATA_", OWN_PREFIX, "LC_", "RAY_", "XDG_")
 
 
 def passed_on(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what set-up and harness may see of an environment."""
+    """Return the part of an environment that set-up and harness may see."""
     return _sound(
         {
             name: value
@@ -94,17 +94,17 @@ def passed_on(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def passed_to_workers(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what a worker may see of an environment."""
+    """Return the part of an environment that a worker may see."""
     return _sound({name: environment[name] for name in TO_WORKERS if name in environment})
 
 
 def cache_home() -> str:
     """Return the folder for caches as the XDG specification has it, or .cache without any home."""
-    found = _sound(os.environ)
-    if "XDG_CACHE_HOME" in found:
-        return found["XDG_CACHE_HOME"]
-    if "HOME" in found:
-        return os.path.join(found["HOME"], ".cache")
+    variables = _sound(os.environ)
+    if "XDG_CACHE_HOME" in variables:
+        return variables["XDG_CACHE_HOME"]
+    if "HOME" in variables:
+        return os.path.join(variables["HOME"], ".cache")
     return _home_of_user() or ".cache"
 
 

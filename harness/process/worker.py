@@ -1,4 +1,4 @@
-"""A worker: reads one job from stdin, does one stage, answers over the pipe it was given."""
+"""A worker: reads one job from stdin, runs one stage, and answers over an inherited pipe."""
 
 from __future__ import annotations
 
@@ -54,23 +54,23 @@ class Reporter:
         self.send("progress", done=done, total=total, what=what)
 
 
-def module_of(stage: str) -> str:
-    """Return the module of a stage: one of ``harness.stages``, or any by its dotted path."""
+def stage_module(stage: str) -> str:
+    """Return the module of a stage: a name in ``harness.stages``, or a dotted path."""
     return stage if "." in stage else f"harness.stages.{stage}"
 
 
 def wants_memory(error: BaseException | None) -> bool:
-    """Say whether an error, or one that it came from, is for want of memory, as far as its words tell."""
+    """Return whether an error, or one of its causes, looks like a lack of memory."""
     while error is not None:
         said = str(error)
-        if isinstance(error, MemoryError) or any(each in said for each in NO_MEMORY):
+        if isinstance(error, MemoryError) or any(sign in said for sign in NO_MEMORY):
             return True
         error = error.__cause__ or error.__context__
     return False
 
 
 def memory_advice() -> str:
-    """Return what to do about it, with the limit of this process."""
+    """Return advice on a lack of memory, with the limit of this process."""
     most, _ = resource.getrlimit(resource.RLIMIT_DATA)
     limit = (
         "" if most == resource.RLIM_INFINITY else f" (this process may hold {most / 1e9:.1f} GB)"
@@ -79,7 +79,7 @@ def memory_advice() -> str:
 
 
 def end_at_once(reporter: Reporter, keeper: Keeper | None) -> None:
-    """End this process, if it has answered, without taking MXNet and its graphs apart.
+    """End this process, if it has answered, without destroying MXNet's objects.
 
     That costs up to a second. Registered first, this is the last of what runs at exit; all is
     written and told by now, but for what Python and C still hold of what was printed.
@@ -109,7 +109,7 @@ def main() -> None:
             from harness.process.compat import import_mxnet  # other stages need none of it
 
             import_mxnet()
-        stage = importlib.import_module(module_of(job["stage"]))
+        stage = importlib.import_module(stage_module(job["stage"]))
         faulthandler.disable()  # MXNet has put a handler of its own before it, which says less
         faulthandler.enable()
         value = stage.run(job, reporter.progress)

@@ -1,4 +1,4 @@
-"""What a worker prints, in a file that stays small however much that is."""
+"""The log of a worker's prints, which stays small however much it prints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMMANDS = re.compile(
 
 
 class WorkerLog:
-    """The pipe that one process prints to, and the log that it ends in.
+    """The pipe that a process prints to, and its log.
 
     Processes of one stage append to one log. With what is kept of each and the one rotated log, that
     is at most 2 * (ROTATED_BYTES + HEAD_BYTES + TAIL_BYTES) = 8 MiB, for processes that do not run
@@ -43,11 +43,11 @@ class WorkerLog:
         self._open = True
 
     def started(self) -> None:
-        """Let go of the end that the process has now."""
+        """Close the end of the pipe that the process has inherited."""
         os.close(self.write)
 
     def take(self) -> bool:
-        """Take one block of what was printed; False if there is none now."""
+        """Read one block from the pipe; return False if there is none now."""
         try:
             block = os.read(self.read, BLOCK_BYTES)
         except BlockingIOError:
@@ -67,7 +67,7 @@ class WorkerLog:
         return bool(block)
 
     def close(self) -> None:
-        """Take what is left of an ended process's prints and write their end."""
+        """Read the rest of an ended process's prints and write their end."""
         if not self._open:
             return
         self._open = False

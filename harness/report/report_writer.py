@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.run.lifecycle import code_of
+from harness.run.lifecycle import code_digest
 from harness.storage import store
 from harness.storage.record import RECORDS
 from harness.storage.store import RunFolder
@@ -38,4 +38,4 @@ def write_report(folder: RunFolder, cache: Path, folders: Sequence[Path] = ()) -
     # imported here, since matplotlib reads that when it is imported, and no other verb needs it
     from harness.report.report_files import write_files
 
-    return write_files(run, [str(path) for path in folders], code_of(folders))
+    return write_files(run, [str(path) for path in folders], code_digest(folders))

@@ -1,4 +1,4 @@
-"""What a run goes on with: the configuration that its plan keeps, and what is asked now on top of it.
+"""The configuration of a continued run: that of its plan, and the words of now on top of it.
 
 A plan is data. Nothing of it is composed: no word that it keeps is parsed, no ``${...}`` in it is
 looked up, and no file that it names is read as configuration. What is asked now is composed with the
@@ -22,7 +22,7 @@ NOW = ("run",)  # sections that are always taken from what is asked now
 
 
 def continued(plan: RunPlan, now: Composed, folders: Sequence[Path]) -> Composed:
-    """Return the configuration that a run goes on with.
+    """Return the configuration of a continued run.
 
     A word that chooses files (``protocol=careful``) asks for what the run has if the run began with
     the same word. Another choice replaces that section, except for keys that the run began with.
@@ -34,7 +34,7 @@ def continued(plan: RunPlan, now: Composed, folders: Sequence[Path]) -> Composed
         InputError: the plan's configuration, or what is asked of it, is not one that can be measured.
     """
     words = [word for word in now.overrides if key_of(word).split(".")[0] not in NOW]
-    given = {key_of(word) for word in words}
+    new_keys = {key_of(word) for word in words}
     began = [word for word in plan.overrides if key_of(word).split(".")[0] not in NOW]
     values = copy.deepcopy(plan.config)
     for section in NOW:
@@ -45,7 +45,7 @@ def continued(plan: RunPlan, now: Composed, folders: Sequence[Path]) -> Composed
         check_values(values, folders)
     except InputError as error:
         raise InputError(f"run {plan.run} cannot go on: {error}") from None
-    kept = [word for word in began if key_of(word) not in given]
+    kept = [word for word in began if key_of(word) not in new_keys]
     return Composed((*kept, *now.overrides), values, now.download)
 
 
@@ -75,26 +75,26 @@ def _asked(
 
 def _kept(plan: RunPlan, section: str, chosen: Any) -> Any:
     """Return a section with the plan's values of the keys that the run began with."""
-    made = {section: copy.deepcopy(chosen)}
+    values = {section: copy.deepcopy(chosen)}
     for word in plan.overrides:
         keys = tuple(key_of(word).split("."))
         if keys[0] == section and len(keys) > 1:
-            _put(made, keys, _get(plan.config, keys))
-    return made[section]
+            _put(values, keys, _get(plan.config, keys))
+    return values[section]
 
 
 def _changes(before: Any, after: Any) -> Iterator[tuple[Keys, Any]]:
-    """Yield the keys that differ between two configurations, each with its value after."""
+    """Yield the keys that differ between two configurations, with their values in the second."""
     for difference in differing(before, after):
         if difference.keys[0] not in NOW:
             yield difference.keys, difference.after
 
 
 def _get(values: Mapping[str, Any], keys: Keys) -> Any:
-    found: Any = values
+    value: Any = values
     for key in keys:
-        found = found.get(key, ABSENT) if isinstance(found, Mapping) else ABSENT
-    return found
+        value = value.get(key, ABSENT) if isinstance(value, Mapping) else ABSENT
+    return value
 
 
 def _put(values: dict[str, Any], keys: Keys, value: Any) -> None:

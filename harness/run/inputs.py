@@ -1,4 +1,4 @@
-"""What can be known of the user's files before MXNet is started: they exist, are whole, and fit."""
+"""Checks of the user's files before MXNet starts: they exist, are whole, and fit together."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Inputs:
 
     @property
     def warnings(self) -> list[str]:
-        """What the reader of the table should know of the records."""
+        """Sentences about the records for the reader of the table."""
         indices = [self.validation] if self.overlap else [self.validation, self.tuning]
         return [
             f"{index.path.with_suffix('.idx').name} names {len(index)} of the {index.stored} records of "

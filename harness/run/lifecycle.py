@@ -1,4 +1,4 @@
-"""The run: check, look at the model, fix the plan, measure row after row, write the tables."""
+"""The run: check the input, inspect the model, fix the plan, measure the rows, write the tables."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from harness import PROJECT
 from harness.config import CONF, Composed, compose_config, project_path
 from harness.errors import HarnessError, InputError
 from harness.host import ec2, machine, threads
+from harness.host.topology import read_topology
 from harness.packs.verify import save_digests
 from harness.process import executor
 from harness.process.confinement import ROOT_WARNING
@@ -22,16 +23,15 @@ from harness.protocol import Protocol
 from harness.render.progress import Display
 from harness.run.continuing import continued
 from harness.run.inputs import check_inputs
+from harness.run.job_result import require_value
 from harness.run.measure_roof import measure_roof
 from harness.run.reuse import adopt
 from harness.run.rounds import run_rounds
-from harness.run.session import (
-    Session,
-    bytes_to_look,
-    environment_of,
-    open_session,
-    value_of,
-    with_digests,
+from harness.run.session import Session, open_session
+from harness.run.worker_setup import (
+    build_environment,
+    inspection_memory_limit,
+    workload_for_workers,
 )
 from harness.storage.plan import RunPlan, digest_of_code, new_run_id, warnings_of
 from harness.storage.same_run import differences, renewed
@@ -39,7 +39,9 @@ from harness.storage.store import INSPECT_LOG, PLAN, RunFolder, find_run, make_f
 from harness.table.tables import write_tables
 
 
-def run(overrides: Sequence[str], folders: Sequence[Path], show: Display) -> tuple[int, RunFolder]:
+def measure_run(
+    overrides: Sequence[str], folders: Sequence[Path], show: Display
+) -> tuple[int, RunFolder]:
     """Measure every method that is not measured yet and write the tables.
 
     Returns:
@@ -51,20 +53,20 @@ def run(overrides: Sequence[str], folders: Sequence[Path], show: Display) -> tup
             as interrupted; it names the run.
     """
     folder, composed = open_folder(compose_config(overrides, folders), folders)
-    return measure(folder, composed, folders, show), folder
+    return measure_folder(folder, composed, folders, show), folder
 
 
-def measure(
+def measure_folder(
     folder: RunFolder,
     composed: Composed,
     folders: Sequence[Path],
     show: Display,
     check: Callable[[RunPlan], None] | None = None,
 ) -> int:
-    """Measure what is not measured yet in a run's folder and write its tables; as ``run``.
+    """Complete the run in a folder and write its tables, as ``measure_run``.
 
     Args:
-        check: sees the plan before anything is measured and may raise InputError.
+        check: gets the plan before anything is measured and may raise InputError.
     """
     with folder.locked():
         _require_own(folder)
@@ -77,7 +79,7 @@ def measure(
         for name in folder.set_aside_damaged():
             show.note(f"{name} is damaged: it is {name}.damaged now, and measured again")
         try:
-            session = start(folder, composed, folders, show, check)
+            session = start_session(folder, composed, folders, show, check)
         except (InputError, KeyboardInterrupt) as error:
             executor.clear_asides(folder.path)  # a signal may come between making one and waiting
             if folder.discard() or isinstance(error, InputError):
@@ -85,7 +87,7 @@ def measure(
             raise KeyboardInterrupt(f"run.id={folder.id}") from None
         with resumable(f"run.id={folder.id}"):
             try:
-                measure_rows(session)
+                run_rows(session)
                 run_rounds(session)
                 has_roof = measure_roof(session)
             finally:
@@ -108,14 +110,14 @@ def _require_own(folder: RunFolder) -> None:
         )
 
 
-def measure_rows(session: Session) -> None:
-    """Optimise, validate and profile every row that is not finished yet."""
+def run_rows(session: Session) -> None:
+    """Run the stages optimize, validate and profile of every row that is not finished yet."""
     before = {r.method: r for r in session.folder.load_records()}
     for position, name in enumerate(session.plan.methods):
         known = before.get(name)
         if known is None or not known.outcome.finished:
             with finishing(f"row {name}", session.show.note):
-                session.measure(position, name, known)
+                session.run_stages(position, name, known)
 
 
 def open_folder(composed: Composed, folders: Sequence[Path]) -> tuple[RunFolder, Composed]:
@@ -140,23 +142,21 @@ def open_folder(composed: Composed, folders: Sequence[Path]) -> tuple[RunFolder,
     return RunFolder(results / name / (run_id or new_run_id())), composed
 
 
-def start(
+def start_session(
     folder: RunFolder,
     composed: Composed,
     folders: Sequence[Path],
     show: Display,
     check: Callable[[RunPlan], None] | None = None,
 ) -> Session:
-    """Check the input, look at the model in a worker, fix the plan, prepare the images.
+    """Check the input, inspect the model in a worker, fix the plan, prepare the images.
 
     Raises:
         InputError: the input is at fault, or the run was planned otherwise.
     """
     config = composed.values
-    settings = threads.resolve(
-        config["threads"], machine.read_topology(), threads.find_kmp_library()
-    )
-    environment = environment_of(settings.environment, config, folders)
+    settings = threads.resolve(config["threads"], read_topology(), threads.find_kmp_library())
+    environment = build_environment(settings.environment, config, folders)
     compile_project()
     cache = project_path(config["run"]["cache"])
     make_folder(cache, "run.cache")
@@ -165,12 +165,12 @@ def start(
     inputs = check_inputs(config["workload"])
     job = {
         "stage": "inspect",
-        "workload": with_digests(config["workload"], inputs.files),
+        "workload": workload_for_workers(config["workload"], inputs.files),
         "methods": config["method"],
         # later stages find in the cache what this one downloads
         "confine": {
             "network": composed.download,
-            "memory_bytes": bytes_to_look(config, inputs.files),
+            "memory_bytes": inspection_memory_limit(config, inputs.files),
         },
     }
     log = folder.path / INSPECT_LOG
@@ -184,7 +184,7 @@ def start(
             f"check, or want more memory than a worker may hold (run.memory_gb; log: {log})"
         )
     try:
-        seen = value_of(ended, "looking at the model", log)
+        seen = require_value(ended, "looking at the model", log)
     except InputError as error:
         if config["workload"].get("download") and not composed.download:
             raise InputError(
@@ -210,7 +210,7 @@ def start(
             *seen["warnings"],
             *((ROOT_WARNING,) if os.geteuid() == 0 else ()),
         ),
-        code=code_of(folders),
+        code=code_digest(folders),
     )
     plan.check_readable(folder.path / PLAN)
     if check is not None:
@@ -229,17 +229,17 @@ def start(
     earlier = config["run"]["reuse_tuned"]
     if earlier is not None and folder.load_plan() is None:
         adopt(find_run(project_path(config["run"]["results"]), earlier), folder, plan)
-    plan = fixed(plan, folder)
+    plan = fix_plan(plan, folder)
     return open_session(plan, inputs, folder, folders, show)
 
 
-def code_of(folders: Sequence[Path]) -> str:
-    """Return the digest of the code and configuration that a run would be measured with now."""
+def code_digest(folders: Sequence[Path]) -> str:
+    """Return the digest of the present code and configuration."""
     return digest_of_code([PROJECT / "harness", CONF, *folders])
 
 
-def fixed(plan: RunPlan, folder: RunFolder) -> RunPlan:
-    """Return the plan of a new run, now on disk, or that of a continued one if it is the same.
+def fix_plan(plan: RunPlan, folder: RunFolder) -> RunPlan:
+    """Write the plan of a new run, or check it against a continued run's; return the run's plan.
 
     Raises:
         InputError: something that determines the results has changed.

@@ -1,13 +1,14 @@
-"""Measure the machine's roof in a run: with its threads, its oneDNN, under its limits."""
+"""Measure the machine's roof, with the threads, oneDNN and limits of the run."""
 
 from __future__ import annotations
 
 from harness.host import isa
 from harness.process import executor
 from harness.process.interrupt import finishing
-from harness.run.session import Session, facts_of, outcome_of
+from harness.run.job_result import job_outcome, stage_facts, with_faults
+from harness.run.session import Session
 from harness.storage import record
-from harness.storage.record import Outcome, RoofRecord
+from harness.storage.record import RoofRecord
 from harness.table import validity
 from harness.table.kernels import ENVIRONMENT
 
@@ -15,9 +16,9 @@ LOG = "roof.log"
 
 
 def measure_roof(session: Session) -> bool:
-    """Measure the roof unless the protocol leaves it out or it is on disk; False if that failed.
+    """Measure the roof, unless the protocol leaves it out or it is on disk; return False if it failed.
 
-    A disturbed attempt is repeated as often as a round may be; the last one counts all the same.
+    A disturbed attempt is repeated as often as a round may be; the last one counts in any case.
     """
     if not session.protocol.roof:
         return True
@@ -26,22 +27,22 @@ def measure_roof(session: Session) -> bool:
         return True
     for _ in range(1 + session.protocol.reruns):
         with finishing("the roof", session.show.note):
-            found = _measured(session)
-            session.folder.save_roof(found)
-        if found.facts is None or not found.facts["disturbed"]:
+            roof = _measure(session)
+            session.folder.save_roof(roof)
+        if roof.facts is None or not roof.facts["disturbed"]:
             break
-        kinds = sorted({each["kind"] for each in found.facts["disturbed"]})
+        kinds = sorted({disturbance["kind"] for disturbance in roof.facts["disturbed"]})
         session.show.note(f"roof: it was disturbed ({', '.join(kinds)})")
-    if found.outcome.kind != record.OK:
-        session.show.note(f"roof: {found.outcome}")
-    return found.outcome.kind == record.OK
+    if roof.outcome.kind != record.OK:
+        session.show.note(f"roof: {roof.outcome}")
+    return roof.outcome.kind == record.OK
 
 
-def _measured(session: Session) -> RoofRecord:
+def _measure(session: Session) -> RoofRecord:
     plan, folder = session.plan, session.folder
     job = {
         "stage": "roof",
-        "dtypes": dtypes_of(plan.machine["isa"] or (), session.environment.get(isa.VARIABLE)),
+        "dtypes": fast_dtypes(plan.machine["isa"] or (), session.environment.get(isa.VARIABLE)),
         "threads": plan.threads["count"] or plan.machine["usable_cores"],
         "cpus": plan.machine["allowed_cpus"],
     }
@@ -49,21 +50,20 @@ def _measured(session: Session) -> RoofRecord:
         environment = {**session.environment, **ENVIRONMENT}
         worker = executor.Worker(job, environment, folder.path / LOG, folder.path)
         ended = worker.wait(report, plan.config["run"]["timeout_s"])
-    outcome, facts = outcome_of(ended, LOG), facts_of(ended)
-    wrong = validity.of_pass(facts) if facts else []
-    return RoofRecord(
-        plan.run, Outcome(record.INVALID, "; ".join(wrong)) if wrong else outcome, facts
-    )
+    outcome, facts = job_outcome(ended, LOG), stage_facts(ended)
+    if facts:
+        outcome = with_faults(outcome, validity.of_pass(facts))
+    return RoofRecord(plan.run, outcome, facts)
 
 
-def dtypes_of(flags: list[str] | tuple[str, ...], limit: str | None) -> list[str]:
+def fast_dtypes(flags: list[str] | tuple[str, ...], limit: str | None) -> list[str]:
     """Return the data types that oneDNN may have fast kernels for.
 
-    Without instructions for bf16 it has its reference implementation, or emulates it.
+    Without bf16 instructions oneDNN emulates bf16 or runs its slow reference kernels.
 
     Args:
         flags: the machine's instruction sets, as ``machine.describe`` names them.
-        limit: the workers' ONEDNN_MAX_CPU_ISA, if they have one.
+        limit: ONEDNN_MAX_CPU_ISA of the workers, or None.
     """
     allowed = isa.allows(limit, "AVX512_CORE_BF16")
     has_bf16 = allowed and any(flag.endswith("BF16") for flag in flags)

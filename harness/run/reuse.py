@@ -1,4 +1,4 @@
-"""Take over the tuned models of an earlier run, so that they are only measured again."""
+"""Reuse the tuned models of an earlier run, so that they are only measured again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def adopt(earlier: RunFolder, folder: RunFolder, plan: RunPlan) -> None:
             f"run.reuse_tuned={earlier.id} was planned otherwise ({listed}): leave it out to tune "
             "anew, or ask for the same"
         )
-    rows = [each for each in earlier.load_records() if each.method in plan.methods]
+    rows = [row for row in earlier.load_records() if row.method in plan.methods]
     for row in rows:
         damaged = damage(row, earlier)
         if damaged is not None:

@@ -1,4 +1,4 @@
-"""The rounds: every row's model timed once a round, in shuffled order, each in a fresh process."""
+"""Rounds: each measures every row's model once, in shuffled order, in fresh processes."""
 
 from __future__ import annotations
 
@@ -14,52 +14,52 @@ from harness.storage.record import MethodRecord, RoundRecord
 def run_rounds(
     session: Session, upto: int | None = None, methods: Collection[str] | None = None
 ) -> None:
-    """Time all rows that are ok in every round that is not on disk yet.
+    """Measure all rows whose outcome is ok in every round that is not on disk yet.
+
+    A row that fails in a round, or whose threads ran on other CPUs than configured, gets that as its
+    outcome and is left out of the following rounds.
 
     Args:
         upto: the last round; None for the protocol's.
-        methods: the rows to time; None for all.
-
-    A row that fails in a round, or whose threads ran elsewhere than asked, gets that as its outcome
-    and is left out of the rounds that follow.
+        methods: the rows to measure; None for all.
     """
     protocol = session.protocol
-    timed = {
+    rows = {
         row.method: row
         for row in session.folder.load_records()
         if row.outcome.kind == record.OK and (methods is None or row.method in methods)
     }
     before: dict[tuple[int, str], list[RoundRecord]] = {}
-    for each in session.folder.load_rounds():
-        before.setdefault((each.round, each.method), []).append(each)
+    for attempt in session.folder.load_rounds():
+        before.setdefault((attempt.round, attempt.method), []).append(attempt)
     for round_ in range(1, (protocol.rounds if upto is None else upto) + 1):
-        for method in protocol.order(round_, list(timed)):
+        for method in protocol.order(round_, list(rows)):
             attempts = before.get((round_, method), [])
-            if not _time(session, timed[method], round_, attempts):
-                del timed[method]
+            if not _measure(session, rows[method], round_, attempts):
+                del rows[method]
 
 
-def _time(session: Session, row: MethodRecord, round_: int, attempts: list[RoundRecord]) -> bool:
-    """Time one row until an attempt is undisturbed or no more are allowed; False if it failed.
+def _measure(session: Session, row: MethodRecord, round_: int, attempts: list[RoundRecord]) -> bool:
+    """Measure one row until an attempt is undisturbed or none is left; return False if it failed.
 
-    Threads that ran elsewhere than asked are a disturbance, too, but one that must not count.
+    An attempt whose threads ran on other CPUs than configured is disturbed, too, and never counts.
     """
     allowed = 1 + session.protocol.reruns
-    tries = sum(each.outcome.kind == record.OK for each in attempts)
-    while tries < allowed and not any(_is_good(each) for each in attempts):
-        number = max((each.attempt for each in attempts), default=0) + 1
+    tries = sum(attempt.outcome.kind == record.OK for attempt in attempts)
+    while tries < allowed and not any(map(_is_good, attempts)):
+        number = max((attempt.attempt for attempt in attempts), default=0) + 1
         with finishing(f"row {row.method} in round {round_}", session.show.note):
-            timed = session.time(row, round_, number)
-            session.folder.save_round(timed)
-        attempts.append(timed)
+            newest = session.measure(row, round_, number)
+            session.folder.save_round(newest)
+        attempts.append(newest)
         tries += 1
-        if timed.outcome.kind not in (record.OK, record.INVALID):
+        if newest.outcome.kind not in (record.OK, record.INVALID):
             break
-        if not _is_good(timed):
-            what = ", ".join(sorted({each["kind"] for each in timed.disturbed}))
-            why = what if timed.outcome.kind == record.OK else str(timed.outcome)
-            session.show.note(f"{row.label}: round {round_} was disturbed ({why})")
-    if any(each.outcome.kind == record.OK for each in attempts):
+        if not _is_good(newest):
+            kinds = ", ".join(sorted({disturbance["kind"] for disturbance in newest.disturbed}))
+            reason = kinds if newest.outcome.kind == record.OK else str(newest.outcome)
+            session.show.note(f"{row.label}: round {round_} was disturbed ({reason})")
+    if any(attempt.outcome.kind == record.OK for attempt in attempts):
         return True
     session.folder.save_record(replace(row, outcome=attempts[-1].outcome))
     session.show.note(f"{row.label}: round {round_}: {attempts[-1].outcome}")

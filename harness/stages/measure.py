@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from harness.host.conditions import Watch
 from harness.host.threads import loaded_openmp
+from harness.host.watch import Watch
 from harness.images.batches import validation_batches
 from harness.process.timing import timed_pass
 from harness.stats.steady import FEWEST_TO_SETTLE, stable_from

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.host.conditions import Watch
-from harness.host.threads import differences, loaded_openmp
+from harness.host.threads import loaded_openmp, openmp_mismatches
+from harness.host.watch import Watch
 from harness.images.batches import tuning_batches
 from harness.methods import instantiated
 from harness.methods.base import Context
@@ -52,5 +52,7 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
         "warnings": made.warnings,
         "openmp": openmp,
         **watch.facts,
-        "misplaced": differences(os.environ, openmp),  # a search need not keep all threads busy
+        "misplaced": openmp_mismatches(
+            os.environ, openmp
+        ),  # a search need not keep all threads busy
     }

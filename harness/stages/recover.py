@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.errors import HarnessError, InputError
 from harness.images.batches import tuning_batches
-from harness.methods.inc import recover
+from harness.methods.recovery import recover
 from harness.storage.arrays import BadArray, read_npz
 from harness.storage.store import TRIALS, digest_of
 from harness.workloads import fp32_network

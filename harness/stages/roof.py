@@ -9,9 +9,9 @@ from typing import Any
 import mxnet as mx
 from mxnet.amp.amp import bfloat16
 
-from harness.host.conditions import Watch
 from harness.host.stdout import captured_stdout
 from harness.host.threads import loaded_openmp
+from harness.host.watch import Watch
 from harness.table.kernels import parse
 from harness.table.roof_share import kernel_facts
 

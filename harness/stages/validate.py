@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.host.conditions import Watch
 from harness.host.threads import loaded_openmp
+from harness.host.watch import Watch
 from harness.images.batches import validation_batches
 from harness.process.timing import timed_pass
 from harness.storage.store import digest_of

@@ -1,4 +1,4 @@
-"""Shifts in the history of a row: changes that no single night shows, and single spikes that are none.
+"""Shifts in the history of a row: lasting changes, as opposed to single spikes.
 
 Segments of the series are found by PELT with the cost of absolute deviations from the median (Killick,
 Fearnhead and Eckley, "Optimal detection of changepoints with a linear computational cost", JASA 107,
@@ -57,13 +57,13 @@ def shifts(values: Sequence[float], least: float) -> tuple[Shift, ...]:
     scaled = series / max(noise, least / 10, 1e-12)
     from ruptures import Pelt  # loads much of scipy: only where there is a history
 
-    found = Pelt(model="l1", min_size=FEWEST, jump=1).fit(scaled)
-    ends = [0, *found.predict(pen=PENALTY * math.log(len(series)))]
-    made = []
+    segments = Pelt(model="l1", min_size=FEWEST, jump=1).fit(scaled)
+    ends = [0, *segments.predict(pen=PENALTY * math.log(len(series)))]
+    lasting = []
     for start, middle, end in zip(ends, ends[1:], ends[2:]):
         before, after = series[start:middle], series[middle:end]
         difference = float(np.median(after) - np.median(before))
         p_value = float(mannwhitneyu(before, after, method="exact").pvalue)
         if p_value <= LEVEL and abs(difference) >= math.log1p(least):
-            made.append(Shift(middle, math.exp(difference), p_value))
-    return tuple(made)
+            lasting.append(Shift(middle, math.exp(difference), p_value))
+    return tuple(lasting)

@@ -1,4 +1,4 @@
-"""Runs against runs: how a method's times differ, and how much of that noise alone explains.
+"""Comparison of runs: how a method's times differ, and how much of that is noise.
 
 A run gives a method R rounds, each a fresh process of B batches. Noise has three levels (Kalibera and
 Jones, "Rigorous benchmarking in reasonable time", ISMM 2013): batches, rounds, and runs, since all
@@ -82,8 +82,8 @@ class Level:
 
     @classmethod
     def stack(cls, levels: list[Level]) -> Level:
-        """Return them along a new first axis."""
-        parts = [(each.value, each.variance, each.kept) for each in levels]
+        """Return levels stacked along a new first axis."""
+        parts = [(level_.value, level_.variance, level_.kept) for level_ in levels]
         return cls(*(np.stack(part) for part in zip(*parts)))
 
 
@@ -111,7 +111,7 @@ def level(times: ArrayLike) -> Level:
 
 
 def moderated(values: ArrayLike) -> Spread | None:
-    """Return what all methods together say of the spread between runs of any one of them.
+    """Return the spread between runs of any one method, estimated from all methods together.
 
     Empirical Bayes (Smyth, "Linear models and empirical Bayes methods for assessing differential
     expression in microarray experiments", Statistical Applications in Genetics and Molecular Biology 3,
@@ -171,8 +171,8 @@ class Contrast:
         )
 
     @property
-    def of_rounds(self) -> Contrast:
-        """The same if runs differed by their rounds only."""
+    def rounds_only(self) -> Contrast:
+        """The same contrast if runs differed by their rounds only."""
         return replace(self, runs_error=np.zeros_like(self.runs_error), runs_freedom=1e6)
 
     def ratio(self, level_: float) -> Interval:
@@ -237,11 +237,11 @@ def holm(p_values: ArrayLike) -> Floats:
     alpha, however the tests depend on each other (Holm, "A simple sequentially rejective multiple
     test procedure", Scandinavian Journal of Statistics 6, 1979).
     """
-    given = np.asarray(p_values, dtype=np.float64)
-    order = np.argsort(given, axis=-1)
-    steps = np.take_along_axis(given, order, axis=-1) * np.arange(given.shape[-1], 0, -1)
+    values = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(values, axis=-1)
+    steps = np.take_along_axis(values, order, axis=-1) * np.arange(values.shape[-1], 0, -1)
     steps = np.minimum(np.maximum.accumulate(steps, axis=-1), 1.0)
-    adjusted = np.empty_like(given)
+    adjusted = np.empty_like(values)
     np.put_along_axis(adjusted, order, steps, axis=-1)
     return adjusted
 

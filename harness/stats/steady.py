@@ -1,4 +1,4 @@
-"""A series of timings: its form, and where it becomes steady. Workers use it, so it is free of SciPy."""
+"""Timings: their checks, and where a series becomes steady. Free of SciPy, since workers import it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,16 @@ CRAMER_VON_MISES = 0.461  # 95 % point of the integral of a squared Brownian bri
 Floats = npt.NDArray[np.float64]
 
 
-def timings_of(name: str, values: ArrayLike, dimensions: int = 2) -> Floats:
-    """Return them as floats; a ValueError names what is wrong."""
+def checked_timings(name: str, values: ArrayLike, dimensions: int = 2) -> Floats:
+    """Return timings as an array of floats.
+
+    Args:
+        name: what a message calls them.
+        dimensions: 2 for (R, B), 1 for (n,).
+
+    Raises:
+        ValueError: the shape is another, or a time is not positive and finite.
+    """
     seconds = np.asarray(values, dtype=np.float64)
     if seconds.ndim != dimensions or not seconds.size:
         wanted = "(R, B)" if dimensions == 2 else "(n,)"
@@ -50,7 +58,7 @@ def stable_from(times: ArrayLike) -> int | None:
     Raises:
         ValueError: ``times`` is not 1-D, or a time is not positive and finite.
     """
-    seconds = timings_of("times", times, dimensions=1)
+    seconds = checked_timings("times", times, dimensions=1)
     half = len(seconds) // 2
     if len(seconds) < FEWEST_TO_SETTLE:
         return None

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from harness.stats.intervals import Interval, relative_loss
+from harness.stats.accuracy import relative_loss
+from harness.stats.intervals import Interval
 from harness.storage.record import MethodRecord
 from harness.table.rows import Predictions, measurements, speedup_interval
 from harness.table.samples import Samples

@@ -8,15 +8,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from harness.stats.intervals import (
-    FEWEST_BATCHES,
-    Interval,
-    mcnemar,
-    percentiles,
-    relative_loss,
-    speedup,
-    throughput,
-)
+from harness.stats.accuracy import mcnemar, relative_loss
+from harness.stats.intervals import Interval
+from harness.stats.resampling import FEWEST_BATCHES
+from harness.stats.speed import percentiles, speedup, throughput
 from harness.storage.record import OK, MethodRecord
 from harness.table.metrics import relative_loss_pct, top_k_correct
 from harness.table.samples import Samples, validation_samples

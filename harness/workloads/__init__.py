@@ -1,4 +1,4 @@
-"""Models and data: everything that knows what an image or a network is."""
+"""Models: networks and their weights, read, checked and saved."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.workloads.private import only
 
 
 def fp32_network(workload: Mapping[str, Any]) -> Any:
-    """Return the workload's clean fp32 network, as its ``model._target_`` makes it.
+    """Return the workload's clean fp32 network from its ``model._target_``.
 
     Args:
         workload: its configuration; ``files`` in it has the SHA-256 by path that the plan has of the

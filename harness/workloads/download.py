@@ -29,8 +29,8 @@ BROKEN = (http.client.HTTPException, OSError, zipfile.BadZipFile, ValueError, No
           RuntimeError, EOFError)  # fmt: skip
 
 
-class Refused(ValueError):
-    """What the server gives is not taken; trying again does not help."""
+class RefusedDownload(ValueError):
+    """The server's answer is refused; trying again does not help."""
 
 
 def zoo_weights(network: str) -> Path:
@@ -58,7 +58,7 @@ def zoo_weights(network: str) -> Path:
         with _alone(folder / f"{stem}.lock"):
             if not (path.is_file() and _sha1(path) == expected):
                 _fetch(url, folder / f"{stem}.zip.part", path, expected)
-    except (*BROKEN, Refused) as error:
+    except (*BROKEN, RefusedDownload) as error:
         said = str(error) or type(error).__name__
         raise InputError(
             f"the weights of {network} could not be fetched from {_shown(url)} ({said}): start again, "
@@ -73,7 +73,7 @@ def _fetch(url: str, packed: Path, path: Path, expected: str) -> None:
         try:
             _download(url, packed)
             break
-        except Refused:
+        except RefusedDownload:
             raise
         except HTTPError as error:
             if error.code < 500 or attempt == ATTEMPTS - 1:
@@ -84,13 +84,13 @@ def _fetch(url: str, packed: Path, path: Path, expected: str) -> None:
     unpacked = path.with_suffix(f".{os.getpid()}.part")
     try:
         with zipfile.ZipFile(packed) as archive, unpacked.open("wb") as out:
-            found = _unpack(archive, path.name, out)
-        if found != expected:
-            raise Refused(f"the weights have SHA-1 {found}, expected {expected}: not used")
+            digest = _unpack(archive, path.name, out)
+        if digest != expected:
+            raise RefusedDownload(f"the weights have SHA-1 {digest}, expected {expected}: not used")
         durable.sync(unpacked)
         durable.put(unpacked, path)
     except KeyError:
-        raise Refused(f"the archive does not hold {path.name}") from None
+        raise RefusedDownload(f"the archive does not hold {path.name}") from None
     finally:
         unpacked.unlink(missing_ok=True)
         packed.unlink(missing_ok=True)  # whole, and taken or refused
@@ -98,7 +98,7 @@ def _fetch(url: str, packed: Path, path: Path, expected: str) -> None:
 
 
 def _download(url: str, packed: Path) -> None:
-    """Fetch what ``packed`` lacks; a file that changed on the server is fetched anew."""
+    """Fetch the missing rest of ``packed``; fetch a file that changed on the server anew."""
     tag = _tag(packed)
     have = packed.stat().st_size if packed.is_file() and tag.is_file() else 0
     request = urllib.request.Request(_secure(url))
@@ -116,11 +116,13 @@ def _download(url: str, packed: Path) -> None:
     with answer:
         goes_on = answer.status == http.client.PARTIAL_CONTENT
         if goes_on and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            raise Refused("the server sent another range than was asked for")
+            raise RefusedDownload("the server sent another range than was asked for")
         have = have if goes_on else 0
         length = answer.headers.get("Content-Length")
         if length is not None and have + int(length) > MOST_BYTES:
-            raise Refused(f"it has {have + int(length)} bytes, at most {MOST_BYTES} are taken")
+            raise RefusedDownload(
+                f"it has {have + int(length)} bytes, at most {MOST_BYTES} are taken"
+            )
         version = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
         if version and not version.startswith("W/"):
             tag.write_text(version, encoding="latin-1")
@@ -133,7 +135,7 @@ def _download(url: str, packed: Path) -> None:
 
 
 def _unpack(archive: zipfile.ZipFile, name: str, out: IO[bytes]) -> str:
-    """Write the member ``name`` to a file of ours, never more than is allowed; return its SHA-1."""
+    """Write the member ``name`` to our own file, up to the allowed size; return its SHA-1."""
     digest = hashlib.sha1()
     with archive.open(name) as member:
         _copy(member, out, MOST_BYTES, digest.update)
@@ -145,7 +147,7 @@ def _copy(source: Any, out: IO[bytes], most: int, look: Any = lambda block: None
     while block := source.read(BLOCK):
         copied += len(block)
         if copied > most:
-            raise Refused(f"it has more than the {MOST_BYTES} bytes that are taken")
+            raise RefusedDownload(f"it has more than the {MOST_BYTES} bytes that are taken")
         look(block)
         out.write(block)
     return copied
@@ -153,7 +155,7 @@ def _copy(source: Any, out: IO[bytes], most: int, look: Any = lambda block: None
 
 def _secure(url: str) -> str:
     if urlsplit(url).scheme != "https":
-        raise Refused(f"{_shown(url)} is not HTTPS")
+        raise RefusedDownload(f"{_shown(url)} is not HTTPS")
     return url
 
 
@@ -172,13 +174,13 @@ class _SecureRedirects(urllib.request.HTTPRedirectHandler):
 
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
-    """Keep other processes from fetching the same file; they find it when they are let in."""
+    """Keep other processes from fetching the same file; they find it afterwards."""
     with locks.held(lock):
         yield
 
 
 def _tag(packed: Path) -> Path:
-    """Return where the server's name for this version of the file is kept."""
+    """Return the path of the file with the server's tag of this version."""
     return packed.with_suffix(".tag")
 
 

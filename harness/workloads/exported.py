@@ -1,4 +1,4 @@
-"""A user's exported pair, a symbol and its weights, of MXNet 2 or of any MXNet before it.
+"""A user's exported pair, a symbol and its weights, of MXNet 2 or any earlier version.
 
 MXNet brings an old symbol up to date when it reads it. What is done here besides is what MXNet 1's own
 loaders do: the operators that end a network in training pass their scores on, and need no label.
@@ -63,11 +63,11 @@ def load_pair(symbol: Path, params: Path) -> Any:
         )
     inputs = [name for name in names if name not in weights]
     if len(inputs) != 1:
-        found = (
+        counts = (
             f"it leaves {len(inputs)} inputs ({shown(inputs)})" if inputs else "it leaves no input"
         )
         raise InputError(
-            f"the weights {params} do not fit the symbol {symbol}: {found}, and images are one: check "
+            f"the weights {params} do not fit the symbol {symbol}: {counts}, and images are one: check "
             "that workload.params and workload.symbol belong together"
         )
     net = SymbolBlock(outputs, [mx.sym.var(inputs[0]).as_np_ndarray()])
@@ -77,7 +77,7 @@ def load_pair(symbol: Path, params: Path) -> Any:
 
 
 def _nodes(graph: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Give the nodes of a graph and of the graphs in its nodes."""
+    """Yield the nodes of a graph and of the graphs in its nodes."""
     for node in graph["nodes"]:
         yield node
         for inner in node.get("subgraphs", ()):
@@ -90,7 +90,7 @@ def _attributes(node: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _refuse_optimized(graph: Mapping[str, Any], symbol: Path) -> None:
-    """Refuse a network that is fused, quantised or in half precision: every row begins with fp32."""
+    """Raise InputError if a network is fused, quantised or in half precision: rows start from fp32."""
     for node in _nodes(graph):
         name, op = f"{node['name']} ({node['op']})", node["op"]
         advice = (
@@ -106,7 +106,7 @@ def _refuse_optimized(graph: Mapping[str, Any], symbol: Path) -> None:
 
 
 def _end_with_scores(graph: dict[str, Any]) -> None:
-    """Let a loss at the graph's end give what it gives in prediction; its label is no input then."""
+    """Replace a loss at the graph's end by its prediction, so that its label is no input."""
     for number, *_ in graph["heads"]:
         node = graph["nodes"][number]
         if node["op"] in PREDICTING:

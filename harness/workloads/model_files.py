@@ -1,4 +1,4 @@
-"""Look at a model's files before MXNet does: its readers are native code and trust what they read.
+"""Check a model's files before MXNet reads them: its native readers trust their input.
 
 Weights are either what MXNet 2.0 writes, a zip of ``.npy`` members, or the list of arrays that MXNet 1
 wrote (``src/ndarray/ndarray.cc``, ``NDArray::Save``) and that the Gluon zoo still hands out. A symbol is
@@ -30,11 +30,11 @@ BLOCK = 1 << 20
 
 
 class Unfilled(BadArray):
-    """The array is whole and was never given values, in a file of MXNet 1."""
+    """The array is whole and has no values, in a file of MXNet 1."""
 
 
 def check_weights(file: Path, path: Path | None = None) -> None:
-    """Refuse a file of weights that is not whole.
+    """Raise InputError if a file of weights is damaged.
 
     Args:
         path: what a message calls the file, where it is a copy.
@@ -66,7 +66,7 @@ def check_weights(file: Path, path: Path | None = None) -> None:
 
 
 def check_symbol(file: Path, path: Path | None = None) -> dict[str, Any]:
-    """Return a symbol's graph; refuse one whose nodes do not make a graph.
+    """Return a symbol's graph; raise InputError if it is damaged.
 
     Args:
         path: what a message calls the file, where it is a copy.
@@ -156,19 +156,19 @@ def _check_list(handle: IO[bytes], size: int) -> None:
             _check_array(read)
         except BadArray as error:
             raise type(error)(f"array {number}: {error}") from None
-    (names,) = read.numbers("Q")
-    if names not in (0, arrays):
-        raise BadArray(f"it has {arrays} arrays and claims {names} names")
-    found = set()
-    for _ in range(names):
+    (count,) = read.numbers("Q")
+    if count not in (0, arrays):
+        raise BadArray(f"it has {arrays} arrays and claims {count} names")
+    names = set()
+    for _ in range(count):
         (length,) = read.numbers("Q")
         if length > LONGEST_NAME:
             raise BadArray(f"it claims a name of {length} bytes")
         try:
-            found.add(read.bytes(length).decode("utf-8"))
+            names.add(read.bytes(length).decode("utf-8"))
         except UnicodeDecodeError:
             raise BadArray("a name in it is no text") from None
-    if len(found) != names:
+    if len(names) != count:
         raise BadArray("it has a name twice")
     if read.left:
         raise BadArray(f"{read.left} bytes follow its end")
@@ -208,7 +208,7 @@ def _sides(read: _Reader, form: str) -> tuple[int, ...]:
 
 
 def _check_graph(graph: Mapping[str, Any], deepest: int) -> None:
-    """Every node takes nodes before it, so there is no cycle; heads and arguments are nodes."""
+    """Check that nodes only take earlier nodes, so no cycle, and that heads and arguments are nodes."""
     nodes = graph["nodes"]
     if not isinstance(nodes, list) or not nodes:
         raise ValueError("it has no nodes")
@@ -218,23 +218,25 @@ def _check_graph(graph: Mapping[str, Any], deepest: int) -> None:
             if not isinstance(node[key], str):
                 raise ValueError(f"{where} has no {key}")
         for key in ("attrs", "attr", "param"):
-            found = node.get(key, {})
-            if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
+            attributes = node.get(key, {})
+            if not isinstance(attributes, dict) or not all(
+                isinstance(v, str) for v in attributes.values()
+            ):
                 raise ValueError(f"{where} has {key} that are no texts")
         for entry in node["inputs"]:
             _check_entry(entry, number, where)
         if node["op"] == "null" and node["inputs"]:
             raise ValueError(f"{where} is a variable and takes others")
-        for each in node.get("control_deps", []):
-            _check_number(each, number, where)
+        for dependency in node.get("control_deps", []):
+            _check_number(dependency, number, where)
         if node.get("subgraphs") and not deepest:
             raise ValueError(f"{where}: graphs in graphs in graphs")
         for inner in node.get("subgraphs", []):
             _check_graph(inner, deepest - 1)
-    for each in graph["arg_nodes"]:
-        _check_number(each, len(nodes), "arg_nodes")
-        if nodes[each]["op"] != "null":
-            raise ValueError(f"node {each} of arg_nodes is no variable")
+    for number in graph["arg_nodes"]:
+        _check_number(number, len(nodes), "arg_nodes")
+        if nodes[number]["op"] != "null":
+            raise ValueError(f"node {number} of arg_nodes is no variable")
     heads = graph["heads"]
     if not isinstance(heads, list) or not heads:
         raise ValueError("it has no heads")
@@ -242,7 +244,7 @@ def _check_graph(graph: Mapping[str, Any], deepest: int) -> None:
         _check_entry(entry, len(nodes), "heads")
     pointers = graph.get("node_row_ptr", [])
     if not isinstance(pointers, list) or not all(
-        _is_count(each) and each < 1 << 31 for each in pointers
+        _is_count(pointer) and pointer < 1 << 31 for pointer in pointers
     ):
         raise ValueError("node_row_ptr holds no numbers")
 

@@ -1,4 +1,4 @@
-"""A file of the user's, read once: what is digested is what is used, whatever becomes of the file.
+"""Private copies of the user's files, so that the digested bytes are those that are used.
 
 A file may be replaced or overwritten while a run uses it. So it is copied as it is digested, into memory
 that no other process has, and MXNet reads the copy.
@@ -24,7 +24,7 @@ _seen: set[Path] = set()
 
 @contextmanager
 def copied(path: Path, sha256: str | None = None) -> Iterator[Path]:
-    """Give the path of a private copy of a file; it goes with the context.
+    """Yield the path of a private copy of a file, which is removed at the end of the context.
 
     Args:
         sha256: what the file must have; None: what ``only`` says of it, and if it says nothing, any.
@@ -47,7 +47,7 @@ def copied(path: Path, sha256: str | None = None) -> Iterator[Path]:
 
 @contextmanager
 def only(files: Mapping[str, str]) -> Iterator[None]:
-    """Let files be used in the context only as they were planned.
+    """Have the context use files only with their planned content.
 
     A file that was not read through ``copied``, but by a loader of the user's own, is digested
     afterwards.
@@ -76,8 +76,8 @@ def _memory() -> IO[bytes]:
         return tempfile.TemporaryFile()
 
 
-def _other(path: Path, found: str, expected: str) -> InputError:
+def _other(path: Path, actual: str, expected: str) -> InputError:
     return InputError(
-        f"{path} is not the file that the run was planned with or made: its SHA-256 is {found}, not "
+        f"{path} is not the file that the run was planned with or made: its SHA-256 is {actual}, not "
         f"{expected}; restore it and go on with run.id=ID, or start a new run"
     )

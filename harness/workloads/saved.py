@@ -1,4 +1,4 @@
-"""Models on disk: a symbol and its params, written, repaired where MXNet loses something, and read."""
+"""Models on disk: a symbol and its params, written, repaired after MXNet's losses, and read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOLERANCE = 1e-3  # relative to the largest score: oneDNN may choose another ker
 
 
 def save(net: Any, data: Any, stem: Path, clean: Callable[[], Any]) -> tuple[Path, Path]:
-    """Write ``net`` and make sure that what was written computes the same scores.
+    """Write ``net`` and check that the written model computes the same scores.
 
     Args:
         net: the network to save; it is called once, on the first images of ``data``.
@@ -41,12 +41,12 @@ def save(net: Any, data: Any, stem: Path, clean: Callable[[], Any]) -> tuple[Pat
     data = data[:COMPARED]
     expected = net(data).asnumpy()
     symbol, params = export(net, data, stem, clean)
-    found = load_exported(symbol, params)(data).asnumpy()
+    scores = load_exported(symbol, params)(data).asnumpy()
     largest = float(np.abs(expected[np.isfinite(expected)]).max(initial=0))
-    if not np.allclose(found, expected, rtol=0, atol=TOLERANCE * largest, equal_nan=True):
+    if not np.allclose(scores, expected, rtol=0, atol=TOLERANCE * largest, equal_nan=True):
         raise HarnessError(
             f"the model saved as {symbol.name} differs from the one in memory by up to "
-            f"{np.abs(found - expected).max():.3g} in scores of up to {largest:.3g}: not used"
+            f"{np.abs(scores - expected).max():.3g} in scores of up to {largest:.3g}: not used"
         )
     return symbol, params
 
@@ -62,7 +62,7 @@ def export(net: Any, data: Any, stem: Path, clean: Callable[[], Any]) -> tuple[P
 
 
 def repair(symbol: Path, attributes: Callable[[], dict[str, Any]]) -> None:
-    """Give a symbol's JSON what MXNet lost of the network, and the same bytes each time it is made.
+    """Restore in a symbol's JSON what MXNet lost, with the same bytes for the same network.
 
     Args:
         symbol: the file, changed in place.
@@ -78,7 +78,7 @@ def repair(symbol: Path, attributes: Callable[[], dict[str, Any]]) -> None:
 def _restore_norm_attributes(
     nodes: Sequence[dict[str, Any]], attributes: Callable[[], dict[str, Any]]
 ) -> None:
-    """Give fused batch norms the attributes that MXNet 2.0.0b1 drops when it writes the symbol.
+    """Restore the attributes of fused batch norms that MXNet 2.0.0b1 drops when it writes a symbol.
 
     ``optimize_for(backend="ONEDNN")`` makes ``_contrib_BatchNormWithReLU`` of batch norm and ReLU
     and keeps epsilon and fix_gamma in memory only. Loaded again, the operator has the defaults
@@ -96,7 +96,7 @@ def _restore_norm_attributes(
 
 
 def _number_random_names(nodes: Sequence[dict[str, Any]]) -> None:
-    """Give the inputs inside fused operators the same names each time a network is made.
+    """Number the random names of the inputs inside fused operators.
 
     MXNet names them by a parameter's UUID, which is random, so the same model would have other bytes.
     A fused operator takes its inputs by their place; the names mean nothing.
@@ -105,11 +105,11 @@ def _number_random_names(nodes: Sequence[dict[str, Any]]) -> None:
     waiting = list(nodes)
     while waiting:
         node = waiting.pop(0)
-        inner = [each for graph in node.get("subgraphs", ()) for each in graph["nodes"]]
-        for each in inner:
-            each["name"] = RANDOM.sub(
-                lambda found: numbers.setdefault(found[0], f"parameter_{len(numbers)}"),
-                each["name"],
+        inner = [inner_node for graph in node.get("subgraphs", ()) for inner_node in graph["nodes"]]
+        for inner_node in inner:
+            inner_node["name"] = RANDOM.sub(
+                lambda match: numbers.setdefault(match[0], f"parameter_{len(numbers)}"),
+                inner_node["name"],
             )
         waiting += inner
 
@@ -153,7 +153,7 @@ def load_exported(
 
 
 def saved_network(job: Mapping[str, Any]) -> Any:
-    """Return a row's saved model, hybridized as it was when it was made.
+    """Return a row's saved model, hybridized as its method did.
 
     Raises:
         InputError: as for ``load_exported``.

@@ -1,4 +1,4 @@
-"""Read a file of weights as Gluon's own loader does, whichever MXNet wrote it, as float32.
+"""Read a file of weights of any MXNet as float32, as Gluon's own loader does.
 
 MXNet 1 wrote arrays that MXNet 2 reads only outside NumPy's semantics, in which a shape of no
 sides is a scalar and not an array without values.
@@ -26,11 +26,11 @@ SHOWN = 3  # names in a message
 
 
 class WeightsWarning(UserWarning):
-    """Something about the weights that the reader of the table should know."""
+    """A property of the weights that the reader of the table should know."""
 
 
 def load_weights(path: Path) -> dict[str, Any]:
-    """Return the arrays of a file by name, without prefix; numbers of another float type as float32.
+    """Return the arrays of a file by name, without prefix; other float types as float32.
 
     Integers stay as they are. Warns with ``WeightsWarning`` of what was cast.
 
@@ -51,7 +51,7 @@ def load_weights(path: Path) -> dict[str, Any]:
             "before the name: keep one of the two"
         )
     weights = {names[name]: _as_single(value, names[name], path) for name, value in stored.items()}
-    cast = Counter(_type_of(value) for value in stored.values() if _is_other_float(value))
+    cast = Counter(_type_name(value) for value in stored.values() if _is_other_float(value))
     if cast:
         kinds = ", ".join(
             f"{count} of {len(stored)} arrays are {kind}" for kind, count in cast.items()
@@ -139,24 +139,24 @@ def _as_single(value: Any, name: str, path: Path) -> Any:
     if not _is_other_float(value):
         return value
     values = value.asnumpy()
-    if _type_of(value) == "bfloat16":  # the upper half of a float32
+    if _type_name(value) == "bfloat16":  # the upper half of a float32
         single = (values.view(np.uint16).astype(np.uint32) << 16).view(SINGLE)
     else:
         with np.errstate(over="ignore"):
             single = values.astype(SINGLE)
         if not np.array_equal(np.isfinite(single), np.isfinite(values)):
             raise InputError(
-                f"{name} of the weights {path} holds {_type_of(value)} numbers beyond float32's, in "
+                f"{name} of the weights {path} holds {_type_name(value)} numbers beyond float32's, in "
                 "which this harness measures: check workload.params"
             )
     return mx.np.array(single, dtype=SINGLE)
 
 
 def _is_other_float(value: Any) -> bool:
-    return _type_of(value) in ("float16", "float64", "bfloat16")
+    return _type_name(value) in ("float16", "float64", "bfloat16")
 
 
-def _type_of(value: Any) -> str:
+def _type_name(value: Any) -> str:
     kind = np.dtype(value.dtype)
     return kind.names[0] if kind.names else kind.name
 

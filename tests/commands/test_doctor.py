@@ -37,8 +37,8 @@ from harness.commands.doctor import (
     workload_findings,
 )
 from harness.host import isa
-from harness.host.machine import Topology
 from harness.host.threads import ThreadSettings
+from harness.host.topology import Topology
 from harness.process.executor import worker_environment
 from harness.storage import locks
 from helpers.refused_calls import without
@@ -219,7 +219,7 @@ def test_a_folder_without_locks_is_said(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_cpus_whose_core_is_not_told_are_said() -> None:
-    topology = dataclasses.replace(CORES, untold_cpus=(3, 4, 9))
+    topology = dataclasses.replace(CORES, unassigned_cpus=(3, 4, 9))
     finding = named(machine_findings(XEON, topology), "cores")
     assert finding.mark == WARN and finding.value.endswith("not told of 3-4,9")
 

@@ -21,7 +21,7 @@ from harness.cli import main
 from harness.compare.prices import cost_per_million, parse_prices
 from harness.compare.unlike import unlike
 from harness.config import CONF
-from harness.stats.intervals import speedup_apart, throughput
+from harness.stats.speed import speedup_apart, throughput
 from harness.storage.record import Outcome, RoofRecord
 from harness.storage.store import RunFolder
 from helpers import sample_records

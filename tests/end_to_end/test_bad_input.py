@@ -101,8 +101,8 @@ def test_configuration(word: str, names: tuple[str, ...]) -> None:
     """In this process: ``compose_config`` is what the command line calls first."""
     from harness.config import compose_config
     from harness.errors import InputError
-    from harness.host.machine import read_topology
     from harness.host.threads import resolve
+    from harness.host.topology import read_topology
 
     with pytest.raises(InputError) as caught:
         resolve(compose_config([word]).values["threads"], read_topology(), None)

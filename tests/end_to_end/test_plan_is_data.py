@@ -19,12 +19,12 @@ from harness.commands.fleet import _keep
 from harness.commands.nightly import _check_pinned_now, _named
 from harness.config import Composed, compose_config
 from harness.errors import InputError
-from harness.fleet.ray_cluster import event_of
+from harness.fleet.ray_cluster import to_event
 from harness.fleet.schedule import ARRIVED, LOST, PROGRESS, Job
 from harness.fleet.state import Fleet
 from harness.nightly.database import opened
-from harness.nightly.entry import entry_of
-from harness.nightly.judgements import acknowledge, is_own, judged, rebuild
+from harness.nightly.entry import build_entry
+from harness.nightly.judgements import acknowledge, is_own, rebuild, with_verdict
 from harness.packs.importing import import_pack
 from harness.packs.pack import write_pack
 from harness.process import executor
@@ -144,7 +144,7 @@ def test_words_of_a_plan_are_not_read(
     now = goes_on(plan, "run.id=r", "tuning.max_trials=9")
     assert SECRET not in repr(now)
     assert now.values["workload"] == plan.config["workload"]
-    assert SECRET not in repr(command_notes(plan, lifecycle.code_of([OWN])))
+    assert SECRET not in repr(command_notes(plan, lifecycle.code_digest([OWN])))
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ def test_the_network_is_never_opened_by_a_plan(
     monkeypatch.setattr(executor, "Worker", started)
     monkeypatch.setattr(lifecycle, "check_inputs", lambda workload: SimpleNamespace(files={}))
     with pytest.raises(InputError, match="started"):
-        lifecycle.start(RunFolder(tmp_path / "r"), now, [OWN], Silent())  # type: ignore[arg-type]
+        lifecycle.start_session(RunFolder(tmp_path / "r"), now, [OWN], Silent())  # type: ignore[arg-type]
     assert jobs[0]["confine"]["network"] is network
 
 
@@ -449,7 +449,7 @@ def test_an_imported_night_is_no_baseline_and_silences_nothing(
     (folder.path / "pack.json").unlink()
     with opened(tmp_path) as history:
         assert rebuild(history, tmp_path) == (0, [])
-        entry = judged(entry_of(folder), folder)
+        entry = with_verdict(build_entry(folder), folder)
         assert entry.acknowledges("fp32", "batch_s")
         history.save(entry)  # as an earlier version did
         assert [each for each in history.load("here") if is_own(each, tmp_path)] == []
@@ -490,6 +490,6 @@ def test_a_fleet_keeps_only_the_run_that_was_ordered(packed: Path, tmp_path: Pat
     ],
 )
 def test_nodes_send_bytes_of_one_form(sent: object, kind: str) -> None:
-    event = event_of("r", 0, sent)
+    event = to_event("r", 0, sent)
     assert event.kind == kind
     assert event.pack == (b"PK\n\0" if kind == ARRIVED else b"")

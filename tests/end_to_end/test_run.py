@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.run.lifecycle import fixed
+from harness.run.lifecycle import fix_plan
 from harness.storage.plan import new_run_id
 from harness.table.csv_table import HEADER
 from harness.table.metrics import ADDED, PUBLISHED
@@ -386,6 +386,6 @@ def test_a_continued_run_is_kept_and_shown_as_asked_now(smoke_run: Ended) -> Non
     plan = smoke_run.folder.load_plan()
     assert plan is not None
     now = {**plan.config, "run": {**plan.config["run"], "cache_limit_gb": 60}, "table": {}}
-    continued = fixed(replace(plan, config=now), smoke_run.folder)
+    continued = fix_plan(replace(plan, config=now), smoke_run.folder)
     assert continued.config == now
     assert smoke_run.folder.load_plan() == plan

@@ -17,7 +17,7 @@ from harness.images import preparation
 from harness.images.preparation import Place, Source
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile, RecordIndex
-from harness.run.session import environment_of
+from harness.run.worker_setup import build_environment
 from harness.storage.store import sha256_of
 from harness.workloads import fp32_network, private
 from harness.workloads.saved import load_exported
@@ -37,10 +37,10 @@ def indexed(path: Path) -> RecordIndex:
 
 def ensured(index: RecordIndex, cache: Path) -> tuple[Prepared, bool]:
     source = Source(index, index.sha256, len(index))
-    environment = environment_of({}, {"run": {"cache": str(cache)}}, [PROJECT / "tests"])
+    environment = build_environment({}, {"run": {"cache": str(cache)}}, [PROJECT / "tests"])
     place = Place(cache, 10**9)
     made, how = preparation.ensure(source, TRANSFORM, VERSIONS, place, 1, environment, nothing)
-    preparation.cache.hold(preparation.cache.Entry(made.path.with_suffix(""))).release()
+    preparation.cache.hold(preparation.cache.CacheEntry(made.path.with_suffix(""))).release()
     return made, how["cached"]
 
 
@@ -68,7 +68,8 @@ def test_an_index_is_of_the_bytes_that_were_read(records: tuple[Path, Path]) -> 
     assert one.sha256 == sha256_of(records[0])
     assert (one.digests[0] == one.digests[2]).all() and (one.digests[0] != one.digests[1]).any()
     assert (one.digests[0] == other.digests[1]).all()
-    assert one.digest_of(3) != other.digest_of(3) and one.digest_of(2) != one.digest_of(3)
+    assert one.images_digest(3) != other.images_digest(3)
+    assert one.images_digest(2) != one.images_digest(3)
 
 
 @pytest.mark.parametrize("swap", [renamed, overwritten])

@@ -23,8 +23,8 @@ from harness import PROJECT
 from harness.commands.fleet import DEFAULTS, run_fleet
 from harness.errors import InputError
 from harness.fleet.fleet_report import to_markdown
-from harness.fleet.order import Order, content_of, lay_out, project_digests, unlike
-from harness.fleet.ray_cluster import names_of
+from harness.fleet.order import Order, folder_files, lay_out, project_digests, unlike
+from harness.fleet.ray_cluster import node_names
 from harness.fleet.schedule import (
     ARRIVED,
     LOST,
@@ -41,7 +41,7 @@ from harness.fleet.schedule import (
 )
 from harness.fleet.state import Fleet, locked
 from harness.fleet.state import load as load_fleet
-from harness.process.own_modules import command_of
+from harness.process.own_modules import python_command
 from helpers.command_line import OWN, PATIENCE_S, TINY, CommandLine, Ended, load, until
 
 
@@ -219,12 +219,14 @@ def test_a_lost_run_waits_for_a_machine_of_its_type() -> None:
 
 def test_names_of_a_node() -> None:
     engine = {"CPU": 2.0, "memory": 1.0, "object_store_memory": 1.0, "node:10.0.0.1": 1.0}
-    assert names_of({"ray.io/node-id": "ff"}, engine) == ["machine"]
-    assert names_of({"ray.io/node-group": "c6i.4xlarge", "ray.io/market-type": "spot"}, engine) == [
+    assert node_names({"ray.io/node-id": "ff"}, engine) == ["machine"]
+    assert node_names(
+        {"ray.io/node-group": "c6i.4xlarge", "ray.io/market-type": "spot"}, engine
+    ) == [
         "c6i.4xlarge",
         "spot",
     ]
-    assert names_of({"machine": "c7i"}, {**engine, "big": 1.0}) == ["c7i", "big"]
+    assert node_names({"machine": "c7i"}, {**engine, "big": 1.0}) == ["c7i", "big"]
 
 
 def order(**fields: Any) -> Order:
@@ -233,11 +235,11 @@ def order(**fields: Any) -> Order:
 
 
 def test_an_order_travels_with_its_folders(tmp_path: Path) -> None:
-    content = content_of(OWN)
+    content = folder_files(OWN)
     sent = Order.from_json(order(folders=(content,), overrides=("a=b",)).to_json())
     assert sent.overrides == ("a=b",)
     laid = lay_out(sent.folders[0], tmp_path / "0")
-    assert content_of(laid) == content
+    assert folder_files(laid) == content
     assert (laid / "my_method.py").read_bytes() == (OWN / "my_method.py").read_bytes()
     assert not list(laid.rglob("*.pyc"))
 
@@ -256,7 +258,7 @@ def test_projects_are_told_apart(tmp_path: Path) -> None:
 def serve(sent: Order) -> dict[str, Any]:
     """Return a node's answer, from a process of its own as on a node."""
     ended = subprocess.run(
-        command_of("harness.fleet.node", str(os.getpid())),
+        python_command("harness.fleet.node", str(os.getpid())),
         input=sent.to_json(), capture_output=True, text=True, cwd=PROJECT,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
@@ -269,7 +271,7 @@ def test_a_node_refuses_what_is_not_the_drivers(tmp_path: Path) -> None:
     told = serve(order(project=other))
     assert told["kind"] == REFUSED and "harness/cli.py differ" in told["text"]
     words = ("method=[mine]", *TINY[:-2])
-    where = {"results": str(tmp_path / "results"), "folders": (content_of(OWN),)}
+    where = {"results": str(tmp_path / "results"), "folders": (folder_files(OWN),)}
     told = serve(order(overrides=words, files={"rec": "0" * 64}, **where))
     assert told["kind"] == REFUSED and "the driver's has 000" in told["text"]
     told = serve(order(overrides=("workload=nothing",), **where))
@@ -410,7 +412,7 @@ def test_the_example_for_ec2_is_what_ray_takes() -> None:
     for name, kind in measured.items():
         assert kind["node_config"]["InstanceType"] == name
         engine = {name: float(value) for name, value in kind["resources"].items()}
-        assert names_of({**kind["labels"], "ray.io/node-group": name}, engine) == [name]
+        assert node_names({**kind["labels"], "ray.io/node-group": name}, engine) == [name]
     for each in (*text["head_start_ray_commands"], *text["worker_start_ray_commands"]):
         if " start " in each:
             assert "RAY_USAGE_STATS_ENABLED=0" in each

@@ -99,9 +99,9 @@ def images(folder: Path) -> list[bytes]:
 
 
 def feed_image_size(data: bytes, folder: Path) -> None:
-    from harness.images.image_size import MOST_PIXELS, check_size, size_of
+    from harness.images.image_size import MOST_PIXELS, check_size, read_size
 
-    size = size_of(data)
+    size = read_size(data)
     try:
         if size is not None:
             check_size(*size, 64)
@@ -252,7 +252,7 @@ def feed_history_to_inc(data: bytes, folder: Path) -> None:
     import_inc()
     import mxnet as mx
 
-    from harness.methods.inc import recover
+    from harness.methods.recovery import recover
     from helpers.command_line import OWN
 
     assert OWN  # it is on the path now

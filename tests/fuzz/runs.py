@@ -51,8 +51,8 @@ def feed_table(name: str) -> Callable[[bytes, Path], None]:
     """Return a function that makes a run's tables and its entry in the history, with one file changed."""
 
     def feed(data: bytes, folder: Path) -> None:
-        from harness.nightly.entry import entry_of
-        from harness.nightly.judgements import judged
+        from harness.nightly.entry import build_entry
+        from harness.nightly.judgements import with_verdict
         from harness.storage.store import RunFolder
         from harness.table.csv_table import to_csv
         from harness.table.loaded_run import load_run
@@ -71,7 +71,7 @@ def feed_table(name: str) -> Callable[[bytes, Path], None]:
                 for key in ("top1", "top5"):
                     assert not row[key] or 0 <= float(row[key]) <= 1
             assert text
-            judged(entry_of(run), run)
+            with_verdict(build_entry(run), run)
 
         made.with_file(name, data, use)
 
@@ -155,10 +155,10 @@ def influences(folder: Path) -> list[bytes]:
 
 def databases(folder: Path) -> list[bytes]:
     from harness.nightly.database import opened
-    from harness.nightly.entry import entry_of
+    from harness.nightly.entry import build_entry
     from harness.storage.store import RunFolder
 
-    entry = entry_of(RunFolder(RunFolderOf(folder).run))
+    entry = build_entry(RunFolder(RunFolderOf(folder).run))
     with opened(folder / "seed") as history:
         history.save(entry)
     return [(folder / "seed" / "history.sqlite").read_bytes()]

@@ -10,7 +10,7 @@ from harness.images import preparation
 from harness.images.preparation import Place, Source
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile
-from harness.run.session import environment_of
+from harness.run.worker_setup import build_environment
 from harness.storage.store import sha256_of
 
 TRANSFORM = {"resize": 64, "keep_ratio": False, "crop": 56}
@@ -31,7 +31,7 @@ def ensured(
 ) -> tuple[Prepared, dict[str, Any]]:
     with RecordFile(record) as source:
         index = source.index(10)
-    given = environment_of({}, {"run": {"cache": str(cache)}}, ())
+    given = build_environment({}, {"run": {"cache": str(cache)}}, ())
     return preparation.ensure(
         Source(index, sha256_of(record), len(index)),
         TRANSFORM,

@@ -18,25 +18,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import PROJECT
-from harness.host.conditions import (
-    ADVICE,
-    LIMITS,
-    TICKS_PER_S,
-    Busy,
-    Conditions,
-    Limits,
-    Snapshot,
-    ThreadPlace,
-    compare,
-    is_telling,
-    judge,
-    placement,
-    snapshot,
-    threads_now,
-    verify_threads,
+from harness.host.conditions import Conditions, conditions_between, shows_workers
+from harness.host.disturbances import ADVICE, LIMITS, Limits, find_disturbances
+from harness.host.snapshot import TICKS_PER_S, Snapshot, take_snapshot
+from harness.host.thread_activity import (
+    BusyThread,
+    Thread,
+    busy_threads,
+    list_threads,
+    thread_mismatches,
 )
-from harness.host.machine import read_topology
 from harness.host.threads import find_kmp_library, resolve
+from harness.host.topology import read_topology
 from harness.process.executor import worker_environment
 
 CPU = "sys/devices/system/cpu"
@@ -71,7 +64,9 @@ def reading(
 def quiet(seconds: float) -> Conditions:
     """Return conditions of a stretch that this process had the one CPU for."""
     ticks = (int(seconds * TICKS_PER_S), *[0] * 7)
-    return compare(reading(ticks={0: (0,) * 8}), reading(seconds, {0: ticks}, cpu_s=seconds), [])
+    return conditions_between(
+        reading(ticks={0: (0,) * 8}), reading(seconds, {0: ticks}, cpu_s=seconds), []
+    )
 
 
 def plus(one: Sequence[int], other: Sequence[int]) -> tuple[int, ...]:
@@ -102,7 +97,7 @@ def test_a_made_machine(tmp_path: Path) -> None:
         f"{CPU}/cpu1/cpufreq/scaling_cur_freq": "<unknown>\n",
     }
     write(tmp_path, files)
-    before = snapshot(tmp_path, [0, 1, 9])
+    before = take_snapshot(tmp_path, [0, 1, 9])
     assert before.ticks == {0: (1, 2, 3, 4, 5, 6, 7, 8), 1: (10, 0, 0, 20, 0, 0, 0, 0)}
     assert (before.load_1min, before.mhz) == (1.5, {0: 2900.0})
     told = {name: before.counters[name] for name in MACHINE_COUNTERS}
@@ -117,7 +112,7 @@ def test_a_made_machine(tmp_path: Path) -> None:
             f"{CPU}/cpu0/cpufreq/scaling_cur_freq": "1450000\n",
         },
     )
-    after = snapshot(tmp_path, [0, 1])
+    after = take_snapshot(tmp_path, [0, 1])
     own = {
         "cpu_s": 0.62,
         "voluntary": 100,
@@ -127,7 +122,7 @@ def test_a_made_machine(tmp_path: Path) -> None:
     }
     counters = {**after.counters, **{name: before.counters[name] + own[name] for name in own}}
     after = replace(after, at=before.at + 2, counters=counters)
-    found = compare(before, after, [])
+    found = conditions_between(before, after, [])
     assert found.cpus == (0, 1)
     # of 4 seconds of 2 CPUs 0.9 were idle, 0.2 stolen, 0.62 this process's own
     assert found.steal_share == pytest.approx(0.2 / 4)
@@ -141,7 +136,7 @@ def test_a_made_machine(tmp_path: Path) -> None:
     assert (found.thermal_throttles, found.quota_throttles) == (7, 2)
     assert found.quota_throttled_s == pytest.approx(0.25)
     found = replace(found, waited_share=0.5, frozen_s=0.5)
-    assert {each.kind for each in judge(found)} == set(ADVICE)
+    assert {each.kind for each in find_disturbances(found)} == set(ADVICE)
 
 
 def test_control_groups_of_the_first_version(tmp_path: Path) -> None:
@@ -153,7 +148,7 @@ def test_control_groups_of_the_first_version(tmp_path: Path) -> None:
             "sys/fs/cgroup/cpu/cpu.stat": "nr_throttled 3\nthrottled_time 2500000000\n",
         },
     )
-    counters = snapshot(tmp_path, [0]).counters
+    counters = take_snapshot(tmp_path, [0]).counters
     assert (counters["quota_throttles"], counters["quota_throttled_s"]) == (3, 2.5)
 
 
@@ -164,7 +159,7 @@ def test_frequencies_of_cpuinfo(tmp_path: Path) -> None:
         for cpu, mhz in ((0, 2596.122), (1, 0), (2, 3100))
     ]
     write(tmp_path, {"proc/cpuinfo": "\n".join(texts), "proc/stat": stat(*["0 " * 8] * 3)})
-    assert snapshot(tmp_path, [0, 1]).mhz == {0: 2596.122}
+    assert take_snapshot(tmp_path, [0, 1]).mhz == {0: 2596.122}
 
 
 def test_readings_under_other_numbers_are_nobodys(tmp_path: Path) -> None:
@@ -179,28 +174,28 @@ def test_readings_under_other_numbers_are_nobodys(tmp_path: Path) -> None:
             f"{CPU}/cpu5/topology/thread_siblings_list": "5\n",
         },
     )
-    before = snapshot(tmp_path, [1, 5])
+    before = take_snapshot(tmp_path, [1, 5])
     assert (before.ticks, before.mhz) == ({}, {})
-    assert set(snapshot(tmp_path, [0, 1]).ticks) == {0, 1}
-    assert set(snapshot(tmp_path, [1, 7]).ticks) == {1}  # 7 was unplugged
+    assert set(take_snapshot(tmp_path, [0, 1]).ticks) == {0, 1}
+    assert set(take_snapshot(tmp_path, [1, 7]).ticks) == {1}  # 7 was unplugged
 
 
 def test_a_machine_that_tells_nothing(tmp_path: Path) -> None:
-    before, after = snapshot(tmp_path), snapshot(tmp_path)
+    before, after = take_snapshot(tmp_path), take_snapshot(tmp_path)
     assert (before.ticks, before.mhz, before.load_1min) == ({}, {}, None)
     assert not set(MACHINE_COUNTERS) & set(before.counters)
-    found = compare(before, replace(after, at=before.at), [])  # not even time has passed
+    found = conditions_between(before, replace(after, at=before.at), [])  # not even time has passed
     unknown = (found.steal_share, found.other_load, found.waited_share, found.frequency_drop)
     assert unknown == (None,) * 4
-    assert "steal_share" not in {each.kind for each in judge(found)}
+    assert "steal_share" not in {each.kind for each in find_disturbances(found)}
     assert json.loads(json.dumps(found.as_dict()))["quota_throttled_s"] is None
 
 
 def test_this_machine() -> None:
-    before = snapshot()
+    before = take_snapshot()
     assert set(before.ticks) == os.sched_getaffinity(0)
     assert all(len(ticks) == 8 for ticks in before.ticks.values())
-    (main,) = [thread for thread in threads_now() if thread.tid == os.getpid()]
+    (main,) = [thread for thread in list_threads() if thread.tid == os.getpid()]
     assert main.allowed == tuple(sorted(os.sched_getaffinity(0)))
     assert main.cpu in main.allowed
 
@@ -228,7 +223,7 @@ def later(start: Snapshot, span: tuple[list[tuple[int, ...]], float]) -> Snapsho
 def test_all_time_is_accounted_for(span: tuple[list[tuple[int, ...]], float], uptime: int) -> None:
     grown, own = span
     start = reading(float(uptime % 10**6), {cpu: (uptime,) * 8 for cpu in range(len(grown))})
-    found = compare(start, later(start, span), [])
+    found = conditions_between(start, later(start, span), [])
     total = sum(map(sum, grown)) / TICKS_PER_S
     idle = sum(ticks[3] + ticks[4] for ticks in grown) / TICKS_PER_S
     stolen = sum(ticks[7] for ticks in grown) / TICKS_PER_S
@@ -246,7 +241,9 @@ def test_a_stretch_is_the_mean_of_its_parts(
     start = reading(ticks={0: (0,) * 8, 1: (5,) * 8})
     middle = later(start, first)
     end = later(middle, second)
-    whole, *parts = (compare(*ends, []) for ends in ((start, end), (start, middle), (middle, end)))
+    whole, *parts = (
+        conditions_between(*ends, []) for ends in ((start, end), (start, middle), (middle, end))
+    )
     for name in ("steal_share", "other_load"):
         mean = sum(getattr(part, name) * part.seconds for part in parts) / whole.seconds
         assert getattr(whole, name) == pytest.approx(mean, abs=1e-6)
@@ -254,7 +251,7 @@ def test_a_stretch_is_the_mean_of_its_parts(
 
 @given(*[st.tuples(*[st.integers(0, 500)] * 8)] * 2)
 def test_counters_that_go_back_do_no_harm(first: tuple[int, ...], second: tuple[int, ...]) -> None:
-    found = compare(reading(0.0, {0: first}), reading(1.0, {0: second, 1: first}), [])
+    found = conditions_between(reading(0.0, {0: first}), reading(1.0, {0: second, 1: first}), [])
     assert found.cpus == (0,)
     assert 0 <= (found.steal_share or 0) <= 1
     assert 0 <= (found.other_load or 0) <= 1
@@ -267,12 +264,12 @@ def test_counters_that_go_back_do_no_harm(first: tuple[int, ...], second: tuple[
 def test_each_limit(kind: str) -> None:
     limit = getattr(LIMITS, kind)
     calm = quiet(10**6)  # so long that a tick is nothing
-    assert judge(changed(calm, kind, limit)) == []
-    assert judge(changed(calm, kind, None)) == []
-    (found,) = judge(changed(calm, kind, limit + 1))
+    assert find_disturbances(changed(calm, kind, limit)) == []
+    assert find_disturbances(changed(calm, kind, None)) == []
+    (found,) = find_disturbances(changed(calm, kind, limit + 1))
     assert (found.kind, found.value, found.advice) == (kind, limit + 1, ADVICE[kind])
     assert found.limit == pytest.approx(limit, abs=1e-6)
-    assert judge(changed(calm, kind, limit + 1), changed(LIMITS, kind, limit + 2)) == []
+    assert find_disturbances(changed(calm, kind, limit + 1), changed(LIMITS, kind, limit + 2)) == []
 
 
 def test_every_limit_is_measured_and_advised() -> None:
@@ -283,29 +280,29 @@ def test_every_limit_is_measured_and_advised() -> None:
 def test_one_tick_is_no_load() -> None:
     """A stretch of 5 ticks in which the counting is off by one."""
     short = replace(quiet(5 / TICKS_PER_S), core_load=0.2, steal_share=0.2)
-    assert judge(short) == []
-    assert len(judge(replace(short, seconds=10.0))) == 2
+    assert find_disturbances(short) == []
+    assert len(find_disturbances(replace(short, seconds=10.0))) == 2
 
 
 # Which threads worked, and where
 
 
-def thread(tid: int, ticks: int, allowed: Sequence[int] = (0,), waited: float = 0.0) -> ThreadPlace:
-    return ThreadPlace(tid, "python", tuple(allowed), allowed[0], ticks, waited)
+def thread(tid: int, ticks: int, allowed: Sequence[int] = (0,), waited: float = 0.0) -> Thread:
+    return Thread(tid, "python", tuple(allowed), allowed[0], ticks, waited)
 
 
 def test_placement() -> None:
     before = [thread(1, 50), thread(2, 100, waited=1.0), thread(3, 7), thread(9, 5)]
     after = [thread(1, 53), thread(2, 160), thread(3, 7), thread(4, 37, [1], 0.25)]
-    found = placement(before, [after[0], replace(after[1], waited_s=1.5), *after[2:]])
+    found = busy_threads(before, [after[0], replace(after[1], waited_s=1.5), *after[2:]])
     assert [(each.tid, each.share, each.waited_s) for each in found] == [
         (2, 0.6, 0.5),
         (4, 0.37, 0.25),
         (1, 0.03, 0.0),
     ]
     assert [each.worker for each in found] == [True, True, True]  # 5 % of 60 are 3
-    assert placement(after, after) == placement(before, []) == []
-    told = compare(reading(), reading(1.0), found)
+    assert busy_threads(after, after) == busy_threads(before, []) == []
+    told = conditions_between(reading(), reading(1.0), found)
     assert told.waited_share == 0.5
     assert json.loads(json.dumps(told.as_dict()))["busy"][1]["allowed"] == [1]
 
@@ -314,7 +311,7 @@ def test_placement() -> None:
 def test_shares_are_of_all_work(spans: list[tuple[int, int]]) -> None:
     before = [thread(tid, start) for tid, (start, _) in enumerate(spans)]
     after = [thread(tid, start + grown) for tid, (start, grown) in enumerate(spans)]
-    found = placement(before, after)
+    found = busy_threads(before, after)
     assert sum(each.share for each in found) == pytest.approx(1 if found else 0)
     assert {each.tid for each in found} == {tid for tid, span in enumerate(spans) if span[1]}
     assert [each.share for each in found] == sorted((each.share for each in found), reverse=True)
@@ -335,9 +332,9 @@ def test_taking_turns_with_the_main_thread_is_no_waiting(
 ) -> None:
     main = thread(os.getpid(), round(0.3 * TICKS_PER_S), [main_cpu], 0.95)
     after = [main, thread(1, 60, [0], engine), thread(2, 60, [1], helper)]
-    found = compare(reading(), reading(1.0), placement([], after))
+    found = conditions_between(reading(), reading(1.0), busy_threads([], after))
     assert found.waited_share == pytest.approx(expected)
-    alone = compare(reading(), reading(1.0), placement([], [main]))
+    alone = conditions_between(reading(), reading(1.0), busy_threads([], [main]))
     assert alone.waited_share == pytest.approx(0.95)
 
 
@@ -353,7 +350,7 @@ def spread(
     return reading(ticks=start), reading(seconds, ticks)
 
 
-def bound(cpu: int, seconds: float) -> Busy:
+def bound(cpu: int, seconds: float) -> BusyThread:
     return replace(worker([cpu]), tid=cpu + 2, ticks=seconds * TICKS_PER_S)
 
 
@@ -362,10 +359,10 @@ def test_neighbours_on_cores_that_are_not_measured_are_no_load() -> None:
     idle = {cpu: 0.0 if cpu < 8 or 20 <= cpu < 30 else 10.0 for cpu in range(64)}
     before, after = spread(64, idle)
     after.counters["cpu_s"] = 80.0
-    found = compare(before, after, [bound(cpu, 10.0) for cpu in range(8)])
+    found = conditions_between(before, after, [bound(cpu, 10.0) for cpu in range(8)])
     assert found.other_load == pytest.approx(100 / 640)
     assert found.core_load == 0.0
-    assert judge(found) == []
+    assert find_disturbances(found) == []
 
 
 def test_a_rival_on_the_sibling_of_one_measured_cpu_is_load() -> None:
@@ -374,34 +371,40 @@ def test_a_rival_on_the_sibling_of_one_measured_cpu_is_load() -> None:
     before, after = spread(64, idle)
     after.counters["cpu_s"] = 320.0
     team = [bound(cpu, 10.0) for cpu in range(32)]
-    found = compare(before, after, team, [(cpu, cpu + 32) for cpu in range(32)])
+    found = conditions_between(before, after, team, [(cpu, cpu + 32) for cpu in range(32)])
     assert found.other_load == pytest.approx(10 / 640)  # lost in the mean
     assert found.core_load == pytest.approx(1.0)
-    assert [each.kind for each in judge(found)] == ["core_load"]
+    assert [each.kind for each in find_disturbances(found)] == ["core_load"]
 
 
 def test_own_work_that_is_bound_to_no_core_is_no_rival() -> None:
     before, after = spread(2, {0: 0.0, 1: 1.0})
     after.counters["cpu_s"] = 19.0
     main = replace(worker([0, 1], main=True), ticks=4.0 * TICKS_PER_S)
-    found = compare(before, after, [bound(0, 8.0), bound(1, 7.0), main])
+    found = conditions_between(before, after, [bound(0, 8.0), bound(1, 7.0), main])
     assert found.core_load == 0.0
 
 
 def test_threads_that_came_and_went_tell_nothing() -> None:
     kept = [bound(0, 1.0), bound(1, 1.0)]
     start, end = spread(2, {0: 0.0, 1: 0.0}, 2.0)
-    assert is_telling(compare(start, replace(end, counters={**end.counters, "cpu_s": 2.1}), kept))
-    assert not is_telling(compare(start, replace(end, counters={**end.counters, "cpu_s": 3}), kept))
+    assert shows_workers(
+        conditions_between(start, replace(end, counters={**end.counters, "cpu_s": 2.1}), kept)
+    )
+    assert not shows_workers(
+        conditions_between(start, replace(end, counters={**end.counters, "cpu_s": 3}), kept)
+    )
     brief = [bound(0, 0.05)]
-    assert not is_telling(compare(start, end, brief)) and not is_telling(compare(start, end, []))
+    assert not shows_workers(conditions_between(start, end, brief)) and not shows_workers(
+        conditions_between(start, end, [])
+    )
 
 
 OMP = {"OMP_NUM_THREADS": "2", "OMP_PROC_BIND": "TRUE"}
 
 
-def worker(allowed: Sequence[int], main: bool = False, works: bool = True) -> Busy:
-    return Busy(1, "python", tuple(allowed), allowed[0], 100, 0.0, main, 0.5, works)
+def worker(allowed: Sequence[int], main: bool = False, works: bool = True) -> BusyThread:
+    return BusyThread(1, "python", tuple(allowed), allowed[0], 100, 0.0, main, 0.5, works)
 
 
 @pytest.mark.parametrize(
@@ -458,16 +461,18 @@ def worker(allowed: Sequence[int], main: bool = False, works: bool = True) -> Bu
         ),
     ],
 )
-def test_threads_asked_for(environment: dict[str, str], busy: list[Busy], words: list[str]) -> None:
+def test_threads_asked_for(
+    environment: dict[str, str], busy: list[BusyThread], words: list[str]
+) -> None:
     count = int({**OMP, **environment}["OMP_NUM_THREADS"])
     loaded = {"runtime": "libgomp", "library": "/x/lib.so", "max_threads": count, "places": []}
-    found = " | ".join(verify_threads({**OMP, **environment}, loaded, busy, CORES))
+    found = " | ".join(thread_mismatches({**OMP, **environment}, loaded, busy, CORES))
     assert all(word in found for word in words) if words else found == ""
 
 
 def test_nothing_asked_for_is_nothing_wrong() -> None:
     loaded = {"runtime": "libgomp", "library": "/x/libgomp.so", "max_threads": 1, "places": []}
-    assert verify_threads({}, loaded, [worker([0, 1], main=True), worker([0, 1])]) == []
+    assert thread_mismatches({}, loaded, [worker([0, 1], main=True), worker([0, 1])]) == []
 
 
 # From here on real processes run MXNet.
@@ -475,7 +480,10 @@ def test_nothing_asked_for_is_nothing_wrong() -> None:
 LOOP = """
 import json, os, subprocess, sys, time
 import mxnet as mx
-from harness.host.conditions import *
+from harness.host.conditions import conditions_between
+from harness.host.disturbances import find_disturbances
+from harness.host.snapshot import take_snapshot
+from harness.host.thread_activity import busy_threads, list_threads, thread_mismatches
 from harness.host.threads import loaded_openmp
 net = mx.gluon.nn.Conv2D(64, 3, in_channels=64)
 net.initialize()
@@ -485,26 +493,26 @@ CPUS = [int(cpu) for cpu in os.environ["WATCHED"].split(",")]
 def stretch(cpu_s=0.6):
     for _ in range(3):
         net(images).wait_to_read()
-    threads, before = threads_now(), snapshot(cpus=CPUS)
+    threads, before = list_threads(), take_snapshot(cpus=CPUS)
     while time.process_time() - before.counters["cpu_s"] < cpu_s:
         net(images).wait_to_read()
-    after, busy = snapshot(cpus=CPUS), placement(threads, threads_now())
-    return compare(before, after, busy)
+    after, busy = take_snapshot(cpus=CPUS), busy_threads(threads, list_threads())
+    return conditions_between(before, after, busy)
 """
 VERIFY = """
 found = stretch()
 told = found.as_dict()
-told["problems"] = verify_threads(os.environ, loaded_openmp(), found.busy)
+told["problems"] = thread_mismatches(os.environ, loaded_openmp(), found.busy)
 print(json.dumps(told))
 """
 RIVALS = """
 def kinds(found):
-    return [each.kind for each in judge(found)]
+    return [each.kind for each in find_disturbances(found)]
 alone, around = [], []
 for _ in range(10):
-    before = snapshot(cpus=CPUS)
+    before = take_snapshot(cpus=CPUS)
     time.sleep(0.3)
-    around.append(kinds(compare(before, snapshot(cpus=CPUS), [])))
+    around.append(kinds(conditions_between(before, take_snapshot(cpus=CPUS), [])))
     alone.append(kinds(stretch()))
     if "core_load" not in alone[-1]:
         break

@@ -17,19 +17,23 @@ import psutil
 import pytest
 
 from harness import PROJECT
-from harness.host import conditions
-from harness.host.conditions import LIMITS, compare, judge, snapshot
+from harness.host import snapshot as snapshots
+from harness.host.conditions import conditions_between
+from harness.host.disturbances import LIMITS, find_disturbances
+from harness.host.snapshot import take_snapshot
 
 FREEZERS = (Path("/sys/fs/cgroup/freezer"), Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup"))
 STOPPED_S = 0.6
 WORKS = """
 import dataclasses, json, os, sys, threading
-from harness.host.conditions import compare, judge, snapshot
+from harness.host.conditions import conditions_between
+from harness.host.disturbances import find_disturbances
+from harness.host.snapshot import take_snapshot
 from harness.host.gaps import Gaps, Heartbeat
 how = sys.argv[1]
 ended = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
-before, gaps = snapshot(), Gaps()
+before, gaps = take_snapshot(), Gaps()
 heartbeat = None if how == "batches" else Heartbeat(gaps)
 heartbeat.start() if heartbeat else None
 print("works", flush=True)
@@ -39,8 +43,8 @@ while not ended.is_set():
     sum(range(100_000))
     gaps.beat() if how == "batches" else None
 heartbeat.stop() if heartbeat else gaps.look()
-found = compare(before, snapshot(), [], gaps_s=gaps.seconds)
-print(json.dumps([found.frozen_s, [each.kind for each in judge(found)]]))
+found = conditions_between(before, take_snapshot(), [], gaps_s=gaps.seconds)
+print(json.dumps([found.frozen_s, [each.kind for each in find_disturbances(found)]]))
 """
 WRAPPED = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).returncode)"
 
@@ -163,16 +167,16 @@ def test_a_paused_container(working: Callable[..., Working], how: str) -> None:
 def test_a_suspended_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only one of the two clocks goes on while a machine is suspended."""
     real = time.clock_gettime
-    before = snapshot()
+    before = take_snapshot()
     ahead = 42.0
 
     def clock_gettime(clock: int) -> float:
         return real(clock) + (ahead if clock == time.CLOCK_BOOTTIME else 0.0)
 
-    monkeypatch.setattr(conditions.time, "clock_gettime", clock_gettime)
-    found = compare(before, snapshot(), [])
+    monkeypatch.setattr(snapshots.time, "clock_gettime", clock_gettime)
+    found = conditions_between(before, take_snapshot(), [])
     assert found.frozen_s == pytest.approx(ahead, abs=0.01)
-    assert "frozen_s" in {each.kind for each in judge(found)}
+    assert "frozen_s" in {each.kind for each in find_disturbances(found)}
 
 
 def test_what_the_kernel_counts_of_a_frozen_group(tmp_path: Path) -> None:
@@ -184,14 +188,14 @@ def test_what_the_kernel_counts_of_a_frozen_group(tmp_path: Path) -> None:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    after = snapshot(tmp_path, [0])
+    after = take_snapshot(tmp_path, [0])
     assert after.counters["frozen_s"] == 2.5
     before = replace(after, counters={**after.counters, "frozen_s": 1.0})
-    assert compare(before, after, []).frozen_s == pytest.approx(1.5)
+    assert conditions_between(before, after, []).frozen_s == pytest.approx(1.5)
 
 
 def test_a_quota_is_told_apart() -> None:
-    now = snapshot()
+    now = take_snapshot()
     before = replace(now, counters={**now.counters, "quota_throttled_s": 0.0})
     after = replace(now, counters={**now.counters, "quota_throttled_s": 3.0})
-    assert compare(before, after, [], gaps_s=3.05).frozen_s < LIMITS.frozen_s
+    assert conditions_between(before, after, [], gaps_s=3.05).frozen_s < LIMITS.frozen_s

@@ -12,15 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.host.machine import (
-    Topology,
-    allowed_cpus,
-    describe,
-    free_memory,
-    machine_name,
-    parse_cpu_list,
-    read_topology,
-)
+from harness.host.machine import describe, machine_name
+from harness.host.memory import free_memory
+from harness.host.system_files import parse_cpu_list
+from harness.host.topology import Topology, allowed_cpus, read_topology
 
 V2_MOUNT = "30 20 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
 XEON = "Intel(R) Xeon(R) Platinum 8375C CPU @ 2.90GHz"
@@ -112,7 +107,7 @@ def test_the_affinity_counts_where_online_is_renumbered(tmp_path: Path) -> None:
     write(tmp_path, LXCFS)
     topology = read_topology(tmp_path, affinity={1, 2, 5, 6})
     assert topology.cores == ((1,), (2,), (5,), (6,))
-    assert (topology.usable_cores, topology.untold_cpus) == (4, ())
+    assert (topology.usable_cores, topology.unassigned_cpus) == (4, ())
     assert describe(tmp_path, affinity={1, 2, 5, 6})["cores"] == 4
 
 
@@ -122,7 +117,7 @@ def test_renumbered_cpuinfo_tells_no_cores(tmp_path: Path) -> None:
     write(tmp_path, {**LXCFS, "proc/cpuinfo": text})
     topology = read_topology(tmp_path, affinity={1, 2, 5, 6})
     assert topology.cores == ((1,), (2,), (5,), (6,))
-    assert topology.untold_cpus == (1, 2, 5, 6)
+    assert topology.unassigned_cpus == (1, 2, 5, 6)
 
 
 def test_a_cpu_without_a_topology_is_a_core_of_its_own(tmp_path: Path) -> None:
@@ -130,7 +125,7 @@ def test_a_cpu_without_a_topology_is_a_core_of_its_own(tmp_path: Path) -> None:
     cpus_of(tmp_path, [(0, (0, 1)), (0, (2, 3))])
     topology = read_topology(tmp_path, affinity={0, 1, 2, 3, 1500, 2047})
     assert topology.cores == ((0, 1), (2, 3), (1500,), (2047,))
-    assert (topology.usable_cores, topology.untold_cpus) == (4, (1500, 2047))
+    assert (topology.usable_cores, topology.unassigned_cpus) == (4, (1500, 2047))
 
 
 @pytest.mark.parametrize("sys_tree", ["missing", "empty"])
@@ -139,7 +134,7 @@ def test_without_sys_and_cpuinfo_each_cpu_is_a_core(tmp_path: Path, sys_tree: st
         write(tmp_path, {"sys/devices/system/cpu/online": ""})
         write(tmp_path, {f"sys/devices/system/cpu/cpu{cpu}/online": "" for cpu in range(4)})
     topology = read_topology(tmp_path, affinity={0, 3})
-    assert topology.cores == ((0,), (3,)) and topology.untold_cpus == (0, 3)
+    assert topology.cores == ((0,), (3,)) and topology.unassigned_cpus == (0, 3)
 
 
 def test_siblings_that_are_offline_or_not_allowed_do_not_count(tmp_path: Path) -> None:
@@ -171,7 +166,7 @@ def test_sparse_numbers_and_more_cpus_than_a_mask_of_1024(tmp_path: Path) -> Non
     cpus_of(tmp_path, cores)
     topology = read_topology(tmp_path, affinity=[cpu for _, cpus in cores for cpu in cpus])
     assert (topology.physical_cores, len(topology.allowed_cpus)) == (800, 1600)
-    assert (topology.sockets, topology.untold_cpus) == (2, ())
+    assert (topology.sockets, topology.unassigned_cpus) == (2, ())
 
 
 def test_allowed_cpus_where_the_call_is_refused(

@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 
 from harness import PROJECT
 from harness.errors import InputError
-from harness.host.machine import Topology, read_topology
 from harness.host.threads import (
     ThreadSettings,
-    differences,
     find_kmp_library,
+    openmp_mismatches,
     resolve,
 )
+from harness.host.topology import Topology, read_topology
 from harness.process.executor import worker_environment
 
 CONF = PROJECT / "conf" / "threads"
@@ -200,7 +200,7 @@ def test_openmp_of_a_process_without_mxnet() -> None:
 CONVOLVE = """
 import json, os, sys
 import mxnet as mx
-from harness.host.threads import differences, loaded_openmp
+from harness.host.threads import openmp_mismatches, loaded_openmp
 net = mx.gluon.nn.Conv2D(64, 3, in_channels=64)
 net.initialize()
 images = mx.np.ones((8, 64, 56, 56))
@@ -223,7 +223,7 @@ while True:
 print(json.dumps({
     "busy": sorted(list(os.sched_getaffinity(int(task))) for task in busy),
     "loaded": loaded,
-    "differences": differences(os.environ, loaded),
+    "differences": openmp_mismatches(os.environ, loaded),
 }))
 """
 
@@ -304,5 +304,5 @@ def test_another_openmp_before_mxnet_is_noticed() -> None:
 )
 def test_differences(environment: dict[str, str], changes: dict[str, Any], word: str) -> None:
     loaded = {"runtime": "libgomp", "library": "/x/libgomp.so.1", "max_threads": 4, "places": []}
-    found = differences(environment, {**loaded, **changes})
+    found = openmp_mismatches(environment, {**loaded, **changes})
     assert found == [] if word is None else word in found[0]

@@ -18,7 +18,7 @@ from harness import PROJECT
 from harness.commands.cache import manage
 from harness.errors import HarnessError, InputError
 from harness.images import cache
-from harness.images.cache import GB, Entry
+from harness.images.cache import GB, CacheEntry
 from harness.images.preparation import Place
 from harness.images.prepared import FORMAT, Prepared
 from helpers.command_line import TINY, CommandLine, until
@@ -29,7 +29,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 from harness.images import cache
-held = cache.hold(cache.Entry(Path(sys.argv[1])))
+held = cache.hold(cache.CacheEntry(Path(sys.argv[1])))
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -37,7 +37,7 @@ SLOW_MAKER = """
 import sys
 from pathlib import Path
 from harness.images import cache
-with cache.hold(cache.Entry(Path(sys.argv[1]))).alone():
+with cache.hold(cache.CacheEntry(Path(sys.argv[1]))).alone():
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -55,9 +55,9 @@ def place(folder: Path) -> Place:
     return Place(folder.parent, GB)
 
 
-def made(folder: Path, key: str, size: int = 100, age_s: int = 0) -> Entry:
+def made(folder: Path, key: str, size: int = 100, age_s: int = 0) -> CacheEntry:
     """Make a whole entry of ``size`` bytes that was last used so many seconds ago."""
-    entry = Entry(folder / key)
+    entry = CacheEntry(folder / key)
     content = bytes(range(size % 256)) + bytes(size - size % 256)
     entry.pixels.write_bytes(content)
     told = {
@@ -79,7 +79,7 @@ def made(folder: Path, key: str, size: int = 100, age_s: int = 0) -> Entry:
 
 
 @contextmanager
-def held_elsewhere(entry: Entry, code: str = HOLDER) -> Iterator[subprocess.Popen[str]]:
+def held_elsewhere(entry: CacheEntry, code: str = HOLDER) -> Iterator[subprocess.Popen[str]]:
     """Let another process hold an entry until the end of the block."""
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(entry.stem)],
@@ -113,7 +113,7 @@ def test_the_least_recently_used_goes_first(folder: Path) -> None:
     assert len(keys(folder)) == 4
     cache.make_room(folder, 100, total + 99, "something")
     assert keys(folder) == ["old", "middle", "new"]
-    Entry(folder / "old").used()
+    CacheEntry(folder / "old").used()
     cache.make_room(folder, total, total, "all of it")
     assert keys(folder) == []
     assert {path.suffix for path in folder.iterdir()} == {".lock"}
@@ -122,9 +122,9 @@ def test_the_least_recently_used_goes_first(folder: Path) -> None:
 def test_use_is_noted_and_not_reading(folder: Path) -> None:
     for key, age in (("read", 300), ("used", 500)):
         made(folder, key, 100, age)
-    Entry(folder / "read").pixels.read_bytes()
-    assert Entry(folder / "read").sound()
-    Entry(folder / "used").used()
+    CacheEntry(folder / "read").pixels.read_bytes()
+    assert CacheEntry(folder / "read").sound()
+    CacheEntry(folder / "used").used()
     assert keys(folder) == ["read", "used"]
 
 
@@ -176,7 +176,7 @@ def test_one_that_exceeds_the_limit_deletes_nothing(folder: Path) -> None:
     assert keys(folder) == ["other"]
 
 
-def damage(entry: Entry) -> dict[str, Callable[[], object]]:
+def damage(entry: CacheEntry) -> dict[str, Callable[[], object]]:
     """Return ways in which an entry is damaged, by name."""
     whole = entry.pixels.read_bytes()
     told = json.loads(entry.sidecar.read_text())
@@ -244,7 +244,7 @@ def test_listing(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     models = place.cache / "models"
     models.mkdir()
     (models / "resnet50_v2-abc.params").write_bytes(bytes(10**7))
-    with held_elsewhere(Entry(place.folder / "used")):
+    with held_elsewhere(CacheEntry(place.folder / "used")):
         assert manage(words(place), ()) == 0
     told = capsys.readouterr().out
     rows = {line.split()[0]: line for line in told.splitlines() if line}
@@ -260,7 +260,7 @@ def test_listing(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_entry_that_is_being_made(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
-    entry = Entry(place.folder / "key")
+    entry = CacheEntry(place.folder / "key")
     entry.stem.with_suffix(".part").write_bytes(bytes(10))
     with held_elsewhere(entry, SLOW_MAKER):
         manage(words(place), ())
@@ -280,7 +280,7 @@ def test_clear(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     model.touch()
     assert manage(words(place, "clear=b"), ()) == 0
     assert set(keys(place.folder)) == {"a", "c"}
-    with held_elsewhere(Entry(place.folder / "a")):
+    with held_elsewhere(CacheEntry(place.folder / "a")):
         for key in ("a", "net-abc"):
             with pytest.raises(InputError, match=f"clear={key}: kept .*wait for it or stop it"):
                 manage(words(place, f"clear={key}"), ())
@@ -346,7 +346,7 @@ def test_preparing_evicts_and_never_exceeds_the_limit(
     with pytest.raises(InputError, match=r"run\.cache_limit_gb"):
         ensured(records[1], cache_folder, limit=limit)  # this process uses the first
     assert keys(cache_folder / "prepared") == [first.path.stem]
-    cache.hold(Entry(first.path.with_suffix(""))).release()
+    cache.hold(CacheEntry(first.path.with_suffix(""))).release()
     second, how = ensured(records[1], cache_folder, limit=limit)
     assert how["cached"] is False
     assert keys(cache_folder / "prepared") == [second.path.stem]
@@ -361,7 +361,7 @@ def test_damaged_entries_are_made_again(
 ) -> None:
     record = make_record([(number % 10, image) for number, image in enumerate(jpegs[:3])])
     prepared, _ = ensured(record, tmp_path / "cache", cores=1)
-    entry = Entry(prepared.path.with_suffix(""))
+    entry = CacheEntry(prepared.path.with_suffix(""))
     whole = prepared.path.read_bytes()
     for kind in ("truncated images", "half a sidecar", "no sidecar"):
         damage(entry)[kind]()

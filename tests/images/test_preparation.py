@@ -17,11 +17,11 @@ import pytest
 from harness import PROJECT
 from harness.errors import HarnessError, InputError
 from harness.images import preparation
-from harness.images.cache import Entry
+from harness.images.cache import CacheEntry
 from harness.images.preparation import Place, Source
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile
-from harness.run.session import environment_of
+from harness.run.worker_setup import build_environment
 from helpers.bundled_images import BUNDLED
 from helpers.command_line import PATIENCE_S
 from helpers.preparing import TRANSFORM, VERSIONS, ensured, nothing
@@ -96,7 +96,7 @@ def test_ranges_of_several_processes_join(tmp_path: Path) -> None:
     assert (how["images"], how["processes"]) == (257, 3)
     assert reports[-1] == (257, 257, "images")
     assert all(0 < done <= total for done, total, _ in reports)
-    assert Entry(prepared.path.with_suffix("")).sound()
+    assert CacheEntry(prepared.path.with_suffix("")).sound()
     expected = Prepared(tmp_path / "expected.u8", 257, 56)
     expected.path.write_bytes(bytes(expected.bytes))
     with RecordFile(record) as source:
@@ -129,7 +129,7 @@ def test_what_determines_the_pixels_determines_the_name(record: Path, cache: Pat
 
 def test_two_at_the_same_time_make_one(record: Path, cache: Path) -> None:
     command = [sys.executable, "-c", AT_THE_SAME_TIME, str(record), str(cache)]
-    environment = environment_of({}, {"run": {"cache": str(cache)}}, [PROJECT / "tests"])
+    environment = build_environment({}, {"run": {"cache": str(cache)}}, [PROJECT / "tests"])
     both = [
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         for _ in range(2)

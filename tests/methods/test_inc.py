@@ -314,8 +314,8 @@ def test_the_network_is_exported_once_and_the_search_is_the_same(
         lambda model, *rest: (asked.append(model), prepare(model, *rest))[1],
     )
     found = []
-    for name, once in (("once", inc._exported_once), ("always", contextlib.nullcontext)):
-        monkeypatch.setattr(inc, "_exported_once", once)
+    for name, once in (("once", inc.exported_once), ("always", contextlib.nullcontext)):
+        monkeypatch.setattr(inc, "exported_once", once)
         asked.clear()
         folder = tmp_path / name
         folder.mkdir()
@@ -386,19 +386,19 @@ def test_time_limit_keeps_a_model_found_before_it(search: Search) -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_time_limit_holds_where_a_callback_loses_its_exception() -> None:
     """MXNet calls INC's collector through ctypes, which prints an exception and goes on."""
-    from harness.methods.inc import _time_limit
+    from harness.methods.time_limit import time_limit
 
     callback = ctypes.CFUNCTYPE(None)(lambda: time.sleep(1))
-    with _time_limit(0.2) as limit:
+    with time_limit(0.2) as limit:
         callback()
         time.sleep(PATIENCE_S)
     assert limit.expired
 
 
 def test_time_limit_that_does_not_expire_leaves_nothing_behind() -> None:
-    from harness.methods.inc import _time_limit
+    from harness.methods.time_limit import time_limit
 
-    with _time_limit(0.3) as limit:
+    with time_limit(0.3) as limit:
         pass
     time.sleep(0.5)
     assert not limit.expired
@@ -556,13 +556,13 @@ def test_shared_calibration_is_recorded(own_run: Ended, shared_run: Ended) -> No
 
 
 def test_shared_thresholds_come_back_exactly(tmp_path: Path) -> None:
-    from harness.methods.inc import _SharedCalibration
+    from harness.methods.shared_calibration import SharedCalibration
 
     values = np.sort(np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32))
     limits = {f"tensor{n}": (low, high) for n, (low, high) in enumerate(values)}
-    _SharedCalibration(tmp_path, {"batches": 3, "kl": limits, "minmax": {}}).save()
+    SharedCalibration(tmp_path, {"batches": 3, "kl": limits, "minmax": {}}).save()
     read: dict[str, Any] = {}
-    _SharedCalibration(tmp_path, read).load()
+    SharedCalibration(tmp_path, read).load()
     assert read == {"batches": 3, "kl": limits, "minmax": {}}
     assert {type(v) for pair in read["kl"].values() for v in pair} == {np.float32}
 

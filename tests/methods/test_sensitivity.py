@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from harness.images.batches import Batches
 from harness.images.prepared import Prepared
 from harness.methods.base import Context
-from harness.methods.inc import SHARED_CACHE, Tuned, recover
+from harness.methods.inc import Tuned
+from harness.methods.recovery import recover
+from harness.methods.shared_calibration import SHARED_CACHE
 from helpers.command_line import OWN
 from helpers.tuning import kept_trials
 

@@ -17,7 +17,7 @@ from harness.errors import HarnessError
 from harness.nightly import database
 from harness.nightly.baseline import last_good, named
 from harness.nightly.database import NAME, opened
-from harness.nightly.entry import Entry, Row, as_run, changed, unlike
+from harness.nightly.entry import NightEntry, NightRow, as_run, changed, unlike
 
 ALIKE = {"machine": {"cpu_model": "a CPU"}, "images": {"validated": 20}}
 
@@ -28,10 +28,10 @@ def entry(
     regressions: Sequence[tuple[str, str]] = (),
     acknowledged: dict[tuple[str, str], str] | None = None,
     **changes: Any,
-) -> Entry:
+) -> NightEntry:
     rng = np.random.default_rng(run)
     rows = tuple(
-        Row(
+        NightRow(
             method,
             f"label of {method}",
             "ok",
@@ -42,7 +42,7 @@ def entry(
         )
         for method in ("fp32", "int8")
     )
-    return Entry(
+    return NightEntry(
         machine="m",
         run=f"r{run:03d}",
         created=f"2026-01-{run:02d}T00:00:00Z",
@@ -57,8 +57,8 @@ def entry(
     )
 
 
-def same(one: Entry, other: Entry) -> bool:
-    def plain(each: Entry) -> Any:
+def same(one: NightEntry, other: NightEntry) -> bool:
+    def plain(each: NightEntry) -> Any:
         rows = [
             (
                 *(row.method, row.label, row.outcome, row.cost_s, row.model),
@@ -76,7 +76,7 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     first = entry(
         1, "regression", [("int8", "top1")], {("*", "top1"): "known"}, shifted=frozenset({"int8"})
     )
-    bare = replace(entry(2), rows=(Row("fp32", "l", "failed: it did"),), verdict=None)
+    bare = replace(entry(2), rows=(NightRow("fp32", "l", "failed: it did"),), verdict=None)
     with opened(tmp_path) as history:
         history.save(bare)
         history.save(first)
@@ -170,7 +170,7 @@ def test_a_new_file_says_so_once(tmp_path: Path) -> None:
             assert not history.is_new
 
 
-def chosen(history: Sequence[Entry], most: int = 5) -> dict[str, list[str]]:
+def chosen(history: Sequence[NightEntry], most: int = 5) -> dict[str, list[str]]:
     """Return the runs in which each method's times count."""
     found = last_good(history, ALIKE, most)
     return {

@@ -20,7 +20,7 @@ from harness import PROJECT
 from harness.errors import HarnessError, InputError, of_system
 from harness.process import executor
 from harness.process.executor import Ended, Worker, worker_environment
-from harness.process.own_modules import VARIABLE, command_of, named_in_environment
+from harness.process.own_modules import VARIABLE, named_in_environment, python_command
 from harness.process.variables import TO_WORKERS
 from harness.process.worker_log import HEAD_BYTES, ROTATED_BYTES, TAIL_BYTES
 from helpers.command_line import PATIENCE_S, until
@@ -459,7 +459,7 @@ def test_worker_whose_parent_is_not_the_one_named_leaves_at_once(tmp_path: Path)
     other = psutil.Process().ppid()
     with os.fdopen(read) as pipe:
         ended = subprocess.run(
-            command_of("harness.process.worker", str(write), str(other)),
+            python_command("harness.process.worker", str(write), str(other)),
             input=b'{"stage": "misbehaving.stage", "act": "answer", "value": 1}',
             pass_fds=[write],
             env={**os.environ, "PYTHONPATH": PATH},

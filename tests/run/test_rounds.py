@@ -33,7 +33,7 @@ class Fake:
     show: Silent = field(default_factory=Silent)
     asked: list[tuple[int, str, int]] = field(default_factory=list)
 
-    def time(self, row: MethodRecord, round_: int, attempt: int) -> RoundRecord:
+    def measure(self, row: MethodRecord, round_: int, attempt: int) -> RoundRecord:
         self.asked.append((round_, row.method, attempt))
         return self.answer(row.method, round_, attempt)
 

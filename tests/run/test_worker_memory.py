@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.config import compose_config
-from harness.run.session import bytes_to_look, memory_of
+from harness.run.worker_setup import inspection_memory_limit, memory_limit
 from helpers.bundled_images import BUNDLED
 from helpers.command_line import CommandLine
 
@@ -35,8 +35,8 @@ def test_a_small_symbol_that_wants_much_memory(cli: CommandLine, tmp_path: Path)
 
 def test_looking_at_a_model_has_a_limit_of_its_own_unless_one_is_given() -> None:
     given = compose_config(["run.memory_gb=3"], ()).values
-    assert bytes_to_look(given, {}) == memory_of(given) == 3 * 10**9
+    assert inspection_memory_limit(given, {}) == memory_limit(given) == 3 * 10**9
     usual = compose_config([], ()).values
-    small = bytes_to_look(usual, {"params": {"bytes": 10**6}})
-    assert 0 < small <= memory_of(usual)
-    assert small <= bytes_to_look(usual, {"params": {"bytes": 10**8}})
+    small = inspection_memory_limit(usual, {"params": {"bytes": 10**6}})
+    assert 0 < small <= memory_limit(usual)
+    assert small <= inspection_memory_limit(usual, {"params": {"bytes": 10**8}})

@@ -14,15 +14,10 @@ from scipy.special import ndtr
 from scipy.stats import cramervonmises
 from scipy.stats import t as student
 
-from harness.stats import intervals
-from harness.stats.intervals import (
-    Interval,
-    mcnemar,
-    percentiles,
-    relative_loss,
-    speedup,
-    throughput,
-)
+from harness.stats import resampling
+from harness.stats.accuracy import mcnemar, relative_loss
+from harness.stats.intervals import Interval
+from harness.stats.speed import percentiles, speedup, throughput
 from harness.stats.steady import CRAMER_VON_MISES, stable_from
 
 Floats = npt.NDArray[np.float64]
@@ -124,7 +119,7 @@ def test_a_percentile_bootstrap_of_rounds_would_not_cover(rounds: int, stated: f
 def test_one_round_covers_its_own_process_only(
     tail: str, lowest: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intervals, "RESAMPLES", 200)
+    monkeypatch.setattr(resampling, "RESAMPLES", 200)
     times = 1 + noise(np.random.default_rng(2), (REPEATS, 1, 60), tail)
     alone = [throughput(each, 1) for each in times]
     assert lowest <= coverage(alone, 1.0) <= 0.99
@@ -138,7 +133,7 @@ def test_one_round_covers_its_own_process_only(
 @pytest.mark.parametrize("rounds", [3, 10])
 def test_percentiles_cover(rounds: int, tail: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Short of 93 % in the tail, as their docstring says."""
-    monkeypatch.setattr(intervals, "RESAMPLES", 100)
+    monkeypatch.setattr(resampling, "RESAMPLES", 100)
     _, truth = simulate(200, tail, repeats=200, seed=5)
     _, method = simulate(rounds, tail, repeats=600, seed=6)
     found = [percentiles(each) for each in method]

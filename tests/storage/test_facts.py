@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.errors import HarnessError
-from harness.nightly.entry import entry_of
+from harness.nightly.entry import build_entry
 from harness.storage import facts, form
 from harness.storage.store import RunFolder
 from harness.table.loaded_run import load_run
@@ -59,7 +59,7 @@ def put(*keys: Any, value: Any) -> Callable[[Any], None]:
 )
 def test_record_that_cannot_be(run: RunFolder, keys: Any, value: Any, said: str) -> None:
     edit(run.path / "records" / "00_fp32.json", put(*keys, value=value))
-    for read in (load_run, entry_of):
+    for read in (load_run, build_entry):
         with pytest.raises(HarnessError, match=rf"00_fp32\.json is no method record .*{said}"):
             read(run)
 

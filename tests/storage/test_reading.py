@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from harness import PROJECT
 from harness.commands.cache import manage
 from harness.errors import HarnessError, InputError
-from harness.images.cache import Entry
+from harness.images.cache import CacheEntry
 from harness.images.prepared import FORMAT
 from harness.nightly.database import NAME, opened
 from harness.storage import arrays, reading, store
@@ -93,7 +93,7 @@ def test_a_sidecar_that_is_no_plain_file_is_damage(short: Path, kind: str) -> No
     folder.mkdir(parents=True)
     ODD[kind](folder / "key.json")
     (folder / "key.u8").write_bytes(b"1")
-    entry = Entry(folder / "key")
+    entry = CacheEntry(folder / "key")
     assert entry.about() is None and not entry.whole() and not entry.sound()
 
 
@@ -133,7 +133,7 @@ def test_a_made_up_sidecar_is_damage_and_the_verb_goes_on(
 ) -> None:
     folder = tmp_path / "prepared"
     folder.mkdir()
-    entry = Entry(folder / "key")
+    entry = CacheEntry(folder / "key")
     entry.pixels.write_bytes(bytes(10))
     entry.sidecar.write_text(json.dumps(sidecar()))
     assert entry.sound()

@@ -259,7 +259,7 @@ def test_the_pickles_are_what_they_say(tmp_path: Path) -> None:
 def test_inc_reads_no_pickle_either(tmp_path: Path, tuning: Any, way: str, kind: str) -> None:
     from neural_compressor.utils.utility import recover
 
-    from harness.methods.inc import Tuned, _Search
+    from harness.methods.inc import SteppedQuantization, Tuned
     from helpers.tuning import OPTIONS
 
     marker, path = tmp_path / "taken", tmp_path / "history.snapshot"
@@ -273,7 +273,7 @@ def test_inc_reads_no_pickle_either(tmp_path: Path, tuning: Any, way: str, kind:
             (tmp_path / "inc.yaml").write_text(yaml.safe_dump(config))
             from my_network import network
 
-            resumed = _Search(str(tmp_path / "inc.yaml"))
+            resumed = SteppedQuantization(str(tmp_path / "inc.yaml"))
             resumed.model = network(10)
             resumed.calib_dataloader = tuning
             resumed.pre_process()
@@ -307,7 +307,7 @@ def test_the_look_at_unpickling_sees_it(unpickled: list[str]) -> None:
 def test_each_trial_comes_back_and_no_pickle_is_written_or_read(
     strategy: str, search: Search, tuning: Any, tmp_path: Path, unpickled: list[str]
 ) -> None:
-    from harness.methods.inc import recover
+    from harness.methods.recovery import recover
     from my_network import network
 
     options = {"strategy_options": THRESHOLDS} if strategy == MYCUSTOM else {}
@@ -363,7 +363,7 @@ def other(change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
 def test_history_of_another_network_is_refused(
     configuration: dict[str, Any], said: str, batch: Any
 ) -> None:
-    from harness.methods.inc import recover
+    from harness.methods.recovery import recover
     from my_network import network
 
     with pytest.raises(InputError, match=said) as caught:
@@ -373,7 +373,7 @@ def test_history_of_another_network_is_refused(
 
 @searches
 def test_the_history_that_those_were_made_of_is_good(batch: Any) -> None:
-    from harness.methods.inc import recover
+    from harness.methods.recovery import recover
     from my_network import network
 
     assert recover(network(10), ENTRY["q_config"], batch)(batch).shape == (2, 10)
@@ -395,17 +395,17 @@ def test_the_history_that_those_were_made_of_is_good(batch: Any) -> None:
     ],
 )
 def test_damaged_shared_calibration_is_refused(tmp_path: Path, content: bytes) -> None:
-    from harness.methods.inc import SHARED_CACHE, _SharedCalibration
+    from harness.methods.shared_calibration import SHARED_CACHE, SharedCalibration
 
     (tmp_path / SHARED_CACHE).write_bytes(content)
     with pytest.raises(InputError, match=r"shared calibration .* delete it"):
-        _SharedCalibration(tmp_path, {}).load()
+        SharedCalibration(tmp_path, {}).load()
 
 
 @searches
 def test_shared_ranges_without_an_end_are_not_kept(tmp_path: Path) -> None:
-    from harness.methods.inc import SHARED_CACHE, _SharedCalibration
+    from harness.methods.shared_calibration import SHARED_CACHE, SharedCalibration
 
     ranges = {"a": (0.0, np.float32("inf")), "b": (np.float32(0), np.float32(1))}
-    _SharedCalibration(tmp_path, {"batches": 2, "kl": ranges, "minmax": {}}).save()
+    SharedCalibration(tmp_path, {"batches": 2, "kl": ranges, "minmax": {}}).save()
     assert load(tmp_path / SHARED_CACHE)["kl"] == {"b": [0.0, 1.0]}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.run.measure_roof import dtypes_of
+from harness.run.measure_roof import fast_dtypes
 from harness.storage.record import Outcome, RoofRecord
 from harness.table.kernels import Kernel, Profile, parse
 from harness.table.operations import count_macs
@@ -194,7 +194,7 @@ def test_the_roof_is_the_fastest_kernel_of_each_type() -> None:
     ],
 )
 def test_types_that_are_tried(flags: list[str], limit: str | None, dtypes: list[str]) -> None:
-    assert dtypes_of(flags, limit) == dtypes
+    assert fast_dtypes(flags, limit) == dtypes
 
 
 @pytest.mark.slow
@@ -208,7 +208,7 @@ def test_a_finished_run_gets_its_roof(cli: CommandLine, smoke_run: Ended) -> Non
     record, plan = folder.load_roof(), folder.load_plan()
     assert record is not None and record.facts is not None and plan is not None
     facts, peaks = record.facts, roof_peaks(record)
-    asked = dtypes_of(plan.machine["isa"], LIMIT)
+    asked = fast_dtypes(plan.machine["isa"], LIMIT)
     assert sorted([*peaks, *facts["missing"]]) == sorted(asked)
     assert {"fp32", "int8"} <= set(peaks)
     for kernel in facts["kernels"]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from harness.errors import InputError
-from harness.run.session import environment_of
+from harness.run.worker_setup import build_environment
 from helpers.saved_network import CLASSES, NETWORK, Saved
 
 RANDOM_SCORES = f"""
@@ -59,7 +59,7 @@ def test_random_weights_are_the_same_in_every_process() -> None:
     assert scores() == first
     other = subprocess.run(
         [sys.executable, "-c", RANDOM_SCORES],
-        env=environment_of({}, {"run": {"cache": ""}}, ()),
+        env=build_environment({}, {"run": {"cache": ""}}, ()),
         capture_output=True,
         text=True,
         check=True,

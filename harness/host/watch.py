@@ -1,0 +1,71 @@
+"""Watch a stretch of measuring from within its process.
+
+``Watch`` reads counters before and after the stretch and, if told to, between two batches; never in
+one. It starts a thread only for work without batches.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Collection
+from typing import Any
+
+from harness.host.conditions import conditions_between, shows_workers
+from harness.host.disturbances import find_disturbances
+from harness.host.gaps import Gaps, Heartbeat
+from harness.host.snapshot import take_snapshot
+from harness.host.thread_activity import busy_threads, list_threads, thread_mismatches
+from harness.host.threads import loaded_openmp, openmp_mismatches
+from harness.host.topology import read_topology
+
+
+class Watch:
+    """A context manager that watches its block, in this process.
+
+    Args:
+        cpus: the CPUs to watch, best the allowed ones as the parent process sees them.
+        has_batches: whether the block calls ``beat`` once a batch; if not, a thread looks regularly.
+
+    Attributes:
+        facts: once the block has ended, ready for JSON: ``conditions``; ``disturbed``, from
+            ``find_disturbances``; ``misplaced``, from ``thread_mismatches``, or only from
+            ``openmp_mismatches`` where the stretch does not show which threads worked.
+    """
+
+    def __init__(self, cpus: Collection[int], has_batches: bool = True) -> None:
+        self._cpus = cpus
+        self._has_batches = has_batches
+        self._cores = read_topology(affinity=cpus).cores
+        self.facts: dict[str, Any] = {}
+
+    def __enter__(self) -> Watch:
+        self._threads, self._before = list_threads(), take_snapshot(cpus=self._cpus, starting=True)
+        self._gaps = Gaps()
+        self._heartbeat = None if self._has_batches else Heartbeat(self._gaps)
+        if self._heartbeat:
+            self._heartbeat.start()
+        return self
+
+    def beat(self) -> None:
+        """Check, between two batches, whether the process stood still."""
+        self._gaps.beat()
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        if self._heartbeat:
+            self._heartbeat.stop()
+        else:
+            self._gaps.look()
+        self._gaps.close()
+        after, busy = take_snapshot(cpus=self._cpus), busy_threads(self._threads, list_threads())
+        conditions = conditions_between(self._before, after, busy, self._cores, self._gaps.seconds)
+        loaded = loaded_openmp()
+        self.facts = {
+            "conditions": conditions.as_dict(),
+            "disturbed": [dataclasses.asdict(one) for one in find_disturbances(conditions)],
+            "misplaced": (
+                thread_mismatches(os.environ, loaded, busy, self._cores)
+                if shows_workers(conditions)
+                else openmp_mismatches(os.environ, loaded)
+            ),
+        }

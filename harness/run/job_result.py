@@ -1,0 +1,58 @@
+"""The end of a job as facts for a record, a row's outcome, or an error of the whole run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError, InputError
+from harness.process import executor
+from harness.storage import record
+from harness.storage.record import Outcome
+
+
+def stage_facts(ended: executor.Ended) -> dict[str, Any] | None:
+    """Return a stage's facts with those of its process, or None if the stage did not finish."""
+    if ended.kind != executor.DONE:
+        return None
+    process = {
+        "seconds": ended.seconds,
+        "peak_rss_bytes": ended.peak_rss_bytes,
+        "confined": ended.confined,
+    }
+    return {**ended.value, **process}
+
+
+def job_outcome(ended: executor.Ended, log: str) -> Outcome:
+    """Return the outcome that a job gives its row."""
+    if ended.kind == executor.DONE:
+        return Outcome(record.OK)
+    if ended.kind == executor.TIMEOUT:
+        return Outcome(record.TIMEOUT, ended.message, log)
+    if ended.error and ended.error["kind"] == "no solution":
+        return Outcome(record.NO_SOLUTION, ended.message, log, ended.error["trials"])
+    if ended.error and ended.error["kind"] == "refused":
+        return Outcome(record.REFUSED, ended.message, log)
+    if ended.error and ended.error["kind"] == "timeout":
+        return Outcome(record.TIMEOUT, ended.message, log)
+    return Outcome(record.FAILED, ended.message, log)
+
+
+def require_value(ended: executor.Ended, activity: str, log: Path) -> Any:
+    """Return the value of a job that the whole run depends on.
+
+    Raises:
+        InputError: the job found the user's input at fault.
+        HarnessError: the job failed otherwise.
+    """
+    if ended.kind == executor.DONE:
+        return ended.value
+    if ended.error and ended.error["kind"] == "input":
+        raise InputError(ended.message)
+    raise HarnessError(f"{activity} failed: {ended.message}; start it again (log: {log})")
+
+
+def with_faults(outcome: Outcome, faults: Sequence[str]) -> Outcome:
+    """Return INVALID with the faults as its reason, or the outcome itself where there are none."""
+    return Outcome(record.INVALID, "; ".join(faults)) if faults else outcome
