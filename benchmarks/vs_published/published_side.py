@@ -15,7 +15,7 @@ from harness.config import Composed
 from harness.host import machine, threads
 from harness.process.own_modules import command_of
 from harness.run.session import absolute_paths, environment_of
-from harness.storage import record
+from harness.storage import outcomes
 from harness.storage.store import load_json
 
 
@@ -76,9 +76,9 @@ def run_published(composed: Composed, folders: Sequence[Path], images: int, fold
 
 def _published_row(made: Mapping[str, Any], found: Mapping[str, Any] | None) -> Row:
     if "error" in made:
-        return Row(f"{record.FAILED}: {made['error']}")
+        return Row(f"{outcomes.FAILED}: {made['error']}")
     trials = tuple(made["trials"]) if "trials" in made else None
-    outcome = record.OK if found else record.NO_SOLUTION
+    outcome = outcomes.OK if found else outcomes.NO_SOLUTION
     row = Row(outcome, cost_s=made["cost_s"], trials=trials, told=plain(made.get("told")))
     if found is None:
         return row

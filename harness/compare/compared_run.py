@@ -9,8 +9,9 @@ import numpy as np
 
 from harness.compare.comparison import Measured
 from harness.compare.prices import Price
+from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
-from harness.storage.record import OK, MethodRecord, RoofRecord, RoundRecord
+from harness.storage.record import MethodRecord, RoofRecord, RoundRecord
 from harness.storage.store import RunFolder
 from harness.table.roof_share import peaks_of
 from harness.table.samples import Samples, samples_of, validation_samples

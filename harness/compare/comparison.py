@@ -12,8 +12,8 @@ import numpy.typing as npt
 from harness.compare.prices import Price, cost_per_million
 from harness.compare.unlike import Unlike, unlike
 from harness.stats.intervals import FEWEST_BATCHES, Interval, McNemar, mcnemar, speedup_apart
+from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
-from harness.storage.record import OK
 from harness.storage.same_run import same_images
 from harness.table.kernels import Profile
 from harness.table.roof_share import Peak, Share, share_of

@@ -24,7 +24,7 @@ from harness.images.prepared import FORMAT, GEOMETRY, Prepared, cache_key, pixel
 from harness.images.record_file import RecordIndex
 from harness.process import executor
 from harness.process.confinement import FILE_BYTES
-from harness.storage import durable, locks, store
+from harness.storage import durable, locks, outcomes, store
 
 SPARE_BYTES = 256 << 20  # leave this much of the disk free
 WORTH_A_PROCESS = 128  # images; a process's start takes as long as decoding some hundred large ones
@@ -239,7 +239,7 @@ def _reserve(part: Prepared) -> None:
 def _checked(ended: executor.Ended, source: Source, log: Path) -> executor.Ended:
     if ended.kind == executor.DONE:
         return ended
-    if ended.error and ended.error["kind"] == "input":
+    if ended.error and ended.error["kind"] == outcomes.INPUT:
         log.unlink(missing_ok=True)
         raise InputError(ended.message)
     raise HarnessError(

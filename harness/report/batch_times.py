@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
-from harness.storage.record import OK, MethodRecord, RoundRecord
+from harness.storage.record import MethodRecord, RoundRecord
 from harness.table.samples import counted, validation_samples
 
 

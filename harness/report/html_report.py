@@ -14,6 +14,7 @@ from harness.render.page import THEMED, render
 from harness.report.drawing import Drawing
 from harness.report.evidence import Evidence
 from harness.report.latex import PREAMBLE
+from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
 from harness.storage.same_run import UNDETERMINING
 from harness.table.beyond import Beyond
@@ -97,7 +98,7 @@ def to_html(page: Page) -> str:
 
 
 def _outcomes(rows: Sequence[Row]) -> dict[str, Any]:
-    others = [f"{row.label}: {row.outcome}" for row in rows if row.outcome != "ok"]
+    others = [f"{row.label}: {row.outcome}" for row in rows if row.outcome != OK]
     return {"ok": len(rows) - len(others), "others": "; ".join(others)}
 
 

@@ -6,7 +6,7 @@ from harness.host import isa
 from harness.process import executor
 from harness.process.interrupt import finishing
 from harness.run.session import Session, facts_of, outcome_of
-from harness.storage import record
+from harness.storage import outcomes
 from harness.storage.record import Outcome, RoofRecord
 from harness.table import validity
 from harness.table.kernels import ENVIRONMENT
@@ -22,7 +22,7 @@ def measure_roof(session: Session) -> bool:
     if not session.protocol.roof:
         return True
     known = session.folder.load_roof()
-    if known is not None and known.outcome.kind == record.OK:
+    if known is not None and known.outcome.kind == outcomes.OK:
         return True
     for _ in range(1 + session.protocol.reruns):
         with finishing("the roof", session.show.note):
@@ -32,9 +32,9 @@ def measure_roof(session: Session) -> bool:
             break
         kinds = sorted({each["kind"] for each in found.facts["disturbed"]})
         session.show.note(f"roof: it was disturbed ({', '.join(kinds)})")
-    if found.outcome.kind != record.OK:
+    if found.outcome.kind != outcomes.OK:
         session.show.note(f"roof: {found.outcome}")
-    return found.outcome.kind == record.OK
+    return found.outcome.kind == outcomes.OK
 
 
 def _measured(session: Session) -> RoofRecord:
@@ -52,7 +52,7 @@ def _measured(session: Session) -> RoofRecord:
     outcome, facts = outcome_of(ended, LOG), facts_of(ended)
     wrong = validity.of_pass(facts) if facts else []
     return RoofRecord(
-        plan.run, Outcome(record.INVALID, "; ".join(wrong)) if wrong else outcome, facts
+        plan.run, Outcome(outcomes.INVALID, "; ".join(wrong)) if wrong else outcome, facts
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from harness.process.interrupt import finishing
 from harness.run.session import Session
-from harness.storage import record
+from harness.storage import outcomes
 from harness.storage.record import MethodRecord, RoundRecord
 
 
@@ -27,7 +27,7 @@ def run_rounds(
     timed = {
         row.method: row
         for row in session.folder.load_records()
-        if row.outcome.kind == record.OK and (methods is None or row.method in methods)
+        if row.outcome.kind == outcomes.OK and (methods is None or row.method in methods)
     }
     before: dict[tuple[int, str], list[RoundRecord]] = {}
     for each in session.folder.load_rounds():
@@ -45,7 +45,7 @@ def _time(session: Session, row: MethodRecord, round_: int, attempts: list[Round
     Threads that ran elsewhere than asked are a disturbance, too, but one that must not count.
     """
     allowed = 1 + session.protocol.reruns
-    tries = sum(each.outcome.kind == record.OK for each in attempts)
+    tries = sum(each.outcome.kind == outcomes.OK for each in attempts)
     while tries < allowed and not any(_is_good(each) for each in attempts):
         number = max((each.attempt for each in attempts), default=0) + 1
         with finishing(f"row {row.method} in round {round_}", session.show.note):
@@ -53,13 +53,13 @@ def _time(session: Session, row: MethodRecord, round_: int, attempts: list[Round
             session.folder.save_round(timed)
         attempts.append(timed)
         tries += 1
-        if timed.outcome.kind not in (record.OK, record.INVALID):
+        if timed.outcome.kind not in (outcomes.OK, outcomes.INVALID):
             break
         if not _is_good(timed):
             what = ", ".join(sorted({each["kind"] for each in timed.disturbed}))
-            why = what if timed.outcome.kind == record.OK else str(timed.outcome)
+            why = what if timed.outcome.kind == outcomes.OK else str(timed.outcome)
             session.show.note(f"{row.label}: round {round_} was disturbed ({why})")
-    if any(each.outcome.kind == record.OK for each in attempts):
+    if any(each.outcome.kind == outcomes.OK for each in attempts):
         return True
     session.folder.save_record(replace(row, outcome=attempts[-1].outcome))
     session.show.note(f"{row.label}: round {round_}: {attempts[-1].outcome}")
@@ -67,4 +67,4 @@ def _time(session: Session, row: MethodRecord, round_: int, attempts: list[Round
 
 
 def _is_good(attempt: RoundRecord) -> bool:
-    return attempt.outcome.kind == record.OK and not attempt.disturbed
+    return attempt.outcome.kind == outcomes.OK and not attempt.disturbed

@@ -20,7 +20,7 @@ from harness.protocol import Protocol
 from harness.render.progress import Display, told_once
 from harness.run.inputs import Inputs
 from harness.storage import facts as forms
-from harness.storage import form, locks, record, store
+from harness.storage import form, locks, outcomes, store
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
 from harness.storage.store import RunFolder
@@ -160,7 +160,7 @@ def value_of(ended: executor.Ended, doing: str, log: Path) -> Any:
     """Return what a job returned, or raise what it means for the whole run."""
     if ended.kind == executor.DONE:
         return ended.value
-    if ended.error and ended.error["kind"] == "input":
+    if ended.error and ended.error["kind"] == outcomes.INPUT:
         raise InputError(ended.message)
     raise HarnessError(f"{doing} failed: {ended.message}; start it again (log: {log})")
 
@@ -188,13 +188,13 @@ class Session:
         Args:
             before: its record of a run that is continued; what is whole in it is not done again.
         """
-        interrupted = Outcome(record.INTERRUPTED)
+        interrupted = Outcome(outcomes.INTERRUPTED)
         label = self.plan.methods[name]["label"]
         row = MethodRecord(self.plan.run, name, label, position, interrupted)
         try:
             for stage in (self._optimize, self._validated, self._profiled):
                 ended = stage(row, before)
-                if ended.outcome.kind != record.OK:
+                if ended.outcome.kind != outcomes.OK:
                     break
                 row = replace(ended, outcome=interrupted)
             row = ended
@@ -208,7 +208,7 @@ class Session:
         facts = self._kept(kept)
         if facts is not None:
             known = before.history if before else None
-            return replace(row, outcome=Outcome(record.OK), optimize=facts, history=known)
+            return replace(row, outcome=Outcome(outcomes.OK), optimize=facts, history=known)
         shared = self.plan.config["methods"]["shared_calibration"]
         job = {
             "stage": "optimize",
@@ -225,12 +225,12 @@ class Session:
         wrong = None if facts is None else form.wrong(facts, forms.OPTIMIZE)
         if facts is not None and wrong is None:
             outcome = _judged(outcome, validity.of_pass(facts))
-            if outcome.kind == record.OK:
+            if outcome.kind == outcomes.OK:
                 self.folder.save_optimized(row.method, facts)
         if wrong is not None:  # nobody could read such a record
             facts, outcome = (
                 None,
-                Outcome(record.FAILED, f"the method says that {wrong}", outcome.log),
+                Outcome(outcomes.FAILED, f"the method says that {wrong}", outcome.log),
             )
         path = kept.with_name(store.HISTORY)
         history = store.digest_of(path, path.parent) if path.is_file() else None
@@ -263,17 +263,17 @@ class Session:
         if facts and not validity.of_validation(facts):
             predictions = self.folder.method(row.method) / facts["predictions"]["path"]
             if store.is_intact(predictions, facts["predictions"]):
-                return replace(row, outcome=Outcome(record.OK), validate=facts)
+                return replace(row, outcome=Outcome(outcomes.OK), validate=facts)
         return self.validate(row)
 
     def _profiled(self, row: MethodRecord, before: MethodRecord | None) -> MethodRecord:
         """See which of oneDNN's primitives the row's model is, in a pass that is not timed."""
         batches = self.protocol.profile_batches
         if not batches:
-            return replace(row, outcome=Outcome(record.OK))
+            return replace(row, outcome=Outcome(outcomes.OK))
         facts = before.profile if before and _same_model(before, row) else None
         if facts and not self._wrong_kernels(row, facts):
-            return replace(row, outcome=Outcome(record.OK), profile=facts)
+            return replace(row, outcome=Outcome(outcomes.OK), profile=facts)
         job = {**self._of_model(row), "stage": "profile", "batches": batches}
         ended = self.start_job(row, job, "profiling", kernels.ENVIRONMENT)
         facts = facts_of(ended)
@@ -345,7 +345,7 @@ class Session:
 
 def _judged(outcome: Outcome, wrong: Sequence[str]) -> Outcome:
     """Return INVALID with the reasons, if there are any."""
-    return Outcome(record.INVALID, "; ".join(wrong)) if wrong else outcome
+    return Outcome(outcomes.INVALID, "; ".join(wrong)) if wrong else outcome
 
 
 def _same_model(one: MethodRecord, other: MethodRecord) -> bool:
@@ -372,13 +372,13 @@ def facts_of(ended: executor.Ended) -> dict[str, Any] | None:
 def outcome_of(ended: executor.Ended, log: str) -> Outcome:
     """Return the typed outcome of a job of one row."""
     if ended.kind == executor.DONE:
-        return Outcome(record.OK)
+        return Outcome(outcomes.OK)
     if ended.kind == executor.TIMEOUT:
-        return Outcome(record.TIMEOUT, ended.message, log)
-    if ended.error and ended.error["kind"] == "no solution":
-        return Outcome(record.NO_SOLUTION, ended.message, log, ended.error["trials"])
-    if ended.error and ended.error["kind"] == "refused":
-        return Outcome(record.REFUSED, ended.message, log)
-    if ended.error and ended.error["kind"] == "timeout":
-        return Outcome(record.TIMEOUT, ended.message, log)
-    return Outcome(record.FAILED, ended.message, log)
+        return Outcome(outcomes.TIMEOUT, ended.message, log)
+    if ended.error and ended.error["kind"] == outcomes.NO_SOLUTION:
+        return Outcome(outcomes.NO_SOLUTION, ended.message, log, ended.error["trials"])
+    if ended.error and ended.error["kind"] == outcomes.REFUSED:
+        return Outcome(outcomes.REFUSED, ended.message, log)
+    if ended.error and ended.error["kind"] == outcomes.TIMEOUT:
+        return Outcome(outcomes.TIMEOUT, ended.message, log)
+    return Outcome(outcomes.FAILED, ended.message, log)

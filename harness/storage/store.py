@@ -18,18 +18,10 @@ import numpy.typing as npt
 
 from harness.errors import HarnessError, InputError
 from harness.storage import arrays, durable, form, locks
+from harness.storage.outcomes import FAILED, OK
 from harness.storage.plan import RunPlan
 from harness.storage.reading import Unreadable, open_plain, read_json
-from harness.storage.record import (
-    FAILED,
-    OK,
-    RECORDS,
-    ROUNDS,
-    MethodRecord,
-    Outcome,
-    RoofRecord,
-    RoundRecord,
-)
+from harness.storage.record import RECORDS, ROUNDS, MethodRecord, Outcome, RoofRecord, RoundRecord
 
 PLAN = "plan.json"
 METHODS = "methods"

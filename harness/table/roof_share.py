@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.storage.record import OK, RoofRecord
+from harness.storage.outcomes import OK
+from harness.storage.record import RoofRecord
 from harness.table.kernels import Primitive, Profile, is_compute, made_by
 from harness.table.kernels import Row as Kernel
 

@@ -17,7 +17,8 @@ from harness.stats.intervals import (
     speedup,
     throughput,
 )
-from harness.storage.record import OK, MethodRecord
+from harness.storage.outcomes import OK
+from harness.storage.record import MethodRecord
 from harness.table.metrics import relative_loss_pct, top_k_correct
 from harness.table.samples import Samples, validation_samples
 
