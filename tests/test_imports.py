@@ -57,7 +57,6 @@ LARGER = {  # what still is, to be taken apart
     "harness.methods.inc",
     "harness.run.session",
     "harness.stats.intervals",
-    "harness.storage.store",
 }
 FULLER = {"methods", "report"}  # methods: a module a method; report is still to be put in order
 FACES = "harness.commands."  # a verb has the name of what it is the face of

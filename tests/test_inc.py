@@ -25,7 +25,8 @@ from hypothesis.extra import numpy as arrays
 from harness.config import compose_config
 from harness.errors import HarnessError, InputError, NoSolution, TuningTimeout
 from harness.process import compat
-from harness.storage.store import HISTORY, TRIALS, sha256_of
+from harness.storage.store import HISTORY, TRIALS
+from harness.storage.whole_files import sha256_of
 from runs import PATIENCE_S, TINY, Ended, load
 
 # INC's search has a time limit of its own by SIGALRM, which pytest-timeout uses otherwise

@@ -24,7 +24,7 @@ from harness.images.preparation import Place, Source
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile
 from harness.run.session import environment_of
-from harness.storage.store import sha256_of
+from harness.storage.whole_files import sha256_of
 from runs import PATIENCE_S
 
 TRANSFORM = {"resize": 64, "keep_ratio": False, "crop": 56}

@@ -20,7 +20,8 @@ from browser import Opened
 from harness import PROJECT
 from harness.commands.report import write_report
 from harness.errors import HarnessError, InputError
-from harness.storage.store import RunFolder, sha256_of
+from harness.storage.store import RunFolder
+from harness.storage.whole_files import sha256_of
 from made import LABELS
 from made_run import SECONDS, TOP1, UNSOLVED, made_run
 from runs import PATIENCE_S, CommandLine, Ended

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness.packs.verify import DIGESTS
-from harness.storage.determinism import deterministic_part, digests
 from harness.storage.record import MethodRecord, Outcome
+from harness.storage.same_run import deterministic_part, digests
 from harness.storage.store import PACKED, PLAN, RunFolder
 from made import measured, plan
 from runs import TINY, CommandLine, Ended

@@ -33,7 +33,7 @@ from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile
 from harness.process import executor
 from harness.run.session import absolute_paths, environment_of, value_of
-from harness.storage.store import sha256_of
+from harness.storage.whole_files import sha256_of
 
 LARGE = {"resize": 256, "crop": 224}  # what the published workload does with such pictures
 LIMIT = 10**12  # the cache is the benchmark's own

@@ -13,10 +13,11 @@ from benchmarks.vs_published.side import Row, Side, failed, plain
 from harness import PROJECT
 from harness.process.executor import worker_environment
 from harness.process.own_modules import command_of
-from harness.storage import outcomes, record
+from harness.storage import outcomes
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
-from harness.storage.store import RunFolder, find_run, load_json
+from harness.storage.store import RunFolder, find_run
+from harness.storage.whole_files import load_json
 from harness.table.tables import rows_of
 
 TRAJECTORY = "trajectory.json"

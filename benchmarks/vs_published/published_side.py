@@ -16,7 +16,7 @@ from harness.host import machine, threads
 from harness.process.own_modules import command_of
 from harness.run.session import absolute_paths, environment_of
 from harness.storage import outcomes
-from harness.storage.store import load_json
+from harness.storage.whole_files import load_json
 
 
 def run_published(composed: Composed, folders: Sequence[Path], images: int, folder: Path) -> Side:

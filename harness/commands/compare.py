@@ -21,7 +21,8 @@ from harness.config import CONF, compose_config, project_path
 from harness.errors import InputError
 from harness.storage import form
 from harness.storage.plan import RunPlan
-from harness.storage.store import RunFolder, find_run, write_atomically
+from harness.storage.store import RunFolder, find_run
+from harness.storage.whole_files import write_atomically
 from harness.words import plain
 
 FOLDER = "comparisons"

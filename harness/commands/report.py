@@ -21,7 +21,7 @@ from harness.report.methods_text import methods_text
 from harness.report.shares import shares
 from harness.report.tuning import Trial, trajectories, trials_of
 from harness.run.lifecycle import code_of
-from harness.storage import arrays, facts, form, store
+from harness.storage import arrays, facts, form, store, whole_files
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
 from harness.storage.store import RunFolder
@@ -58,7 +58,7 @@ def write_report(folder: RunFolder, cache: Path, folders: Sequence[Path] = ()) -
     plan = tables.plan
     records = named(plan, records)
     os.environ["MPLCONFIGDIR"] = str(cache / "matplotlib")  # it would be in the user's home
-    store.make_folder(cache / "matplotlib", "run.cache")
+    whole_files.make_folder(cache / "matplotlib", "run.cache")
     # imported here, since matplotlib reads that when it is imported, and no other verb needs it
     from harness.report.figures import Drawable, draw_all
     from harness.report.html_report import Page, to_html
@@ -76,7 +76,7 @@ def write_report(folder: RunFolder, cache: Path, folders: Sequence[Path] = ()) -
         )
     )
     paths = [store.PLAN, *(each.path for each in records), *(each.path for each in rounds)]
-    digests = {path: store.sha256_of(folder.path / path) for path in paths}
+    digests = {path: whole_files.sha256_of(folder.path / path) for path in paths}
     reference = read_reference(REFERENCE / "published_table.csv")
     compared = published.beside(tables.rows, dict(zip(METHODS, reference.values())))
     environment = yaml.safe_load((REFERENCE / "published_environment.yaml").read_text("utf-8"))
@@ -113,7 +113,7 @@ def write_report(folder: RunFolder, cache: Path, folders: Sequence[Path] = ()) -
             files[f"figures/{drawing.words.name}.svg"] = drawing.svg
             files[f"figures/{drawing.words.name}.pdf"] = drawing.pdf
     for name, content in files.items():
-        store.write_atomically(folder.path / FOLDER / name, content)
+        whole_files.write_atomically(folder.path / FOLDER / name, content)
     return [folder.path / FOLDER / name for name in files]
 
 
@@ -173,7 +173,7 @@ def _trajectories(
     found = {}
     for method, path in paths.items():
         if path.is_file():
-            stored = store.load_json(path)
+            stored = whole_files.load_json(path)
             wrong = form.wrong(stored, facts.TRAJECTORY)
             if wrong is not None:
                 raise HarnessError(f"{path} is no trajectory ({wrong}): restore or delete it")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.storage import outcomes, store
+from harness.storage import outcomes, whole_files
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
 from harness.storage.same_run import SAME_MODELS, differences
@@ -55,7 +55,7 @@ def damage(row: MethodRecord, earlier: RunFolder) -> Path | None:
     model = row.optimize or {}
     for part in (model[name] for name in ("symbol", "params") if model):
         file: Path = earlier.method(row.method) / part["path"]
-        if not store.is_intact(file, part):
+        if not whole_files.is_intact(file, part):
             return file
     return None
 

@@ -20,7 +20,7 @@ from harness.protocol import Protocol
 from harness.render.progress import Display, told_once
 from harness.run.inputs import Inputs
 from harness.storage import facts as forms
-from harness.storage import form, locks, outcomes, store
+from harness.storage import form, locks, outcomes, store, whole_files
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
 from harness.storage.store import RunFolder
@@ -144,8 +144,8 @@ def open_session(
                     told_once(show, "another process prepares the same images", report),
                 ),
             )
-        store.write_array(labels, index.labels[:images])
-        store.write_json(folder.path / f"prepared_{role}.json", how)
+        whole_files.write_array(labels, index.labels[:images])
+        whole_files.write_json(folder.path / f"prepared_{role}.json", how)
         data[role] = {"prepared": str(prepared.path), "stored": images, "labels": str(labels)}
     data["tuning"]["images"] = plan.tuning_images
     settings = threads.resolve(
@@ -233,18 +233,18 @@ class Session:
                 Outcome(outcomes.FAILED, f"the method says that {wrong}", outcome.log),
             )
         path = kept.with_name(store.HISTORY)
-        history = store.digest_of(path, path.parent) if path.is_file() else None
+        history = whole_files.digest_of(path, path.parent) if path.is_file() else None
         return replace(row, outcome=outcome, optimize=facts, history=history)
 
     def _kept(self, path: Path) -> dict[str, Any] | None:
         """Return the facts of a model that an interrupted run left whole, if it did."""
         if not path.is_file():
             return None
-        facts = store.load_json(path)
+        facts = whole_files.load_json(path)
         if form.wrong(facts, forms.OPTIMIZE) is not None:
             return None
         for part in (facts["symbol"], facts["params"]):
-            if not store.is_intact(path.parent / part["path"], part):
+            if not whole_files.is_intact(path.parent / part["path"], part):
                 return None
         return dict(facts)
 
@@ -262,7 +262,7 @@ class Session:
         facts = before.validate if before and _same_model(before, row) else None
         if facts and not validity.of_validation(facts):
             predictions = self.folder.method(row.method) / facts["predictions"]["path"]
-            if store.is_intact(predictions, facts["predictions"]):
+            if whole_files.is_intact(predictions, facts["predictions"]):
                 return replace(row, outcome=Outcome(outcomes.OK), validate=facts)
         return self.validate(row)
 

@@ -1,17 +1,13 @@
-"""Runs on disk: atomic writes, loading, listing, and the lock that keeps two runs apart."""
+"""Runs on disk: saving, loading, listing, and the lock that keeps two runs apart."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +16,15 @@ from harness.errors import HarnessError, InputError
 from harness.storage import arrays, durable, form, locks
 from harness.storage.outcomes import FAILED, OK
 from harness.storage.plan import RunPlan
-from harness.storage.reading import Unreadable, open_plain, read_json
 from harness.storage.record import RECORDS, ROUNDS, MethodRecord, Outcome, RoofRecord, RoundRecord
+from harness.storage.whole_files import (
+    is_intact,
+    is_json,
+    load_json,
+    make_folder,
+    unwritable,
+    write_json,
+)
 
 PLAN = "plan.json"
 METHODS = "methods"
@@ -34,93 +37,6 @@ MODEL = ("symbol", "params")  # its files, in those facts
 HISTORY = "tuning_history.jsonl"  # there too: what each trial of a search is made from again
 TRIALS = "trials.npz"  # and what each predicted
 INSPECT_LOG = "inspect.log"
-
-
-def write_atomically(path: Path, content: str | bytes, key: str = "run.results") -> None:
-    """Write so that a reader sees the old file or the whole new one, even after a crash.
-
-    Args:
-        content: text is written as UTF-8.
-        key: of the configuration, that says where the file goes.
-
-    Raises:
-        InputError: there is no space, or the folder cannot be written.
-    """
-    try:
-        durable.write(
-            path, content if isinstance(content, bytes) else content.encode("utf-8", "replace")
-        )
-    except OSError as error:
-        raise _unwritable(path, error, key) from None
-
-
-def _unwritable(path: Path, error: OSError, key: str) -> InputError:
-    return InputError(
-        f"{path} cannot be written ({error.strerror}): free some space or give {key}=DIR"
-    )
-
-
-def make_folder(path: Path, key: str) -> None:
-    """Make a folder that the configuration's ``key`` led to.
-
-    Raises:
-        InputError: it cannot be made or written.
-    """
-    try:
-        durable.make_folders(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be made ({error.strerror}): give {key}=DIR") from None
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise InputError(f"{path} cannot be written: change its permissions or give {key}=DIR")
-
-
-def write_json(path: Path, value: Any, key: str = "run.results") -> None:
-    """Write ``value`` as JSON; as ``write_atomically``."""
-    write_atomically(path, json_bytes(value), key)
-
-
-def json_bytes(value: Any) -> bytes:
-    """Return a value as all of the harness's JSON files have it."""
-    return (json.dumps(value, indent=1) + "\n").encode()
-
-
-def write_array(path: Path, array: npt.NDArray[Any]) -> None:
-    """Write an array as ``.npy``; as ``write_atomically``."""
-    content = io.BytesIO()
-    np.save(content, array)
-    write_atomically(path, content.getvalue())
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, read in blocks into one buffer."""
-    with path.open("rb", buffering=0) as handle:
-        return _sha256(handle)
-
-
-def _sha256(handle: IO[bytes]) -> str:
-    digest = hashlib.sha256()
-    block = memoryview(bytearray(1 << 18))
-    while size := handle.readinto(block):  # type: ignore[attr-defined]
-        digest.update(block[:size])
-    return digest.hexdigest()
-
-
-def is_intact(path: Path, file: dict[str, Any]) -> bool:
-    """Say whether a run's file is there, is a plain one and is what ``digest_of`` described."""
-    try:
-        with open_plain(path) as handle:
-            return bool(_sha256(handle) == file["sha256"])
-    except (FileNotFoundError, NotADirectoryError, Unreadable):
-        return False
-
-
-def digest_of(path: Path, base: Path) -> dict[str, Any]:
-    """Return a file's path relative to ``base``, its size in bytes and its SHA-256."""
-    return {
-        "path": str(path.relative_to(base)),
-        "bytes": path.stat().st_size,
-        "sha256": sha256_of(path),
-    }
 
 
 class RunFolder:
@@ -198,7 +114,7 @@ class RunFolder:
             ROOF,
         )
         damaged = [
-            path for pattern in patterns for path in self.path.glob(pattern) if not _is_json(path)
+            path for pattern in patterns for path in self.path.glob(pattern) if not is_json(path)
         ]
         whole = (path for path in self.path.glob(f"{RECORDS}/[0-9]*.json") if path not in damaged)
         for record in [MethodRecord.from_dict(load_json(path), path) for path in whole]:
@@ -255,7 +171,7 @@ class RunFolder:
         try:
             durable.keep(files, self.path)
         except OSError as error:
-            raise _unwritable(files[0].parent, error, "run.results") from None
+            raise unwritable(files[0].parent, error, "run.results") from None
 
     def files_of(self, record: MethodRecord) -> Iterator[tuple[Path, dict[str, Any]]]:
         """Give each file that a row's record names by its digest, and what was recorded of it."""
@@ -290,7 +206,7 @@ class RunFolder:
         rows, told = [], []
         for path in sorted((self.path / RECORDS).glob("[0-9]*.json")):
             position, _, method = path.stem.partition("_")
-            if method in plan.methods and not _is_json(path):
+            if method in plan.methods and not is_json(path):
                 label = plan.methods[method]["label"]
                 lost = Outcome(FAILED, f"{path.relative_to(self.path)} is damaged: {again}")
                 rows.append(MethodRecord(plan.run, method, label, int(position), lost))
@@ -303,7 +219,7 @@ class RunFolder:
             rows.append(row)
         whole = []
         for path in sorted((self.path / ROUNDS).glob("[0-9]*.json")):
-            if _is_json(path):
+            if is_json(path):
                 whole.append(path)
             else:
                 told.append(f"{path.relative_to(self.path)} is damaged and left out: {again}")
@@ -419,22 +335,3 @@ def find_run(results: Path, run_id: str) -> RunFolder:
     known = sorted(path.parent.name for path in results.glob(f"*/*/{PLAN}"))
     hint = f"the last ones are {', '.join(known[-3:])}" if known else "there is none yet"
     raise InputError(f"no run {run_id} under {results}: {hint}")
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        return isinstance(read_json(path), dict)
-    except ValueError:
-        return False
-
-
-def load_json(path: Path) -> Any:
-    """Return a JSON file's value.
-
-    Raises:
-        HarnessError: the file is missing or damaged.
-    """
-    try:
-        return read_json(path)
-    except (OSError, ValueError) as error:
-        raise HarnessError(f"{path} cannot be read ({error}): restore it or delete it") from None

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.errors import InputError
-from harness.storage import store
+from harness.storage import store, whole_files
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
 from harness.storage.store import RunFolder
@@ -64,12 +64,14 @@ def write_tables(folder: RunFolder, intervals: bool | None = None) -> str:
     if intervals is None:
         intervals = bool(tables.plan.config["protocol"]["rounds"])
     text = text_of(tables, intervals)
-    store.write_atomically(folder.path / "table.csv", to_csv(tables.rows))
+    whole_files.write_atomically(folder.path / "table.csv", to_csv(tables.rows))
     if tables.sizes:
-        store.write_atomically(folder.path / "sizes.csv", sizes_to_csv(tables.sizes))
+        whole_files.write_atomically(folder.path / "sizes.csv", sizes_to_csv(tables.sizes))
     if tables.profiles:
-        store.write_atomically(folder.path / "kernels.csv", profiles_to_csv(tables.named_profiles))
-    store.write_atomically(folder.path / MARKDOWN, text)
+        whole_files.write_atomically(
+            folder.path / "kernels.csv", profiles_to_csv(tables.named_profiles)
+        )
+    whole_files.write_atomically(folder.path / MARKDOWN, text)
     return text
 
 
