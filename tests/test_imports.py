@@ -200,7 +200,7 @@ DERIVED = (  # of records and numbers, purely
 )
 DATA = (
     "harness.host.isa",
-    *(f"harness.storage.{name}" for name in ("plan", "record", "same_run")),
+    *(f"harness.storage.{name}" for name in ("outcomes", "plan", "record", "same_run")),
     ESCAPE,
 )
 
@@ -272,7 +272,8 @@ def test_starts_with_the_standard_library_alone(module: str) -> None:
     of_worker = {"harness.process.confinement", "harness.errors", "harness.process.lifetime"}
     allowed = {
         "harness.process.confinement": of_confinement,
-        "harness.process.worker": of_worker | {"harness.process.own_modules"},
+        "harness.process.worker": of_worker
+        | {"harness.process.own_modules", "harness.storage", "harness.storage.outcomes"},
     }.get(module, set())
     assert {name for name in at_once if within(name, ("harness",))} - {"harness"} <= allowed
 

@@ -35,7 +35,7 @@ from harness.images.record_file import RecordFile
 from harness.process import executor
 from harness.run.job_result import require_value
 from harness.run.worker_setup import absolute_paths, build_environment
-from harness.storage.store import sha256_of
+from harness.storage.whole_files import sha256_of
 
 LARGE = {"resize": 256, "crop": 224}  # what the published workload does with such pictures
 LIMIT = 10**12  # the cache is the benchmark's own

@@ -37,7 +37,7 @@ from harness.process import executor
 from harness.process.interrupt import catch_signals
 from harness.run.job_result import require_value
 from harness.run.worker_setup import absolute_paths, build_environment
-from harness.storage import store
+from harness.storage import whole_files
 
 OUT = PROJECT / "results" / "benchmark_strategies"
 DEFECTS = ("none", "first", "middle", "two", "residual", "heavy tails")
@@ -153,7 +153,7 @@ def planned(options: argparse.Namespace, scratch: Path) -> Plan:
     np.save(scratch / "labels.npy", index.labels)
     topology = read_topology()
     prepared, _ = preparation.ensure(
-        preparation.Source(index, store.sha256_of(Path(workload["rec"])), len(index)),
+        preparation.Source(index, whole_files.sha256_of(Path(workload["rec"])), len(index)),
         workload["transform"],
         {},
         preparation.Place(scratch / "cache", 10**12),
@@ -189,7 +189,7 @@ def kept(out: Path, about: Mapping[str, Any]) -> list[dict[str, Any]]:
     path = out / "strategies.json"
     if not path.is_file():
         return []
-    found = store.load_json(path)
+    found = whole_files.load_json(path)
     unlike = [key for key in about if key != "seeds" and found["about"].get(key) != about[key]]
     if unlike:
         raise InputError(f"{path} was measured with other {', '.join(unlike)}: give another --out")
@@ -235,10 +235,10 @@ def written(
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(report.CSV)
     writer.writerows(report.csv_rows(cases))
-    store.write_json(out / "strategies.json", {"about": about, "cases": cases})
-    store.write_atomically(out / "strategies.csv", table.getvalue())
-    store.write_atomically(out / "strategies.md", text)
-    store.write_atomically(out / "strategies.svg", figure(cases, labels).svg)
+    whole_files.write_json(out / "strategies.json", {"about": about, "cases": cases})
+    whole_files.write_atomically(out / "strategies.csv", table.getvalue())
+    whole_files.write_atomically(out / "strategies.md", text)
+    whole_files.write_atomically(out / "strategies.svg", figure(cases, labels).svg)
     return text
 
 

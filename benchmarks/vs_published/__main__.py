@@ -36,7 +36,7 @@ from harness.host import machine, threads
 from harness.host.topology import read_topology
 from harness.process.interrupt import catch_signals
 from harness.run.inputs import check_inputs
-from harness.storage import store
+from harness.storage import whole_files
 
 OUT = PROJECT / "results" / "benchmarks"
 RANDOM = ("workload=custom", "workload.network=resnet50_v2", "workload.random_weights=true")
@@ -62,9 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="vs_published_", dir=options.scratch) as scratch:
             report = compared(options.words, options.conf, Path(scratch))
         options.out.mkdir(parents=True, exist_ok=True)
-        store.write_json(options.out / "vs_published.json", report.as_dict())
+        whole_files.write_json(options.out / "vs_published.json", report.as_dict())
         text = to_markdown(report)
-        store.write_atomically(options.out / "vs_published.md", text)
+        whole_files.write_atomically(options.out / "vs_published.md", text)
         print(text, end="")
         for failure in report.failures:
             print(f"failed: {failure}", file=sys.stderr)

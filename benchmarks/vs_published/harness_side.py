@@ -13,10 +13,11 @@ from benchmarks.vs_published.side import Row, Side, failed, plain
 from harness import PROJECT
 from harness.process.executor import worker_environment
 from harness.process.own_modules import python_command
-from harness.storage import record
+from harness.storage import outcomes
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
-from harness.storage.store import RunFolder, find_run, load_json
+from harness.storage.store import RunFolder, find_run
+from harness.storage.whole_files import load_json
 from harness.table.loaded_run import rows_of
 
 TRAJECTORY = "trajectory.json"
@@ -123,9 +124,9 @@ def _harness_rows(run: RunFolder, plan: RunPlan, records: list[MethodRecord]) ->
     for each, row in zip(records, rows_of(run, plan, records)):
         folder = run.method(each.method)
         trajectory, told = folder / TRAJECTORY, folder / "inc.yaml"
-        no_solution = each.outcome.kind == record.NO_SOLUTION
+        no_solution = each.outcome.kind == outcomes.NO_SOLUTION
         rows[each.method] = Row(
-            record.NO_SOLUTION if no_solution else str(each.outcome),
+            outcomes.NO_SOLUTION if no_solution else str(each.outcome),
             row.top1,
             row.top5,
             row.cost_s,

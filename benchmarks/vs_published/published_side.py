@@ -16,8 +16,8 @@ from harness.host import threads
 from harness.host.topology import read_topology
 from harness.process.own_modules import python_command
 from harness.run.worker_setup import absolute_paths, build_environment
-from harness.storage import record
-from harness.storage.store import load_json
+from harness.storage import outcomes
+from harness.storage.whole_files import load_json
 
 
 def run_published(composed: Composed, folders: Sequence[Path], images: int, folder: Path) -> Side:
@@ -75,9 +75,9 @@ def run_published(composed: Composed, folders: Sequence[Path], images: int, fold
 
 def _published_row(made: Mapping[str, Any], found: Mapping[str, Any] | None) -> Row:
     if "error" in made:
-        return Row(f"{record.FAILED}: {made['error']}")
+        return Row(f"{outcomes.FAILED}: {made['error']}")
     trials = tuple(made["trials"]) if "trials" in made else None
-    outcome = record.OK if found else record.NO_SOLUTION
+    outcome = outcomes.OK if found else outcomes.NO_SOLUTION
     row = Row(outcome, cost_s=made["cost_s"], trials=trials, told=plain(made.get("told")))
     if found is None:
         return row

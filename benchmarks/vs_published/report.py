@@ -16,7 +16,7 @@ from benchmarks.vs_published.comparison import (
     spared_seconds,
 )
 from benchmarks.vs_published.side import Side
-from harness.storage.record import NO_SOLUTION, OK
+from harness.storage.outcomes import NO_SOLUTION, OK
 
 GB = 1e9
 

@@ -14,7 +14,7 @@ from harness.nightly.verdict import NIGHTLY, Floats
 from harness.protocol import Protocol
 from harness.render.progress import Display
 from harness.run.lifecycle import measure_run, open_folder
-from harness.storage import store
+from harness.storage import whole_files
 from harness.storage.store import RunFolder
 from harness.table.row_names import named
 from harness.table.samples import samples_of
@@ -65,8 +65,8 @@ def run_aa(
     measured, left_out, hours = _nights(folder, nights, rounds)
     report = analyse(measured)
     text = to_markdown(report, left_out, hours)
-    store.write_atomically(folder.path / "aa.md", text)
-    store.write_json(folder.path / "aa.json", dataclasses.asdict(report))
+    whole_files.write_atomically(folder.path / "aa.md", text)
+    whole_files.write_json(folder.path / "aa.json", dataclasses.asdict(report))
     return code, text
 
 

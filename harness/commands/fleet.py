@@ -24,7 +24,7 @@ from harness.packs.importing import import_pack
 from harness.process.interrupt import resumable
 from harness.render.progress import Display
 from harness.run.inputs import check_inputs
-from harness.storage import form, store
+from harness.storage import form, whole_files
 from harness.storage.plan import new_run_id
 from harness.words import key_of
 
@@ -93,7 +93,7 @@ def run_fleet(
             with goes_on, (folder / LOG).open("a") as log, redirect_stdout(log):  # Ray prints there
                 fleet = _drive(fleet, orders, arguments, folder, results, show)
         text = to_markdown(name, fleet.jobs)
-        store.write_atomically(folder / REPORT, text)
+        whole_files.write_atomically(folder / REPORT, text)
     arrived = [job.run for job in fleet.jobs if job.state == ARRIVED]
     whole = len(arrived) == len(fleet.jobs) and not any(job.code for job in fleet.jobs)
     return (0 if whole else 3), text, arrived

@@ -26,7 +26,7 @@ from harness.process.lifetime import NOT_ALONE, alone_on_host, die_with_parent
 from harness.process.variables import passed_on
 from harness.render.progress import Display, told_once
 from harness.run.lifecycle import measure_folder, open_folder
-from harness.storage import form, store
+from harness.storage import form, whole_files
 from harness.storage.plan import RunPlan
 from harness.storage.same_run import alike
 from harness.storage.store import RunFolder, find_run
@@ -102,9 +102,9 @@ def _judged(
             baseline = replace(baseline, reason=reason)
     night = judge_night(entry, earlier, baseline, folder, composed, folders, show)
     text = to_markdown(night)
-    store.write_json(folder.path / NIGHT, to_json(night))
-    store.write_atomically(folder.path / JUNIT, to_junit(night))
-    store.write_atomically(folder.path / MARKDOWN, text)
+    whole_files.write_json(folder.path / NIGHT, to_json(night))
+    whole_files.write_atomically(folder.path / JUNIT, to_junit(night))
+    whole_files.write_atomically(folder.path / MARKDOWN, text)
     with opened(_results(composed)) as history:
         history.save(with_verdict(entry, folder))
     return night, text

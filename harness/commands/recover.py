@@ -12,7 +12,7 @@ from harness.render.progress import Display
 from harness.run.inputs import check_inputs
 from harness.run.job_result import require_value
 from harness.run.session import open_session
-from harness.storage import record
+from harness.storage import outcomes
 from harness.storage.record import MethodRecord, Outcome
 from harness.storage.store import HISTORY, TRIALS, RunFolder
 from harness.storage.tuning_history import read_history
@@ -61,7 +61,7 @@ def recover(
             name,
             f"{plan.methods[method]['label']} trial {int(trial)}",
             0,
-            Outcome(record.OK),
+            Outcome(outcomes.OK),
         )
         log = folder.method(name) / "recover.log"
         job = {
@@ -76,7 +76,7 @@ def recover(
         ended = session.run_job(row, job, "recovering")
         facts = require_value(ended, "recovering the trial", log)
         row = session.validate(replace(row, optimize={**facts, "cost_s": None}))
-        if row.outcome.kind != record.OK:
+        if row.outcome.kind != outcomes.OK:
             raise HarnessError(f"{row.label}: {row.outcome}")
         measured = [r for r in folder.load_records() if r.method == plan.config["baseline"]]
         rows = rows_of(folder, plan, [*measured, row])

@@ -15,8 +15,8 @@ from harness.stats.accuracy import McNemar, mcnemar
 from harness.stats.intervals import Interval
 from harness.stats.resampling import FEWEST_BATCHES
 from harness.stats.speed import speedup_apart
+from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
-from harness.storage.record import OK
 from harness.storage.same_run import same_images
 from harness.table.kernels import Profile
 from harness.table.roof_share import Peak, Share, roof_share

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from harness.compare.comparison import Comparison, Disagreement, MethodInRun
 from harness.compare.grid import DASH, Cell, Grid, titles
 from harness.stats.intervals import Interval
-from harness.storage.record import OK
+from harness.storage.outcomes import OK
 from harness.table.metrics import INFERENCE_SPEEDUP, SPEEDUP, THROUGHPUT, TOP1, VS_FUSED, Metric
 
 FORCED = "These runs were not measured alike; what follows compares them all the same (--force)."

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.errors import InputError
 from harness.fleet.schedule import Job
-from harness.storage import locks, store
+from harness.storage import locks, store, whole_files
 from harness.storage.same_run import differing
 from harness.words import looks_up, set_to
 
@@ -44,7 +44,7 @@ class Fleet:
     schema: int = SCHEMA
 
     def save(self, folder: Path) -> None:
-        store.write_json(folder / STATE, asdict(self))
+        whole_files.write_json(folder / STATE, asdict(self))
 
     def check_continued(self, arguments: Mapping[str, str], overrides: Sequence[str]) -> None:
         """Raise InputError if the arguments differ from those that the fleet began with.
@@ -98,7 +98,7 @@ def load(folder: Path) -> Fleet | None:
     path = folder / STATE
     if not path.is_file():
         return None
-    stored: dict[str, Any] = store.load_json(path)
+    stored: dict[str, Any] = whole_files.load_json(path)
     if stored.get("schema") != SCHEMA:
         raise InputError(
             f"{path} has schema {stored.get('schema')}, this version reads {SCHEMA}: use the version "
@@ -114,7 +114,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         InputError: another process drives it, or the folder cannot be made.
     """
-    store.make_folder(folder, "run.results")
+    whole_files.make_folder(folder, "run.results")
     with locks.held(folder / store.LOCK, wait=None) as alone:
         if not alone:
             raise InputError(f"fleet.id={folder.name}: another process drives this fleet")

@@ -24,7 +24,7 @@ from harness.images.prepared import FORMAT, GEOMETRY, Prepared, cache_key, pixel
 from harness.images.record_file import RecordIndex
 from harness.process import executor
 from harness.process.confinement import FILE_BYTES
-from harness.storage import durable, locks, store
+from harness.storage import durable, locks, outcomes, whole_files
 
 SPARE_BYTES = 256 << 20  # leave this much of the disk free
 WORTH_A_PROCESS = 128  # images; a process's start takes as long as decoding some hundred large ones
@@ -89,7 +89,7 @@ def ensure(
         InputError: an image does not decode, or the disk or the cache's limit has no room.
         HarnessError: a decoding process died.
     """
-    store.make_folder(place.folder, "run.cache")
+    whole_files.make_folder(place.folder, "run.cache")
     encoded = source.index.images_digest(source.images)
     key = cache_key(encoded, source.images, transform, versions)
     entry = CacheEntry(place.folder / key)
@@ -165,7 +165,7 @@ def _build(
         ended = _decode(job, source, cores, decoding, log, progress, timeout_s)
         durable.sync(part.path)  # or a power cut could leave a sidecar of zeros
         durable.put(part.path, entry.pixels)
-        store.write_json(
+        whole_files.write_json(
             entry.sidecar,
             {
                 "format": FORMAT,
@@ -239,7 +239,7 @@ def _reserve(part: Prepared) -> None:
 def _checked(ended: executor.Ended, source: Source, log: Path) -> executor.Ended:
     if ended.kind == executor.DONE:
         return ended
-    if ended.error and ended.error["kind"] == "input":
+    if ended.error and ended.error["kind"] == outcomes.INPUT:
         log.unlink(missing_ok=True)
         raise InputError(ended.message)
     raise HarnessError(

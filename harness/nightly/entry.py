@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.nightly.verdict import Bools, Floats, Run
-from harness.storage.record import NO_SOLUTION, OK
+from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.same_run import alike, differing, environment, listed
 from harness.storage.store import RunFolder
 from harness.table.metrics import TOP1, TOP5, top_k_correct

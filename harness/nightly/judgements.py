@@ -11,7 +11,7 @@ from typing import Any
 from harness.errors import HarnessError, InputError
 from harness.nightly.database import History
 from harness.nightly.entry import NightEntry, build_entry
-from harness.storage import facts, form, store
+from harness.storage import facts, form, whole_files
 from harness.storage.store import RunFolder
 
 NIGHT = "nightly.json"
@@ -45,7 +45,7 @@ def with_verdict(entry: NightEntry, folder: RunFolder) -> NightEntry:
 
 
 def _read(path: Path, expected: Any, what: str) -> Any:
-    stored = store.load_json(path)
+    stored = whole_files.load_json(path)
     wrong = form.wrong(stored, expected)
     if wrong is not None:
         raise HarnessError(f"{path} is no {what} ({wrong}): restore or delete it")
@@ -78,7 +78,7 @@ def acknowledge(folder: RunFolder, method: str, metric: str, reason: str) -> Nig
     listed = [row for row in listed if (row["method"], row["metric"]) != (method, metric)]
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     listed.append({"method": method, "metric": metric, "reason": reason.strip(), "when": when})
-    store.write_json(path, listed)
+    whole_files.write_json(path, listed)
     return with_verdict(entry, folder)
 
 

@@ -19,7 +19,7 @@ from typing import IO, Any
 from harness.errors import HarnessError, InputError
 from harness.packs import pack, signing
 from harness.packs.pack import Manifest
-from harness.storage import durable, form, locks, store
+from harness.storage import durable, form, locks, store, whole_files
 from harness.storage.arrays import BROKEN
 from harness.storage.plan import FOREIGN
 from harness.storage.reading import parse_json
@@ -69,7 +69,7 @@ def import_pack(
     try:
         with file.open("rb") as handle:
             sha256 = _unsealed(handle, file)
-            store.make_folder(results, "run.results")
+            whole_files.make_folder(results, "run.results")
             with _staging(results) as staging, zipfile.ZipFile(handle) as archive:
                 manifest = _manifest(archive, file)
                 if run not in (None, manifest.run):
@@ -78,7 +78,7 @@ def import_pack(
                 folder = RunFolder(staging / manifest.machine / manifest.run)
                 _unpack(archive, manifest, folder, file)
                 if signer is not None:
-                    store.write_json(folder.path / store.SIGNED, {"signed_by": signer})
+                    whole_files.write_json(folder.path / store.SIGNED, {"signed_by": signer})
                 _check_readable(folder, manifest, file)
                 _mark(folder)
                 known = _place(folder, results, manifest, file)
@@ -248,7 +248,7 @@ def _check_readable(folder: RunFolder, manifest: Manifest, file: Path) -> None:
 def _mark(folder: RunFolder) -> None:
     """Say in the plan itself that it came from elsewhere."""
     plan = folder.path / PLAN
-    store.write_json(plan, {**store.load_json(plan), FOREIGN: True})
+    whole_files.write_json(plan, {**whole_files.load_json(plan), FOREIGN: True})
 
 
 def _place(folder: RunFolder, results: Path, manifest: Manifest, file: Path) -> bool:

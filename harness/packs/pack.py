@@ -27,7 +27,7 @@ from harness import __version__
 from harness.errors import InputError
 from harness.host import calls
 from harness.packs import signing
-from harness.storage import durable, locks, record, store
+from harness.storage import durable, locks, record, store, whole_files
 from harness.storage.plan import FOREIGN
 from harness.storage.store import RunFolder
 from harness.table.loaded_run import load_run
@@ -104,7 +104,7 @@ def manifest_of(folder: RunFolder, models: bool) -> Manifest:
         if name == store.PLAN:
             members.append(_described(name, _plan(path)))
         else:
-            members.append(store.digest_of(path, folder.path))
+            members.append(whole_files.digest_of(path, folder.path))
     members.sort(key=lambda each: str(each["path"]))
     return Manifest(folder.id, folder.path.parent.name, models, tuple(members))
 
@@ -148,7 +148,7 @@ def write_pack(
             durable.put(part, to)
             if signature is not None:
                 beside = to.with_name(to.name + signing.SUFFIX)
-                store.write_atomically(beside, signing.to_json(signature), "to")
+                whole_files.write_atomically(beside, signing.to_json(signature), "to")
         except OSError as error:
             raise InputError(
                 f"{to} cannot be written ({error.strerror}): free some space or give to=FILE"
@@ -166,11 +166,11 @@ def write_pack(
 
 def _plan(path: Path) -> bytes:
     """Return a plan as it travels: whoever takes it in marks it as foreign, and nobody before."""
-    stored = store.load_json(path)
+    stored = whole_files.load_json(path)
     if FOREIGN not in stored:
         return path.read_bytes()
     del stored[FOREIGN]
-    return store.json_bytes(stored)
+    return whole_files.json_bytes(stored)
 
 
 def _described(name: str, content: bytes) -> dict[str, Any]:

@@ -10,9 +10,8 @@ from typing import Any
 from harness.config import project_path
 from harness.errors import HarnessError, InputError
 from harness.packs.pack import MODELS
-from harness.storage import form, store
-from harness.storage.determinism import deterministic_part, digests
-from harness.storage.same_run import differing
+from harness.storage import form, store, whole_files
+from harness.storage.same_run import deterministic_part, differing, digests
 from harness.storage.store import RunFolder
 
 DIGESTS = "digests.json"
@@ -39,7 +38,7 @@ class Verified:
 def save_digests(folder: RunFolder) -> str:
     """Write the digests of a run's deterministic part and return that of all."""
     found = _digests(folder)
-    store.write_json(folder.path / DIGESTS, found)
+    whole_files.write_json(folder.path / DIGESTS, found)
     return found["*"]
 
 
@@ -63,7 +62,7 @@ def verify(folder: RunFolder) -> Verified:
             absent.append(str(path))
             continue
         checked += 1
-        if store.sha256_of(path) != file["sha256"]:
+        if whole_files.sha256_of(path) != file["sha256"]:
             wrong.append(f"{path} is not the file that was recorded")
     for path, file in _recorded(folder):
         if folder.is_imported and path.name.endswith(MODELS) and not path.is_file():
@@ -72,12 +71,12 @@ def verify(folder: RunFolder) -> Verified:
         checked += 1
         if not path.is_file():
             wrong.append(f"{path} is missing")
-        elif not store.is_intact(path, file):
+        elif not whole_files.is_intact(path, file):
             wrong.append(f"{path} is not the file that was recorded")
     now = _digests(folder)
     kept = folder.path / DIGESTS
     if kept.is_file():
-        stored = store.load_json(kept)
+        stored = whole_files.load_json(kept)
         if not form.texts(stored):
             raise HarnessError(f"{kept} is no list of digests: delete it, or restore it")
         names = [difference.key for difference in differing(stored, now)]

@@ -26,13 +26,14 @@ from harness.errors import (
 from harness.process.confinement import Reach, confine
 from harness.process.lifetime import Keeper, die_with_parent, end_group_with_this
 from harness.process.own_modules import find_own_modules
+from harness.storage import outcomes
 
 KINDS: dict[type[Exception], str] = {
-    InputError: "input",
-    NoSolution: "no solution",
-    Refused: "refused",
-    TuningTimeout: "timeout",
-    HarnessError: "failed",
+    InputError: outcomes.INPUT,
+    NoSolution: outcomes.NO_SOLUTION,
+    Refused: outcomes.REFUSED,
+    TuningTimeout: outcomes.TIMEOUT,
+    HarnessError: outcomes.FAILED,
 }
 NO_MEMORY = ("bad_alloc", "Failed to allocate", "Cannot allocate memory")  # in MXNet's words
 WITH_MXNET = ("inspect", "measure", "optimize", "profile", "recover", "roof", "validate")
@@ -116,7 +117,8 @@ def main() -> None:
         reporter.send("result", value=value, confined=confined)
     except Exception as error:
         traceback.print_exc()
-        kind = next((name for cls, name in KINDS.items() if isinstance(error, cls)), "failed")
+        kinds = (name for cls, name in KINDS.items() if isinstance(error, cls))
+        kind = next(kinds, outcomes.FAILED)
         if type(error) in KINDS or is_refused_call(error):
             message = str(of_system(error) if isinstance(error, OSError) else error)
         else:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.render.escape import one_line
+from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.plan import RunPlan
-from harness.storage.record import NO_SOLUTION, OK, MethodRecord, RoundRecord
+from harness.storage.record import MethodRecord, RoundRecord
 from harness.table.metrics import SPEEDUP, TOP1_LOSS, TOP5_LOSS
 from harness.table.rows import Row
 from harness.table.searches import SearchSettings, searches, shared_calibration, taken_over

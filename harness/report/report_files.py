@@ -12,7 +12,7 @@ from harness.report.contents import Report, collect
 from harness.report.html_report import to_html
 from harness.report.latex import breakable, escaped, to_latex
 from harness.report.published import pairs_to_csv
-from harness.storage import store
+from harness.storage import whole_files
 from harness.table.csv_table import to_csv
 from harness.table.loaded_run import LoadedRun
 from harness.table.markdown import table
@@ -40,7 +40,7 @@ def write_files(run: LoadedRun, folders: Sequence[str], code: str) -> list[Path]
             files[f"figures/{drawing.words.name}.pdf"] = drawing.pdf
     folder = run.folder.path / FOLDER
     for name, content in files.items():
-        store.write_atomically(folder / name, content)
+        whole_files.write_atomically(folder / name, content)
     return [folder / name for name in files]
 
 

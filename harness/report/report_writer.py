@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.errors import InputError
 from harness.run.lifecycle import code_digest
-from harness.storage import store
+from harness.storage import whole_files
 from harness.storage.record import RECORDS
 from harness.storage.store import RunFolder
 from harness.table.loaded_run import load_run
@@ -34,7 +34,7 @@ def write_report(folder: RunFolder, cache: Path, folders: Sequence[Path] = ()) -
         )
     run = load_run(folder)
     os.environ["MPLCONFIGDIR"] = str(cache / "matplotlib")  # it would be in the user's home
-    store.make_folder(cache / "matplotlib", "run.cache")
+    whole_files.make_folder(cache / "matplotlib", "run.cache")
     # imported here, since matplotlib reads that when it is imported, and no other verb needs it
     from harness.report.report_files import write_files
 

@@ -9,7 +9,7 @@ from typing import Any
 from harness.config import project_path
 from harness.errors import InputError
 from harness.images.record_file import RecordFile, RecordIndex
-from harness.storage import store
+from harness.storage import whole_files
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _digested(
     if not file.is_file():
         raise InputError(f"workload.{role}={file}: there is no such file")
     try:
-        digest = known or store.sha256_of(file)
+        digest = known or whole_files.sha256_of(file)
     except OSError as error:
         raise InputError(f"workload.{role}={file} cannot be read: {error.strerror}") from None
     expected = workload.get(f"{role}_sha256")

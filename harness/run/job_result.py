@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.errors import HarnessError, InputError
 from harness.process import executor
-from harness.storage import record
+from harness.storage import outcomes
 from harness.storage.record import Outcome
 
 
@@ -27,16 +27,16 @@ def stage_facts(ended: executor.Ended) -> dict[str, Any] | None:
 def job_outcome(ended: executor.Ended, log: str) -> Outcome:
     """Return the outcome that a job gives its row."""
     if ended.kind == executor.DONE:
-        return Outcome(record.OK)
+        return Outcome(outcomes.OK)
     if ended.kind == executor.TIMEOUT:
-        return Outcome(record.TIMEOUT, ended.message, log)
+        return Outcome(outcomes.TIMEOUT, ended.message, log)
     if ended.error and ended.error["kind"] == "no solution":
-        return Outcome(record.NO_SOLUTION, ended.message, log, ended.error["trials"])
+        return Outcome(outcomes.NO_SOLUTION, ended.message, log, ended.error["trials"])
     if ended.error and ended.error["kind"] == "refused":
-        return Outcome(record.REFUSED, ended.message, log)
+        return Outcome(outcomes.REFUSED, ended.message, log)
     if ended.error and ended.error["kind"] == "timeout":
-        return Outcome(record.TIMEOUT, ended.message, log)
-    return Outcome(record.FAILED, ended.message, log)
+        return Outcome(outcomes.TIMEOUT, ended.message, log)
+    return Outcome(outcomes.FAILED, ended.message, log)
 
 
 def require_value(ended: executor.Ended, activity: str, log: Path) -> Any:
@@ -55,4 +55,4 @@ def require_value(ended: executor.Ended, activity: str, log: Path) -> Any:
 
 def with_faults(outcome: Outcome, faults: Sequence[str]) -> Outcome:
     """Return INVALID with the faults as its reason, or the outcome itself where there are none."""
-    return Outcome(record.INVALID, "; ".join(faults)) if faults else outcome
+    return Outcome(outcomes.INVALID, "; ".join(faults)) if faults else outcome

@@ -35,7 +35,8 @@ from harness.run.worker_setup import (
 )
 from harness.storage.plan import RunPlan, digest_of_code, new_run_id, warnings_of
 from harness.storage.same_run import differences, renewed
-from harness.storage.store import INSPECT_LOG, PLAN, RunFolder, find_run, make_folder
+from harness.storage.store import INSPECT_LOG, PLAN, RunFolder, find_run
+from harness.storage.whole_files import make_folder
 from harness.table.tables import write_tables
 
 

@@ -7,7 +7,7 @@ from harness.process import executor
 from harness.process.interrupt import finishing
 from harness.run.job_result import job_outcome, stage_facts, with_faults
 from harness.run.session import Session
-from harness.storage import record
+from harness.storage import outcomes
 from harness.storage.record import RoofRecord
 from harness.table import validity
 from harness.table.kernels import ENVIRONMENT
@@ -23,7 +23,7 @@ def measure_roof(session: Session) -> bool:
     if not session.protocol.roof:
         return True
     known = session.folder.load_roof()
-    if known is not None and known.outcome.kind == record.OK:
+    if known is not None and known.outcome.kind == outcomes.OK:
         return True
     for _ in range(1 + session.protocol.reruns):
         with finishing("the roof", session.show.note):
@@ -33,9 +33,9 @@ def measure_roof(session: Session) -> bool:
             break
         kinds = sorted({disturbance["kind"] for disturbance in roof.facts["disturbed"]})
         session.show.note(f"roof: it was disturbed ({', '.join(kinds)})")
-    if roof.outcome.kind != record.OK:
+    if roof.outcome.kind != outcomes.OK:
         session.show.note(f"roof: {roof.outcome}")
-    return roof.outcome.kind == record.OK
+    return roof.outcome.kind == outcomes.OK
 
 
 def _measure(session: Session) -> RoofRecord:

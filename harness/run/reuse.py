@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.storage import record, store
+from harness.storage import outcomes, whole_files
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
 from harness.storage.same_run import SAME_MODELS, differences
@@ -43,7 +43,7 @@ def adopt(earlier: RunFolder, folder: RunFolder, plan: RunPlan) -> None:
                 f"recorded{hint}; leave run.reuse_tuned out to tune anew"
             )
     for row in rows:
-        if row.outcome.kind in (record.NO_SOLUTION, record.REFUSED):
+        if row.outcome.kind in (outcomes.NO_SOLUTION, outcomes.REFUSED):
             # it keeps the id of the run that searched; the tuning history stays there
             folder.save_record(replace(row, history=None))
         elif row.optimize is not None:
@@ -55,7 +55,7 @@ def damage(row: MethodRecord, earlier: RunFolder) -> Path | None:
     model = row.optimize or {}
     for part in (model[name] for name in ("symbol", "params") if model):
         file: Path = earlier.method(row.method) / part["path"]
-        if not store.is_intact(file, part):
+        if not whole_files.is_intact(file, part):
             return file
     return None
 

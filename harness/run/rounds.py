@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from harness.process.interrupt import finishing
 from harness.run.session import Session
-from harness.storage import record
+from harness.storage import outcomes
 from harness.storage.record import MethodRecord, RoundRecord
 
 
@@ -27,7 +27,7 @@ def run_rounds(
     rows = {
         row.method: row
         for row in session.folder.load_records()
-        if row.outcome.kind == record.OK and (methods is None or row.method in methods)
+        if row.outcome.kind == outcomes.OK and (methods is None or row.method in methods)
     }
     before: dict[tuple[int, str], list[RoundRecord]] = {}
     for attempt in session.folder.load_rounds():
@@ -45,7 +45,7 @@ def _measure(session: Session, row: MethodRecord, round_: int, attempts: list[Ro
     An attempt whose threads ran on other CPUs than configured is disturbed, too, and never counts.
     """
     allowed = 1 + session.protocol.reruns
-    tries = sum(attempt.outcome.kind == record.OK for attempt in attempts)
+    tries = sum(attempt.outcome.kind == outcomes.OK for attempt in attempts)
     while tries < allowed and not any(map(_is_good, attempts)):
         number = max((attempt.attempt for attempt in attempts), default=0) + 1
         with finishing(f"row {row.method} in round {round_}", session.show.note):
@@ -53,13 +53,13 @@ def _measure(session: Session, row: MethodRecord, round_: int, attempts: list[Ro
             session.folder.save_round(newest)
         attempts.append(newest)
         tries += 1
-        if newest.outcome.kind not in (record.OK, record.INVALID):
+        if newest.outcome.kind not in (outcomes.OK, outcomes.INVALID):
             break
         if not _is_good(newest):
             kinds = ", ".join(sorted({disturbance["kind"] for disturbance in newest.disturbed}))
-            reason = kinds if newest.outcome.kind == record.OK else str(newest.outcome)
+            reason = kinds if newest.outcome.kind == outcomes.OK else str(newest.outcome)
             session.show.note(f"{row.label}: round {round_} was disturbed ({reason})")
-    if any(attempt.outcome.kind == record.OK for attempt in attempts):
+    if any(attempt.outcome.kind == outcomes.OK for attempt in attempts):
         return True
     session.folder.save_record(replace(row, outcome=attempts[-1].outcome))
     session.show.note(f"{row.label}: round {round_}: {attempts[-1].outcome}")
@@ -67,4 +67,4 @@ def _measure(session: Session, row: MethodRecord, round_: int, attempts: list[Ro
 
 
 def _is_good(attempt: RoundRecord) -> bool:
-    return attempt.outcome.kind == record.OK and not attempt.disturbed
+    return attempt.outcome.kind == outcomes.OK and not attempt.disturbed

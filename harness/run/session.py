@@ -17,7 +17,7 @@ from harness.run.inputs import Inputs
 from harness.run.job_result import job_outcome, stage_facts, with_faults
 from harness.run.worker_setup import build_environment, workload_for_workers
 from harness.storage import facts as forms
-from harness.storage import form, locks, record, store
+from harness.storage import form, locks, outcomes, store, whole_files
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
 from harness.storage.store import RunFolder
@@ -68,8 +68,8 @@ def open_session(
                     told_once(show, "another process prepares the same images", report),
                 ),
             )
-        store.write_array(labels, index.labels[:images])
-        store.write_json(folder.path / f"prepared_{role}.json", how)
+        whole_files.write_array(labels, index.labels[:images])
+        whole_files.write_json(folder.path / f"prepared_{role}.json", how)
         data[role] = {"prepared": str(prepared.path), "stored": images, "labels": str(labels)}
     data["tuning"]["images"] = plan.tuning_images
     settings = threads.resolve(
@@ -109,13 +109,13 @@ class Session:
         Args:
             before: the method's record in a continued run; its intact stages are not run again.
         """
-        interrupted = Outcome(record.INTERRUPTED)
+        interrupted = Outcome(outcomes.INTERRUPTED)
         label = self.plan.methods[name]["label"]
         row = MethodRecord(self.plan.run, name, label, position, interrupted)
         try:
             for stage in (self._optimize, self._validate_if_needed, self._profile_if_needed):
                 ended = stage(row, before)
-                if ended.outcome.kind != record.OK:
+                if ended.outcome.kind != outcomes.OK:
                     break
                 row = replace(ended, outcome=interrupted)
             row = ended
@@ -129,7 +129,7 @@ class Session:
         facts = self._intact_model(saved)
         if facts is not None:
             known = before.history if before else None
-            return replace(row, outcome=Outcome(record.OK), optimize=facts, history=known)
+            return replace(row, outcome=Outcome(outcomes.OK), optimize=facts, history=known)
         shared = self.plan.config["methods"]["shared_calibration"]
         job = {
             "stage": "optimize",
@@ -146,26 +146,26 @@ class Session:
         wrong = None if facts is None else form.wrong(facts, forms.OPTIMIZE)
         if facts is not None and wrong is None:
             outcome = with_faults(outcome, validity.of_pass(facts))
-            if outcome.kind == record.OK:
+            if outcome.kind == outcomes.OK:
                 self.folder.save_optimized(row.method, facts)
         if wrong is not None:  # such a record could not be read back
             facts, outcome = (
                 None,
-                Outcome(record.FAILED, f"the method says that {wrong}", outcome.log),
+                Outcome(outcomes.FAILED, f"the method says that {wrong}", outcome.log),
             )
         path = saved.with_name(store.HISTORY)
-        history = store.digest_of(path, path.parent) if path.is_file() else None
+        history = whole_files.digest_of(path, path.parent) if path.is_file() else None
         return replace(row, outcome=outcome, optimize=facts, history=history)
 
     def _intact_model(self, path: Path) -> dict[str, Any] | None:
         """Return the facts of the optimised model of an interrupted run; None unless it is intact."""
         if not path.is_file():
             return None
-        facts = store.load_json(path)
+        facts = whole_files.load_json(path)
         if form.wrong(facts, forms.OPTIMIZE) is not None:
             return None
         for part in (facts["symbol"], facts["params"]):
-            if not store.is_intact(path.parent / part["path"], part):
+            if not whole_files.is_intact(path.parent / part["path"], part):
                 return None
         return dict(facts)
 
@@ -183,18 +183,18 @@ class Session:
         facts = before.validate if before and _same_model(before, row) else None
         if facts and not validity.of_validation(facts):
             predictions = self.folder.method(row.method) / facts["predictions"]["path"]
-            if store.is_intact(predictions, facts["predictions"]):
-                return replace(row, outcome=Outcome(record.OK), validate=facts)
+            if whole_files.is_intact(predictions, facts["predictions"]):
+                return replace(row, outcome=Outcome(outcomes.OK), validate=facts)
         return self.validate(row)
 
     def _profile_if_needed(self, row: MethodRecord, before: MethodRecord | None) -> MethodRecord:
         """Record which oneDNN primitives the row's model runs, in a pass that is not timed."""
         batches = self.protocol.profile_batches
         if not batches:
-            return replace(row, outcome=Outcome(record.OK))
+            return replace(row, outcome=Outcome(outcomes.OK))
         facts = before.profile if before and _same_model(before, row) else None
         if facts and not self._kernel_faults(row, facts):
-            return replace(row, outcome=Outcome(record.OK), profile=facts)
+            return replace(row, outcome=Outcome(outcomes.OK), profile=facts)
         job = {**self._model_job(row), "stage": "profile", "batches": batches}
         ended = self.run_job(row, job, "profiling", kernels.ENVIRONMENT)
         facts = stage_facts(ended)

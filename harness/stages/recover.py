@@ -12,7 +12,8 @@ from harness.errors import HarnessError, InputError
 from harness.images.batches import tuning_batches
 from harness.methods.recovery import recover
 from harness.storage.arrays import BadArray, read_npz
-from harness.storage.store import TRIALS, digest_of
+from harness.storage.store import TRIALS
+from harness.storage.whole_files import digest_of
 from harness.workloads import fp32_network
 from harness.workloads.saved import save
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.storage import outcomes
 from harness.storage.config_form import STORED
 from harness.storage.form import (
     Named,
@@ -27,12 +28,10 @@ from harness.storage.form import (
     took,
 )
 
-KINDS = ("ok", "no solution", "refused", "failed", "timeout", "interrupted", "invalid")
-
 
 def outcome_kind(value: Any) -> bool:
     """the kind of an outcome"""
-    return isinstance(value, str) and value in KINDS
+    return isinstance(value, str) and value in outcomes.KINDS
 
 
 def dtype(value: Any) -> bool:
@@ -165,9 +164,9 @@ ROOF = {
 def inconsistent_row(row: Mapping[str, Any]) -> str | None:
     """Return what in a method's record does not go together, if anything does not."""
     kind, facts = row["outcome"]["kind"], row.get("validate")
-    if kind == "no solution" and row["outcome"]["trials"] is None:
+    if kind == outcomes.NO_SOLUTION and row["outcome"]["trials"] is None:
         return "outcome.trials is missing, and a search ended without a solution"
-    if kind == "ok" and not (row.get("optimize") and facts):
+    if kind == outcomes.OK and not (row.get("optimize") and facts):
         return "the outcome is ok, and optimize or validate is missing"
     if not facts:
         return None
@@ -187,7 +186,7 @@ def inconsistent_row(row: Mapping[str, Any]) -> str | None:
 
 def inconsistent_round(row: Mapping[str, Any]) -> str | None:
     """Return what in a round's record does not go together, if anything does not."""
-    if row["outcome"]["kind"] != "ok":
+    if row["outcome"]["kind"] != outcomes.OK:
         return None
     timed: Sequence[Mapping[str, Any]] = (row.get("facts") or {}).get("timed", ())
     if not timed or not all(part["forward_s"] for part in timed):

@@ -17,20 +17,12 @@ from typing import Any, TypeVar
 from harness.errors import HarnessError
 from harness.storage import facts as forms
 from harness.storage import form
+from harness.storage.outcomes import FINISHED, NO_SOLUTION
 
 SCHEMA = 2
 GONE = "snapshot"  # a key of a row's record that nothing reads any longer
 RECORDS = "records"  # folders in that of the run
 ROUNDS = "rounds"
-
-OK = "ok"
-NO_SOLUTION = "no solution"
-FAILED = "failed"
-TIMEOUT = "timeout"
-INTERRUPTED = "interrupted"
-INVALID = "invalid"
-REFUSED = "refused"  # the method cannot do this here, and says why
-FINISHED = frozenset({OK, NO_SOLUTION, REFUSED})  # the others are repeated when a run continues
 
 
 @dataclass(frozen=True)
@@ -38,7 +30,7 @@ class Outcome:
     """How a row ended.
 
     Attributes:
-        kind: one of the constants above.
+        kind: one of ``outcomes.KINDS``.
         reason: one line on why, for all but ok.
         log: the log to read, relative to the run's folder.
         trials: how many tuning trials a search without a solution made.

@@ -1,34 +1,31 @@
-"""Runs on disk: atomic writes, loading, listing, and the lock that keeps two runs apart."""
+"""Runs on disk: saving, loading, listing, and the lock that keeps two runs apart."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.errors import HarnessError, InputError
 from harness.storage import arrays, durable, form, locks
+from harness.storage.outcomes import FAILED, OK
 from harness.storage.plan import RunPlan
-from harness.storage.reading import Unreadable, open_plain, read_json, read_json_and_digest
-from harness.storage.record import (
-    FAILED,
-    OK,
-    RECORDS,
-    ROUNDS,
-    MethodRecord,
-    Outcome,
-    RoofRecord,
-    RoundRecord,
+from harness.storage.reading import Unreadable, open_plain, read_json_and_digest
+from harness.storage.record import RECORDS, ROUNDS, MethodRecord, Outcome, RoofRecord, RoundRecord
+from harness.storage.whole_files import (
+    is_intact,
+    is_json,
+    load_json,
+    make_folder,
+    stream_sha256,
+    unwritable,
+    write_json,
 )
 
 PLAN = "plan.json"
@@ -42,93 +39,6 @@ MODEL = ("symbol", "params")  # its files, in those facts
 HISTORY = "tuning_history.jsonl"  # there too: what each trial of a search is made from again
 TRIALS = "trials.npz"  # and what each predicted
 INSPECT_LOG = "inspect.log"
-
-
-def write_atomically(path: Path, content: str | bytes, key: str = "run.results") -> None:
-    """Write so that a reader sees the old file or the whole new one, even after a crash.
-
-    Args:
-        content: text is written as UTF-8.
-        key: of the configuration, that says where the file goes.
-
-    Raises:
-        InputError: there is no space, or the folder cannot be written.
-    """
-    try:
-        durable.write(
-            path, content if isinstance(content, bytes) else content.encode("utf-8", "replace")
-        )
-    except OSError as error:
-        raise _unwritable(path, error, key) from None
-
-
-def _unwritable(path: Path, error: OSError, key: str) -> InputError:
-    return InputError(
-        f"{path} cannot be written ({error.strerror}): free some space or give {key}=DIR"
-    )
-
-
-def make_folder(path: Path, key: str) -> None:
-    """Make a folder that the configuration's ``key`` led to.
-
-    Raises:
-        InputError: it cannot be made or written.
-    """
-    try:
-        durable.make_folders(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be made ({error.strerror}): give {key}=DIR") from None
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise InputError(f"{path} cannot be written: change its permissions or give {key}=DIR")
-
-
-def write_json(path: Path, value: Any, key: str = "run.results") -> None:
-    """Write ``value`` as JSON; as ``write_atomically``."""
-    write_atomically(path, json_bytes(value), key)
-
-
-def json_bytes(value: Any) -> bytes:
-    """Return a value as all of the harness's JSON files have it."""
-    return (json.dumps(value, indent=1) + "\n").encode()
-
-
-def write_array(path: Path, array: npt.NDArray[Any]) -> None:
-    """Write an array as ``.npy``; as ``write_atomically``."""
-    content = io.BytesIO()
-    np.save(content, array)
-    write_atomically(path, content.getvalue())
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, read in blocks into one buffer."""
-    with path.open("rb", buffering=0) as handle:
-        return _sha256(handle)
-
-
-def _sha256(handle: IO[bytes]) -> str:
-    digest = hashlib.sha256()
-    block = memoryview(bytearray(1 << 18))
-    while size := handle.readinto(block):  # type: ignore[attr-defined]
-        digest.update(block[:size])
-    return digest.hexdigest()
-
-
-def is_intact(path: Path, file: dict[str, Any]) -> bool:
-    """Say whether a run's file is there, is a plain one and is what ``digest_of`` described."""
-    try:
-        with open_plain(path) as handle:
-            return bool(_sha256(handle) == file["sha256"])
-    except (FileNotFoundError, NotADirectoryError, Unreadable):
-        return False
-
-
-def digest_of(path: Path, base: Path) -> dict[str, Any]:
-    """Return a file's path relative to ``base``, its size in bytes and its SHA-256."""
-    return {
-        "path": str(path.relative_to(base)),
-        "bytes": path.stat().st_size,
-        "sha256": sha256_of(path),
-    }
 
 
 class NotAsRecorded(HarnessError):
@@ -220,7 +130,7 @@ class RunFolder:
             ROOF,
         )
         damaged = [
-            path for pattern in patterns for path in self.path.glob(pattern) if not _is_json(path)
+            path for pattern in patterns for path in self.path.glob(pattern) if not is_json(path)
         ]
         whole = (path for path in self.path.glob(f"{RECORDS}/[0-9]*.json") if path not in damaged)
         for record in [MethodRecord.from_dict(load_json(path), path) for path in whole]:
@@ -286,7 +196,7 @@ class RunFolder:
         try:
             durable.keep(files, self.path)
         except OSError as error:
-            raise _unwritable(files[0].parent, error, "run.results") from None
+            raise unwritable(files[0].parent, error, "run.results") from None
 
     def files_of(self, record: MethodRecord) -> Iterator[tuple[Path, dict[str, Any]]]:
         """Give each file that a row's record names by its digest, and what was recorded of it."""
@@ -420,7 +330,7 @@ class RunFolder:
         advice = f"restore it, or give run.id={self.id}, which measures the row again"
         try:
             with open_plain(path) as handle:
-                if _sha256(handle) != file["sha256"]:
+                if stream_sha256(handle) != file["sha256"]:
                     raise NotAsRecorded(path, advice)
                 handle.seek(0)
                 return arrays.read_open_npz(handle, "top", "<u2", (images, None))
@@ -470,25 +380,6 @@ def find_run(results: Path, run_id: str) -> RunFolder:
     known = sorted(path.parent.name for path in results.glob(f"*/*/{PLAN}"))
     hint = f"the last ones are {', '.join(known[-3:])}" if known else "there is none yet"
     raise InputError(f"no run {run_id} under {results}: {hint}")
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        return isinstance(read_json(path), dict)
-    except ValueError:
-        return False
-
-
-def load_json(path: Path) -> Any:
-    """Return a JSON file's value.
-
-    Raises:
-        HarnessError: the file is missing or damaged.
-    """
-    try:
-        return read_json(path)
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from None
 
 
 def _unreadable(path: Path, error: Exception) -> HarnessError:

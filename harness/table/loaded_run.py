@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from harness.errors import InputError
 from harness.storage import store
+from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
-from harness.storage.record import OK, MethodRecord, RoundRecord
+from harness.storage.record import MethodRecord, RoundRecord
 from harness.storage.store import RunFolder
 from harness.table.beyond import Beyond, beyond
 from harness.table.footnotes import footnotes

@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.storage.record import OK, RoofRecord
+from harness.storage.outcomes import OK
+from harness.storage.record import RoofRecord
 from harness.table.kernels import Kernel, Primitive, Profile, is_compute, made_by
 
 OF_SOURCE = {"f32": "fp32", "bf16": "bf16", "s8": "int8", "u8": "int8"}

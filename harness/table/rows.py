@@ -12,7 +12,8 @@ from harness.stats.accuracy import mcnemar, relative_loss
 from harness.stats.intervals import Interval
 from harness.stats.resampling import FEWEST_BATCHES
 from harness.stats.speed import percentiles, speedup, throughput
-from harness.storage.record import OK, MethodRecord
+from harness.storage.outcomes import OK
+from harness.storage.record import MethodRecord
 from harness.table.metrics import relative_loss_pct, top_k_correct
 from harness.table.samples import Samples, validation_samples
 

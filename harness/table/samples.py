@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.storage.record import OK, MethodRecord, RoundRecord
+from harness.storage.outcomes import OK
+from harness.storage.record import MethodRecord, RoundRecord
 
 Times = npt.NDArray[np.float64]
 

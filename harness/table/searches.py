@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.storage.outcomes import NO_SOLUTION
 from harness.storage.plan import RunPlan
-from harness.storage.record import NO_SOLUTION, MethodRecord
+from harness.storage.record import MethodRecord
 from harness.table.rows import Row
 
 

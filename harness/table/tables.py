@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.storage import store
+from harness.storage import whole_files
 from harness.storage.store import RunFolder
 from harness.table.csv_table import profiles_to_csv, sizes_to_csv, to_csv
 from harness.table.loaded_run import load_run
@@ -27,10 +27,10 @@ def write_tables(folder: RunFolder, intervals: bool | None = None) -> str:
     if intervals is None:
         intervals = bool(run.plan.config["protocol"]["rounds"])
     text = to_markdown(run, intervals)
-    store.write_atomically(folder.path / "table.csv", to_csv(run.rows))
+    whole_files.write_atomically(folder.path / "table.csv", to_csv(run.rows))
     if run.sizes:
-        store.write_atomically(folder.path / "sizes.csv", sizes_to_csv(run.sizes))
+        whole_files.write_atomically(folder.path / "sizes.csv", sizes_to_csv(run.sizes))
     if run.profiles:
-        store.write_atomically(folder.path / "kernels.csv", profiles_to_csv(run.profiles))
-    store.write_atomically(folder.path / MARKDOWN, text)
+        whole_files.write_atomically(folder.path / "kernels.csv", profiles_to_csv(run.profiles))
+    whole_files.write_atomically(folder.path / MARKDOWN, text)
     return text

@@ -15,7 +15,7 @@ from harness.errors import HarnessError, InputError
 from harness.images.image_size import MOST_PIXELS
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile
-from harness.storage import arrays, store
+from harness.storage import arrays, whole_files
 from harness.workloads.model_files import check_symbol, check_weights
 from helpers.command_line import TINY, CommandLine
 from helpers.mxnet1_weights import old_weights
@@ -89,7 +89,7 @@ def test_huge_files_that_hold_nothing(make_record, jpegs, tmp_path: Path) -> Non
     with pytest.raises(InputError, match="more than 64 MB"):
         check_symbol(sparse(tmp_path / "x-symbol.json"))
     with pytest.raises(HarnessError, match="more than 64 MB"):
-        store.load_json(sparse(tmp_path / "x.json"))
+        whole_files.load_json(sparse(tmp_path / "x.json"))
     with pytest.raises(arrays.BadArray, match="claims"):
         header = b"{'descr': '<i8', 'fortran_order': False, 'shape': (5000000000,), }"
         start = b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) + header.ljust(117) + b"\n"

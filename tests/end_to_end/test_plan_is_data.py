@@ -34,7 +34,8 @@ from harness.run import lifecycle
 from harness.run.continuing import continued
 from harness.storage.config_form import INC
 from harness.storage.plan import RunPlan
-from harness.storage.store import RunFolder, write_json
+from harness.storage.store import RunFolder
+from harness.storage.whole_files import write_json
 from harness.words import looks_up
 from helpers import sample_records
 from helpers.command_line import OWN, TINY, CommandLine, load

@@ -18,7 +18,7 @@ from harness.images.preparation import Place, Source
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile, RecordIndex
 from harness.run.worker_setup import build_environment
-from harness.storage.store import sha256_of
+from harness.storage.whole_files import sha256_of
 from harness.workloads import fp32_network, private
 from harness.workloads.saved import load_exported
 

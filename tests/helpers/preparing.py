@@ -11,7 +11,7 @@ from harness.images.preparation import Place, Source
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile
 from harness.run.worker_setup import build_environment
-from harness.storage.store import sha256_of
+from harness.storage.whole_files import sha256_of
 
 TRANSFORM = {"resize": 64, "keep_ratio": False, "crop": 56}
 VERSIONS = {"mxnet": "2", "mxnet_libmxnet_sha256": "digest", "numpy": "1"}

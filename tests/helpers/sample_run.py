@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.storage import store
+from harness.storage import whole_files
 from harness.storage.record import MethodRecord, Outcome
 from harness.storage.store import RunFolder
 from helpers import sample_records
@@ -62,7 +62,7 @@ def made_run(
         )
     )
     folder.method(UNSOLVED).mkdir(parents=True)
-    store.write_json(folder.method(UNSOLVED) / "trajectory.json", _trials([0.5, 0.6, 0.6]))
+    whole_files.write_json(folder.method(UNSOLVED) / "trajectory.json", _trials([0.5, 0.6, 0.6]))
     _write_influence(folder.method("int8_custom") / "operator_influence.csv")
     return folder
 
@@ -95,13 +95,13 @@ def _with_files(folder: RunFolder, record: MethodRecord, profiled: bool) -> Meth
     own.mkdir(parents=True)
     np.savez(own / "predictions.npz", top=sample_records.predicted(TOP1[record.method], 0.95))
     assert record.validate is not None and record.optimize is not None
-    facts = {**record.validate, "predictions": store.digest_of(own / "predictions.npz", own)}
+    facts = {**record.validate, "predictions": whole_files.digest_of(own / "predictions.npz", own)}
     (own / "model-symbol.json").write_text("{}")
     (own / "model-0000.params").write_bytes(record.method.encode())
     optimize = {
         **record.optimize,
-        "symbol": store.digest_of(own / "model-symbol.json", own),
-        "params": store.digest_of(own / "model-0000.params", own),
+        "symbol": whole_files.digest_of(own / "model-symbol.json", own),
+        "params": whole_files.digest_of(own / "model-0000.params", own),
     }
     if record.method in TUNED:
         optimize["quantization"] = {"strategy": "mse", "baseline_accuracy": 0.9, "trials": 3}

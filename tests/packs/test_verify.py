@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness.packs.verify import DIGESTS
-from harness.storage.determinism import deterministic_part, digests
 from harness.storage.record import MethodRecord, Outcome
+from harness.storage.same_run import deterministic_part, digests
 from harness.storage.store import PACKED, PLAN, RunFolder
 from helpers.command_line import TINY, CommandLine, Ended
 from helpers.sample_records import measured, plan

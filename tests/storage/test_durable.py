@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.storage import durable, store
+from harness.storage import durable, store, whole_files
 from harness.storage.record import MethodRecord
 from harness.storage.store import RunFolder
 from helpers import sample_records
@@ -62,7 +62,7 @@ def measured(folder: RunFolder) -> MethodRecord:
         (base / name).write_bytes(name.encode() * 100)
     np.savez_compressed(base / "predictions.npz", top=np.zeros((2, 5), np.uint16))
     symbol, params, history, predictions = (
-        store.digest_of(base / name, base)
+        whole_files.digest_of(base / name, base)
         for name in ("model-symbol.json", "model-0000.params", store.HISTORY, "predictions.npz")
     )
     row = sample_records.measured("fp32", 1.0)

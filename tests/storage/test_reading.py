@@ -25,7 +25,7 @@ from harness.errors import HarnessError, InputError
 from harness.images.cache import CacheEntry
 from harness.images.prepared import FORMAT
 from harness.nightly.database import NAME, opened
-from harness.storage import arrays, reading, store
+from harness.storage import arrays, reading, whole_files
 from harness.storage.reading import Unreadable, open_plain, parse_json
 
 MEMORY = 1 << 30  # bytes of a process that reads the worst JSON which is allowed
@@ -67,8 +67,8 @@ def test_only_plain_files_are_opened(short: Path, kind: str) -> None:
     with pytest.raises(Unreadable):
         open_plain(path)
     with pytest.raises(HarnessError, match=r"odd\.json cannot be read"):
-        store.load_json(path)
-    assert not store.is_intact(path, {"sha256": "0" * 64})
+        whole_files.load_json(path)
+    assert not whole_files.is_intact(path, {"sha256": "0" * 64})
     for read in (
         lambda: arrays.read_npy(path, "<i8", (1,)),
         lambda: arrays.read_npz(path, "top", "<u2", (1,)),

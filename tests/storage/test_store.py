@@ -19,7 +19,7 @@ import pytest
 
 from harness import PROJECT
 from harness.errors import HarnessError, InputError
-from harness.storage import store
+from harness.storage import store, whole_files
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome
 from harness.storage.store import RunFolder
@@ -29,7 +29,7 @@ from helpers.command_line import PATIENCE_S
 WRITES_FOR_EVER = """
 import itertools, sys
 from pathlib import Path
-from harness.storage.store import write_json
+from harness.storage.whole_files import write_json
 for number in itertools.count():
     write_json(Path(sys.argv[1]), [number] * 20_000)
 """
@@ -38,7 +38,7 @@ import os, signal, sys
 from pathlib import Path
 from harness.storage import store
 os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
-store.write_json(Path(sys.argv[1]), ["new"] * 1000)
+whole_files.write_json(Path(sys.argv[1]), ["new"] * 1000)
 """
 HOLDS_THE_LOCK = """
 import sys
@@ -113,7 +113,7 @@ def test_file_that_cannot_be_written(tmp_path: Path) -> None:
         (Path("/proc/nowhere/x.json"), "No such file or directory"),
     ]:
         with pytest.raises(InputError) as caught:
-            store.write_atomically(path, "text")
+            whole_files.write_atomically(path, "text")
         assert str(caught.value).startswith(f"{path} cannot be written ({reason}): ")
         assert "run.results=DIR" in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "x.json"]
@@ -127,7 +127,7 @@ def test_file_that_grows_too_large_leaves_the_old_one(folder: RunFolder) -> None
         with pytest.raises(
             InputError, match=r"cannot be written \(File too large\): free some space"
         ):
-            store.write_atomically(folder.path / store.RECORDS / "00_fp32.json", "x" * 5000)
+            whole_files.write_atomically(folder.path / store.RECORDS / "00_fp32.json", "x" * 5000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [path.name for path in (folder.path / store.RECORDS).iterdir()] == ["00_fp32.json"]
@@ -226,9 +226,9 @@ def test_damaged_records_are_set_aside_and_parts_removed(folder: RunFolder) -> N
     part = whole.with_name(f".{whole.name}.77.part")
     part.write_bytes(b"{")
     older = folder.path / "rounds" / "001_fp32_1.json"
-    store.write_json(older, {"schema": 1})  # whole, though not to be read by this version
+    whole_files.write_json(older, {"schema": 1})  # whole, though not to be read by this version
     listed = folder.method("fp32") / store.OPTIMIZED
-    store.write_atomically(listed, "[]")
+    whole_files.write_atomically(listed, "[]")
     assert folder.set_aside_damaged() == ["methods/fp32/optimize.json", f"records/{cut.name}"]
     assert cut.with_name(f"{cut.name}.damaged").read_bytes() == kept
     assert not part.exists() and not cut.exists() and not listed.exists()
@@ -266,11 +266,11 @@ def test_arrays_are_those_recorded(folder: RunFolder) -> None:
     path = base / "predictions.npz"
     values = np.arange(10, dtype=np.uint16).reshape(2, 5)
     np.savez_compressed(path, top=values)
-    file = store.digest_of(path, base)
+    file = whole_files.digest_of(path, base)
     assert file == {
         "path": "predictions.npz",
         "bytes": path.stat().st_size,
-        "sha256": store.sha256_of(path),
+        "sha256": whole_files.sha256_of(path),
     }
     row = replace(sample_records.measured("fp32", 1.0), validate={"predictions": file})
     np.testing.assert_array_equal(folder.load_predictions(row, 2), values)
@@ -291,7 +291,7 @@ def test_digests_of_large_files_are_those_of_sha256sum(tmp_path: Path) -> None:
     path = tmp_path / "large"
     path.write_bytes(np.random.default_rng(0).bytes((4 << 20) + 1))
     said = subprocess.run(["sha256sum", str(path)], capture_output=True, text=True, check=True)
-    assert store.sha256_of(path) == said.stdout.split()[0]
+    assert whole_files.sha256_of(path) == said.stdout.split()[0]
 
 
 def test_find_run(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from harness.compare.compared_run import load_compared_runs
 from harness.compare.prices import Prices
 from harness.report.report_writer import write_report
-from harness.storage.store import sha256_of
+from harness.storage.whole_files import sha256_of
 from harness.table.loaded_run import load_run
 from harness.table.tables import write_tables
 from helpers.sample_run import SECONDS, made_run

@@ -22,8 +22,9 @@ from harness.report.figures.drawing import (
     render_figure,
     shortened,
 )
+from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
-from harness.storage.record import OK, MethodRecord, RoundRecord
+from harness.storage.record import MethodRecord, RoundRecord
 from harness.table.loaded_run import LoadedRun
 from harness.table.samples import batch_seconds, counted, validation_samples
 

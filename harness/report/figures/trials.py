@@ -25,7 +25,7 @@ from harness.report.figures.drawing import (
     render_figure,
     shortened,
 )
-from harness.storage import arrays, facts, form, store
+from harness.storage import arrays, facts, form, store, whole_files
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
 from harness.table.loaded_run import LoadedRun
@@ -84,7 +84,7 @@ def stored_trials(run: LoadedRun) -> dict[str, tuple[Trial, ...]]:
     trials = {}
     for method, path in paths.items():
         if path.is_file():
-            stored = store.load_json(path)
+            stored = whole_files.load_json(path)
             wrong = form.wrong(stored, facts.TRAJECTORY)
             if wrong is not None:
                 raise HarnessError(f"{path} is no trajectory ({wrong}): restore or delete it")
