@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.commands.report import write_report
 from harness.compare.compared_run import compared_run
 from harness.compare.comparison import compare
 from harness.compare.prices import Price
+from harness.report.report_writer import write_report
 from harness.table.row_names import LONGEST, _seen, names_of
 from harness.table.tables import read_tables, write_tables
 from made_run import SECONDS, UNSOLVED, made_run

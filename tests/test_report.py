@@ -18,8 +18,8 @@ import pytest
 
 from browser import Opened
 from harness import PROJECT
-from harness.commands.report import write_report
 from harness.errors import HarnessError, InputError
+from harness.report.report_writer import write_report
 from harness.storage.store import RunFolder, sha256_of
 from made import LABELS
 from made_run import SECONDS, TOP1, UNSOLVED, made_run
@@ -348,7 +348,7 @@ def test_errors_of_the_command_line(cli: CommandLine) -> None:
 def test_other_verbs_load_neither_matplotlib_nor_jinja() -> None:
     code = (
         "import sys, harness.run.lifecycle, harness.table.tables\n"
-        "import harness.commands.doctor, harness.commands.report\n"
+        "import harness.doctor.examination, harness.report.report_writer\n"
         "print([m for m in ('matplotlib', 'jinja2') if m in sys.modules])"
     )
     told = subprocess.run(

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness import PROJECT
-from harness.config import CONF, Composed, compose_config, project_path
+from harness.config import CONF, Composed, project_path
 from harness.errors import HarnessError, InputError
 from harness.host import ec2, machine, threads
 from harness.packs.verify import save_digests
@@ -20,6 +20,7 @@ from harness.process.own_modules import compile_project
 from harness.process.variables import MODELS
 from harness.protocol import Protocol
 from harness.render.progress import Display
+from harness.run.context import Context
 from harness.run.continuing import continued
 from harness.run.inputs import check_inputs
 from harness.run.measure_roof import measure_roof
@@ -38,7 +39,7 @@ from harness.storage.store import INSPECT_LOG, PLAN, RunFolder, find_run, make_f
 from harness.table.tables import write_tables
 
 
-def run(overrides: Sequence[str], folders: Sequence[Path], show: Display) -> tuple[int, RunFolder]:
+def run(context: Context) -> tuple[int, RunFolder]:
     """Measure every method that is not measured yet and write the tables.
 
     Returns:
@@ -49,8 +50,8 @@ def run(overrides: Sequence[str], folders: Sequence[Path], show: Display) -> tup
         KeyboardInterrupt: after the record in progress was finished, or the row in progress recorded
             as interrupted; it names the run.
     """
-    folder, composed = open_folder(compose_config(overrides, folders), folders)
-    return measure(folder, composed, folders, show), folder
+    folder, composed = open_folder(context.composed, context.folders)
+    return measure(folder, composed, context.folders, context.show), folder
 
 
 def measure(

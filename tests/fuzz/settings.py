@@ -19,7 +19,7 @@ def prices(folder: Path) -> list[bytes]:
 
 
 def feed_prices(data: bytes, folder: Path) -> None:
-    from harness.commands.compare import read_prices
+    from harness.compare.run_comparison import read_prices
 
     path = folder / "prices.yaml"
     path.write_bytes(data)
@@ -29,13 +29,13 @@ def feed_prices(data: bytes, folder: Path) -> None:
 
 
 def published(folder: Path) -> list[bytes]:
-    from harness.commands.report import REFERENCE
+    from harness.report.report_writer import REFERENCE
 
     return [(REFERENCE / "published_table.csv").read_bytes()]
 
 
 def feed_published(data: bytes, folder: Path) -> None:
-    from harness.commands.report import read_reference
+    from harness.report.report_writer import read_reference
 
     path = folder / "published_table.csv"
     path.write_bytes(data)
