@@ -7,7 +7,10 @@ whatever is raised ends with 3 here, and nothing is imported before it would be 
 
 from __future__ import annotations
 
+import os
 import sys
+
+COMPLETION = "_ARGCOMPLETE"  # a shell that completes a command line sets it
 
 
 def main() -> int:
@@ -36,8 +39,6 @@ def main() -> int:
 
 def _print_python() -> int:
     """Print which interpreter this is: a shim, a link and an environment all lead to the same."""
-    import os
-
     base = getattr(sys, "_base_executable", None) or sys.executable
     print(os.path.realpath(base))
     return 0
@@ -52,6 +53,10 @@ def _harness(words: list[str]) -> int:
 
 
 def _set_up(words: list[str]) -> int:
+    if COMPLETION in os.environ:
+        from harness.setup.launch import answer
+
+        return answer()
     from harness.command_line.verbs import SET_UP, asks_for_help, chosen
 
     if asks_for_help(words):  # which needs no package
@@ -74,6 +79,10 @@ def _set_up(words: list[str]) -> int:
 
 
 def _start(words: list[str], root: str) -> int:
+    if COMPLETION in os.environ:
+        from harness.command_line.completion import answer
+
+        answer()
     from harness.command_line.verbs import SET_UP, chosen
 
     if words[-1:] == [SET_UP] and len(words) <= 2:

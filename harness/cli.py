@@ -52,13 +52,14 @@ def call(words: Sequence[str]) -> int:
     from harness.command_line.parsing import parse, unknown_verb
     from harness.command_line.verbs import chosen
     from harness.errors import InputError
-    from harness.render.progress import display
-    from harness.run.context import Context
 
     verb = chosen(words)
     if verb is None:
         raise unknown_verb(words[0])
     if verb.call is None:
         raise InputError(f"{verb.name}: start it as ./run.sh {verb.name}")
-    given = parse(verb, words[1:] if words[:1] == [verb.name] else words)
-    return verb.call(given, Context.of(given.overrides, given.folders, display()))
+    after = parse(verb, words[1:] if words[:1] == [verb.name] else words)
+    from harness.render.progress import display
+    from harness.run.context import Context
+
+    return verb.call(after, Context.of(after.overrides, after.folders, display()))

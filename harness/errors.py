@@ -96,7 +96,7 @@ def one_line(error: BaseException) -> str:
 
 
 def proposal(word: str, known: Iterable[str], after: str = "") -> str:
-    """Return a clause that proposes what a mistyped word may have meant; empty if nothing is near.
+    """Return a remark that proposes what a mistyped word may have meant; empty if nothing is near.
 
     Args:
         after: what is typed after the word that is proposed, such as ``=``.
@@ -104,7 +104,7 @@ def proposal(word: str, known: Iterable[str], after: str = "") -> str:
     from difflib import get_close_matches
 
     near = get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]}{after}?" if near else ""
+    return f" (did you mean {near[0]}{after}?)" if near else ""
 
 
 class NoSolution(Exception):

@@ -1,4 +1,7 @@
-"""Sorting the words after a verb: its own arguments, options, and words of the configuration."""
+"""Sorting the words after a verb: its own arguments, options, and words of the configuration.
+
+No library is loaded before the words are known to be of the right kinds.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ from harness.command_line.help_text import CONF
 from harness.command_line.verb import Verb, Words
 from harness.command_line.verbs import HELP, SET_UP, all_verbs
 from harness.errors import InputError, proposal
-from harness.words import key_of, plain
 
 
 class Parser(argparse.ArgumentParser):
@@ -54,9 +56,15 @@ def parse(verb: Verb, words: Sequence[str]) -> Words:
         defaults={argument.name: argument.default for argument in verb.arguments},
         flags=frozenset(name for name in flags if getattr(parsed, name[2:].replace("-", "_"))),
         overrides=(*_first(verb, overrides), *overrides),
-        folders=tuple(Path(os.path.expanduser(folder)).resolve() for folder in parsed.conf),
+        folders=folders_of(words),
         typed=tuple(_without_folders(words)),
     )
+
+
+def folders_of(words: Sequence[str]) -> tuple[Path, ...]:
+    """Return the folders that follow ``--conf``."""
+    named = [folder for word, folder in zip(words, words[1:]) if word == "--conf"]
+    return tuple(Path(os.path.expanduser(folder)).resolve() for folder in named)
 
 
 def unknown_verb(word: str) -> InputError:
@@ -73,6 +81,8 @@ def unknown_verb(word: str) -> InputError:
 
 def _sorted(verb: Verb, words: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
     """Return the values of the verb's own arguments, and the words of the configuration."""
+    from harness.words import plain
+
     values: dict[str, list[str]] = {}
     overrides = []
     bare = verb.bare
@@ -96,7 +106,7 @@ def _require_all(verb: Verb, values: dict[str, list[str]], overrides: Sequence[s
         each.name for each in verb.arguments if each.required and each.name not in values
     )
     if missing:
-        typed = [key_of(word) for word in overrides]
+        typed = [word.partition("=")[0] for word in overrides]
         near = next(filter(None, (proposal(key, missing, "=") for key in typed)), "")
         raise InputError(
             f"give {' '.join(f'{name}=...' for name in missing)}{near}; "
@@ -106,7 +116,7 @@ def _require_all(verb: Verb, values: dict[str, list[str]], overrides: Sequence[s
 
 def _first(verb: Verb, overrides: Sequence[str]) -> list[str]:
     keys = {word.partition("=")[0] for word in overrides}
-    return [word for word in verb.first if key_of(word) not in keys]
+    return [word for word in verb.first if word.partition("=")[0] not in keys]
 
 
 def _without_folders(words: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from harness.errors import HarnessError, InputError
+from harness.errors import HarnessError, InputError, proposal
 from harness.run.context import Context
 from harness.run.inputs import check_inputs
 from harness.run.session import open_session, value_of
@@ -33,7 +33,8 @@ def recover(folder: RunFolder, method: str, trial: str, context: Context) -> str
     plan = folder.load_plan()
     assert plan is not None
     if method not in plan.methods:
-        raise InputError(f"method={method}: run {plan.run} has {', '.join(plan.methods)}")
+        near = proposal(method, plan.methods)
+        raise InputError(f"method={method}: run {plan.run} has {', '.join(plan.methods)}{near}")
     if not trial.isdigit():
         raise InputError(f"trial={trial}: give the number of a trial, from 1")
     if folder.is_imported:

@@ -64,6 +64,19 @@ def launch(words: list[str], level: str, renew: bool) -> int:
     return 3
 
 
+def answer() -> int:
+    """Complete a command line for a shell, in the environment that is there, if one is.
+
+    Ends this program, or returns the exit code that says that nothing can be proposed.
+    """
+    held = Place().published()
+    if held is None:
+        return 3
+    os.chdir(PROJECT)
+    command = [str(held.python), "-I", ENTRY, "start"]
+    os.execve(command[0], command, variables(held, os.environ))
+
+
 def ready(place: Place, level: str, renew: bool) -> Environment:
     """Return the environment for a verb, held: the one that is there, or a new one.
 
