@@ -1,7 +1,6 @@
 #!/bin/bash -p
 # Starts harness/__main__.py, which gets the environment ready (.venv, from the lock files) and runs
-# a verb in it. More verbs than the harness has: `test [pytest arguments]`, `test-faults [WORD ...]`,
-# `test-fuzz [arguments]` and `benchmark NAME [arguments]`.
+# a verb in it: one of the modules in harness/commands/. Help needs no environment.
 #
 # -p: BASH_ENV, CDPATH and functions of the user's shell count for nothing here. All ends in exec, so
 # this process becomes the harness: nobody stands between it and its signals and its exit code.

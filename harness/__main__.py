@@ -7,9 +7,10 @@ whatever is raised ends with 3 here, and nothing is imported before it would be 
 
 from __future__ import annotations
 
+import os
 import sys
 
-MODULES = {"test": "pytest", "test-faults": "faults", "test-fuzz": "fuzz"}  # verbs of run.sh
+COMPLETION = "_ARGCOMPLETE"  # a shell that completes a command line sets it
 
 
 def main() -> int:
@@ -19,14 +20,10 @@ def main() -> int:
             return _harness(sys.argv[1:])
         step, *words = sys.argv[1:]
         if step == "python":
-            return _tell_python()
+            return _print_python()
         root = __file__.rpartition("/harness/")[0]
         sys.path.insert(0, root)
-        if step == "start" or words[:1] in (["-h"], ["--help"], ["help"]):  # help needs no package
-            return _start(words, root)
-        from harness.setup.launch import launch
-
-        return launch(words)
+        return _start(words, root) if step == "start" else _set_up(words)
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             return end.code or 0
@@ -40,10 +37,8 @@ def main() -> int:
     return 3
 
 
-def _tell_python() -> int:
+def _print_python() -> int:
     """Print which interpreter this is: a shim, a link and an environment all lead to the same."""
-    import os
-
     base = getattr(sys, "_base_executable", None) or sys.executable
     print(os.path.realpath(base))
     return 0
@@ -57,18 +52,52 @@ def _harness(words: list[str]) -> int:
         return main(words)
 
 
+def _set_up(words: list[str]) -> int:
+    if COMPLETION in os.environ:
+        from harness.setup.launch import answer
+
+        return answer()
+    from harness.command_line.verbs import SET_UP, asks_for_help, chosen
+
+    if asks_for_help(words):  # which needs no package
+        return _harness(words)
+    from harness.setup.launch import launch
+
+    verb = chosen(words)
+    if verb is None:  # the harness says so
+        return launch(words, "run", renew=False)
+    if verb.program is not None and SET_UP not in words[1:2]:
+        from harness.errors import InputError
+        from harness.setup.environments import say
+
+        try:
+            verb.program(words[1:])
+        except InputError as error:
+            say(f"error: {error}")
+            return 2
+    return launch(words, verb.level, renew=verb.measures)
+
+
 def _start(words: list[str], root: str) -> int:
+    if COMPLETION in os.environ:
+        from harness.command_line.completion import answer
+
+        answer()
+    from harness.command_line.verbs import SET_UP, chosen
+
+    if words[-1:] == [SET_UP] and len(words) <= 2:
+        from importlib import import_module
+
+        import_module("harness.cli")  # which shows that it can be started
+        return 0
+    verb = chosen(words)
+    if verb is None or verb.program is None:
+        return _harness(words)
     import runpy
 
-    verb = words[0] if words else ""
-    if verb == "benchmark":
-        module, arguments = f"benchmarks.{words[1]}", words[2:]
-    elif verb in MODULES:
+    if verb.level == "test":
         sys.path.insert(1, f"{root}/tests")
-        module, arguments = MODULES[verb], words[1:]
-    else:
-        return _harness(words)
-    sys.argv[1:] = arguments
+    module, sys.argv[1:] = verb.program(words[1:])
     runpy.run_module(module, run_name="__main__", alter_sys=True)
     return 0
 

@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from harness import PROJECT
-from harness.errors import InputError, spell
+from harness.errors import InputError, proposal, spell
 from harness.process.variables import OWN_PREFIX, cache_home
 from harness.protocol import Protocol
 from harness.storage import form
@@ -79,7 +79,10 @@ def compose_config(overrides: Sequence[str], folders: Sequence[Path] = ()) -> Co
     for key in ("baseline", "fused"):
         known = choices("method", folders)
         if values[key] not in (*values["method"], *known):
-            raise InputError(f"{key}={values[key]}: no such method; use one of {', '.join(known)}")
+            near = proposal(values[key], known)
+            raise InputError(
+                f"{key}={values[key]}: no such method; use one of {', '.join(known)}{near}"
+            )
     return Composed(tuple(overrides), values, bool(values["workload"].get("download")))
 
 
@@ -207,7 +210,10 @@ def _explained(error: Exception, overrides: Sequence[str], folders: Sequence[Pat
         group, wanted = missing.groups()
         found = choices(group, folders)
         if found:
-            return f"{group}={wanted}: there is no such {group}; choose from {', '.join(found)}"
+            near = proposal(wanted, found)
+            return (
+                f"{group}={wanted}: there is no such {group}; choose from {', '.join(found)}{near}"
+            )
     unknown = re.search(r"Could not override '([^']+)'", text)
     if unknown:
         return f"{unknown.group(1)}: there is no such key; {_known(unknown.group(1), overrides, folders)}"
@@ -239,4 +245,6 @@ def _known(key: str, overrides: Sequence[str], folders: Sequence[Path]) -> str:
             break
         level = level[part]
         parents.append(part)
-    return f"{'.'.join(parents) or 'the configuration'} has {', '.join(level)}"
+    groups = [] if parents else [path.name for path in CONF.iterdir() if path.is_dir()]
+    near = proposal(key, [".".join([*parents, name]) for name in [*level, *groups]])
+    return f"{'.'.join(parents) or 'the configuration'} has {', '.join(level)}{near}"

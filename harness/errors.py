@@ -95,6 +95,18 @@ def one_line(error: BaseException) -> str:
     return " ".join(line for line in lines if line and not line.startswith(STACK))[:300]
 
 
+def proposal(word: str, known: Iterable[str], after: str = "") -> str:
+    """Return a remark that proposes what a mistyped word may have meant; empty if nothing is near.
+
+    Args:
+        after: what is typed after the word that is proposed, such as ``=``.
+    """
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, list(known), n=1)
+    return f" (did you mean {near[0]}{after}?)" if near else ""
+
+
 class NoSolution(Exception):
     """A method searched and found no model that meets its criterion.
 

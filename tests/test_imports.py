@@ -15,6 +15,7 @@ from harness import PROJECT
 
 HEAVY = ("mxnet", "neural_compressor")
 WORKERS = (  # what only a worker may import; every other module is of the parent
+    "harness.doctor.environment_probe",  # in a process of its own, as a worker is
     "harness.images.batches",
     "harness.images.decode",
     "harness.images.operators",
@@ -29,7 +30,6 @@ WORKERS = (  # what only a worker may import; every other module is of the paren
 )
 ENTRY = "harness.__main__"
 ESCAPE = "harness.render.escape"  # what makes text of files harmless: all that shows it may
-PROBE = ("harness.commands.doctor", "_probe")  # runs in a process of its own, by bootstrap.py
 BOTH = "harness.process.compat"  # imports MXNet where it is asked to
 
 FLOORS = (  # who may import whom: a package imports what stands above it here, and nothing else
@@ -37,11 +37,12 @@ FLOORS = (  # who may import whom: a package imports what stands above it here, 
     ("host", "protocol"),
     ("storage",),
     ("process", "table", "words"),
-    ("compare", "setup", "targets"),
+    ("compare", "doctor", "setup", "targets"),
     ("config", "workloads"),
     ("images", "packs"),
     ("methods", "run"),
     ("fleet", "nightly", "report", "stages"),
+    ("command_line",),
     ("commands",),
     ("cli",),
     ("__main__",),
@@ -50,8 +51,6 @@ FLAT = 8  # modules of harness/ itself
 A_FOLDER = 15  # modules of a package, beside its __init__
 A_MODULE = 350  # lines
 LARGER = {  # what still is, to be taken apart
-    "harness.cli",
-    "harness.commands.doctor",
     "harness.storage.store",
 }
 FULLER = {"methods"}  # a module a method
@@ -78,15 +77,19 @@ def within(name: str, packages: tuple[str, ...]) -> bool:
 PARENT = [name for name in ALL if not within(name, (*WORKERS, BOTH))]
 
 
+def is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
 def statements(module: str, top_level_only: bool = False) -> Iterator[ast.stmt]:
-    """Yield the import statements of a module, those in functions too; never those of the probe."""
+    """Yield the import statements of a module, those in functions too."""
     waiting: list[ast.AST] = [ast.parse(SOURCES[module].read_text())]
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (
-            top_level_only or (module, node.name) == PROBE
+        if top_level_only and (
+            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or is_for_types(node)
         ):
             continue
         waiting += ast.iter_child_nodes(node)
@@ -111,10 +114,11 @@ def ours(module: str) -> set[str]:
 
 def test_the_parser_sees_what_is_there() -> None:
     assert "mxnet" in imported("harness.workloads.models")
-    assert "harness.run.lifecycle" in imported("harness.cli")  # imported in a function
-    assert "harness.run.lifecycle" not in imported("harness.cli", top_level_only=True)
+    verb = "harness.commands.run"
+    assert "harness.run.lifecycle" in imported(verb)  # imported in a function
+    assert "harness.run.lifecycle" not in imported(verb, top_level_only=True)
     assert "harness.storage.form" in imported("harness.storage.plan")  # from a package
-    assert {"harness.cli", "harness.run.lifecycle", "harness.commands.doctor"} < set(PARENT)
+    assert {"harness.cli", "harness.run.lifecycle", "harness.doctor.software"} < set(PARENT)
 
 
 def test_a_package_imports_what_stands_below_it_alone() -> None:
@@ -278,6 +282,15 @@ def test_starts_with_the_standard_library_alone(module: str) -> None:
     assert {name for name in at_once if within(name, ("harness",))} - {"harness"} <= allowed
 
 
+@pytest.mark.parametrize("module", [name for name in ALL if within(name, ("harness.commands",))])
+def test_a_verb_declares_itself_with_the_standard_library_alone(module: str) -> None:
+    at_once = imported(module, top_level_only=True)
+    outsiders = {name.split(".")[0] for name in at_once} - {*sys.stdlib_module_names, "harness"}
+    assert not outsiders
+    own = {name for name in at_once if within(name, ("harness",))} - {"harness"}
+    assert own <= {"harness.command_line.verb"}
+
+
 def test_no_cycle_of_modules() -> None:
     left = {name: imported(name, top_level_only=True) & set(ALL) - {name} for name in ALL}
     while left:
@@ -289,7 +302,7 @@ def test_no_cycle_of_modules() -> None:
 @pytest.mark.parametrize(
     "modules",
     [
-        "harness.run.lifecycle, harness.commands.doctor, harness.commands.recover",
+        "harness.run.lifecycle, harness.doctor.examination, harness.run.recovering",
         "harness.table.tables, harness.report.report_writer",
         "harness.cli",
     ],

@@ -1,100 +1,39 @@
-"""``./run.sh aa``: the nightly measurement of one code many times over, and what its verdicts say."""
+"""``./run.sh aa``: one code against itself."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.config import compose_config
-from harness.errors import HarnessError, InputError
-from harness.nightly.aa import FEWEST_REPEATS, analyse
-from harness.nightly.aa_report import to_markdown
-from harness.nightly.verdict import NIGHTLY, Floats
-from harness.protocol import Protocol
-from harness.render.progress import Display
-from harness.run.lifecycle import measure_run, open_folder
-from harness.storage import whole_files
-from harness.storage.store import RunFolder
-from harness.table.row_names import named
-from harness.table.samples import samples_of
+from harness.command_line.verb import Argument, Verb, Words
 
-NIGHT = "experiment=nightly"
+if TYPE_CHECKING:
+    from harness.run.context import Context
 
 
-def run_aa(
-    repeats: str, overrides: Sequence[str], folders: Sequence[Path], show: Display
-) -> tuple[int, str]:
-    """Measure ``repeats`` nights' worth of rounds in one run and analyse them.
+def call(words: Words, context: Context) -> int:
+    """Measure many nights' worth of rounds in one run and print what verdicts make of them."""
+    from harness.nightly.measurement import measure_aa
 
-    The run is an ordinary one with ``repeats`` times the nightly rounds, so it can be continued by
-    ``run.id=``; round by round, the first night's rounds are the first repeat.
-
-    Returns:
-        the run's exit code, and the report, which is also in the run's folder as ``aa.md`` and
-        ``aa.json``.
-
-    Raises:
-        InputError: a number of repeats or a protocol that no verdict can be made from.
-        HarnessError: no method has all of its rounds.
-    """
-    if not repeats.isdigit() or int(repeats) < FEWEST_REPEATS:
-        raise InputError(f"repeats={repeats}: use a whole number of at least {FEWEST_REPEATS}")
-    nights = int(repeats)
-    asked = list(overrides)
-    composed = compose_config(asked, folders)
-    known = open_folder(composed, folders)[0].load_plan()
-    if known is None:
-        if not any(word.startswith("experiment=") for word in asked):
-            asked.insert(0, NIGHT)
-        rounds = Protocol.of(compose_config(asked, folders).values["protocol"]).rounds
-        asked = [word for word in asked if not word.startswith("protocol.rounds=")]
-        asked.append(f"protocol.rounds={nights * rounds}")
-    else:  # it was planned with the rounds of all nights
-        rounds, rest = divmod(known.config["protocol"]["rounds"], nights)
-        if rest:
-            raise InputError(
-                f"repeats={nights} do not divide the {known.config['protocol']['rounds']} rounds of "
-                f"run {known.run}: give the repeats that it began with"
-            )
-    if rounds < NIGHTLY.rounds:
-        raise InputError(
-            f"protocol.rounds={rounds}: a verdict needs {NIGHTLY.rounds} rounds a night at least"
-        )
-    code, folder = measure_run(asked, folders, show)
-    measured, left_out, hours = _nights(folder, nights, rounds)
-    report = analyse(measured)
-    text = to_markdown(report, left_out, hours)
-    whole_files.write_atomically(folder.path / "aa.md", text)
-    whole_files.write_json(folder.path / "aa.json", dataclasses.asdict(report))
-    return code, text
+    code, text = measure_aa(words["repeats"], context)
+    print(text, end="")
+    return code
 
 
-def _nights(
-    folder: RunFolder, repeats: int, rounds: int
-) -> tuple[list[dict[str, Floats]], list[str], float]:
-    """Return each repeat's times by method, (rounds, B), of the methods that have every round.
-
-    Also the methods that have not, with their outcomes, and how many hours the rounds took.
-    """
-    plan, timings = folder.load_plan(), folder.load_rounds()
-    assert plan is not None
-    timed = samples_of(timings).get(plan.workload["batch_size"], {})
-    whole = {
-        method: samples.forward_s
-        for method, samples in timed.items()
-        if len(samples.rounds) == repeats * rounds
-    }
-    if not whole:
-        raise HarnessError(f"no method of run {plan.run} was timed in all rounds: see its table")
-    left_out = [
-        f"{record.label} ({record.outcome})"
-        for record in named(plan, folder.load_records())
-        if record.method not in whole
-    ]
-    hours = sum(each.facts["seconds"] for each in timings if each.facts) / 3600
-    nights = [
-        {method: times[k * rounds : (k + 1) * rounds] for method, times in whole.items()}
-        for k in range(repeats)
-    ]
-    return nights, left_out, hours
+VERB = Verb(
+    name="aa",
+    rank=100,
+    summary="one code against itself: false alarms, what can be seen",
+    call=call,
+    description=(
+        "Measures the rounds of many nights in one run of the same code. What its verdicts call a\n"
+        "change is a false alarm; its noise says how small a slowdown a night can see. Without\n"
+        "experiment= it measures experiment=nightly."
+    ),
+    arguments=(Argument("repeats", "N", "how many nights' worth of rounds", default="10"),),
+    examples=(
+        ("", "ten nights' worth"),
+        ("repeats=20 method=[fp32,int8_inc_mse]", ""),
+        ("run.id=ID", "go on with one that was stopped"),
+    ),
+    measures=True,
+)

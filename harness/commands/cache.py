@@ -1,148 +1,46 @@
-"""``./run.sh cache``: what the cache holds, whether it is sound, and deleting what no run uses."""
+"""``./run.sh cache``: the prepared images: what there is, whether it is sound, deleting it."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from tabulate import tabulate
+from harness.command_line.verb import Argument, Verb, Words
 
-from harness.config import compose_config
-from harness.errors import InputError
-from harness.images.cache import GB, CacheEntry, entries, hold
-from harness.images.preparation import Place
-from harness.process.variables import MODELS
-
-ALL = "all"
-HEADERS = ("Key", "Record", "Images", "Geometry", "GB", "Last used", "State")
-IN_USE = "a run in progress uses it"
+if TYPE_CHECKING:
+    from harness.run.context import Context
 
 
-def manage(overrides: Sequence[str], folders: Sequence[Path]) -> int:
-    """List the cache, or check or clear what ``check=`` or ``clear=`` names: a key or ``all``.
+def call(words: Words, context: Context) -> int:
+    """List the cache, or check or clear what ``check=`` or ``clear=`` names; 1 if it is damaged."""
+    from harness.errors import InputError
+    from harness.images.cache_listing import check, clear, list_cache
+    from harness.images.preparation import Place
 
-    Returns:
-        0; 1 if a check found damage.
-
-    Raises:
-        InputError: there is no such key, or what should be deleted is in use.
-    """
-    asked = dict(word.split("=", 1) for word in overrides if _verb_of(word))
-    rest = [word for word in overrides if not _verb_of(word)]
-    place = Place.of(compose_config(rest, folders).values["run"])
-    if len(asked) > 1:
+    place = Place.of(context.composed.values["run"])
+    if "clear" in words.values and "check" in words.values:
         raise InputError("give clear= or check=, not both")
-    for verb, key in asked.items():
-        return _clear(place, key) if verb == "clear" else _check(place, key)
-    print(listing(place), end="")
+    if "clear" in words.values:
+        print("\n".join(clear(place, words["clear"]) or [f"the cache {place.cache} is empty"]))
+        return 0
+    if "check" in words.values:
+        damaged = 0
+        for line, is_sound in check(place, words["check"]):
+            damaged += not is_sound
+            print(line)
+        return min(damaged, 1)
+    print(list_cache(place), end="")
     return 0
 
 
-def listing(place: Place) -> str:
-    """Return the table of what is there and the line with the total."""
-    kept, models = entries(place.folder), _models(place)
-    if not kept and not models:
-        return f"the cache {place.cache} is empty\n"
-    body = [_row(entry) for entry in reversed(kept)]
-    body += [_model_row(path) for path in models]
-    table = tabulate(body, HEADERS, disable_numparse=True, colalign=_alignment())
-    held, others = sum(entry.bytes for entry in kept), sum(p.stat().st_size for p in models)
-    return (
-        f"{table}\n\n{place.cache}: {held / GB:.2f} GB of prepared images, limited to "
-        f"{place.limit / GB:g} GB by run.cache_limit_gb, and {others / GB:.2f} GB of models\n"
-    )
-
-
-def _verb_of(word: str) -> bool:
-    return word.startswith(("clear=", "check="))
-
-
-def _alignment() -> list[str]:
-    return ["right" if name in ("Images", "GB") else "left" for name in HEADERS]
-
-
-def _models(place: Place) -> list[Path]:
-    """Return the files of downloaded weights, half-fetched ones too."""
-    return sorted(path for path in (place.cache / MODELS).glob("*") if path.is_file())
-
-
-def _state(entry: CacheEntry) -> str:
-    if entry.in_use():
-        return "in use" if entry.whole() else "being made"
-    return "whole" if entry.whole() else "damaged"
-
-
-def _row(entry: CacheEntry) -> list[str]:
-    said: Mapping[str, Any] = entry.about() or {}
-    size = f"{entry.bytes / GB:.2f}"
-    used, state = _day(entry.last_use), _state(entry)
-    if not said:
-        return [entry.key, "-", "-", "-", size, used, state]
-    geometry = said["transform"]
-    shape = f"{geometry['resize']}{' short side' if geometry['keep_ratio'] else ''}"
-    return [
-        entry.key,
-        Path(said["record"]["path"]).name,
-        str(said["images"]),
-        f"{shape}, crop {geometry['crop']}",
-        size,
-        used,
-        state,
-    ]
-
-
-def _model_row(path: Path) -> list[str]:
-    status = path.stat()
-    size, made = f"{status.st_size / GB:.2f}", _day(status.st_mtime)
-    return [path.stem, path.name, "-", "-", size, f"{made} (fetched)", "model"]
-
-
-def _day(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds)) if seconds else "-"
-
-
-def _named(place: Place, verb: str, key: str) -> list[CacheEntry]:
-    found = [entry for entry in entries(place.folder) if key in (ALL, entry.key)]
-    if found or key == ALL:
-        return found
-    known = [entry.key for entry in entries(place.folder)]
-    known += [path.stem for path in _models(place)] if verb == "clear" else []
-    raise InputError(
-        f"{verb}={key}: there is no such key in {place.cache}; "
-        f"it has {', '.join(known) or 'nothing'}, and {verb}=all means everything"
-    )
-
-
-def _clear(place: Place, key: str) -> int:
-    used = any(entry.in_use() for entry in entries(place.folder))
-    models = [path for path in _models(place) if key in (ALL, path.stem)]
-    chosen = [] if models and key != ALL else _named(place, "clear", key)
-    lines = []
-    for entry in chosen:
-        name = f"{entry.key} ({entry.bytes / GB:.2f} GB)"
-        deleted = entry.remove_unless_used()
-        lines.append(f"deleted {name}" if deleted else f"kept {name}: {IN_USE}")
-    for path in models:  # a run loads its weights again for each row, and holds only its images
-        name = f"{path.name} ({path.stat().st_size / GB:.2f} GB)"
-        if not used:
-            path.unlink(missing_ok=True)
-        lines.append(f"kept {name}: a run in progress may use it" if used else f"deleted {name}")
-    kept = [line for line in lines if line.startswith("kept")]
-    if kept and key != ALL:
-        raise InputError(f"clear={key}: {kept[0]}; wait for it or stop it")
-    print("\n".join(lines) or f"the cache {place.cache} is empty")
-    return 0
-
-
-def _check(place: Place, key: str) -> int:
-    damaged = 0
-    for entry in _named(place, "check", key):
-        held = hold(entry)  # so that nobody deletes it meanwhile
-        sound = entry.sound()
-        held.release()
-        damaged += not sound
-        advice = f"; ./run.sh cache clear={entry.key} deletes it, and the next run makes it again"
-        print(f"{entry.key}: {'every checksum is right' if sound else 'damaged' + advice}")
-    return min(damaged, 1)
+VERB = Verb(
+    name="cache",
+    rank=120,
+    summary="list the prepared images; clear= deletes, check= verifies them",
+    call=call,
+    arguments=(
+        Argument("clear", "all|KEY", "delete one or all that no run uses", otherwise="nothing"),
+        Argument("check", "all|KEY", "verify the checksums of one or all", otherwise="nothing"),
+    ),
+    examples=(("", "what is there"), ("check=all", ""), ("clear=KEY", "")),
+    verdict="check= found damage",
+)

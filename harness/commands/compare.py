@@ -3,38 +3,71 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.compare import run_comparison
-from harness.compare.compared_run import FORCE
-from harness.compare.prices import OWN
-from harness.compare.run_comparison import PRICES, Request, own_price
-from harness.config import compose_config, project_path
-from harness.words import plain
+from harness.command_line.verb import FILES, RUNS, Argument, Flag, Verb, Words
+
+if TYPE_CHECKING:
+    from harness.run.context import Context
+
+FORCE, PRICE = "--force", "price."
 
 
-def compare_runs(words: Sequence[str], folders: Sequence[Path]) -> int:
-    """Compare runs, print the Markdown and the path of the page, and return the exit code.
+def call(words: Words, context: Context) -> int:
+    """Compare runs, print the comparison in Markdown, and say where its page is."""
+    from harness.compare.run_comparison import PRICES, Request, compare_runs, own_price
+    from harness.config import project_path
 
-    Raises:
-        InputError, HarnessError: as ``run_comparison.compare_runs``; or a price is none.
-    """
-    pairs = [tuple(word.split("=", 1)) for word in words if "=" in word]
-    named = {key: plain(value) for key, value in pairs if key in ("name", "prices")}
+    own = {
+        machine: own_price(f"{PRICE}{machine}", value)
+        for machine, value in words.beginning(PRICE).items()
+    }
     request = Request(
-        runs=tuple(word for word in words if "=" not in word and word != FORCE),
-        command=tuple(words),
-        force=FORCE in words,
-        prices=project_path(named["prices"]) if "prices" in named else PRICES,
-        own={key[len(OWN) :]: own_price(key, value) for key, value in pairs if key.startswith(OWN)},
-        name=named.get("name"),
+        runs=words.all_of("run"),
+        command=words.typed,
+        force=FORCE in words.flags,
+        prices=project_path(words["prices"]) if "prices" in words.values else PRICES,
+        own=own,
+        name=words["name"] if "name" in words.values else None,
     )
-    overrides = [
-        f"{key}={value}" for key, value in pairs if key not in named and not key.startswith(OWN)
-    ]
-    results = project_path(compose_config(overrides, folders).values["run"]["results"])
-    text, page = run_comparison.compare_runs(request, results)
+    text, page = compare_runs(request, context.results)
     print(text, end="")
     print(page, file=sys.stderr)
     return 0
+
+
+VERB = Verb(
+    name="compare",
+    rank=70,
+    summary="methods by machines: speed, share of the roof, cost, disagreement",
+    call=call,
+    description=(
+        "Compares runs, as a page, Markdown and CSV under results/comparisons/. Speedups between\n"
+        "machines are relative to the run that is named first."
+    ),
+    arguments=(
+        Argument(
+            "run",
+            "RUN",
+            "two runs or more: RUN or MACHINE/RUN; the names alone, without run=, do as well",
+            bare=True,
+            repeats=True,
+            proposes=RUNS,
+        ),
+        Argument(
+            "name", "NAME", "of the folder that is written", otherwise="made of the runs' names"
+        ),
+        Argument("prices", "FILE", "a price list", otherwise="conf/prices.yaml", proposes=FILES),
+        Argument(
+            "price.MACHINE",
+            "N",
+            "the price of an hour on that machine",
+            otherwise="by the price list",
+        ),
+    ),
+    flags=(Flag(FORCE, "take runs that were not measured alike"),),
+    examples=(
+        ("RUN RUN", ""),
+        ("MACHINE/RUN MACHINE/RUN price.lab-xeon-16c=0.40 name=autumn", ""),
+    ),
+)

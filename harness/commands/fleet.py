@@ -2,198 +2,77 @@
 
 from __future__ import annotations
 
-import os
-import re
-import time
-from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
+import sys
+from typing import TYPE_CHECKING
 
-from harness import PROJECT
-from harness.config import compose_config, project_path
-from harness.errors import InputError
-from harness.fleet import state
-from harness.fleet.fleet_report import to_markdown
-from harness.fleet.order import Order, files_digest, folder_files, project_digests
-from harness.fleet.ray_cluster import RayCluster
-from harness.fleet.schedule import ARRIVED, Job, Schedule
-from harness.fleet.state import Fleet
-from harness.packs.importing import import_pack
-from harness.process.interrupt import resumable
-from harness.render.progress import Display
-from harness.run.inputs import check_inputs
-from harness.storage import form, whole_files
-from harness.storage.plan import new_run_id
-from harness.words import key_of
+from harness.command_line.verb import FILES, Argument, Verb, Words
 
-REPORT = "fleet.md"
-LOG = "ray.log"
-DEFAULTS = {
-    "machines": "all",
-    "address": os.environ.get("RAY_ADDRESS") or "auto",
-    "models": "false",
-    "fleet.id": "",
-    "fleet.project": str(PROJECT),
-    "fleet.results": "",
-    "fleet.wait_s": "600",
-}
-FIXED = ("machines", "models", "fleet.project", "fleet.results")  # a fleet goes on with these
+if TYPE_CHECKING:
+    from harness.run.context import Context
 
 
-def run_fleet(
-    given: Mapping[str, str], overrides: Sequence[str], folders: Sequence[Path], show: Display
-) -> tuple[int, str, list[str]]:
-    """Measure on every chosen machine what has not arrived yet.
+def call(words: Words, context: Context) -> int:
+    """Measure on every machine, print a report of the runs, and compare those that arrived."""
+    from harness.compare.run_comparison import Request, compare_runs
+    from harness.fleet.fleet_run import run_fleet
 
-    Args:
-        given: the verb's own arguments, the keys of DEFAULTS; empty where the user left them out.
-
-    Returns:
-        0, or 3 if a run was lost or refused, or one of its rows failed; a report of the runs; and
-        the ids of those that arrived.
-
-    Raises:
-        InputError: the configuration, an argument or a file is at fault, there is no cluster or no
-            such machine, or the fleet began otherwise.
-        KeyboardInterrupt: what has arrived is kept.
-    """
-    results = project_path(compose_config(overrides, folders).values["run"]["results"])
-    name = given["fleet.id"] or new_run_id()
-    if not form.name(name):
-        raise InputError(f"fleet.id={name}: use {form.name.__doc__}")
-    asked = [word for word in overrides if key_of(word) not in ("run.results", "run.id")]
-    folder = results / state.FOLDER / name
-    with state.locked(folder):
-        before = state.load(folder)
-        if before:
-            before.check_continued(given, asked)
-            before.check_plain(given, asked, DEFAULTS["fleet.project"])
-        arguments = {**DEFAULTS, **{key: value for key, value in given.items() if value}}
-        arguments |= before.arguments if before else {}
-        orders = _order(arguments, before.overrides if before else asked, folders)
-        fleet = Fleet(
-            fleet=name,
-            created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            overrides=list(orders.overrides),
-            arguments={key: arguments[key] for key in FIXED},
-            project=files_digest([orders.project]),
-            conf=files_digest(orders.folders),
-            jobs=[],
-        )
-        if before and (before.project, before.conf) != (fleet.project, fleet.conf):
-            raise InputError(
-                f"fleet.id={name} began with another version of the project or of --conf: give the "
-                "same --conf at the same commit, or leave fleet.id out to begin anew"
-            )
-        fleet = before or fleet
-        if not before or any(job.state != ARRIVED for job in before.jobs):
-            goes_on = resumable(f"fleet.id={name}")
-            with goes_on, (folder / LOG).open("a") as log, redirect_stdout(log):  # Ray prints there
-                fleet = _drive(fleet, orders, arguments, folder, results, show)
-        text = to_markdown(name, fleet.jobs)
-        whole_files.write_atomically(folder / REPORT, text)
-    arrived = [job.run for job in fleet.jobs if job.state == ARRIVED]
-    whole = len(arrived) == len(fleet.jobs) and not any(job.code for job in fleet.jobs)
-    return (0 if whole else 3), text, arrived
+    if words["models"]:
+        words.is_true("models")
+    arguments = {argument.name: words[argument.name] for argument in VERB.arguments}
+    code, text, arrived = run_fleet(arguments, context)
+    print(text)
+    if len(arrived) > 1:
+        results = [word for word in words.overrides if word.startswith("run.results=")]
+        request = Request(tuple(arrived), (*arrived, *results))
+        comparison, page = compare_runs(request, context.results)
+        print(comparison, end="")
+        print(page, file=sys.stderr)
+    return code
 
 
-def _order(
-    arguments: Mapping[str, str], overrides: Sequence[str], folders: Sequence[Path]
-) -> Order:
-    """Return what every node is sent, but for the run's id."""
-    workload = compose_config(overrides, folders).values["workload"]
-    return Order(
-        run="",
-        overrides=tuple(overrides),
-        folders=tuple(folder_files(each) for each in folders),
-        project=project_digests(),
-        files={role: file["sha256"] for role, file in check_inputs(workload).files.items()},
-        results=arguments["fleet.results"] or None,
-        models=arguments["models"] == "true",
-    )
-
-
-def _drive(
-    fleet: Fleet,
-    orders: Order,
-    arguments: Mapping[str, str],
-    folder: Path,
-    results: Path,
-    show: Display,
-) -> Fleet:
-    """Connect, plan a new fleet's runs, and see every run to its end."""
-    names, wait_s = _names(arguments["machines"]), _seconds(arguments["fleet.wait_s"])
-    cluster = RayCluster(arguments["address"], arguments["fleet.project"], names)
-    try:
-        fleet = fleet if fleet.jobs else replace(fleet, jobs=_jobs(fleet.fleet, cluster, names))
-        fleet.save(folder)
-        show.note(
-            f"fleet {fleet.fleet}: {len(fleet.jobs)} runs; fleet.id={fleet.fleet} goes on with it"
-        )
-        for job in fleet.jobs:
-            cluster.order(job.run, replace(orders, run=job.run).to_json())
-        Schedule(
-            jobs=fleet.jobs,
-            cluster=cluster,
-            keep=partial(_keep, folder, results),
-            save=partial(fleet.save, folder),
-            note=show.note,
-            wait_s=wait_s,
-            clock=time.monotonic,
-        ).drive()
-    finally:
-        cluster.close()
-    return fleet
-
-
-def _jobs(fleet: str, cluster: RayCluster, names: Sequence[str]) -> list[Job]:
-    """Return one run for each chosen machine."""
-    machines = cluster.machines()
-    missing = sorted(set(names) - {machine.type for machine in machines})
-    if missing or not machines:
-        raise InputError(
-            f"machines={','.join(names) or 'all'}: the cluster has no node called "
-            f"{', '.join(missing) or 'so, that offers a CPU'}; its nodes are called "
-            f"{', '.join(cluster.names()) or 'nothing'} (labels and custom resources, docs/fleet.md)"
-        )
-    ordered = sorted(machines, key=lambda each: (each.type, each.address, each.node))
-    plain = [re.sub(r"[^A-Za-z0-9_.-]", "-", each.type) for each in ordered]
-    jobs = [
-        Job(f"{fleet}-{number:02d}-{name}", each.type, each.node)
-        for number, (each, name) in enumerate(zip(ordered, plain), 1)
-    ]
-    for job in jobs:
-        if not form.name(job.run):
-            raise InputError(
-                f"fleet.id={fleet}: its run {job.run} would have too long a name; use a shorter one"
-            )
-    return jobs
-
-
-def _keep(folder: Path, results: Path, job: Job, pack: bytes) -> None:
-    """Take in the run that was ordered and no other; the pack stays only until then."""
-    file = folder / f"{job.run}.zip"
-    try:
-        file.write_bytes(pack)
-    except OSError as error:
-        file.unlink(missing_ok=True)
-        raise InputError(f"{file} cannot be written ({error.strerror}): free some space") from None
-    try:
-        import_pack(file, results, job.run)
-    finally:
-        file.unlink()
-
-
-def _names(text: str) -> list[str]:
-    names = [word.strip() for word in text.strip("[]").split(",") if word.strip()]
-    if not names:
-        raise InputError(f"machines={text}: use all, or a list such as [c6i.4xlarge,c7i.4xlarge]")
-    return [] if names == ["all"] else names
-
-
-def _seconds(text: str) -> float:
-    if not re.fullmatch(r"\d+(\.\d+)?", text):
-        raise InputError(f"fleet.wait_s={text}: use a number of seconds")
-    return float(text)
+VERB = Verb(
+    name="fleet",
+    rank=150,
+    summary="the same run on every machine of a Ray cluster, compared",
+    call=call,
+    description=(
+        "Sends the run to every chosen machine of a Ray cluster, gathers and verifies what they\n"
+        "measured, and compares it. docs/fleet.md shows how to start a cluster."
+    ),
+    arguments=(
+        Argument("machines", "all|[NAME,...]", "on which", otherwise="all"),
+        Argument(
+            "address",
+            "HOST:PORT",
+            "where the cluster is",
+            otherwise="RAY_ADDRESS, or a cluster on this host",
+        ),
+        Argument(
+            "models",
+            "true|false",
+            "true brings the models back as well",
+            otherwise="false",
+            proposes=("true", "false"),
+        ),
+        Argument("fleet.id", "ID", "go on with a fleet, or name a new one", otherwise="a new id"),
+        Argument(
+            "fleet.project",
+            "DIR",
+            "where the project is on the machines",
+            otherwise="where it is here",
+            proposes=FILES,
+        ),
+        Argument(
+            "fleet.results", "DIR", "where they keep their runs", otherwise="as configured there"
+        ),
+        Argument(
+            "fleet.wait_s", "SECONDS", "how long a lost machine is waited for", otherwise="600"
+        ),
+    ),
+    examples=(
+        ("machines=[c6i.4xlarge,c7i.4xlarge] experiment=nightly", ""),
+        ("fleet.id=ID", "go on with the runs that have not arrived"),
+    ),
+    level="fleet",
+    measures=True,
+)

@@ -1,111 +1,37 @@
-"""Bring back the model of one tuning trial, as the run that tuned it left it, and validate it."""
+"""``./run.sh recover``: the model of a tuning trial."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from harness.errors import HarnessError, InputError
-from harness.render.progress import Display
-from harness.run.inputs import check_inputs
-from harness.run.job_result import require_value
-from harness.run.session import open_session
-from harness.storage import outcomes
-from harness.storage.record import MethodRecord, Outcome
-from harness.storage.store import HISTORY, TRIALS, RunFolder
-from harness.storage.tuning_history import read_history
-from harness.table.loaded_run import rows_of
-from harness.table.markdown import table
+from harness.command_line.verb import METHODS, RUN, Argument, Verb, Words
+
+if TYPE_CHECKING:
+    from harness.run.context import Context
 
 
-def recover(
-    folder: RunFolder,
-    method: str,
-    trial: str,
-    folders: Sequence[Path],
-    show: Display,
-) -> int:
-    """Rebuild trial ``trial`` (from 1), check it against its recorded predictions, validate it.
+def call(words: Words, context: Context) -> int:
+    """Bring a trial's model back, validate it and print its row."""
+    from harness.run.recovering import recover
 
-    The model stays in ``methods/<method>/recovered_<trial>/``; its row is printed beside the run's.
-
-    Raises:
-        InputError: no such method or trial in this run, a file of the run has changed, or its tuning
-            history is not the one that it recorded.
-        HarnessError: the rebuilt model does not predict what the trial did.
-    """
-    plan = folder.load_plan()
-    assert plan is not None
-    if method not in plan.methods:
-        raise InputError(f"method={method}: run {plan.run} has {', '.join(plan.methods)}")
-    if not trial.isdigit():
-        raise InputError(f"trial={trial}: give the number of a trial, from 1")
-    if folder.is_imported:
-        raise InputError(
-            f"run {plan.run} was imported, and a tuning history never travels: recover it where it "
-            "was measured"
-        )
-    source = folder.method(method)
-    configuration = _configuration(folder, method, int(trial))
-    with folder.locked():
-        inputs = check_inputs(plan.workload)
-        for role, file in plan.files.items():
-            if inputs.files[role]["sha256"] != file["sha256"]:
-                raise InputError(f"{file['path']} is not the file that run {plan.run} used")
-        session = open_session(plan, inputs, folder, folders, show)
-        name = f"{method}/recovered_{int(trial)}"
-        row = MethodRecord(
-            plan.run,
-            name,
-            f"{plan.methods[method]['label']} trial {int(trial)}",
-            0,
-            Outcome(outcomes.OK),
-        )
-        log = folder.method(name) / "recover.log"
-        job = {
-            "stage": "recover",
-            "workload": session.workload,
-            "tuning": session.data["tuning"],
-            "source": str(source),
-            "workspace": str(folder.method(name)),
-            "trial": int(trial),
-            "q_config": configuration,
-        }
-        ended = session.run_job(row, job, "recovering")
-        facts = require_value(ended, "recovering the trial", log)
-        row = session.validate(replace(row, optimize={**facts, "cost_s": None}))
-        if row.outcome.kind != outcomes.OK:
-            raise HarnessError(f"{row.label}: {row.outcome}")
-        measured = [r for r in folder.load_records() if r.method == plan.config["baseline"]]
-        rows = rows_of(folder, plan, [*measured, row])
-    print(table(rows))
-    print(
-        f"\ntrial {facts['trial']}: top-1 {facts['accuracy']:.4f} on the {facts['images']} tuning "
-        f"images, every prediction as recorded; the model is in {folder.method(name)}"
-    )
+    print(recover(context.find(words["run"]), words["method"], words["trial"], context))
     return 0
 
 
-def _configuration(folder: RunFolder, method: str, trial: int) -> dict[str, Any]:
-    """Return what the tuning history says of a trial; the worker gets that, and not the file."""
-    path = folder.method(method) / HISTORY
-    again = "measure the row again, in a new run"
-    known = next((row.history for row in folder.load_records() if row.method == method), None)
-    if known is None:
-        if path.is_file():
-            raise InputError(f"{path}: run {folder.id} has no digest of it: {again}")
-        if path.with_name(TRIALS).is_file():
-            raise InputError(
-                f"method={method} of run {folder.id} was tuned by a version that left its history as a "
-                f"pickle, which could run anything and is read no longer: {again}"
-            )
-        raise InputError(f"method={method} has no tuning history in run {folder.id}")
-    history = read_history(path, known["sha256"])
-    if not 1 <= trial <= len(history):
-        raise InputError(f"trial={trial}: {path} holds trials 1 .. {len(history)}")
-    entry = history[trial - 1]
-    if entry["q_config"] is None:
-        raise InputError(f"trial={trial} cannot be made again: {entry['because']}")
-    return dict(entry["q_config"])
+VERB = Verb(
+    name="recover",
+    rank=90,
+    summary="bring back the model of a tuning trial and validate it",
+    call=call,
+    description=(
+        "Makes the model of one trial again from the run's tuning history, checks that it predicts\n"
+        "what the trial predicted, validates it, and prints its row beside the baseline's."
+    ),
+    arguments=(
+        RUN,
+        Argument("method", "NAME", "the row that was tuned", required=True, proposes=METHODS),
+        Argument("trial", "K", "the number of the trial, from 1", required=True),
+    ),
+    examples=(("run=ID method=int8_inc_mse trial=5", ""),),
+    measures=True,
+)

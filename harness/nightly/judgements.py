@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, InputError
-from harness.nightly.database import History
+from harness.nightly.database import NAME, Damaged, History, opened
 from harness.nightly.entry import NightEntry, build_entry
 from harness.storage import facts, form, whole_files
 from harness.storage.store import RunFolder
@@ -110,6 +110,23 @@ def rebuild(history: History, results: Path) -> tuple[int, list[str]]:
         else:
             saved += 1
     return saved, unreadable
+
+
+def rebuilt(results: Path) -> Iterator[str]:
+    """Save all judged runs under ``results`` again; yield what was done and what cannot be read."""
+    try:
+        with opened(results) as history:
+            saved, unreadable = rebuild(history, results)
+            for machine in history.machines():
+                history.load(machine)  # what it keeps of runs whose folders are gone may be damaged
+    except Damaged:
+        (results / NAME).replace(results / f"{NAME}.damaged")
+        (results / f"{NAME}-journal").unlink(missing_ok=True)
+        yield f"{NAME} is damaged: it is {NAME}.damaged now"
+        with opened(results) as history:
+            saved, unreadable = rebuild(history, results)
+    yield f"{saved} nights read from {results}"
+    yield from (f"left out: {line}" for line in unreadable)
 
 
 def _night_folders(results: Path) -> Iterable[RunFolder]:

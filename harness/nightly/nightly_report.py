@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as xml
 
+from harness.nightly.database import opened
+from harness.nightly.entry import NightEntry
 from harness.nightly.night import Night
 from harness.nightly.verdict import Verdict
 from harness.render.escape import markdown, markdown_cell
@@ -148,3 +151,28 @@ def _row(row: Verdict) -> dict[str, Any]:
         "suspected": row.suspected,
         "reason": row.reason,
     }
+
+
+def list_nights(results: Path) -> str:
+    """Return the nights of every machine, oldest first."""
+    with opened(results) as history:
+        parts = [_machine(name, history.load(name)) for name in history.machines()]
+    return "\n\n".join(parts or ["no night yet: ./run.sh nightly measures one"]) + "\n"
+
+
+def _machine(name: str, entries: list[NightEntry]) -> str:
+    rows = [
+        [
+            entry.created,
+            entry.run,
+            entry.verdict or "",
+            ", ".join(f"{method} {metric}" for method, metric in sorted(entry.regressions)),
+            "; ".join(
+                f"{method} {metric}: {reason}"
+                for (method, metric), reason in sorted((entry.acknowledged or {}).items())
+            ),
+        ]
+        for entry in entries
+    ]
+    headers = ["Measured", "Run", "Verdict", "Regressions", "Acknowledged"]
+    return f"# {markdown_cell(name)}\n\n{markdown_table(headers, rows)}"

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness import PROJECT
-from harness.config import CONF, Composed, compose_config, project_path
+from harness.config import CONF, Composed, project_path
 from harness.errors import HarnessError, InputError
 from harness.host import ec2, machine, threads
 from harness.host.topology import read_topology
@@ -21,6 +21,7 @@ from harness.process.own_modules import compile_project
 from harness.process.variables import MODELS
 from harness.protocol import Protocol
 from harness.render.progress import Display
+from harness.run.context import Context
 from harness.run.continuing import continued
 from harness.run.inputs import check_inputs
 from harness.run.job_result import require_value
@@ -40,9 +41,7 @@ from harness.storage.whole_files import make_folder
 from harness.table.tables import write_tables
 
 
-def measure_run(
-    overrides: Sequence[str], folders: Sequence[Path], show: Display
-) -> tuple[int, RunFolder]:
+def measure_run(context: Context) -> tuple[int, RunFolder]:
     """Measure every method that is not measured yet and write the tables.
 
     Returns:
@@ -53,8 +52,8 @@ def measure_run(
         KeyboardInterrupt: after the record in progress was finished, or the row in progress recorded
             as interrupted; it names the run.
     """
-    folder, composed = open_folder(compose_config(overrides, folders), folders)
-    return measure_folder(folder, composed, folders, show), folder
+    folder, composed = open_folder(context.composed, context.folders)
+    return measure_folder(folder, composed, context.folders, context.show), folder
 
 
 def measure_folder(

@@ -26,21 +26,16 @@ from harness.setup.environments import (
 )
 from harness.setup.setup_env import make, require_supported_platform, wanted
 
-# These want the environment that the lock files ask for. All other verbs read: they take the one that
-# is there, if it works.
-MEASURING = ("run", "nightly", "aa", "fleet", "recover", "benchmark", "test", "test-faults",
-             "test-fuzz")  # fmt: skip
-LEVEL = {"fleet": "fleet", "test": "test", "test-faults": "test", "test-fuzz": "test"}
 ENTRY = str(PROJECT / "harness" / "__main__.py")
 
 
-def launch(words: list[str]) -> int:
-    """Start a verb in the environment, which ends this program; returns an exit code if that fails."""
-    verb = words[0] if words and "=" not in words[0] and words[0] != "--conf" else "run"
-    if verb == "benchmark" and not _is_benchmark(words[1:]):
-        known = sorted(path.parent.name for path in PROJECT.glob("benchmarks/*/__main__.py"))
-        say(f"error: benchmark: name a module of benchmarks/, such as {', '.join(known)} or soak")
-        return 2
+def launch(words: list[str], level: str, renew: bool) -> int:
+    """Start a verb in the environment, which ends this program; returns an exit code if that fails.
+
+    Args:
+        level: of the environment that the verb needs.
+        renew: the verb needs that of the current lock files; others take one that works.
+    """
     os.chdir(PROJECT)
     environment = passed_on(os.environ)
     os.environ.clear()
@@ -48,7 +43,7 @@ def launch(words: list[str]) -> int:
     catch_signals()
     try:
         require_supported_platform()
-        held = ready(Place(), LEVEL.get(verb, "run"), renew=verb in MEASURING)
+        held = ready(Place(), level, renew)
         command = [str(held.python), "-I", ENTRY, "start", *words]
         start = variables(held, environment)
         for number in (
@@ -67,6 +62,19 @@ def launch(words: list[str]) -> int:
     except KeyboardInterrupt:
         say("interrupted; an earlier environment is still there as it was")
     return 3
+
+
+def answer() -> int:
+    """Complete a command line for a shell, in the environment that is there, if one is.
+
+    Ends this program, or returns the exit code that says that nothing can be proposed.
+    """
+    held = Place().published()
+    if held is None:
+        return 3
+    os.chdir(PROJECT)
+    command = [str(held.python), "-I", ENTRY, "start"]
+    os.execve(command[0], command, variables(held, os.environ))
 
 
 def ready(place: Place, level: str, renew: bool) -> Environment:
@@ -133,7 +141,7 @@ def _trial(there: Environment) -> str | None:
         OSError: nothing can be started now.
     """
     start = variables(there, os.environ)
-    problem = _failure([str(there.python), "-I", ENTRY, "start", "--help"], start)
+    problem = _failure([str(there.python), "-I", ENTRY, "start", "--set-up"], start)
     if problem is None:
         return None
     without = _failure([str(there.python), "-I", "-c", ""], start)
@@ -157,10 +165,3 @@ def _failure(command: Sequence[str], environment: Mapping[str, str]) -> str | No
     if done.returncode:
         return done.stderr.strip() or f"it ended with exit code {done.returncode}"
     return None
-
-
-def _is_benchmark(words: Sequence[str]) -> bool:
-    if not words or not all(part.isidentifier() for part in words[0].split(".")):
-        return False
-    path = PROJECT.joinpath("benchmarks", *words[0].split("."))
-    return path.with_suffix(".py").is_file() or (path / "__main__.py").is_file()

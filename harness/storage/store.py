@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.errors import HarnessError, InputError
+from harness.errors import HarnessError, InputError, proposal
 from harness.storage import arrays, durable, form, locks
 from harness.storage.outcomes import FAILED, OK
 from harness.storage.plan import RunPlan
@@ -379,7 +379,7 @@ def find_run(results: Path, run_id: str) -> RunFolder:
         raise InputError(f"run {run_id} exists for several machines: name one of {named}")
     known = sorted(path.parent.name for path in results.glob(f"*/*/{PLAN}"))
     hint = f"the last ones are {', '.join(known[-3:])}" if known else "there is none yet"
-    raise InputError(f"no run {run_id} under {results}: {hint}")
+    raise InputError(f"no run {run_id} under {results}: {hint}{proposal(run, known)}")
 
 
 def _unreadable(path: Path, error: Exception) -> HarnessError:

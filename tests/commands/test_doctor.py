@@ -16,26 +16,18 @@ import pytest
 from rich.console import Console
 
 from harness import PROJECT
-from harness.commands import doctor
-from harness.commands.doctor import (
-    BAD,
-    OK,
-    UNKNOWN,
-    WARN,
+from harness.doctor import place_findings, software
+from harness.doctor.examination import examine
+from harness.doctor.finding import BAD, OK, UNKNOWN, WARN, Finding
+from harness.doctor.machine_findings import machine_findings, memory_findings, thread_findings
+from harness.doctor.place_findings import (
     FileFact,
-    Finding,
-    collect,
     disk_findings,
-    exit_code,
-    machine_findings,
-    memory_findings,
     refused_findings,
-    render,
-    software_facts,
-    software_findings,
-    thread_findings,
     workload_findings,
 )
+from harness.doctor.screen import exit_code, render
+from harness.doctor.software import software_facts, software_findings
 from harness.host import isa
 from harness.host.threads import ThreadSettings
 from harness.host.topology import Topology
@@ -180,7 +172,7 @@ def test_disk_of_a_folder_that_does_not_exist_yet(tmp_path: Path) -> None:
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "DISK_NEEDED", 1 << 62)
+    monkeypatch.setattr(place_findings, "DISK_NEEDED", 1 << 62)
     (finding,) = disk_findings(tmp_path)
     assert finding.mark == BAD and finding.advice
 
@@ -189,7 +181,8 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_refused_call_is_one_line(call: str, tmp_path: Path) -> None:
     """As a kernel refuses it in truth: what is missing, and what is done instead."""
     code = (
-        "import sys; from pathlib import Path; from harness.commands.doctor import refused_findings\n"
+        "import sys; from pathlib import Path\n"
+        "from harness.doctor.place_findings import refused_findings\n"
         "for each in refused_findings([Path(sys.argv[1])] * 2): print(each.mark, each.value)"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
@@ -287,7 +280,7 @@ def test_this_machine_on_one_screen(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv(isa.VARIABLE, raising=False)  # the tests may be run under a limit
     options = {"policy": "omp", "count": 1, "proc_bind": "TRUE", "places": "auto"}
     weights = FileFact("weights", tmp_path / "no.params", True, "give workload.params=")
-    findings = collect(options, [weights], [tmp_path])
+    findings = examine(options, [weights], [tmp_path])
     lines = screen(findings).splitlines()
     assert len(lines) <= 40 and max(map(len, lines)) <= 100
     assert named(findings, "MXNet").mark == OK
@@ -298,7 +291,7 @@ def test_this_machine_on_one_screen(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.slow
 def test_wrong_thread_options_do_not_hide_the_rest() -> None:
-    findings = collect({"policy": "tbb"}, [], [])
+    findings = examine({"policy": "tbb"}, [], [])
     wrong = named(findings, "threads")
     assert wrong.mark == BAD and "omp, kmp or none" in wrong.value
     assert named(findings, "MXNet").mark == OK
@@ -315,6 +308,6 @@ def test_a_probe_that_fails_gives_its_last_line(tmp_path: Path) -> None:
 
 def test_a_probe_that_hangs_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mxnet.py").write_text("import time\ntime.sleep(10**6)\n")
-    monkeypatch.setattr(doctor, "PROBE_TIMEOUT_S", 2)
+    monkeypatch.setattr(software, "PROBE_TIMEOUT_S", 2)
     facts = software_facts({**os.environ, "PYTHONPATH": str(tmp_path)})
     assert facts == {"error": "importing MXNet and INC took more than 2 s"}

@@ -23,7 +23,7 @@ def test_a_limit_allows_what_is_not_above_it(limit: str | None) -> None:
 
 def test_what_the_tests_take_for_granted_is_what_onednn_says() -> None:
     """In this process oneDNN has said nothing yet, so it is asked in another."""
-    from harness.commands.doctor import software_facts
+    from harness.doctor.software import software_facts
     from harness.process.executor import worker_environment
 
     facts = software_facts(worker_environment({}))

@@ -18,12 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from harness.commands.compare import compare_runs
-from harness.commands.history import listing
+from harness.cli import call
 from harness.fleet import fleet_report
 from harness.fleet.schedule import Attempt, Job
 from harness.nightly import aa_report, nightly_report
 from harness.nightly.night import Night
+from harness.nightly.nightly_report import list_nights
 from harness.nightly.verdict import BATCH, Verdict
 from harness.render import terminal
 from harness.render.escape import csv_cell, markdown, markdown_cell, one_line, plain, xml
@@ -224,7 +224,7 @@ def test_comparison(run: RunFolder, text: str, capsys: pytest.CaptureFixture[str
     other = hostile_run(results, text, "other")
     words = ["made", other.id, f"run.results={results}", "--force", "name=both"]
     with terminal.printed_plainly():
-        assert compare_runs(words, ()) == 0
+        assert call(["compare", *words]) == 0
     check_markdown(capsys.readouterr().out)
     found = [path for path in (results / "comparisons" / "both").iterdir()]
     assert {path.suffix for path in found} == {".csv", ".html", ".md"}
@@ -254,7 +254,7 @@ def test_night_and_acknowledgement(run: RunFolder, text: str) -> None:
 
     with opened(run.path.parent.parent) as history:
         rebuild(history, run.path.parent.parent)
-    check_markdown(listing(run.path.parent.parent))
+    check_markdown(list_nights(run.path.parent.parent))
 
 
 def test_fleet_and_repeats(text: str) -> None:

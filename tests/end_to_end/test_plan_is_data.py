@@ -15,23 +15,26 @@ from typing import Any
 import pytest
 
 from harness import PROJECT, targets
-from harness.commands.fleet import _keep
-from harness.commands.nightly import _check_pinned_now, _named
 from harness.config import Composed, compose_config
 from harness.errors import InputError
+from harness.fleet.fleet_run import _keep
 from harness.fleet.ray_cluster import to_event
 from harness.fleet.schedule import ARRIVED, LOST, PROGRESS, Job
 from harness.fleet.state import Fleet
 from harness.nightly.database import opened
 from harness.nightly.entry import build_entry
 from harness.nightly.judgements import acknowledge, is_own, rebuild, with_verdict
+from harness.nightly.measurement import _named
 from harness.packs.importing import import_pack
 from harness.packs.pack import write_pack
 from harness.process import executor
 from harness.process.own_modules import VARIABLE
+from harness.render.progress import display
 from harness.report.contents import command_notes
 from harness.run import lifecycle
+from harness.run.context import Context
 from harness.run.continuing import continued
+from harness.run.other_checkout import check_named_now
 from harness.storage.config_form import INC
 from harness.storage.plan import RunPlan
 from harness.storage.store import RunFolder
@@ -364,9 +367,9 @@ def test_another_checkout_runs_only_if_it_is_named_now(tmp_path: Path) -> None:
         composed = continued(plan, now, [])
         if refused:
             with pytest.raises(InputError, match="give that again"):
-                _check_pinned_now(folder, now, composed)
+                check_named_now(folder, now, composed)
         else:
-            _check_pinned_now(folder, now, composed)
+            check_named_now(folder, now, composed)
             assert composed.values["nightly"]["pinned"] == now.values["nightly"]["pinned"]
 
 
@@ -458,7 +461,7 @@ def test_an_imported_night_is_no_baseline_and_silences_nothing(
         acknowledge(folder, "*", "*", "silence")
     words = [f"run.results={tmp_path}", "nightly.baseline=published"]
     with pytest.raises(InputError, match="was imported"):
-        _named(compose_config(words))
+        _named(Context.of(words, [], display()))
 
 
 def test_a_fleet_keeps_only_the_run_that_was_ordered(packed: Path, tmp_path: Path) -> None:

@@ -607,7 +607,7 @@ INJECTIONS: tuple[Injection, ...] = (
         at_point(step, point, number, *NIGHTLY, *patterns, night=True)
         for number in ("SIGKILL", "SIGTERM")
         for step, point, patterns in (
-            ("judging", "call:harness.commands.nightly:judge_night", ()),
+            ("judging", "call:harness.nightly.measurement:judge_night", ()),
             ("judging", "write:nightly.json", ()),
             ("history", "call:harness.nightly.database:_stored", (f"../{HISTORY}",)),
         )

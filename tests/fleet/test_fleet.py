@@ -20,9 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import PROJECT
-from harness.commands.fleet import DEFAULTS, run_fleet
 from harness.errors import InputError
 from harness.fleet.fleet_report import to_markdown
+from harness.fleet.fleet_run import DEFAULTS, run_fleet
 from harness.fleet.order import Order, folder_files, lay_out, project_digests, unlike
 from harness.fleet.ray_cluster import node_names
 from harness.fleet.schedule import (
@@ -42,6 +42,7 @@ from harness.fleet.schedule import (
 from harness.fleet.state import Fleet, locked
 from harness.fleet.state import load as load_fleet
 from harness.process.own_modules import python_command
+from harness.run.context import Context
 from helpers.command_line import OWN, PATIENCE_S, TINY, CommandLine, Ended, load, until
 
 
@@ -445,7 +446,7 @@ def test_fleets_that_cannot_be(tmp_path: Path, key: str, value: str, says: str) 
     }
     words = [f"run.results={tmp_path}", *([] if key else [value])]
     with pytest.raises(InputError, match=says):
-        run_fleet(given, words, [], Silent())  # type: ignore[arg-type]
+        run_fleet(given, Context.of(words, [], Silent()))  # type: ignore[arg-type]
     assert not list(tmp_path.glob("fleet/*"))
 
 

@@ -166,8 +166,8 @@ def databases(folder: Path) -> list[bytes]:
 
 def feed_database(data: bytes, folder: Path) -> None:
     """Bytes of the file, and as often a cell of a good one."""
-    from harness.commands.history import listing
     from harness.nightly.database import opened
+    from harness.nightly.nightly_report import list_nights
 
     place = folder / "history"
     shutil.rmtree(place, ignore_errors=True)
@@ -194,7 +194,7 @@ def feed_database(data: bytes, folder: Path) -> None:
                     assert row.times is None or (
                         np.isfinite(row.times).all() and (row.times > 0).all()
                     )
-    listing(place)
+    list_nights(place)
 
 
 def packs(folder: Path) -> list[bytes]:

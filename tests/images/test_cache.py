@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness import PROJECT
-from harness.commands.cache import manage
+from harness.cli import call
 from harness.errors import HarnessError, InputError
 from harness.images import cache
 from harness.images.cache import GB, CacheEntry
@@ -211,8 +211,8 @@ def test_changed_bytes_are_found_by_the_check_alone(
     content[7000] ^= 1
     bad.pixels.write_bytes(content)
     assert bad.whole()
-    assert manage(words(place, "check=good"), ()) == 0
-    assert manage(words(place, "check=all"), ()) == 1
+    assert call(["cache", *words(place, "check=good")]) == 0
+    assert call(["cache", *words(place, "check=all")]) == 1
     told = capsys.readouterr().out
     assert "good: every checksum is right\n" in told
     assert "bad: damaged; ./run.sh cache clear=bad deletes it" in told
@@ -235,7 +235,7 @@ def test_readers_are_told_and_not_killed(folder: Path) -> None:
 
 
 def test_listing(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
-    assert manage(words(place), ()) == 0
+    assert call(["cache", *words(place)]) == 0
     assert capsys.readouterr().out == f"the cache {place.cache} is empty\n"
     made(place.folder, "whole", 20_000_000)
     made(place.folder, "used", age_s=99)
@@ -245,7 +245,7 @@ def test_listing(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     models.mkdir()
     (models / "resnet50_v2-abc.params").write_bytes(bytes(10**7))
     with held_elsewhere(CacheEntry(place.folder / "used")):
-        assert manage(words(place), ()) == 0
+        assert call(["cache", *words(place)]) == 0
     told = capsys.readouterr().out
     rows = {line.split()[0]: line for line in told.splitlines() if line}
     for key, state in (("whole", "whole"), ("used", "in use"), ("broken", "damaged")):
@@ -263,12 +263,12 @@ def test_entry_that_is_being_made(place: Place, capsys: pytest.CaptureFixture[st
     entry = CacheEntry(place.folder / "key")
     entry.stem.with_suffix(".part").write_bytes(bytes(10))
     with held_elsewhere(entry, SLOW_MAKER):
-        manage(words(place), ())
-        manage(words(place, "clear=all"), ())
+        call(["cache", *words(place)])
+        call(["cache", *words(place, "clear=all")])
     told = capsys.readouterr().out
     assert "being made" in told
     assert "kept key (0.00 GB): a run in progress uses it" in told
-    assert manage(words(place, "clear=all"), ()) == 0  # now nobody makes it any more
+    assert call(["cache", *words(place, "clear=all")]) == 0  # now nobody makes it any more
     assert keys(place.folder) == []
 
 
@@ -278,22 +278,22 @@ def test_clear(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     model = place.cache / "models" / "net-abc.params"
     model.parent.mkdir()
     model.touch()
-    assert manage(words(place, "clear=b"), ()) == 0
+    assert call(["cache", *words(place, "clear=b")]) == 0
     assert set(keys(place.folder)) == {"a", "c"}
     with held_elsewhere(CacheEntry(place.folder / "a")):
         for key in ("a", "net-abc"):
             with pytest.raises(InputError, match=f"clear={key}: kept .*wait for it or stop it"):
-                manage(words(place, f"clear={key}"), ())
-        assert manage(words(place, "clear=all"), ()) == 0
+                call(["cache", *words(place, f"clear={key}")])
+        assert call(["cache", *words(place, "clear=all")]) == 0
     assert keys(place.folder) == ["a"]
     assert model.exists()
     told = capsys.readouterr().out
     for line in ("deleted b (", "deleted c (", "kept a (", "kept net-abc.params ("):
         assert line in told
-    assert manage(words(place, "clear=net-abc"), ()) == 0
+    assert call(["cache", *words(place, "clear=net-abc")]) == 0
     assert not model.exists()
-    assert manage(words(place, "clear=all"), ()) == 0
-    assert manage(words(place, "clear=all"), ()) == 0
+    assert call(["cache", *words(place, "clear=all")]) == 0
+    assert call(["cache", *words(place, "clear=all")]) == 0
     assert capsys.readouterr().out.endswith("is empty\n")
 
 
@@ -312,7 +312,7 @@ def test_wrong_words(place: Place, given: list[str], names: tuple[str, ...]) -> 
     (place.cache / "models").mkdir()
     (place.cache / "models" / "net-abc.params").touch()
     with pytest.raises(InputError) as caught:
-        manage([*given, f"run.cache={place.cache}"], ())
+        call(["cache", *given, f"run.cache={place.cache}"])
     assert all(name in str(caught.value) for name in names)
     assert keys(place.folder) == ["known"]
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.commands.history import rebuilt
 from harness.errors import HarnessError
 from harness.nightly import database
 from harness.nightly.baseline import last_good, named
 from harness.nightly.database import NAME, opened
 from harness.nightly.entry import NightEntry, NightRow, as_run, changed, unlike
+from harness.nightly.judgements import rebuilt
 
 ALIKE = {"machine": {"cpu_model": "a CPU"}, "images": {"validated": 20}}
 

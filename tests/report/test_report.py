@@ -349,7 +349,7 @@ def test_errors_of_the_command_line(cli: CommandLine) -> None:
 def test_other_verbs_load_neither_matplotlib_nor_jinja() -> None:
     code = (
         "import sys, harness.run.lifecycle, harness.table.tables\n"
-        "import harness.commands.doctor, harness.report.report_writer\n"
+        "import harness.doctor.examination, harness.report.report_writer\n"
         "print([m for m in ('matplotlib', 'jinja2') if m in sys.modules])"
     )
     told = subprocess.run(

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import PROJECT
-from harness.commands.cache import manage
+from harness.cli import call
 from harness.errors import HarnessError, InputError
 from harness.images.cache import CacheEntry
 from harness.images.prepared import FORMAT
@@ -139,9 +139,9 @@ def test_a_made_up_sidecar_is_damage_and_the_verb_goes_on(
     assert entry.sound()
     entry.sidecar.write_text(UNPARSED.get(kind) or json.dumps(MADE_UP[kind]))
     where = f"run.cache={tmp_path}"
-    assert manage([where], ()) == 0
+    assert call(["cache", where]) == 0
     assert "damaged" in capsys.readouterr().out
-    assert manage(["check=all", where], ()) == 1
+    assert call(["cache", "check=all", where]) == 1
     assert not entry.whole()
 
 

@@ -1,0 +1,1 @@
+"""How the words of a command line become the call of a verb, its help and its completion."""

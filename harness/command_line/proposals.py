@@ -1,0 +1,146 @@
+"""What may come next on a command line: verbs, their words, keys of the configuration, and values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import PROJECT
+from harness.command_line.parsing import folders_of
+from harness.command_line.verb import METHODS, RUNS, Argument, Verb
+from harness.command_line.verbs import SET_UP, all_verbs, chosen
+from harness.config import HYDRA_ERRORS, choices, composed_values, is_group, project_path
+from harness.errors import InputError
+from harness.storage import form
+from harness.storage.store import PLAN
+from harness.words import key_of
+
+LISTS = ("method",)  # groups of which several are chosen, as [A,B]
+RUN_KEYS = ("run.id", "run.reuse_tuned", "nightly.baseline")  # keys whose values are runs
+SWITCHES = ("false", "true")
+
+
+def propose(words: Sequence[str], prefix: str) -> dict[str, str]:
+    """Return what a word may become, each with what it means; empty where files may follow.
+
+    Args:
+        words: those before it.
+        prefix: what is typed of it.
+    """
+    return {word: meaning for word, meaning in _all(words, prefix) if word.startswith(prefix)}
+
+
+def _all(words: Sequence[str], prefix: str) -> Iterator[tuple[str, str]]:
+    if words[-1:] == ["--conf"]:
+        return
+    verb = chosen(words)
+    if not words and "=" not in prefix:
+        yield from ((each.name, each.summary) for each in all_verbs())
+    if verb is None:
+        return
+    if verb.program is not None:
+        yield from _programs(verb, words)
+    elif prefix.startswith("-"):
+        yield from ((flag.name, flag.meaning) for flag in verb.flags)
+        yield from (("--conf", "a folder of your own"), ("--help", "the help of this verb"))
+        if len(words) == 1:
+            yield SET_UP, "make the environment and do no more"
+    else:
+        yield from _words(verb, words, prefix)
+
+
+def _programs(verb: Verb, words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    if verb.name == "benchmark" and len(words) == 1:
+        for path in sorted(PROJECT.glob("benchmarks/*/__main__.py")):
+            yield path.parent.name, ""
+
+
+def _words(verb: Verb, words: Sequence[str], prefix: str) -> Iterator[tuple[str, str]]:
+    folders = folders_of(words)
+    typed = [word for word in words if "=" in word and verb.argument(key_of(word)) is None]
+    name, sign, value = prefix.partition("=")
+    key = name.lstrip("+~")
+    argument = verb.argument(name)
+    if sign and argument is not None:
+        values = _of_argument(argument, _values(typed, folders), folders)
+        yield from ((f"{name}={each}", "") for each in values)
+    elif sign:
+        yield from ((f"{name}={each}", "") for each in _of_key(key, value, typed, folders))
+    else:
+        yield from ((f"{each.name}=", each.meaning) for each in verb.arguments if not each.prefix)
+        composed = _values(typed, folders)
+        if verb.bare is not None and not prefix.startswith(("+", "~")):
+            bare = _of_argument(verb.bare, composed, folders)
+            yield from ((each, f"{verb.bare.name}={each}") for each in bare)
+        end = "" if prefix.startswith("~") else "="
+        signs = prefix[: len(prefix) - len(key)]
+        keys = [*_groups(composed, folders), *(_flat(composed) if key else ())]
+        yield from ((f"{signs}{each}{end}", "") for each in sorted(set(keys)))
+
+
+def _of_argument(
+    argument: Argument, composed: Mapping[str, Any], folders: Sequence[Path]
+) -> Sequence[str]:
+    if argument.proposes == RUNS:
+        return runs(composed)
+    if argument.proposes == METHODS:
+        return choices("method", folders)
+    return () if isinstance(argument.proposes, str) else argument.proposes
+
+
+def _of_key(key: str, value: str, words: Sequence[str], folders: Sequence[Path]) -> Iterator[str]:
+    if key in RUN_KEYS:
+        yield from runs(_values(words, folders))
+    elif key in LISTS:
+        *before, _ = value.lstrip("[").split(",")
+        for choice in choices(key, folders):
+            if choice not in before:
+                listed = f"[{','.join([*before, choice])}"
+                yield from (f"{listed},", f"{listed}]")
+    elif is_group(key, folders):
+        yield from choices(key, folders)
+    elif isinstance(_get(_values(words, folders), key), bool):
+        yield from SWITCHES
+
+
+def runs(composed: Mapping[str, Any]) -> list[str]:
+    """Return the ids of the runs there are, with the machine where several have one of that id."""
+    results = composed.get("run", {}).get("results")
+    paths = sorted(project_path(results).glob(f"*/*/{PLAN}")) if results else []
+    named = [path.parent for path in paths if form.name(path.parent.name)]
+    ids = [path.name for path in named]
+    return [
+        path.name if ids.count(path.name) == 1 else f"{path.parent.name}/{path.name}"
+        for path in named
+    ]
+
+
+def _groups(composed: Mapping[str, Any], folders: Sequence[Path]) -> list[str]:
+    names = [name for name in (*composed, "experiment") if is_group(name, folders)]
+    return [*names, *(name for name, each in composed.items() if not isinstance(each, dict))]
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}"
+
+
+def _get(values: Mapping[str, Any], key: str) -> Any:
+    value: Any = values
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _values(words: Sequence[str], folders: Sequence[Path]) -> dict[str, Any]:
+    """Return what the words compose to, or what none compose to where they cannot be read yet."""
+    for attempt in (words, ()):
+        try:
+            return composed_values(attempt, folders)
+        except (InputError, *HYDRA_ERRORS):
+            continue
+    return {}

@@ -1,0 +1,1 @@
+"""Verbs beside the measuring: completion, the tests and the benchmarks."""

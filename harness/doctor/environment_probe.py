@@ -1,0 +1,36 @@
+"""What a worker would get: MXNet and INC, imported as it imports them, as JSON on stdout.
+
+The parent starts this module in a process of its own (``harness/process/bootstrap.py``) and never
+imports it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from harness.host import threads
+from harness.process import compat
+
+
+def probe() -> dict[str, Any]:
+    """Import what a worker imports, run one oneDNN operator, and tell what was found."""
+    compat.import_inc()
+    import mxnet as mx
+
+    mx.npx.fully_connected(
+        mx.np.ones((4, 8)), mx.np.ones((2, 8)), mx.np.ones(2), num_hidden=2
+    ).wait_to_read()
+    names = ("LD_PRELOAD", "OMP_NUM_THREADS", "OMP_PLACES", "ONEDNN_MAX_CPU_ISA")
+    return {
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "versions": compat.true_versions(),
+        "openmp": threads.loaded_openmp(),
+        "environment": {name: os.environ[name] for name in names if name in os.environ},
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(probe()), flush=True)

@@ -1,0 +1,46 @@
+"""Looking at everything that a measurement depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.doctor.finding import BAD, Finding
+from harness.doctor.machine_findings import machine_findings, memory_findings, thread_findings
+from harness.doctor.place_findings import (
+    FileFact,
+    confinement_findings,
+    disk_findings,
+    refused_findings,
+    workload_findings,
+)
+from harness.doctor.software import software_facts, software_findings
+from harness.errors import InputError
+from harness.host import machine, threads
+from harness.host.topology import read_topology
+from harness.process.executor import worker_environment
+
+
+def examine(
+    threads_options: Mapping[str, Any], files: Sequence[FileFact], disk_paths: Sequence[Path]
+) -> list[Finding]:
+    """Look at everything; takes as long as importing MXNet and INC once."""
+    topology = read_topology()
+    description = machine.describe()
+    findings = machine_findings(description, topology)
+    environment: dict[str, str] = {}
+    try:
+        settings = threads.resolve(threads_options, topology, threads.find_kmp_library())
+    except InputError as error:
+        findings.append(Finding(BAD, "threads", str(error)))
+    else:
+        findings += thread_findings(settings)
+        environment = settings.environment
+    findings += software_findings(software_facts(worker_environment(environment)))
+    findings += memory_findings(description)
+    for path in disk_paths:
+        findings += disk_findings(path)
+    findings += refused_findings(disk_paths)
+    findings += confinement_findings()
+    return findings + workload_findings(files)

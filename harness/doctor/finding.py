@@ -1,0 +1,40 @@
+"""What is found out about a machine: one line each of the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+OK, WARN, BAD, UNKNOWN = "ok", "warn", "bad", "unknown"
+GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the screen: a mark (OK, WARN, BAD, UNKNOWN), a fact, and what to do about it."""
+
+    mark: str
+    name: str
+    value: str
+    advice: str = ""
+
+
+def level(value: int, needed: int, wanted: int) -> str:
+    """Return the mark of an amount, of which less than ``needed`` is too little to measure."""
+    return BAD if value < needed else WARN if value < wanted else OK
+
+
+def in_gib(size: int | None) -> str:
+    """Return a number of bytes in GiB, as text."""
+    return "?" if size is None else f"{size / GIB:.1f} GiB"
+
+
+def in_ranges(numbers: Sequence[int]) -> str:
+    """Return ascending numbers as the kernel writes them: 0-3,8."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(f"{first}-{last}" if first != last else f"{first}" for first, last in runs)

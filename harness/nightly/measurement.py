@@ -1,0 +1,219 @@
+"""Measuring: a night, judged by earlier ones, and an A/A run, which is many nights of one code."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from harness.config import Composed
+from harness.errors import HarnessError, InputError
+from harness.nightly import aa_report, nightly_report
+from harness.nightly.aa import FEWEST_REPEATS, analyse
+from harness.nightly.baseline import Baseline, last_good, named
+from harness.nightly.database import opened
+from harness.nightly.entry import NightEntry, build_entry
+from harness.nightly.judgements import NIGHT, is_own, rebuild, with_verdict
+from harness.nightly.remeasure import AGAIN, BEFORE
+from harness.nightly.suspects import judge_night
+from harness.nightly.verdict import NIGHTLY, Floats
+from harness.process.interrupt import resumable
+from harness.process.lifetime import NOT_ALONE, alone_on_host
+from harness.protocol import Protocol
+from harness.render.progress import told_once
+from harness.run.context import Context
+from harness.run.lifecycle import measure_folder, measure_run, open_folder
+from harness.run.other_checkout import PINNED, check_named_now, measure_pinned
+from harness.storage import form, whole_files
+from harness.storage.plan import RunPlan
+from harness.storage.same_run import alike
+from harness.storage.store import RunFolder
+from harness.table import row_names
+from harness.table.samples import samples_of
+
+EXPERIMENT = "experiment=nightly"
+MARKDOWN, JUNIT = "nightly.md", "nightly.junit.xml"
+
+
+def measure_night(context: Context) -> tuple[int, str, RunFolder]:
+    """Measure a night, judge it, and keep both.
+
+    Returns:
+        1 for a regression, else 3 if a row failed, else 0; the report in Markdown; the run's folder.
+
+    Raises:
+        InputError: as ``run``; also a named baseline that was not measured alike.
+    """
+    now, folders, show = context.composed, context.folders, context.show
+    folder, composed = open_folder(now, folders)
+    night = replace(context, composed=composed)
+    _check_names(folder, composed)
+    check_named_now(folder, now, composed)
+    wait_s = composed.values["run"]["wait_s"]
+    with alone_on_host(wait_s, told_once(show, NOT_ALONE), show.note):
+        pinned = measure_pinned(night, context.overrides, folder)
+        chosen = _named(night) if pinned is None else build_entry(pinned)
+
+        def check(plan: RunPlan) -> None:
+            if chosen is not None:
+                _compared_with(chosen, alike(plan))
+
+        code = measure_folder(folder, composed, folders, show, check)
+        with resumable(f"run.id={folder.id}"):
+            verdict, text = _judged(folder, night, chosen)
+    return (1 if verdict == "regression" else code), text, folder
+
+
+def _judged(folder: RunFolder, context: Context, chosen: NightEntry | None) -> tuple[str, str]:
+    """Judge a measured night, write its report and save it in the history.
+
+    Returns:
+        its verdict, and the report in Markdown.
+    """
+    composed, show = context.composed, context.show
+    entry = build_entry(folder)
+    with opened(context.results) as history:
+        if history.is_new:
+            rebuild(history, context.results)
+        nights = [each for each in history.load(entry.machine) if is_own(each, context.results)]
+        others = [name for name in history.machines() if name != entry.machine]
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    ahead = [each.run for each in nights if each.created > now]
+    if ahead:
+        show.note(
+            f"warning: nights are dated after now ({', '.join(ahead[:3])}): is the clock right?"
+        )
+    earlier = [each for each in nights if _is_before(each, entry)]
+    if chosen is not None:
+        baseline = _compared_with(chosen, entry.alike)
+    else:
+        baseline = last_good(earlier, entry.alike, composed.values["nightly"]["runs"])
+        if not earlier and others:
+            reason = (
+                f"nights of other machines ({', '.join(others)}) are never compared with this one"
+            )
+            baseline = replace(baseline, reason=reason)
+    night = judge_night(entry, earlier, baseline, folder, composed, context.folders, show)
+    text = nightly_report.to_markdown(night)
+    whole_files.write_json(folder.path / NIGHT, nightly_report.to_json(night))
+    whole_files.write_atomically(folder.path / JUNIT, nightly_report.to_junit(night))
+    whole_files.write_atomically(folder.path / MARKDOWN, text)
+    with opened(context.results) as history:
+        history.save(with_verdict(entry, folder))
+    return night.verdict, text
+
+
+def _check_names(folder: RunFolder, composed: Composed) -> None:
+    """Refuse names that leave no room for those of the runs and rows that a night may add."""
+    runs = [f"{folder.id}{after}" for after in (PINNED, AGAIN)]
+    rows = [f"{method}{BEFORE}" for method in composed.values["method"]]
+    for key, name in [("run.id", each) for each in runs] + [("method", each) for each in rows]:
+        if not form.name(name):
+            raise InputError(
+                f"{key}: a night may add {name}, which is too long: use a shorter name"
+            )
+
+
+def _is_before(each: NightEntry, entry: NightEntry) -> bool:
+    return each.run != entry.run and (each.created, each.run) < (entry.created, entry.run)
+
+
+def _named(context: Context) -> NightEntry | None:
+    """Return the run that ``nightly.baseline`` names, if it names one."""
+    wanted = context.composed.values["nightly"]["baseline"]
+    if wanted == "last":
+        return None
+    folder = context.find(wanted)
+    if folder.is_imported:
+        raise InputError(
+            f"nightly.baseline={wanted}: that run was imported, and a night is compared with what was "
+            "measured here; ./run.sh compare shows imported runs beside others"
+        )
+    return build_entry(folder)
+
+
+def _compared_with(entry: NightEntry, now: Mapping[str, Any]) -> Baseline:
+    try:
+        return named(entry, now)
+    except ValueError as error:
+        raise InputError(
+            f"run {entry.run} was not measured alike ({error}): name another with "
+            "nightly.baseline=ID, or measure as it did"
+        ) from None
+
+
+def measure_aa(repeats: str, context: Context) -> tuple[int, str]:
+    """Measure ``repeats`` nights' worth of rounds in one run and analyse them.
+
+    The run is an ordinary one with ``repeats`` times the nightly rounds, so it can be continued by
+    ``run.id=``; round by round, the first night's rounds are the first repeat.
+
+    Returns:
+        the run's exit code, and the report, which is also in the run's folder as ``aa.md`` and
+        ``aa.json``.
+
+    Raises:
+        InputError: a number of repeats or a protocol that no verdict can be made from.
+        HarnessError: no method has all of its rounds.
+    """
+    if not repeats.isdigit() or int(repeats) < FEWEST_REPEATS:
+        raise InputError(f"repeats={repeats}: use a whole number of at least {FEWEST_REPEATS}")
+    nights = int(repeats)
+    known = open_folder(context.composed, context.folders)[0].load_plan()
+    if known is None:
+        words = list(context.overrides)
+        if not any(word.startswith("experiment=") for word in words):
+            words.insert(0, EXPERIMENT)
+        rounds = Protocol.of(context.composing(words).composed.values["protocol"]).rounds
+        words = [word for word in words if not word.startswith("protocol.rounds=")]
+        context = context.composing([*words, f"protocol.rounds={nights * rounds}"])
+    else:  # it was planned with the rounds of all nights
+        rounds, rest = divmod(known.config["protocol"]["rounds"], nights)
+        if rest:
+            raise InputError(
+                f"repeats={nights} do not divide the {known.config['protocol']['rounds']} rounds of "
+                f"run {known.run}: give the repeats that it began with"
+            )
+    if rounds < NIGHTLY.rounds:
+        raise InputError(
+            f"protocol.rounds={rounds}: a verdict needs {NIGHTLY.rounds} rounds a night at least"
+        )
+    code, folder = measure_run(context)
+    measured, left_out, hours = _nights(folder, nights, rounds)
+    report = analyse(measured)
+    text = aa_report.to_markdown(report, left_out, hours)
+    whole_files.write_atomically(folder.path / "aa.md", text)
+    whole_files.write_json(folder.path / "aa.json", dataclasses.asdict(report))
+    return code, text
+
+
+def _nights(
+    folder: RunFolder, repeats: int, rounds: int
+) -> tuple[list[dict[str, Floats]], list[str], float]:
+    """Return each repeat's times by method, (rounds, B), of the methods that have every round.
+
+    Also the methods that have not, with their outcomes, and how many hours the rounds took.
+    """
+    plan, timings = folder.load_plan(), folder.load_rounds()
+    assert plan is not None
+    timed = samples_of(timings).get(plan.workload["batch_size"], {})
+    whole = {
+        method: samples.forward_s
+        for method, samples in timed.items()
+        if len(samples.rounds) == repeats * rounds
+    }
+    if not whole:
+        raise HarnessError(f"no method of run {plan.run} was timed in all rounds: see its table")
+    left_out = [
+        f"{record.label} ({record.outcome})"
+        for record in row_names.named(plan, folder.load_records())
+        if record.method not in whole
+    ]
+    hours = sum(timing.facts["seconds"] for timing in timings if timing.facts) / 3600
+    nights = [
+        {method: times[k * rounds : (k + 1) * rounds] for method, times in whole.items()}
+        for k in range(repeats)
+    ]
+    return nights, left_out, hours
