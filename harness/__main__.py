@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 
 MODULES = {"test": "pytest", "test-faults": "faults", "test-fuzz": "fuzz"}  # verbs of run.sh
+QUICK = ("-m", "not slow")  # `test quick`: see the markers in pyproject.toml
 
 
 def main() -> int:
@@ -66,6 +67,8 @@ def _start(words: list[str], root: str) -> int:
     elif verb in MODULES:
         sys.path.insert(1, f"{root}/tests")
         module, arguments = MODULES[verb], words[1:]
+        if words[:2] == ["test", "quick"]:
+            arguments = [*QUICK, *words[2:]]
     else:
         return _harness(words)
     sys.argv[1:] = arguments

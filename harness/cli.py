@@ -38,7 +38,7 @@ verbs
                                               if one of these public keys signed it
   fleet      [machines=all|[NAME,...]] [address=HOST:PORT] [KEY=VALUE ...]
                                               the same run on every machine of a Ray cluster
-  test       [pytest arguments]               run the tests
+  test       [quick] [pytest arguments]       run the tests; quick: in about a minute, without models
   test-faults [WORD ...]                      kill, starve and damage runs at every step, or where the
                                               name of the fault holds a word; exit 1 on any loss
   test-fuzz  [inputs=N] [target=NAME]         feed every parser more than 100,000 bad inputs
