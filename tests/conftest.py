@@ -1,8 +1,10 @@
-"""Fixtures of several test files, and how many processes run the tests."""
+"""Fixtures of several test files; which tests run, in which order and in how many processes."""
 
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,15 @@ pytest_plugins = (
     "helpers.saved_network",
     "helpers.tuning",
 )
+SLOW_FIXTURES = {  # they start the harness, or MXNet in this process
+    "cli",
+    "every",
+    "refused",
+    "saved",
+    "session_run",
+    "tuning",
+}
+WHOLLY_SLOW = re.compile(r"^pytestmark = .*pytest\.mark\.slow", re.MULTILINE)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -29,3 +40,27 @@ MOST_PROCESSES = 4  # that run tests beside each other: each may hold 3 GB
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many processes run the tests: one for each core that this one may use."""
     return min(MOST_PROCESSES, len(os.sched_getaffinity(0)))
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the markers
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what is slow, leave out what needs a quiet machine, and begin with the slow files.
+
+    A process takes a whole file, so a long one must not come last.
+    """
+    if "quiet" not in config.option.markexpr:
+        quiet = [item for item in items if item.get_closest_marker("quiet")]
+        config.hook.pytest_deselected(items=quiet)
+        items[:] = [item for item in items if not item.get_closest_marker("quiet")]
+    for item in items:
+        if SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import a file that is slow as a whole where slow tests are left out."""
+    if config.option.markexpr != "not slow" or collection_path.suffix != ".py":
+        return None
+    return True if WHOLLY_SLOW.search(collection_path.read_text()) else None

@@ -23,7 +23,7 @@ from harness.packs.importing import import_pack
 from harness.process.interrupt import resumable
 from harness.run.context import Context
 from harness.run.inputs import check_inputs
-from harness.storage import form
+from harness.storage import form, whole_files
 from harness.storage.plan import new_run_id
 from harness.words import key_of
 

@@ -21,6 +21,7 @@ def test_a_limit_allows_what_is_not_above_it(limit: str | None) -> None:
     assert allowed == list(NAMES[: NAMES.index(known) + 1] if known in NAMES else NAMES)
 
 
+@pytest.mark.slow
 def test_what_the_tests_take_for_granted_is_what_onednn_says() -> None:
     """In this process oneDNN has said nothing yet, so it is asked in another."""
     from harness.doctor.software import software_facts

@@ -30,6 +30,7 @@ def claiming(jpeg: bytes, height: int, width: int) -> bytes:
     return jpeg[: at + 5] + struct.pack(">HH", height, width) + jpeg[at + 9 :]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("height", "width", "keep_ratio", "said"),
     [
@@ -58,6 +59,7 @@ def test_image_that_claims_too_much(
     assert grown < MOST_PIXELS  # bytes; the image would take three a pixel
 
 
+@pytest.mark.slow
 def test_image_without_a_byte(make_record, jpegs, tmp_path: Path) -> None:
     from harness.images.decode import decode_range
 
@@ -121,6 +123,7 @@ def test_record_in_the_other_byte_order(tmp_path: Path, jpegs) -> None:
         source.index(10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "said"),
     [
@@ -138,6 +141,7 @@ def test_weights_of_types_that_mxnet_misreads(
         check_weights(tmp_path / "x.npz")
 
 
+@pytest.mark.slow
 def test_weights_as_mxnet_writes_them_pass(tmp_path: Path) -> None:
     import mxnet as mx
 

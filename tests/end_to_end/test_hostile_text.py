@@ -203,6 +203,7 @@ def run(text: str, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return hostile_run(tmp_path_factory.mktemp("hostile"), text)
 
 
+@pytest.mark.slow
 def test_tables_and_report(
     run: RunFolder, text: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -219,6 +220,7 @@ def test_tables_and_report(
     assert {row[0] for row in kernels[1:]} == set(labels[:5])
 
 
+@pytest.mark.slow
 def test_comparison(run: RunFolder, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     results = run.path.parent.parent
     other = hostile_run(results, text, "other")

@@ -22,6 +22,8 @@ from harness.storage.whole_files import sha256_of
 from harness.workloads import fp32_network, private
 from harness.workloads.saved import load_exported
 
+pytestmark = pytest.mark.slow
+
 TRANSFORM = {"resize": 64, "keep_ratio": False, "crop": 56}
 VERSIONS = {"mxnet": "2", "mxnet_libmxnet_sha256": "x"}
 

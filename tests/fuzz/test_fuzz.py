@@ -42,6 +42,7 @@ for name, inputs in json.loads(sys.argv[1]).items():
 """
 
 
+@pytest.mark.slow
 def test_no_input_gets_through() -> None:
     asked = {each.name: FEW.get(each.name, 25) for each in TARGETS if each.name not in SLOW}
     ended = subprocess.run(

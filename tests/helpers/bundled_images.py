@@ -1,7 +1,8 @@
-"""All bundled images as tests in this process need them, and what fp32 fused says of each, made once."""
+"""All bundled images, and what fp32 fused says of each."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from harness import PROJECT
 from harness.images.record_file import RecordFile
+from helpers.shared import shared
 
 BUNDLED = PROJECT / "benchmarks" / "bundled"
 TRANSFORM = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
@@ -36,19 +38,27 @@ def every(tmp_path_factory: pytest.TempPathFactory) -> Any:
     from harness.images.batches import Batches
     from harness.images.prepared import Prepared
 
-    with RecordFile(BUNDLED / "fashion_mnist_test.rec") as record:
-        index = record.index(10)
-        encoded = [record.image(int(at)) for at in index.offsets]
-    pixels = np.empty((len(encoded), 56, 56, 3), dtype=np.uint8)
-    for at, image in enumerate(encoded):
-        grey = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
-        pixels[at] = cv2.resize(grey, (64, 64))[4:60, 4:60]
-    prepared = Prepared(tmp_path_factory.mktemp("images") / "images.u8", len(encoded), 56)
-    prepared.path.write_bytes(pixels.tobytes())
-    return Batches(prepared, index.labels, 64, TRANSFORM)
+    def fill(folder: Path) -> None:
+        with RecordFile(BUNDLED / "fashion_mnist_test.rec") as record:
+            index = record.index(10)
+            encoded = [record.image(int(at)) for at in index.offsets]
+        pixels = np.empty((len(encoded), 56, 56, 3), dtype=np.uint8)
+        for at, image in enumerate(encoded):
+            grey = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
+            pixels[at] = cv2.resize(grey, (64, 64))[4:60, 4:60]
+        (folder / "images.u8").write_bytes(pixels.tobytes())
+        np.save(folder / "labels.npy", index.labels)
+
+    folder = shared(tmp_path_factory, "bundled-images", fill)
+    labels = np.load(folder / "labels.npy")
+    return Batches(Prepared(folder / "images.u8", len(labels), 56), labels, 64, TRANSFORM)
 
 
 @pytest.fixture(scope="session")
-def fp32_scores(every: Any) -> np.ndarray:
+def fp32_scores(every: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Return what the bundled network scores every image, fused in fp32: (10000, 10)."""
-    return scores(rescaled(), every)
+
+    def fill(folder: Path) -> None:
+        np.save(folder / "scores.npy", scores(rescaled(), every))
+
+    return np.load(shared(tmp_path_factory, "bundled-scores", fill) / "scores.npy")

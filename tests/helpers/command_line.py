@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -25,6 +26,7 @@ from harness.process.own_modules import VARIABLE
 from harness.storage.record import MethodRecord
 from harness.storage.store import RunFolder
 from helpers.instruction_sets import LIMIT
+from helpers.shared import shared, shared_folder
 
 OWN = PROJECT / "tests" / "own"  # a folder such as a user gives with --conf
 sys.path.append(str(OWN))  # for tests that use it in their own process
@@ -225,8 +227,8 @@ def no_stray(results: Path) -> None:
 
 @pytest.fixture(scope="session")
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Prepared images for all runs of the tests."""
-    return tmp_path_factory.mktemp("cache")
+    """Return the folder of prepared images of all runs of the tests."""
+    return shared_folder(tmp_path_factory) / "cache"
 
 
 @pytest.fixture
@@ -238,12 +240,21 @@ def cli(tmp_path: Path, shared_cache: Path) -> Any:
 
 @pytest.fixture(scope="session")
 def session_run(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Any:
-    """Return a function that makes a run of its own for several tests, which only read it."""
+    """Return a function that makes a run for several tests, which only read it.
+
+    All processes that run tests get one run for the same words.
+    """
     commands: list[CommandLine] = []
 
     def run(*words: str) -> Ended:
-        commands.append(CommandLine(tmp_path_factory.mktemp("results"), shared_cache))
-        return commands[-1](*words)
+        def fill(folder: Path) -> None:
+            commands.append(CommandLine(folder / "results", shared_cache))
+            ended = commands[-1](*words)
+            (folder / "ended.json").write_text(json.dumps([ended.code, ended.out, ended.err]))
+
+        name = hashlib.sha256(json.dumps(words).encode()).hexdigest()[:16]
+        folder = shared(tmp_path_factory, f"run-{name}", fill)
+        return Ended(*load(folder / "ended.json"), folder / "results")
 
     yield run
     for command in commands:

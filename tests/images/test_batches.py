@@ -19,6 +19,8 @@ from harness.images.record_file import RecordFile
 from helpers.bundled_images import BUNDLED
 from helpers.record_files import CLASSES, gradient, write_record
 
+pytestmark = pytest.mark.slow
+
 GEOMETRIES = [(64, 56, False), (65, 56, True), (256, 224, False), (40, 40, True), (41, 28, False)]
 SIZES = [(301, 199), (57, 300), (64, 64), (3, 5), (1, 40), (40, 1), (1, 1), (999, 17), (250, 251)]
 ORIENTATION = 0x0112  # EXIF

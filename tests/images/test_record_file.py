@@ -16,6 +16,7 @@ from helpers.bundled_images import BUNDLED
 from helpers.record_files import packed
 
 
+@pytest.mark.slow
 def test_bundled_record_reads_as_mxnet_reads_it() -> None:
     from mxnet import recordio
 
@@ -30,6 +31,7 @@ def test_bundled_record_reads_as_mxnet_reads_it() -> None:
             assert index.labels[number] == header.label
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 9), st.binary(max_size=300)), min_size=1, max_size=20))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_what_mxnet_writes_is_read_back(tmp_path: Path, items: list[tuple[int, bytes]]) -> None:
@@ -128,6 +130,7 @@ def as_read_here(path: Path) -> list[tuple[int, bytes]]:
     return list(zip(index.labels.tolist(), images, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("images", [[b"a jpeg", b""], [struct.pack("<I", MAGIC) * 3]])
 def test_one_packed_label_is_the_label(tmp_path: Path, images: list[bytes]) -> None:
     """As ``im2rec --pack-label`` writes it; a split record and one without an image too."""
@@ -152,6 +155,7 @@ def test_record_without_a_whole_header(tmp_path: Path, data: bytes) -> None:
         record.index(10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "lines",
     [

@@ -90,6 +90,7 @@ def test_a_repeat_of_other_code_is_an_alarm() -> None:
     assert analyse(found, Settings(slower=0.2), resamples=400, histories=0).resampled.waking == 0
 
 
+@pytest.mark.slow
 def test_the_smallest_detectable_slowdown_is_detected() -> None:
     """By brute force: scale the candidate, judge the table, count the suspicions."""
     found = repeats(6, rounds=5)

@@ -92,6 +92,7 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("baseline", "known"), [(1, KNOWN), (5, 0), (5, KNOWN), (10, 0)])
 @pytest.mark.parametrize("rounds", [5, 10])
 @pytest.mark.parametrize("case", CASES)

@@ -209,6 +209,7 @@ def test_what_files_hold_is_text_in_figures(
     assert all(label[:20] in words for label in HOSTILE)
 
 
+@pytest.mark.slow
 def test_what_files_hold_is_text_in_latex(hostile_report: Path) -> None:
     text = (hostile_report / "table.tex").read_text()
     code = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
@@ -244,6 +245,7 @@ def test_the_latex_compiles(which: str, request: pytest.FixtureRequest, tmp_path
     assert not (tmp_path / "taken").exists()
 
 
+@pytest.mark.slow
 def test_the_same_records_give_the_same_bytes(tmp_path: Path, cache: Path) -> None:
     folder = made_run(tmp_path)
     written = write_report(folder, cache)
@@ -320,6 +322,7 @@ def test_a_run_without_a_row_and_a_damaged_file_are_refused(tmp_path: Path, cach
         write_report(folder, cache)
 
 
+@pytest.mark.slow
 def test_nothing_is_written_outside_results_and_cache(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -32,9 +33,16 @@ from helpers.small_project import LOCKED, PYTHON, SmallProject
 HAS_ENSUREPIP = not subprocess.run(
     [PYTHON, "-I", "-c", "import ensurepip"], capture_output=True, check=False
 ).returncode
-real = pytest.mark.skipif(
+has_ensurepip = pytest.mark.skipif(
     not HAS_ENSUREPIP, reason="this Python has no ensurepip: its pip would come from the network"
 )
+
+
+def real(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark a test that makes an environment, which takes seconds."""
+    return pytest.mark.slow(has_ensurepip(test))
+
+
 FORKS = (56, 57, 58, 435)  # clone, fork, vfork, clone3
 FLOCK = 73
 
@@ -600,6 +608,7 @@ def test_exit_codes(project: SmallProject) -> None:
         assert done.stderr.startswith(("run.sh: error: benchmark: name", "error: --nosuch"))
     done = project("test", "-k", "two words")  # pytest's own: tests failed
     assert (done.returncode, done.stdout) == (1, "tests ['-k', 'two words']\n")
+    assert project("test", "quick", "-x").stdout == "tests ['-m', 'not slow', '-x']\n"
     done = project("test-faults")  # there are none in this project
     assert done.returncode == 3 and "faults" in done.stderr
 

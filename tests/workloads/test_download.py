@@ -17,6 +17,8 @@ from helpers.refusals import Refused
 from helpers.saved_network import CLASSES, NETWORK, Saved
 from helpers.zoo_server import TLS, Repository, proxy_server, repository_server, zipped
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = np.random.default_rng(0).bytes(300_000)  # what they are is not looked at here
 STEM = f"{NETWORK}-{hashlib.sha1(WEIGHTS).hexdigest()[:8]}"
 PATH = f"/gluon/models/{STEM}.zip"
@@ -214,7 +216,6 @@ def test_network_that_the_zoo_has_no_weights_of(repository: Repository) -> None:
     assert repository.asked == []
 
 
-@pytest.mark.slow
 def test_from_the_command_line(repository: Repository, tmp_path: Path) -> None:
     """The mirror reaches the worker, and weights that are not the zoo's stop the run."""
     from mxnet.gluon.model_zoo import model_store

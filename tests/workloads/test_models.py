@@ -14,6 +14,8 @@ from harness.errors import InputError
 from harness.run.worker_setup import build_environment
 from helpers.saved_network import CLASSES, NETWORK, Saved
 
+pytestmark = pytest.mark.slow
+
 RANDOM_SCORES = f"""
 import mxnet as mx
 from harness.workloads.models import custom

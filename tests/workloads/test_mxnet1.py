@@ -16,6 +16,8 @@ from harness import PROJECT
 from harness.errors import InputError
 from helpers.mxnet1_weights import V1, V2, old_weights
 
+pytestmark = pytest.mark.slow
+
 FILES = PROJECT / "tests" / "data" / "mxnet1"
 GRID = np.arange(2 * 3 * 16 * 16, dtype="float64").reshape(2, 3, 16, 16)
 IMAGES = (np.sin(GRID * 0.37) * 1.5).astype("float32")  # as data/mxnet1/make.py

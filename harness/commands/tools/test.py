@@ -6,8 +6,13 @@ from collections.abc import Sequence
 
 from harness.command_line.verb import Verb
 
+QUICK = "quick"
+
 
 def program(words: Sequence[str]) -> tuple[str, list[str]]:
+    """Return pytest and its arguments: those of the markers in pyproject.toml for ``quick``."""
+    if words[:1] == [QUICK]:
+        return "pytest", ["-m", "not slow", *words[1:]]
     return "pytest", list(words)
 
 
@@ -16,12 +21,17 @@ VERB = Verb(
     rank=200,
     summary="run the tests",
     description=(
-        "Runs pytest on tests/, with the words that follow as its arguments.\n"
+        "Runs pytest on tests/, with the words that follow as its arguments. `quick` leaves out the\n"
+        "tests that start MXNet or take long.\n"
         "./run.sh test -m quiet runs those that need a machine with nothing else running."
     ),
     program=program,
-    program_words="[ARGUMENT ...]",
-    examples=(("", "all but the quiet ones"), ("tests/test_words.py -k quotes", "")),
+    program_words="[quick] [ARGUMENT ...]",
+    examples=(
+        ("", "all but the quiet ones"),
+        ("quick", "the unit tests, which need no model"),
+        ("tests/test_words.py -k quotes", ""),
+    ),
     level="test",
     measures=True,
 )
