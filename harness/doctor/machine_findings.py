@@ -113,8 +113,8 @@ def _cores(description: Mapping[str, Any], topology: Topology) -> Finding:
         f"{description['threads_per_core']} thread(s) per core"
     )
     value += f", {nodes} NUMA node(s)" if nodes else ""
-    if topology.untold_cpus:
-        value += f"; which CPUs share a core is not told of {in_ranges(topology.untold_cpus)}"
+    if topology.unassigned_cpus:
+        value += f"; which CPUs share a core is not told of {in_ranges(topology.unassigned_cpus)}"
         return Finding(WARN, "cores", value, UNTOLD)
     if topology.sockets > 1:
         advice = "as published is one socket: numactl --cpunodebind=0 --membind=0 ./run.sh ..."

@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from small_project import SmallProject
 
 from harness import PROJECT
 from harness.command_line.completion import shell_code
@@ -25,6 +24,7 @@ from harness.command_line.proposals import propose
 from harness.command_line.verbs import all_verbs
 from harness.config import choices
 from helpers.command_line import OWN, PATIENCE_S
+from helpers.small_project import SmallProject
 
 ENTRY = PROJECT / "harness" / "__main__.py"
 RUNS = f"run.results={PROJECT / 'results'}"
