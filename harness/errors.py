@@ -1,4 +1,4 @@
-"""The three ways a run ends badly, each with its exit code, and what their messages have in common."""
+"""Exceptions and their exit codes, and what their messages have in common."""
 
 from __future__ import annotations
 

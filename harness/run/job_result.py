@@ -30,11 +30,11 @@ def job_outcome(ended: executor.Ended, log: str) -> Outcome:
         return Outcome(outcomes.OK)
     if ended.kind == executor.TIMEOUT:
         return Outcome(outcomes.TIMEOUT, ended.message, log)
-    if ended.error and ended.error["kind"] == "no solution":
+    if ended.error and ended.error["kind"] == outcomes.NO_SOLUTION:
         return Outcome(outcomes.NO_SOLUTION, ended.message, log, ended.error["trials"])
-    if ended.error and ended.error["kind"] == "refused":
+    if ended.error and ended.error["kind"] == outcomes.REFUSED:
         return Outcome(outcomes.REFUSED, ended.message, log)
-    if ended.error and ended.error["kind"] == "timeout":
+    if ended.error and ended.error["kind"] == outcomes.TIMEOUT:
         return Outcome(outcomes.TIMEOUT, ended.message, log)
     return Outcome(outcomes.FAILED, ended.message, log)
 
@@ -48,7 +48,7 @@ def require_value(ended: executor.Ended, activity: str, log: Path) -> Any:
     """
     if ended.kind == executor.DONE:
         return ended.value
-    if ended.error and ended.error["kind"] == "input":
+    if ended.error and ended.error["kind"] == outcomes.INPUT:
         raise InputError(ended.message)
     raise HarnessError(f"{activity} failed: {ended.message}; start it again (log: {log})")
 

@@ -1,4 +1,4 @@
-"""Hold a value of a JSON object to a form. Keys that the form does not name may be there. A rule is
+"""Validate a JSON object against a form. Keys that the form does not name are allowed. A rule is
 
 * a function, true for a good value, whose docstring says what is expected;
 * a dictionary of rules by key; a key that ends in ``?`` may be missing;

@@ -8,10 +8,11 @@ from harness import PROJECT
 from harness.storage import outcomes
 
 OTHERS = {  # words with another meaning there
-    "harness/commands/doctor.py": {"ok"},
+    "harness/doctor/finding.py": {"ok"},
     "harness/fleet/ray_cluster.py": {"refused"},
     "harness/fleet/schedule.py": {"refused"},
-    "harness/methods/inc.py": {"timeout", "input"},
+    "harness/methods/inc.py": {"timeout"},
+    "harness/methods/recovery.py": {"input"},
     "harness/nightly/nightly_report.py": {"failed"},
     "harness/process/executor.py": {"timeout"},
     "harness/report/html_report.py": {"ok"},

@@ -36,7 +36,7 @@ for number in itertools.count():
 DIES_WHILE_WRITING = """
 import os, signal, sys
 from pathlib import Path
-from harness.storage import store
+from harness.storage import whole_files
 os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
 whole_files.write_json(Path(sys.argv[1]), ["new"] * 1000)
 """
