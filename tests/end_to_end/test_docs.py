@@ -70,6 +70,7 @@ OWN_WORDS = {
 }
 # Words after run.sh that start another program, and what shows that it works.
 PROGRAMS = {
+    "completion": "test_completion.py completes in real shells",
     "benchmark": "the module must exist; test_overhead.py, test_vs_published.py and others run them",
     "test": "these are the tests",
     "test-faults": "it takes minutes; test_faults.py runs a part",
@@ -81,6 +82,7 @@ OTHERS = {
     ".venv/bin/mypy": "it is run on the checkout, not by a test",
     ".venv/bin/python": "licences.py is run by test_licences.py; pip-audit needs the network",
     ".venv/bin/ray": "it starts a cluster; test_fleet.py starts its own",
+    "eval": "test_completion.py completes in real shells",
     ".venv/bin/ruff": "it is run on the checkout, not by a test",
     "grype": "a scanner that is not installed",
     "python3": "sbom.py is run by test_sbom.py",
