@@ -177,7 +177,13 @@ DERIVED = (  # of records and numbers, purely
     *(f"harness.nightly.{name}" for name in ("aa", "judge", "night", "replay", "verdict")),
     "harness.nightly.sequential_test",
 )
-DATA = ("harness.host.isa", "harness.storage.plan", "harness.storage.record", ESCAPE)
+DATA = (
+    "harness.host.isa",
+    "harness.storage.plan",
+    "harness.storage.record",
+    "harness.storage.stage_facts",
+    ESCAPE,
+)
 
 
 def outside(module: str) -> set[str]:

@@ -27,6 +27,7 @@ from harness.images.prepared import FORMAT
 from harness.nightly.database import NAME, opened
 from harness.storage import arrays, reading, store
 from harness.storage.reading import Unreadable, open_plain, parse_json
+from harness.storage.stage_facts import File
 
 MEMORY = 1 << 30  # bytes of a process that reads the worst JSON which is allowed
 
@@ -68,7 +69,7 @@ def test_only_plain_files_are_opened(short: Path, kind: str) -> None:
         open_plain(path)
     with pytest.raises(HarnessError, match=r"odd\.json cannot be read"):
         store.load_json(path)
-    assert not store.is_intact(path, {"sha256": "0" * 64})
+    assert not store.is_intact(path, File(path="f", sha256="0" * 64))
     for read in (
         lambda: arrays.read_npy(path, "<i8", (1,)),
         lambda: arrays.read_npz(path, "top", "<u2", (1,)),

@@ -26,6 +26,8 @@ from harness.report.shares import OTHER, OUTSIDE, shares
 from harness.report.tuning import least_accepted, trajectories, trials_of
 from harness.stats.intervals import Interval
 from harness.storage.record import MethodRecord, Outcome
+from harness.storage.stage_facts import ProfileFacts, Trial
+from harness.storage.typed import changed, decode
 from harness.table.kernels import Profile
 from harness.table.published import beside, unlike
 from harness.table.rows import Row
@@ -133,9 +135,9 @@ def test_a_search_without_a_model_is_held_against_another_rows_baseline() -> Non
     solved = measured("int8_a", 1.0)
     assert solved.optimize is not None
     kept = {"quantization": {"baseline_accuracy": 0.8}, "trajectory": trials}
-    solved = replace(solved, optimize={**solved.optimize, **kept})
+    solved = replace(solved, optimize=changed(solved.optimize, **kept))
     unsolved = MethodRecord("r", "int8_b", "int8_b", 1, Outcome("no solution", trials=3))
-    stored = {"int8_b": trials_of(trials)}
+    stored = {"int8_b": trials_of(decode(trials, list[Trial]))}
     first, second = trajectories(made, [solved, unsolved], stored)
     assert [trial.best for trial in first.trials] == [0.5, 0.5, 0.7]
     assert first.target == second.target == 0.8 * 0.99
@@ -165,7 +167,8 @@ def test_shares_sum_to_one_and_small_parts_are_named_together() -> None:
          "ms": float(10 - n)} for n in range(9)
     ]  # fmt: skip
     many = {**PROFILE, "rows": rows, "total_ms": 54.0, "wall_ms": 60.0, "batches": 2}
-    found = shares([("a", Profile.from_dict(PROFILE)), ("a", Profile.from_dict(many))])
+    profiles = [Profile.recorded(decode(stored, ProfileFacts)) for stored in (PROFILE, many)]
+    found = shares([("a", profile) for profile in profiles])
     assert found.parts[-2:] == (OTHER, OUTSIDE) and len(found.parts) == 9
     first, second = found.rows  # of two rows with one label none is lost
     for each in found.rows:
@@ -282,6 +285,6 @@ def test_own_arguments_called_options_are_no_searchs(options: Any) -> None:
     assert row.optimize is not None
     trial = {"trial": 1, "accuracy": 0.5, "seconds": 1.0, "changed": {"conv": "fp32"}}
     (found,) = trajectories(
-        made, [replace(row, optimize={**row.optimize, "trajectory": [trial]})], {}
+        made, [replace(row, optimize=changed(row.optimize, trajectory=[trial]))], {}
     )
     assert found.target is None

@@ -13,8 +13,10 @@ from harness.run.inputs import check_inputs
 from harness.run.session import open_session, value_of
 from harness.storage import record
 from harness.storage.record import MethodRecord, Outcome
+from harness.storage.stage_facts import Optimize
 from harness.storage.store import HISTORY, TRIALS, RunFolder
 from harness.storage.tuning_history import read_history
+from harness.storage.typed import decode
 from harness.table.markdown import table
 from harness.table.tables import rows_of
 
@@ -74,12 +76,13 @@ def recover(
         }
         ended = session.start_job(row, job, "recovering")
         facts = value_of(ended, "recovering the trial", log)
-        row = session.validate(replace(row, optimize={**facts, "cost_s": None}))
+        made = {"cost_s": 0, "disturbed": [], **facts}  # nothing was timed
+        row = session.validate(replace(row, optimize=decode(made, Optimize)))
         if row.outcome.kind != record.OK:
             raise HarnessError(f"{row.label}: {row.outcome}")
         measured = [r for r in folder.load_records() if r.method == plan.config["baseline"]]
-        rows = rows_of(folder, plan, [*measured, row])
-    print(table(rows))
+        *others, ours = rows_of(folder, plan, [*measured, row])
+    print(table([*others, replace(ours, cost_s=None)]))
     print(
         f"\ntrial {facts['trial']}: top-1 {facts['accuracy']:.4f} on the {facts['images']} tuning "
         f"images, every prediction as recorded; the model is in {folder.method(name)}"
@@ -101,7 +104,7 @@ def _configuration(folder: RunFolder, method: str, trial: int) -> dict[str, Any]
                 f"pickle, which could run anything and is read no longer: {again}"
             )
         raise InputError(f"method={method} has no tuning history in run {folder.id}")
-    history = read_history(path, known["sha256"])
+    history = read_history(path, known.sha256)
     if not 1 <= trial <= len(history):
         raise InputError(f"trial={trial}: {path} holds trials 1 .. {len(history)}")
     entry = history[trial - 1]

@@ -21,10 +21,12 @@ from harness.report.methods_text import methods_text
 from harness.report.shares import shares
 from harness.report.tuning import Trial, trajectories, trials_of
 from harness.run.lifecycle import code_of
-from harness.storage import arrays, facts, form, store
+from harness.storage import arrays, store
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
+from harness.storage.stage_facts import Trial as Recorded
 from harness.storage.store import RunFolder
+from harness.storage.typed import Mistyped, decode
 from harness.table import published
 from harness.table.beyond import PUBLISHED as METHODS
 from harness.table.csv_table import pairs_to_csv, to_csv
@@ -168,16 +170,17 @@ def _trajectories(
     paths = {
         record.method: folder.method(record.method) / "trajectory.json"
         for record in records
-        if not (record.optimize or {}).get("trajectory")
+        if not (record.optimize and record.optimize.trajectory)
     }
     found = {}
     for method, path in paths.items():
         if path.is_file():
-            stored = store.load_json(path)
-            wrong = form.wrong(stored, facts.TRAJECTORY)
-            if wrong is not None:
-                raise HarnessError(f"{path} is no trajectory ({wrong}): restore or delete it")
-            found[method] = trials_of(stored)
+            try:
+                found[method] = trials_of(decode(store.load_json(path), list[Recorded]))
+            except Mistyped as error:
+                raise HarnessError(
+                    f"{path} is no trajectory ({error}): restore or delete it"
+                ) from None
     return found
 
 

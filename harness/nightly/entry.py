@@ -154,7 +154,7 @@ def entry_of(folder: RunFolder) -> Entry:
     labels = folder.load_labels(plan.images)
     rows = []
     for record in folder.load_records():
-        made = record.optimize or {}
+        optimize = record.optimize
         correct: npt.NDArray[np.bool_] | None = None
         if record.outcome.kind == OK and record.validate is not None:
             best = folder.load_predictions(record, plan.images)
@@ -165,10 +165,10 @@ def entry_of(folder: RunFolder) -> Entry:
                 record.method,
                 record.label,
                 str(record.outcome),
-                made["cost_s"] if is_ok and "reused_from" not in made else None,
+                optimize.cost_s if is_ok and optimize and not optimize.reused_from else None,
                 timed[record.method].forward_s if is_ok and record.method in timed else None,
                 correct,
-                f"{made['symbol']['sha256']}/{made['params']['sha256']}" if made else None,
+                "/".join(file.sha256 for file in optimize.model) if optimize else None,
             )
         )
     return Entry(

@@ -60,7 +60,7 @@ def batches(
     for each in records if of_pass else ():
         if each.outcome.kind == OK and each.validate:
             seconds = validation_samples(each, "forward_s").forward_s[0].tolist()
-            used[each.method] = [_round(1, seconds, bool(each.validate["disturbed"]))]
+            used[each.method] = [_round(1, seconds, bool(each.validate.disturbed))]
     panels = [
         Panel(record.label, tuple(used[record.method]))
         for record in records
@@ -71,8 +71,8 @@ def batches(
 
 def times_of(record: RoundRecord, batch_size: int) -> list[float]:
     """Return the seconds of a round's batches of one size; none where it did not time that size."""
-    parts = (record.facts or {}).get("timed", ())
-    return next((list(p["forward_s"]) for p in parts if p["batch_size"] == batch_size), [])
+    parts = (part for part in record.timed if part.batch_size == batch_size)
+    return next((list(part.forward_s) for part in parts), [])
 
 
 def _round(number: int, seconds: Sequence[float], disturbed: bool) -> Round:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
 
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
+from harness.storage.stage_facts import Trial as Recorded
 
 LONGEST = 100  # characters of what a trial changed
 
@@ -60,14 +60,14 @@ def trajectories(
         fp32: its accuracy on the tuning batches, for a run of which no record has it.
     """
     baselines = [
-        record.optimize["quantization"].get("baseline_accuracy")
+        record.optimize.quantization.baseline_accuracy
         for record in records
-        if record.optimize and record.optimize.get("quantization")
+        if record.optimize and record.optimize.quantization
     ]  # of one network on the same batches, so the same for all
     baseline = next((value for value in baselines if value is not None), fp32)
     found = []
     for record in records:
-        trials = trials_of((record.optimize or {}).get("trajectory") or ())
+        trials = trials_of((record.optimize.trajectory or ()) if record.optimize else ())
         trials = trials or stored.get(record.method, ())
         if trials:
             options = plan.search_options(record.method)
@@ -78,16 +78,12 @@ def trajectories(
     return found
 
 
-def trials_of(stored: Sequence[Mapping[str, Any]]) -> tuple[Trial, ...]:
-    """Return the trials that a row's trajectory lists.
-
-    Raises:
-        AttributeError, KeyError, TypeError: it is none.
-    """
-    best = accumulate((each["accuracy"] for each in stored), max)
+def trials_of(stored: Sequence[Recorded]) -> tuple[Trial, ...]:
+    """Return the trials that a row's trajectory lists."""
+    best = accumulate((trial.accuracy for trial in stored), max)
     return tuple(
-        Trial(each["trial"], each["accuracy"], top, each["seconds"], _shortened(each["changed"]))
-        for each, top in zip(stored, best)
+        Trial(trial.trial, trial.accuracy, top, trial.seconds, _shortened(trial.changed))
+        for trial, top in zip(stored, best)
     )
 
 

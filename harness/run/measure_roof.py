@@ -5,9 +5,10 @@ from __future__ import annotations
 from harness.host import isa
 from harness.process import executor
 from harness.process.interrupt import finishing
-from harness.run.session import Session, facts_of, outcome_of
+from harness.run.session import Session, answer_of
 from harness.storage import record
 from harness.storage.record import Outcome, RoofRecord
+from harness.storage.stage_facts import RoofFacts
 from harness.table import validity
 from harness.table.kernels import ENVIRONMENT
 
@@ -28,9 +29,9 @@ def measure_roof(session: Session) -> bool:
         with finishing("the roof", session.show.note):
             found = _measured(session)
             session.folder.save_roof(found)
-        if found.facts is None or not found.facts["disturbed"]:
+        if found.facts is None or not found.facts.disturbed:
             break
-        kinds = sorted({each["kind"] for each in found.facts["disturbed"]})
+        kinds = sorted({disturbance.kind for disturbance in found.facts.disturbed})
         session.show.note(f"roof: it was disturbed ({', '.join(kinds)})")
     if found.outcome.kind != record.OK:
         session.show.note(f"roof: {found.outcome}")
@@ -49,7 +50,7 @@ def _measured(session: Session) -> RoofRecord:
         environment = {**session.environment, **ENVIRONMENT}
         worker = executor.Worker(job, environment, folder.path / LOG, folder.path)
         ended = worker.wait(report, plan.config["run"]["timeout_s"])
-    outcome, facts = outcome_of(ended, LOG), facts_of(ended)
+    outcome, facts = answer_of(ended, RoofFacts, LOG)
     wrong = validity.of_pass(facts) if facts else []
     return RoofRecord(
         plan.run, Outcome(record.INVALID, "; ".join(wrong)) if wrong else outcome, facts

@@ -56,7 +56,7 @@ def _time(session: Session, row: MethodRecord, round_: int, attempts: list[Round
         if timed.outcome.kind not in (record.OK, record.INVALID):
             break
         if not _is_good(timed):
-            what = ", ".join(sorted({each["kind"] for each in timed.disturbed}))
+            what = ", ".join(sorted({disturbance.kind for disturbance in timed.disturbed}))
             why = what if timed.outcome.kind == record.OK else str(timed.outcome)
             session.show.note(f"{row.label}: round {round_} was disturbed ({why})")
     if any(each.outcome.kind == record.OK for each in attempts):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.config import project_path
 from harness.errors import HarnessError, InputError
@@ -19,17 +19,19 @@ from harness.process.own_modules import named_in_environment
 from harness.protocol import Protocol
 from harness.render.progress import Display, told_once
 from harness.run.inputs import Inputs
-from harness.storage import facts as forms
-from harness.storage import form, locks, record, store
+from harness.storage import locks, record, store
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
+from harness.storage.stage_facts import Optimize, Process, ProfileFacts, RoundFacts, Validate
 from harness.storage.store import RunFolder
+from harness.storage.typed import Mistyped, decode
 from harness.table import kernels, validity
 
 GB = 10**9
 LOOK_BYTES = 4 * GB  # ResNet50v2 takes 0.8
 COPIES = 8  # of the weights at once, as read, set, and looked through
 THREAD_BYTES = 32 << 20  # a thread's stack and oneDNN's scratch
+StageFacts = TypeVar("StageFacts", bound=Process)
 
 
 def environment_of(
@@ -190,7 +192,8 @@ class Session:
         """
         interrupted = Outcome(record.INTERRUPTED)
         label = self.plan.methods[name]["label"]
-        row = MethodRecord(self.plan.run, name, label, position, interrupted)
+        others = before.others if before else {}
+        row = MethodRecord(self.plan.run, name, label, position, interrupted, others=others)
         try:
             for stage in (self._optimize, self._validated, self._profiled):
                 ended = stage(row, before)
@@ -220,40 +223,31 @@ class Session:
             "shared": str(self.folder.path) if shared else None,
         }
         ended = self.start_job(row, job, "optimising")
-        facts = facts_of(ended)
-        outcome = outcome_of(ended, self._shown(row, job))
-        wrong = None if facts is None else form.wrong(facts, forms.OPTIMIZE)
-        if facts is not None and wrong is None:
+        outcome, facts = answer_of(ended, Optimize, self._shown(row, job))
+        if facts:
             outcome = _judged(outcome, validity.of_pass(facts))
             if outcome.kind == record.OK:
                 self.folder.save_optimized(row.method, facts)
-        if wrong is not None:  # nobody could read such a record
-            facts, outcome = (
-                None,
-                Outcome(record.FAILED, f"the method says that {wrong}", outcome.log),
-            )
         path = kept.with_name(store.HISTORY)
         history = store.digest_of(path, path.parent) if path.is_file() else None
         return replace(row, outcome=outcome, optimize=facts, history=history)
 
-    def _kept(self, path: Path) -> dict[str, Any] | None:
+    def _kept(self, path: Path) -> Optimize | None:
         """Return the facts of a model that an interrupted run left whole, if it did."""
         if not path.is_file():
             return None
-        facts = store.load_json(path)
-        if form.wrong(facts, forms.OPTIMIZE) is not None:
+        try:
+            facts = decode(store.load_json(path), Optimize)
+        except Mistyped:
             return None
-        for part in (facts["symbol"], facts["params"]):
-            if not store.is_intact(path.parent / part["path"], part):
-                return None
-        return dict(facts)
+        whole = all(store.is_intact(path.parent / file.path, file) for file in facts.model)
+        return facts if whole else None
 
     def validate(self, row: MethodRecord) -> MethodRecord:
         """Run the row's saved model over the validation images."""
         job = {**self._of_model(row), "stage": "validate", "predictions": "predictions.npz"}
         ended = self.start_job(row, job, "validating")
-        facts = facts_of(ended)
-        outcome = outcome_of(ended, self._shown(row, job))
+        outcome, facts = answer_of(ended, Validate, self._shown(row, job))
         if facts:
             outcome = _judged(outcome, validity.of_validation(facts))
         return replace(row, outcome=outcome, validate=facts)
@@ -261,8 +255,8 @@ class Session:
     def _validated(self, row: MethodRecord, before: MethodRecord | None) -> MethodRecord:
         facts = before.validate if before and _same_model(before, row) else None
         if facts and not validity.of_validation(facts):
-            predictions = self.folder.method(row.method) / facts["predictions"]["path"]
-            if store.is_intact(predictions, facts["predictions"]):
+            predictions = self.folder.method(row.method) / facts.predictions.path
+            if store.is_intact(predictions, facts.predictions):
                 return replace(row, outcome=Outcome(record.OK), validate=facts)
         return self.validate(row)
 
@@ -271,20 +265,19 @@ class Session:
         batches = self.protocol.profile_batches
         if not batches:
             return replace(row, outcome=Outcome(record.OK))
-        facts = before.profile if before and _same_model(before, row) else None
-        if facts and not self._wrong_kernels(row, facts):
-            return replace(row, outcome=Outcome(record.OK), profile=facts)
+        known = before.profile if before and _same_model(before, row) else None
+        if known and not self._wrong_kernels(row, known):
+            return replace(row, outcome=Outcome(record.OK), profile=known)
         job = {**self._of_model(row), "stage": "profile", "batches": batches}
         ended = self.start_job(row, job, "profiling", kernels.ENVIRONMENT)
-        facts = facts_of(ended)
-        outcome = outcome_of(ended, self._shown(row, job))
+        outcome, facts = answer_of(ended, ProfileFacts, self._shown(row, job))
         if facts:
             outcome = _judged(outcome, self._wrong_kernels(row, facts))
         return replace(row, outcome=outcome, profile=facts)
 
-    def _wrong_kernels(self, row: MethodRecord, facts: Mapping[str, Any]) -> list[str]:
+    def _wrong_kernels(self, row: MethodRecord, facts: ProfileFacts) -> list[str]:
         return validity.of_profile(
-            kernels.Profile.from_dict(facts),
+            kernels.Profile.recorded(facts),
             validity.called_int8(row.method, row.label),
             self.plan.machine["isa"],
             self.plan.config["max_cpu_isa"],
@@ -300,10 +293,10 @@ class Session:
             "warmup_s": protocol.warmup_s,
         }
         ended = self.start_job(row, job, f"timing, round {round_} of {protocol.rounds}")
-        outcome, facts = outcome_of(ended, self._shown(row, job)), facts_of(ended)
+        outcome, facts = answer_of(ended, RoundFacts, self._shown(row, job))
         if facts:
             # a batch of one need not keep every thread busy: the workload's own size is what tells
-            outcome = _judged(outcome, validity.of_pass(facts["timed"][0]))
+            outcome = _judged(outcome, validity.of_pass(facts.timed[0]))
         return RoundRecord(self.plan.run, row.method, round_, attempt, outcome, facts)
 
     def _of_model(self, row: MethodRecord) -> dict[str, Any]:
@@ -314,9 +307,12 @@ class Session:
             "images": self.plan.images,
             "cpus": self.plan.machine["allowed_cpus"],
             "workspace": str(self.folder.method(row.method)),
-            "symbol": row.optimize["symbol"]["path"],
-            "params": row.optimize["params"]["path"],
-            "sha256": {name: row.optimize[name]["sha256"] for name in store.MODEL},
+            "symbol": row.optimize.symbol.path,
+            "params": row.optimize.params.path,
+            "sha256": {
+                "symbol": row.optimize.symbol.sha256,
+                "params": row.optimize.params.sha256,
+            },
             **{key: self.data["validation"][key] for key in ("prepared", "labels")},
         }
 
@@ -349,24 +345,29 @@ def _judged(outcome: Outcome, wrong: Sequence[str]) -> Outcome:
 
 
 def _same_model(one: MethodRecord, other: MethodRecord) -> bool:
-    models = [
-        [part["sha256"] for part in (row.optimize["symbol"], row.optimize["params"])]
-        for row in (one, other)
-        if row.optimize
-    ]
+    models = [[file.sha256 for file in row.optimize.model] for row in (one, other) if row.optimize]
     return len(models) == 2 and models[0] == models[1]
 
 
-def facts_of(ended: executor.Ended) -> dict[str, Any] | None:
-    """Return a stage's facts with those of its process, or None if it did not end well."""
+def answer_of(
+    ended: executor.Ended, kind: type[StageFacts], log: str
+) -> tuple[Outcome, StageFacts | None]:
+    """Return the outcome of a job of one row, and its facts with those of its process.
+
+    The facts are None if it did not end well, or said what no record may hold: nobody could read it.
+    """
+    outcome = outcome_of(ended, log)
     if ended.kind != executor.DONE:
-        return None
+        return outcome, None
     process = {
         "seconds": ended.seconds,
         "peak_rss_bytes": ended.peak_rss_bytes,
         "confined": ended.confined,
     }
-    return {**ended.value, **process}
+    try:
+        return outcome, decode({**ended.value, **process}, kind)
+    except Mistyped as error:
+        return Outcome(record.FAILED, f"the method says that {error}"), None
 
 
 def outcome_of(ended: executor.Ended, log: str) -> Outcome:

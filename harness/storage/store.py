@@ -7,7 +7,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from harness.storage.record import (
     RoofRecord,
     RoundRecord,
 )
+from harness.storage.stage_facts import File, Optimize
 
 PLAN = "plan.json"
 METHODS = "methods"
@@ -113,22 +114,18 @@ def _sha256(handle: IO[bytes]) -> str:
     return digest.hexdigest()
 
 
-def is_intact(path: Path, file: dict[str, Any]) -> bool:
+def is_intact(path: Path, file: File) -> bool:
     """Say whether a run's file is there, is a plain one and is what ``digest_of`` described."""
     try:
         with open_plain(path) as handle:
-            return bool(_sha256(handle) == file["sha256"])
+            return bool(_sha256(handle) == file.sha256)
     except (FileNotFoundError, NotADirectoryError, Unreadable):
         return False
 
 
-def digest_of(path: Path, base: Path) -> dict[str, Any]:
+def digest_of(path: Path, base: Path) -> File:
     """Return a file's path relative to ``base``, its size in bytes and its SHA-256."""
-    return {
-        "path": str(path.relative_to(base)),
-        "bytes": path.stat().st_size,
-        "sha256": sha256_of(path),
-    }
+    return File(path=str(path.relative_to(base)), bytes=path.stat().st_size, sha256=sha256_of(path))
 
 
 class RunFolder:
@@ -223,16 +220,16 @@ class RunFolder:
         return sorted(str(path.relative_to(self.path)) for path in {*damaged})
 
     def _has_damaged_model(self, record: MethodRecord) -> bool:
-        model = [(record.optimize or {}).get(name) for name in MODEL]
-        files = [(self.method(record.method) / file["path"], file) for file in model if file]
+        model = record.optimize.model if record.optimize else ()
+        files = [(self.method(record.method) / file.path, file) for file in model]
         return any(path.exists() and not is_intact(path, file) for path, file in files)
 
     def damaged_predictions(self, record: MethodRecord) -> Path | None:
         """Return a row's file of predictions if it is missing or is not the one recorded."""
         if record.validate is None:
             return None
-        file = record.validate["predictions"]
-        path: Path = self.method(record.method) / file["path"]
+        file = record.validate.predictions
+        path = self.method(record.method) / file.path
         return None if is_intact(path, file) else path
 
     def save_plan(self, plan: RunPlan) -> None:
@@ -253,11 +250,11 @@ class RunFolder:
         self._keep([*(path for path, _ in self.files_of(record)), *log])
         write_json(self.path / record.path, record.as_dict())
 
-    def save_optimized(self, method: str, facts: Mapping[str, Any]) -> None:
+    def save_optimized(self, method: str, facts: Optimize) -> None:
         """Write what a row's model is, once the model is on its disk."""
         folder = self.method(method)
-        self._keep([folder / facts[name]["path"] for name in MODEL])
-        write_json(folder / OPTIMIZED, facts)
+        self._keep([folder / file.path for file in facts.model])
+        write_json(folder / OPTIMIZED, facts.stored)
 
     def _keep(self, files: Sequence[Path]) -> None:
         try:
@@ -265,14 +262,16 @@ class RunFolder:
         except OSError as error:
             raise _unwritable(files[0].parent, error, "run.results") from None
 
-    def files_of(self, record: MethodRecord) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """Give each file that a row's record names by its digest, and what was recorded of it."""
+    def files_of(self, record: MethodRecord) -> Iterator[tuple[Path, File]]:
+        """Yield the path of each file that a row's record names, and what was recorded of it."""
         base = self.method(record.method)
-        named = [(record.optimize or {}).get(name) for name in MODEL]
-        named += [record.history, (record.validate or {}).get("predictions")]
-        for file in named:
-            if file is not None:
-                yield base / file["path"], file
+        files = [
+            *(record.optimize.model if record.optimize else ()),
+            *((record.history,) if record.history else ()),
+            *((record.validate.predictions,) if record.validate else ()),
+        ]
+        for file in files:
+            yield base / file.path, file
 
     def load_records(self) -> list[MethodRecord]:
         """Return the records in the table's order.
@@ -376,8 +375,8 @@ class RunFolder:
                 of images.
         """
         assert row.validate is not None
-        file = row.validate["predictions"]
-        path = self.method(row.method) / file["path"]
+        file = row.validate.predictions
+        path = self.method(row.method) / file.path
         advice = f"restore it, or give run.id={self.id}, which measures the row again"
         if not is_intact(path, file):
             raise HarnessError(f"{path} is missing or is not the file that was recorded: {advice}")
@@ -391,8 +390,8 @@ def _alike(rounds: list[RoundRecord], folder: Path) -> None:
     """Refuse rounds that timed another number of batches than the others: one is damaged."""
     counts: dict[tuple[str, int], int] = {}
     for each in rounds:
-        for part in (each.facts or {}).get("timed", ()) if each.outcome.kind == OK else ():
-            size, found = part["batch_size"], len(part["forward_s"])
+        for part in each.timed if each.outcome.kind == OK else ():
+            size, found = part.batch_size, len(part.forward_s)
             expected = counts.setdefault((each.method, size), found)
             if found != expected:
                 raise HarnessError(

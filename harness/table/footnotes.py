@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 from harness.stats.night_noise import holm
 from harness.storage.plan import RunPlan
 from harness.storage.record import OK, MethodRecord, RoundRecord
+from harness.storage.stage_facts import Disturbance
 from harness.table.kernels import NOTED_SHARE, Profile, findings
 from harness.table.metrics import VS_FUSED
 from harness.table.rows import Row
@@ -57,7 +57,8 @@ def _of_workload(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str
             "INC rows shared one calibration cache (methods.shared_calibration=true): the cost of "
             "each depends on the rows before it."
         )
-    if any((record.optimize or {}).get("quantization") for record in records):
+    # whatever a method says that it configured, also what has no field
+    if any(record.optimize and record.optimize.stored.get("quantization") for record in records):
         yield (
             "Costs are below those of the tutorial's calls, with the same models: INC would export the "
             "fp32 network for every configuration that it tries instead of once a search, and "
@@ -115,10 +116,7 @@ def _of_protocol(
 
 def _batches(used: Sequence[tuple[str, RoundRecord]], size: int) -> str:
     counts = {
-        len(part["forward_s"])
-        for _, each in used
-        for part in (each.facts or {})["timed"]
-        if part["batch_size"] == size
+        len(part.forward_s) for _, each in used for part in each.timed if part.batch_size == size
     }
     fewest, most = min(counts, default=0), max(counts, default=0)
     return str(most) if fewest == most else f"{fewest} to {most}"
@@ -133,7 +131,7 @@ def _of_kernels(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str]
     for record in records:
         if record.profile is None or record.outcome.kind != OK:
             continue
-        profile = Profile.from_dict(record.profile)
+        profile = Profile.recorded(record.profile)
         for found in findings(profile, called_int8(record.method, record.label)):
             yield f"{record.label}: {found}."
         share = profile.reference_share * profile.total_ms / (profile.wall_ms or profile.total_ms)
@@ -174,14 +172,13 @@ def _of_disturbances(
             f"repeated as far as protocol.reruns allows, and {len(kept)} had to count all the same."
         )
         yield from _advice(kept)
-    for title, stage in (("Optimising", "optimize"), ("Validation pass", "validate")):
-        facts = ((r.label, getattr(r, stage)) for r in records)
-        for note in _advice((label, found["disturbed"]) for label, found in facts if found):
+    optimised = [(r.label, r.optimize.disturbed) for r in records if r.optimize]
+    validated = [(r.label, r.validate.disturbed) for r in records if r.validate]
+    for title, stage in (("Optimising", optimised), ("Validation pass", validated)):
+        for note in _advice(stage):
             yield f"{title}: {note}"
     brief = {
-        label
-        for label, each in used
-        if each.facts and each.facts["timed"][0]["conditions"]["seconds"] < BRIEF_S
+        label for label, each in used if each.timed and each.timed[0].conditions.seconds < BRIEF_S
     }
     if brief:
         yield (
@@ -190,17 +187,17 @@ def _of_disturbances(
         )
 
 
-def _advice(found: Any) -> Iterator[str]:
+def _advice(disturbed: Iterable[tuple[str, Sequence[Disturbance]]]) -> Iterator[str]:
     """Yield one sentence for each kind of disturbance: where, how much, and what to do."""
-    kinds: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
-    for label, disturbances in found:
-        for each in disturbances:
-            kinds.setdefault(each["kind"], []).append((label, each))
+    kinds: dict[str, list[tuple[str, Disturbance]]] = {}
+    for label, disturbances in disturbed:
+        for disturbance in disturbances:
+            kinds.setdefault(disturbance.kind, []).append((label, disturbance))
     for kind, cases in kinds.items():
-        worst = max(each["value"] for _, each in cases)
+        worst = max(disturbance.value for _, disturbance in cases)
         labels = ", ".join(dict.fromkeys(label for label, _ in cases))
         first = cases[0][1]
-        yield f"{kind} up to {worst:.3g} (limit {first['limit']:.3g}) at {labels}: {first['advice']}."
+        yield f"{kind} up to {worst:.3g} (limit {first.limit:.3g}) at {labels}: {first.advice}."
 
 
 def _of_precision(rows: Sequence[Row], used: Sequence[tuple[str, RoundRecord]]) -> Iterator[str]:
@@ -215,9 +212,7 @@ def _of_precision(rows: Sequence[Row], used: Sequence[tuple[str, RoundRecord]]) 
             f"Known to no better than {100 * WIDE:.0f} %: the Images/s of {', '.join(wide)}; use "
             "more rounds (protocol.rounds=) or a quieter machine."
         )
-    unsettled = {
-        label for label, each in used for part in (each.facts or {})["timed"] if not part["settled"]
-    }
+    unsettled = {label for label, each in used for part in each.timed if not part.settled}
     if unsettled:
         yield (
             "The warm-up ended by its limit before the times had settled, in at least one round of "
@@ -227,5 +222,5 @@ def _of_precision(rows: Sequence[Row], used: Sequence[tuple[str, RoundRecord]]) 
 
 def _said(records: Sequence[MethodRecord]) -> Iterator[str]:
     for record in records:
-        for warning in dict.fromkeys((record.optimize or {}).get("warnings", [])):
+        for warning in dict.fromkeys((record.optimize.warnings or ()) if record.optimize else ()):
             yield f"{record.label}: {warning}"

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
+from harness.storage.stage_facts import ProfileFacts
 from harness.table.operations import macs_of
 
 ENVIRONMENT = {"ONEDNN_VERBOSE": "1", "DNNL_VERBOSE": "1"}  # what makes oneDNN write it
@@ -111,15 +111,22 @@ class Profile:
         told = (line.partition(CPU_ISA)[2].strip() for line in lines if CPU_ISA in line)
         return cls(total, tuple(rows), batches, images, wall_ms, malformed, next(told, ""))
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return all of it, ready for JSON."""
-        return {**asdict(self), "rows": [asdict(row) for row in self.rows]}
-
     @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> Profile:
-        """Return the profile that ``as_dict`` gave; what else is stored beside it is left out."""
-        values = {each.name: stored[each.name] for each in fields(cls)}
-        return cls(**{**values, "rows": tuple(Row(**row) for row in stored["rows"])})
+    def recorded(cls, facts: ProfileFacts) -> Profile:
+        """Return the profile of a record."""
+        rows = [
+            Row(row.kind, row.implementation, row.isa, row.dtype, row.count, row.ms, row.macs)
+            for row in facts.rows
+        ]
+        return cls(
+            facts.total_ms,
+            tuple(rows),
+            facts.batches,
+            facts.images,
+            facts.wall_ms,
+            facts.malformed,
+            facts.cpu_isa,
+        )
 
     def share(self, chosen: Chosen) -> float:
         """Return the chosen rows' share of oneDNN's time, 0 .. 1; 0 if there is no time."""

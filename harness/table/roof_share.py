@@ -18,11 +18,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from harness.storage.record import OK, RoofRecord
+from harness.storage.stage_facts import Dtype, RoofKernel
 from harness.table.kernels import Primitive, Profile, is_compute, made_by
 from harness.table.kernels import Row as Kernel
 
@@ -61,18 +61,18 @@ def peaks_of(record: RoofRecord | None) -> dict[str, Peak]:
     best: dict[str, Peak] = {}
     if record is None or record.outcome.kind != OK or record.facts is None:
         return best
-    for kernel in record.facts["kernels"]:
-        rates = 2e-6 * kernel["macs"] / np.array(kernel["ms"])
+    for kernel in record.facts.kernels:
+        rates = 2e-6 * kernel.macs / np.array(kernel.ms)
         peak = Peak(
             float(np.median(rates)),
             float(rates.min()),
             float(rates.max()),
-            f"{kernel['kind']},{kernel['implementation']}",
-            kernel["problem"],
+            f"{kernel.kind},{kernel.implementation}",
+            kernel.problem,
             len(rates),
         )
-        if kernel["dtype"] not in best or best[kernel["dtype"]].gops < peak.gops:
-            best[kernel["dtype"]] = peak
+        if kernel.dtype not in best or best[kernel.dtype].gops < peak.gops:
+            best[kernel.dtype] = peak
     return best
 
 
@@ -105,29 +105,30 @@ def share_of(
     return Share(images_per_s * least_s)
 
 
-def kernel_facts(primitives: list[Primitive], dtype: str) -> dict[str, Any] | str:
-    """Return what a repeated convolution was, ready for JSON; or why it does not tell of ``dtype``.
+def kernel_facts(primitives: list[Primitive], dtype: Dtype) -> RoofKernel | str:
+    """Return what a repeated convolution was; or why it does not tell of ``dtype``.
 
     Args:
         primitives: what oneDNN executed in the repeats, conversions and all.
     """
     made = [one for one in primitives if is_compute(_row(one))]
     kinds = {(one.kind, one.implementation, one.problem) for one in made}
-    if len(kinds) != 1 or made[0].macs is None:
+    macs = made[0].macs if len(kinds) == 1 else None
+    if macs is None:
         return f"oneDNN ran {len(kinds)} different kernels instead of one"
     first = made[0]
     if OF_SOURCE.get(first.source) != dtype:
         return f"oneDNN ran {first.source} instead"
     if made_by("ref")(_row(first)):
         return f"oneDNN has its reference implementation only ({first.implementation})"
-    return {
-        "dtype": dtype,
-        "kind": first.kind,
-        "implementation": first.implementation,
-        "problem": first.problem,
-        "macs": first.macs,
-        "ms": [one.ms for one in made],
-    }
+    return RoofKernel(
+        dtype=dtype,
+        kind=first.kind,
+        implementation=first.implementation,
+        problem=first.problem,
+        macs=macs,
+        ms=[one.ms for one in made],
+    )
 
 
 def _row(one: Primitive) -> Kernel:

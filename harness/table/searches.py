@@ -42,7 +42,7 @@ def searches(plan: RunPlan, records: Sequence[MethodRecord]) -> list[Told]:
 
 def _told(record: MethodRecord, options: Mapping[str, Any], tuning: Mapping[str, Any]) -> Told:
     told = {**tuning, **options}  # a row may have options of its own
-    chosen = (record.optimize or {}).get("quantization") or {}
+    chosen = record.optimize.quantization if record.optimize else None
     return Told(
         record.method,
         str(told["criterion"]),
@@ -52,14 +52,14 @@ def _told(record: MethodRecord, options: Mapping[str, Any], tuning: Mapping[str,
         int(told["seed"]),
         str(told["objective"]),
         int(told["sampling_size"]),
-        chosen.get("calibration_images"),
+        chosen.calibration_images if chosen else None,
     )
 
 
 def taken_over(record: MethodRecord, run: str) -> str | None:
     """Return the run that a row's model is from, where that is another one than ``run``."""
-    origin = (record.optimize or {}).get("reused_from") or record.run
-    return None if origin == run else str(origin)
+    origin = (record.optimize.reused_from if record.optimize else None) or record.run
+    return None if origin == run else origin
 
 
 def shared_calibration(plan: RunPlan, records: Sequence[MethodRecord]) -> bool:

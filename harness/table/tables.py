@@ -107,7 +107,7 @@ def read_tables(folder: RunFolder, damaged: bool = False) -> Tables:
     rows = rows_of(folder, plan, records, samples)
     timed = _timed(plan, samples)
     profiles = {
-        record.method: Profile.from_dict(record.profile)
+        record.method: Profile.recorded(record.profile)
         for record in records
         if record.profile is not None
     }
