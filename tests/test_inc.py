@@ -276,7 +276,7 @@ def test_options_of_a_strategy_are_its_own(own_run: Ended) -> None:
     assert plan["config"]["method"]["int8_kl"]["strategy_options"] == {"algorithm": "kl"}
     record = own_run.records["int8_kl"]
     assert record.optimize is not None
-    assert record.optimize["trajectory"][0]["changed"] == {"all": "11 x int8 kl"}
+    assert record.optimize.trajectory[0].changed == {"all": "11 x int8 kl"}
 
 
 @pytest.mark.parametrize(
