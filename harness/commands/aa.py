@@ -92,7 +92,7 @@ def _nights(
         for record in named(plan, folder.load_records())
         if record.method not in whole
     ]
-    hours = sum(each.facts["seconds"] for each in timings if each.facts) / 3600
+    hours = sum(each.facts.seconds or 0 for each in timings if each.facts) / 3600
     nights = [
         {method: times[k * rounds : (k + 1) * rounds] for method, times in whole.items()}
         for k in range(repeats)
