@@ -204,7 +204,10 @@ DERIVED = (  # of records and numbers, purely
 )
 DATA = (
     "harness.host.isa",
-    *(f"harness.storage.{name}" for name in ("outcomes", "plan", "record", "same_run")),
+    *(
+        f"harness.storage.{name}"
+        for name in ("outcomes", "plan", "record", "same_run", "stage_facts")
+    ),
     ESCAPE,
 )
 

@@ -16,6 +16,7 @@ from harness.process.own_modules import python_command
 from harness.storage import outcomes
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
+from harness.storage.stage_facts import Optimize
 from harness.storage.store import RunFolder, find_run
 from harness.storage.whole_files import load_json
 from harness.table.loaded_run import rows_of
@@ -68,21 +69,17 @@ def _peaks(
     prepared: Sequence[Mapping[str, Any]], records: Sequence[MethodRecord]
 ) -> dict[str, int]:
     """Return the largest process of each stage that this run made."""
-    stages: dict[str, list[Mapping[str, Any]]] = {
-        "prepare": list(prepared),
-        "optimize": [*_made(records)],
-        "validate": [each.validate for each in records if each.validate],
+    stages = {
+        "prepare": [facts.get("peak_rss_bytes", 0) for facts in prepared],
+        "optimize": [facts.peak_rss_bytes or 0 for facts in _made(records)],
+        "validate": [each.validate.peak_rss_bytes or 0 for each in records if each.validate],
     }
-    return {
-        stage: max(facts.get("peak_rss_bytes", 0) for facts in found)
-        for stage, found in stages.items()
-        if found
-    }
+    return {stage: max(peaks) for stage, peaks in stages.items() if peaks}
 
 
-def _made(records: Sequence[MethodRecord]) -> list[dict[str, Any]]:
+def _made(records: Sequence[MethodRecord]) -> list[Optimize]:
     """Return the facts of the models that this run made itself."""
-    return [r.optimize for r in records if r.optimize and "reused_from" not in r.optimize]
+    return [r.optimize for r in records if r.optimize and not r.optimize.reused_from]
 
 
 def _harness_phases(
@@ -90,13 +87,13 @@ def _harness_phases(
 ) -> dict[str, float]:
     """Return where a run's time went; what its records do not tell is the parent's."""
     made = _made(records)
-    tuned = [facts for facts in made if facts["trajectory"]]
-    inc = sum(facts["cost_s"] for facts in tuned)
-    native = sum(facts["cost_s"] for facts in made) - inc
-    trials = [trial for facts in tuned for trial in facts["trajectory"]]
+    tuned = [facts for facts in made if facts.trajectory]
+    inc = sum(facts.cost_s for facts in tuned)
+    native = sum(facts.cost_s for facts in made) - inc
+    trials = [trial for facts in tuned for trial in facts.stored["trajectory"]]
     evaluation = sum(trial["evaluation_seconds"] for trial in trials)
     validate = [record.validate for record in records if record.validate]
-    passes = sum(facts["validation_s"] for facts in validate)
+    passes = sum(facts.validation_s for facts in validate)
     in_vain = [
         trial["seconds"]
         for each in records
@@ -109,11 +106,11 @@ def _harness_phases(
         "optimize: INC, evaluating trials": evaluation,
         "optimize: INC, all else": inc - evaluation,
         "optimize: INC, trials of searches without a solution": sum(in_vain),
-        "optimize: start, imports, loading, saving": sum(facts["seconds"] for facts in made)
+        "optimize: start, imports, loading, saving": sum(facts.seconds or 0 for facts in made)
         - native
         - inc,
         "validate: passes": passes,
-        "validate: start, imports, loading": sum(facts["seconds"] for facts in validate) - passes,
+        "validate: start, imports, loading": sum(facts.seconds or 0 for facts in validate) - passes,
     }
     rest = "start, checks, looking at the model, tables, the rest of searches without a solution"
     return {**phases, rest: seconds - sum(phases.values())}

@@ -99,13 +99,12 @@ def compared_run(run: LoadedRun, price: Price) -> ComparedRun:
 
 
 def _model(record: MethodRecord) -> str:
-    facts = record.optimize or {}
-    return " ".join(facts[part]["sha256"] for part in ("symbol", "params") if part in facts)
+    return " ".join(file.sha256 for file in record.optimize.model) if record.optimize else ""
 
 
 def _threads(plan: RunPlan, records: Sequence[MethodRecord]) -> str:
-    openmp = ((record.validate or {}).get("openmp") or {} for record in records)
-    verified = sorted({facts["max_threads"] for facts in openmp if facts.get("max_threads")})
+    loaded = (record.validate.openmp for record in records if record.validate)
+    verified = sorted({openmp.max_threads for openmp in loaded if openmp and openmp.max_threads})
     if verified:
         return " or ".join(map(str, verified))
     count = plan.threads.get("count")
@@ -117,8 +116,8 @@ def _roof_note(roof: RoofRecord | None, run: str) -> str:
         return f"not measured; ./run.sh run.id={run} protocol.roof=true adds it, on that machine"
     if roof.outcome.kind != OK or roof.facts is None:
         return str(roof.outcome)
-    notes = [f"{dtype} is missing: {why}" for dtype, why in roof.facts["missing"].items()]
-    kinds = sorted({disturbance["kind"] for disturbance in roof.facts["disturbed"]})
+    notes = [f"{dtype} is missing: {why}" for dtype, why in roof.facts.missing.items()]
+    kinds = sorted({disturbance.kind for disturbance in roof.facts.disturbed})
     if kinds:
         notes.append(
             f"measuring it was disturbed ({', '.join(kinds)}), so it may be too low and shares too high"

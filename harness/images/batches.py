@@ -18,7 +18,7 @@ from mxnet.gluon.data.vision import transforms
 
 from harness.errors import HarnessError
 from harness.images.prepared import Prepared
-from harness.storage.arrays import BadArray, read_npy
+from harness.storage.reading import BadArray, read_npy
 
 
 class Batches(DataLoader):  # type: ignore[misc]

@@ -120,7 +120,7 @@ def build_entry(folder: RunFolder) -> NightEntry:
     labels = folder.load_labels(plan.images)
     rows = []
     for record in folder.load_records():
-        model = record.optimize or {}
+        optimize = record.optimize
         correct: npt.NDArray[np.bool_] | None = None
         if record.outcome.kind == OK and record.validate is not None:
             best = folder.load_predictions(record, plan.images)
@@ -131,10 +131,10 @@ def build_entry(folder: RunFolder) -> NightEntry:
                 record.method,
                 record.label,
                 str(record.outcome),
-                model["cost_s"] if is_ok and "reused_from" not in model else None,
+                optimize.cost_s if is_ok and optimize and not optimize.reused_from else None,
                 timed[record.method].forward_s if is_ok and record.method in timed else None,
                 correct,
-                f"{model['symbol']['sha256']}/{model['params']['sha256']}" if model else None,
+                "/".join(file.sha256 for file in optimize.model) if optimize else None,
             )
         )
     return NightEntry(

@@ -6,17 +6,52 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
+
+from msgspec import Struct
 
 from harness.errors import HarnessError, InputError
 from harness.nightly.database import NAME, Damaged, History, opened
 from harness.nightly.entry import NightEntry, build_entry
-from harness.storage import facts, form, whole_files
+from harness.storage import whole_files
 from harness.storage.store import RunFolder
+from harness.storage.typed import Facts, Mistyped, Name, decode, plain
 
 NIGHT = "nightly.json"
 ACKNOWLEDGED = "acknowledged.json"
 ANY = "*"
+T = TypeVar("T")
+
+
+class JudgedRow(Struct, frozen=True):
+    """A verdict on a metric of a row."""
+
+    method: Name
+    metric: str
+    kind: str
+
+
+class Shift(Struct, frozen=True):
+    """A lasting shift that was found for a row."""
+
+    method: Name
+
+
+class Night(Struct, frozen=True):
+    """What is read of a night's verdicts (``nightly_report.to_json``)."""
+
+    verdict: str
+    rows: list[JudgedRow]
+    shifts: list[Shift]
+
+
+class Acknowledgement(Facts, frozen=True, kw_only=True):
+    """Why a shift is accepted; ``method`` and ``metric`` may be ``ANY``."""
+
+    method: str
+    metric: str
+    reason: str
+    when: str = ""
 
 
 def with_verdict(entry: NightEntry, folder: RunFolder) -> NightEntry:
@@ -27,29 +62,27 @@ def with_verdict(entry: NightEntry, folder: RunFolder) -> NightEntry:
     """
     night, known = folder.path / NIGHT, folder.path / ACKNOWLEDGED
     if night.is_file():
-        verdicts = _read(night, facts.NIGHT, "night")
-        rows = verdicts["rows"]
+        verdicts = _read(night, Night, "night")
         entry = replace(
             entry,
-            verdict=verdicts["verdict"],
-            shifted=frozenset(shift["method"] for shift in verdicts["shifts"]),
+            verdict=verdicts.verdict,
+            shifted=frozenset(shift.method for shift in verdicts.shifts),
             regressions=frozenset(
-                (row["method"], row["metric"]) for row in rows if row["kind"] == "regression"
+                (row.method, row.metric) for row in verdicts.rows if row.kind == "regression"
             ),
         )
     if known.is_file():
-        listed = _read(known, facts.ACKNOWLEDGED, "list of acknowledgements")
-        reasons = {(row["method"], row["metric"]): row["reason"] for row in listed}
+        listed = _read(known, list[Acknowledgement], "list of acknowledgements")
+        reasons = {(row.method, row.metric): row.reason for row in listed}
         entry = replace(entry, acknowledged=reasons)
     return entry
 
 
-def _read(path: Path, expected: Any, what: str) -> Any:
-    stored = whole_files.load_json(path)
-    wrong = form.wrong(stored, expected)
-    if wrong is not None:
-        raise HarnessError(f"{path} is no {what} ({wrong}): restore or delete it")
-    return stored
+def _read(path: Path, kind: type[T], what: str) -> T:
+    try:
+        return decode(whole_files.load_json(path), kind)
+    except Mistyped as error:
+        raise HarnessError(f"{path} is no {what} ({error}): restore or delete it") from None
 
 
 def acknowledge(folder: RunFolder, method: str, metric: str, reason: str) -> NightEntry:
@@ -74,11 +107,11 @@ def acknowledge(folder: RunFolder, method: str, metric: str, reason: str) -> Nig
         rows = ", ".join(row.method for row in entry.rows)
         raise InputError(f"method={method}: run {folder.id} has {rows}")
     path = folder.path / ACKNOWLEDGED
-    listed = _read(path, facts.ACKNOWLEDGED, "list of acknowledgements") if path.is_file() else []
-    listed = [row for row in listed if (row["method"], row["metric"]) != (method, metric)]
+    known = _read(path, list[Acknowledgement], "list of acknowledgements") if path.is_file() else []
+    others = [row for row in known if (row.method, row.metric) != (method, metric)]
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    listed.append({"method": method, "metric": metric, "reason": reason.strip(), "when": when})
-    whole_files.write_json(path, listed)
+    new = Acknowledgement(method=method, metric=metric, reason=reason.strip(), when=when)
+    whole_files.write_json(path, plain([*others, new]))
     return with_verdict(entry, folder)
 
 

@@ -211,7 +211,7 @@ def _nights(
         for record in row_names.named(plan, folder.load_records())
         if record.method not in whole
     ]
-    hours = sum(timing.facts["seconds"] for timing in timings if timing.facts) / 3600
+    hours = sum(timing.facts.seconds or 0 for timing in timings if timing.facts) / 3600
     nights = [
         {method: times[k * rounds : (k + 1) * rounds] for method, times in whole.items()}
         for k in range(repeats)

@@ -20,9 +20,8 @@ from harness.errors import HarnessError, InputError
 from harness.packs import pack, signing
 from harness.packs.pack import Manifest
 from harness.storage import durable, form, locks, store, whole_files
-from harness.storage.arrays import BROKEN
 from harness.storage.plan import FOREIGN
-from harness.storage.reading import parse_json
+from harness.storage.reading import BROKEN, parse_json
 from harness.storage.store import PLAN, RunFolder
 from harness.table.loaded_run import load_run
 

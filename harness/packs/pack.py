@@ -104,7 +104,7 @@ def manifest_of(folder: RunFolder, models: bool) -> Manifest:
         if name == store.PLAN:
             members.append(_described(name, _plan(path)))
         else:
-            members.append(whole_files.digest_of(path, folder.path))
+            members.append(whole_files.digest_of(path, folder.path).stored)
     members.sort(key=lambda each: str(each["path"]))
     return Manifest(folder.id, folder.path.parent.name, models, tuple(members))
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.config import project_path
 from harness.errors import HarnessError, InputError
 from harness.packs.pack import MODELS
 from harness.storage import form, store, whole_files
 from harness.storage.same_run import deterministic_part, differing, digests
+from harness.storage.stage_facts import File
 from harness.storage.store import RunFolder
 
 DIGESTS = "digests.json"
@@ -53,16 +53,16 @@ def verify(folder: RunFolder) -> Verified:
     if plan is None:
         raise InputError(f"{folder.path} holds no run: there is no {store.PLAN}")
     checked, absent, wrong = 0, [], []
-    for file in plan.files.values():
+    for planned in plan.files.values():
         if folder.is_imported:  # a path of another machine: what has its name here is not opened
-            absent.append(file["path"])
+            absent.append(planned["path"])
             continue
-        path = project_path(file["path"])
+        path = project_path(planned["path"])
         if not path.is_file():
             absent.append(str(path))
             continue
         checked += 1
-        if whole_files.sha256_of(path) != file["sha256"]:
+        if whole_files.sha256_of(path) != planned["sha256"]:
             wrong.append(f"{path} is not the file that was recorded")
     for path, file in _recorded(folder):
         if folder.is_imported and path.name.endswith(MODELS) and not path.is_file():
@@ -98,7 +98,7 @@ def _digests(folder: RunFolder) -> dict[str, str]:
     return digests(deterministic_part(plan, folder.load_records()))
 
 
-def _recorded(folder: RunFolder) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _recorded(folder: RunFolder) -> Iterator[tuple[Path, File]]:
     """Yield each file of the rows that has a digest, and what was recorded of it."""
     for record in folder.load_records():
         for path, file in folder.files_of(record):

@@ -114,7 +114,9 @@ def main() -> None:
         faulthandler.disable()  # MXNet has put a handler of its own before it, which says less
         faulthandler.enable()
         value = stage.run(job, reporter.progress)
-        reporter.send("result", value=value, confined=confined)
+        from harness.storage.typed import plain  # not before this process is confined
+
+        reporter.send("result", value=plain(value), confined=confined)
     except Exception as error:
         traceback.print_exc()
         kinds = (name for cls, name in KINDS.items() if isinstance(error, cls))

@@ -109,7 +109,7 @@ def evidence(
             str(record.outcome),
             _file(record.path, "record", digests),
             tuple(_files(record)),
-            (record.validate or {}).get("batches", 0),
+            record.validate.batches if record.validate else 0,
             tuple(_facts(record)),
             tuple(
                 _timing(plan, one, (one.round, one.method, one.attempt) in used, digests)
@@ -127,36 +127,44 @@ def _file(path: str, role: str, digests: Mapping[str, str]) -> File:
 
 def _files(record: MethodRecord) -> list[File]:
     """Return the files that a record names with their digests: the model and the predictions."""
-    stages = (
-        (record.optimize or {}, (("symbol", "model's graph"), ("params", "model's weights"))),
-        (record.validate or {}, (("predictions", "five best classes of every image"),)),
-    )
-    return [
-        File(f"methods/{record.method}/{facts[key]['path']}", role, facts[key]["sha256"])
-        for facts, keys in stages
-        for key, role in keys
-        if key in facts
-    ]
+    files = []
+    if record.optimize:
+        files += [
+            (record.optimize.symbol, "model's graph"),
+            (record.optimize.params, "model's weights"),
+        ]
+    if record.validate:
+        files.append((record.validate.predictions, "five best classes of every image"))
+    return [File(f"methods/{record.method}/{file.path}", role, file.sha256) for file, role in files]
 
 
 def _facts(record: MethodRecord) -> list[tuple[str, str]]:
     pairs = []
-    for name in ("optimize", "validate", "profile"):
-        facts = getattr(record, name)
-        if facts and "seconds" in facts:
-            peak = facts["peak_rss_bytes"] / 1e6
-            pairs.append((f"{name} process", f"{facts['seconds']:.2f} s, at most {peak:.0f} MB"))
-    chosen = (record.optimize or {}).get("quantization") or {}
-    for key in ("strategy", "quantize_mode", "quantize_granularity", "trials"):
-        if key in chosen:
-            pairs.append((key.replace("_", " "), str(chosen[key])))
-    if "excluded_operators" in chosen:
-        pairs.append(("excluded operators", ", ".join(chosen["excluded_operators"]) or "none"))
-    openmp = (record.validate or {}).get("openmp")
+    stages = (
+        ("optimize", record.optimize),
+        ("validate", record.validate),
+        ("profile", record.profile),
+    )
+    for name, process in stages:
+        if process and process.seconds is not None:
+            peak = (process.peak_rss_bytes or 0) / 1e6
+            pairs.append((f"{name} process", f"{process.seconds:.2f} s, at most {peak:.0f} MB"))
+    chosen = record.optimize.quantization if record.optimize else None
+    if chosen:
+        values = (
+            ("strategy", chosen.strategy),
+            ("quantize mode", chosen.quantize_mode),
+            ("quantize granularity", chosen.quantize_granularity),
+            ("trials", chosen.trials),
+        )
+        pairs += [(name, str(value)) for name, value in values if value is not None]
+        if chosen.excluded_operators is not None:
+            pairs.append(("excluded operators", ", ".join(chosen.excluded_operators) or "none"))
+    openmp = record.validate.openmp if record.validate else None
     if openmp:
-        pairs.append(("threads", f"{openmp['max_threads']} of {openmp['runtime']}"))
-    if (record.optimize or {}).get("reused_from"):
-        pairs.append(("model taken over from run", str((record.optimize or {})["reused_from"])))
+        pairs.append(("threads", f"{openmp.max_threads} of {openmp.runtime}"))
+    if record.optimize and record.optimize.reused_from:
+        pairs.append(("model taken over from run", record.optimize.reused_from))
     if record.outcome.log:
         pairs.append(("log", record.outcome.log))
     return pairs
@@ -172,6 +180,6 @@ def _timing(plan: RunPlan, record: RoundRecord, counts: bool, digests: Mapping[s
         1e3 * float(np.median(seconds)) if seconds else None,
         1e3 * float(np.mean(seconds)) if seconds else None,
         counts,
-        tuple(dict.fromkeys(disturbance["kind"] for disturbance in record.disturbed)),
+        tuple(dict.fromkeys(disturbance.kind for disturbance in record.disturbed)),
         _file(record.path, "round", digests),
     )

@@ -81,11 +81,9 @@ def _machine(facts: _Facts) -> Iterator[str]:
     )
     settings = ", ".join(f"{k}={v}" for k, v in sorted(threads["environment"].items()))
     under = f"under the policy {threads['policy']}" + (f" ({settings})." if settings else ".")
-    verified = [
-        r.validate["openmp"] for r in facts.validated if r.validate and "openmp" in r.validate
-    ]
-    counts = sorted({openmp["max_threads"] for openmp in verified if openmp["max_threads"]})
-    runtimes = sorted({openmp["runtime"] for openmp in verified if openmp["runtime"]})
+    verified = [r.validate.openmp for r in facts.validated if r.validate and r.validate.openmp]
+    counts = sorted({openmp.max_threads for openmp in verified if openmp.max_threads})
+    runtimes = sorted({openmp.runtime for openmp in verified if openmp.runtime})
     if counts:
         runtime = " and ".join(runtimes) or "OpenMP"
         ran = f"{' or '.join(map(str, counts))} {_plural(counts, 'thread')}"
@@ -231,15 +229,15 @@ def _timing(facts: _Facts) -> Iterator[str]:
         part
         for timing in facts.rounds
         if timing.outcome.kind == OK
-        for part in (timing.facts or {}).get("timed", ())
-        if part["batch_size"] == size
+        for part in timing.timed
+        if part.batch_size == size
     ]
     if not counts or not parts:
         yield f"Inference was not timed yet in the rounds of protocol {protocol['name']}."
         return
     of = "" if counts == [protocol["rounds"]] else f" of the {protocol['rounds']} planned"
-    batches = sorted({len(part["forward_s"]) for part in parts})
-    unsettled = sum(not part["settled"] for part in parts)
+    batches = sorted({len(part.forward_s) for part in parts})
+    unsettled = sum(not part.settled for part in parts)
     unsteady = (
         f", by whose end the times of {unsettled} of {len(parts)} timings had not settled"
         if unsettled

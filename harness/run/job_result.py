@@ -4,24 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.errors import HarnessError, InputError
 from harness.process import executor
 from harness.storage import outcomes
 from harness.storage.record import Outcome
+from harness.storage.stage_facts import Process
+from harness.storage.typed import Mistyped, decode
+
+StageFacts = TypeVar("StageFacts", bound=Process)
 
 
-def stage_facts(ended: executor.Ended) -> dict[str, Any] | None:
-    """Return a stage's facts with those of its process, or None if the stage did not finish."""
+def stage_result(
+    ended: executor.Ended, kind: type[StageFacts], log: str
+) -> tuple[Outcome, StageFacts | None]:
+    """Return the outcome of a stage of one row, and its facts with those of its process.
+
+    The facts are None if the stage did not finish, or if a record with them could not be read back.
+    """
+    outcome = job_outcome(ended, log)
     if ended.kind != executor.DONE:
-        return None
+        return outcome, None
     process = {
         "seconds": ended.seconds,
         "peak_rss_bytes": ended.peak_rss_bytes,
         "confined": ended.confined,
     }
-    return {**ended.value, **process}
+    try:
+        return outcome, decode({**ended.value, **process}, kind)
+    except Mistyped as error:
+        return Outcome(outcomes.FAILED, f"the method says that {error}"), None
 
 
 def job_outcome(ended: executor.Ended, log: str) -> Outcome:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from harness.host import isa
 from harness.process import executor
 from harness.process.interrupt import finishing
-from harness.run.job_result import job_outcome, stage_facts, with_faults
+from harness.run.job_result import stage_result, with_faults
 from harness.run.session import Session
 from harness.storage import outcomes
 from harness.storage.record import RoofRecord
+from harness.storage.stage_facts import RoofFacts
 from harness.table import validity
 from harness.table.kernels import ENVIRONMENT
 
@@ -29,9 +30,9 @@ def measure_roof(session: Session) -> bool:
         with finishing("the roof", session.show.note):
             roof = _measure(session)
             session.folder.save_roof(roof)
-        if roof.facts is None or not roof.facts["disturbed"]:
+        if roof.facts is None or not roof.facts.disturbed:
             break
-        kinds = sorted({disturbance["kind"] for disturbance in roof.facts["disturbed"]})
+        kinds = sorted({disturbance.kind for disturbance in roof.facts.disturbed})
         session.show.note(f"roof: it was disturbed ({', '.join(kinds)})")
     if roof.outcome.kind != outcomes.OK:
         session.show.note(f"roof: {roof.outcome}")
@@ -50,7 +51,7 @@ def _measure(session: Session) -> RoofRecord:
         environment = {**session.environment, **ENVIRONMENT}
         worker = executor.Worker(job, environment, folder.path / LOG, folder.path)
         ended = worker.wait(report, plan.config["run"]["timeout_s"])
-    outcome, facts = job_outcome(ended, LOG), stage_facts(ended)
+    outcome, facts = stage_result(ended, RoofFacts, LOG)
     if facts:
         outcome = with_faults(outcome, validity.of_pass(facts))
     return RoofRecord(plan.run, outcome, facts)

@@ -12,6 +12,8 @@ from harness.run.job_result import require_value
 from harness.run.session import open_session
 from harness.storage import outcomes
 from harness.storage.record import MethodRecord, Outcome
+from harness.storage.stage_facts import Optimize
+from harness.storage.typed import decode
 from harness.storage.store import HISTORY, TRIALS, RunFolder
 from harness.storage.tuning_history import read_history
 from harness.table.loaded_run import rows_of
@@ -71,11 +73,13 @@ def recover(folder: RunFolder, method: str, trial: str, context: Context) -> str
         }
         ended = session.run_job(row, job, "recovering")
         facts = require_value(ended, "recovering the trial", log)
-        row = session.validate(replace(row, optimize={**facts, "cost_s": None}))
+        untimed = {"cost_s": 0, "disturbed": [], **facts}  # the recovery was not timed
+        row = session.validate(replace(row, optimize=decode(untimed, Optimize)))
         if row.outcome.kind != outcomes.OK:
             raise HarnessError(f"{row.label}: {row.outcome}")
         measured = [r for r in folder.load_records() if r.method == plan.config["baseline"]]
-        rows = rows_of(folder, plan, [*measured, row])
+        *others, ours = rows_of(folder, plan, [*measured, row])
+        rows = [*others, replace(ours, cost_s=None)]
     return (
         f"{table(rows)}\n\n"
         f"trial {facts['trial']}: top-1 {facts['accuracy']:.4f} on the {facts['images']} tuning "
@@ -97,7 +101,7 @@ def _configuration(folder: RunFolder, method: str, trial: int) -> dict[str, Any]
                 f"pickle, which could run anything and is read no longer: {again}"
             )
         raise InputError(f"method={method} has no tuning history in run {folder.id}")
-    history = read_history(path, known["sha256"])
+    history = read_history(path, known.sha256)
     if not 1 <= trial <= len(history):
         raise InputError(f"trial={trial}: {path} holds trials 1 .. {len(history)}")
     entry = history[trial - 1]

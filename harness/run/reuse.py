@@ -12,6 +12,7 @@ from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
 from harness.storage.same_run import SAME_MODELS, differences
 from harness.storage.store import RunFolder
+from harness.storage.typed import changed
 from harness.workloads.model_files import check_symbol, check_weights
 
 
@@ -26,9 +27,9 @@ def adopt(earlier: RunFolder, folder: RunFolder, plan: RunPlan) -> None:
     """
     before = earlier.load_plan()
     assert before is not None  # it was found by its plan
-    changed = differences(before, plan, SAME_MODELS)
-    if changed:
-        listed = "; ".join(changed[:8]) + ("; ..." if len(changed) > 8 else "")
+    unlike = differences(before, plan, SAME_MODELS)
+    if unlike:
+        listed = "; ".join(unlike[:8]) + ("; ..." if len(unlike) > 8 else "")
         raise InputError(
             f"run.reuse_tuned={earlier.id} was planned otherwise ({listed}): leave it out to tune "
             "anew, or ask for the same"
@@ -52,9 +53,8 @@ def adopt(earlier: RunFolder, folder: RunFolder, plan: RunPlan) -> None:
 
 def damage(row: MethodRecord, earlier: RunFolder) -> Path | None:
     """Return the file of a row's model that is missing or is not the one recorded, if any is."""
-    model = row.optimize or {}
-    for part in (model[name] for name in ("symbol", "params") if model):
-        file: Path = earlier.method(row.method) / part["path"]
+    for part in row.optimize.model if row.optimize else ():
+        file = earlier.method(row.method) / part.path
         if not whole_files.is_intact(file, part):
             return file
     return None
@@ -65,9 +65,8 @@ def copy_model(row: MethodRecord, earlier: RunFolder, folder: RunFolder, method:
     assert row.optimize is not None
     source, target = earlier.method(row.method), folder.method(method)
     target.mkdir(parents=True, exist_ok=True)
-    for key, check in (("symbol", check_symbol), ("params", check_weights)):
-        part = row.optimize[key]
-        check(source / part["path"])  # it may have come in a pack
-        shutil.copyfile(source / part["path"], target / part["path"])
-    facts = {"reused_from": earlier.id, **row.optimize}  # the first run's id, through any chain
-    folder.save_optimized(method, facts)
+    for part, check in zip(row.optimize.model, (check_symbol, check_weights)):
+        check(source / part.path)  # it may have come in a pack
+        shutil.copyfile(source / part.path, target / part.path)
+    first = row.optimize.reused_from or earlier.id  # through any chain
+    folder.save_optimized(method, changed(row.optimize, reused_from=first))

@@ -56,7 +56,7 @@ def _measure(session: Session, row: MethodRecord, round_: int, attempts: list[Ro
         if newest.outcome.kind not in (outcomes.OK, outcomes.INVALID):
             break
         if not _is_good(newest):
-            kinds = ", ".join(sorted({disturbance["kind"] for disturbance in newest.disturbed}))
+            kinds = ", ".join(sorted({disturbance.kind for disturbance in newest.disturbed}))
             reason = kinds if newest.outcome.kind == outcomes.OK else str(newest.outcome)
             session.show.note(f"{row.label}: round {round_} was disturbed ({reason})")
     if any(attempt.outcome.kind == outcomes.OK for attempt in attempts):

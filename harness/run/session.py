@@ -14,13 +14,14 @@ from harness.process import executor
 from harness.protocol import Protocol
 from harness.render.progress import Display, told_once
 from harness.run.inputs import Inputs
-from harness.run.job_result import job_outcome, stage_facts, with_faults
+from harness.run.job_result import stage_result, with_faults
 from harness.run.worker_setup import build_environment, workload_for_workers
-from harness.storage import facts as forms
-from harness.storage import form, locks, outcomes, store, whole_files
+from harness.storage import locks, outcomes, store, whole_files
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
+from harness.storage.stage_facts import Optimize, ProfileFacts, RoundFacts, Validate
 from harness.storage.store import RunFolder
+from harness.storage.typed import Mistyped, decode
 from harness.table import kernels, validity
 
 
@@ -111,7 +112,8 @@ class Session:
         """
         interrupted = Outcome(outcomes.INTERRUPTED)
         label = self.plan.methods[name]["label"]
-        row = MethodRecord(self.plan.run, name, label, position, interrupted)
+        others = before.others if before else {}
+        row = MethodRecord(self.plan.run, name, label, position, interrupted, others=others)
         try:
             for stage in (self._optimize, self._validate_if_needed, self._profile_if_needed):
                 ended = stage(row, before)
@@ -141,40 +143,31 @@ class Session:
             "shared": str(self.folder.path) if shared else None,
         }
         ended = self.run_job(row, job, "optimising")
-        facts = stage_facts(ended)
-        outcome = job_outcome(ended, self._log_name(row, job))
-        wrong = None if facts is None else form.wrong(facts, forms.OPTIMIZE)
-        if facts is not None and wrong is None:
+        outcome, facts = stage_result(ended, Optimize, self._log_name(row, job))
+        if facts:
             outcome = with_faults(outcome, validity.of_pass(facts))
             if outcome.kind == outcomes.OK:
                 self.folder.save_optimized(row.method, facts)
-        if wrong is not None:  # such a record could not be read back
-            facts, outcome = (
-                None,
-                Outcome(outcomes.FAILED, f"the method says that {wrong}", outcome.log),
-            )
         path = saved.with_name(store.HISTORY)
         history = whole_files.digest_of(path, path.parent) if path.is_file() else None
         return replace(row, outcome=outcome, optimize=facts, history=history)
 
-    def _intact_model(self, path: Path) -> dict[str, Any] | None:
+    def _intact_model(self, path: Path) -> Optimize | None:
         """Return the facts of the optimised model of an interrupted run; None unless it is intact."""
         if not path.is_file():
             return None
-        facts = whole_files.load_json(path)
-        if form.wrong(facts, forms.OPTIMIZE) is not None:
+        try:
+            facts = decode(whole_files.load_json(path), Optimize)
+        except Mistyped:
             return None
-        for part in (facts["symbol"], facts["params"]):
-            if not whole_files.is_intact(path.parent / part["path"], part):
-                return None
-        return dict(facts)
+        intact = all(whole_files.is_intact(path.parent / file.path, file) for file in facts.model)
+        return facts if intact else None
 
     def validate(self, row: MethodRecord) -> MethodRecord:
         """Run the row's saved model over the validation images."""
         job = {**self._model_job(row), "stage": "validate", "predictions": "predictions.npz"}
         ended = self.run_job(row, job, "validating")
-        facts = stage_facts(ended)
-        outcome = job_outcome(ended, self._log_name(row, job))
+        outcome, facts = stage_result(ended, Validate, self._log_name(row, job))
         if facts:
             outcome = with_faults(outcome, validity.of_validation(facts))
         return replace(row, outcome=outcome, validate=facts)
@@ -182,8 +175,8 @@ class Session:
     def _validate_if_needed(self, row: MethodRecord, before: MethodRecord | None) -> MethodRecord:
         facts = before.validate if before and _same_model(before, row) else None
         if facts and not validity.of_validation(facts):
-            predictions = self.folder.method(row.method) / facts["predictions"]["path"]
-            if whole_files.is_intact(predictions, facts["predictions"]):
+            predictions = self.folder.method(row.method) / facts.predictions.path
+            if whole_files.is_intact(predictions, facts.predictions):
                 return replace(row, outcome=Outcome(outcomes.OK), validate=facts)
         return self.validate(row)
 
@@ -192,20 +185,19 @@ class Session:
         batches = self.protocol.profile_batches
         if not batches:
             return replace(row, outcome=Outcome(outcomes.OK))
-        facts = before.profile if before and _same_model(before, row) else None
-        if facts and not self._kernel_faults(row, facts):
-            return replace(row, outcome=Outcome(outcomes.OK), profile=facts)
+        known = before.profile if before and _same_model(before, row) else None
+        if known and not self._kernel_faults(row, known):
+            return replace(row, outcome=Outcome(outcomes.OK), profile=known)
         job = {**self._model_job(row), "stage": "profile", "batches": batches}
         ended = self.run_job(row, job, "profiling", kernels.ENVIRONMENT)
-        facts = stage_facts(ended)
-        outcome = job_outcome(ended, self._log_name(row, job))
+        outcome, facts = stage_result(ended, ProfileFacts, self._log_name(row, job))
         if facts:
             outcome = with_faults(outcome, self._kernel_faults(row, facts))
         return replace(row, outcome=outcome, profile=facts)
 
-    def _kernel_faults(self, row: MethodRecord, facts: Mapping[str, Any]) -> list[str]:
+    def _kernel_faults(self, row: MethodRecord, facts: ProfileFacts) -> list[str]:
         return validity.of_profile(
-            kernels.Profile.from_dict(facts),
+            kernels.Profile.recorded(facts),
             validity.called_int8(row.method, row.label),
             self.plan.machine["isa"],
             self.plan.config["max_cpu_isa"],
@@ -221,10 +213,10 @@ class Session:
             "warmup_s": protocol.warmup_s,
         }
         ended = self.run_job(row, job, f"timing, round {round_} of {protocol.rounds}")
-        outcome, facts = job_outcome(ended, self._log_name(row, job)), stage_facts(ended)
+        outcome, facts = stage_result(ended, RoundFacts, self._log_name(row, job))
         if facts:
             # only the workload's own batch size counts: a batch of one need not keep every thread busy
-            outcome = with_faults(outcome, validity.of_pass(facts["timed"][0]))
+            outcome = with_faults(outcome, validity.of_pass(facts.timed[0]))
         return RoundRecord(self.plan.run, row.method, round_, attempt, outcome, facts)
 
     def _model_job(self, row: MethodRecord) -> dict[str, Any]:
@@ -235,9 +227,12 @@ class Session:
             "images": self.plan.images,
             "cpus": self.plan.machine["allowed_cpus"],
             "workspace": str(self.folder.method(row.method)),
-            "symbol": row.optimize["symbol"]["path"],
-            "params": row.optimize["params"]["path"],
-            "sha256": {name: row.optimize[name]["sha256"] for name in store.MODEL},
+            "symbol": row.optimize.symbol.path,
+            "params": row.optimize.params.path,
+            "sha256": {
+                "symbol": row.optimize.symbol.sha256,
+                "params": row.optimize.params.sha256,
+            },
             **{key: self.data["validation"][key] for key in ("prepared", "labels")},
         }
 
@@ -265,9 +260,5 @@ class Session:
 
 
 def _same_model(one: MethodRecord, other: MethodRecord) -> bool:
-    models = [
-        [part["sha256"] for part in (row.optimize["symbol"], row.optimize["params"])]
-        for row in (one, other)
-        if row.optimize
-    ]
+    models = [[file.sha256 for file in row.optimize.model] for row in (one, other) if row.optimize]
     return len(models) == 2 and models[0] == models[1]

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.images.decode import decode_range
 from harness.images.prepared import Prepared
-from harness.storage.arrays import read_npy
+from harness.storage.reading import read_npy
 
 REPORT_EVERY_S = 0.2
 

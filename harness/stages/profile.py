@@ -16,14 +16,14 @@ from harness.table.kernels import ENVIRONMENT, Profile
 from harness.workloads.saved import saved_network
 
 
-def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[str, Any]:
+def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> Profile:
     """Profile the first ``job["batches"]`` batches of the validation images; a pass of its own.
 
     The process's environment must hold ``harness.table.kernels.ENVIRONMENT``, which oneDNN reads once.
     All batches are of one size, since MXNet converts the weights again whenever the size changes.
 
     Returns:
-        a ``Profile`` as a dict.
+        what oneDNN executed.
 
     Raises:
         HarnessError: the environment does not.
@@ -47,4 +47,4 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
         mx.npx.waitall()
     progress(len(held), len(held), "batches")
     introduced = [line for line in first if ",info," in line]
-    return Profile.of([*introduced, *lines], len(held), len(batches.labels), 1e3 * wall).as_dict()
+    return Profile.of([*introduced, *lines], len(held), len(batches.labels), 1e3 * wall)

@@ -11,7 +11,7 @@ import numpy as np
 from harness.errors import HarnessError, InputError
 from harness.images.batches import tuning_batches
 from harness.methods.recovery import recover
-from harness.storage.arrays import BadArray, read_npz
+from harness.storage.reading import BadArray, read_npz
 from harness.storage.store import TRIALS
 from harness.storage.whole_files import digest_of
 from harness.workloads import fp32_network

@@ -12,6 +12,7 @@ from mxnet.amp.amp import bfloat16
 from harness.host.stdout import captured_stdout
 from harness.host.threads import loaded_openmp
 from harness.host.watch import Watch
+from harness.storage.stage_facts import RoofKernel
 from harness.table.kernels import parse
 from harness.table.roof_share import kernel_facts
 
@@ -35,7 +36,7 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
         of each repeat; missing, reasons by data type; openmp; conditions, disturbed and misplaced
         over all of it, as ``Watch`` found them.
     """
-    kernels: list[dict[str, Any]] = []
+    kernels: list[RoofKernel] = []
     missing: dict[str, str] = {}
     asked = [(dtype, shape) for dtype in job["dtypes"] for shape in SHAPES]
     with Watch(job["cpus"]) as watch:

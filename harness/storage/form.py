@@ -18,9 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 
 LONGEST_S = 1e9  # of anything that was timed: thirty years
-NAME = re.compile(r"\w[\w.-]{0,127}", re.ASCII)  # and no longer than a file's may be
-LOG = re.compile(r"(?:\w[\w.-]{0,127}/){0,8}\w[\w.-]{0,127}", re.ASCII)
 SHA256 = re.compile(r"[0-9a-f]{64}")
+NAME = re.compile(r"\w[\w.-]{0,127}", re.ASCII)  # and no longer than a file's may be
 
 
 @dataclass(frozen=True)
@@ -118,11 +117,6 @@ def name(value: Any) -> bool:
     return isinstance(value, str) and NAME.fullmatch(value) is not None
 
 
-def log(value: Any) -> bool:
-    """a path inside the run's folder"""
-    return isinstance(value, str) and LOG.fullmatch(value) is not None
-
-
 def sha256(value: Any) -> bool:
     """64 hexadecimal digits"""
     return isinstance(value, str) and SHA256.fullmatch(value) is not None
@@ -146,21 +140,6 @@ def some(value: Any) -> bool:
 def number(value: Any) -> bool:
     """a finite number"""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and _is_finite(value)
-
-
-def seconds(value: Any) -> bool:
-    """a time of at least 0"""
-    return number(value) and 0 <= value < LONGEST_S
-
-
-def took(value: Any) -> bool:
-    """a time above 0"""
-    return seconds(value) and value > 0
-
-
-def share(value: Any) -> bool:
-    """a number from 0 to 1"""
-    return number(value) and 0 <= value <= 1
 
 
 def texts(value: Any) -> bool:

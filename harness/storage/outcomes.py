@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-OK = "ok"
-NO_SOLUTION = "no solution"
-FAILED = "failed"
-TIMEOUT = "timeout"
-INTERRUPTED = "interrupted"
-INVALID = "invalid"
-REFUSED = "refused"  # the method cannot do this here, and says why
-KINDS = (OK, NO_SOLUTION, REFUSED, FAILED, TIMEOUT, INTERRUPTED, INVALID)
+from typing import Final, Literal
+
+Kind = Literal["ok", "no solution", "refused", "failed", "timeout", "interrupted", "invalid"]
+OK: Final = "ok"
+NO_SOLUTION: Final = "no solution"
+FAILED: Final = "failed"
+TIMEOUT: Final = "timeout"
+INTERRUPTED: Final = "interrupted"
+INVALID: Final = "invalid"
+REFUSED: Final = "refused"  # the method cannot do this here, and says why
 FINISHED = frozenset({OK, NO_SOLUTION, REFUSED})  # the others are repeated when a run continues
-INPUT = "input"  # of a worker's job alone: the user's input is at fault, which ends the run
+INPUT: Final = "input"  # of a worker's job alone: the user's input is at fault, which ends the run

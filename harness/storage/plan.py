@@ -13,14 +13,42 @@ from typing import Any
 
 from harness import __version__
 from harness.errors import HarnessError
-from harness.storage import facts, form
-from harness.storage.config_form import OPTIONS
+from harness.storage import form
+from harness.storage.config_form import OPTIONS, STORED
+from harness.storage.form import Named, anything, count, name, sha256, some, switch, text, texts
 
 SCHEMA = 2  # 2: config has the whole protocol, and max_cpu_isa
 FOREIGN = "foreign"  # the key that marks an imported plan
 RANDOM_WEIGHTS = (
     "THE WEIGHTS ARE RANDOM (workload.params is not given): accuracies mean nothing, times do"
 )
+
+# the form of a plan that is read back: only what the harness reads
+INPUT_FILE = {"path": text, "bytes?": count, "sha256": sha256}
+FORM = {
+    "run": name,
+    "created": text,
+    "overrides": [text],
+    "config": STORED,
+    "files": Named(anything, INPUT_FILE),
+    "threads": {"policy": text, "count": (count,), "environment": texts},
+    "machine": {
+        "cpu_model": (text,),
+        "cores": (count,),
+        "isa": ([text],),
+        "os": (text,),
+        "kernel": (text,),
+        "memory_total_bytes?": (count,),
+    },
+    "images": some,
+    "tuning_images": some,
+    "tuning_overlap": switch,
+    "versions": {"mxnet": text, "mxnet_commit": (text,), "neural-compressor": text},
+    "warnings": [text],
+    "harness?": text,
+    "code?": (text,),
+    "foreign?": switch,
+}
 
 
 @dataclass(frozen=True)
@@ -83,7 +111,7 @@ class RunPlan:
                 f"{path} has plan schema {schema}, this version reads {SCHEMA}: use the version "
                 "that wrote it"
             )
-        wrong = form.wrong(stored, facts.PLAN)
+        wrong = form.wrong(stored, FORM)
         if wrong is not None:
             raise HarnessError(f"{path} is no plan ({wrong}): restore it")
         try:

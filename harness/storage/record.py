@@ -1,5 +1,7 @@
 """What is kept of one row: raw facts only. Accuracies, losses and speedups are derived from them.
 
+The parts that stages returned are described in ``harness/storage/stage_facts.py``.
+
 Schema history:
     1  outcome, optimize, validate
     2  profile; validate has the parts of the validation time and its conditions; rounds apart;
@@ -7,17 +9,29 @@ Schema history:
        and for a while snapshot, the digest of a history that is read no longer
 """
 
-from __future__ import annotations
-
+# No ``from __future__ import annotations``: msgspec evaluates the annotations, on Python 3.9 too.
+import dataclasses
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Optional, TypeVar, Union
+
+from msgspec import Meta
 
 from harness.errors import HarnessError
-from harness.storage import facts as forms
-from harness.storage import form
-from harness.storage.outcomes import FINISHED, NO_SOLUTION
+from harness.storage.outcomes import FINISHED, NO_SOLUTION, OK, Kind
+from harness.storage.stage_facts import (
+    Disturbance,
+    File,
+    Optimize,
+    ProfileFacts,
+    RoofFacts,
+    RoundFacts,
+    Timed,
+    Validate,
+)
+from harness.storage.typed import Count, InsidePath, Mistyped, Name, Positive, decode, plain
 
 SCHEMA = 2
 GONE = "snapshot"  # a key of a row's record that nothing reads any longer
@@ -30,16 +44,16 @@ class Outcome:
     """How a row ended.
 
     Attributes:
-        kind: one of ``outcomes.KINDS``.
+        kind: one of ``outcomes.Kind``.
         reason: one line on why, for all but ok.
         log: the log to read, relative to the run's folder.
         trials: how many tuning trials a search without a solution made.
     """
 
-    kind: str
-    reason: str | None = None
-    log: str | None = None
-    trials: int | None = None
+    kind: Annotated[Kind, Meta(description="the kind of an outcome")]
+    reason: Optional[str] = None
+    log: Optional[InsidePath] = None
+    trials: Optional[Count] = None
 
     @property
     def finished(self) -> bool:
@@ -55,22 +69,26 @@ class Outcome:
 class MethodRecord:
     """One row's record; ``optimize``, ``validate`` and ``profile`` are what those stages returned.
 
-    Each stage's facts also hold ``seconds`` and ``peak_rss_bytes`` of its process. A stage that
-    did not end well, or was left out, is None. ``history`` is the file, with its digest, of the tuning
-    history that the search left, even one without a solution; None if there was no search, or if it
-    was made before there was such a file.
+    A stage that did not end well, or was left out, is None.
+
+    Attributes:
+        history: the file, with its digest, of the tuning history that the search left, even one
+            without a solution; None if there was no search, or if it was made before there was such
+            a file.
+        others: what else stood in the file, so that it is written again.
     """
 
-    run: str
-    method: str
+    run: Name
+    method: Name
     label: str
-    position: int
+    position: Count
     outcome: Outcome
-    optimize: dict[str, Any] | None = None
-    validate: dict[str, Any] | None = None
-    profile: dict[str, Any] | None = None
-    history: dict[str, Any] | None = None
+    optimize: Optional[Optimize] = None
+    validate: Optional[Validate] = None
+    profile: Optional[ProfileFacts] = None
+    history: Optional[File] = None
     schema: int = SCHEMA
+    others: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def path(self) -> str:
@@ -78,18 +96,24 @@ class MethodRecord:
         return f"{RECORDS}/{self.position:02d}_{self.method}.json"
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        values: dict[str, Any] = plain(self)
+        others = values.pop("others")
+        return {**values, **others}
 
     @classmethod
-    def from_dict(cls, stored: Mapping[str, Any], path: Path) -> MethodRecord:
+    def from_dict(cls, stored: object, path: Path) -> "MethodRecord":
         """Return the record of a JSON object read from ``path``.
 
         Raises:
             HarnessError: its schema is unknown, or a field is missing or is not what it should be.
         """
+        known, others = stored, {}
         if isinstance(stored, Mapping):
-            stored = {key: value for key, value in stored.items() if key != GONE}
-        return _restored(cls, stored, path, "method record", forms.METHOD, forms.inconsistent_row)
+            names = {each.name for each in dataclasses.fields(cls)} - {"others"}
+            known = {key: value for key, value in stored.items() if key in names}
+            others = {key: stored[key] for key in stored if key not in {*names, GONE}}
+        record = _restored(cls, known, path, "method record", inconsistent_row)
+        return dataclasses.replace(record, others=others)
 
 
 @dataclass(frozen=True)
@@ -99,16 +123,15 @@ class RoundRecord:
     Attributes:
         round: from 1.
         attempt: from 1.
-        facts: what the stage ``measure`` returned, with ``seconds`` and ``peak_rss_bytes`` of its
-            process; None if it did not end well.
+        facts: what the stage ``measure`` returned; None if it did not end well.
     """
 
-    run: str
-    method: str
-    round: int
-    attempt: int
+    run: Name
+    method: Name
+    round: Positive
+    attempt: Positive
     outcome: Outcome
-    facts: dict[str, Any] | None = None
+    facts: Optional[RoundFacts] = None
     schema: int = SCHEMA
 
     @property
@@ -117,23 +140,27 @@ class RoundRecord:
         return f"{ROUNDS}/{self.round:03d}_{self.method}_{self.attempt}.json"
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        values: dict[str, Any] = plain(self)
+        return values
 
     @classmethod
-    def from_dict(cls, stored: Mapping[str, Any], path: Path) -> RoundRecord:
+    def from_dict(cls, stored: object, path: Path) -> "RoundRecord":
         """Return the record of a JSON object read from ``path``.
 
         Raises:
             HarnessError: its schema is unknown, or a field is missing or is not what it should be.
         """
-        return _restored(cls, stored, path, "round record", forms.ROUND, forms.inconsistent_round)
+        return _restored(cls, stored, path, "round record", inconsistent_round)
 
     @property
-    def disturbed(self) -> list[dict[str, Any]]:
-        """What disturbed it: kind, value, limit and advice of each."""
-        return [
-            found for part in (self.facts or {}).get("timed", ()) for found in part["disturbed"]
-        ]
+    def timed(self) -> list[Timed]:
+        """What it timed, by batch size; empty if it did not end well."""
+        return self.facts.timed if self.facts else []
+
+    @property
+    def disturbed(self) -> list[Disturbance]:
+        """What disturbed it."""
+        return [disturbance for part in self.timed for disturbance in part.disturbed]
 
 
 @dataclass(frozen=True)
@@ -141,38 +168,33 @@ class RoofRecord:
     """How fast oneDNN is on the machine of the run (``protocol.roof``).
 
     Attributes:
-        facts: what the stage ``roof`` returned, with ``seconds`` and ``peak_rss_bytes`` of its
-            process; None if it did not end well.
+        facts: what the stage ``roof`` returned; None if it did not end well.
     """
 
-    run: str
+    run: Name
     outcome: Outcome
-    facts: dict[str, Any] | None = None
+    facts: Optional[RoofFacts] = None
     schema: int = SCHEMA
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        values: dict[str, Any] = plain(self)
+        return values
 
     @classmethod
-    def from_dict(cls, stored: Mapping[str, Any], path: Path) -> RoofRecord:
+    def from_dict(cls, stored: object, path: Path) -> "RoofRecord":
         """Return the record of a JSON object read from ``path``.
 
         Raises:
             HarnessError: its schema is unknown, or a field is missing or is not what it should be.
         """
-        return _restored(cls, stored, path, "roof record", forms.ROOF, forms.inconsistent_roof)
+        return _restored(cls, stored, path, "roof record", inconsistent_roof)
 
 
-R = TypeVar("R", MethodRecord, RoundRecord, RoofRecord)
+R = TypeVar("R", bound=Union[MethodRecord, RoundRecord, RoofRecord])
 
 
 def _restored(
-    cls: type[R],
-    stored: Mapping[str, Any],
-    path: Path,
-    what: str,
-    expected: Mapping[str, Any],
-    inconsistent: Callable[[Mapping[str, Any]], str | None],
+    cls: type[R], stored: object, path: Path, what: str, inconsistent: Callable[[R], Optional[str]]
 ) -> R:
     schema = stored.get("schema") if isinstance(stored, Mapping) else None
     if schema != SCHEMA:
@@ -180,10 +202,49 @@ def _restored(
             f"{path} has record schema {schema}, this version reads {SCHEMA}: use the version "
             "that wrote it"
         )
-    wrong = form.wrong(stored, expected) or inconsistent(stored)
+    try:
+        record = decode(stored, cls)
+        wrong = inconsistent(record)
+    except Mistyped as error:
+        wrong = str(error)
     if wrong is not None:
         raise HarnessError(f"{path} is no {what} ({wrong}): restore or delete it")
-    try:
-        return cls(**{**stored, "outcome": Outcome(**stored["outcome"])})
-    except (TypeError, KeyError) as error:
-        raise HarnessError(f"{path} is no {what} ({error}): restore or delete it") from None
+    return record
+
+
+def inconsistent_row(row: MethodRecord) -> Optional[str]:
+    """Return what in a method's record does not go together, if anything does not."""
+    kind, facts = row.outcome.kind, row.validate
+    if kind == NO_SOLUTION and row.outcome.trials is None:
+        return "outcome.trials is missing, and a search ended without a solution"
+    if kind == OK and not (row.optimize and facts):
+        return "the outcome is ok, and optimize or validate is missing"
+    if not facts:
+        return None
+    lengths = {len(times) for times in (facts.data_s, facts.forward_s, facts.rest_s)}
+    if lengths != {facts.batches} or facts.batches != -(-facts.images // facts.batch_size):
+        return (
+            f"validate has times of {sorted(lengths)} batches, and {facts.images} images in "
+            f"batches of {facts.batch_size}"
+        )
+    spent = math.fsum(facts.forward_s)
+    if spent > facts.validation_s * (1 + 1e-6):
+        return f"validate.validation_s is {facts.validation_s:g}, less than forward_s sums to"
+    return None
+
+
+def inconsistent_round(row: RoundRecord) -> Optional[str]:
+    """Return what in a round's record does not go together, if anything does not."""
+    if row.outcome.kind != OK:
+        return None
+    if not row.timed or not all(part.forward_s for part in row.timed):
+        return "the outcome is ok, and nothing was timed"
+    if len({part.batch_size for part in row.timed}) != len(row.timed):
+        return "facts.timed has a batch size twice"
+    return None
+
+
+def inconsistent_roof(row: RoofRecord) -> Optional[str]:
+    """Return what in a roof's record does not go together, if anything does not."""
+    kernels = row.facts.kernels if row.facts else []
+    return None if all(kernel.ms for kernel in kernels) else "a kernel has no times"

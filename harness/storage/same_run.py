@@ -320,16 +320,17 @@ def digests(part: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _of_row(record: MethodRecord) -> dict[str, Any]:
-    made, seen = record.optimize or {}, record.validate or {}
+    optimize, validate = record.optimize, record.validate
+    stored = optimize.stored if optimize else {}  # with all that the method said
     trials = [
         {key: value for key, value in trial.items() if key not in TIMES_OF_TRIAL}
-        for trial in made.get("trajectory", ())
+        for trial in stored.get("trajectory") or ()
     ]
     return {
         "outcome": record.outcome.kind,
         "trials": record.outcome.trials,
         "trajectory": trials,
-        "quantization": made.get("quantization"),
-        "model": [made[name]["sha256"] for name in ("symbol", "params") if name in made],
-        "predictions": seen["predictions"]["sha256"] if seen else None,
+        "quantization": stored.get("quantization"),
+        "model": [file.sha256 for file in optimize.model] if optimize else [],
+        "predictions": validate.predictions.sha256 if validate else None,
     }

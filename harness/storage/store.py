@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import HarnessError, InputError, proposal
-from harness.storage import arrays, durable, form, locks
+from harness.storage import durable, form, locks
 from harness.storage.outcomes import FAILED, OK
 from harness.storage.plan import RunPlan
-from harness.storage.reading import Unreadable, open_plain, read_json_and_digest
+from harness.storage.reading import (
+    BadArray,
+    Unreadable,
+    open_plain,
+    read_json_and_digest,
+    read_npy,
+    read_open_npz,
+)
 from harness.storage.record import RECORDS, ROUNDS, MethodRecord, Outcome, RoofRecord, RoundRecord
+from harness.storage.stage_facts import File, Optimize
 from harness.storage.whole_files import (
     is_intact,
     is_json,
@@ -147,16 +155,16 @@ class RunFolder:
         return sorted(str(path.relative_to(self.path)) for path in {*damaged})
 
     def _has_damaged_model(self, record: MethodRecord) -> bool:
-        model = [(record.optimize or {}).get(name) for name in MODEL]
-        files = [(self.method(record.method) / file["path"], file) for file in model if file]
+        model = record.optimize.model if record.optimize else ()
+        files = [(self.method(record.method) / file.path, file) for file in model]
         return any(path.exists() and not is_intact(path, file) for path, file in files)
 
     def damaged_predictions(self, record: MethodRecord) -> Path | None:
         """Return a row's file of predictions if it is missing or is not the one recorded."""
         if record.validate is None:
             return None
-        file = record.validate["predictions"]
-        path: Path = self.method(record.method) / file["path"]
+        file = record.validate.predictions
+        path = self.method(record.method) / file.path
         return None if is_intact(path, file) else path
 
     def save_plan(self, plan: RunPlan) -> None:
@@ -186,11 +194,11 @@ class RunFolder:
         self._keep([*(path for path, _ in self.files_of(record)), *log])
         write_json(self.path / record.path, record.as_dict())
 
-    def save_optimized(self, method: str, facts: Mapping[str, Any]) -> None:
+    def save_optimized(self, method: str, facts: Optimize) -> None:
         """Write what a row's model is, once the model is on its disk."""
         folder = self.method(method)
-        self._keep([folder / facts[name]["path"] for name in MODEL])
-        write_json(folder / OPTIMIZED, facts)
+        self._keep([folder / file.path for file in facts.model])
+        write_json(folder / OPTIMIZED, facts.stored)
 
     def _keep(self, files: Sequence[Path]) -> None:
         try:
@@ -198,14 +206,16 @@ class RunFolder:
         except OSError as error:
             raise unwritable(files[0].parent, error, "run.results") from None
 
-    def files_of(self, record: MethodRecord) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """Give each file that a row's record names by its digest, and what was recorded of it."""
+    def files_of(self, record: MethodRecord) -> Iterator[tuple[Path, File]]:
+        """Yield the path of each file that a row's record names, and what was recorded of it."""
         base = self.method(record.method)
-        named = [(record.optimize or {}).get(name) for name in MODEL]
-        named += [record.history, (record.validate or {}).get("predictions")]
-        for file in named:
-            if file is not None:
-                yield base / file["path"], file
+        files = [
+            *(record.optimize.model if record.optimize else ()),
+            *((record.history,) if record.history else ()),
+            *((record.validate.predictions,) if record.validate else ()),
+        ]
+        for file in files:
+            yield base / file.path, file
 
     def load_records(self) -> list[MethodRecord]:
         """Return the records in the table's order.
@@ -308,8 +318,8 @@ class RunFolder:
             HarnessError: the file is missing, damaged or of another number of images.
         """
         try:
-            return arrays.read_npy(self.labels, "<i8", (images,))
-        except arrays.BadArray as error:
+            return read_npy(self.labels, "<i8", (images,))
+        except BadArray as error:
             raise HarnessError(
                 f"{self.labels} cannot be read ({error}): restore it, or give run.id={self.id}, which "
                 "writes it again"
@@ -325,18 +335,18 @@ class RunFolder:
             HarnessError: it holds another number of images, or no predictions.
         """
         assert row.validate is not None
-        file = row.validate["predictions"]
-        path = self.method(row.method) / file["path"]
+        file = row.validate.predictions
+        path = self.method(row.method) / file.path
         advice = f"restore it, or give run.id={self.id}, which measures the row again"
         try:
             with open_plain(path) as handle:
-                if stream_sha256(handle) != file["sha256"]:
+                if stream_sha256(handle) != file.sha256:
                     raise NotAsRecorded(path, advice)
                 handle.seek(0)
-                return arrays.read_open_npz(handle, "top", "<u2", (images, None))
+                return read_open_npz(handle, "top", "<u2", (images, None))
         except (FileNotFoundError, NotADirectoryError, Unreadable):
             raise NotAsRecorded(path, advice) from None
-        except arrays.BadArray as error:
+        except BadArray as error:
             raise HarnessError(f"{path} holds no predictions ({error}): {advice}") from None
 
 
@@ -344,8 +354,8 @@ def _alike(rounds: list[RoundRecord], folder: Path) -> None:
     """Refuse rounds that timed another number of batches than the others: one is damaged."""
     counts: dict[tuple[str, int], int] = {}
     for each in rounds:
-        for part in (each.facts or {}).get("timed", ()) if each.outcome.kind == OK else ():
-            size, found = part["batch_size"], len(part["forward_s"])
+        for part in each.timed if each.outcome.kind == OK else ():
+            size, found = part.batch_size, len(part.forward_s)
             expected = counts.setdefault((each.method, size), found)
             if found != expected:
                 raise HarnessError(

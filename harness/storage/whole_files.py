@@ -15,6 +15,7 @@ import numpy.typing as npt
 from harness.errors import HarnessError, InputError
 from harness.storage import durable
 from harness.storage.reading import Unreadable, open_plain, read_json
+from harness.storage.stage_facts import File
 
 
 def write_atomically(path: Path, content: str | bytes, key: str = "run.results") -> None:
@@ -87,22 +88,18 @@ def stream_sha256(handle: IO[bytes]) -> str:
     return digest.hexdigest()
 
 
-def is_intact(path: Path, file: dict[str, Any]) -> bool:
+def is_intact(path: Path, file: File) -> bool:
     """Say whether a run's file is there, is a plain one and is what ``digest_of`` described."""
     try:
         with open_plain(path) as handle:
-            return bool(stream_sha256(handle) == file["sha256"])
+            return bool(stream_sha256(handle) == file.sha256)
     except (FileNotFoundError, NotADirectoryError, Unreadable):
         return False
 
 
-def digest_of(path: Path, base: Path) -> dict[str, Any]:
+def digest_of(path: Path, base: Path) -> File:
     """Return a file's path relative to ``base``, its size in bytes and its SHA-256."""
-    return {
-        "path": str(path.relative_to(base)),
-        "bytes": path.stat().st_size,
-        "sha256": sha256_of(path),
-    }
+    return File(path=str(path.relative_to(base)), bytes=path.stat().st_size, sha256=sha256_of(path))
 
 
 def load_json(path: Path) -> Any:

@@ -76,8 +76,8 @@ def beyond(
         return None
 
     def share(method: str, of: str) -> float | None:
-        costs = [(by_method[name].optimize or {}).get("cost_s") for name in (method, of)]
-        return costs[0] / costs[1] if costs[0] is not None and costs[1] else None
+        ours, theirs = by_method[method].optimize, by_method[of].optimize
+        return ours.cost_s / theirs.cost_s if ours and theirs and theirs.cost_s else None
 
     def speed(method: str) -> Interval | None:
         if FASTEST not in measured:

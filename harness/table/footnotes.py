@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from harness.stats.night_noise import holm
 from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
+from harness.storage.stage_facts import Disturbance
 from harness.table.kernels import NOTED_SHARE, Profile, findings
 from harness.table.metrics import VS_FUSED
 from harness.table.rows import Row
@@ -62,7 +62,8 @@ def _workload_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[
             "INC rows shared one calibration cache (methods.shared_calibration=true): the cost of "
             "each depends on the rows before it."
         )
-    if any((record.optimize or {}).get("quantization") for record in records):
+    # whatever a method says that it configured, also what has no field
+    if any(record.optimize and record.optimize.stored.get("quantization") for record in records):
         yield (
             "Costs are below those of the tutorial's calls, with the same models: INC would export the "
             "fp32 network for every configuration that it tries instead of once a search, and "
@@ -118,10 +119,10 @@ def _protocol_notes(plan: RunPlan, rows: Sequence[Row], used: Used) -> Iterator[
 
 def _batches(used: Used, size: int) -> str:
     counts = {
-        len(part["forward_s"])
+        len(part.forward_s)
         for _, timing in used
-        for part in (timing.facts or {})["timed"]
-        if part["batch_size"] == size
+        for part in timing.timed
+        if part.batch_size == size
     }
     fewest, most = min(counts, default=0), max(counts, default=0)
     return str(most) if fewest == most else f"{fewest} to {most}"
@@ -136,7 +137,7 @@ def _kernel_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[st
     for record in records:
         if record.profile is None or record.outcome.kind != OK:
             continue
-        profile = Profile.from_dict(record.profile)
+        profile = Profile.recorded(record.profile)
         for finding in findings(profile, called_int8(record.method, record.label)):
             yield f"{record.label}: {finding}."
         share = profile.reference_share * profile.total_ms / (profile.wall_ms or profile.total_ms)
@@ -177,16 +178,15 @@ def _disturbance_notes(
             f"repeated as far as protocol.reruns allows, and {len(kept)} had to count all the same."
         )
         yield from _advice_by_kind(kept)
-    for title, stage in (("Optimising", "optimize"), ("Validation pass", "validate")):
-        facts = ((record, getattr(record, stage)) for record in records)
-        for note in _advice_by_kind(
-            [(row, of_stage["disturbed"]) for row, of_stage in facts if of_stage]
-        ):
+    optimised = [(row, row.optimize.disturbed) for row in records if row.optimize]
+    validated = [(row, row.validate.disturbed) for row in records if row.validate]
+    for title, stage in (("Optimising", optimised), ("Validation pass", validated)):
+        for note in _advice_by_kind(stage):
             yield f"{title}: {note}"
     brief = {
         row.method: row.label
         for row, timing in used
-        if timing.facts and timing.facts["timed"][0]["conditions"]["seconds"] < BRIEF_S
+        if timing.timed and timing.timed[0].conditions.seconds < BRIEF_S
     }
     if brief:
         yield (
@@ -196,18 +196,18 @@ def _disturbance_notes(
 
 
 def _advice_by_kind(
-    disturbances: Sequence[tuple[MethodRecord, Sequence[Mapping[str, Any]]]],
+    disturbances: Sequence[tuple[MethodRecord, Sequence[Disturbance]]],
 ) -> Iterator[str]:
     """Yield one sentence for each kind of disturbance: where, how much, and what to do."""
-    kinds: dict[str, list[tuple[MethodRecord, Mapping[str, Any]]]] = {}
+    kinds: dict[str, list[tuple[MethodRecord, Disturbance]]] = {}
     for row, of_row in disturbances:
         for disturbance in of_row:
-            kinds.setdefault(disturbance["kind"], []).append((row, disturbance))
+            kinds.setdefault(disturbance.kind, []).append((row, disturbance))
     for kind, cases in kinds.items():
-        worst = max(disturbance["value"] for _, disturbance in cases)
+        worst = max(disturbance.value for _, disturbance in cases)
         labels = ", ".join({row.method: row.label for row, _ in cases}.values())
         first = cases[0][1]
-        yield f"{kind} up to {worst:.3g} (limit {first['limit']:.3g}) at {labels}: {first['advice']}."
+        yield f"{kind} up to {worst:.3g} (limit {first.limit:.3g}) at {labels}: {first.advice}."
 
 
 def _precision_notes(rows: Sequence[Row], used: Used) -> Iterator[str]:
@@ -223,10 +223,7 @@ def _precision_notes(rows: Sequence[Row], used: Used) -> Iterator[str]:
             "more rounds (protocol.rounds=) or a quieter machine."
         )
     unsettled = {
-        row.method: row.label
-        for row, timing in used
-        for part in (timing.facts or {})["timed"]
-        if not part["settled"]
+        row.method: row.label for row, timing in used for part in timing.timed if not part.settled
     }
     if unsettled:
         yield (
@@ -237,5 +234,5 @@ def _precision_notes(rows: Sequence[Row], used: Used) -> Iterator[str]:
 
 def _warnings(records: Sequence[MethodRecord]) -> Iterator[str]:
     for record in records:
-        for warning in dict.fromkeys((record.optimize or {}).get("warnings", [])):
+        for warning in dict.fromkeys((record.optimize.warnings or ()) if record.optimize else ()):
             yield f"{record.label}: {warning}"

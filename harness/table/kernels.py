@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
+from harness.storage.stage_facts import ProfileFacts
 from harness.table.operations import count_macs
 
 ENVIRONMENT = {"ONEDNN_VERBOSE": "1", "DNNL_VERBOSE": "1"}  # what makes oneDNN write it
@@ -113,15 +113,22 @@ class Profile:
         names = (line.partition(CPU_ISA)[2].strip() for line in lines if CPU_ISA in line)
         return cls(total, tuple(rows), batches, images, wall_ms, malformed, next(names, ""))
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return all of it, ready for JSON."""
-        return {**asdict(self), "rows": [asdict(row) for row in self.rows]}
-
     @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> Profile:
-        """Return the profile that ``as_dict`` gave; what else is stored beside it is left out."""
-        values = {field.name: stored[field.name] for field in fields(cls)}
-        return cls(**{**values, "rows": tuple(Kernel(**row) for row in stored["rows"])})
+    def recorded(cls, facts: ProfileFacts) -> Profile:
+        """Return the profile of a record."""
+        rows = [
+            Kernel(row.kind, row.implementation, row.isa, row.dtype, row.count, row.ms, row.macs)
+            for row in facts.rows
+        ]
+        return cls(
+            facts.total_ms,
+            tuple(rows),
+            facts.batches,
+            facts.images,
+            facts.wall_ms,
+            facts.malformed,
+            facts.cpu_isa,
+        )
 
     def share(self, chosen: Chosen) -> float:
         """Return the chosen rows' share of oneDNN's time, 0 .. 1; 0 if there is no time."""

@@ -93,7 +93,7 @@ def load_run(folder: RunFolder, damaged: bool = False) -> LoadedRun:
         rows=rows,
         sizes=size_rows(records, samples),
         profiles=[
-            RowProfile(record.method, record.label, Profile.from_dict(record.profile))
+            RowProfile(record.method, record.label, Profile.recorded(record.profile))
             for record in records
             if record.profile is not None
         ],

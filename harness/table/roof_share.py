@@ -18,12 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from harness.storage.outcomes import OK
 from harness.storage.record import RoofRecord
+from harness.storage.stage_facts import Dtype, RoofKernel
 from harness.table.kernels import Kernel, Primitive, Profile, is_compute, made_by
 
 OF_SOURCE = {"f32": "fp32", "bf16": "bf16", "s8": "int8", "u8": "int8"}
@@ -61,18 +61,18 @@ def roof_peaks(record: RoofRecord | None) -> dict[str, Peak]:
     best: dict[str, Peak] = {}
     if record is None or record.outcome.kind != OK or record.facts is None:
         return best
-    for kernel in record.facts["kernels"]:
-        rates = 2e-6 * kernel["macs"] / np.array(kernel["ms"])
+    for kernel in record.facts.kernels:
+        rates = 2e-6 * kernel.macs / np.array(kernel.ms)
         peak = Peak(
             float(np.median(rates)),
             float(rates.min()),
             float(rates.max()),
-            f"{kernel['kind']},{kernel['implementation']}",
-            kernel["problem"],
+            f"{kernel.kind},{kernel.implementation}",
+            kernel.problem,
             len(rates),
         )
-        if kernel["dtype"] not in best or best[kernel["dtype"]].gops < peak.gops:
-            best[kernel["dtype"]] = peak
+        if kernel.dtype not in best or best[kernel.dtype].gops < peak.gops:
+            best[kernel.dtype] = peak
     return best
 
 
@@ -105,29 +105,30 @@ def roof_share(
     return Share(images_per_s * least_s)
 
 
-def kernel_facts(primitives: list[Primitive], dtype: str) -> dict[str, Any] | str:
-    """Return the facts of a repeated convolution, ready for JSON; or why they say nothing of ``dtype``.
+def kernel_facts(primitives: list[Primitive], dtype: Dtype) -> RoofKernel | str:
+    """Return the facts of a repeated convolution; or why they say nothing of ``dtype``.
 
     Args:
         primitives: all that oneDNN executed in the repeats, conversions too.
     """
     computed = [one for one in primitives if is_compute(_kernel(one))]
     kinds = {(one.kind, one.implementation, one.problem) for one in computed}
-    if len(kinds) != 1 or computed[0].macs is None:
+    macs = computed[0].macs if len(kinds) == 1 else None
+    if macs is None:
         return f"oneDNN ran {len(kinds)} different kernels instead of one"
     first = computed[0]
     if OF_SOURCE.get(first.source) != dtype:
         return f"oneDNN ran {first.source} instead"
     if made_by("ref")(_kernel(first)):
         return f"oneDNN has its reference implementation only ({first.implementation})"
-    return {
-        "dtype": dtype,
-        "kind": first.kind,
-        "implementation": first.implementation,
-        "problem": first.problem,
-        "macs": first.macs,
-        "ms": [one.ms for one in computed],
-    }
+    return RoofKernel(
+        dtype=dtype,
+        kind=first.kind,
+        implementation=first.implementation,
+        problem=first.problem,
+        macs=macs,
+        ms=[one.ms for one in computed],
+    )
 
 
 def _kernel(one: Primitive) -> Kernel:

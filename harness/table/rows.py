@@ -139,7 +139,8 @@ def _measured(
     predictions: Predictions,
     labels: npt.NDArray[np.int64],
 ) -> Measurement:
-    facts = record.validate or {}
+    facts = record.validate
+    assert facts is not None
     best = predictions(record)
     if timed is None:
         forward: Samples | None = validation_samples(record, "forward_s")
@@ -148,9 +149,9 @@ def _measured(
     return Measurement(
         correct1=top_k_correct(best, labels, 1),
         correct5=top_k_correct(best, labels, 5),
-        validation_s=facts["validation_s"],
-        inference_s=sum(facts["forward_s"]),
-        batch_size=facts["batch_size"],
+        validation_s=facts.validation_s,
+        inference_s=sum(facts.forward_s),
+        batch_size=facts.batch_size,
         whole=validation_samples(record),
         forward=forward,
         rounds=0 if timed is None or forward is None else len(forward.rounds),
@@ -168,7 +169,7 @@ def _row(
         label=record.label,
         outcome=str(record.outcome),
         log=record.outcome.log,
-        cost_s=record.optimize["cost_s"] if record.optimize else None,
+        cost_s=record.optimize.cost_s if record.optimize else None,
     )
     if mine is None:
         return row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -51,17 +51,17 @@ def counted(rounds: Iterable[RoundRecord]) -> list[RoundRecord]:
 
 def batch_seconds(record: RoundRecord, batch_size: int) -> list[float]:
     """Return the seconds of a timing's batches of one size; none where it did not time that size."""
-    parts = (record.facts or {}).get("timed", ())
-    return next((list(p["forward_s"]) for p in parts if p["batch_size"] == batch_size), [])
+    parts = (part for part in record.timed if part.batch_size == batch_size)
+    return next((list(part.forward_s) for part in parts), [])
 
 
 def samples_of(rounds: Iterable[RoundRecord]) -> dict[int, dict[str, Samples]]:
     """Return the timings by batch size and method, the workload's own batch size first."""
     parts: dict[int, dict[str, list[tuple[int, list[float]]]]] = {}
     for record in counted(rounds):
-        for part in (record.facts or {})["timed"]:
-            of_size = parts.setdefault(part["batch_size"], {})
-            of_size.setdefault(record.method, []).append((record.round, part["forward_s"]))
+        for part in record.timed:
+            of_size = parts.setdefault(part.batch_size, {})
+            of_size.setdefault(record.method, []).append((record.round, part.forward_s))
     return {
         size: {
             method: Samples(tuple(number for number, _ in times), np.array([t for _, t in times]))
@@ -71,14 +71,15 @@ def samples_of(rounds: Iterable[RoundRecord]) -> dict[int, dict[str, Samples]]:
     }
 
 
-def validation_samples(record: MethodRecord, part: str | None = None) -> Samples:
+def validation_samples(record: MethodRecord, part: Literal["forward_s"] | None = None) -> Samples:
     """Return the one round that a validation pass is, of whole batches only.
 
     Args:
         part: ``forward_s`` for the forward pass; None for all the time of the pass.
     """
-    facts: dict[str, Any] = record.validate or {}
-    names = (part,) if part else ("data_s", "forward_s", "rest_s")
-    seconds = np.sum([facts[name] for name in names], axis=0)
-    whole = max(1, facts["images"] // facts["batch_size"])  # the last may be smaller
+    facts = record.validate
+    assert facts is not None
+    parts = [facts.forward_s] if part else [facts.data_s, facts.forward_s, facts.rest_s]
+    seconds = np.sum(parts, axis=0)
+    whole = max(1, facts.images // facts.batch_size)  # the last may be smaller
     return Samples((1,), seconds[None, :whole])

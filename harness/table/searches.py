@@ -46,7 +46,7 @@ def _settings(
     record: MethodRecord, options: Mapping[str, Any], tuning: Mapping[str, Any]
 ) -> SearchSettings:
     merged = {**tuning, **options}  # a row may have options of its own
-    chosen = (record.optimize or {}).get("quantization") or {}
+    chosen = record.optimize.quantization if record.optimize else None
     return SearchSettings(
         record.method,
         str(merged["criterion"]),
@@ -56,14 +56,14 @@ def _settings(
         int(merged["seed"]),
         str(merged["objective"]),
         int(merged["sampling_size"]),
-        chosen.get("calibration_images"),
+        chosen.calibration_images if chosen else None,
     )
 
 
 def taken_over(record: MethodRecord, run: str) -> str | None:
     """Return the run that a row's model is from, where that is another one than ``run``."""
-    origin = (record.optimize or {}).get("reused_from") or record.run
-    return None if origin == run else str(origin)
+    origin = (record.optimize.reused_from if record.optimize else None) or record.run
+    return None if origin == run else origin
 
 
 def shared_calibration(plan: RunPlan, records: Sequence[MethodRecord]) -> bool:

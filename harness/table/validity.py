@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 
 from harness.host.isa import shortfall
+from harness.storage.stage_facts import Optimize, RoofFacts, Timed, Validate
 from harness.table.kernels import NOT_INT8, Profile
 
 INT8_NAME = re.compile(r"(?<![a-z0-9])int8", re.IGNORECASE)
@@ -17,16 +17,16 @@ def called_int8(name: str, label: str) -> bool:
     return any(INT8_NAME.search(text) for text in (name, label))
 
 
-def of_pass(facts: Mapping[str, Any]) -> list[str]:
+def of_pass(facts: Optimize | Validate | Timed | RoofFacts) -> list[str]:
     """Return the faults of a stretch that ``Watch`` saw: threads that ran on other CPUs than asked."""
-    return [f"the thread policy did not take effect: {thread}" for thread in facts["misplaced"]]
+    return [f"the thread policy did not take effect: {thread}" for thread in facts.misplaced or ()]
 
 
-def of_validation(facts: Mapping[str, Any]) -> list[str]:
+def of_validation(facts: Validate) -> list[str]:
     """Return the faults of a validation pass."""
     wrong = of_pass(facts)
-    if facts["non_finite"]:
-        wrong.insert(0, f"{facts['non_finite']} images got scores that are NaN or infinite")
+    if facts.non_finite:
+        wrong.insert(0, f"{facts.non_finite} images got scores that are NaN or infinite")
     return wrong
 
 

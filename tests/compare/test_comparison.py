@@ -23,7 +23,9 @@ from harness.compare.unlike import unlike
 from harness.config import CONF
 from harness.stats.speed import speedup_apart, throughput
 from harness.storage.record import Outcome, RoofRecord
+from harness.storage.stage_facts import RoofFacts
 from harness.storage.store import RunFolder
+from harness.storage.typed import decode
 from helpers import sample_records
 from helpers.browser import Opened
 from helpers.command_line import CommandLine, Ended
@@ -61,7 +63,7 @@ def runs(tmp_path: Path) -> tuple[RunFolder, RunFolder]:
             "missing": {"bf16": "oneDNN ran f32 instead"},
             "disturbed": [],
         }
-        folder.save_roof(RoofRecord(folder.id, Outcome("ok"), facts))
+        folder.save_roof(RoofRecord(folder.id, Outcome("ok"), decode(facts, RoofFacts)))
     return slow, fast
 
 
@@ -106,11 +108,7 @@ def test_methods_by_machines(compared: Compared, runs: tuple[RunFolder, RunFolde
     assert out == (folder / "comparison.md").read_text()
     slow, fast = cell(folder, "int8_smart", SLOW), cell(folder, "int8_smart", FAST)
     times = np.array(
-        [
-            r.facts["timed"][0]["forward_s"]
-            for r in runs[1].load_rounds()
-            if r.method == "int8_smart"
-        ]
+        [r.facts.timed[0].forward_s for r in runs[1].load_rounds() if r.method == "int8_smart"]
     )
     rate = throughput(times, sample_records.BATCH)
     assert float(fast["images_per_s"]) == pytest.approx(rate.estimate, rel=1e-12)

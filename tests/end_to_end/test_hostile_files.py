@@ -15,7 +15,7 @@ from harness.errors import HarnessError, InputError
 from harness.images.image_size import MOST_PIXELS
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile
-from harness.storage import arrays, whole_files
+from harness.storage import reading, whole_files
 from harness.workloads.model_files import check_symbol, check_weights
 from helpers.command_line import TINY, CommandLine
 from helpers.mxnet1_weights import old_weights
@@ -92,10 +92,10 @@ def test_huge_files_that_hold_nothing(make_record, jpegs, tmp_path: Path) -> Non
         check_symbol(sparse(tmp_path / "x-symbol.json"))
     with pytest.raises(HarnessError, match="more than 64 MB"):
         whole_files.load_json(sparse(tmp_path / "x.json"))
-    with pytest.raises(arrays.BadArray, match="claims"):
+    with pytest.raises(reading.BadArray, match="claims"):
         header = b"{'descr': '<i8', 'fortran_order': False, 'shape': (5000000000,), }"
         start = b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) + header.ljust(117) + b"\n"
-        arrays.read_npy(sparse(tmp_path / "x.npy", start), "<i8", (None,))
+        reading.read_npy(sparse(tmp_path / "x.npy", start), "<i8", (None,))
 
 
 def test_files_that_are_no_files(make_record, jpegs, tmp_path: Path) -> None:
@@ -161,8 +161,8 @@ def test_array_that_would_unpickle(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, top=np.array([{}], dtype=object))
     (tmp_path / "x.npz").write_bytes(buffer.getvalue())
-    with pytest.raises(arrays.BadArray, match="no number"):
-        arrays.read_npz(tmp_path / "x.npz", "top", "<u2", (None, None))
+    with pytest.raises(reading.BadArray, match="no number"):
+        reading.read_npz(tmp_path / "x.npz", "top", "<u2", (None, None))
 
 
 @pytest.mark.slow

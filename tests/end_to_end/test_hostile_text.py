@@ -21,7 +21,7 @@ from markdown_it import MarkdownIt
 from harness.cli import call
 from harness.fleet import fleet_report
 from harness.fleet.schedule import Attempt, Job
-from harness.nightly import aa_report, nightly_report
+from harness.nightly import aa_report, judgements, nightly_report
 from harness.nightly.night import Night
 from harness.nightly.nightly_report import list_nights
 from harness.nightly.verdict import BATCH, Verdict
@@ -32,15 +32,17 @@ from harness.render.progress import Bars, Lines
 from harness.report.latex import escaped
 from harness.report.methods_text import methods_text
 from harness.report.report_writer import write_report
-from harness.storage import facts, form
-from harness.storage.record import RoofRecord
+from harness.storage import form
+from harness.storage.plan import FORM
+from harness.storage.record import MethodRecord, RoofRecord, RoundRecord
 from harness.storage.store import RunFolder
 from harness.table.csv_table import csv_text
 from harness.table.tables import write_tables
 from helpers import sample_records
-from helpers.hostile_text import KEPT, TEXTS, everywhere, filled, has_text
+from helpers.hostile_text import KEPT, TEXTS, everywhere, filled, form_of, has_text
 from helpers.sample_run import made_run
 
+METHOD, ROUND, ROOF = map(form_of, (MethodRecord, RoundRecord, RoofRecord))
 NUMBER = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?")
 FORMULA = tuple("=+-@")
 MACHINE = {  # what a plan tells of its machine beyond the form
@@ -176,19 +178,19 @@ def edit(path: Path, rule: Any, text: str, keep: tuple[str, ...] = ()) -> None:
 def hostile_run(results: Path, text: str, run: str = "made") -> RunFolder:
     """Return a run of which every text field of every record holds the text."""
     folder = made_run(results, run=run)
-    edit(folder.path / "plan.json", facts.PLAN, text, KEPT)
+    edit(folder.path / "plan.json", FORM, text, KEPT)
     plan = json.loads((folder.path / "plan.json").read_text())
     plan["machine"] |= everywhere(MACHINE, text)
     plan["versions"] = everywhere({**plan["versions"], "numpy": "1", "scipy": "1"}, text)
     (folder.path / "plan.json").write_text(json.dumps(plan))
     for path in (folder.path / "records").glob("*.json"):
-        edit(path, facts.METHOD, text)
+        edit(path, METHOD, text)
     for path in (folder.path / "rounds").glob("*.json"):
-        edit(path, facts.ROUND, text)
+        edit(path, ROUND, text)
     roof = {"run": run, "outcome": {"kind": "ok", "reason": None, "log": None, "trials": None}}
     kernel = {"dtype": "int8", "kind": "convolution", "macs": 1000, "ms": [1.0, 2.0]}
     facts_ = {"kernels": [kernel], "missing": {}, "disturbed": []}
-    stored = filled({**roof, "facts": facts_, "schema": 2}, facts.ROOF, text)
+    stored = filled({**roof, "facts": facts_, "schema": 2}, ROOF, text)
     folder.save_roof(RoofRecord.from_dict(stored, folder.path))
     influence = folder.method("int8_custom") / "operator_influence.csv"
     with influence.open("w", newline="", encoding="utf-8") as handle:
@@ -247,9 +249,9 @@ def test_night_and_acknowledgement(run: RunFolder, text: str) -> None:
     suite = check_xml(nightly_report.to_junit(night).split("\n", 1)[1])
     assert len(list(suite.iter("testcase"))) == 4
     json.loads(json.dumps(nightly_report.to_json(night)))
-    made_ = filled({"verdict": "none", "rows": [], "shifts": []}, facts.NIGHT, text)
+    made_ = filled({"verdict": "none", "rows": [], "shifts": []}, form_of(judgements.Night), text)
     (run.path / "nightly.json").write_text(json.dumps({**made_, "verdict": "none", "rows": []}))
-    known = filled([], facts.ACKNOWLEDGED, text)
+    known = filled([], form_of(list[judgements.Acknowledgement]), text)
     (run.path / "acknowledged.json").write_text(json.dumps(known))
     from harness.nightly.database import opened
     from harness.nightly.judgements import rebuild
@@ -286,7 +288,7 @@ def test_progress_and_what_verbs_print(text: str, capsys: pytest.CaptureFixture[
         assert "[red]r[/]" in told.err  # no markup
 
 
-@pytest.mark.parametrize("rule", [facts.PLAN, facts.METHOD, facts.ROUND, facts.ROOF])
+@pytest.mark.parametrize("rule", [FORM, METHOD, ROUND, ROOF])
 def test_the_fields_are_those_of_the_forms(rule: Any) -> None:
     assert has_text(rule)
     made_ = filled(None, rule, "here")

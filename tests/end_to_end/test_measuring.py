@@ -48,18 +48,18 @@ def test_rounds_are_measured_and_printed_with_intervals(in_rounds: Ended) -> Non
     ]  # fmt: skip
     for each in rounds:
         assert each.facts is not None
-        workload, single = each.facts["timed"]
-        assert (workload["batch_size"], single["batch_size"]) == (16, 1)
-        assert (len(workload["forward_s"]), len(single["forward_s"])) == (4, 20)
-        assert len(workload["warmup_s"]) >= 1
-        assert single["conditions"]["seconds"] >= sum(single["forward_s"])
-        assert each.facts["peak_rss_bytes"] > 1 << 20
+        workload, single = each.facts.timed
+        assert (workload.batch_size, single.batch_size) == (16, 1)
+        assert (len(workload.forward_s), len(single.forward_s)) == (4, 20)
+        assert len(workload.warmup_s) >= 1
+        assert single.conditions.seconds >= sum(single.forward_s)
+        assert each.facts.peak_rss_bytes > 1 << 20
     base, fused = table_of(in_rounds)
     assert (base["rounds"], fused["rounds"]) == ("2", "2")
     low, high = (float(fused[f"inference_speedup_{end}"]) for end in ("low", "high"))
     assert low <= float(fused["inference_speedup"]) <= high
     times = {
-        name: np.array([r.facts["timed"][0]["forward_s"] for r in rounds if r.method == name])
+        name: np.array([r.facts.timed[0].forward_s for r in rounds if r.method == name])
         for name in ("fp32", "fp32_fused")
     }
     ratio = times["fp32"].mean() / times["fp32_fused"].mean()
@@ -80,16 +80,16 @@ def test_the_parts_of_the_validation_time_add_up(in_rounds: Ended) -> None:
     for record in in_rounds.records.values():
         facts = record.validate
         assert facts is not None
-        parts = sum(sum(facts[name]) for name in ("data_s", "forward_s", "rest_s"))
-        assert 0.9 * facts["validation_s"] <= parts <= facts["validation_s"]
-        assert facts["conditions"]["busy"], "no thread is known to have worked"
+        parts = sum(map(sum, (facts.data_s, facts.forward_s, facts.rest_s)))
+        assert 0.9 * facts.validation_s <= parts <= facts.validation_s
+        assert facts.stored["conditions"]["busy"], "no thread is known to have worked"
 
 
 def test_every_row_is_profiled(in_rounds: Ended) -> None:
     for record in in_rounds.records.values():
         assert record.profile is not None
-        assert record.profile["cpu_isa"].startswith("Intel")
-        assert any(row["kind"] == "convolution" for row in record.profile["rows"])
+        assert record.profile.cpu_isa.startswith("Intel")
+        assert any(row.kind == "convolution" for row in record.profile.rows)
     kinds = {row["kind"] for row in table_of(in_rounds, "kernels.csv")}
     assert "convolution" in kinds
     assert "## How each row ran" in in_rounds.out
@@ -194,7 +194,7 @@ def test_a_second_load_on_the_cores_is_seen_repeated_and_counted(cli: CommandLin
     rounds = ended.folder.load_rounds()
     assert [r.attempt for r in rounds] == [1, 2]
     assert all(r.disturbed for r in rounds)
-    assert {found["kind"] for r in rounds for found in r.disturbed} >= {"core_load"}
+    assert {found.kind for r in rounds for found in r.disturbed} >= {"core_load"}
     assert "2 of 2 timings in the rounds were disturbed" in ended.out
     assert "something else used the measured cores: close what else runs" in ended.out
     assert "round 1 was disturbed (" in ended.err
@@ -286,7 +286,7 @@ def test_aa_measures_nights_in_one_run_and_reports_on_them(cli: CommandLine) -> 
     first = report["methods"][0]
     assert report["resampled"]["tables"] >= 200
     times = np.array(
-        [r.facts["timed"][0]["forward_s"] for r in ended.folder.load_rounds()
+        [r.facts.timed[0].forward_s for r in ended.folder.load_rounds()
          if r.method == first["method"] and r.facts]
     )  # fmt: skip
     assert times.min() <= first["seconds"] <= times.mean(axis=1).max()  # however they scatter

@@ -98,7 +98,7 @@ def peaks_of(folder: Path, images: int) -> dict[str, int]:
     peaks = {"parent": json.loads(parent.read_text()), "prepare": prepared["peak_rss_bytes"]}
     for timed in run.load_rounds():
         assert timed.facts is not None
-        peaks[f"{timed.method} measure"] = timed.facts["peak_rss_bytes"]
+        peaks[f"{timed.method} measure"] = timed.facts.peak_rss_bytes
     for record in run.load_records():
         assert record.outcome.kind == "ok"
         peaks |= {f"{record.method} {stage}": peak for stage, peak in stages_of(record)}
@@ -108,7 +108,7 @@ def peaks_of(folder: Path, images: int) -> dict[str, int]:
 def stages_of(record: MethodRecord) -> Iterator[tuple[str, int]]:
     """Yield every process of a row by what it did, with its peak in bytes."""
     assert record.validate is not None
-    assert record.validate["images"] in (FEW, MANY)
+    assert record.validate.images in (FEW, MANY)
     for name, facts in record.as_dict().items():
         if isinstance(facts, dict) and "peak_rss_bytes" in facts:
             yield name, facts["peak_rss_bytes"]

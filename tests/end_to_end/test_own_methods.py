@@ -39,7 +39,9 @@ def test_the_method_and_the_strategy_of_ones_own(cli: CommandLine, tmp_path: Pat
     assert dense["attrs"]["channel_wise_quantize"] == "True"
 
     tuned = ended.records["int8_inc_mine"].optimize
-    assert tuned and tuned["quantization"]["strategy"] == "my_methods.MineTuneStrategy"
-    assert tuned["quantization"]["excluded_operators"] == []
-    assert [trial["trial"] for trial in tuned["trajectory"]] == [1]
-    assert tuned["quantization"]["kl_operators"], "the example says that it calibrates by entropy"
+    assert tuned and tuned.trajectory
+    quantization = tuned.stored["quantization"]
+    assert quantization["strategy"] == "my_methods.MineTuneStrategy"
+    assert quantization["excluded_operators"] == []
+    assert [trial.trial for trial in tuned.trajectory] == [1]
+    assert quantization["kl_operators"], "the example says that it calibrates by entropy"

@@ -61,9 +61,9 @@ def test_zoo_network_on_a_record_of_ones_own(cli: Any, photographs: Path) -> Non
         best[name] = ended.folder.load_predictions(record, IMAGES)
         assert best[name].shape == (IMAGES, 5)
         assert best[name].max() < 1000
-        assert record.validate["non_finite"] == 0
+        assert record.validate.non_finite == 0
         for stage in (record.optimize, record.validate):
-            assert 0 < stage["peak_rss_bytes"] < MEMORY
+            assert 0 < stage.peak_rss_bytes < MEMORY
     np.testing.assert_array_equal(best["fp32"][:, 0], best["fp32_fused"][:, 0])
     labels = np.load(ended.folder.labels)
     np.testing.assert_array_equal(labels, 3 * np.arange(IMAGES) % 50)

@@ -17,8 +17,8 @@ def test_own_method_class_makes_a_row(own_run: Ended) -> None:
     record = own_run.records["mine"]
     assert (record.label, str(record.outcome)) == ("mine", "ok")
     assert record.optimize is not None and record.validate is not None
-    assert record.optimize["quantization"] == {"decimals": 2}
-    assert record.validate["images"] == 64
+    assert record.optimize.stored["quantization"] == {"decimals": 2}
+    assert record.validate.images == 64
     assert "| mine " in own_run.out
 
 
@@ -26,11 +26,11 @@ def test_own_strategy_searches_with_its_options(own_run: Ended) -> None:
     record = own_run.records["int8_kl"]
     assert str(record.outcome) == "ok"
     assert record.optimize is not None
-    made = record.optimize["quantization"]
+    made = record.optimize.stored["quantization"]
     assert made["strategy"] == "my_strategy.MyKLTuneStrategy"
     assert (made["trials"], made["excluded_operators"]) == (1, [])
     assert len(made["kl_operators"]) > 5
-    assert record.optimize["trajectory"][0]["changed"] == {"all": "11 x int8 kl"}
+    assert record.optimize.trajectory[0].changed == {"all": "11 x int8 kl"}
 
 
 def test_own_workload_is_what_was_measured(own_run: Ended) -> None:

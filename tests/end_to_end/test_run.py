@@ -48,12 +48,12 @@ def test_smoke_run_measures_every_row(smoke_run: Ended) -> None:
         record = smoke_run.records[name]
         assert record.position == position
         assert record.optimize is not None and record.validate is not None
-        assert record.optimize["peak_rss_bytes"] > 1 << 20
-        assert record.validate["images"] == sum([32] * 4) == 128
-        assert record.validate["batches"] == len(record.validate["forward_s"]) == 4
+        assert record.optimize.peak_rss_bytes > 1 << 20
+        assert record.validate.images == sum([32] * 4) == 128
+        assert record.validate.batches == len(record.validate.forward_s) == 4
         workspace = smoke_run.folder.method(name)
-        for part in (record.optimize["symbol"], record.optimize["params"]):
-            assert (workspace / part["path"]).stat().st_size == part["bytes"]
+        for part in (record.optimize.symbol, record.optimize.params):
+            assert (workspace / part.path).stat().st_size == part.bytes
 
 
 def test_csv_has_the_published_columns_first(smoke_run: Ended) -> None:

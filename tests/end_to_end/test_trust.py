@@ -166,8 +166,10 @@ def test_nothing_listens_and_no_secret_is_kept(
         assert not [name for name in SECRETS if name.encode() in content], path
     for record in ended.records.values():
         for facts in (record.optimize, record.validate):
-            assert facts is not None and facts["confined"]["core_bytes"] == 0
-            assert facts["confined"]["no_new_privileges"] is True
+            assert facts is not None
+            confined = facts.stored["confined"]
+            assert confined["core_bytes"] == 0
+            assert confined["no_new_privileges"] is True
 
 
 def test_what_a_terminal_would_obey_is_replaced() -> None:

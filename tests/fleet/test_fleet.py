@@ -384,7 +384,7 @@ def test_a_node_is_killed_and_the_comparison_is_complete(
     assert runs == [f"three-0{number}-{kind}" for number, kind in ((1, "a"), (2, "a"), (3, "b"))]
     # what a worker got is what it gets without Ray
     plain: Ended = session_run(*words)
-    expected = plain.records["telling"].optimize
+    expected = plain.records["telling"].optimize.stored
     for path in cli.results.glob("*/*/records/*.json"):
         told = load(path)["optimize"]
         assert told["quantization"] == expected["quantization"]

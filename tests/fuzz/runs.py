@@ -138,13 +138,13 @@ def predictions(folder: Path) -> list[bytes]:
 
 def feed_predictions(data: bytes, folder: Path) -> None:
     """The digest is made to fit, as in a pack from elsewhere."""
-    from harness.storage import arrays
+    from harness.storage import reading
 
     path = folder / "p.npz"
     path.write_bytes(data)
     try:
-        found = arrays.read_npz(path, "top", "<u2", (1000, None))
-    except arrays.BadArray as error:
+        found = reading.read_npz(path, "top", "<u2", (1000, None))
+    except reading.BadArray as error:
         raise HarnessError(str(error)) from None  # as load_predictions does
     assert found.shape[0] == 1000
 

@@ -1,13 +1,16 @@
-"""Text that would command whatever shows it, put into every text field that a form has.
+"""Text that would command whatever shows it, put into every text field that a record has.
 
-The fields come from the forms in ``harness/storage/facts.py``, so a new one is covered when it is
-described.
+The fields come from the types in ``harness/storage/record.py`` and the forms of configurations, so a
+new one is covered when it is described.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from msgspec import inspect
 
 from harness.storage import form
 
@@ -28,7 +31,49 @@ TEXTS = {
     "long": "x" * 3000,
 }
 CANDIDATES: tuple[Any, ...] = (1, 0.5, 0, True, "made", "a" * 64, "fp32", "ok")
+UNREAD = ("others", "schema")
 KEPT = ("baseline", "fused")  # of a plan: without them fewer numbers are shown
+
+
+def form_of(kind: Any) -> Any:
+    """Return the rule of a type's values."""
+    info = kind if isinstance(kind, inspect.Type) else inspect.type_info(kind)
+    if isinstance(info, inspect.Metadata):
+        return form_of(info.type)
+    if isinstance(info, inspect.StructType | inspect.DataclassType):
+        fields = {each.encode_name: each for each in info.fields if each.name not in UNREAD}
+        return {
+            f"{name}{'' if each.required else '?'}": form_of(each.type)
+            for name, each in fields.items()
+        }
+    if isinstance(info, inspect.UnionType):
+        kinds = [each for each in info.types if not isinstance(each, inspect.NoneType)]
+        return (form_of(kinds[0]),) if len(kinds) < len(info.types) else form_of(kinds[0])
+    if isinstance(info, inspect.ListType | inspect.VarTupleType):
+        return [form_of(info.item_type)]
+    if isinstance(info, inspect.DictType):
+        return form.texts if isinstance(info.value_type, inspect.StrType) else form.anything
+    if isinstance(info, inspect.AnyType) or (
+        isinstance(info, inspect.StrType) and info.pattern is None
+    ):
+        return form.text
+    return accepts(info)
+
+
+def accepts(info: inspect.Type) -> Callable[[Any], bool]:
+    """Return a function that says whether a value is of a type."""
+
+    def rule(value: Any) -> bool:
+        """a value of the type"""
+        if isinstance(info, inspect.StrType):
+            return isinstance(value, str) and bool(re.search(info.pattern or "", value))
+        if isinstance(info, inspect.LiteralType):
+            return value in info.values
+        if isinstance(info, inspect.BoolType):
+            return isinstance(value, bool)
+        return form.number(value)
+
+    return rule
 
 
 def has_text(rule: Any) -> bool:

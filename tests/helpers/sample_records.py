@@ -9,6 +9,8 @@ import numpy as np
 
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
+from harness.storage.stage_facts import Optimize, ProfileFacts, RoundFacts, Validate
+from harness.storage.typed import decode
 
 LABELS = np.arange(1000) % 10
 BATCH = 100  # of which 1000 images make ten
@@ -50,19 +52,24 @@ def measured(
         label=label or method,
         position=0,
         outcome=Outcome("ok"),
-        optimize={"cost_s": cost, "symbol": FILE, "params": FILE, "disturbed": []},
-        validate={
-            "validation_s": seconds,
-            "images": 1000,
-            "batches": 10,
-            "batch_size": BATCH,
-            "predictions": FILE,
-            "data_s": [0.06 * each] * 10,
-            "forward_s": [0.9 * each] * 10,
-            "rest_s": [0.04 * each] * 10,
-            "disturbed": list(disturbed),
-        },
-        profile=profile,
+        optimize=decode(
+            {"cost_s": cost, "symbol": FILE, "params": FILE, "disturbed": []}, Optimize
+        ),
+        validate=decode(
+            {
+                "validation_s": seconds,
+                "images": 1000,
+                "batches": 10,
+                "batch_size": BATCH,
+                "predictions": FILE,
+                "data_s": [0.06 * each] * 10,
+                "forward_s": [0.9 * each] * 10,
+                "rest_s": [0.04 * each] * 10,
+                "disturbed": list(disturbed),
+            },
+            Validate,
+        ),
+        profile=None if profile is None else decode(profile, ProfileFacts),
     )
 
 
@@ -80,14 +87,15 @@ def timed(
     parts = [
         {
             "batch_size": size,
-            "forward_s": list(times),
+            "forward_s": [float(time) for time in times],
             "disturbed": list(disturbed),
             "settled": settled,
             "conditions": {"seconds": seconds},
         }
         for size in sizes
     ]
-    return RoundRecord("r", method, round_, attempt, Outcome("ok"), {"timed": parts})
+    facts = decode({"timed": parts}, RoundFacts)
+    return RoundRecord("r", method, round_, attempt, Outcome("ok"), facts)
 
 
 def plan(**protocol: Any) -> RunPlan:

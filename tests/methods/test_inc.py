@@ -231,7 +231,7 @@ def test_options_of_a_strategy_are_its_own(own_run: Ended) -> None:
     assert plan["config"]["method"]["int8_kl"]["strategy_options"] == {"algorithm": "kl"}
     record = own_run.records["int8_kl"]
     assert record.optimize is not None
-    assert record.optimize["trajectory"][0]["changed"] == {"all": "11 x int8 kl"}
+    assert record.optimize.trajectory[0].changed == {"all": "11 x int8 kl"}
 
 
 @pytest.mark.parametrize(
@@ -539,10 +539,9 @@ def test_shared_calibration_changes_the_cost_and_not_the_model(
     for name in ("int8_kl", "int8_kl_again"):
         alone, shared = own_run.records[name].optimize, shared_run.records[name].optimize
         assert alone is not None and shared is not None
-        assert shared["quantization"] == alone["quantization"]
+        assert shared.stored["quantization"] == alone.stored["quantization"]
         # thresholds are written in the symbol, quantised weights in the params
-        for part in ("symbol", "params"):
-            assert shared[part]["sha256"] == alone[part]["sha256"]
+        assert [file.sha256 for file in shared.model] == [file.sha256 for file in alone.model]
 
 
 def test_shared_calibration_is_recorded(own_run: Ended, shared_run: Ended) -> None:

@@ -7,27 +7,40 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.packs.verify import DIGESTS
 from harness.storage.record import MethodRecord, Outcome
 from harness.storage.same_run import deterministic_part, digests
+from harness.storage.stage_facts import Optimize
 from harness.storage.store import PACKED, PLAN, RunFolder
+from harness.storage.typed import changed, decode
 from helpers.command_line import TINY, CommandLine, Ended
 from helpers.sample_records import measured, plan
+
+TRIAL = {
+    "trial": 1, "accuracy": 0.5, "seconds": 1.0, "evaluation_seconds": 0.5, "changed": {},
+}  # fmt: skip
 
 
 def rows() -> list[MethodRecord]:
     made = measured("fp32", 10.0)
-    validate = {**(made.validate or {}), "predictions": {"sha256": "p"}}
+    assert made.validate is not None
     optimize = {
         "cost_s": 3.0,
-        "symbol": {"sha256": "s"},
-        "params": {"sha256": "w"},
-        "trajectory": [{"trial": 1, "accuracy": 0.5, "seconds": 1.0, "evaluation_seconds": 0.5}],
+        "symbol": file("a"),
+        "params": file("b"),
+        "trajectory": [TRIAL],
+        "disturbed": [],
     }
-    return [replace(made, validate=validate, optimize=optimize)]
+    validate = changed(made.validate, predictions=file("c"))
+    return [replace(made, validate=validate, optimize=decode(optimize, Optimize))]
+
+
+def file(digit: str) -> dict[str, Any]:
+    return {"path": "file", "sha256": 64 * digit}
 
 
 def of(records: list[MethodRecord]) -> dict[str, str]:
@@ -36,9 +49,10 @@ def of(records: list[MethodRecord]) -> dict[str, str]:
 
 def test_times_do_not_count() -> None:
     (row,) = rows()
-    slower = {**(row.optimize or {}), "cost_s": 9.0}
-    slower["trajectory"] = [{**slower["trajectory"][0], "seconds": 7.0, "evaluation_seconds": 6.0}]
-    validate = {**(row.validate or {}), "validation_s": 99.0, "forward_s": [1.0]}
+    assert row.optimize is not None and row.validate is not None
+    trial = {**TRIAL, "seconds": 7.0, "evaluation_seconds": 6.0}
+    slower = changed(row.optimize, cost_s=9.0, trajectory=[trial])
+    validate = changed(row.validate, validation_s=99.0, forward_s=[1.0])
     assert of([replace(row, optimize=slower, validate=validate, run="other")]) == of(rows())
 
 
@@ -46,11 +60,11 @@ def test_times_do_not_count() -> None:
     "change",
     [
         lambda row: replace(row, outcome=Outcome("no solution", trials=3)),
-        lambda row: replace(row, optimize={**row.optimize, "symbol": {"sha256": "t"}}),
-        lambda row: replace(row, optimize={**row.optimize, "quantization": {"trials": 2}}),
-        lambda row: replace(row, validate={**row.validate, "predictions": {"sha256": "q"}}),
+        lambda row: replace(row, optimize=changed(row.optimize, symbol=file("d"))),
+        lambda row: replace(row, optimize=changed(row.optimize, quantization={"trials": 2})),
+        lambda row: replace(row, validate=changed(row.validate, predictions=file("e"))),
         lambda row: replace(
-            row, optimize={**row.optimize, "trajectory": [{"trial": 1, "accuracy": 0.4}]}
+            row, optimize=changed(row.optimize, trajectory=[{**TRIAL, "accuracy": 0.4}])
         ),
     ],
 )

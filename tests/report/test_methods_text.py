@@ -11,6 +11,7 @@ import pytest
 from harness.report.methods_text import methods_text
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
+from harness.storage.typed import changed
 from harness.table.footnotes import footnotes
 from harness.table.rows import build_rows
 from harness.table.samples import samples_of
@@ -46,7 +47,7 @@ def tuned(
         quantization["calibration_images"] = calibrated
     record = measured("basic", 1.0)
     assert record.optimize is not None
-    return made, replace(record, optimize={**record.optimize, "quantization": quantization})
+    return made, replace(record, optimize=changed(record.optimize, quantization=quantization))
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_a_search_that_was_not_made_is_not_told() -> None:
 def test_models_of_another_run_are_not_told_as_made_here() -> None:
     own, other = measured("fp32", 1.0), measured("int8", 1.0)
     assert other.optimize is not None
-    reused = replace(other, optimize={**other.optimize, "reused_from": "old"})
+    reused = replace(other, optimize=changed(other.optimize, reused_from="old"))
     text = said([own, reused])[0]
     assert "1 method was optimised" in text
     assert "The models and costs of 1 method was taken over" not in text
@@ -98,7 +99,8 @@ def test_threads_are_those_that_were_found() -> None:
     record = measured("fp32", 1.0)
     assert "MXNet was asked for 2 threads" in said([record])[0]
     assert record.validate is not None
-    found = {**record.validate, "openmp": {"runtime": "libgomp", "max_threads": 1}}
+    openmp = {"runtime": "libgomp", "max_threads": 1}
+    found = changed(record.validate, openmp=openmp)
     assert "MXNet ran 1 thread of libgomp" in said([replace(record, validate=found)])[0]
 
 

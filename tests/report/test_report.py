@@ -84,18 +84,18 @@ def test_the_report_of_a_real_run_agrees_with_its_records_to_the_last_digit(
         with np.load(folder.method(record.method) / "predictions.npz") as kept:
             top = kept["top"]
         top1 = float((top[:, 0] == labels).mean())
-        speedup = fp32["validation_s"] / record.validate["validation_s"]
+        speedup = fp32.validation_s / record.validate.validation_s
         assert float(row["top1"]) == top1
         assert float(row["top5"]) == float((top[:, :5] == labels[:, None]).any(axis=1).mean())
-        assert float(row["cost_s"]) == record.optimize["cost_s"]
-        assert float(row["validation_s"]) == record.validate["validation_s"]
-        assert float(row["inference_s"]) == sum(record.validate["forward_s"])
+        assert float(row["cost_s"]) == record.optimize.cost_s
+        assert float(row["validation_s"]) == record.validate.validation_s
+        assert float(row["inference_s"]) == sum(record.validate.forward_s)
         assert float(row["speedup"]) == speedup
         (line,) = re.findall(rf"^\{{{record.label}\}} & (.*) \\\\$", latex, re.MULTILINE)
         cells = [cell.strip().replace("$-$", "-") for cell in line.split("&")]
         assert cells[0] == f"{top1:.4f}"
-        assert cells[4] == f"{record.optimize['cost_s']:.2f}"
-        assert cells[5] == f"{record.validate['validation_s']:.2f}"
+        assert cells[4] == f"{record.optimize.cost_s:.2f}"
+        assert cells[5] == f"{record.validate.validation_s:.2f}"
         assert cells[6] == f"{speedup:.1f}"
     opened = open_page(page)
     shown = opened.page.inner_text("body")

@@ -27,6 +27,8 @@ from harness.report.latex import escaped
 from harness.report.published import shared_rows, workload_differences
 from harness.stats.intervals import Interval
 from harness.storage.record import MethodRecord, Outcome
+from harness.storage.stage_facts import ProfileFacts, Trial
+from harness.storage.typed import changed, decode
 from harness.table.kernels import Profile, RowProfile
 from harness.table.rows import Row
 from harness.table.searches import best_accurate, least_accepted
@@ -134,9 +136,9 @@ def test_a_search_without_a_model_is_held_against_another_rows_baseline() -> Non
     solved = measured("int8_a", 1.0)
     assert solved.optimize is not None
     kept = {"quantization": {"baseline_accuracy": 0.8}, "trajectory": trials}
-    solved = replace(solved, optimize={**solved.optimize, **kept})
+    solved = replace(solved, optimize=changed(solved.optimize, **kept))
     unsolved = MethodRecord("r", "int8_b", "int8_b", 1, Outcome("no solution", trials=3))
-    stored = {"int8_b": read_trials(trials)}
+    stored = {"int8_b": read_trials(decode(trials, list[Trial]))}
     first, second = trajectories(made, [solved, unsolved], stored)
     assert [trial.best for trial in first.trials] == [0.5, 0.5, 0.7]
     assert first.target == second.target == 0.8 * 0.99
@@ -168,7 +170,7 @@ def test_shares_sum_to_one_and_small_parts_are_named_together() -> None:
     many = {**PROFILE, "rows": rows, "total_ms": 54.0, "wall_ms": 60.0, "batches": 2}
     found = shares(
         [
-            RowProfile(name, "a", Profile.from_dict(profile))
+            RowProfile(name, "a", Profile.recorded(decode(profile, ProfileFacts)))
             for name, profile in (("one", PROFILE), ("other", many))
         ]
     )
@@ -288,6 +290,6 @@ def test_own_arguments_called_options_are_no_searchs(options: Any) -> None:
     assert row.optimize is not None
     trial = {"trial": 1, "accuracy": 0.5, "seconds": 1.0, "changed": {"conv": "fp32"}}
     (found,) = trajectories(
-        made, [replace(row, optimize={**row.optimize, "trajectory": [trial]})], {}
+        made, [replace(row, optimize=changed(row.optimize, trajectory=[trial]))], {}
     )
     assert found.target is None

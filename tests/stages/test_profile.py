@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 from harness import PROJECT
 from harness.process import executor
 from harness.process.executor import Ended, Worker, worker_environment
+from harness.storage.stage_facts import ProfileFacts
+from harness.storage.typed import decode, plain
 from harness.table.kernels import (
     ENVIRONMENT,
     Primitive,
@@ -144,7 +146,7 @@ def test_damaged_real_lines(line: str, cut: tuple[int, int], put: str) -> None:
     assert read + profile.malformed in (len(EXECUTED), len(EXECUTED) + 1)
     assert math.isfinite(profile.total_ms)
     assert all(row.ms >= 0 and row.kind and row.implementation for row in profile.rows)
-    assert Profile.from_dict(json.loads(json.dumps(profile.as_dict()))) == profile
+    assert Profile.recorded(decode(json.loads(json.dumps(plain(profile))), ProfileFacts)) == profile
     findings(profile, True)
 
 
@@ -313,7 +315,7 @@ class Models:
     def profiled(self, name: str, **options: Any) -> Profile:
         ended = self.profile(name, **options)
         assert ended.kind == executor.DONE, ended
-        return Profile.from_dict(json.loads(json.dumps(ended.value)))
+        return Profile.recorded(decode(json.loads(json.dumps(ended.value)), ProfileFacts))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.storage import durable, store, whole_files
+from harness.storage import durable, store, typed, whole_files
 from harness.storage.record import MethodRecord
 from harness.storage.store import RunFolder
 from helpers import sample_records
@@ -66,10 +66,11 @@ def measured(folder: RunFolder) -> MethodRecord:
         for name in ("model-symbol.json", "model-0000.params", store.HISTORY, "predictions.npz")
     )
     row = sample_records.measured("fp32", 1.0)
+    assert row.optimize is not None and row.validate is not None
     return replace(
         row,
-        optimize={**(row.optimize or {}), "symbol": symbol, "params": params},
-        validate={**(row.validate or {}), "predictions": predictions},
+        optimize=typed.changed(row.optimize, symbol=symbol.stored, params=params.stored),
+        validate=typed.changed(row.validate, predictions=predictions.stored),
         history=history,
     )
 
@@ -84,7 +85,8 @@ def folder(tmp_path: Path) -> Iterator[RunFolder]:
 def test_all_that_a_record_names_is_on_the_disk_before_it(disk: Disk, folder: RunFolder) -> None:
     folder.save_plan(replace(sample_records.plan(), run="one"))
     row = measured(folder)
-    folder.save_optimized("fp32", row.optimize or {})
+    assert row.optimize is not None
+    folder.save_optimized("fp32", row.optimize)
     folder.save_record(row)
     left = {
         name.removeprefix("results/machine/one/"): content

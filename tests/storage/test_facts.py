@@ -11,8 +11,9 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.nightly.entry import build_entry
-from harness.storage import facts, form
+from harness.storage.record import MethodRecord
 from harness.storage.store import RunFolder
+from harness.storage.typed import changed
 from harness.table.loaded_run import load_run
 from helpers.other_machine import edit
 from helpers.sample_run import made_run
@@ -120,6 +121,26 @@ def test_other_keys_may_be_there_and_old_records_lack_some(run: RunFolder) -> No
     stored["validate"]["more"] = [{"of": "a later version"}]
     stored.pop("history", None)
     stored["snapshot"] = {"of": "an earlier version"}
-    assert form.wrong(stored, facts.METHOD) is None
+    assert MethodRecord.from_dict(stored, path).validate is not None
     path.write_text(json.dumps(stored))
     assert load_run(run).rows[0].validation_s == 30.0
+
+
+def test_what_is_not_read_is_written_again(run: RunFolder) -> None:
+    path = run.path / "records" / "00_fp32.json"
+    stored = json.loads(path.read_text())
+    stored["later"] = {"of": "a later version"}
+    stored["others"] = 1
+    stored["optimize"]["quantization"] = {"own": [1, 2.0]}
+    stored["validate"]["predictions"]["later"] = "kept"
+    stored["validate"]["more"] = {"deep": [{"down": None}]}
+    stored["history"] = {"path": "tuning_history.jsonl", "sha256": "0" * 64, "later": 1}
+    record = MethodRecord.from_dict(stored, path)
+    again = json.loads(json.dumps(record.as_dict()))
+    assert again == stored
+    for stage in ("optimize", "validate", "profile"):
+        assert json.dumps(again[stage]) == json.dumps(stored[stage])  # keys in their order
+    assert record.optimize is not None
+    reused = changed(record.optimize, reused_from="old")
+    assert list(reused.stored) == ["reused_from", *stored["optimize"]]
+    assert reused.stored["quantization"] == {"own": [1, 2.0]}

@@ -25,8 +25,9 @@ from harness.errors import HarnessError, InputError
 from harness.images.cache import CacheEntry
 from harness.images.prepared import FORMAT
 from harness.nightly.database import NAME, opened
-from harness.storage import arrays, reading, whole_files
+from harness.storage import reading, whole_files
 from harness.storage.reading import Unreadable, open_plain, parse_json
+from harness.storage.stage_facts import File
 
 MEMORY = 1 << 30  # bytes of a process that reads the worst JSON which is allowed
 
@@ -68,12 +69,12 @@ def test_only_plain_files_are_opened(short: Path, kind: str) -> None:
         open_plain(path)
     with pytest.raises(HarnessError, match=r"odd\.json cannot be read"):
         whole_files.load_json(path)
-    assert not whole_files.is_intact(path, {"sha256": "0" * 64})
+    assert not whole_files.is_intact(path, File(path="f", sha256="0" * 64))
     for read in (
-        lambda: arrays.read_npy(path, "<i8", (1,)),
-        lambda: arrays.read_npz(path, "top", "<u2", (1,)),
+        lambda: reading.read_npy(path, "<i8", (1,)),
+        lambda: reading.read_npz(path, "top", "<u2", (1,)),
     ):
-        with pytest.raises(arrays.BadArray):
+        with pytest.raises(reading.BadArray):
             read()
 
 

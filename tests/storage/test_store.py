@@ -23,6 +23,7 @@ from harness.storage import store, whole_files
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome
 from harness.storage.store import RunFolder
+from harness.storage.typed import changed
 from helpers import sample_records
 from helpers.command_line import PATIENCE_S
 
@@ -267,12 +268,14 @@ def test_arrays_are_those_recorded(folder: RunFolder) -> None:
     values = np.arange(10, dtype=np.uint16).reshape(2, 5)
     np.savez_compressed(path, top=values)
     file = whole_files.digest_of(path, base)
-    assert file == {
+    assert file.stored == {
         "path": "predictions.npz",
         "bytes": path.stat().st_size,
         "sha256": whole_files.sha256_of(path),
     }
-    row = replace(sample_records.measured("fp32", 1.0), validate={"predictions": file})
+    row = sample_records.measured("fp32", 1.0)
+    assert row.validate is not None
+    row = replace(row, validate=changed(row.validate, predictions=file.stored))
     np.testing.assert_array_equal(folder.load_predictions(row, 2), values)
     with pytest.raises(HarnessError, match=r"no predictions \(its shape is .* expected 3 x any"):
         folder.load_predictions(row, 3)

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
+from harness.storage.stage_facts import Optimize
+from harness.storage.typed import decode
 from harness.table.footnotes import footnotes
 from harness.table.rows import build_rows
 from harness.table.samples import samples_of
-from helpers.sample_records import LABELS, LOAD, measured, plan, predicted, timed
+from helpers.sample_records import FILE, LABELS, LOAD, measured, plan, predicted, timed
 
 
 def profile(*rows: tuple[str, str, str, float]) -> dict[str, Any]:
@@ -33,6 +35,7 @@ def profile(*rows: tuple[str, str, str, float]) -> dict[str, Any]:
     }
 
 
+MODEL = {"cost_s": 9.0, "symbol": FILE, "params": FILE, "disturbed": []}
 CONVOLVING = ("convolution", "brgconv:avx512_core", "f32:f32:f32", 10.0)
 ADDING = ("binary", "ref:any", "f32:f32", 90.0)
 
@@ -103,7 +106,7 @@ def test_wide_intervals_and_unsettled_warmups_come_with_advice() -> None:
 def test_reused_models_are_named_with_the_run_they_are_from() -> None:
     reused = replace(
         measured("int8", 1.0, label="int8 tuned"),
-        optimize={"cost_s": 9.0, "reused_from": "old", "disturbed": []},
+        optimize=decode({**MODEL, "reused_from": "old"}, Optimize),
     )
     assert "goes on" not in notes([measured("fp32", 10.0), reused])
     unsolved = MethodRecord("old", "b", "bayesian", 1, Outcome("no solution", "why", None, 5))
@@ -121,8 +124,8 @@ def test_a_failed_row_has_no_kernels_to_explain() -> None:
 
 
 def test_what_makes_costs_lower_than_the_tutorials_is_said() -> None:
-    quantised = {"cost_s": 9.0, "quantization": {"calib_mode": "naive"}, "disturbed": []}
-    made = replace(measured("int8", 1.0), optimize=quantised)
+    quantised = {**MODEL, "quantization": {"calib_mode": "naive"}}
+    made = replace(measured("int8", 1.0), optimize=decode(quantised, Optimize))
     assert "Costs are below those of the tutorial's calls" in notes([measured("fp32", 10.0), made])
     assert "tutorial's calls" not in notes([measured("fp32", 10.0)])
 

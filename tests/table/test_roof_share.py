@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from harness.run.measure_roof import fast_dtypes
 from harness.storage.record import Outcome, RoofRecord
+from harness.storage.stage_facts import ProfileFacts, RoofFacts
+from harness.storage.typed import decode, plain
 from harness.table.kernels import Kernel, Profile, parse
 from harness.table.operations import count_macs
 from harness.table.roof_share import (
@@ -80,16 +82,16 @@ def test_a_profile_counts_and_keeps_operations() -> None:
     lines = [line_of(), line_of(), line_of("mb16ic8oc10", kind="inner_product", source="f32")]
     profile = Profile.of(lines, 1, 16, 0.0)
     assert [row.macs for row in profile.rows] == [2 * count_macs("convolution", CONVOLUTION), 1280]
-    assert Profile.from_dict(profile.as_dict()) == profile
+    assert Profile.recorded(decode(plain(profile), ProfileFacts)) == profile
     one = count_macs("convolution", CONVOLUTION) or 0
     assert operations_per_image(profile) == {"int8": 2 * 2 * one / 16, "fp32": 2 * 1280 / 16}
     unread = Profile.of([*lines, line_of("2x3")], 1, 16, 0.0)
     assert unread.rows[0].macs is None
     assert operations_per_image(unread) is None
-    older = profile.as_dict()
+    older = plain(profile)
     for row in older["rows"]:
         del row["macs"]
-    assert operations_per_image(Profile.from_dict(older)) is None
+    assert operations_per_image(Profile.recorded(decode(older, ProfileFacts))) is None
 
 
 def peak(gops: float) -> Peak:
@@ -139,7 +141,7 @@ def test_share_that_is_not_known(
 def test_facts_of_a_kernel() -> None:
     reorder = line_of("16x256x14x14", kind="reorder")
     facts = kernel_facts(parse([reorder, line_of(ms=4.0), reorder, line_of(ms=5.0)]), "int8")
-    assert facts == {
+    assert plain(facts) == {
         "dtype": "int8",
         "kind": "convolution",
         "implementation": "brgconv:avx512_core_vnni",
@@ -176,7 +178,8 @@ def test_the_roof_is_the_fastest_kernel_of_each_type() -> None:
         }
 
     kernels = [kernel("int8", [4.0, 5.0, 2.0]), kernel("int8", [9.0]), kernel("fp32", [20.0])]
-    record = RoofRecord("r", Outcome("ok"), {"kernels": kernels})
+    facts = {"kernels": kernels, "missing": {}, "disturbed": []}
+    record = RoofRecord("r", Outcome("ok"), decode(facts, RoofFacts))
     assert roof_peaks(record) == {
         "int8": Peak(500.0, 400.0, 1000.0, "convolution,of 4.0", "p", 3),
         "fp32": Peak(100.0, 100.0, 100.0, "convolution,of 20.0", "p", 1),
@@ -209,14 +212,15 @@ def test_a_finished_run_gets_its_roof(cli: CommandLine, smoke_run: Ended) -> Non
     assert record is not None and record.facts is not None and plan is not None
     facts, peaks = record.facts, roof_peaks(record)
     asked = fast_dtypes(plan.machine["isa"], LIMIT)
-    assert sorted([*peaks, *facts["missing"]]) == sorted(asked)
+    assert sorted([*peaks, *facts.missing]) == sorted(asked)
     assert {"fp32", "int8"} <= set(peaks)
-    for kernel in facts["kernels"]:
-        assert kernel["kind"] == "convolution" and len(kernel["ms"]) > 1
+    for kernel in facts.kernels:
+        assert kernel.kind == "convolution" and len(kernel.ms) > 1
     assert all(each.low <= each.gops <= each.high for each in peaks.values())
-    assert facts["openmp"]["max_threads"] == plan.threads["count"]
+    assert facts.openmp is not None and facts.openmp.max_threads == plan.threads["count"]
     for row in folder.load_records():
-        profile = Profile.from_dict(row.profile or {})
+        assert row.profile is not None
+        profile = Profile.recorded(row.profile)
         operations = operations_per_image(profile) or {}
         assert sum(operations.values()) == 2 * BUNDLED_MACS, operations
         assert ("int8" in operations) == row.method.startswith("int8")

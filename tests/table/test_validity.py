@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from harness.host import isa
+from harness.storage.typed import changed
 from harness.table import validity
 from harness.table.kernels import NOT_INT8, Kernel, Profile
+from helpers.sample_records import measured
 
 BF16 = "Intel AVX-512 with Intel DL Boost and bfloat16 support"
 VNNI = "Intel AVX-512 with Intel DL Boost"
@@ -80,10 +82,11 @@ def test_instruction_sets(
 
 
 def test_a_validation_pass() -> None:
-    good = {"misplaced": [], "non_finite": 0}
-    assert validity.of_validation(good) == []
-    wrong = validity.of_validation({"misplaced": ["all sat on CPU 0"], "non_finite": 3})
-    assert wrong == [
+    facts = measured("fp32", 1.0).validate
+    assert facts is not None
+    assert validity.of_validation(changed(facts, misplaced=[], non_finite=0)) == []
+    faulty = changed(facts, misplaced=["all sat on CPU 0"], non_finite=3)
+    assert validity.of_validation(faulty) == [
         "3 images got scores that are NaN or infinite",
         "the thread policy did not take effect: all sat on CPU 0",
     ]

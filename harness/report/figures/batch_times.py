@@ -88,7 +88,7 @@ def batches(
     for record in records if of_pass else ():
         if record.outcome.kind == OK and record.validate:
             seconds = validation_samples(record, "forward_s").forward_s[0].tolist()
-            disturbed = bool(record.validate["disturbed"])
+            disturbed = bool(record.validate.disturbed)
             by_method[record.method] = [_round(1, seconds, disturbed)]
     rows = [
         Panel(record.method, record.label, tuple(by_method[record.method]))

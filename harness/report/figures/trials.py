@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -25,9 +24,10 @@ from harness.report.figures.drawing import (
     render_figure,
     shortened,
 )
-from harness.storage import arrays, facts, form, store, whole_files
+from harness.storage import reading, stage_facts, store, whole_files
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
+from harness.storage.typed import Mistyped, decode
 from harness.table.loaded_run import LoadedRun
 from harness.table.metrics import top_k_correct
 from harness.table.searches import least_accepted
@@ -79,15 +79,17 @@ def stored_trials(run: LoadedRun) -> dict[str, tuple[Trial, ...]]:
     paths = {
         record.method: run.folder.method(record.method) / "trajectory.json"
         for record in run.records
-        if not (record.optimize or {}).get("trajectory")
+        if not (record.optimize and record.optimize.trajectory)
     }
     trials = {}
     for method, path in paths.items():
         if path.is_file():
-            stored = whole_files.load_json(path)
-            wrong = form.wrong(stored, facts.TRAJECTORY)
-            if wrong is not None:
-                raise HarnessError(f"{path} is no trajectory ({wrong}): restore or delete it")
+            try:
+                stored = decode(whole_files.load_json(path), list[stage_facts.Trial])
+            except Mistyped as error:
+                raise HarnessError(
+                    f"{path} is no trajectory ({error}): restore or delete it"
+                ) from None
             trials[method] = read_trials(stored)
     return trials
 
@@ -104,14 +106,14 @@ def fp32_accuracy(run: LoadedRun) -> float | None:
         path = folder.method(record.method) / store.TRIALS
         if path.is_file() and labels.is_file():
             try:
-                fp32 = arrays.read_npz(path, "top1", "<u2", (None, None))[0]
+                fp32 = reading.read_npz(path, "top1", "<u2", (None, None))[0]
                 right = (
                     run.labels
                     if run.plan.tuning_overlap
-                    else arrays.read_npy(labels, "<i8", (None,))
+                    else reading.read_npy(labels, "<i8", (None,))
                 )[: len(fp32)]
                 return float(top_k_correct(fp32[:, None], right, 1).mean())
-            except (arrays.BadArray, IndexError, ValueError) as error:
+            except (reading.BadArray, IndexError, ValueError) as error:
                 raise HarnessError(
                     f"{path} or {labels} is damaged ({error}): restore or delete it"
                 ) from None
@@ -132,14 +134,14 @@ def trajectories(
         fp32: its accuracy on the tuning batches, for a run of which no record has it.
     """
     baselines = [
-        record.optimize["quantization"].get("baseline_accuracy")
+        record.optimize.quantization.baseline_accuracy
         for record in records
-        if record.optimize and record.optimize.get("quantization")
+        if record.optimize and record.optimize.quantization
     ]  # of one network on the same batches, so the same for all
     baseline = next((value for value in baselines if value is not None), fp32)
     searches = []
     for record in records:
-        trials = read_trials((record.optimize or {}).get("trajectory") or ())
+        trials = read_trials((record.optimize.trajectory or ()) if record.optimize else ())
         trials = trials or stored.get(record.method, ())
         if trials:
             options = plan.search_options(record.method)
@@ -153,15 +155,11 @@ def trajectories(
     return searches
 
 
-def read_trials(stored: Sequence[Mapping[str, Any]]) -> tuple[Trial, ...]:
-    """Return the trials of a trajectory as it is stored.
-
-    Raises:
-        AttributeError, KeyError, TypeError: it is no trajectory.
-    """
-    best = accumulate((trial["accuracy"] for trial in stored), max)
+def read_trials(stored: Sequence[stage_facts.Trial]) -> tuple[Trial, ...]:
+    """Return the trials of a trajectory as it is stored."""
+    best = accumulate((trial.accuracy for trial in stored), max)
     return tuple(
-        Trial(trial["trial"], trial["accuracy"], top, trial["seconds"], _changed(trial["changed"]))
+        Trial(trial.trial, trial.accuracy, top, trial.seconds, _changed(trial.changed))
         for trial, top in zip(stored, best)
     )
 

@@ -1,0 +1,232 @@
+"""Decode JSON values into typed records, and say what is wrong with a value that is not one.
+
+A type is a msgspec struct, a dataclass, or any annotation that msgspec knows. ``Meta.description``
+says what a value must be, in the words of error messages. Keys that a type does not name may be
+there; ``Facts`` keep them.
+"""
+
+# No ``from __future__ import annotations``: msgspec evaluates the annotations, on Python 3.9 too.
+import dataclasses
+import reprlib
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    Optional,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+import msgspec
+from msgspec import Meta
+
+LONGEST_S = 10**9  # of anything that was timed: thirty years
+NAME = r"\A(?a:\w[\w.-]{0,127})\Z"  # and no longer than a file's may be
+LOG = r"\A(?a:(?:\w[\w.-]{0,127}/){0,8}\w[\w.-]{0,127})\Z"
+MOST = sys.float_info.max
+
+# int and float apart, so that a number is written again as it was read
+Number = Annotated[
+    Union[
+        Annotated[int, Meta(ge=-(1 << 53), le=1 << 53)],
+        Annotated[float, Meta(ge=-MOST, le=MOST)],  # infinity is beyond
+    ],
+    Meta(description="a finite number"),
+]
+Seconds = Annotated[
+    Union[Annotated[int, Meta(ge=0, lt=LONGEST_S)], Annotated[float, Meta(ge=0, lt=LONGEST_S)]],
+    Meta(description="a time of at least 0"),
+]
+Duration = Annotated[
+    Union[Annotated[int, Meta(gt=0, lt=LONGEST_S)], Annotated[float, Meta(gt=0, lt=LONGEST_S)]],
+    Meta(description="a time above 0"),
+]
+Share = Annotated[
+    Union[Annotated[int, Meta(ge=0, le=1)], Annotated[float, Meta(ge=0, le=1)]],
+    Meta(description="a number from 0 to 1"),
+]
+Count = Annotated[int, Meta(ge=0, lt=1 << 53, description="a whole number of at least 0")]
+Positive = Annotated[int, Meta(ge=1, lt=1 << 53, description="a whole number of at least 1")]
+Name = Annotated[
+    str, Meta(pattern=NAME, description="a plain name of letters, digits, '.', '-' and '_'")
+]
+InsidePath = Annotated[str, Meta(pattern=LOG, description="a path inside the run's folder")]
+Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", description="64 hexadecimal digits")]
+Texts = Annotated[dict[str, str], Meta(description="an object of texts")]
+
+WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
+MISSING = object()
+T = TypeVar("T")
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """An object of a record, with all that stood in the file beside what is read.
+
+    A field that is None by default was not in the file, or was null there.
+    """
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        """The JSON object that it was decoded from, or that its fields make."""
+        if "stored" in self.__dict__:
+            return dict(self.__dict__["stored"])
+        values = ((name, plain(getattr(self, name))) for name in self.__struct_fields__)
+        return {name: value for name, value in values if value is not None}
+
+
+F = TypeVar("F", bound=Facts)
+
+
+class Fault(NamedTuple):
+    """What is wrong with a value.
+
+    Attributes:
+        at: its dotted key; empty for the whole.
+        value: the value, or MISSING.
+        expected: what should be there.
+    """
+
+    at: str
+    value: Any
+    expected: str
+
+    def __str__(self) -> str:
+        if self.value is MISSING:
+            return f"{self.at} is missing"
+        return f"{self.at or 'it'} is {reprlib.repr(self.value)[:80]}, expected {self.expected}"
+
+
+class Mistyped(ValueError):
+    """A value is not of its type; the message names the dotted key and what should be there."""
+
+
+def decode(value: object, kind: type[T]) -> T:
+    """Return a JSON value as the type that it must be.
+
+    Raises:
+        Mistyped: it is not.
+    """
+    try:
+        decoded = msgspec.convert(value, kind)
+    except (msgspec.ValidationError, RecursionError):
+        raise Mistyped(str(fault(value, kind) or "it is not what it should be")) from None
+    _remember(decoded, value)
+    return decoded
+
+
+def changed(facts: F, **values: Any) -> F:
+    """Return facts with some values changed or added, first the added ones; the others are kept."""
+    added = {key: value for key, value in values.items() if key not in facts.stored}
+    return decode({**added, **facts.stored, **values}, type(facts))
+
+
+def plain(value: Any) -> Any:
+    """Return a typed value as JSON has it."""
+    if isinstance(value, Facts):
+        return value.stored
+    if dataclasses.is_dataclass(value):
+        return {each.name: plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
+    if isinstance(value, msgspec.Struct):
+        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def _remember(decoded: object, value: Any) -> None:
+    """Have decoded facts know the objects that they came from."""
+    if isinstance(decoded, Facts):
+        decoded.__dict__["stored"] = value
+    elif isinstance(decoded, list):
+        for item, stored in zip(decoded, value):
+            _remember(item, stored)
+    elif dataclasses.is_dataclass(decoded):
+        for each in dataclasses.fields(decoded):
+            if each.name in value:
+                _remember(getattr(decoded, each.name), value[each.name])
+
+
+def fault(value: Any, kind: Any, at: str = "") -> Optional[Fault]:
+    """Return the first thing that is wrong with a value; None if nothing is."""
+    if _is_a(value, kind):
+        return None
+    description, kind = _described(kind)
+    inside = _first(_faults_inside(value, kind, at))
+    return inside or Fault(at, value, description)
+
+
+def _faults_inside(value: Any, kind: Any, at: str) -> Iterator[Optional[Fault]]:
+    if isinstance(value, Mapping) and _is_object(kind):
+        for name, inner, required in _fields(kind):
+            if name in value:
+                yield fault(value[name], inner, _inside(at, name))
+            elif required:
+                yield Fault(_inside(at, name), MISSING, "something")
+    elif isinstance(value, Mapping) and get_origin(kind) is dict and kind != dict[str, str]:
+        key_kind, inner = get_args(kind)
+        yield from (fault(key, key_kind, f"a key of {at or 'it'}") for key in value)
+        yield from (fault(item, inner, _inside(at, key)) for key, item in value.items())
+    elif isinstance(value, (list, tuple)) and get_origin(kind) in (list, tuple):
+        inner = get_args(kind)[0]
+        yield from (fault(item, inner, f"{at}[{n}]") for n, item in enumerate(value))
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except (msgspec.ValidationError, RecursionError):
+        return False
+    return True
+
+
+def _described(kind: Any) -> tuple[str, Any]:
+    """Return what a value of a type must be, in words, and the type without ``Annotated`` and None."""
+    description = None
+    while True:
+        if get_origin(kind) is Annotated:
+            kind, *metas = get_args(kind)
+            texts = (meta.description for meta in metas if isinstance(meta, Meta))
+            description = description or next(filter(None, texts), None)
+        elif get_origin(kind) is Union and type(None) in get_args(kind):
+            kind = Union[tuple(one for one in get_args(kind) if one is not type(None))]
+        else:
+            break
+    if description is None:
+        if get_origin(kind) in (list, tuple):
+            description = "a list"
+        elif get_origin(kind) is Literal:
+            *names, last = map(str, get_args(kind))
+            description = f"{', '.join(names)} or {last}"
+        else:
+            description = "an object" if _is_object(kind) else WORDS.get(kind, "an object")
+    return description, kind
+
+
+def _is_object(kind: Any) -> bool:
+    return isinstance(kind, type) and (
+        issubclass(kind, msgspec.Struct) or dataclasses.is_dataclass(kind)
+    )
+
+
+def _fields(kind: Any) -> Iterator[tuple[str, Any, bool]]:
+    """Yield each field of a struct or dataclass: its name, its type, whether it must be there."""
+    info = msgspec.inspect.type_info(kind)
+    hints = get_type_hints(kind, include_extras=True)
+    for each in info.fields:  # type: ignore[attr-defined]  # both kinds of objects have them
+        yield each.encode_name, hints[each.name], each.required
+
+
+def _first(faults: Iterable[Optional[Fault]]) -> Optional[Fault]:
+    return next((one for one in faults if one is not None), None)
+
+
+def _inside(at: str, key: Any) -> str:
+    return f"{at}.{key}" if at else str(key)
