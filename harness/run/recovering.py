@@ -13,9 +13,9 @@ from harness.run.session import open_session
 from harness.storage import outcomes
 from harness.storage.record import MethodRecord, Outcome
 from harness.storage.stage_facts import Optimize
-from harness.storage.typed import decode
 from harness.storage.store import HISTORY, TRIALS, RunFolder
 from harness.storage.tuning_history import read_history
+from harness.storage.typed import decode
 from harness.table.loaded_run import rows_of
 from harness.table.markdown import table
 
