@@ -39,7 +39,7 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
     for batches in (WARM_UP, job["null_batches"]):
         times = timed_pass(Null(), itertools.repeat(one, batches), lambda scores, label: None)
     made = optimize.run(job["optimize"], progress)
-    paths = {part: made[part]["path"] for part in ("symbol", "params")}
+    paths = {part: made[part].path for part in ("symbol", "params")}
     told = validate.run({**job["validate"], **paths}, progress)
     whole = told["images"] // told["batch_size"]
     parts = (times.data_s, times.forward_s, times.rest_s)
