@@ -220,7 +220,7 @@ def _remote(ray: Any) -> Any:
             environment["LD_LIBRARY_PATH"] = f"{native}:{known}" if known else native
         python = os.path.join(packages, "bin", "python")
         environment["PYTHONSAFEPATH"] = "1"
-        bootstrap = os.path.join(project, "harness", "bootstrap.py")
+        bootstrap = os.path.join(project, "harness", "process", "bootstrap.py")
         try:
             os.stat(bootstrap)
             process: Any = subprocess.Popen(
