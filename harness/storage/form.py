@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-LONGEST_S = 1e9  # of anything that was timed: thirty years
+LONGEST_S = 10**9  # of anything that was timed: thirty years
 SHA256 = re.compile(r"[0-9a-f]{64}")
 NAME = re.compile(r"\w[\w.-]{0,127}", re.ASCII)  # and no longer than a file's may be
 
@@ -35,6 +35,11 @@ class Fault:
     at: str
     value: Any
     expected: str
+
+    def __str__(self) -> str:
+        if self.value is MISSING:
+            return f"{self.at} is missing"
+        return f"{self.at or 'it'} is {reprlib.repr(self.value)[:80]}, expected {self.expected}"
 
 
 @dataclass(frozen=True)
@@ -59,11 +64,7 @@ MISSING = object()
 def wrong(value: Any, rule: Any, at: str = "") -> str | None:
     """Return what is wrong with a value of a JSON object, with its dotted key; None if nothing is."""
     found = fault(value, rule, at)
-    if found is None:
-        return None
-    if found.value is MISSING:
-        return f"{found.at} is missing"
-    return f"{found.at or 'it'} is {reprlib.repr(found.value)[:80]}, expected {found.expected}"
+    return None if found is None else str(found)
 
 
 def fault(value: Any, rule: Any, at: str = "") -> Fault | None:
@@ -75,18 +76,18 @@ def fault(value: Any, rule: Any, at: str = "") -> Fault | None:
     if isinstance(rule, list):
         if not isinstance(value, (list, tuple)):
             return Fault(at, value, "a list")
-        return _first(fault(item, rule[0], f"{at}[{n}]") for n, item in enumerate(value))
+        return first_fault(fault(item, rule[0], f"{at}[{n}]") for n, item in enumerate(value))
     if isinstance(rule, Named):
         if not isinstance(value, Mapping):
             return Fault(at, value, "an object")
         keys = (fault(key, rule.key, f"a key of {at or 'it'}") for key in value)
-        return _first(keys) or _first(
-            fault(each, rule.value, _inside(at, key)) for key, each in value.items()
+        return first_fault(keys) or first_fault(
+            fault(each, rule.value, key_inside(at, key)) for key, each in value.items()
         )
     if isinstance(rule, Mapping):
         if not isinstance(value, Mapping):
             return Fault(at, value, "an object")
-        return _first(_fault_of_key(value, key, inner, at) for key, inner in rule.items())
+        return first_fault(_fault_of_key(value, key, inner, at) for key, inner in rule.items())
     if rule(value):
         return None
     return Fault(at, value, str(rule) if isinstance(rule, OneOf) else str(rule.__doc__))
@@ -95,15 +96,17 @@ def fault(value: Any, rule: Any, at: str = "") -> Fault | None:
 def _fault_of_key(value: Mapping[str, Any], key: str, rule: Any, at: str) -> Fault | None:
     name = key.rstrip("?")
     if name in value:
-        return fault(value[name], rule, _inside(at, name))
-    return Fault(_inside(at, name), MISSING, "something") if name == key else None
+        return fault(value[name], rule, key_inside(at, name))
+    return Fault(key_inside(at, name), MISSING, "something") if name == key else None
 
 
-def _first(found: Iterable[Fault | None]) -> Fault | None:
+def first_fault(found: Iterable[Fault | None]) -> Fault | None:
+    """Return the first fault, if there is one."""
     return next((each for each in found if each is not None), None)
 
 
-def _inside(at: str, key: Any) -> str:
+def key_inside(at: str, key: Any) -> str:
+    """Return the dotted key of a value inside another; ``at`` is empty for the whole."""
     return f"{at}.{key}" if at else str(key)
 
 

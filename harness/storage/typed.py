@@ -7,14 +7,12 @@ there; ``Facts`` keep them.
 
 # No ``from __future__ import annotations``: msgspec evaluates the annotations, on Python 3.9 too.
 import dataclasses
-import reprlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import (
     Annotated,
     Any,
     Literal,
-    NamedTuple,
     Optional,
     TypeVar,
     Union,
@@ -26,9 +24,11 @@ from typing import (
 import msgspec
 from msgspec import Meta
 
-LONGEST_S = 10**9  # of anything that was timed: thirty years
-NAME = r"\A(?a:\w[\w.-]{0,127})\Z"  # and no longer than a file's may be
-LOG = r"\A(?a:(?:\w[\w.-]{0,127}/){0,8}\w[\w.-]{0,127})\Z"
+from harness.storage import form
+from harness.storage.form import LONGEST_S, MISSING, Fault, first_fault, key_inside
+
+NAME = rf"\A(?a:{form.NAME.pattern})\Z"
+LOG = rf"\A(?a:(?:{form.NAME.pattern}/){{0,8}}{form.NAME.pattern})\Z"
 MOST = sys.float_info.max
 
 # int and float apart, so that a number is written again as it was read
@@ -57,11 +57,12 @@ Name = Annotated[
     str, Meta(pattern=NAME, description="a plain name of letters, digits, '.', '-' and '_'")
 ]
 InsidePath = Annotated[str, Meta(pattern=LOG, description="a path inside the run's folder")]
-Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", description="64 hexadecimal digits")]
+Sha256 = Annotated[
+    str, Meta(pattern=rf"\A{form.SHA256.pattern}\Z", description="64 hexadecimal digits")
+]
 Texts = Annotated[dict[str, str], Meta(description="an object of texts")]
 
 WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
-MISSING = object()
 T = TypeVar("T")
 
 
@@ -81,25 +82,6 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
 
 F = TypeVar("F", bound=Facts)
-
-
-class Fault(NamedTuple):
-    """What is wrong with a value.
-
-    Attributes:
-        at: its dotted key; empty for the whole.
-        value: the value, or MISSING.
-        expected: what should be there.
-    """
-
-    at: str
-    value: Any
-    expected: str
-
-    def __str__(self) -> str:
-        if self.value is MISSING:
-            return f"{self.at} is missing"
-        return f"{self.at or 'it'} is {reprlib.repr(self.value)[:80]}, expected {self.expected}"
 
 
 class Mistyped(ValueError):
@@ -159,7 +141,7 @@ def fault(value: Any, kind: Any, at: str = "") -> Optional[Fault]:
     if _is_a(value, kind):
         return None
     description, kind = _described(kind)
-    inside = _first(_faults_inside(value, kind, at))
+    inside = first_fault(_faults_inside(value, kind, at))
     return inside or Fault(at, value, description)
 
 
@@ -167,13 +149,13 @@ def _faults_inside(value: Any, kind: Any, at: str) -> Iterator[Optional[Fault]]:
     if isinstance(value, Mapping) and _is_object(kind):
         for name, inner, required in _fields(kind):
             if name in value:
-                yield fault(value[name], inner, _inside(at, name))
+                yield fault(value[name], inner, key_inside(at, name))
             elif required:
-                yield Fault(_inside(at, name), MISSING, "something")
+                yield Fault(key_inside(at, name), MISSING, "something")
     elif isinstance(value, Mapping) and get_origin(kind) is dict and kind != dict[str, str]:
         key_kind, inner = get_args(kind)
         yield from (fault(key, key_kind, f"a key of {at or 'it'}") for key in value)
-        yield from (fault(item, inner, _inside(at, key)) for key, item in value.items())
+        yield from (fault(item, inner, key_inside(at, key)) for key, item in value.items())
     elif isinstance(value, (list, tuple)) and get_origin(kind) in (list, tuple):
         inner = get_args(kind)[0]
         yield from (fault(item, inner, f"{at}[{n}]") for n, item in enumerate(value))
@@ -222,11 +204,3 @@ def _fields(kind: Any) -> Iterator[tuple[str, Any, bool]]:
     hints = get_type_hints(kind, include_extras=True)
     for each in info.fields:  # type: ignore[attr-defined]  # both kinds of objects have them
         yield each.encode_name, hints[each.name], each.required
-
-
-def _first(faults: Iterable[Optional[Fault]]) -> Optional[Fault]:
-    return next((one for one in faults if one is not None), None)
-
-
-def _inside(at: str, key: Any) -> str:
-    return f"{at}.{key}" if at else str(key)
