@@ -32,6 +32,7 @@ from harness.storage.whole_files import (
     load_json,
     make_folder,
     stream_sha256,
+    unreadable,
     unwritable,
     write_json,
 )
@@ -184,7 +185,7 @@ class RunFolder:
         try:
             value, digest = read_json_and_digest(path)
         except (OSError, ValueError) as error:
-            raise _unreadable(path, error) from None
+            raise unreadable(path, error) from None
         self.digests[path.relative_to(self.path).as_posix()] = digest
         return value
 
@@ -390,7 +391,3 @@ def find_run(results: Path, run_id: str) -> RunFolder:
     known = sorted(path.parent.name for path in results.glob(f"*/*/{PLAN}"))
     hint = f"the last ones are {', '.join(known[-3:])}" if known else "there is none yet"
     raise InputError(f"no run {run_id} under {results}: {hint}{proposal(run, known)}")
-
-
-def _unreadable(path: Path, error: Exception) -> HarnessError:
-    return HarnessError(f"{path} cannot be read ({error}): restore it or delete it")

@@ -111,7 +111,12 @@ def load_json(path: Path) -> Any:
     try:
         return read_json(path)
     except (OSError, ValueError) as error:
-        raise HarnessError(f"{path} cannot be read ({error}): restore it or delete it") from None
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path, error: Exception) -> HarnessError:
+    """Return the error of a file of a run that cannot be read."""
+    return HarnessError(f"{path} cannot be read ({error}): restore it or delete it")
 
 
 def is_json(path: Path) -> bool:
