@@ -13,6 +13,7 @@ from harness.command_line.verbs import SET_UP, all_verbs, chosen
 from harness.config import HYDRA_ERRORS, choices, composed_values, is_group, project_path
 from harness.errors import InputError
 from harness.storage import form
+from harness.storage.same_run import flattened
 from harness.storage.store import PLAN
 from harness.words import key_of
 
@@ -100,7 +101,7 @@ def _of_key(key: str, value: str, words: Sequence[str], folders: Sequence[Path])
                 yield from (f"{listed},", f"{listed}]")
     elif is_group(key, folders):
         yield from choices(key, folders)
-    elif isinstance(_get(_values(words, folders), key), bool):
+    elif isinstance(flattened(_values(words, folders)).get(key), bool):
         yield from SWITCHES
 
 
@@ -127,13 +128,6 @@ def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
             yield from _flat(value, f"{above}{name}.")
         else:
             yield f"{above}{name}"
-
-
-def _get(values: Mapping[str, Any], key: str) -> Any:
-    value: Any = values
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
 
 
 def _values(words: Sequence[str], folders: Sequence[Path]) -> dict[str, Any]:

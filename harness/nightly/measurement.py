@@ -44,7 +44,7 @@ def measure_night(context: Context) -> tuple[int, str, RunFolder]:
         1 for a regression, else 3 if a row failed, else 0; the report in Markdown; the run's folder.
 
     Raises:
-        InputError: as ``run``; also a named baseline that was not measured alike.
+        InputError: as ``measure_run``; also a named baseline that was not measured alike.
     """
     now, folders, show = context.composed, context.folders, context.show
     folder, composed = open_folder(now, folders)

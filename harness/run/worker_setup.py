@@ -62,9 +62,7 @@ def inspection_memory_limit(config: Mapping[str, Any], files: Mapping[str, Any])
     limit = memory_limit(config)
     if config["run"].get("memory_gb") is not None:
         return limit
-    weights = sum(
-        file.get("bytes", 0) for role, file in files.items() if role in ("params", "symbol")
-    )
+    weights = sum(file.get("bytes", 0) for role, file in files.items() if role in store.MODEL)
     needed = INSPECTION_BYTES + WEIGHT_COPIES * weights + THREAD_BYTES * (os.cpu_count() or 1)
     return int(min(limit or needed, needed))
 

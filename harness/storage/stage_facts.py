@@ -38,7 +38,7 @@ class File(Facts, frozen=True, kw_only=True):
 
 
 class Disturbance(msgspec.Struct, frozen=True, kw_only=True):
-    """What disturbed a stretch (``harness.host.conditions.Contamination``)."""
+    """What disturbed a stretch (``harness.host.disturbances.Disturbance``)."""
 
     kind: str
     value: Number
