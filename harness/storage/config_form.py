@@ -12,7 +12,6 @@ from typing import Any
 
 from harness.host import isa
 from harness.storage.form import (
-    LONGEST_S,
     Chosen,
     Named,
     OneOf,
@@ -27,6 +26,7 @@ from harness.storage.form import (
     switch,
     text,
 )
+from harness.storage.typed import LONGEST_S
 
 MOST_CLASSES = 1 << 16
 INC = "harness.methods.inc.Tuned"
