@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from harness import PROJECT
 from harness.errors import InputError, proposal, spell
+from harness.facts.faults import MISSING, Fault
 from harness.process.variables import OWN_PREFIX, cache_home
 from harness.protocol import Protocol
 from harness.storage import form
@@ -153,9 +154,9 @@ def check_values(values: dict[str, Any], folders: Sequence[Path]) -> None:
         )
 
 
-def _said(found: form.Fault, folders: Sequence[Path]) -> str:
+def _said(found: Fault, folders: Sequence[Path]) -> str:
     """Return what is wrong with a value, and what to write instead."""
-    if found.value is form.MISSING:
+    if found.value is MISSING:
         return f"{found.at} is missing: the configuration has not the form of conf/"
     if found.expected == "an object":
         value = spell(found.value)
@@ -169,7 +170,7 @@ def _said(found: form.Fault, folders: Sequence[Path]) -> str:
     return f"{said}: use {found.expected}"
 
 
-def _written(found: form.Fault, folders: Sequence[Path]) -> tuple[Path, str] | None:
+def _written(found: Fault, folders: Sequence[Path]) -> tuple[Path, str] | None:
     """Return the file in which YAML read a text as something else, and the line that keeps it one."""
     if not takes_text(found.at):
         return None

@@ -33,7 +33,7 @@ ESCAPE = "harness.render.escape"  # what makes text of files harmless: all that 
 BOTH = "harness.process.compat"  # imports MXNet where it is asked to
 
 FLOORS = (  # who may import whom: a package imports what stands above it here, and nothing else
-    ("errors", "render", "stats"),
+    ("errors", "facts", "render", "stats"),
     ("host", "protocol"),
     ("files",),
     ("storage",),
@@ -201,6 +201,7 @@ DERIVED = (  # of records and numbers, purely
     "harness.nightly.sequential_test",
 )
 DATA = (
+    *(f"harness.facts.{name}" for name in ("faults", "machine_facts", "typed")),
     "harness.host.isa",
     *(
         f"harness.storage.{name}"

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import InputError
+from harness.facts.typed import changed
 from harness.storage import outcomes, recorded_files
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
 from harness.storage.same_run import SAME_MODELS, differences
 from harness.storage.store import RunFolder
-from harness.storage.typed import changed
 from harness.workloads.model_files import check_symbol, check_weights
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.facts.typed import Mistyped, decode
 from harness.files import locks, whole_files
 from harness.host import threads
 from harness.host.topology import read_topology
@@ -22,7 +23,6 @@ from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
 from harness.storage.stage_facts import Optimize, ProfileFacts, RoundFacts, Validate
 from harness.storage.store import RunFolder
-from harness.storage.typed import Mistyped, decode
 from harness.table import kernels, validity
 
 

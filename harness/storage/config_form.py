@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from harness.facts.faults import LONGEST_S
 from harness.host import isa
 from harness.storage.form import (
-    LONGEST_S,
     Chosen,
     Named,
     OneOf,

@@ -11,35 +11,11 @@
 from __future__ import annotations
 
 import math
-import re
-import reprlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-LONGEST_S = 10**9  # of anything that was timed: thirty years
-SHA256 = re.compile(r"[0-9a-f]{64}")
-NAME = re.compile(r"\w[\w.-]{0,127}", re.ASCII)  # and no longer than a file's may be
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What is wrong with a value.
-
-    Attributes:
-        at: its dotted key; empty for the whole.
-        value: the value, or MISSING.
-        expected: what should be there.
-    """
-
-    at: str
-    value: Any
-    expected: str
-
-    def __str__(self) -> str:
-        if self.value is MISSING:
-            return f"{self.at} is missing"
-        return f"{self.at or 'it'} is {reprlib.repr(self.value)[:80]}, expected {self.expected}"
+from harness.facts.faults import MISSING, NAME, SHA256, Fault, first_fault, key_inside
 
 
 @dataclass(frozen=True)
@@ -56,9 +32,6 @@ class Chosen:
 
     always: Any
     more: Callable[[Any], Any]
-
-
-MISSING = object()
 
 
 def wrong(value: Any, rule: Any, at: str = "") -> str | None:
@@ -98,16 +71,6 @@ def _fault_of_key(value: Mapping[str, Any], key: str, rule: Any, at: str) -> Fau
     if name in value:
         return fault(value[name], rule, key_inside(at, name))
     return Fault(key_inside(at, name), MISSING, "something") if name == key else None
-
-
-def first_fault(found: Iterable[Fault | None]) -> Fault | None:
-    """Return the first fault, if there is one."""
-    return next((each for each in found if each is not None), None)
-
-
-def key_inside(at: str, key: Any) -> str:
-    """Return the dotted key of a value inside another; ``at`` is empty for the whole."""
-    return f"{at}.{key}" if at else str(key)
 
 
 def text(value: Any) -> bool:

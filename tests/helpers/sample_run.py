@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from harness.facts.typed import changed, decode
 from harness.files import whole_files
 from harness.storage import recorded_files
 from harness.storage.record import MethodRecord, Outcome
 from harness.storage.stage_facts import ProfileFacts
 from harness.storage.store import RunFolder
-from harness.storage.typed import changed, decode
 from helpers import sample_records
 
 SECONDS = {"fp32": 30.0, "fp32_fused": 4.0, "int8_smart": 2.0, "int8_mse": 2.5, "int8_custom": 2.2}

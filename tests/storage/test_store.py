@@ -19,12 +19,12 @@ import pytest
 
 from harness import PROJECT
 from harness.errors import HarnessError, InputError
+from harness.facts.typed import changed
 from harness.files import whole_files
 from harness.storage import damage, recorded_files, store
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome
 from harness.storage.store import RunFolder
-from harness.storage.typed import changed
 from helpers import sample_records
 from helpers.command_line import PATIENCE_S
 

@@ -24,11 +24,11 @@ from typing import (
 import msgspec
 from msgspec import Meta
 
-from harness.storage import form
-from harness.storage.form import LONGEST_S, MISSING, Fault, first_fault, key_inside
+from harness.facts import faults
+from harness.facts.faults import LONGEST_S, MISSING, Fault, first_fault, key_inside
 
-NAME = rf"\A(?a:{form.NAME.pattern})\Z"
-LOG = rf"\A(?a:(?:{form.NAME.pattern}/){{0,8}}{form.NAME.pattern})\Z"
+NAME = rf"\A(?a:{faults.NAME.pattern})\Z"
+LOG = rf"\A(?a:(?:{faults.NAME.pattern}/){{0,8}}{faults.NAME.pattern})\Z"
 MOST = sys.float_info.max
 
 # int and float apart, so that a number is written again as it was read
@@ -58,7 +58,7 @@ Name = Annotated[
 ]
 InsidePath = Annotated[str, Meta(pattern=LOG, description="a path inside the run's folder")]
 Sha256 = Annotated[
-    str, Meta(pattern=rf"\A{form.SHA256.pattern}\Z", description="64 hexadecimal digits")
+    str, Meta(pattern=rf"\A{faults.SHA256.pattern}\Z", description="64 hexadecimal digits")
 ]
 Texts = Annotated[dict[str, str], Meta(description="an object of texts")]
 
