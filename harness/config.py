@@ -19,10 +19,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from harness import PROJECT
 from harness.errors import InputError, proposal, spell
+from harness.facts.faults import MISSING, Fault
+from harness.facts.typed import decode
 from harness.process.variables import OWN_PREFIX, cache_home
 from harness.storage.configuration import Configuration
 from harness.storage.configuration_checks import inconsistent, new_fault, takes_text
-from harness.storage.typed import MISSING, Fault, decode
 from harness.targets import require_known
 from harness.words import for_hydra, unreadable
 

@@ -26,6 +26,7 @@ from benchmarks.overhead.report import (
 from benchmarks.vs_published.images import make_record
 from harness.config import compose_config
 from harness.errors import HarnessError, InputError, exit_code
+from harness.files.whole_files import sha256_of
 from harness.host import machine, threads
 from harness.host.topology import read_topology
 from harness.images import preparation
@@ -35,7 +36,6 @@ from harness.images.record_file import RecordFile
 from harness.process import executor
 from harness.run.job_result import require_value
 from harness.run.worker_setup import absolute_paths, build_environment
-from harness.storage.whole_files import sha256_of
 
 LARGE = {"resize": 256, "crop": 224}  # what the published workload does with such pictures
 LIMIT = 10**12  # the cache is the benchmark's own

@@ -29,6 +29,7 @@ from benchmarks.strategies import report
 from harness import PROJECT
 from harness.config import compose_config, project_path
 from harness.errors import HarnessError, InputError, exit_code
+from harness.files import whole_files
 from harness.host import machine, threads
 from harness.host.topology import read_topology
 from harness.images import preparation
@@ -37,7 +38,6 @@ from harness.process import executor
 from harness.process.interrupt import catch_signals
 from harness.run.job_result import require_value
 from harness.run.worker_setup import absolute_paths, build_environment
-from harness.storage import whole_files
 
 OUT = PROJECT / "results" / "benchmark_strategies"
 DEFECTS = ("none", "first", "middle", "two", "residual", "heavy tails")

@@ -32,11 +32,11 @@ from benchmarks.vs_published.report import Report, to_markdown
 from harness import PROJECT
 from harness.config import Composed, compose_config
 from harness.errors import HarnessError, InputError, exit_code
+from harness.files import whole_files
 from harness.host import machine, threads
 from harness.host.topology import read_topology
 from harness.process.interrupt import catch_signals
 from harness.run.inputs import check_inputs
-from harness.storage import whole_files
 
 OUT = PROJECT / "results" / "benchmarks"
 RANDOM = ("workload=custom", "workload.network=resnet50_v2", "workload.random_weights=true")

@@ -12,12 +12,12 @@ from typing import Any
 from benchmarks.vs_published.process import Measured, measured
 from benchmarks.vs_published.side import Row, Side, failed, plain
 from harness.config import Composed
+from harness.files.whole_files import load_json
 from harness.host import threads
 from harness.host.topology import read_topology
 from harness.process.own_modules import python_command
 from harness.run.worker_setup import absolute_paths, build_environment
 from harness.storage import outcomes
-from harness.storage.whole_files import load_json
 
 
 def run_published(composed: Composed, folders: Sequence[Path], images: int, folder: Path) -> Side:

@@ -16,9 +16,9 @@ from typing import Any
 from harness import PROJECT
 from harness.doctor.finding import BAD, GIB, OK, WARN, Finding, in_gib, level
 from harness.errors import HarnessError
+from harness.files import locks
 from harness.host import calls
 from harness.process.executor import worker_environment
-from harness.storage import locks
 
 DISK_NEEDED, DISK_WANTED = 1 * GIB, 12 * GIB  # ImageNet's prepared images take 7.5 GB
 UNREFUSED = "nothing has to be done; a newer kernel or Docker allows it"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness import PROJECT
 from harness.errors import InputError
+from harness.files import whole_files
 from harness.fleet import state
 from harness.fleet.fleet_report import to_markdown
 from harness.fleet.order import Order, files_digest, folder_files, project_digests
@@ -23,7 +24,7 @@ from harness.packs.importing import import_pack
 from harness.process.interrupt import resumable
 from harness.run.context import Context
 from harness.run.inputs import check_inputs
-from harness.storage import form, whole_files
+from harness.storage import form
 from harness.storage.plan import new_run_id
 from harness.words import key_of
 

@@ -20,6 +20,7 @@ from typing import Any
 from harness import PROJECT
 from harness.config import compose_config, project_path
 from harness.errors import HarnessError, InputError
+from harness.files.whole_files import make_folder
 from harness.fleet.order import Order, lay_out, project_digests, unlike
 from harness.fleet.schedule import ARRIVED, REFUSED
 from harness.packs.pack import write_pack
@@ -27,7 +28,6 @@ from harness.process.lifetime import NOT_ALONE, alone_on_host, die_with_parent
 from harness.render.progress import Display, display, told_once
 from harness.run.lifecycle import measure_folder, open_folder
 from harness.storage.plan import RunPlan
-from harness.storage.whole_files import make_folder
 from harness.words import key_of, set_to
 
 

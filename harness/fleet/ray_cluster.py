@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError, one_line
+from harness.files import locks
+from harness.files.reading import parse_json
 from harness.fleet.schedule import ARRIVED, LOST, PROGRESS, REFUSED, Event, Machine
 from harness.process.variables import OWN_PREFIX, TO_WORKERS
-from harness.storage import form, locks
-from harness.storage.reading import parse_json
+from harness.storage import form
 
 LOCAL = "local"  # Ray on this machine alone, for this fleet alone
 LOOPBACK = ("127.", "localhost", LOCAL)

@@ -17,8 +17,8 @@ from mxnet.gluon.data import DataLoader
 from mxnet.gluon.data.vision import transforms
 
 from harness.errors import HarnessError
+from harness.files.reading import BadArray, read_npy
 from harness.images.prepared import Prepared
-from harness.storage.reading import BadArray, read_npy
 
 
 class Batches(DataLoader):  # type: ignore[misc]

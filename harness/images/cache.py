@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
+from harness.files import locks
+from harness.files.reading import Unreadable, open_plain, read_json
 from harness.images.prepared import FORMAT
-from harness.storage import form, locks
-from harness.storage.reading import Unreadable, open_plain, read_json
+from harness.storage import form
 
 GB = 10**9
 SIDECAR = {

@@ -16,6 +16,7 @@ import numpy as np
 
 from harness.config import project_path
 from harness.errors import HarnessError, InputError
+from harness.files import durable, locks, whole_files
 from harness.host import calls
 from harness.host.memory import free_memory
 from harness.images import cache
@@ -24,7 +25,7 @@ from harness.images.prepared import FORMAT, GEOMETRY, Prepared, cache_key, pixel
 from harness.images.record_file import RecordIndex
 from harness.process import executor
 from harness.process.confinement import FILE_BYTES
-from harness.storage import durable, locks, outcomes, whole_files
+from harness.storage import outcomes
 
 SPARE_BYTES = 256 << 20  # leave this much of the disk free
 WORTH_A_PROCESS = 128  # images; a process's start takes as long as decoding some hundred large ones

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from harness.errors import InputError
+from harness.files.reading import read_json
 from harness.storage import form
-from harness.storage.reading import read_json
 from harness.storage.tuning_history import RANGES, limits
 
 SHARED_CACHE = "calibration.json"

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.config import Composed
 from harness.errors import HarnessError, InputError
+from harness.files import whole_files
 from harness.nightly import aa_report, nightly_report
 from harness.nightly.aa import FEWEST_REPEATS, analyse
 from harness.nightly.baseline import Baseline, last_good, named
@@ -26,7 +27,7 @@ from harness.render.progress import told_once
 from harness.run.context import Context
 from harness.run.lifecycle import measure_folder, measure_run, open_folder
 from harness.run.other_checkout import PINNED, check_named_now, measure_pinned
-from harness.storage import form, whole_files
+from harness.storage import form
 from harness.storage.plan import RunPlan
 from harness.storage.same_run import alike
 from harness.storage.store import RunFolder

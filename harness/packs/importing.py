@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from harness.errors import HarnessError, InputError
+from harness.files import durable, locks, whole_files
+from harness.files.reading import BROKEN, parse_json
 from harness.packs import pack, signing
 from harness.packs.pack import Manifest
-from harness.storage import durable, form, locks, store, whole_files
+from harness.storage import form, store
 from harness.storage.plan import FOREIGN
-from harness.storage.reading import BROKEN, parse_json
 from harness.storage.store import PLAN, RunFolder
 from harness.table.loaded_run import load_run
 

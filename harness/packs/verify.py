@@ -8,8 +8,9 @@ from pathlib import Path
 
 from harness.config import project_path
 from harness.errors import HarnessError, InputError
+from harness.files import whole_files
 from harness.packs.pack import MODELS
-from harness.storage import form, store, whole_files
+from harness.storage import form, recorded_files, store
 from harness.storage.same_run import deterministic_part, differing, digests
 from harness.storage.stage_facts import File
 from harness.storage.store import RunFolder
@@ -71,7 +72,7 @@ def verify(folder: RunFolder) -> Verified:
         checked += 1
         if not path.is_file():
             wrong.append(f"{path} is missing")
-        elif not whole_files.is_intact(path, file):
+        elif not recorded_files.is_intact(path, file):
             wrong.append(f"{path} is not the file that was recorded")
     now = _digests(folder)
     kept = folder.path / DIGESTS

@@ -114,7 +114,7 @@ def main() -> None:
         faulthandler.disable()  # MXNet has put a handler of its own before it, which says less
         faulthandler.enable()
         value = stage.run(job, reporter.progress)
-        from harness.storage.typed import plain  # not before this process is confined
+        from harness.facts.typed import plain  # not before this process is confined
 
         reporter.send("result", value=plain(value), confined=confined)
     except Exception as error:

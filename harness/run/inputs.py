@@ -8,8 +8,8 @@ from typing import Any
 
 from harness.config import project_path
 from harness.errors import InputError
+from harness.files import whole_files
 from harness.images.record_file import RecordFile, RecordIndex
-from harness.storage import whole_files
 
 
 @dataclass(frozen=True)

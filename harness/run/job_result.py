@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.errors import HarnessError, InputError
+from harness.facts.typed import Mistyped, decode
 from harness.process import executor
 from harness.storage import outcomes
 from harness.storage.record import Outcome
 from harness.storage.stage_facts import Process
-from harness.storage.typed import Mistyped, decode
 
 StageFacts = TypeVar("StageFacts", bound=Process)
 

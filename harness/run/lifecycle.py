@@ -11,6 +11,7 @@ from pathlib import Path
 from harness import PROJECT
 from harness.config import CONF, Composed, project_path
 from harness.errors import HarnessError, InputError
+from harness.files.whole_files import make_folder
 from harness.host import ec2, machine, threads
 from harness.host.topology import read_topology
 from harness.packs.verify import save_digests
@@ -34,10 +35,10 @@ from harness.run.worker_setup import (
     inspection_memory_limit,
     workload_for_workers,
 )
+from harness.storage.damage import set_aside_damaged
 from harness.storage.plan import RunPlan, digest_of_code, new_run_id, warnings_of
 from harness.storage.same_run import differences, renewed
 from harness.storage.store import INSPECT_LOG, PLAN, RunFolder, find_run
-from harness.storage.whole_files import make_folder
 from harness.table.tables import write_tables
 
 
@@ -76,7 +77,7 @@ def measure_folder(
                 "start a new run"
             )
         executor.clear_asides(folder.path)
-        for name in folder.set_aside_damaged():
+        for name in set_aside_damaged(folder):
             show.note(f"{name} is damaged: it is {name}.damaged now, and measured again")
         try:
             session = start_session(folder, composed, folders, show, check)

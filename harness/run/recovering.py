@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.errors import HarnessError, InputError, proposal
+from harness.facts.typed import decode
 from harness.run.context import Context
 from harness.run.inputs import check_inputs
 from harness.run.job_result import require_value
@@ -15,7 +16,6 @@ from harness.storage.record import MethodRecord, Outcome
 from harness.storage.stage_facts import Optimize
 from harness.storage.store import HISTORY, TRIALS, RunFolder
 from harness.storage.tuning_history import read_history
-from harness.storage.typed import decode
 from harness.table.loaded_run import rows_of
 from harness.table.markdown import table
 

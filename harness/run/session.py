@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.facts.typed import Mistyped, decode
+from harness.files import locks, whole_files
 from harness.host import threads
 from harness.host.topology import read_topology
 from harness.images import preparation
@@ -16,12 +18,11 @@ from harness.render.progress import Display, told_once
 from harness.run.inputs import Inputs
 from harness.run.job_result import stage_result, with_faults
 from harness.run.worker_setup import build_environment, workload_for_workers
-from harness.storage import locks, outcomes, store, whole_files
+from harness.storage import outcomes, recorded_files, store
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
 from harness.storage.stage_facts import Optimize, ProfileFacts, RoundFacts, Validate
 from harness.storage.store import RunFolder
-from harness.storage.typed import Mistyped, decode
 from harness.table import kernels, validity
 
 
@@ -149,7 +150,7 @@ class Session:
             if outcome.kind == outcomes.OK:
                 self.folder.save_optimized(row.method, facts)
         path = saved.with_name(store.HISTORY)
-        history = whole_files.digest_of(path, path.parent) if path.is_file() else None
+        history = recorded_files.digest_of(path, path.parent) if path.is_file() else None
         return replace(row, outcome=outcome, optimize=facts, history=history)
 
     def _intact_model(self, path: Path) -> Optimize | None:
@@ -160,7 +161,9 @@ class Session:
             facts = decode(whole_files.load_json(path), Optimize)
         except Mistyped:
             return None
-        intact = all(whole_files.is_intact(path.parent / file.path, file) for file in facts.model)
+        intact = all(
+            recorded_files.is_intact(path.parent / file.path, file) for file in facts.model
+        )
         return facts if intact else None
 
     def validate(self, row: MethodRecord) -> MethodRecord:
@@ -176,7 +179,7 @@ class Session:
         facts = before.validate if before and _same_model(before, row) else None
         if facts and not validity.of_validation(facts):
             predictions = self.folder.method(row.method) / facts.predictions.path
-            if whole_files.is_intact(predictions, facts.predictions):
+            if recorded_files.is_intact(predictions, facts.predictions):
                 return replace(row, outcome=Outcome(outcomes.OK), validate=facts)
         return self.validate(row)
 

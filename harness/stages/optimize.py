@@ -13,7 +13,7 @@ from harness.host.watch import Watch
 from harness.images.batches import tuning_batches
 from harness.methods import instantiated
 from harness.methods.base import Context
-from harness.storage.whole_files import digest_of
+from harness.storage.recorded_files import digest_of
 from harness.workloads import fp32_network
 from harness.workloads.saved import save
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from harness.files.reading import read_npy
 from harness.images.decode import decode_range
 from harness.images.prepared import Prepared
-from harness.storage.reading import read_npy
 
 REPORT_EVERY_S = 0.2
 

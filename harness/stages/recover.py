@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from harness.errors import HarnessError, InputError
+from harness.files.reading import BadArray, read_npz
 from harness.images.batches import tuning_batches
 from harness.methods.recovery import recover
-from harness.storage.reading import BadArray, read_npz
+from harness.storage.recorded_files import digest_of
 from harness.storage.store import TRIALS
-from harness.storage.whole_files import digest_of
 from harness.workloads import fp32_network
 from harness.workloads.saved import save
 

@@ -13,7 +13,7 @@ from harness.host.threads import loaded_openmp
 from harness.host.watch import Watch
 from harness.images.batches import validation_batches
 from harness.process.timing import timed_pass
-from harness.storage.whole_files import digest_of
+from harness.storage.recorded_files import digest_of
 from harness.workloads.saved import saved_network
 
 TOP = 5

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from harness.facts.faults import LONGEST_S
 from harness.host import isa
 from harness.storage.form import (
     Chosen,
@@ -26,7 +27,6 @@ from harness.storage.form import (
     switch,
     text,
 )
-from harness.storage.typed import LONGEST_S
 
 MOST_CLASSES = 1 << 16
 INC = "harness.methods.inc.Tuned"

@@ -14,10 +14,8 @@ from typing import Annotated, Any, Optional, Union
 import msgspec
 from msgspec import Meta
 
-from harness.host import isa
-from harness.storage.locks import USUAL_LIMIT_S
-from harness.storage.typed import (
-    LONGEST_S,
+from harness.facts.faults import LONGEST_S
+from harness.facts.typed import (
     MOST,
     Count,
     Facts,
@@ -29,6 +27,8 @@ from harness.storage.typed import (
     decode,
     one_of,
 )
+from harness.files.locks import USUAL_LIMIT_S
+from harness.host import isa
 
 INC = "harness.methods.inc.Tuned"
 

@@ -6,6 +6,13 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
+from harness.facts.faults import Fault, first_fault, key_inside
+from harness.facts.typed import (
+    decode,
+    fault,
+    text_keys,
+    unkept,
+)
 from harness.storage.configuration import (
     ARGUMENTS,
     INC,
@@ -14,15 +21,6 @@ from harness.storage.configuration import (
     Protocol,
     SearchOptions,
     Transform,
-)
-from harness.storage.typed import (
-    Fault,
-    decode,
-    fault,
-    first_fault,
-    key_inside,
-    text_keys,
-    unkept,
 )
 
 

@@ -15,15 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.storage.typed import (  # noqa: F401
-    LONGEST_S,
-    MISSING,
-    NAME,
-    SHA256,
-    Fault,
-    first_fault,
-    key_inside,
-)
+from harness.facts.faults import MISSING, NAME, SHA256, Fault, first_fault, key_inside
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from typing import Annotated, Any, Optional, TypeVar, Union
 from msgspec import Meta
 
 from harness.errors import HarnessError
+from harness.facts.typed import Count, InsidePath, Mistyped, Name, Positive, decode, plain
 from harness.storage.outcomes import FINISHED, NO_SOLUTION, OK, Kind
 from harness.storage.stage_facts import (
     Disturbance,
@@ -31,7 +32,6 @@ from harness.storage.stage_facts import (
     Timed,
     Validate,
 )
-from harness.storage.typed import Count, InsidePath, Mistyped, Name, Positive, decode, plain
 
 SCHEMA = 2
 GONE = "snapshot"  # a key of a row's record that nothing reads any longer

@@ -1,6 +1,6 @@
 """What the stages return, as the records keep it: the fields that are read.
 
-``Facts`` keep the rest of their object (``harness/storage/typed.py``). A field that is None by default
+``Facts`` keep the rest of their object (``harness/facts/typed.py``). A field that is None by default
 may be missing, in records of earlier versions too.
 """
 
@@ -9,7 +9,7 @@ from typing import Any, Literal, Optional
 
 import msgspec
 
-from harness.storage.typed import (
+from harness.facts.typed import (
     Count,
     Duration,
     Facts,

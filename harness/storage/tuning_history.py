@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from harness.errors import InputError
+from harness.files.reading import LARGEST_JSON, open_plain, parse_json
 from harness.storage import form
 from harness.storage.form import Named, OneOf
-from harness.storage.reading import LARGEST_JSON, open_plain, parse_json
 
 LONGEST_NAME = 4096  # characters of an operator's or tensor's name
 LARGEST_SINGLE = float(np.finfo(np.float32).max)

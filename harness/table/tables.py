@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.storage import whole_files
+from harness.files import whole_files
 from harness.storage.store import RunFolder
 from harness.table.csv_table import profiles_to_csv, sizes_to_csv, to_csv
 from harness.table.loaded_run import load_run

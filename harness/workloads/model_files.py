@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from harness.errors import InputError
-from harness.storage.reading import BROKEN, LARGEST_JSON, BadArray, header_of, parse_json
+from harness.files.reading import BROKEN, LARGEST_JSON, BadArray, header_of, parse_json
 
 LIST_MAGIC = 0x112
 ARRAY_V1, ARRAY_V2, ARRAY_V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA

@@ -28,11 +28,11 @@ from harness.doctor.place_findings import (
 )
 from harness.doctor.screen import exit_code, render
 from harness.doctor.software import software_facts, software_findings
+from harness.files import locks
 from harness.host import isa
 from harness.host.threads import ThreadSettings
 from harness.host.topology import Topology
 from harness.process.executor import worker_environment
-from harness.storage import locks
 from helpers.refused_calls import without
 
 GIB = 1 << 30

@@ -21,11 +21,11 @@ from harness.cli import main
 from harness.compare.prices import cost_per_million, parse_prices
 from harness.compare.unlike import unlike
 from harness.config import CONF
+from harness.facts.typed import decode
 from harness.stats.speed import speedup_apart, throughput
 from harness.storage.record import Outcome, RoofRecord
 from harness.storage.stage_facts import RoofFacts
 from harness.storage.store import RunFolder
-from harness.storage.typed import decode
 from helpers import sample_records
 from helpers.browser import Opened
 from helpers.command_line import CommandLine, Ended

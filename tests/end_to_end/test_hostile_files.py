@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from harness.errors import HarnessError, InputError
+from harness.files import reading, whole_files
 from harness.images.image_size import MOST_PIXELS
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile
-from harness.storage import reading, whole_files
 from harness.workloads.model_files import check_symbol, check_weights
 from helpers.command_line import TINY, CommandLine
 from helpers.mxnet1_weights import old_weights

@@ -17,6 +17,7 @@ import pytest
 from harness import PROJECT, targets
 from harness.config import Composed, compose_config
 from harness.errors import InputError
+from harness.files.whole_files import write_json
 from harness.fleet.fleet_run import _keep
 from harness.fleet.ray_cluster import to_event
 from harness.fleet.schedule import ARRIVED, LOST, PROGRESS, Job
@@ -38,7 +39,6 @@ from harness.run.other_checkout import check_named_now
 from harness.storage.configuration import INC
 from harness.storage.plan import RunPlan
 from harness.storage.store import RunFolder
-from harness.storage.whole_files import write_json
 from harness.words import looks_up
 from helpers import sample_records
 from helpers.command_line import OWN, TINY, CommandLine, load

@@ -13,12 +13,12 @@ import pytest
 
 from harness import PROJECT
 from harness.errors import InputError
+from harness.files.whole_files import sha256_of
 from harness.images import preparation
 from harness.images.preparation import Place, Source
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile, RecordIndex
 from harness.run.worker_setup import build_environment
-from harness.storage.whole_files import sha256_of
 from harness.workloads import fp32_network, private
 from harness.workloads.saved import load_exported
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from harness.files.whole_files import sha256_of
 from harness.images import preparation
 from harness.images.preparation import Place, Source
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile
 from harness.run.worker_setup import build_environment
-from harness.storage.whole_files import sha256_of
 
 TRANSFORM = {"resize": 64, "keep_ratio": False, "crop": 56}
 VERSIONS = {"mxnet": "2", "mxnet_libmxnet_sha256": "digest", "numpy": "1"}

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from harness.facts.typed import decode
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
 from harness.storage.stage_facts import Optimize, ProfileFacts, RoundFacts, Validate
-from harness.storage.typed import decode
 
 LABELS = np.arange(1000) % 10
 BATCH = 100  # of which 1000 images make ten

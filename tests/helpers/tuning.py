@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.files.whole_files import sha256_of
 from harness.storage.store import HISTORY
-from harness.storage.whole_files import sha256_of
 from helpers import command_line  # noqa: F401 - the tiny network is importable with it
 
 OPTIONS = {

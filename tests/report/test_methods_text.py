@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from harness.facts.typed import changed
 from harness.report.methods_text import methods_text
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
-from harness.storage.typed import changed
 from harness.table.footnotes import footnotes
 from harness.table.rows import build_rows
 from harness.table.samples import samples_of

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from harness import PROJECT
 from harness.config import compose_config
+from harness.facts.typed import changed, decode
 from harness.report.evidence import command, config_digest, evidence
 from harness.report.figures.batch_times import batches
 from harness.report.figures.gain import gains
@@ -28,7 +29,6 @@ from harness.report.published import shared_rows, workload_differences
 from harness.stats.intervals import Interval
 from harness.storage.record import MethodRecord, Outcome
 from harness.storage.stage_facts import ProfileFacts, Trial
-from harness.storage.typed import changed, decode
 from harness.table.kernels import Profile, RowProfile
 from harness.table.rows import Row
 from harness.table.searches import best_accurate, least_accepted

@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import PROJECT
+from harness.facts.typed import decode, plain
 from harness.process import executor
 from harness.process.executor import Ended, Worker, worker_environment
 from harness.storage.stage_facts import ProfileFacts
-from harness.storage.typed import decode, plain
 from harness.table.kernels import (
     ENVIRONMENT,
     Primitive,

@@ -16,7 +16,7 @@ from harness.config import compose_config
 from harness.errors import HarnessError, InputError
 from harness.images.prepared import Prepared
 from harness.process.own_modules import VARIABLE
-from harness.storage.whole_files import digest_of
+from harness.storage.recorded_files import digest_of
 from helpers.command_line import OWN
 
 pytestmark = pytest.mark.slow

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from harness.errors import HarnessError
+from harness.facts.typed import changed
 from harness.nightly.entry import build_entry
 from harness.storage.record import MethodRecord
 from harness.storage.store import RunFolder
-from harness.storage.typed import changed
 from harness.table.loaded_run import load_run
 from helpers.other_machine import edit
 from helpers.sample_run import made_run

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.facts.typed import decode, plain
 from harness.run.measure_roof import fast_dtypes
 from harness.storage.record import Outcome, RoofRecord
 from harness.storage.stage_facts import ProfileFacts, RoofFacts
-from harness.storage.typed import decode, plain
 from harness.table.kernels import Kernel, Profile, parse
 from harness.table.operations import count_macs
 from harness.table.roof_share import (

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from harness.facts.typed import changed
 from harness.host import isa
-from harness.storage.typed import changed
 from harness.table import validity
 from harness.table.kernels import NOT_INT8, Kernel, Profile
 from helpers.sample_records import measured

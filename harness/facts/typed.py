@@ -9,7 +9,6 @@ earlier version.
 # No ``from __future__ import annotations``: msgspec evaluates the annotations, on Python 3.9 too.
 import dataclasses
 import re
-import reprlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -28,13 +27,11 @@ from typing import (
 import msgspec
 from msgspec import Meta
 
-from harness.errors import spell
+from harness.facts import faults
+from harness.facts.faults import LONGEST_S, MISSING, PLAIN_NAME, Fault, first_fault, key_inside
 
-LONGEST_S = 10**9  # of anything that was timed: thirty years
-NAME = re.compile(r"\w[\w.-]{0,127}", re.ASCII)  # and no longer than a file's may be
-PLAIN_NAME = "a plain name of letters, digits, '.', '-' and '_'"
-SHA256 = re.compile(r"[0-9a-f]{64}")
-MISSING = object()
+NAME = rf"\A(?a:{faults.NAME.pattern})\Z"
+LOG = rf"\A(?a:(?:{faults.NAME.pattern}/){{0,8}}{faults.NAME.pattern})\Z"
 MOST = sys.float_info.max
 
 # int and float apart, so that a number is written again as it was read
@@ -59,63 +56,15 @@ Share = Annotated[
 ]
 Count = Annotated[int, Meta(ge=0, lt=1 << 53, description="a whole number of at least 0")]
 Positive = Annotated[int, Meta(ge=1, lt=1 << 53, description="a whole number of at least 1")]
-Name = Annotated[str, Meta(pattern=rf"\A(?a:{NAME.pattern})\Z", description=PLAIN_NAME)]
-InsidePath = Annotated[
-    str,
-    Meta(
-        pattern=rf"\A(?a:(?:{NAME.pattern}/){{0,8}}{NAME.pattern})\Z",
-        description="a path inside the run's folder",
-    ),
+Name = Annotated[str, Meta(pattern=NAME, description=PLAIN_NAME)]
+InsidePath = Annotated[str, Meta(pattern=LOG, description="a path inside the run's folder")]
+Sha256 = Annotated[
+    str, Meta(pattern=rf"\A{faults.SHA256.pattern}\Z", description="64 hexadecimal digits")
 ]
-Sha256 = Annotated[str, Meta(pattern=rf"\A{SHA256.pattern}\Z", description="64 hexadecimal digits")]
 Texts = Annotated[dict[str, str], Meta(description="an object of texts")]
 
 WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
 T = TypeVar("T")
-
-
-def is_name(value: object) -> bool:
-    """Say whether a value is a plain name, which may be that of a file."""
-    return isinstance(value, str) and NAME.fullmatch(value) is not None
-
-
-@dataclasses.dataclass(frozen=True)
-class Fault:
-    """What is wrong with a value.
-
-    Attributes:
-        at: its dotted key; empty for the whole.
-        value: the value, or MISSING.
-        expected: what should be there.
-    """
-
-    at: str
-    value: Any
-    expected: str
-
-    def __str__(self) -> str:
-        if self.value is MISSING:
-            return f"{self.at} is missing"
-        return f"{self.at or 'it'} is {reprlib.repr(self.value)[:80]}, expected {self.expected}"
-
-    @property
-    def advice(self) -> str:
-        """The sentence for whoever typed the value."""
-        if self.value is MISSING:
-            return str(self)
-        is_long = isinstance(self.value, (dict, list))
-        value = reprlib.repr(self.value) if is_long else spell(self.value)
-        return f"{self.at}={value}: use {self.expected}"
-
-
-def first_fault(faults: Iterable[Optional[Fault]]) -> Optional[Fault]:
-    """Return the first fault, if there is one."""
-    return next((fault for fault in faults if fault is not None), None)
-
-
-def key_inside(at: str, key: Any) -> str:
-    """Return the dotted key of a value inside another; ``at`` is empty for the whole."""
-    return f"{at}.{key}" if at else str(key)
 
 
 @dataclasses.dataclass(frozen=True)
