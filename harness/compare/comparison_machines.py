@@ -17,7 +17,7 @@ def machines(comparison: Comparison) -> Grid:
         "CPU": lambda run: _fact(run, "cpu_model"),
         "Microcode": lambda run: _fact(run, "microcode"),
         "Instruction sets": lambda run: ", ".join(run.plan.machine.get("isa") or []) or DASH,
-        "oneDNN limited to": lambda run: str(run.plan.config.get("max_cpu_isa") or "nothing"),
+        "oneDNN limited to": lambda run: str(run.plan.config.max_cpu_isa or "nothing"),
         "Sockets, cores, threads a core": lambda run: ", ".join(
             _fact(run, key) for key in ("sockets", "cores", "threads_per_core")
         ),
@@ -30,7 +30,7 @@ def machines(comparison: Comparison) -> Grid:
         "System": lambda run: f"{_fact(run, 'os')}, kernel {_fact(run, 'kernel')}",
         "MXNet": lambda run: str(run.plan.versions.get("mxnet")),
         "INC": lambda run: str(run.plan.versions.get("neural-compressor")),
-        "Protocol": lambda run: str(run.plan.config["protocol"]["name"]),
+        "Protocol": lambda run: str(run.plan.config.protocol.name),
         "Roof fp32, GOP/s": lambda run: _roof(run, "fp32"),
         "Roof bf16, GOP/s": lambda run: _roof(run, "bf16"),
         "Roof int8, GOP/s": lambda run: _roof(run, "int8"),

@@ -26,6 +26,7 @@ from harness.images.record_file import RecordIndex
 from harness.process import executor
 from harness.process.confinement import FILE_BYTES
 from harness.storage import outcomes
+from harness.storage.configuration import RunOptions
 
 SPARE_BYTES = 256 << 20  # leave this much of the disk free
 WORTH_A_PROCESS = 128  # images; a process's start takes as long as decoding some hundred large ones
@@ -56,9 +57,9 @@ class Place:
     limit: int
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> Place:
+    def of(cls, options: RunOptions) -> Place:
         """Return the place that the section ``run`` of the configuration names."""
-        return cls(project_path(config["cache"]), int(config["cache_limit_gb"] * cache.GB))
+        return cls(project_path(options.cache), int(options.cache_limit_gb * cache.GB))
 
     @property
     def folder(self) -> Path:

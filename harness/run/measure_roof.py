@@ -50,7 +50,7 @@ def _measure(session: Session) -> RoofRecord:
     with session.show.step("measuring the machine's roof") as report:
         environment = {**session.environment, **ENVIRONMENT}
         worker = executor.Worker(job, environment, folder.path / LOG, folder.path)
-        ended = worker.wait(report, plan.config["run"]["timeout_s"])
+        ended = worker.wait(report, plan.config.run.timeout_s)
     outcome, facts = stage_result(ended, RoofFacts, LOG)
     if facts:
         outcome = with_faults(outcome, validity.of_pass(facts))

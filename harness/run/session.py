@@ -13,12 +13,12 @@ from harness.host import threads
 from harness.host.topology import read_topology
 from harness.images import preparation
 from harness.process import executor
-from harness.protocol import Protocol
 from harness.render.progress import Display, told_once
 from harness.run.inputs import Inputs
 from harness.run.job_result import stage_result, with_faults
 from harness.run.worker_setup import build_environment, workload_for_workers
 from harness.storage import outcomes, recorded_files, store
+from harness.storage.configuration import Protocol
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
 from harness.storage.stage_facts import Optimize, ProfileFacts, RoundFacts, Validate
@@ -51,21 +51,22 @@ def open_session(
         ),
     }
     data: dict[str, dict[str, Any]] = {}
+    transform = plan.workload.transform
+    assert transform is not None  # a run is planned with one
     for role, (index, images, file, labels) in sources.items():
         with show.step(f"preparing the {role} images") as report:
             prepared, how = preparation.ensure(
                 preparation.Source(index, file["sha256"], images),
-                plan.workload["transform"],
+                transform.stored,
                 plan.versions,
-                preparation.Place.of(plan.config["run"]),
+                preparation.Place.of(plan.config.run),
                 plan.machine["usable_cores"],
                 # not bound to cores: bound workers would all sit on the first place
                 build_environment({}, plan.config, folders),
                 report,
-                plan.config["run"]["timeout_s"],
+                plan.config.run.timeout_s,
                 locks.Wait(
-                    # a plan of before has none
-                    plan.config["run"].get("wait_s", locks.USUAL_LIMIT_S),
+                    plan.config.run.wait_s,
                     "run.wait_s",
                     told_once(show, "another process prepares the same images", report),
                 ),
@@ -75,7 +76,7 @@ def open_session(
         data[role] = {"prepared": str(prepared.path), "stored": images, "labels": str(labels)}
     data["tuning"]["images"] = plan.tuning_images
     settings = threads.resolve(
-        plan.config.get("threads", {}), read_topology(), threads.find_kmp_library()
+        plan.config.threads.stored, read_topology(), threads.find_kmp_library()
     )
     environment = build_environment(settings.environment, plan.config, folders)
     workload = workload_for_workers(plan.workload, plan.files)
@@ -101,7 +102,7 @@ class Session:
 
     @property
     def protocol(self) -> Protocol:
-        return Protocol.of(self.plan.config["protocol"])
+        return self.plan.config.protocol
 
     def run_stages(self, position: int, name: str, before: MethodRecord | None = None) -> None:
         """Run the stages of one method that are not rounds: optimize, validate and profile.
@@ -112,7 +113,7 @@ class Session:
             before: the method's record in a continued run; its intact stages are not run again.
         """
         interrupted = Outcome(outcomes.INTERRUPTED)
-        label = self.plan.methods[name]["label"]
+        label = self.plan.methods[name].label
         others = before.others if before else {}
         row = MethodRecord(self.plan.run, name, label, position, interrupted, others=others)
         try:
@@ -133,11 +134,11 @@ class Session:
         if facts is not None:
             known = before.history if before else None
             return replace(row, outcome=Outcome(outcomes.OK), optimize=facts, history=known)
-        shared = self.plan.config["methods"]["shared_calibration"]
+        shared = self.plan.config.methods.shared_calibration
         job = {
             "stage": "optimize",
             "workload": self.workload,
-            "method": dict(method),
+            "method": method.stored,
             "tuning": self.data["tuning"],
             "cpus": self.plan.machine["allowed_cpus"],
             "workspace": str(self.folder.method(row.method)),
@@ -203,7 +204,7 @@ class Session:
             kernels.Profile.recorded(facts),
             validity.called_int8(row.method, row.label),
             self.plan.machine["isa"],
-            self.plan.config["max_cpu_isa"],
+            self.plan.config.max_cpu_isa,
         )
 
     def measure(self, row: MethodRecord, round_: int, attempt: int) -> RoundRecord:
@@ -212,7 +213,7 @@ class Session:
         job = {
             **self._model_job(row),
             "stage": "measure",
-            "sizes": list(protocol.sizes(self.workload["batch_size"]).items()),
+            "sizes": list(protocol.sizes(self.plan.workload.batch_size).items()),
             "warmup_s": protocol.warmup_s,
         }
         ended = self.run_job(row, job, f"timing, round {round_} of {protocol.rounds}")
@@ -255,7 +256,7 @@ class Session:
         log = workspace / f"{job['stage']}.log"
         with self.show.step(f"{row.label}: {activity}") as report:
             worker = executor.Worker(job, {**self.environment, **(extra or {})}, log, workspace)
-            return worker.wait(report, self.plan.config["run"]["timeout_s"])
+            return worker.wait(report, self.plan.config.run.timeout_s)
 
     def _log_name(self, row: MethodRecord, job: Mapping[str, Any]) -> str:
         log = self.folder.method(row.method) / f"{job['stage']}.log"

@@ -7,14 +7,16 @@ import json
 import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness import __version__
 from harness.errors import HarnessError
+from harness.facts.typed import decode, plain
 from harness.storage import form
-from harness.storage.config_form import OPTIONS, STORED
+from harness.storage.configuration import Configuration, Method, SearchOptions, Workload
+from harness.storage.configuration_checks import stored_fault
 from harness.storage.form import Named, anything, count, name, sha256, some, switch, text, texts
 
 SCHEMA = 2  # 2: config has the whole protocol, and max_cpu_isa
@@ -29,7 +31,7 @@ FORM = {
     "run": name,
     "created": text,
     "overrides": [text],
-    "config": STORED,
+    "config": anything,
     "files": Named(anything, INPUT_FILE),
     "threads": {"policy": text, "count": (count,), "environment": texts},
     "machine": {
@@ -78,7 +80,7 @@ class RunPlan:
     run: str
     created: str
     overrides: tuple[str, ...]
-    config: dict[str, Any]
+    config: Configuration
     files: dict[str, dict[str, Any]]
     threads: dict[str, Any]
     machine: dict[str, Any]
@@ -93,10 +95,10 @@ class RunPlan:
     foreign: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        made = asdict(self)
+        values: dict[str, Any] = plain(self)
         if not self.foreign:
-            del made[FOREIGN]
-        return made
+            del values[FOREIGN]
+        return values
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any], path: Path) -> RunPlan:
@@ -111,11 +113,11 @@ class RunPlan:
                 f"{path} has plan schema {schema}, this version reads {SCHEMA}: use the version "
                 "that wrote it"
             )
-        wrong = form.wrong(stored, FORM)
+        wrong = form.wrong(stored, FORM) or stored_fault(stored["config"], "config")
         if wrong is not None:
             raise HarnessError(f"{path} is no plan ({wrong}): restore it")
         try:
-            return cls(**stored)
+            return cls(**{**stored, "config": decode(stored["config"], Configuration)})
         except TypeError as error:
             raise HarnessError(f"{path} is no plan ({error}): restore it") from None
 
@@ -135,24 +137,21 @@ class RunPlan:
             raise HarnessError(f"{path} would not be read as it is written: nothing was measured")
 
     @property
-    def workload(self) -> dict[str, Any]:
-        return dict(self.config["workload"])
+    def workload(self) -> Workload:
+        return self.config.workload
 
     @property
-    def methods(self) -> dict[str, dict[str, Any]]:
+    def methods(self) -> dict[str, Method]:
         """The rows by name, in the table's order."""
-        return dict(self.config["method"])
+        return self.config.method
 
-    def search_options(self, method: str) -> dict[str, Any] | None:
+    def search_options(self, method: str) -> SearchOptions | None:
         """Return a row's ``options`` if they are a search's; None for those of an own method's own."""
-        options = self.methods.get(method, {}).get("options")
-        return None if options is None or form.wrong(options, OPTIONS) else dict(options)
+        return self.methods[method].search_options if method in self.methods else None
 
     def error_threshold(self, method: str) -> float | None:
         """Return that of a row's ``strategy_options``, if they have one that is a number."""
-        options = self.methods.get(method, {}).get("strategy_options")
-        known = isinstance(options, dict) and form.number(options.get("error_threshold"))
-        return float(options["error_threshold"]) if known and options else None
+        return self.methods[method].error_threshold if method in self.methods else None
 
 
 def new_run_id() -> str:
@@ -170,7 +169,7 @@ def digest_of_code(folders: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def warnings_of(workload: Mapping[str, Any], threads: Sequence[str]) -> tuple[str, ...]:
+def warnings_of(workload: Workload, threads: Sequence[str]) -> tuple[str, ...]:
     """Return what the user should know before it starts: of the workload and of the threads."""
-    random = workload.get("random_weights") and not workload.get("params")
+    random = workload.random_weights and not workload.params
     return (*threads, RANDOM_WEIGHTS) if random else tuple(threads)
