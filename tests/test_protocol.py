@@ -15,7 +15,7 @@ METHODS = [f"method_{n}" for n in range(6)]
 
 
 def protocol(*overrides: str) -> Protocol:
-    return Protocol.of(compose_config(overrides).values["protocol"])
+    return Protocol.of(compose_config(overrides).config.stored["protocol"])
 
 
 CAREFUL = protocol("protocol=careful")
