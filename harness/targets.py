@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.errors import InputError, one_line, spell
 from harness.process.own_modules import own_folders
-from harness.storage.config_form import INC
+from harness.storage.configuration import INC
 
 TARGET = "_target_"
 KNOWN = frozenset(

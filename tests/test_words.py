@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from harness.config import compose_config, project_path
 from harness.errors import InputError
 from harness.facts.faults import NAME
-from harness.storage.config_form import takes_text
+from harness.storage.configuration_checks import takes_text
 from harness.storage.plan import RunPlan
 from harness.words import for_hydra, key_of, plain, quoted, set_to, unquoted
 from helpers.sample_records import plan as made_plan

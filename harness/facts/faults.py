@@ -8,9 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from harness.errors import spell
+
 LONGEST_S = 10**9  # of anything that was timed: thirty years
 SHA256 = re.compile(r"[0-9a-f]{64}")
 NAME = re.compile(r"\w[\w.-]{0,127}", re.ASCII)  # and no longer than a file's may be
+PLAIN_NAME = "a plain name of letters, digits, '.', '-' and '_'"
 MISSING = object()
 
 
@@ -33,6 +36,15 @@ class Fault:
             return f"{self.at} is missing"
         return f"{self.at or 'it'} is {reprlib.repr(self.value)[:80]}, expected {self.expected}"
 
+    @property
+    def advice(self) -> str:
+        """The sentence for whoever typed the value."""
+        if self.value is MISSING:
+            return str(self)
+        is_long = isinstance(self.value, (dict, list))
+        value = reprlib.repr(self.value) if is_long else spell(self.value)
+        return f"{self.at}={value}: use {self.expected}"
+
 
 def first_fault(faults: Iterable[Fault | None]) -> Fault | None:
     """Return the first fault, if there is one."""
@@ -42,3 +54,8 @@ def first_fault(faults: Iterable[Fault | None]) -> Fault | None:
 def key_inside(at: str, key: Any) -> str:
     """Return the dotted key of a value inside another; ``at`` is empty for the whole."""
     return f"{at}.{key}" if at else str(key)
+
+
+def is_name(value: object) -> bool:
+    """Say whether a value is a plain name, which may be that of a file."""
+    return isinstance(value, str) and NAME.fullmatch(value) is not None

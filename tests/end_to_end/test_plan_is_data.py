@@ -36,7 +36,7 @@ from harness.run import lifecycle
 from harness.run.context import Context
 from harness.run.continuing import continued
 from harness.run.other_checkout import check_named_now
-from harness.storage.config_form import INC
+from harness.storage.configuration import INC
 from harness.storage.plan import RunPlan
 from harness.storage.store import RunFolder
 from harness.words import looks_up
