@@ -21,7 +21,6 @@ from harness.methods.graph import (
     Builder,
     Entry,
     Graph,
-    Node,
     use_plain_additions,
 )
 from harness.methods.noise import Operator, Source, winners
