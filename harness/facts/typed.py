@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import (
     Annotated,
     Any,
+    ClassVar,
     Literal,
     Optional,
     TypeVar,
@@ -70,15 +71,21 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """An object of a record, with all that stood in the file beside what is read.
 
     A field that is None by default was not in the file, or was null there.
+
+    Attributes:
+        nulls: whether fields that are None are written, as null, where there was no file.
     """
+
+    nulls: ClassVar[bool] = False
 
     @property
     def stored(self) -> dict[str, Any]:
         """The JSON object that it was decoded from, or that its fields make."""
         if "stored" in self.__dict__:
             return dict(self.__dict__["stored"])
-        values = ((name, plain(getattr(self, name))) for name in self.__struct_fields__)
-        return {name: value for name, value in values if value is not None}
+        fields = msgspec.structs.fields(self)
+        values = {field.encode_name: plain(getattr(self, field.name)) for field in fields}
+        return {key: v for key, v in values.items() if self.nulls or v is not None}
 
 
 F = TypeVar("F", bound=Facts)
@@ -127,9 +134,16 @@ def _remember(decoded: object, value: Any) -> None:
     """Have decoded facts know the objects that they came from."""
     if isinstance(decoded, Facts):
         decoded.__dict__["stored"] = value
+    elif isinstance(decoded, dict):
+        for key, item in decoded.items():
+            _remember(item, value[key])
     elif isinstance(decoded, list):
         for item, stored in zip(decoded, value):
             _remember(item, stored)
+    elif isinstance(decoded, msgspec.Struct):
+        for field in msgspec.structs.fields(decoded):
+            if field.encode_name in value:
+                _remember(getattr(decoded, field.name), value[field.encode_name])
     elif dataclasses.is_dataclass(decoded):
         for each in dataclasses.fields(decoded):
             if each.name in value:

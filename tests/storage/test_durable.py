@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.storage import durable, store, typed, whole_files
+from harness.facts import typed
+from harness.storage import durable, store, whole_files
 from harness.storage.record import MethodRecord
 from harness.storage.store import RunFolder
 from helpers import sample_records
