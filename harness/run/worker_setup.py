@@ -14,6 +14,7 @@ from harness.process import executor
 from harness.process.confinement import MEMORY
 from harness.process.own_modules import named_in_environment
 from harness.storage import store
+from harness.storage.plan import InputFile
 
 GB = 10**9
 INSPECTION_BYTES = 4 * GB  # ResNet50v2 takes 0.8
@@ -53,7 +54,7 @@ def memory_limit(config: Mapping[str, Any]) -> int:
     return total_memory() or 0
 
 
-def inspection_memory_limit(config: Mapping[str, Any], files: Mapping[str, Any]) -> int:
+def inspection_memory_limit(config: Mapping[str, Any], files: Mapping[str, InputFile]) -> int:
     """Return how many bytes the worker may hold that inspects the model, with two blank images.
 
     The default covers copies of the weights, activations, threads and MXNet itself: without a limit
@@ -62,7 +63,7 @@ def inspection_memory_limit(config: Mapping[str, Any], files: Mapping[str, Any])
     limit = memory_limit(config)
     if config["run"].get("memory_gb") is not None:
         return limit
-    weights = sum(file.get("bytes", 0) for role, file in files.items() if role in store.MODEL)
+    weights = sum(file.bytes or 0 for role, file in files.items() if role in store.MODEL)
     needed = INSPECTION_BYTES + WEIGHT_COPIES * weights + THREAD_BYTES * (os.cpu_count() or 1)
     return int(min(limit or needed, needed))
 
@@ -79,9 +80,9 @@ def absolute_paths(value: Any) -> Any:
 
 
 def workload_for_workers(
-    workload: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]
+    workload: Mapping[str, Any], files: Mapping[str, InputFile]
 ) -> dict[str, Any]:
     """Return a workload as workers get it: absolute paths and the digests of the model's files."""
     paths = {role: str(project_path(workload[role])) for role in store.MODEL if role in files}
-    digests = {path: files[role]["sha256"] for role, path in paths.items()}
+    digests = {path: files[role].sha256 for role, path in paths.items()}
     return {**absolute_paths(workload), "files": digests}

@@ -9,12 +9,12 @@ from typing import Any, Literal, Optional
 
 import msgspec
 
+from harness.facts.machine_facts import Disturbance, OpenMP, Versions
 from harness.facts.typed import (
     Count,
     Duration,
     Facts,
     Name,
-    Number,
     Positive,
     Seconds,
     Sha256,
@@ -37,21 +37,16 @@ class File(Facts, frozen=True, kw_only=True):
     sha256: Sha256
 
 
-class Disturbance(msgspec.Struct, frozen=True, kw_only=True):
-    """What disturbed a stretch (``harness.host.disturbances.Disturbance``)."""
+class Inspection(Facts, frozen=True, kw_only=True):
+    """What a look at the model found, before anything is measured.
 
-    kind: str
-    value: Number
-    limit: Number
-    advice: str
+    Attributes:
+        versions: of what is installed.
+        warnings: what the reader of the table should know about the weights.
+    """
 
-
-class OpenMP(msgspec.Struct, frozen=True, kw_only=True):
-    """Which OpenMP library served, and with how many threads."""
-
-    runtime: Optional[str]
-    max_threads: Optional[Count]
-    library: Optional[str] = None
+    versions: Versions
+    warnings: list[str]
 
 
 class Stretch(Facts, frozen=True, kw_only=True):
