@@ -73,7 +73,9 @@ def test_default_rows_are_those_published_in_their_order() -> None:
     published = [row["method"] for row in csv.DictReader(table.read_text().splitlines())]
     methods = compose_config([]).config.stored["method"]
     assert [method["label"] for method in methods.values()] == published
-    beyond = compose_config(["experiment=beyond"]).config.stored["method"]  # not published: off by default
+    beyond = compose_config(["experiment=beyond"]).config.stored[
+        "method"
+    ]  # not published: off by default
     assert set(methods) < set(beyond)
     assert sorted(beyond) == files("method")
 

@@ -64,8 +64,8 @@ class ComparedRun:
     @property
     def title(self) -> str:
         """The EC2 instance type where it is known, else the machine's folder."""
-        instance = self.plan.machine.get("ec2") or {}
-        return str(instance.get("instance_type") or self.machine)
+        instance = self.plan.machine.ec2
+        return (instance and instance.instance_type) or self.machine
 
 
 @dataclass(frozen=True)

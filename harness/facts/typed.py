@@ -15,6 +15,7 @@ from functools import cache
 from typing import (
     Annotated,
     Any,
+    ClassVar,
     Literal,
     Optional,
     TypeVar,
@@ -84,7 +85,12 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """An object of a record, with all that stood in the file beside what is read.
 
     A field that is None by default was not in the file, or was null there.
+
+    Attributes:
+        nulls: whether fields that are None are written, as null, where there was no file.
     """
+
+    nulls: ClassVar[bool] = False
 
     @property
     def stored(self) -> dict[str, Any]:
@@ -92,11 +98,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         if "stored" in self.__dict__:
             return dict(self.__dict__["stored"])
         values = ((key, plain(getattr(self, name))) for key, name in _keys(type(self)))
-        return {key: value for key, value in values if value is not None}
+        return {key: value for key, value in values if self.nulls or value is not None}
 
 
 @cache
-def _keys(kind: type[Facts]) -> tuple[tuple[str, str], ...]:
+def _keys(kind: type[msgspec.Struct]) -> tuple[tuple[str, str], ...]:
     """Return the key in JSON and the name of each field."""
     return tuple((each.encode_name, each.name) for each in msgspec.structs.fields(kind))
 
@@ -147,15 +153,16 @@ def _remember(decoded: object, value: Any) -> None:
     """Have decoded facts know the objects that they came from."""
     if isinstance(decoded, Facts):
         decoded.__dict__["stored"] = value
-        for key, name in _keys(type(decoded)):
-            if key in value:
-                _remember(getattr(decoded, name), value[key])
-    elif isinstance(decoded, list) and decoded and isinstance(decoded[0], Facts):
-        for item, stored in zip(decoded, value):
-            _remember(item, stored)
     elif isinstance(decoded, dict):
         for key, item in decoded.items():
             _remember(item, value[key])
+    elif isinstance(decoded, list) and decoded and _is_object(type(decoded[0])):
+        for item, stored in zip(decoded, value):
+            _remember(item, stored)
+    if isinstance(decoded, msgspec.Struct):
+        for key, name in _keys(type(decoded)):
+            if key in value:
+                _remember(getattr(decoded, name), value[key])
     elif dataclasses.is_dataclass(decoded):
         for each in dataclasses.fields(decoded):
             if each.name in value:

@@ -111,7 +111,7 @@ def _order(arguments: Mapping[str, str], overrides: Sequence[str], context: Cont
         overrides=tuple(overrides),
         folders=tuple(folder_files(each) for each in context.folders),
         project=project_digests(),
-        files={role: file["sha256"] for role, file in check_inputs(workload).files.items()},
+        files={role: file.sha256 for role, file in check_inputs(workload).files.items()},
         results=arguments["fleet.results"] or None,
         models=arguments["models"] == "true",
     )

@@ -91,11 +91,12 @@ def _check_project(order: Order) -> None:
 
 def _check_files(order: Order, plan: RunPlan) -> None:
     for role, digest in order.files.items():
-        file = plan.files.get(role, {})
-        if file.get("sha256") != digest:
+        file = plan.files.get(role)
+        path, own = (file.path, file.sha256) if file else (None, None)
+        if own != digest:
             raise InputError(
-                f"workload.{role}={file.get('path')} on {platform.node()} has SHA-256 "
-                f"{file.get('sha256')}, the driver's has {digest}: copy that one there"
+                f"workload.{role}={path} on {platform.node()} has SHA-256 {own}, the "
+                f"driver's has {digest}: copy that one there"
             )
 
 

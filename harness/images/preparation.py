@@ -16,6 +16,7 @@ import numpy as np
 
 from harness.config import project_path
 from harness.errors import HarnessError, InputError
+from harness.facts.machine_facts import Versions
 from harness.files import durable, locks, whole_files
 from harness.host import calls
 from harness.host.memory import free_memory
@@ -69,7 +70,7 @@ class Place:
 def ensure(
     source: Source,
     transform: Mapping[str, Any],
-    versions: Mapping[str, Any],
+    versions: Versions,
     place: Place,
     cores: int,
     environment: Mapping[str, str],
@@ -82,7 +83,7 @@ def ensure(
     They stay in the cache until this process ends: it holds their lock.
 
     Args:
-        versions: what is installed, as ``harness.process.compat.true_versions`` tells it.
+        versions: of what is installed.
         timeout_s: of each decoding process; 0 is no limit.
         wait: for another process that prepares the same images.
 
@@ -127,7 +128,7 @@ def ensure(
 def _build(
     source: Source,
     transform: Mapping[str, Any],
-    versions: Mapping[str, Any],
+    versions: Versions,
     entry: CacheEntry,
     place: Place,
     cores: int,

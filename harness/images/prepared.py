@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import HarnessError
+from harness.facts.machine_facts import Versions
 
 FORMAT = 3  # of the file and what is beside it; the key of 2 was the record's digest
 GEOMETRY = ("resize", "keep_ratio", "crop")  # mean and std act on batches, when they are read
@@ -63,13 +64,13 @@ class Prepared:
         return pages.view(np.ndarray)
 
 
-def pixel_libraries(versions: Mapping[str, Any]) -> dict[str, Any]:
+def pixel_libraries(versions: Versions) -> dict[str, str | None]:
     """Return the installed versions that determine the pixels; None if they are not known."""
-    return {name: versions.get(name) for name in LIBRARIES}
+    return {name: getattr(versions, name) for name in LIBRARIES}
 
 
 def cache_key(
-    images_sha256: str, images: int, transform: Mapping[str, Any], versions: Mapping[str, Any]
+    images_sha256: str, images: int, transform: Mapping[str, Any], versions: Versions
 ) -> str:
     """Return the key of prepared images: a digest of the encoded images, geometry and libraries.
 

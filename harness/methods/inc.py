@@ -17,9 +17,11 @@ from typing import Any, NoReturn
 import yaml
 
 from harness.errors import InputError, NoSolution, TuningTimeout
-from harness.methods.base import Context, Optimized
+from harness.methods.base import Context, MethodFacts, Optimized
+from harness.methods.inc_formats import IncConfig
 from harness.process.compat import import_inc
 from harness.storage.configuration_checks import wrong_search
+from harness.storage.tuning_history import IncQuantised
 
 import_inc()
 
@@ -172,7 +174,7 @@ class Tuned:
         cls.options = dict(self.strategy_options)
         return str(name)
 
-    def _inc_config(self, name: str, workspace: Path) -> dict[str, Any]:
+    def _inc_config(self, name: str, workspace: Path) -> IncConfig:
         """Return the configuration that INC reads.
 
         The data types are limited to the published int8 and fp32: INC adds bf16 by itself on CPUs
@@ -218,7 +220,7 @@ class Tuned:
         raise NoSolution(reached, trials)
 
 
-def _configured(quantised: Mapping[str, Any] | None, tuning: Any) -> dict[str, Any]:
+def _configured(quantised: IncQuantised | None, tuning: Any) -> MethodFacts:
     """Return how INC's adaptor quantised a model; nothing if the strategy did not use the adaptor."""
     if not quantised:
         return {}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from harness.errors import InputError
 from harness.files.reading import read_json
+from harness.methods.inc_formats import CalibrationCache
 from harness.storage import form
 from harness.storage.tuning_history import RANGES, limits
 
@@ -27,7 +27,7 @@ class SharedCalibration:
         cache: the cache of INC's model; ``load`` fills it.
     """
 
-    def __init__(self, folder: Path | None, cache: dict[str, Any]) -> None:
+    def __init__(self, folder: Path | None, cache: CalibrationCache) -> None:
         self._path = folder / SHARED_CACHE if folder else None
         self._cache = cache
 
@@ -59,7 +59,7 @@ class SharedCalibration:
             part.replace(self._path)
 
 
-def _read_ranges(path: Path) -> dict[str, Any]:
+def _read_ranges(path: Path) -> CalibrationCache:
     try:
         stored = read_json(path)
         wrong = form.wrong(stored, SHARED)
@@ -73,7 +73,7 @@ def _read_ranges(path: Path) -> dict[str, Any]:
     return {key: stored[key] for key in SHARED}
 
 
-def _finite_ranges(ranges: Mapping[str, Any]) -> dict[str, list[float]]:
+def _finite_ranges(ranges: Mapping[str, Iterable[float]]) -> dict[str, list[float]]:
     """Return ranges as JSON has them, without those with an end that is infinite or no number."""
     plain = {name: [float(value) for value in ends] for name, ends in ranges.items()}
     return {name: ends for name, ends in plain.items() if limits(ends)}

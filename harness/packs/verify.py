@@ -56,14 +56,14 @@ def verify(folder: RunFolder) -> Verified:
     checked, absent, wrong = 0, [], []
     for planned in plan.files.values():
         if folder.is_imported:  # a path of another machine: what has its name here is not opened
-            absent.append(planned["path"])
+            absent.append(planned.path)
             continue
-        path = project_path(planned["path"])
+        path = project_path(planned.path)
         if not path.is_file():
             absent.append(str(path))
             continue
         checked += 1
-        if whole_files.sha256_of(path) != planned["sha256"]:
+        if whole_files.sha256_of(path) != planned.sha256:
             wrong.append(f"{path} is not the file that was recorded")
     for path, file in _recorded(folder):
         if folder.is_imported and path.name.endswith(MODELS) and not path.is_file():

@@ -58,27 +58,28 @@ class _Facts:
 
 def _machine(facts: _Facts) -> Iterator[str]:
     machine, threads = facts.plan.machine, facts.plan.threads
-    isa = machine.get("isa") or []
-    memory = machine.get("memory_total_bytes")
+    isa = machine.isa or []
+    memory = machine.memory_total_bytes
+    counted = ((getattr(machine, key), unit) for key, unit in COUNTED.items())
     details = [
-        *(_count(machine[key], unit) for key, unit in COUNTED.items() if machine.get(key)),
-        f"microcode {machine['microcode']}" if machine.get("microcode") else "",
+        *(_count(number, unit) for number, unit in counted if number),
+        f"microcode {machine.microcode}" if machine.microcode else "",
         f"instruction sets {', '.join(isa)}" if isa else "",
         f"{memory / 1e9:.0f} GB of memory" if memory else "",
     ]
-    instance = machine.get("ec2") or {}
-    if instance.get("instance_type"):
-        kind = f"an EC2 instance {instance['instance_type']} ({instance.get('region')}) with "
-    elif machine.get("virtual"):
-        kind = " ".join(filter(None, ["a", machine.get("hypervisor"), "virtual machine with "]))
+    instance = machine.ec2
+    if instance and instance.instance_type:
+        kind = f"an EC2 instance {instance.instance_type} ({instance.region}) with "
+    elif machine.virtual:
+        kind = " ".join(filter(None, ["a", machine.hypervisor, "virtual machine with "]))
     else:
         kind = ""
     yield (
-        f"Measurements were taken on {kind}{machine['cpu_model']} "
-        f"({', '.join(filter(None, details))}) under {machine['os']}, kernel {machine['kernel']}."
+        f"Measurements were taken on {kind}{machine.cpu_model} "
+        f"({', '.join(filter(None, details))}) under {machine.os}, kernel {machine.kernel}."
     )
-    settings = ", ".join(f"{k}={v}" for k, v in sorted(threads["environment"].items()))
-    under = f"under the policy {threads['policy']}" + (f" ({settings})." if settings else ".")
+    settings = ", ".join(f"{k}={v}" for k, v in sorted(threads.environment.items()))
+    under = f"under the policy {threads.policy}" + (f" ({settings})." if settings else ".")
     verified = [r.validate.openmp for r in facts.validated if r.validate and r.validate.openmp]
     counts = sorted({openmp.max_threads for openmp in verified if openmp.max_threads})
     runtimes = sorted({openmp.runtime for openmp in verified if openmp.runtime})
@@ -86,8 +87,8 @@ def _machine(facts: _Facts) -> Iterator[str]:
         runtime = " and ".join(runtimes) or "OpenMP"
         ran = f"{' or '.join(map(str, counts))} {_plural(counts, 'thread')}"
         yield f"MXNet ran {ran} of {runtime} {under}"
-    elif threads.get("count"):
-        yield f"MXNet was asked for {threads['count']} threads of OpenMP {under}"
+    elif threads.count:
+        yield f"MXNet was asked for {threads.count} threads of OpenMP {under}"
     else:
         yield f"MXNet chose its own number of threads {under}"
 
@@ -100,13 +101,12 @@ def _count(number: int, unit: str) -> str:
 
 def _software(facts: _Facts) -> Iterator[str]:
     versions = facts.plan.versions
-    names = (("numpy", "NumPy"), ("scipy", "SciPy"))
-    others = [f"{title} {versions[key]}" for key, title in names if key in versions]
+    others = (("NumPy", versions.numpy), ("SciPy", versions.scipy))
     said = ", ".join(
         [
-            f"Apache MXNet {versions['mxnet']} (commit {versions['mxnet_commit']})",
-            f"Intel Neural Compressor {versions['neural-compressor']}",
-            *others,
+            f"Apache MXNet {versions.mxnet} (commit {versions.mxnet_commit})",
+            f"Intel Neural Compressor {versions.neural_compressor}",
+            *(f"{name} {version}" for name, version in others if version),
         ]
     )
     yield f"The software was {said}, driven by inc-bench {facts.plan.harness}."
@@ -129,9 +129,7 @@ def _workload(facts: _Facts) -> Iterator[str]:
         f"The workload {workload.name}{f' ({network})' if network else ''} has {plan.images} "
         f"validation images{how}, in batches of {workload.batch_size}."
     )
-    digests = [
-        f"{role} {file['sha256']}" for role, file in sorted(plan.files.items()) if "sha256" in file
-    ]
+    digests = [f"{role} {file.sha256}" for role, file in sorted(plan.files.items())]
     if digests:
         yield f"SHA-256 of its files: {', '.join(digests)}."
 

@@ -49,7 +49,7 @@ def _tables(report: Report) -> dict[str, str | bytes]:
     intervals = bool(plan.config.protocol.rounds)
     caption = (
         f"{plan.workload.name}: accuracy, one-time cost and speed of each method on "
-        f"{plan.machine['cpu_model']}, {plan.machine['cores']} cores"
+        f"{plan.machine.cpu_model}, {plan.machine.cores} cores"
         + (", with 95 % intervals." if intervals and any(r.intervals for r in rows) else ".")
     )
     source = [

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from harness.config import project_path
 from harness.errors import InputError
 from harness.files import whole_files
 from harness.images.record_file import RecordFile, RecordIndex
 from harness.storage.configuration import Workload
+from harness.storage.plan import InputFile
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,14 @@ class Inputs:
         tuning: that of the tuning images; the same object where they are the validation's head.
         images: how many images to validate.
         tuning_images: how many to tune on.
-        files: by role, each with path, bytes and sha256.
+        files: by role.
     """
 
     validation: RecordIndex
     tuning: RecordIndex
     images: int
     tuning_images: int
-    files: dict[str, dict[str, Any]]
+    files: dict[str, InputFile]
 
     @property
     def overlap(self) -> bool:
@@ -103,7 +103,7 @@ def _count_tuning_images(workload: Workload, available: int) -> int:
     return wanted
 
 
-def _digested(path: str, role: str, workload: Workload, known: str | None) -> dict[str, Any]:
+def _digested(path: str, role: str, workload: Workload, known: str | None) -> InputFile:
     file = project_path(path)
     if not file.is_file():
         raise InputError(f"workload.{role}={file}: there is no such file")
@@ -117,4 +117,4 @@ def _digested(path: str, role: str, workload: Workload, known: str | None) -> di
             f"workload.{role}={file} has SHA-256 {digest}, expected {expected} "
             f"(workload.{role}_sha256): restore the file, or set the digest to the one you mean"
         )
-    return {"path": str(file), "bytes": file.stat().st_size, "sha256": digest}
+    return InputFile(path=str(file), bytes=file.stat().st_size, sha256=digest)

@@ -11,7 +11,7 @@ from pathlib import Path
 from harness import PROJECT
 from harness.config import CONF, Composed, project_path
 from harness.errors import HarnessError, InputError
-from harness.facts.typed import decode
+from harness.facts.typed import Mistyped, decode
 from harness.files.whole_files import make_folder
 from harness.host import ec2, machine, threads
 from harness.host.topology import read_topology
@@ -39,6 +39,7 @@ from harness.storage.configuration import Configuration
 from harness.storage.damage import set_aside_damaged
 from harness.storage.plan import RunPlan, digest_of_code, new_run_id, warnings_of
 from harness.storage.same_run import differences, renewed
+from harness.storage.stage_facts import Inspection
 from harness.storage.store import INSPECT_LOG, PLAN, RunFolder, find_run
 from harness.table.tables import write_tables
 
@@ -186,7 +187,7 @@ def start_session(
             f"check, or want more memory than a worker may hold (run.memory_gb; log: {log})"
         )
     try:
-        seen = require_value(ended, "looking at the model", log)
+        seen = decode(require_value(ended, "looking at the model", log), Inspection)
     except InputError as error:
         if config.workload.download and not composed.download:
             raise InputError(
@@ -194,22 +195,27 @@ def start_session(
                 "++workload.download=true"
             ) from None
         raise
+    except Mistyped as error:
+        raise HarnessError(
+            f"looking at the model failed: the worker's answer is no inspection ({error}); start it "
+            f"again (log: {log})"
+        ) from None
     plan = RunPlan(
         run=folder.id,
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         overrides=composed.overrides,
         config=config,
         files=inputs.files,
-        threads=settings.as_dict(),
-        machine={**machine.describe(), "ec2": ec2.describe()},
+        threads=settings,
+        machine=machine.describe(ec2=ec2.describe()),
         images=inputs.images,
         tuning_images=inputs.tuning_images,
         tuning_overlap=inputs.overlap,
-        versions=seen["versions"],
+        versions=seen.versions,
         warnings=(
             *warnings_of(config.workload, settings.warnings),
             *inputs.warnings,
-            *seen["warnings"],
+            *seen.warnings,
             *((ROOT_WARNING,) if os.geteuid() == 0 else ()),
         ),
         code=code_digest(folders),

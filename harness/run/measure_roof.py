@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from harness.host import isa
 from harness.process import executor
 from harness.process.interrupt import finishing
@@ -43,9 +45,9 @@ def _measure(session: Session) -> RoofRecord:
     plan, folder = session.plan, session.folder
     job = {
         "stage": "roof",
-        "dtypes": fast_dtypes(plan.machine["isa"] or (), session.environment.get(isa.VARIABLE)),
-        "threads": plan.threads["count"] or plan.machine["usable_cores"],
-        "cpus": plan.machine["allowed_cpus"],
+        "dtypes": fast_dtypes(plan.machine.isa or (), session.environment.get(isa.VARIABLE)),
+        "threads": plan.threads.count or plan.machine.usable_cores,
+        "cpus": plan.machine.allowed_cpus,
     }
     with session.show.step("measuring the machine's roof") as report:
         environment = {**session.environment, **ENVIRONMENT}
@@ -57,7 +59,7 @@ def _measure(session: Session) -> RoofRecord:
     return RoofRecord(plan.run, outcome, facts)
 
 
-def fast_dtypes(flags: list[str] | tuple[str, ...], limit: str | None) -> list[str]:
+def fast_dtypes(flags: Collection[str], limit: str | None) -> list[str]:
     """Return the data types that oneDNN may have fast kernels for.
 
     Without bf16 instructions oneDNN emulates bf16 or runs its slow reference kernels.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from harness.errors import HarnessError, InputError, proposal
 from harness.facts.typed import decode
@@ -15,7 +14,7 @@ from harness.storage import outcomes
 from harness.storage.record import MethodRecord, Outcome
 from harness.storage.stage_facts import Optimize
 from harness.storage.store import HISTORY, TRIALS, RunFolder
-from harness.storage.tuning_history import read_history
+from harness.storage.tuning_history import QConfig, read_history
 from harness.table.loaded_run import rows_of
 from harness.table.markdown import table
 
@@ -50,8 +49,8 @@ def recover(folder: RunFolder, method: str, trial: str, context: Context) -> str
     with folder.locked():
         inputs = check_inputs(plan.workload)
         for role, file in plan.files.items():
-            if inputs.files[role]["sha256"] != file["sha256"]:
-                raise InputError(f"{file['path']} is not the file that run {plan.run} used")
+            if inputs.files[role].sha256 != file.sha256:
+                raise InputError(f"{file.path} is not the file that run {plan.run} used")
         session = open_session(plan, inputs, folder, context.folders, context.show)
         name = f"{method}/recovered_{int(trial)}"
         row = MethodRecord(
@@ -87,7 +86,7 @@ def recover(folder: RunFolder, method: str, trial: str, context: Context) -> str
     )
 
 
-def _configuration(folder: RunFolder, method: str, trial: int) -> dict[str, Any]:
+def _configuration(folder: RunFolder, method: str, trial: int) -> QConfig:
     """Return what the tuning history says of a trial; the worker gets that, and not the file."""
     path = folder.method(method) / HISTORY
     again = "measure the row again, in a new run"
@@ -107,4 +106,4 @@ def _configuration(folder: RunFolder, method: str, trial: int) -> dict[str, Any]
     entry = history[trial - 1]
     if entry["q_config"] is None:
         raise InputError(f"trial={trial} cannot be made again: {entry['because']}")
-    return dict(entry["q_config"])
+    return entry["q_config"]

@@ -56,11 +56,11 @@ def open_session(
     for role, (index, images, file, labels) in sources.items():
         with show.step(f"preparing the {role} images") as report:
             prepared, how = preparation.ensure(
-                preparation.Source(index, file["sha256"], images),
+                preparation.Source(index, file.sha256, images),
                 transform.stored,
                 plan.versions,
                 preparation.Place.of(plan.config.run),
-                plan.machine["usable_cores"],
+                plan.machine.usable_cores,
                 # not bound to cores: bound workers would all sit on the first place
                 build_environment({}, plan.config, folders),
                 report,
@@ -140,7 +140,7 @@ class Session:
             "workload": self.workload,
             "method": method.stored,
             "tuning": self.data["tuning"],
-            "cpus": self.plan.machine["allowed_cpus"],
+            "cpus": self.plan.machine.allowed_cpus,
             "workspace": str(self.folder.method(row.method)),
             "shared": str(self.folder.path) if shared else None,
         }
@@ -203,7 +203,7 @@ class Session:
         return validity.of_profile(
             kernels.Profile.recorded(facts),
             validity.called_int8(row.method, row.label),
-            self.plan.machine["isa"],
+            self.plan.machine.isa or (),
             self.plan.config.max_cpu_isa,
         )
 
@@ -229,7 +229,7 @@ class Session:
         return {
             "workload": self.workload,
             "images": self.plan.images,
-            "cpus": self.plan.machine["allowed_cpus"],
+            "cpus": self.plan.machine.allowed_cpus,
             "workspace": str(self.folder.method(row.method)),
             "symbol": row.optimize.symbol.path,
             "params": row.optimize.params.path,

@@ -15,6 +15,7 @@ from harness.process.confinement import MEMORY
 from harness.process.own_modules import named_in_environment
 from harness.storage import store
 from harness.storage.configuration import Configuration, Workload
+from harness.storage.plan import InputFile
 
 GB = 10**9
 INSPECTION_BYTES = 4 * GB  # ResNet50v2 takes 0.8
@@ -54,7 +55,7 @@ def memory_limit(config: Configuration) -> int:
     return total_memory() or 0
 
 
-def inspection_memory_limit(config: Configuration, files: Mapping[str, Any]) -> int:
+def inspection_memory_limit(config: Configuration, files: Mapping[str, InputFile]) -> int:
     """Return how many bytes the worker may hold that inspects the model, with two blank images.
 
     The default covers copies of the weights, activations, threads and MXNet itself: without a limit
@@ -63,7 +64,7 @@ def inspection_memory_limit(config: Configuration, files: Mapping[str, Any]) -> 
     limit = memory_limit(config)
     if config.run.memory_gb is not None:
         return limit
-    weights = sum(file.get("bytes", 0) for role, file in files.items() if role in store.MODEL)
+    weights = sum(file.bytes or 0 for role, file in files.items() if role in store.MODEL)
     needed = INSPECTION_BYTES + WEIGHT_COPIES * weights + THREAD_BYTES * (os.cpu_count() or 1)
     return int(min(limit or needed, needed))
 
@@ -79,12 +80,10 @@ def absolute_paths(value: Any) -> Any:
     return absolute
 
 
-def workload_for_workers(
-    workload: Workload, files: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
+def workload_for_workers(workload: Workload, files: Mapping[str, InputFile]) -> dict[str, Any]:
     """Return a workload as workers get it: absolute paths and the digests of the model's files."""
     digests = {
-        str(project_path(path)): files[role]["sha256"]
+        str(project_path(path)): files[role].sha256
         for role, path in workload.paths.items()
         if role in store.MODEL and path and role in files
     }

@@ -44,7 +44,7 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
                 "data_s": times.data_s,
                 "warmup_s": warmup,
                 "settled": settled,
-                **watch.facts,
+                **vars(watch.facts),
             }
         )
     return {"timed": timed, "openmp": loaded_openmp()}

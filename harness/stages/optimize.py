@@ -51,7 +51,7 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
         "trajectory": made.trajectory,
         "warnings": made.warnings,
         "openmp": openmp,
-        **watch.facts,
+        **vars(watch.facts),
         "misplaced": openmp_mismatches(
             os.environ, openmp
         ),  # a search need not keep all threads busy

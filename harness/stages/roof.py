@@ -50,7 +50,7 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
             else:
                 kernels.append(found)
     progress(len(asked), len(asked), "kernels")
-    return {"kernels": kernels, "missing": missing, "openmp": loaded_openmp(), **watch.facts}
+    return {"kernels": kernels, "missing": missing, "openmp": loaded_openmp(), **vars(watch.facts)}
 
 
 def _repeated(convolve: Callable[[], Any], beat: Callable[[], None]) -> list[str]:

@@ -53,7 +53,7 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
         "non_finite": metric.non_finite,
         "predictions": digest_of(predictions, workspace),
         "openmp": loaded_openmp(),
-        **watch.facts,
+        **vars(watch.facts),
     }
 
 

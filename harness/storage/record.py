@@ -20,10 +20,10 @@ from typing import Annotated, Any, Optional, TypeVar, Union
 from msgspec import Meta
 
 from harness.errors import HarnessError
+from harness.facts.machine_facts import Disturbance
 from harness.facts.typed import Count, InsidePath, Mistyped, Name, Positive, decode, plain
 from harness.storage.outcomes import FINISHED, NO_SOLUTION, OK, Kind
 from harness.storage.stage_facts import (
-    Disturbance,
     File,
     Optimize,
     ProfileFacts,

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -76,18 +76,71 @@ CONFIGURATION = {  # the keys of INC's own q_config, but for the one input
     },
     "framework_specific_info": {"device": cpu},
 }
+IncQuantised = Mapping[str, Any]  # the q_config that INC's adaptor holds of a quantised model
+
+
+class Quantising(TypedDict):
+    """How INC's adaptor quantised a model."""
+
+    excluded_symbols: list[str]
+    quantized_dtype: str
+    quantize_mode: str
+    quantize_granularity: str
+
+
+class Calibration(TypedDict):
+    """How it calibrated the model."""
+
+    calib_mode: str
+    quantized_dtype: str
+    batches: int
+    calib_kl_nodes: list[str]
+    calib_minmax_nodes: list[str]
+
+
+class ModelInput(TypedDict):
+    """The one input of the model."""
+
+    name: str
+    shape: list[int]
+    dtype: str
+    layout: str
+
+
+class Device(TypedDict):
+    """Where the model runs."""
+
+    device: str
+
+
+class QConfig(TypedDict):
+    """What a quantised model is made from again, held to ``CONFIGURATION``."""
+
+    mxnet_version: str
+    quant_cfg: Quantising
+    calib_cfg: Calibration
+    th_dict: dict[str, list[float]]
+    input: ModelInput
+    framework_specific_info: Device
+
+
+class HistoryEntry(TypedDict):
+    """The entry of a trial; without ``q_config``, ``because`` says why it cannot be made again."""
+
+    trial: int
+    q_config: QConfig | None
+    because: str | None
+
+
 TRIAL = {"trial": form.some, "q_config": (CONFIGURATION,), "because": (form.text,)}
 
 
-def described(trial: int, quantised: Mapping[str, Any] | None) -> dict[str, Any]:
+def described(trial: int, quantised: IncQuantised | None) -> HistoryEntry:
     """Return the entry of a trial, JSON-able, whatever its strategy made of it.
 
     Args:
         trial: its number, from 1.
-        quantised: INC's ``q_config``; None if INC's adaptor did not make the model.
-
-    Returns:
-        ``q_config``, or None and ``because``: why the model cannot be made again.
+        quantised: None if INC's adaptor did not make the model.
     """
     configuration, because = None, None
     if quantised is None:
@@ -102,16 +155,24 @@ def described(trial: int, quantised: Mapping[str, Any] | None) -> dict[str, Any]
     return {"trial": trial, "q_config": None if because else configuration, "because": because}
 
 
-def _plain(quantised: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(quantised: IncQuantised) -> QConfig:
     quantising, calibration = quantised["quant_cfg"], quantised["calib_cfg"]
     (data,) = quantised["input_desc"]
     ranges = sorted(quantised["th_dict"].items())
     return {
         "mxnet_version": quantised["mxnet_version"],
-        "quant_cfg": {key: quantising[key] for key in CONFIGURATION["quant_cfg"]},  # type: ignore[attr-defined]
+        "quant_cfg": {
+            "excluded_symbols": quantising["excluded_symbols"],
+            "quantized_dtype": quantising["quantized_dtype"],
+            "quantize_mode": quantising["quantize_mode"],
+            "quantize_granularity": quantising["quantize_granularity"],
+        },
         "calib_cfg": {
-            **{key: calibration[key] for key in ("calib_mode", "quantized_dtype", "batches")},
-            **{key: sorted(calibration[key]) for key in ("calib_kl_nodes", "calib_minmax_nodes")},
+            "calib_mode": calibration["calib_mode"],
+            "quantized_dtype": calibration["quantized_dtype"],
+            "batches": calibration["batches"],
+            "calib_kl_nodes": sorted(calibration["calib_kl_nodes"]),
+            "calib_minmax_nodes": sorted(calibration["calib_minmax_nodes"]),
         },
         # a float32 is a float64 exactly, and JSON has the digits that tell it from its neighbours
         "th_dict": {tensor: [float(each) for each in limits] for tensor, limits in ranges},
@@ -125,7 +186,7 @@ def _plain(quantised: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _in_bf16(quantised: Mapping[str, Any]) -> str | None:
+def _in_bf16(quantised: IncQuantised) -> str | None:
     calibration, others = quantised["calib_cfg"], quantised["amp_cfg"]["excluded_sym_names"]
     operators = {*calibration["calib_kl_nodes"], *calibration["calib_minmax_nodes"]}
     return "it has operators in bf16, which INC does not make again" if operators - others else None
@@ -137,13 +198,13 @@ def begin(path: Path) -> None:
     path.touch()
 
 
-def append(path: Path, entry: Mapping[str, Any]) -> None:
+def append(path: Path, entry: HistoryEntry) -> None:
     """Add an entry of ``described``."""
     with path.open("a", encoding="utf-8") as handle:
         handle.write(json.dumps(entry) + "\n")
 
 
-def read_history(path: Path, sha256: str) -> list[dict[str, Any]]:
+def read_history(path: Path, sha256: str) -> list[HistoryEntry]:
     """Return the entries of a history: that of trial K is the K-th.
 
     Args:

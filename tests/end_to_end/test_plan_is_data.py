@@ -370,7 +370,10 @@ def test_another_checkout_runs_only_if_it_is_named_now(tmp_path: Path) -> None:
                 check_named_now(folder, now, composed)
         else:
             check_named_now(folder, now, composed)
-            assert composed.config.stored["nightly"]["pinned"] == now.config.stored["nightly"]["pinned"]
+            assert (
+                composed.config.stored["nightly"]["pinned"]
+                == now.config.stored["nightly"]["pinned"]
+            )
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 
 from harness import PROJECT
 from harness.errors import InputError
+from harness.facts.machine_facts import Versions
 from harness.files.whole_files import sha256_of
 from harness.images import preparation
 from harness.images.preparation import Place, Source
@@ -25,7 +26,7 @@ from harness.workloads.saved import load_exported
 pytestmark = pytest.mark.slow
 
 TRANSFORM = {"resize": 64, "keep_ratio": False, "crop": 56}
-VERSIONS = {"mxnet": "2", "mxnet_libmxnet_sha256": "x"}
+VERSIONS = Versions(mxnet="2", mxnet_commit="c", mxnet_libmxnet_sha256="x", neural_compressor="1")
 
 
 def nothing(done: int, total: int, what: str) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.facts import typed
 from harness.files import durable
-from harness.storage import damage, recorded_files, store, typed
+from harness.storage import damage, recorded_files, store
 from harness.storage.record import MethodRecord
 from harness.storage.store import RunFolder
 from helpers import sample_records

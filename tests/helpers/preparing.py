@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from harness.facts.machine_facts import Versions
 from harness.files.whole_files import sha256_of
 from harness.images import preparation
 from harness.images.preparation import Place, Source
@@ -14,7 +15,13 @@ from harness.images.record_file import RecordFile
 from harness.run.worker_setup import build_environment
 
 TRANSFORM = {"resize": 64, "keep_ratio": False, "crop": 56}
-VERSIONS = {"mxnet": "2", "mxnet_libmxnet_sha256": "digest", "numpy": "1"}
+VERSIONS = Versions(
+    mxnet="2",
+    mxnet_commit="c",
+    mxnet_libmxnet_sha256="digest",
+    neural_compressor="1",
+    numpy="1",
+)
 
 
 def nothing(done: int, total: int, what: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.facts.machine_facts import Machine, ThreadSettings, Versions
 from harness.facts.typed import decode
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
@@ -23,6 +24,16 @@ TUNING = {
     "sampling_size": 64,
     "objective": "performance",
 }
+MACHINE = {
+    "cpu_model": "a CPU",
+    "cores": 2,
+    "os": "an OS",
+    "kernel": "6",
+    "isa": [],
+    "allowed_cpus": [0, 1],
+    "usable_cores": 2,
+}
+VERSIONS = {"mxnet": "2", "mxnet_commit": "c", "neural-compressor": "1"}
 PROTOCOL = {"name": "made", "rounds": 0, "batches": 10, "reruns": 2, "warmup_s": 20, "seed": 1}
 LOAD = {"kind": "core_load", "value": 0.4, "limit": 0.05, "advice": "close what else runs"}
 
@@ -120,11 +131,11 @@ def plan(**protocol: Any) -> RunPlan:
             "max_cpu_isa": None,
         },
         files={},
-        threads={"policy": "omp", "count": 2, "environment": {}},
-        machine={"cpu_model": "a CPU", "cores": 2, "os": "an OS", "kernel": "6", "isa": []},
+        threads=decode({"policy": "omp", "count": 2, "environment": {}}, ThreadSettings),
+        machine=decode(MACHINE, Machine),
         images=1000,
         tuning_images=100,
         tuning_overlap=False,
-        versions={"mxnet": "2", "mxnet_commit": "c", "neural-compressor": "1"},
+        versions=decode(VERSIONS, Versions),
         warnings=(),
     )

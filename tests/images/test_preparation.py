@@ -16,6 +16,7 @@ import pytest
 
 from harness import PROJECT
 from harness.errors import HarnessError, InputError
+from harness.facts.typed import changed
 from harness.images import preparation
 from harness.images.cache import CacheEntry
 from harness.images.preparation import Place, Source
@@ -115,9 +116,9 @@ def test_what_determines_the_pixels_determines_the_name(record: Path, cache: Pat
         ("a", 3, {**TRANSFORM, "resize": 65}, VERSIONS),
         ("a", 3, {**TRANSFORM, "crop": 55}, VERSIONS),
         ("a", 3, {**TRANSFORM, "keep_ratio": True}, VERSIONS),
-        ("a", 3, TRANSFORM, {**VERSIONS, "mxnet": "3"}),
-        ("a", 3, TRANSFORM, {**VERSIONS, "mxnet_libmxnet_sha256": "another"}),
-        ("a", 3, {**TRANSFORM, "mean": 5}, {**VERSIONS, "numpy": "2"}),  # the first once more
+        ("a", 3, TRANSFORM, changed(VERSIONS, mxnet="3")),
+        ("a", 3, TRANSFORM, changed(VERSIONS, mxnet_libmxnet_sha256="another")),
+        ("a", 3, {**TRANSFORM, "mean": 5}, changed(VERSIONS, numpy="2")),  # the first once more
     ]:
         pictures = np.full((len(index), 2), ord(digest))
         with pytest.raises(InputError, match="is not the one that was there"):

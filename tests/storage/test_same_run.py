@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from harness import PROJECT
 from harness.compare.unlike import unlike
 from harness.config import compose_config
+from harness.facts import typed
 from harness.report.evidence import config_digest
 from harness.storage import same_run
 from harness.storage.plan import RunPlan
@@ -113,20 +114,26 @@ def test_all_questions_go_by_the_effects(data: st.DataObject) -> None:
 
 def test_the_digest_of_a_configuration_leaves_nested_keys_out_too() -> None:
     published = compose_config([]).config.stored
-    assert config_digest(published) == config_digest(compose_config(["protocol.roof=true"]).config.stored)
-    assert config_digest(published) != config_digest(compose_config(["protocol.seed=2"]).config.stored)
+    assert config_digest(published) == config_digest(
+        compose_config(["protocol.roof=true"]).config.stored
+    )
+    assert config_digest(published) != config_digest(
+        compose_config(["protocol.seed=2"]).config.stored
+    )
 
 
 def test_a_plan_of_before_compares_as_it_did() -> None:
     old = RunFolder(PROJECT / "results" / "example" / "published").load_plan()
     assert old is not None and differences(old, old) == []
-    machine = {**old.machine, "ec2": {"type": "c7i.metal"}, "load_1min": 9.0, "usable_cores": 64}
-    files = {**old.files, "rec": {**old.files["rec"], "path": "elsewhere.rec"}}
+    machine = typed.changed(
+        old.machine, ec2={"instance_type": "c7i.metal"}, load_1min=9.0, usable_cores=64
+    )
+    files = {**old.files, "rec": typed.changed(old.files["rec"], path="elsewhere.rec")}
     config = {**old.config, "machine": "there", "run": {}, "baseline": "bf16"}
     new = replace(old, machine=machine, files=files, config=config, code="another")
     assert differences(old, new) == [
         "config.baseline: was 'fp32', is 'bf16'",
-        f"machine.usable_cores: was {old.machine['usable_cores']}, is 64",
+        f"machine.usable_cores: was {old.machine.usable_cores}, is 64",
     ]
     reordered = {**old.config, "method": dict(reversed(old.methods.items()))}
     assert differences(old, replace(old, config=reordered)) == [
