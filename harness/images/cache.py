@@ -21,24 +21,45 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from harness.errors import InputError
+from harness.facts.typed import Count, Positive, Sha256, decode
 from harness.files import locks
 from harness.files.reading import Unreadable, open_plain, read_json
 from harness.images.prepared import FORMAT
-from harness.storage import form
+from harness.storage.configuration import Transform
 
 GB = 10**9
-SIDECAR = {
-    "format": form.count,
-    "key": form.text,
-    "record": {"path": form.text, "sha256": form.sha256},
-    "images": form.some,
-    "transform": {"resize": form.some, "keep_ratio": form.switch, "crop": form.some},
-    "bytes": form.some,
-    "ranges": [{"start": form.count, "stop": form.some, "crc32": form.count}],
-}
 FILES = (".json", ".u8", ".part", ".npy", ".log")  # in the order in which they are removed
 BLOCK_BYTES = 1 << 22
+
+
+class SourceRecord(msgspec.Struct, frozen=True):
+    """The record that images were prepared from."""
+
+    path: str
+    sha256: Sha256
+
+
+class ImageRange(msgspec.Struct, frozen=True):
+    """The checksum of the images from ``start`` to before ``stop``."""
+
+    start: Count
+    stop: Positive
+    crc32: Count
+
+
+class Sidecar(msgspec.Struct, frozen=True):
+    """What prepared images are."""
+
+    format: Count
+    key: str
+    record: SourceRecord
+    images: Positive
+    transform: Transform
+    bytes: Positive
+    ranges: list[ImageRange]
 
 
 @dataclass(frozen=True)
@@ -74,36 +95,35 @@ class CacheEntry:
                 continue
         return 0.0
 
-    def about(self) -> dict[str, Any] | None:
+    def about(self) -> Sidecar | None:
         """Return the content of the sidecar; None if it is missing, damaged or of another format."""
         try:
-            said = read_json(self.sidecar)
+            about = decode(read_json(self.sidecar), Sidecar)
         except (OSError, ValueError):
             return None
-        if form.wrong(said, SIDECAR) or (said["format"], said["key"]) != (FORMAT, self.key):
+        if (about.format, about.key) != (FORMAT, self.key):
             return None
-        edges = [(part["start"], part["stop"]) for part in said["ranges"]]
-        ends = [0, *(stop for _, stop in edges)]
-        in_order = all(start == end < stop for (start, stop), end in zip(edges, ends))
-        is_whole = ends[-1] == said["images"] and said["bytes"] % said["images"] == 0
-        return dict(said) if in_order and is_whole else None
+        ends = [0, *(part.stop for part in about.ranges)]
+        in_order = all(part.start == end < part.stop for part, end in zip(about.ranges, ends))
+        is_whole = ends[-1] == about.images and about.bytes % about.images == 0
+        return about if in_order and is_whole else None
 
     def whole(self) -> bool:
         """Return whether the sidecar exists and the images have the size that it gives."""
-        said = self.about()
-        return said is not None and _size(self.pixels) == said["bytes"]
+        about = self.about()
+        return about is not None and _size(self.pixels) == about.bytes
 
     def sound(self) -> bool:
         """Return whether it is whole and every range has its checksum; read all of it."""
-        said = self.about()
-        if said is None or not self.whole():
+        about = self.about()
+        if about is None or not self.whole():
             return False
-        image_bytes = said["bytes"] // said["images"]
+        image_bytes = about.bytes // about.images
         try:
             with open_plain(self.pixels) as handle:
                 return all(
-                    _checksum(handle, image_bytes * (part["stop"] - part["start"])) == part["crc32"]
-                    for part in said["ranges"]
+                    _checksum(handle, image_bytes * (part.stop - part.start)) == part.crc32
+                    for part in about.ranges
                 )
         except Unreadable:
             return False
