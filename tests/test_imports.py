@@ -115,7 +115,7 @@ def test_the_parser_sees_what_is_there() -> None:
     verb = "harness.commands.run"
     assert "harness.run.lifecycle" in imported(verb)  # imported in a function
     assert "harness.run.lifecycle" not in imported(verb, top_level_only=True)
-    assert "harness.storage.form" in imported("harness.storage.plan")  # from a package
+    assert "harness.storage.store" in imported("harness.packs.verify")  # from a package
     assert {"harness.cli", "harness.run.lifecycle", "harness.doctor.software"} < set(PARENT)
 
 

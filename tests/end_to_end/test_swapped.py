@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from harness import PROJECT
+from harness.config import compose_config
 from harness.errors import InputError
 from harness.facts.machine_facts import Versions
 from harness.files.whole_files import sha256_of
@@ -20,6 +21,7 @@ from harness.images.preparation import Place, Source
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile, RecordIndex
 from harness.run.worker_setup import build_environment
+from harness.words import set_to
 from harness.workloads import fp32_network, private
 from harness.workloads.saved import load_exported
 
@@ -40,7 +42,9 @@ def indexed(path: Path) -> RecordIndex:
 
 def ensured(index: RecordIndex, cache: Path) -> tuple[Prepared, bool]:
     source = Source(index, index.sha256, len(index))
-    environment = build_environment({}, {"run": {"cache": str(cache)}}, [PROJECT / "tests"])
+    environment = build_environment(
+        {}, compose_config([set_to("run.cache", str(cache))]).config, [PROJECT / "tests"]
+    )
     place = Place(cache, 10**9)
     made, how = preparation.ensure(source, TRANSFORM, VERSIONS, place, 1, environment, nothing)
     preparation.cache.hold(preparation.cache.CacheEntry(made.path.with_suffix(""))).release()

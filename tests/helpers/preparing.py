@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from harness.config import compose_config
 from harness.facts.machine_facts import Versions
 from harness.files.whole_files import sha256_of
 from harness.images import preparation
@@ -13,6 +14,7 @@ from harness.images.preparation import Place, Source
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile
 from harness.run.worker_setup import build_environment
+from harness.words import set_to
 
 TRANSFORM = {"resize": 64, "keep_ratio": False, "crop": 56}
 VERSIONS = Versions(
@@ -38,7 +40,7 @@ def ensured(
 ) -> tuple[Prepared, dict[str, Any]]:
     with RecordFile(record) as source:
         index = source.index(10)
-    given = build_environment({}, {"run": {"cache": str(cache)}}, ())
+    given = build_environment({}, compose_config([set_to("run.cache", str(cache))]).config, ())
     return preparation.ensure(
         Source(index, sha256_of(record), len(index)),
         TRANSFORM,
