@@ -34,7 +34,7 @@ BOTH = "harness.process.compat"  # imports MXNet where it is asked to
 
 FLOORS = (  # who may import whom: a package imports what stands above it here, and nothing else
     ("errors", "facts", "render", "stats"),
-    ("host", "protocol"),
+    ("host",),
     ("files",),
     ("storage",),
     ("process", "table", "words"),
@@ -205,7 +205,7 @@ DATA = (
     "harness.host.isa",
     *(
         f"harness.storage.{name}"
-        for name in ("outcomes", "plan", "record", "same_run", "stage_facts")
+        for name in ("configuration", "outcomes", "plan", "record", "same_run", "stage_facts")
     ),
     ESCAPE,
 )
