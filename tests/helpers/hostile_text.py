@@ -28,7 +28,7 @@ TEXTS = {
     "blank": " \u200b ",
     "long": "x" * 3000,
 }
-CANDIDATES: tuple[Any, ...] = (1, 0.5, 0, True, "made", "a" * 64, "fp32", "ok")
+CANDIDATES: tuple[Any, ...] = (1, 0.5, 0, True, "made", "a" * 64, "fp32", "ok", "omp")
 UNREAD = ("others", "schema")
 KEPT = ("baseline", "fused")  # of a plan: without them fewer numbers are shown
 
