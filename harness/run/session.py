@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from harness.facts.typed import Mistyped, decode
 from harness.files import locks, whole_files
@@ -13,6 +13,7 @@ from harness.host import threads
 from harness.host.topology import read_topology
 from harness.images import preparation
 from harness.process import executor
+from harness.process.jobs import ImageSet, Job, MeasureJob, OptimizeJob, ProfileJob, ValidateJob, WorkerWorkload
 from harness.protocol import Protocol
 from harness.render.progress import Display, told_once
 from harness.run.inputs import Inputs
@@ -21,7 +22,7 @@ from harness.run.worker_setup import build_environment, workload_for_workers
 from harness.storage import outcomes, recorded_files, store
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
-from harness.storage.stage_facts import Optimize, ProfileFacts, RoundFacts, Validate
+from harness.storage.stage_facts import File, Optimize, ProfileFacts, RoundFacts, Validate
 from harness.storage.store import RunFolder
 from harness.table import kernels, validity
 
@@ -50,10 +51,11 @@ def open_session(
             folder.labels if inputs.overlap else folder.path / "labels_tuning.npy",
         ),
     }
-    data: dict[str, dict[str, Any]] = {}
+    used = {"validation": plan.images, "tuning": plan.tuning_images}
+    data: dict[str, ImageSet] = {}
     for role, (index, images, file, labels) in sources.items():
         with show.step(f"preparing the {role} images") as report:
-            prepared, how = preparation.ensure(
+            prepared, preparation_facts = preparation.ensure(
                 preparation.Source(index, file.sha256, images),
                 plan.workload["transform"],
                 plan.versions,
@@ -71,15 +73,27 @@ def open_session(
                 ),
             )
         whole_files.write_array(labels, index.labels[:images])
-        whole_files.write_json(folder.path / f"prepared_{role}.json", how)
-        data[role] = {"prepared": str(prepared.path), "stored": images, "labels": str(labels)}
-    data["tuning"]["images"] = plan.tuning_images
+        whole_files.write_json(folder.path / f"prepared_{role}.json", preparation_facts.stored)
+        data[role] = ImageSet(
+            prepared=str(prepared.path), stored=images, labels=str(labels), images=used[role]
+        )
     settings = threads.resolve(
         plan.config.get("threads", {}), read_topology(), threads.find_kmp_library()
     )
     environment = build_environment(settings.environment, plan.config, folders)
     workload = workload_for_workers(plan.workload, plan.files)
     return Session(plan, folder, workload, environment, data, show)
+
+
+class ModelPart(TypedDict):
+    """The fields of a ``ModelJob``."""
+
+    workload: WorkerWorkload
+    validation: ImageSet
+    cpus: list[int]
+    workspace: str
+    symbol: File
+    params: File
 
 
 @dataclass(frozen=True)
@@ -89,14 +103,14 @@ class Session:
     Attributes:
         workload: the configuration of the workload as workers get it.
         environment: the environment of every worker that measures.
-        data: by role (validation, tuning), the files of the prepared images and their labels.
+        data: the prepared images by role, validation and tuning.
     """
 
     plan: RunPlan
     folder: RunFolder
-    workload: dict[str, Any]
+    workload: WorkerWorkload
     environment: dict[str, str]
-    data: dict[str, dict[str, Any]]
+    data: dict[str, ImageSet]
     show: Display
 
     @property
@@ -134,15 +148,14 @@ class Session:
             known = before.history if before else None
             return replace(row, outcome=Outcome(outcomes.OK), optimize=facts, history=known)
         shared = self.plan.config["methods"]["shared_calibration"]
-        job = {
-            "stage": "optimize",
-            "workload": self.workload,
-            "method": dict(method),
-            "tuning": self.data["tuning"],
-            "cpus": self.plan.machine.allowed_cpus,
-            "workspace": str(self.folder.method(row.method)),
-            "shared": str(self.folder.path) if shared else None,
-        }
+        job = OptimizeJob(
+            workload=self.workload,
+            method=method,
+            tuning=self.data["tuning"],
+            cpus=self.plan.machine.allowed_cpus,
+            workspace=str(self.folder.method(row.method)),
+            shared=str(self.folder.path) if shared else None,
+        )
         ended = self.run_job(row, job, "optimising")
         outcome, facts = stage_result(ended, Optimize, self._log_name(row, job))
         if facts:
@@ -168,7 +181,7 @@ class Session:
 
     def validate(self, row: MethodRecord) -> MethodRecord:
         """Run the row's saved model over the validation images."""
-        job = {**self._model_job(row), "stage": "validate", "predictions": "predictions.npz"}
+        job = ValidateJob(**self._model(row), predictions="predictions.npz")
         ended = self.run_job(row, job, "validating")
         outcome, facts = stage_result(ended, Validate, self._log_name(row, job))
         if facts:
@@ -191,7 +204,7 @@ class Session:
         known = before.profile if before and _same_model(before, row) else None
         if known and not self._kernel_faults(row, known):
             return replace(row, outcome=Outcome(outcomes.OK), profile=known)
-        job = {**self._model_job(row), "stage": "profile", "batches": batches}
+        job = ProfileJob(**self._model(row), batches=batches)
         ended = self.run_job(row, job, "profiling", kernels.ENVIRONMENT)
         outcome, facts = stage_result(ended, ProfileFacts, self._log_name(row, job))
         if facts:
@@ -209,12 +222,11 @@ class Session:
     def measure(self, row: MethodRecord, round_: int, attempt: int) -> RoundRecord:
         """Time a row's model in one round; the record is not on disk yet."""
         protocol = self.protocol
-        job = {
-            **self._model_job(row),
-            "stage": "measure",
-            "sizes": list(protocol.sizes(self.workload["batch_size"]).items()),
-            "warmup_s": protocol.warmup_s,
-        }
+        job = MeasureJob(
+            **self._model(row),
+            sizes=list(protocol.sizes(self.workload.batch_size).items()),
+            warmup_s=protocol.warmup_s,
+        )
         ended = self.run_job(row, job, f"timing, round {round_} of {protocol.rounds}")
         outcome, facts = stage_result(ended, RoundFacts, self._log_name(row, job))
         if facts:
@@ -222,27 +234,22 @@ class Session:
             outcome = with_faults(outcome, validity.of_pass(facts.timed[0]))
         return RoundRecord(self.plan.run, row.method, round_, attempt, outcome, facts)
 
-    def _model_job(self, row: MethodRecord) -> dict[str, Any]:
+    def _model(self, row: MethodRecord) -> ModelPart:
         """Return the fields of every job that runs a row's saved model on the validation images."""
         assert row.optimize is not None
         return {
             "workload": self.workload,
-            "images": self.plan.images,
+            "validation": self.data["validation"],
             "cpus": self.plan.machine.allowed_cpus,
             "workspace": str(self.folder.method(row.method)),
-            "symbol": row.optimize.symbol.path,
-            "params": row.optimize.params.path,
-            "sha256": {
-                "symbol": row.optimize.symbol.sha256,
-                "params": row.optimize.params.sha256,
-            },
-            **{key: self.data["validation"][key] for key in ("prepared", "labels")},
+            "symbol": row.optimize.symbol,
+            "params": row.optimize.params,
         }
 
     def run_job(
         self,
         row: MethodRecord,
-        job: Mapping[str, Any],
+        job: Job,
         activity: str,
         extra: Mapping[str, str] | None = None,
     ) -> executor.Ended:
@@ -252,13 +259,13 @@ class Session:
             extra: environment variables of this stage alone.
         """
         workspace = self.folder.method(row.method)
-        log = workspace / f"{job['stage']}.log"
+        log = workspace / f"{job.stage}.log"
         with self.show.step(f"{row.label}: {activity}") as report:
             worker = executor.Worker(job, {**self.environment, **(extra or {})}, log, workspace)
             return worker.wait(report, self.plan.config["run"]["timeout_s"])
 
-    def _log_name(self, row: MethodRecord, job: Mapping[str, Any]) -> str:
-        log = self.folder.method(row.method) / f"{job['stage']}.log"
+    def _log_name(self, row: MethodRecord, job: Job) -> str:
+        log = self.folder.method(row.method) / f"{job.stage}.log"
         return str(log.relative_to(self.folder.path))
 
 

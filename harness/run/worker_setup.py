@@ -14,6 +14,9 @@ from harness.process import executor
 from harness.process.confinement import MEMORY
 from harness.process.own_modules import named_in_environment
 from harness.storage import store
+from harness.storage.configuration import Workload
+from harness.process.jobs import WorkerWorkload
+from harness.facts.typed import decode
 from harness.storage.plan import InputFile
 
 GB = 10**9
@@ -80,9 +83,10 @@ def absolute_paths(value: Any) -> Any:
 
 
 def workload_for_workers(
-    workload: Mapping[str, Any], files: Mapping[str, InputFile]
-) -> dict[str, Any]:
+    workload: Workload, files: Mapping[str, InputFile]
+) -> WorkerWorkload:
     """Return a workload as workers get it: absolute paths and the digests of the model's files."""
-    paths = {role: str(project_path(workload[role])) for role in store.MODEL if role in files}
+    roles = {"symbol": workload.symbol, "params": workload.params}
+    paths = {role: str(project_path(roles[role])) for role in store.MODEL if role in files}
     digests = {path: files[role].sha256 for role, path in paths.items()}
-    return {**absolute_paths(workload), "files": digests}
+    return decode({**absolute_paths(workload.stored), "files": digests}, WorkerWorkload)

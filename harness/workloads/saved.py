@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from mxnet.gluon import SymbolBlock
 
 from harness.errors import HarnessError, InputError, one_line
 from harness.workloads.model_files import Node
+from harness.storage.stage_facts import File
 from harness.workloads.private import copied
 
 NodeAttributes = dict[str, dict[str, str]]  # by the name of the gamma that a batch norm takes
@@ -154,18 +155,13 @@ def load_exported(
         ) from None
 
 
-def saved_network(job: Mapping[str, Any]) -> Any:
+def saved_network(folder: Path, symbol: File, params: File) -> Any:
     """Return a row's saved model, hybridized as its method did.
 
     Raises:
         InputError: as for ``load_exported``.
     """
-    workspace = Path(job["workspace"])
-    digests = job.get("sha256", {})
-    net = load_exported(
-        workspace / job["symbol"],
-        workspace / job["params"],
-        (digests.get("symbol"), digests.get("params")),
-    )
+    digests = symbol.sha256, params.sha256
+    net = load_exported(folder / symbol.path, folder / params.path, digests)
     net.hybridize(static_alloc=True, static_shape=True)
     return net

@@ -103,9 +103,9 @@ def test_error_keeps_its_kind_and_one_line(
     ended = run("fail", error=error)
     assert ended.kind == executor.ERROR
     assert ended.error is not None
-    assert ended.error["kind"] == kind
+    assert ended.error.kind == kind
     assert ended.message == message
-    assert ended.error["trials"] == (7 if error == "no solution" else None)
+    assert ended.error.trials == (7 if error == "no solution" else None)
     assert "Traceback" in (tmp_path / "log").read_text()
 
 
