@@ -23,7 +23,7 @@ from harness.facts.faults import MISSING, Fault
 from harness.facts.typed import decode
 from harness.process.variables import OWN_PREFIX, cache_home
 from harness.storage.configuration import Configuration
-from harness.storage.configuration_checks import inconsistent, new_fault, takes_text
+from harness.storage.configuration_checks import advice, inconsistent, new_fault, takes_text
 from harness.targets import require_known
 from harness.words import for_hydra, unreadable
 
@@ -51,13 +51,13 @@ class Composed:
 
     Attributes:
         overrides: what the user asked, as typed.
-        values: everything, resolved, as plain Python.
+        config: everything, resolved.
         download: whether what was asked now, on the command line or in a file of a folder given now,
             says to fetch weights; never taken from a plan.
     """
 
     overrides: tuple[str, ...]
-    values: dict[str, Any]
+    config: Configuration
     download: bool = False
 
 
@@ -75,19 +75,17 @@ def compose_config(overrides: Sequence[str], folders: Sequence[Path] = ()) -> Co
         if not folder.is_dir():
             raise InputError(f"--conf {folder}: no such folder")
     values = composed_values(overrides, folders)
-    check_values(values, folders)
-    for key in ("baseline", "fused"):
+    config = check_values(values, folders)
+    for key, method in (("baseline", config.baseline), ("fused", config.fused)):
         known = choices("method", folders)
-        if values[key] not in (*values["method"], *known):
-            near = proposal(values[key], known)
-            raise InputError(
-                f"{key}={values[key]}: no such method; use one of {', '.join(known)}{near}"
-            )
-    return Composed(tuple(overrides), values, bool(values["workload"].get("download")))
+        if method not in (*config.method, *known):
+            near = proposal(method, known)
+            raise InputError(f"{key}={method}: no such method; use one of {', '.join(known)}{near}")
+    return Composed(tuple(overrides), config, config.workload.download)
 
 
 def composed_values(overrides: Sequence[str], folders: Sequence[Path]) -> dict[str, Any]:
-    """Return what words compose to, not yet held to any form.
+    """Return the container that words compose to, before any check.
 
     Raises:
         InputError: Hydra cannot compose it.
@@ -142,12 +140,12 @@ def check_values(values: dict[str, Any], folders: Sequence[Path]) -> Configurati
     wrong = new_fault(values)
     if wrong is not None:
         raise InputError(_said(wrong, folders))
-    configuration = decode(values, Configuration)
-    contradiction = inconsistent(configuration)
+    config = decode(values, Configuration)
+    contradiction = inconsistent(config)
     if contradiction is not None:
         raise InputError(contradiction)
     require_known(values, folders)
-    return configuration
+    return config
 
 
 def _said(wrong: Fault, folders: Sequence[Path]) -> str:
@@ -160,8 +158,8 @@ def _said(wrong: Fault, folders: Sequence[Path]) -> str:
     written = None if isinstance(wrong.value, str) else _written(wrong, folders)
     if written is not None:
         file, line = written
-        return f"{wrong.advice}; in {file} write {line}"
-    return wrong.advice
+        return f"{advice(wrong)}; in {file} write {line}"
+    return advice(wrong)
 
 
 def _written(wrong: Fault, folders: Sequence[Path]) -> tuple[Path, str] | None:

@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from harness.errors import spell
-
 LONGEST_S = 10**9  # of anything that was timed: thirty years
 SHA256 = re.compile(r"[0-9a-f]{64}")
 NAME = re.compile(r"\w[\w.-]{0,127}", re.ASCII)  # and no longer than a file's may be
@@ -35,15 +33,6 @@ class Fault:
         if self.value is MISSING:
             return f"{self.at} is missing"
         return f"{self.at or 'it'} is {reprlib.repr(self.value)[:80]}, expected {self.expected}"
-
-    @property
-    def advice(self) -> str:
-        """The sentence for whoever typed the value."""
-        if self.value is MISSING:
-            return str(self)
-        is_long = isinstance(self.value, (dict, list))
-        value = reprlib.repr(self.value) if is_long else spell(self.value)
-        return f"{self.at}={value}: use {self.expected}"
 
 
 def first_fault(faults: Iterable[Fault | None]) -> Fault | None:

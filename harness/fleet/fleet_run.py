@@ -105,7 +105,7 @@ def _order(arguments: Mapping[str, str], overrides: Sequence[str], context: Cont
         overrides: the words of the configuration that nodes compose.
         context: of those words, here.
     """
-    workload = context.composed.values["workload"]
+    workload = context.composed.config.workload
     return Order(
         run="",
         overrides=tuple(overrides),

@@ -19,11 +19,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from harness.errors import InputError
+from harness.facts.typed import decode
 from harness.files import locks
 from harness.files.reading import Unreadable, open_plain, read_json
-from harness.facts.typed import decode
 from harness.images.prepared import FORMAT
 from harness.images.sidecar import Sidecar
 
@@ -236,7 +237,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _checksum(handle: Any, size: int) -> int:
+def _checksum(handle: IO[bytes], size: int) -> int:
     checksum = 0
     while size:
         block = handle.read(min(size, BLOCK_BYTES))

@@ -17,8 +17,8 @@ from harness.errors import InputError, one_line
 from harness.host import calls
 from harness.images.operators import Operators
 from harness.images.prepared import Prepared
-from harness.storage.configuration import Transform
 from harness.images.record_file import RecordFile, image_digest
+from harness.storage.configuration import Transform
 
 BLOCK_BYTES = 1 << 20  # decoded before they are written: few writes, little memory
 

@@ -10,30 +10,28 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
-
-from msgspec.structs import replace
 
 import numpy as np
+from msgspec.structs import replace
 
 from harness.config import project_path
 from harness.errors import HarnessError, InputError
 from harness.facts.machine_facts import Versions
+from harness.facts.typed import decode, plain
 from harness.files import durable, locks, whole_files
 from harness.host import calls
 from harness.host.memory import free_memory
 from harness.images import cache, sidecar
-from harness.images.sidecar import Sidecar
-from harness.storage.stage_facts import Decoded
-from harness.facts.typed import Facts, decode, plain
 from harness.images.cache import CacheEntry
 from harness.images.prepared import FORMAT, Prepared, cache_key, geometry, pixel_libraries
 from harness.images.record_file import RecordIndex
+from harness.images.sidecar import Preparation, Sidecar
 from harness.process import executor
-from harness.process.jobs import Limits, PrepareJob
-from harness.storage.configuration import Transform
 from harness.process.confinement import FILE_BYTES
+from harness.process.jobs import Limits, PrepareJob
 from harness.storage import outcomes
+from harness.storage.configuration import RunOptions, Transform
+from harness.storage.stage_facts import Decoded
 
 SPARE_BYTES = 256 << 20  # leave this much of the disk free
 WORTH_A_PROCESS = 128  # images; a process's start takes as long as decoding some hundred large ones
@@ -64,29 +62,13 @@ class Place:
     limit: int
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> Place:
+    def of(cls, options: RunOptions) -> Place:
         """Return the place that the section ``run`` of the configuration names."""
-        return cls(project_path(config["cache"]), int(config["cache_limit_gb"] * cache.GB))
+        return cls(project_path(options.cache), int(options.cache_limit_gb * cache.GB))
 
     @property
     def folder(self) -> Path:
         return self.cache / "prepared"
-
-
-class Preparation(Facts, frozen=True, kw_only=True):
-    """What it took to have the prepared images.
-
-    Attributes:
-        cached: whether they were in the cache.
-        processes: how many decoded.
-        peak_rss_bytes: the most memory that one of them took.
-    """
-
-    cached: bool = True
-    images: int
-    processes: Optional[int] = None
-    peak_rss_bytes: Optional[int] = None
-    seconds: float = 0.0
 
 
 def ensure(

@@ -66,9 +66,7 @@ class Prepared:
 
 def geometry(transform: Transform) -> Geometry:
     """Return what of a transform determines the file."""
-    return Geometry(
-        resize=transform.resize, keep_ratio=transform.keep_ratio, crop=transform.crop
-    )
+    return Geometry(resize=transform.resize, keep_ratio=transform.keep_ratio, crop=transform.crop)
 
 
 def pixel_libraries(versions: Versions) -> dict[str, str | None]:

@@ -5,7 +5,7 @@ from typing import Optional
 
 import msgspec
 
-from harness.facts.typed import Count, Number, Positive, Sha256
+from harness.facts.typed import Count, Facts, Number, Positive, Sha256
 from harness.storage.stage_facts import Decoded
 
 
@@ -38,7 +38,7 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
     record: Source
     images: Positive
     transform: Geometry
-    libraries: dict[str, Optional[str]] = {}
+    libraries: dict[str, Optional[str]] = msgspec.field(default_factory=dict)
     bytes: Positive
     ranges: list[Decoded]
     made: str = ""
@@ -50,3 +50,19 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
         ends = [0, *(part.stop for part in self.ranges)]
         in_order = all(part.start == end < part.stop for part, end in zip(self.ranges, ends))
         return in_order and ends[-1] == self.images and self.bytes % self.images == 0
+
+
+class Preparation(Facts, frozen=True, kw_only=True):
+    """What it took to have the prepared images.
+
+    Attributes:
+        cached: whether they were in the cache.
+        processes: how many decoded.
+        peak_rss_bytes: the most memory that one of them took.
+    """
+
+    cached: bool = True
+    images: int
+    processes: Optional[int] = None
+    peak_rss_bytes: Optional[int] = None
+    seconds: float = 0.0

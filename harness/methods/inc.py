@@ -20,7 +20,7 @@ from harness.errors import InputError, NoSolution, TuningTimeout
 from harness.methods.base import Context, MethodFacts, Optimized
 from harness.methods.inc_formats import IncConfig
 from harness.process.compat import import_inc
-from harness.storage.config_form import OBJECTIVE
+from harness.storage.configuration_checks import wrong_search
 from harness.storage.tuning_history import IncQuantised
 
 import_inc()
@@ -70,13 +70,15 @@ class Tuned:
     def __post_init__(self) -> None:
         """Check the strategy and the options before anything is measured.
 
+        The configuration has checked the options already, except for those of a user's own class.
+
         Raises:
             InputError: there is no such strategy, or an option is missing or has a wrong value.
         """
-        try:
-            self._inc_config(self._register(), Path())
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"options: {type(error).__name__}: {error}") from None
+        self._register()
+        wrong = wrong_search(self.options)
+        if wrong is not None:
+            raise InputError(wrong)
 
     def optimize(self, context: Context) -> Optimized:
         """Search for a model; keep the trajectory and the tuning history in the workspace.
@@ -179,12 +181,6 @@ class Tuned:
         that have it, and a table must mean the same on every machine.
         """
         options = self.options
-        if options["criterion"] not in ("relative", "absolute"):
-            raise InputError(f"tuning.criterion={options['criterion']}: use relative or absolute")
-        if options["criterion"] == "relative" and not -1 < options["tolerance"] < 1:
-            raise InputError(f"tuning.tolerance={options['tolerance']}: use a number below 1")
-        if not OBJECTIVE(options["objective"]):
-            raise InputError(f"tuning.objective={options['objective']}: use {OBJECTIVE}")
         return {
             "model": {"name": "network", "framework": "mxnet"},
             "quantization": {

@@ -146,9 +146,7 @@ def confine(reach: Reach = Reach()) -> Confined:
     no_new_privileges = libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0
     core_bytes = _limit(resource.RLIMIT_CORE, 0)
     file_bytes = _limit(resource.RLIMIT_FSIZE, reach.file_bytes)
-    memory_bytes = (
-        _limit(resource.RLIMIT_DATA, reach.memory_bytes) if reach.memory_bytes else None
-    )
+    memory_bytes = _limit(resource.RLIMIT_DATA, reach.memory_bytes) if reach.memory_bytes else None
     root = os.geteuid() == 0
     if root and not has_namespace:
         _keep_capabilities(ANY_OWNER)

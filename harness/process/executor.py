@@ -41,7 +41,8 @@ class Ended:
     """How a job ended.
 
     Attributes:
-        kind: DONE with ``value``; ERROR with the worker's ``error``; KILLED by a signal or gone without an answer; TIMEOUT.
+        kind: DONE with ``value``; ERROR with the worker's ``error``; KILLED by a
+            signal or gone without an answer; TIMEOUT.
         message: one line for KILLED and TIMEOUT.
         seconds: wall clock of the process.
         peak_rss_bytes: the most memory it held at once.
@@ -73,9 +74,7 @@ def clear_asides(folder: Path) -> None:
 class Worker:
     """One running job."""
 
-    def __init__(
-        self, job: Job, environment: Mapping[str, str], log: Path, folder: Path
-    ) -> None:
+    def __init__(self, job: Job, environment: Mapping[str, str], log: Path, folder: Path) -> None:
         """Start the job.
 
         Args:
@@ -158,10 +157,10 @@ class Worker:
             return Ended(DONE, answer.value, None, "", seconds, peak, answer.confined)
         if answer:
             return Ended(ERROR, None, answer, answer.message, seconds, peak)
-        message = _death(status)
+        death = _death(status)
         if status == -signal.SIGKILL and _memory_kills() > self._memory_kills:
-            message += f" as memory ran out (it held {peak / 1e6:.0f} MB at the most)"
-        return Ended(KILLED, None, None, message, seconds, peak)
+            death += f" as memory ran out (it held {peak / 1e6:.0f} MB at the most)"
+        return Ended(KILLED, None, None, death, seconds, peak)
 
     def stop(self) -> None:
         """End the worker and its children: SIGTERM, then SIGKILL after a few seconds."""

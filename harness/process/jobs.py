@@ -34,7 +34,7 @@ class WorkerWorkload(Workload, frozen=True, kw_only=True):
     """A workload that is measured; ``files`` are the SHA-256 of the model's files, by path."""
 
     transform: Transform
-    files: dict[str, Sha256] = {}
+    files: dict[str, Sha256] = msgspec.field(default_factory=dict)
 
 
 class ImageSet(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,35 +93,39 @@ class OptimizeJob(Job, frozen=True, kw_only=True):
     shared: Optional[str] = None
 
 
-class ModelJob(Job, frozen=True, kw_only=True):
-    """Run one row's saved model, which is in ``workspace``, on the validation images."""
+class SavedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """One row's saved model, which is in ``workspace``, and the images that it runs on."""
 
     workload: WorkerWorkload
-    validation: ImageSet
-    cpus: list[int]
+    images: ImageSet
     workspace: str
     symbol: File
     params: File
 
 
-class ValidateJob(ModelJob, frozen=True, kw_only=True):
-    """Run it over all of them; ``predictions`` is the name of the file that is written."""
+class ValidateJob(Job, frozen=True, kw_only=True):
+    """Run a model over all images; ``predictions`` is the name of the file that is written."""
 
     stage: str = "validate"
+    model: SavedModel
+    cpus: list[int]
     predictions: Name
 
 
-class ProfileJob(ModelJob, frozen=True, kw_only=True):
-    """Run it on the first batches under oneDNN's verbose mode."""
+class ProfileJob(Job, frozen=True, kw_only=True):
+    """Run a model on the first batches under oneDNN's verbose mode."""
 
     stage: str = "profile"
+    model: SavedModel
     batches: Positive
 
 
-class MeasureJob(ModelJob, frozen=True, kw_only=True):
-    """Time it for one round; ``sizes`` are pairs of a batch size and how many batches to time."""
+class MeasureJob(Job, frozen=True, kw_only=True):
+    """Time a model for one round; ``sizes`` are pairs of a batch size and how many batches to time."""
 
     stage: str = "measure"
+    model: SavedModel
+    cpus: list[int]
     sizes: list[tuple[Positive, Positive]]
     warmup_s: WarmUp
 
@@ -176,5 +180,3 @@ class Failure(msgspec.Struct, frozen=True, tag_field="event", tag="error"):
 
 
 Message = Union[Progressed, Result, Failure]
-
-

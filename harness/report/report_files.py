@@ -46,9 +46,9 @@ def write_files(run: LoadedRun, folders: Sequence[str], code: str) -> list[Path]
 
 def _tables(report: Report) -> dict[str, str | bytes]:
     plan, rows = report.run.plan, report.run.rows
-    intervals = bool(plan.config["protocol"]["rounds"])
+    intervals = bool(plan.config.protocol.rounds)
     caption = (
-        f"{plan.workload['name']}: accuracy, one-time cost and speed of each method on "
+        f"{plan.workload.name}: accuracy, one-time cost and speed of each method on "
         f"{plan.machine.cpu_model}, {plan.machine.cores} cores"
         + (", with 95 % intervals." if intervals and any(r.intervals for r in rows) else ".")
     )

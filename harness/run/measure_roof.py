@@ -6,8 +6,8 @@ from collections.abc import Collection
 
 from harness.host import isa
 from harness.process import executor
-from harness.process.jobs import RoofJob
 from harness.process.interrupt import finishing
+from harness.process.jobs import RoofJob
 from harness.run.job_result import stage_result, with_faults
 from harness.run.session import Session
 from harness.storage import outcomes
@@ -52,7 +52,7 @@ def _measure(session: Session) -> RoofRecord:
     with session.show.step("measuring the machine's roof") as report:
         environment = {**session.environment, **ENVIRONMENT}
         worker = executor.Worker(job, environment, folder.path / LOG, folder.path)
-        ended = worker.wait(report, plan.config["run"]["timeout_s"])
+        ended = worker.wait(report, plan.config.run.timeout_s)
     outcome, facts = stage_result(ended, RoofFacts, LOG)
     if facts:
         outcome = with_faults(outcome, validity.of_pass(facts))
@@ -70,4 +70,4 @@ def fast_dtypes(flags: Collection[str], limit: str | None) -> list[Dtype]:
     """
     allowed = isa.allows(limit, "AVX512_CORE_BF16")
     has_bf16 = allowed and any(flag.endswith("BF16") for flag in flags)
-    return ["fp32", *(["bf16"] if has_bf16 else []), "int8"]
+    return ["fp32", "bf16", "int8"] if has_bf16 else ["fp32", "int8"]

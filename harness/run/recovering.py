@@ -56,7 +56,7 @@ def recover(folder: RunFolder, method: str, trial: str, context: Context) -> str
         row = MethodRecord(
             plan.run,
             name,
-            f"{plan.methods[method]['label']} trial {int(trial)}",
+            f"{plan.methods[method].label} trial {int(trial)}",
             0,
             Outcome(outcomes.OK),
         )
@@ -77,7 +77,7 @@ def recover(folder: RunFolder, method: str, trial: str, context: Context) -> str
         row = session.validate(replace(row, optimize=model))
         if row.outcome.kind != outcomes.OK:
             raise HarnessError(f"{row.label}: {row.outcome}")
-        measured = [r for r in folder.load_records() if r.method == plan.config["baseline"]]
+        measured = [r for r in folder.load_records() if r.method == plan.config.baseline]
         *others, ours = rows_of(folder, plan, [*measured, row])
         rows = [*others, replace(ours, cost_s=None)]
     return (

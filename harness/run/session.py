@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict
 
 from harness.facts.typed import Mistyped, decode
 from harness.files import locks, whole_files
@@ -13,16 +12,25 @@ from harness.host import threads
 from harness.host.topology import read_topology
 from harness.images import preparation
 from harness.process import executor
-from harness.process.jobs import ImageSet, Job, MeasureJob, OptimizeJob, ProfileJob, ValidateJob, WorkerWorkload
-from harness.protocol import Protocol
+from harness.process.jobs import (
+    ImageSet,
+    Job,
+    MeasureJob,
+    OptimizeJob,
+    ProfileJob,
+    SavedModel,
+    ValidateJob,
+    WorkerWorkload,
+)
 from harness.render.progress import Display, told_once
 from harness.run.inputs import Inputs
 from harness.run.job_result import stage_result, with_faults
 from harness.run.worker_setup import build_environment, workload_for_workers
 from harness.storage import outcomes, recorded_files, store
+from harness.storage.configuration import Protocol
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
-from harness.storage.stage_facts import File, Optimize, ProfileFacts, RoundFacts, Validate
+from harness.storage.stage_facts import Optimize, ProfileFacts, RoundFacts, Validate
 from harness.storage.store import RunFolder
 from harness.table import kernels, validity
 
@@ -53,47 +61,35 @@ def open_session(
     }
     used = {"validation": plan.images, "tuning": plan.tuning_images}
     data: dict[str, ImageSet] = {}
+    workload = workload_for_workers(plan.workload, plan.files)
     for role, (index, images, file, labels) in sources.items():
         with show.step(f"preparing the {role} images") as report:
-            prepared, preparation_facts = preparation.ensure(
+            prepared, how = preparation.ensure(
                 preparation.Source(index, file.sha256, images),
-                plan.workload["transform"],
+                workload.transform,
                 plan.versions,
-                preparation.Place.of(plan.config["run"]),
+                preparation.Place.of(plan.config.run),
                 plan.machine.usable_cores,
                 # not bound to cores: bound workers would all sit on the first place
                 build_environment({}, plan.config, folders),
                 report,
-                plan.config["run"]["timeout_s"],
+                plan.config.run.timeout_s,
                 locks.Wait(
-                    # a plan of before has none
-                    plan.config["run"].get("wait_s", locks.USUAL_LIMIT_S),
+                    plan.config.run.wait_s,
                     "run.wait_s",
                     told_once(show, "another process prepares the same images", report),
                 ),
             )
         whole_files.write_array(labels, index.labels[:images])
-        whole_files.write_json(folder.path / f"prepared_{role}.json", preparation_facts.stored)
+        whole_files.write_json(folder.path / f"prepared_{role}.json", how.stored)
         data[role] = ImageSet(
             prepared=str(prepared.path), stored=images, labels=str(labels), images=used[role]
         )
     settings = threads.resolve(
-        plan.config.get("threads", {}), read_topology(), threads.find_kmp_library()
+        plan.config.threads.stored, read_topology(), threads.find_kmp_library()
     )
     environment = build_environment(settings.environment, plan.config, folders)
-    workload = workload_for_workers(plan.workload, plan.files)
     return Session(plan, folder, workload, environment, data, show)
-
-
-class ModelPart(TypedDict):
-    """The fields of a ``ModelJob``."""
-
-    workload: WorkerWorkload
-    validation: ImageSet
-    cpus: list[int]
-    workspace: str
-    symbol: File
-    params: File
 
 
 @dataclass(frozen=True)
@@ -115,7 +111,7 @@ class Session:
 
     @property
     def protocol(self) -> Protocol:
-        return Protocol.of(self.plan.config["protocol"])
+        return self.plan.config.protocol
 
     def run_stages(self, position: int, name: str, before: MethodRecord | None = None) -> None:
         """Run the stages of one method that are not rounds: optimize, validate and profile.
@@ -126,7 +122,7 @@ class Session:
             before: the method's record in a continued run; its intact stages are not run again.
         """
         interrupted = Outcome(outcomes.INTERRUPTED)
-        label = self.plan.methods[name]["label"]
+        label = self.plan.methods[name].label
         others = before.others if before else {}
         row = MethodRecord(self.plan.run, name, label, position, interrupted, others=others)
         try:
@@ -147,7 +143,7 @@ class Session:
         if facts is not None:
             known = before.history if before else None
             return replace(row, outcome=Outcome(outcomes.OK), optimize=facts, history=known)
-        shared = self.plan.config["methods"]["shared_calibration"]
+        shared = self.plan.config.methods.shared_calibration
         job = OptimizeJob(
             workload=self.workload,
             method=method,
@@ -181,7 +177,11 @@ class Session:
 
     def validate(self, row: MethodRecord) -> MethodRecord:
         """Run the row's saved model over the validation images."""
-        job = ValidateJob(**self._model(row), predictions="predictions.npz")
+        job = ValidateJob(
+            model=self._model(row),
+            cpus=self.plan.machine.allowed_cpus,
+            predictions="predictions.npz",
+        )
         ended = self.run_job(row, job, "validating")
         outcome, facts = stage_result(ended, Validate, self._log_name(row, job))
         if facts:
@@ -204,7 +204,7 @@ class Session:
         known = before.profile if before and _same_model(before, row) else None
         if known and not self._kernel_faults(row, known):
             return replace(row, outcome=Outcome(outcomes.OK), profile=known)
-        job = ProfileJob(**self._model(row), batches=batches)
+        job = ProfileJob(model=self._model(row), batches=batches)
         ended = self.run_job(row, job, "profiling", kernels.ENVIRONMENT)
         outcome, facts = stage_result(ended, ProfileFacts, self._log_name(row, job))
         if facts:
@@ -216,14 +216,15 @@ class Session:
             kernels.Profile.recorded(facts),
             validity.called_int8(row.method, row.label),
             self.plan.machine.isa or (),
-            self.plan.config["max_cpu_isa"],
+            self.plan.config.max_cpu_isa,
         )
 
     def measure(self, row: MethodRecord, round_: int, attempt: int) -> RoundRecord:
         """Time a row's model in one round; the record is not on disk yet."""
         protocol = self.protocol
         job = MeasureJob(
-            **self._model(row),
+            model=self._model(row),
+            cpus=self.plan.machine.allowed_cpus,
             sizes=list(protocol.sizes(self.workload.batch_size).items()),
             warmup_s=protocol.warmup_s,
         )
@@ -234,17 +235,15 @@ class Session:
             outcome = with_faults(outcome, validity.of_pass(facts.timed[0]))
         return RoundRecord(self.plan.run, row.method, round_, attempt, outcome, facts)
 
-    def _model(self, row: MethodRecord) -> ModelPart:
-        """Return the fields of every job that runs a row's saved model on the validation images."""
+    def _model(self, row: MethodRecord) -> SavedModel:
         assert row.optimize is not None
-        return {
-            "workload": self.workload,
-            "validation": self.data["validation"],
-            "cpus": self.plan.machine.allowed_cpus,
-            "workspace": str(self.folder.method(row.method)),
-            "symbol": row.optimize.symbol,
-            "params": row.optimize.params,
-        }
+        return SavedModel(
+            workload=self.workload,
+            images=self.data["validation"],
+            workspace=str(self.folder.method(row.method)),
+            symbol=row.optimize.symbol,
+            params=row.optimize.params,
+        )
 
     def run_job(
         self,
@@ -262,7 +261,7 @@ class Session:
         log = workspace / f"{job.stage}.log"
         with self.show.step(f"{row.label}: {activity}") as report:
             worker = executor.Worker(job, {**self.environment, **(extra or {})}, log, workspace)
-            return worker.wait(report, self.plan.config["run"]["timeout_s"])
+            return worker.wait(report, self.plan.config.run.timeout_s)
 
     def _log_name(self, row: MethodRecord, job: Job) -> str:
         log = self.folder.method(row.method) / f"{job.stage}.log"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from harness.host.threads import loaded_openmp
@@ -26,11 +25,12 @@ def run(job: MeasureJob, progress: Callable[[int, int, str], None]) -> RoundFact
     Every size has a network of its own, since MXNet converts the weights again when it changes, and
     times the same batches in every round: the first ones, over again where there are too few.
     """
+    model = job.model
     timed: list[Timed] = []
     for size, count in job.sizes:
-        net = saved_network(Path(job.workspace), job.symbol, job.params)
-        whole = job.validation.images // size * size
-        batches = read_batches(job.validation, job.workload, size, whole)
+        net = saved_network(model)
+        whole = model.images.images // size * size
+        batches = read_batches(model.images, model.workload, size, whole)
         warmup, settled = warm_up(net, batches, job.warmup_s)
         with Watch(job.cpus) as watch:
             chosen = itertools.islice(_endless(batches), count)

@@ -14,15 +14,14 @@ from harness.images.batches import read_batches
 from harness.methods import instantiated
 from harness.methods.base import Context
 from harness.process.jobs import OptimizeJob
-from harness.storage.stage_facts import Optimize, Quantization, Stretch, Trial
 from harness.storage.recorded_files import digest_of
+from harness.storage.stage_facts import Optimize, Quantization, Stretch, Trial
 from harness.workloads import fp32_network
 from harness.workloads.saved import save
 
 
 def run(job: OptimizeJob, progress: Callable[[int, int, str], None]) -> Optimize:
-    """Optimise, time it, and export the model as ``model-symbol.json`` and ``model-0000.params``.
-    """
+    """Optimise, time it, and export the model as ``model-symbol.json`` and ``model-0000.params``."""
     workspace = Path(job.workspace)
     net = fp32_network(job.workload)
     tuning = read_batches(job.tuning, job.workload)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import mxnet as mx
 
@@ -29,10 +28,10 @@ def run(job: ProfileJob, progress: Callable[[int, int, str], None]) -> ProfileFa
     """
     if not any(os.environ.get(name, "0") != "0" for name in ENVIRONMENT):
         raise HarnessError(f"profiling needs {' or '.join(ENVIRONMENT)} in the environment")
-    net = saved_network(Path(job.workspace), job.symbol, job.params)
-    size = job.workload.batch_size
-    images = min(job.batches * size, job.validation.images)
-    batches = read_batches(job.validation, job.workload, count=images // size * size or images)
+    net, workload, validation = saved_network(job.model), job.model.workload, job.model.images
+    size = workload.batch_size
+    images = min(job.batches * size, validation.images)
+    batches = read_batches(validation, workload, count=images // size * size or images)
     held = [data for data, _ in batches]
     with captured_stdout() as first:
         net(held[0])  # this pass converts the weights, the others do not

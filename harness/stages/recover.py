@@ -11,8 +11,8 @@ from harness.errors import HarnessError, InputError
 from harness.files.reading import BadArray, read_npz
 from harness.images.batches import read_batches
 from harness.methods.recovery import recover
-from harness.storage.recorded_files import digest_of
 from harness.process.jobs import RecoverJob
+from harness.storage.recorded_files import digest_of
 from harness.storage.stage_facts import Recovered
 from harness.storage.store import TRIALS
 from harness.workloads import fp32_network

@@ -23,14 +23,12 @@ REPORT_EVERY_S = 0.2
 
 
 def run(job: ValidateJob, progress: Callable[[int, int, str], None]) -> Validate:
-    """Load the model, predict every image once, and keep each image's best classes.
-    """
-    workspace = Path(job.workspace)
-    net = saved_network(workspace, job.symbol, job.params)
-    batches = read_batches(job.validation, job.workload)
+    """Load the model, predict every image once, and keep each image's best classes."""
+    workload, workspace = job.model.workload, Path(job.model.workspace)
+    net, batches = saved_network(job.model), read_batches(job.model.images, workload)
     images = len(batches.labels)
     with Watch(job.cpus) as watch:
-        metric = _BestClasses(images, min(TOP, job.workload.classes), progress, watch.beat)
+        metric = _BestClasses(images, min(TOP, workload.classes), progress, watch.beat)
         began = time.perf_counter()
         times = timed_pass(net, batches, metric.update)
         validation = time.perf_counter() - began
@@ -40,7 +38,7 @@ def run(job: ValidateJob, progress: Callable[[int, int, str], None]) -> Validate
     return Validate(
         images=metric.done,
         batches=len(times.forward_s),
-        batch_size=job.workload.batch_size,
+        batch_size=workload.batch_size,
         validation_s=validation,
         data_s=times.data_s,
         forward_s=times.forward_s,

@@ -31,6 +31,7 @@ from harness.files.locks import USUAL_LIMIT_S
 from harness.host import isa
 
 INC = "harness.methods.inc.Tuned"
+HEAD = "head"  # in place of a record: the first of the validated images
 
 _Whole = Annotated[int, Meta(ge=0, lt=LONGEST_S)]
 _Real = Annotated[float, Meta(ge=0, lt=LONGEST_S)]
@@ -102,7 +103,7 @@ class Transform(Facts, frozen=True, kw_only=True):
 
 
 class TuningImages(Facts, frozen=True, kw_only=True):
-    """The images that methods tune on; ``source`` is a record, or ``head`` for the first validated."""
+    """The images that methods tune on; ``source`` is a record, or HEAD."""
 
     source: Annotated[str, New(FilePath)]
     batches: Positive
@@ -133,6 +134,27 @@ class Workload(Facts, frozen=True, kw_only=True):
     model: Model
     transform: Annotated[Optional[Transform], New(Transform)] = None
     tuning: TuningImages
+
+    @property
+    def paths(self) -> dict[str, Optional[str]]:
+        """The files that it names, by role; None where it names none."""
+        source = self.tuning.source
+        return {
+            "rec": self.rec,
+            "params": self.params,
+            "symbol": self.symbol,
+            "tuning": None if source == HEAD else source,
+        }
+
+    @property
+    def digests(self) -> dict[str, Optional[str]]:
+        """The SHA-256 that those files must have; None where any will do."""
+        return {
+            "rec": self.rec_sha256,
+            "params": self.params_sha256,
+            "symbol": self.symbol_sha256,
+            "tuning": self.tuning_sha256,
+        }
 
 
 class Protocol(Facts, frozen=True, kw_only=True):

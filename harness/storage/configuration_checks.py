@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from harness.facts.faults import Fault, first_fault, key_inside
+from harness.errors import spell
+from harness.facts.faults import MISSING, Fault, first_fault, key_inside
 from harness.facts.typed import (
     decode,
     fault,
@@ -22,6 +24,15 @@ from harness.storage.configuration import (
     SearchOptions,
     Transform,
 )
+
+
+def advice(wrong: Fault) -> str:
+    """Return the sentence on a fault for whoever typed the value."""
+    if wrong.value is MISSING:
+        return str(wrong)
+    is_long = isinstance(wrong.value, (dict, list))
+    value = reprlib.repr(wrong.value) if is_long else spell(wrong.value)
+    return f"{wrong.at}={value}: use {wrong.expected}"
 
 
 def stored_fault(values: Any, at: str = "") -> Fault | None:
@@ -116,7 +127,7 @@ def wrong_search(options: object) -> str | None:
     """Return what is wrong with a search's options where a user's own class gives them."""
     wrong = fault(options, SearchOptions, "options", new=True)
     if wrong is not None:
-        return wrong.advice
+        return advice(wrong)
     return inconsistent_search(decode(options, SearchOptions), "options")
 
 

@@ -90,7 +90,7 @@ def load_readable(folder: RunFolder, plan: RunPlan) -> Readable:
         position, _, method = path.stem.partition("_")
         value = folder.load_intact(path)
         if method in plan.methods and value is None:
-            label = plan.methods[method]["label"]
+            label = plan.methods[method].label
             outcome = Outcome(FAILED, f"{path.relative_to(folder.path)} is damaged: {again}")
             readable.rows.append(MethodRecord(plan.run, method, label, int(position), outcome))
             continue

@@ -126,8 +126,8 @@ def _rows(
         timed,
         lambda record: predictions[record.method],
         labels,
-        plan.config["baseline"],
-        plan.config["fused"],
+        plan.config.baseline,
+        plan.config.fused,
     )
 
 
@@ -145,6 +145,6 @@ def _timed(
     plan: RunPlan, samples: Mapping[int, Mapping[str, Samples]]
 ) -> Mapping[str, Samples] | None:
     """Return the rounds at the workload's batch size; None where the protocol has none."""
-    if not plan.config["protocol"]["rounds"]:
+    if not plan.config.protocol.rounds:
         return None
-    return samples.get(plan.workload["batch_size"], {})
+    return samples.get(plan.workload.batch_size, {})

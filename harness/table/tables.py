@@ -25,7 +25,7 @@ def write_tables(folder: RunFolder, intervals: bool | None = None) -> str:
     """
     run = load_run(folder, damaged=True)
     if intervals is None:
-        intervals = bool(run.plan.config["protocol"]["rounds"])
+        intervals = bool(run.plan.config.protocol.rounds)
     text = to_markdown(run, intervals)
     whole_files.write_atomically(folder.path / "table.csv", to_csv(run.rows))
     if run.sizes:

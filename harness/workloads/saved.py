@@ -13,8 +13,8 @@ import numpy as np
 from mxnet.gluon import SymbolBlock
 
 from harness.errors import HarnessError, InputError, one_line
+from harness.process.jobs import SavedModel
 from harness.workloads.model_files import Node
-from harness.storage.stage_facts import File
 from harness.workloads.private import copied
 
 NodeAttributes = dict[str, dict[str, str]]  # by the name of the gamma that a batch norm takes
@@ -155,13 +155,14 @@ def load_exported(
         ) from None
 
 
-def saved_network(folder: Path, symbol: File, params: File) -> Any:
+def saved_network(model: SavedModel) -> Any:
     """Return a row's saved model, hybridized as its method did.
 
     Raises:
         InputError: as for ``load_exported``.
     """
-    digests = symbol.sha256, params.sha256
-    net = load_exported(folder / symbol.path, folder / params.path, digests)
+    folder = Path(model.workspace)
+    digests = model.symbol.sha256, model.params.sha256
+    net = load_exported(folder / model.symbol.path, folder / model.params.path, digests)
     net.hybridize(static_alloc=True, static_shape=True)
     return net

@@ -152,7 +152,7 @@ def test_model_that_gives_nan_is_saved_as_it_is(data: Any, tmp_path: Path) -> No
 
 @pytest.fixture
 def job() -> dict[str, Any]:
-    values = compose_config(["workload=tiny", "method=[fp32,mine]"], [OWN]).values
+    values = compose_config(["workload=tiny", "method=[fp32,mine]"], [OWN]).config.stored
     return {"workload": values["workload"], "methods": values["method"]}
 
 

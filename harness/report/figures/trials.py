@@ -148,7 +148,7 @@ def trajectories(
             options = plan.search_options(record.method)
             target = None
             if baseline is not None and options is not None:
-                target = least_accepted(baseline, options["criterion"], options["tolerance"])
+                target = least_accepted(baseline, options.criterion, options.tolerance)
             outcome = str(record.outcome)
             searches.append(
                 Trajectory(record.method, record.label, trials, baseline, target, outcome)
