@@ -1,9 +1,9 @@
 """Decode JSON values into typed records, and say what is wrong with a value that is not one.
 
-A type is a msgspec struct, a dataclass, or any annotation that msgspec knows. ``Meta.description``
-says what a value must be, in the words of error messages. Keys that a type does not name may be
-there; ``Facts`` keep them. ``New`` says what holds of new values alone, where a stored one may be of an
-earlier version.
+A type is a msgspec struct, a dataclass, a TypedDict, or any annotation that msgspec knows.
+``Meta.description`` says what a value must be, in the words of error messages. Keys that a type does
+not name may be there; ``Facts`` keep them. ``New`` says what holds of new values alone, where a stored
+one may be of an earlier version.
 """
 
 # No ``from __future__ import annotations``: msgspec evaluates the annotations, on Python 3.9 too.
@@ -235,15 +235,17 @@ def _usual_description(kind: Any) -> str:
 
 def _is_object(kind: Any) -> bool:
     return isinstance(kind, type) and (
-        issubclass(kind, msgspec.Struct) or dataclasses.is_dataclass(kind)
+        issubclass(kind, msgspec.Struct)
+        or dataclasses.is_dataclass(kind)
+        or hasattr(kind, "__total__")  # a TypedDict
     )
 
 
 def _fields(kind: Any, new: bool) -> Iterator[tuple[str, Any, bool]]:
-    """Yield each field of a struct or dataclass: its key, its type, whether it must be there."""
+    """Yield each field of a type of objects: its key, its type, whether it must be there."""
     info = msgspec.inspect.type_info(kind)
     hints = get_type_hints(kind, include_extras=True)
-    for each in info.fields:  # type: ignore[attr-defined]  # both kinds of objects have them
+    for each in info.fields:  # type: ignore[attr-defined]  # all kinds of objects have them
         hint, required = hints[each.name], each.required
         marks = (mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, New))
         for mark in marks if new else ():
@@ -264,17 +266,14 @@ def text_keys(kind: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
         yield at
 
 
-def one_of(names: Iterable[str], why: str = "") -> Any:
-    """Return the type of texts that are on a list; ``why`` is said of those that are not."""
+def one_of(names: Iterable[str], why: str = "") -> Meta:
+    """Return what ``Annotated`` makes texts on a list with; ``why`` is said of others."""
     *before, last = names
     listed = f"{', '.join(before)} or {last}"
-    return Annotated[
-        str,
-        Meta(
-            pattern=rf"\A(?:{'|'.join(map(re.escape, (*before, last)))})\Z",
-            description=f"{listed} ({why})" if why else listed,
-        ),
-    ]
+    return Meta(
+        pattern=rf"\A(?:{'|'.join(map(re.escape, (*before, last)))})\Z",
+        description=f"{listed} ({why})" if why else listed,
+    )
 
 
 def unkept(value: Any, at: str = "") -> Optional[Fault]:

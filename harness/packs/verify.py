@@ -8,9 +8,10 @@ from pathlib import Path
 
 from harness.config import project_path
 from harness.errors import HarnessError, InputError
+from harness.facts.typed import Texts, fault
 from harness.files import whole_files
 from harness.packs.pack import MODELS
-from harness.storage import form, recorded_files, store
+from harness.storage import recorded_files, store
 from harness.storage.same_run import deterministic_part, differing, digests
 from harness.storage.stage_facts import File
 from harness.storage.store import RunFolder
@@ -78,7 +79,7 @@ def verify(folder: RunFolder) -> Verified:
     kept = folder.path / DIGESTS
     if kept.is_file():
         stored = whole_files.load_json(kept)
-        if not form.texts(stored):
+        if fault(stored, Texts):
             raise HarnessError(f"{kept} is no list of digests: delete it, or restore it")
         names = [difference.key for difference in differing(stored, now)]
         wrong += [f"{kept}: {name} differs from what the records say now" for name in names]

@@ -62,12 +62,15 @@ Deviation = Annotated[
 FilePath = Annotated[str, Meta(pattern=r"\A[^\x00]+\Z", description="the path of a file or folder")]
 OwnPath = Union[str, Any]  # a path, or what a class of one's own takes under that name
 
-ISA = one_of(isa.NAMES, "or null")
-CRITERION = one_of(("relative", "absolute"))
+ISA = Annotated[str, one_of(isa.NAMES, "or null")]
+Criterion = Annotated[str, one_of(("relative", "absolute"))]
 OBJECTIVES = ("accuracy", "footprint", "performance")
-OBJECTIVE = one_of(
-    OBJECTIVES, "INC's modelsize needs TensorFlow, which is not installed with this harness"
-)
+Objective = Annotated[
+    str,
+    one_of(
+        OBJECTIVES, "INC's modelsize needs TensorFlow, which is not installed with this harness"
+    ),
+]
 
 
 class RunOptions(Facts, frozen=True, kw_only=True):
@@ -204,26 +207,26 @@ class Protocol(Facts, frozen=True, kw_only=True):
 class Tuning(Facts, frozen=True, kw_only=True):
     """The options of INC's searches; rows take theirs from here."""
 
-    criterion: Annotated[str, New(CRITERION)]
+    criterion: Annotated[str, New(Criterion)]
     tolerance: Annotated[Number, New(NotNegative)]
     max_trials: Positive
     bayesian_max_trials: Annotated[Optional[Positive], New(Positive)] = None
     timeout_s: Annotated[Limit, New()] = 0
     sampling_size: Positive
-    objective: Annotated[str, New(OBJECTIVE)]
+    objective: Annotated[str, New(Objective)]
     seed: Count
 
 
 class SearchOptions(Facts, frozen=True, kw_only=True):
     """The options of one row's search."""
 
-    criterion: Annotated[str, New(CRITERION)]
+    criterion: Annotated[str, New(Criterion)]
     tolerance: Number
     max_trials: Positive
     timeout_s: Annotated[Optional[Limit], New(Limit)] = None
     seed: Annotated[Optional[Count], New(Count)] = None
     sampling_size: Annotated[Optional[Positive], New(Positive)] = None
-    objective: Annotated[Optional[str], New(OBJECTIVE)] = None
+    objective: Annotated[Optional[str], New(Objective)] = None
 
 
 class StrategyOptions(Facts, frozen=True, kw_only=True):
@@ -232,22 +235,25 @@ class StrategyOptions(Facts, frozen=True, kw_only=True):
     error_threshold: Optional[Number] = None
 
 
+_OwnOptions = New(StrategyOptions, required=False)
+
+
 class Search(Facts, frozen=True, kw_only=True):
     """The arguments of ``harness.methods.inc.Tuned``."""
 
     strategy: str
     options: SearchOptions
-    strategy_options: Annotated[Optional[StrategyOptions], New(StrategyOptions, required=False)] = (
-        None
-    )
+    strategy_options: Annotated[Optional[StrategyOptions], _OwnOptions] = None
 
 
 class Native(Facts, frozen=True, kw_only=True):
     """The arguments of ``harness.methods.native.Quantized``."""
 
-    quantize_mode: Annotated[Any, New(one_of(("full", "smart")))] = None
-    calib_mode: Annotated[Any, New(one_of(("naive", "entropy")))] = None
-    quantize_granularity: Annotated[Any, New(one_of(("tensor-wise", "channel-wise")))] = None
+    quantize_mode: Annotated[Any, New(Annotated[str, one_of(("full", "smart"))])] = None
+    calib_mode: Annotated[Any, New(Annotated[str, one_of(("naive", "entropy"))])] = None
+    quantize_granularity: Annotated[
+        Any, New(Annotated[str, one_of(("tensor-wise", "channel-wise"))])
+    ] = None
 
 
 class Inner(Facts, frozen=True, kw_only=True):

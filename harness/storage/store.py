@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import HarnessError, InputError, proposal
+from harness.facts.faults import is_name
 from harness.files import durable, locks
 from harness.files.reading import (
     BadArray,
@@ -29,7 +30,6 @@ from harness.files.whole_files import (
     unwritable,
     write_json,
 )
-from harness.storage import form
 from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
 from harness.storage.record import RECORDS, ROUNDS, MethodRecord, RoofRecord, RoundRecord
@@ -300,7 +300,7 @@ def find_run(results: Path, run_id: str) -> RunFolder:
     """
     machine, _, run = run_id.rpartition("/")
     pattern = f"{machine or '*'}/{run}/{PLAN}"
-    are_names = form.name(run) and (form.name(machine) or run == run_id)
+    are_names = is_name(run) and (is_name(machine) or run == run_id)
     found = sorted(path.parent for path in results.glob(pattern)) if are_names else []
     if len(found) == 1:
         return RunFolder(found[0])
