@@ -7,6 +7,7 @@ import re
 import pytest
 
 from benchmarks.overhead.__main__ import main
+from benchmarks.overhead.jobs import LoopTimes
 from benchmarks.overhead.report import Loading, loading_lines, loop_lines, to_markdown
 
 FEW = ["--images", "192", "--large", "4", "--null-batches", "300", "--passes", "1"]
@@ -24,14 +25,14 @@ def loading(**given: float) -> Loading:
     return Loading("r", 900, **{**seconds, **given}, published_bytes=10**9, prepare_bytes=10**8)
 
 
-def times(null_s: float, forward_s: float) -> dict[str, list[float]]:
-    return {
-        "null_s": [null_s] * 99 + [1.0],
-        "null_loop_s": [2 * null_s] * 100,
-        "forward_s": [forward_s] * 5,
-        "data_s": [0.002] * 5,
-        "rest_s": [0.001] * 5,
-    }
+def times(null_s: float, forward_s: float) -> LoopTimes:
+    return LoopTimes(
+        null_s=[null_s] * 99 + [1.0],
+        null_loop_s=[2 * null_s] * 100,
+        forward_s=[forward_s] * 5,
+        data_s=[0.002] * 5,
+        rest_s=[0.001] * 5,
+    )
 
 
 @pytest.mark.parametrize(
