@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+from harness.protocol import Protocol
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.config import compose_config
-from harness.protocol import Protocol
 
 METHODS = [f"method_{n}" for n in range(6)]
 
 
 def protocol(*overrides: str) -> Protocol:
-    return Protocol.of(compose_config(overrides).values["protocol"])
+    return Protocol.of(compose_config(overrides).config.stored["protocol"])
 
 
 CAREFUL = protocol("protocol=careful")

@@ -11,6 +11,7 @@ from typing import Any
 LONGEST_S = 10**9  # of anything that was timed: thirty years
 SHA256 = re.compile(r"[0-9a-f]{64}")
 NAME = re.compile(r"\w[\w.-]{0,127}", re.ASCII)  # and no longer than a file's may be
+PLAIN_NAME = "a plain name of letters, digits, '.', '-' and '_'"
 MISSING = object()
 
 
@@ -42,3 +43,8 @@ def first_fault(faults: Iterable[Fault | None]) -> Fault | None:
 def key_inside(at: str, key: Any) -> str:
     """Return the dotted key of a value inside another; ``at`` is empty for the whole."""
     return f"{at}.{key}" if at else str(key)
+
+
+def is_name(value: object) -> bool:
+    """Say whether a value is a plain name, which may be that of a file."""
+    return isinstance(value, str) and NAME.fullmatch(value) is not None

@@ -12,9 +12,9 @@ from msgspec import Struct
 
 from harness.errors import HarnessError, InputError
 from harness.facts.typed import Facts, Mistyped, Name, decode, plain
+from harness.files import whole_files
 from harness.nightly.database import NAME, Damaged, History, opened
 from harness.nightly.entry import NightEntry, build_entry
-from harness.storage import whole_files
 from harness.storage.store import RunFolder
 
 NIGHT = "nightly.json"

@@ -9,14 +9,24 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 from harness import __version__
 from harness.errors import HarnessError
 from harness.facts.machine_facts import Machine, ThreadSettings, Versions
-from harness.facts.typed import Count, Facts, Mistyped, Name, Positive, Sha256, decode, plain
-from harness.storage import form
-from harness.storage.config_form import OPTIONS, STORED
+from harness.facts.typed import (
+    Count,
+    Facts,
+    JsonObject,
+    Mistyped,
+    Name,
+    Positive,
+    Sha256,
+    decode,
+    plain,
+)
+from harness.storage.configuration import Configuration, Method, SearchOptions, Workload
+from harness.storage.configuration_checks import stored_fault
 
 SCHEMA = 2  # 2: config has the whole protocol, and max_cpu_isa
 FOREIGN = "foreign"  # the key that marks an imported plan
@@ -59,7 +69,7 @@ class RunPlan:
     run: Name
     created: str
     overrides: tuple[str, ...]
-    config: dict[str, Any]
+    config: Configuration
     files: dict[str, InputFile]
     threads: ThreadSettings
     machine: Machine
@@ -73,8 +83,8 @@ class RunPlan:
     code: Optional[str] = None
     foreign: bool = False
 
-    def as_dict(self) -> dict[str, Any]:
-        values: dict[str, Any] = plain(self)
+    def as_dict(self) -> JsonObject:
+        values: JsonObject = plain(self)
         if not self.foreign:
             del values[FOREIGN]
         return values
@@ -92,9 +102,10 @@ class RunPlan:
                 f"{path} has plan schema {schema}, this version reads {SCHEMA}: use the version "
                 "that wrote it"
             )
+        wrong: object
         try:
             plan = decode(stored, cls)
-            wrong = _unknown_key(stored) or form.wrong(plan.config, STORED, "config")
+            wrong = _unknown_key(stored) or stored_fault(plan.config.stored, "config")
         except Mistyped as error:
             wrong = str(error)
         if wrong is not None:
@@ -117,24 +128,21 @@ class RunPlan:
             raise HarnessError(f"{path} would not be read as it is written: nothing was measured")
 
     @property
-    def workload(self) -> dict[str, Any]:
-        return dict(self.config["workload"])
+    def workload(self) -> Workload:
+        return self.config.workload
 
     @property
-    def methods(self) -> dict[str, dict[str, Any]]:
+    def methods(self) -> dict[str, Method]:
         """The rows by name, in the table's order."""
-        return dict(self.config["method"])
+        return self.config.method
 
-    def search_options(self, method: str) -> Optional[dict[str, Any]]:
+    def search_options(self, method: str) -> Optional[SearchOptions]:
         """Return a row's ``options`` if they are a search's; None for those of an own method's own."""
-        options = self.methods.get(method, {}).get("options")
-        return None if options is None or form.wrong(options, OPTIONS) else dict(options)
+        return self.methods[method].search_options if method in self.methods else None
 
     def error_threshold(self, method: str) -> Optional[float]:
         """Return that of a row's ``strategy_options``, if they have one that is a number."""
-        options = self.methods.get(method, {}).get("strategy_options")
-        known = isinstance(options, dict) and form.number(options.get("error_threshold"))
-        return float(options["error_threshold"]) if known and options else None
+        return self.methods[method].error_threshold if method in self.methods else None
 
 
 def _unknown_key(stored: Iterable[str]) -> Optional[str]:
@@ -158,7 +166,7 @@ def digest_of_code(folders: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def warnings_of(workload: Mapping[str, Any], threads: Sequence[str]) -> tuple[str, ...]:
+def warnings_of(workload: Workload, threads: Sequence[str]) -> tuple[str, ...]:
     """Return what the user should know before it starts: of the workload and of the threads."""
-    random = workload.get("random_weights") and not workload.get("params")
+    random = workload.random_weights and not workload.params
     return (*threads, RANDOM_WEIGHTS) if random else tuple(threads)

@@ -245,7 +245,7 @@ def settings(plan: RunPlan) -> dict[str, str]:
         "harness": plan.harness,
         **{f"files.{role}.sha256": digest for role, digest in file_digests(plan).items()},
         **{part: getattr(plan, part) for part in DERIVED},
-        **flattened(selected(plan.config, SAME_ELSEWHERE), "config"),
+        **flattened(selected(plan.config.stored, SAME_ELSEWHERE), "config"),
     }
     return {key: str(value) for key, value in values.items()}
 
@@ -257,7 +257,7 @@ def alike(plan: RunPlan) -> dict[str, Any]:
         "files": file_digests(plan),
         "images": {"validated": plan.images, "tuned on": plan.tuning_images},
         "threads": {key: getattr(plan.threads, key) for key in ("policy", "count", "environment")},
-        **selected(plan.config, SAME_TASK),
+        **selected(plan.config.stored, SAME_TASK),
     }
 
 
@@ -268,7 +268,7 @@ def environment(plan: RunPlan) -> dict[str, Any]:
         "harness": plan.harness,
         "code": plan.code,
         "machine": _facts(plan.machine, MACHINE_SOFTWARE),
-        **selected(plan.config, SOFTWARE),
+        **selected(plan.config.stored, SOFTWARE),
     }
 
 

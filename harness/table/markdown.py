@@ -27,7 +27,7 @@ def to_markdown(run: LoadedRun, intervals: bool) -> str:
         intervals: show 95 % intervals.
     """
     parts = [
-        f"# {markdown_cell(run.plan.workload['name'])}: run {run.plan.run}",
+        f"# {markdown_cell(run.plan.workload.name)}: run {run.plan.run}",
         environment(run.plan),
         table(run.rows, intervals),
         "\n".join(f"- {markdown(note)}" for note in run.notes),
@@ -163,15 +163,15 @@ def environment(plan: RunPlan) -> str:
         ("Threads", f"{threads.policy}: {settings or 'nothing set'}"),
         (
             "Images",
-            f"{plan.images} validated in batches of {plan.workload['batch_size']}; "
+            f"{plan.images} validated in batches of {plan.workload.batch_size}; "
             f"{plan.tuning_images} for tuning",
         ),
-        ("Protocol", plan.config["protocol"]["name"]),
+        ("Protocol", plan.config.protocol.name),
         *((role, f"{f.path}, SHA-256 {f.sha256}") for role, f in sorted(plan.files.items())),
         ("Measured", f"{plan.created}, harness {plan.harness}"),
     ]
-    if plan.config["max_cpu_isa"]:
-        lines.append(("Instruction sets", f"limited to {plan.config['max_cpu_isa']} (max_cpu_isa)"))
+    if plan.config.max_cpu_isa:
+        lines.append(("Instruction sets", f"limited to {plan.config.max_cpu_isa} (max_cpu_isa)"))
     return "\n".join(
         f"- {markdown_cell(name)}: {markdown_cell(str(value))}" for name, value in lines
     )

@@ -30,10 +30,10 @@ from harness.doctor.screen import exit_code, render
 from harness.doctor.software import Failure, Software, software_facts, software_findings
 from harness.facts.machine_facts import Machine, ThreadSettings
 from harness.facts.typed import changed, decode
+from harness.files import locks
 from harness.host import isa
 from harness.host.topology import Topology
 from harness.process.executor import worker_environment
-from harness.storage import locks
 from helpers.refused_calls import without
 
 GIB = 1 << 30

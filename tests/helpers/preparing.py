@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from msgspec.structs import replace
+
+from harness.config import compose_config
 from harness.facts.machine_facts import Versions
+from harness.files.whole_files import sha256_of
 from harness.images import preparation
 from harness.images.preparation import Place, Source
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile
+from harness.images.sidecar import Preparation
 from harness.run.worker_setup import build_environment
-from harness.storage.whole_files import sha256_of
+from harness.storage.configuration import Transform
 
-TRANSFORM = {"resize": 64, "keep_ratio": False, "crop": 56}
+TRANSFORM = Transform(resize=64, keep_ratio=False, crop=56)
 VERSIONS = Versions(
     mxnet="2",
     mxnet_commit="c",
@@ -35,10 +39,12 @@ def ensured(
     cores: int = 2,
     environment: dict[str, str] | None = None,
     limit: int = 10**9,
-) -> tuple[Prepared, dict[str, Any]]:
+) -> tuple[Prepared, Preparation]:
     with RecordFile(record) as source:
         index = source.index(10)
-    given = build_environment({}, {"run": {"cache": str(cache)}}, ())
+    config = compose_config([]).config
+    config = replace(config, run=replace(config.run, cache=str(cache)))
+    given = build_environment({}, config, ())
     return preparation.ensure(
         Source(index, sha256_of(record), len(index)),
         TRANSFORM,

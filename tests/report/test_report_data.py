@@ -213,19 +213,19 @@ def test_ratios_are_of_the_values_before_rounding_and_none_is_made_up() -> None:
 
 def test_the_published_workload_is_told_from_others() -> None:
     published = yaml.safe_load(ENVIRONMENT.read_text())["workload"]
-    values = compose_config(["experiment=paper"]).values
+    values = compose_config(["experiment=paper"]).config.stored
     paper = replace(plan(), config=values, images=50000)
     assert workload_differences(paper, published) == []
     values["workload"]["transform"]["crop"] = 56
     assert workload_differences(paper, published) == ["transform.crop is 56, there 224"]
-    bundled = replace(plan(), config=compose_config([]).values, images=10000)
+    bundled = replace(plan(), config=compose_config([]).config.stored, images=10000)
     said = workload_differences(bundled, published)
     assert "name is bundled, there imagenet" in said and "images is 10000, there 50000" in said
 
 
 def test_a_digest_is_of_what_is_measured_not_of_where_it_is_kept() -> None:
     def digest(*overrides: str) -> str:
-        return config_digest(compose_config(overrides).values)
+        return config_digest(compose_config(overrides).config.stored)
 
     assert digest() == digest("run.id=x", "run.results=y", "machine=z", "table.intervals=true")
     assert digest() != digest("tuning.seed=1")

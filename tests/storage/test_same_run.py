@@ -35,7 +35,7 @@ def choices() -> Iterator[list[str]]:
             yield [f"{group}={path.stem}"]
 
 
-CONFIGS = [compose_config(words).values for words in choices()]
+CONFIGS = [compose_config(words).config.stored for words in choices()]
 KEYS = sorted({key for config in CONFIGS for key in same_run.flattened(config)})
 
 
@@ -113,9 +113,13 @@ def test_all_questions_go_by_the_effects(data: st.DataObject) -> None:
 
 
 def test_the_digest_of_a_configuration_leaves_nested_keys_out_too() -> None:
-    published = compose_config([]).values
-    assert config_digest(published) == config_digest(compose_config(["protocol.roof=true"]).values)
-    assert config_digest(published) != config_digest(compose_config(["protocol.seed=2"]).values)
+    published = compose_config([]).config.stored
+    assert config_digest(published) == config_digest(
+        compose_config(["protocol.roof=true"]).config.stored
+    )
+    assert config_digest(published) != config_digest(
+        compose_config(["protocol.seed=2"]).config.stored
+    )
 
 
 def test_a_plan_of_before_compares_as_it_did() -> None:
