@@ -127,7 +127,7 @@ def compared(words: Sequence[str], folders: Sequence[Path], scratch: Path) -> Re
     )
     return Report(
         words=tuple(words),
-        machine=machine.describe().stored,
+        machine=machine.describe(),
         threads=settings.environment,
         labels={name: method.label for name, method in composed.config.method.items()},
         scale=scale,

@@ -9,6 +9,7 @@ import pytest
 from benchmarks.overhead.__main__ import main
 from benchmarks.overhead.jobs import LoopTimes
 from benchmarks.overhead.report import Loading, loading_lines, loop_lines, to_markdown
+from helpers import sample_records
 
 FEW = ["--images", "192", "--large", "4", "--null-batches", "300", "--passes", "1"]
 
@@ -59,7 +60,6 @@ def test_targets_of_the_data(given: dict[str, float], met: list[bool]) -> None:
 
 
 def test_markdown_says_what_is_met() -> None:
-    machine = {"cpu_model": "a CPU", "cores": 2}
     lines = [*loop_lines(times(4e-5, 0.05)), *loading_lines(loading(prepare_s=6.0))]
     text = to_markdown(sample_records.plan().machine, {"B": "2", "A": "1"}, lines)
     assert "- Threads: A=1 B=2\n" in text

@@ -21,10 +21,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from harness.facts.machine_facts import Versions
-from harness.facts.typed import decode
 from harness.config import compose_config
 from harness.errors import HarnessError, InputError, NoSolution, TuningTimeout
+from harness.facts.machine_facts import Versions
+from harness.facts.typed import decode
 from harness.process import compat
 from harness.storage.store import TRIALS
 from helpers.command_line import PATIENCE_S, TINY, Ended, load
