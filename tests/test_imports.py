@@ -34,7 +34,7 @@ BOTH = "harness.process.compat"  # imports MXNet where it is asked to
 
 FLOORS = (  # who may import whom: a package imports what stands above it here, and nothing else
     ("errors", "facts", "render", "stats"),
-    ("host", "protocol"),
+    ("host",),
     ("files",),
     ("storage",),
     ("process", "table", "words"),
@@ -115,7 +115,7 @@ def test_the_parser_sees_what_is_there() -> None:
     verb = "harness.commands.run"
     assert "harness.run.lifecycle" in imported(verb)  # imported in a function
     assert "harness.run.lifecycle" not in imported(verb, top_level_only=True)
-    assert "harness.storage.form" in imported("harness.storage.plan")  # from a package
+    assert "harness.storage.store" in imported("harness.packs.verify")  # from a package
     assert {"harness.cli", "harness.run.lifecycle", "harness.doctor.software"} < set(PARENT)
 
 
@@ -205,7 +205,7 @@ DATA = (
     "harness.host.isa",
     *(
         f"harness.storage.{name}"
-        for name in ("outcomes", "plan", "record", "same_run", "stage_facts")
+        for name in ("configuration", "outcomes", "plan", "record", "same_run", "stage_facts")
     ),
     ESCAPE,
 )

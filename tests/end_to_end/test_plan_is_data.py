@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +17,7 @@ import pytest
 from harness import PROJECT, targets
 from harness.config import Composed, compose_config
 from harness.errors import InputError
+from harness.facts.typed import decode
 from harness.files.whole_files import write_json
 from harness.fleet.fleet_run import _keep
 from harness.fleet.ray_cluster import to_event
@@ -36,7 +37,7 @@ from harness.run import lifecycle
 from harness.run.context import Context
 from harness.run.continuing import continued
 from harness.run.other_checkout import check_named_now
-from harness.storage.configuration import INC
+from harness.storage.configuration import INC, Configuration
 from harness.storage.plan import RunPlan
 from harness.storage.store import RunFolder
 from harness.words import looks_up
@@ -50,8 +51,18 @@ BEGAN = ("workload=tiny", "method=[fp32,mine]", "workload.images=32", "tuning.to
 
 def planned(*words: str, **changed: Any) -> RunPlan:
     """Return the plan of a run that began with some words, as it is read back."""
-    config = json.loads(json.dumps(compose_config(words, [OWN]).config.stored))
+    config = compose_config(words, [OWN]).config
     return replace(sample_records.plan(), run="r", config=config, overrides=words, **changed)
+
+
+def with_value(plan: RunPlan, at: Sequence[str], value: Any) -> RunPlan:
+    """Return a plan with another value at a key of its configuration."""
+    values = json.loads(json.dumps(plan.config.stored))
+    level = values
+    for key in at[:-1]:
+        level = level[key]
+    level[at[-1]] = value
+    return replace(plan, config=decode(values, Configuration))
 
 
 def goes_on(plan: RunPlan, *words: str) -> Composed:
@@ -62,10 +73,10 @@ def goes_on(plan: RunPlan, *words: str) -> Composed:
 
 
 def test_a_run_goes_on_with_what_its_plan_keeps() -> None:
-    plan = planned(*BEGAN)
-    plan.config["tuning"]["seed"] = 7  # whatever conf/ says by now
+    plan = with_value(planned(*BEGAN), ("tuning", "seed"), 7)  # whatever conf/ says by now
     now = goes_on(plan, "run.id=r", "run.timeout_s=5")
-    expected = {**plan.config, "run": {**plan.config["run"], "id": "r", "timeout_s": 5}}
+    run = {**plan.config.run.stored, "id": "r", "timeout_s": 5}
+    expected = {**plan.config.stored, "run": run}
     assert now.config.stored == expected
     assert list(now.config.stored["method"]) == ["fp32", "mine"]
     assert now.overrides == (*BEGAN, "run.id=r", "run.timeout_s=5")
@@ -89,7 +100,7 @@ def test_a_run_goes_on_with_what_its_plan_keeps() -> None:
 def test_words_given_now_are_laid_over_it(words: tuple[str, ...], changes: dict[str, Any]) -> None:
     plan = planned(*BEGAN)
     now = goes_on(plan, "run.id=r", *words).config.stored
-    expected = json.loads(json.dumps(plan.config))
+    expected = json.loads(json.dumps(plan.config.stored))
     for key, value in changes.items():
         *above, last = key.split(".")
         level = expected
@@ -115,9 +126,10 @@ def test_another_choice_is_seen_and_what_the_run_began_with_stays() -> None:
 
 
 def test_a_value_that_cannot_be_measured_names_its_key() -> None:
-    plan = planned(*BEGAN)
-    plan.config["workload"]["batch_size"] = 0
-    with pytest.raises(InputError, match=r"run r cannot go on: workload\.batch_size=0: use"):
+    plan = with_value(planned(*BEGAN), ("workload", "transform", "mean"), [])
+    with pytest.raises(
+        InputError, match=r"run r cannot go on: workload\.transform\.mean=\[\]: use"
+    ):
         goes_on(plan)
 
 
@@ -147,7 +159,7 @@ def test_words_of_a_plan_are_not_read(
     plan = replace(planned(*BEGAN), overrides=(*BEGAN, *stored))
     now = goes_on(plan, "run.id=r", "tuning.max_trials=9")
     assert SECRET not in repr(now)
-    assert now.config.stored["workload"] == plan.config["workload"]
+    assert now.config.stored["workload"] == plan.workload.stored
     assert SECRET not in repr(command_notes(plan, lifecycle.code_digest([OWN])))
 
 
@@ -163,11 +175,7 @@ def test_texts_of_a_plan_stay_texts(
     at: tuple[str, ...], value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    plan = planned(*BEGAN)
-    level = plan.config
-    for key in at[:-1]:
-        level = level[key]
-    level[at[-1]] = value
+    plan = with_value(planned(*BEGAN), at, value)
     found: Any = goes_on(plan, "run.id=r").config.stored
     for key in at:
         found = found[key]
@@ -296,7 +304,7 @@ def test_a_plan_that_names_a_program_runs_nothing(
     plan = planned("workload=tiny", "method=[fp32]", created="2026-01-01T00:00:00Z")
     evil = {"_target_": "distutils.spawn.spawn", "cmd": ["touch", str(tmp_path / "ran")]}
     if where == "config":
-        plan.config["workload"]["model"] = evil
+        plan = with_value(plan, ("workload", "model"), evil)
     else:
         words = (
             "workload.model._target_=distutils.spawn.spawn",

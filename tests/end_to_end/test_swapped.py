@@ -24,6 +24,7 @@ from harness.images.record_file import RecordFile, RecordIndex
 from harness.process.jobs import WorkerWorkload
 from harness.run.worker_setup import build_environment
 from harness.storage.configuration import Transform
+from harness.words import set_to
 from harness.workloads import fp32_network, private
 from harness.workloads.saved import load_exported
 from helpers.command_line import OWN
@@ -45,7 +46,9 @@ def indexed(path: Path) -> RecordIndex:
 
 def ensured(index: RecordIndex, cache: Path) -> tuple[Prepared, bool]:
     source = Source(index, index.sha256, len(index))
-    environment = build_environment({}, {"run": {"cache": str(cache)}}, [PROJECT / "tests"])
+    environment = build_environment(
+        {}, compose_config([set_to("run.cache", str(cache))]).config, [PROJECT / "tests"]
+    )
     place = Place(cache, 10**9)
     made, how = preparation.ensure(source, TRANSFORM, VERSIONS, place, 1, environment, nothing)
     preparation.cache.hold(preparation.cache.CacheEntry(made.path.with_suffix(""))).release()

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from harness.config import compose_config
 from harness.facts.machine_facts import Versions
 from harness.files.whole_files import sha256_of
@@ -17,6 +15,7 @@ from harness.images.record_file import RecordFile
 from harness.images.sidecar import Preparation
 from harness.run.worker_setup import build_environment
 from harness.storage.configuration import Transform
+from harness.words import set_to
 
 TRANSFORM = Transform(resize=64, keep_ratio=False, crop=56)
 VERSIONS = Versions(
@@ -42,9 +41,7 @@ def ensured(
 ) -> tuple[Prepared, Preparation]:
     with RecordFile(record) as source:
         index = source.index(10)
-    config = compose_config([]).config
-    config = replace(config, run=replace(config.run, cache=str(cache)))
-    given = build_environment({}, config, ())
+    given = build_environment({}, compose_config([set_to("run.cache", str(cache))]).config, ())
     return preparation.ensure(
         Source(index, sha256_of(record), len(index)),
         TRANSFORM,

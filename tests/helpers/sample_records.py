@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from harness.facts.machine_facts import Machine, ThreadSettings, Versions
-from harness.facts.typed import decode
+from harness.facts.typed import changed, decode
+from harness.storage.configuration import Configuration
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
 from harness.storage.stage_facts import Optimize, ProfileFacts, RoundFacts, Validate
@@ -115,21 +117,24 @@ def plan(**protocol: Any) -> RunPlan:
         run="r",
         created="2026-01-01T00:00:00Z",
         overrides=(),
-        config={
-            "workload": {
-                "name": "made",
-                "batch_size": BATCH,
-                "model": {"_target_": "made.network"},
-                "tuning": {"source": "head", "batches": 1},
+        config=decode(
+            {
+                "workload": {
+                    "name": "made",
+                    "batch_size": BATCH,
+                    "model": {"_target_": "made.network"},
+                    "tuning": {"source": "head", "batches": 1},
+                },
+                "method": {},
+                "methods": {"shared_calibration": False},
+                "protocol": {**PROTOCOL, **protocol},
+                "tuning": TUNING,
+                "baseline": "fp32",
+                "fused": "fp32_fused",
+                "max_cpu_isa": None,
             },
-            "method": {},
-            "methods": {"shared_calibration": False},
-            "protocol": {**PROTOCOL, **protocol},
-            "tuning": TUNING,
-            "baseline": "fp32",
-            "fused": "fp32_fused",
-            "max_cpu_isa": None,
-        },
+            Configuration,
+        ),
         files={},
         threads=decode({"policy": "omp", "count": 2, "environment": {}}, ThreadSettings),
         machine=decode(MACHINE, Machine),
@@ -139,3 +144,8 @@ def plan(**protocol: Any) -> RunPlan:
         versions=decode(VERSIONS, Versions),
         warnings=(),
     )
+
+
+def configured(plan: RunPlan, **sections: Any) -> RunPlan:
+    """Return a plan with other sections of the configuration."""
+    return replace(plan, config=changed(plan.config, **sections))

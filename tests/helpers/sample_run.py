@@ -42,7 +42,8 @@ def made_run(
     named = {name: (labels or {}).get(name, name) for name in (*SECONDS, UNSOLVED)}
     folder = RunFolder(results / "machine" / run)
     plan = replace(sample_records.plan(rounds=rounds), run=run)
-    plan.config["method"] = {name: _method(name, label) for name, label in named.items()}
+    methods = {name: _method(name, label) for name, label in named.items()}
+    plan = sample_records.configured(plan, method=methods)
     folder.path.mkdir(parents=True)
     folder.save_plan(plan)
     np.save(folder.labels, sample_records.LABELS)

@@ -16,6 +16,7 @@ import pytest
 from msgspec import structs
 
 from harness import PROJECT
+from harness.config import compose_config
 from harness.errors import HarnessError, InputError
 from harness.facts.typed import changed
 from harness.images import preparation
@@ -24,6 +25,7 @@ from harness.images.preparation import Place, Source
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile
 from harness.run.worker_setup import build_environment
+from harness.words import set_to
 from helpers.bundled_images import BUNDLED
 from helpers.command_line import PATIENCE_S
 from helpers.preparing import TRANSFORM, VERSIONS, ensured, nothing
@@ -136,7 +138,9 @@ def test_what_determines_the_pixels_determines_the_name(record: Path, cache: Pat
 
 def test_two_at_the_same_time_make_one(record: Path, cache: Path) -> None:
     command = [sys.executable, "-c", AT_THE_SAME_TIME, str(record), str(cache)]
-    environment = build_environment({}, {"run": {"cache": str(cache)}}, [PROJECT / "tests"])
+    environment = build_environment(
+        {}, compose_config([set_to("run.cache", str(cache))]).config, [PROJECT / "tests"]
+    )
     both = [
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         for _ in range(2)

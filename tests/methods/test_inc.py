@@ -611,4 +611,4 @@ def test_versions_that_do_not_work_together_are_named(name: str, version: str, s
 def test_inc_leaves_yaml_as_it_is() -> None:
     compat.import_inc()
     assert yaml.safe_load("{nothing: null, empty: }") == {"nothing": None, "empty": None}
-    assert compose_config([]).config.stored["run"]["id"] is None
+    assert compose_config([]).config.run.id is None

@@ -35,9 +35,9 @@ def test_a_small_symbol_that_wants_much_memory(cli: CommandLine, tmp_path: Path)
 
 
 def test_looking_at_a_model_has_a_limit_of_its_own_unless_one_is_given() -> None:
-    given = compose_config(["run.memory_gb=3"], ()).config.stored
+    given = compose_config(["run.memory_gb=3"], ()).config
     assert inspection_memory_limit(given, {}) == memory_limit(given) == 3 * 10**9
-    usual = compose_config([], ()).config.stored
+    usual = compose_config([], ()).config
     small, large = (
         inspection_memory_limit(
             usual, {"params": InputFile(path="x.params", bytes=size, sha256="0" * 64)}
