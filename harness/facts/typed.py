@@ -66,6 +66,7 @@ Texts = Annotated[dict[str, str], Meta(description="an object of texts")]
 
 WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
 T = TypeVar("T")
+JsonObject = dict[str, Any]  # on its way from or into a file or a pipe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     nulls: ClassVar[bool] = False
 
     @property
-    def stored(self) -> dict[str, Any]:
+    def stored(self) -> JsonObject:
         """The JSON object that it was decoded from, or that its fields make."""
         if "stored" in self.__dict__:
             return dict(self.__dict__["stored"])

@@ -19,47 +19,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import msgspec
+from typing import IO
 
 from harness.errors import InputError
-from harness.facts.typed import Count, Positive, Sha256, decode
+from harness.facts.typed import decode
 from harness.files import locks
 from harness.files.reading import Unreadable, open_plain, read_json
 from harness.images.prepared import FORMAT
-from harness.storage.configuration import Transform
+from harness.images.sidecar import Sidecar
 
 GB = 10**9
 FILES = (".json", ".u8", ".part", ".npy", ".log")  # in the order in which they are removed
 BLOCK_BYTES = 1 << 22
-
-
-class SourceRecord(msgspec.Struct, frozen=True):
-    """The record that images were prepared from."""
-
-    path: str
-    sha256: Sha256
-
-
-class ImageRange(msgspec.Struct, frozen=True):
-    """The checksum of the images from ``start`` to before ``stop``."""
-
-    start: Count
-    stop: Positive
-    crc32: Count
-
-
-class Sidecar(msgspec.Struct, frozen=True):
-    """What prepared images are."""
-
-    format: Count
-    key: str
-    record: SourceRecord
-    images: Positive
-    transform: Transform
-    bytes: Positive
-    ranges: list[ImageRange]
 
 
 @dataclass(frozen=True)
@@ -96,34 +67,30 @@ class CacheEntry:
         return 0.0
 
     def about(self) -> Sidecar | None:
-        """Return the content of the sidecar; None if it is missing, damaged or of another format."""
+        """Return the sidecar; None if it is missing, damaged or of another format."""
         try:
-            about = decode(read_json(self.sidecar), Sidecar)
+            sidecar = decode(read_json(self.sidecar), Sidecar)
         except (OSError, ValueError):
             return None
-        if (about.format, about.key) != (FORMAT, self.key):
-            return None
-        ends = [0, *(part.stop for part in about.ranges)]
-        in_order = all(part.start == end < part.stop for part, end in zip(about.ranges, ends))
-        is_whole = ends[-1] == about.images and about.bytes % about.images == 0
-        return about if in_order and is_whole else None
+        is_ours = (sidecar.format, sidecar.key) == (FORMAT, self.key)
+        return sidecar if is_ours and sidecar.is_whole else None
 
     def whole(self) -> bool:
         """Return whether the sidecar exists and the images have the size that it gives."""
-        about = self.about()
-        return about is not None and _size(self.pixels) == about.bytes
+        sidecar = self.about()
+        return sidecar is not None and _size(self.pixels) == sidecar.bytes
 
     def sound(self) -> bool:
         """Return whether it is whole and every range has its checksum; read all of it."""
-        about = self.about()
-        if about is None or not self.whole():
+        sidecar = self.about()
+        if sidecar is None or not self.whole():
             return False
-        image_bytes = about.bytes // about.images
+        image_bytes = sidecar.bytes // sidecar.images
         try:
             with open_plain(self.pixels) as handle:
                 return all(
                     _checksum(handle, image_bytes * (part.stop - part.start)) == part.crc32
-                    for part in about.ranges
+                    for part in sidecar.ranges
                 )
         except Unreadable:
             return False
@@ -270,7 +237,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _checksum(handle: Any, size: int) -> int:
+def _checksum(handle: IO[bytes], size: int) -> int:
     checksum = 0
     while size:
         block = handle.read(min(size, BLOCK_BYTES))

@@ -49,17 +49,17 @@ def _state(entry: CacheEntry) -> str:
 
 
 def _row(entry: CacheEntry) -> list[str]:
-    about = entry.about()
+    sidecar = entry.about()
     size = f"{entry.bytes / GB:.2f}"
     used, state = _day(entry.last_use), _state(entry)
-    if about is None:
+    if sidecar is None:
         return [entry.key, "-", "-", "-", size, used, state]
-    geometry = about.transform
+    geometry = sidecar.transform
     shape = f"{geometry.resize}{' short side' if geometry.keep_ratio else ''}"
     return [
         entry.key,
-        Path(about.record.path).name,
-        str(about.images),
+        Path(sidecar.record.path).name,
+        str(sidecar.images),
         f"{shape}, crop {geometry.crop}",
         size,
         used,

@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.config import Composed, check_values, composed_values, is_group
 from harness.errors import InputError
+from harness.facts.typed import JsonObject
 from harness.storage.plan import RunPlan
 from harness.storage.same_run import ABSENT, Keys, differing
 from harness.words import key_of
@@ -91,14 +92,14 @@ def _changes(before: Any, after: Any) -> Iterator[tuple[Keys, Any]]:
             yield difference.keys, difference.after
 
 
-def _get(values: Mapping[str, Any], keys: Keys) -> Any:
+def _get(values: JsonObject, keys: Keys) -> Any:
     value: Any = values
     for key in keys:
         value = value.get(key, ABSENT) if isinstance(value, Mapping) else ABSENT
     return value
 
 
-def _put(values: dict[str, Any], keys: Keys, value: Any) -> None:
+def _put(values: JsonObject, keys: Keys, value: Any) -> None:
     *above, last = keys
     level = values
     for key in above:

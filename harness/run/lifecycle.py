@@ -11,7 +11,7 @@ from pathlib import Path
 from harness import PROJECT
 from harness.config import CONF, Composed, project_path
 from harness.errors import HarnessError, InputError
-from harness.facts.typed import Mistyped, decode
+from harness.facts.typed import decode
 from harness.files.whole_files import make_folder
 from harness.host import ec2, machine, threads
 from harness.host.topology import read_topology
@@ -19,13 +19,14 @@ from harness.packs.verify import save_digests
 from harness.process import executor
 from harness.process.confinement import ROOT_WARNING
 from harness.process.interrupt import finishing, resumable
+from harness.process.jobs import InspectJob, Limits
 from harness.process.own_modules import compile_project
 from harness.process.variables import MODELS
 from harness.render.progress import Display
 from harness.run.context import Context
 from harness.run.continuing import continued
 from harness.run.inputs import check_inputs
-from harness.run.job_result import require_value
+from harness.run.job_result import require_answer
 from harness.run.measure_roof import measure_roof
 from harness.run.reuse import adopt
 from harness.run.rounds import run_rounds
@@ -166,16 +167,15 @@ def start_session(
     if config.workload.download:
         make_folder(cache / MODELS, "run.cache")  # a worker may write what is there
     inputs = check_inputs(config.workload)
-    job = {
-        "stage": "inspect",
-        "workload": workload_for_workers(config.workload, inputs.files),
-        "methods": config.stored["method"],
+    job = InspectJob(
+        workload=workload_for_workers(config.workload, inputs.files),
+        methods=config.method,
         # later stages find in the cache what this one downloads
-        "confine": {
-            "network": composed.download,
-            "memory_bytes": inspection_memory_limit(config, inputs.files),
-        },
-    }
+        confine=Limits(
+            network=composed.download,
+            memory_bytes=inspection_memory_limit(config, inputs.files),
+        ),
+    )
     log = folder.path / INSPECT_LOG
     with show.step("looking at the model") as report:
         worker = executor.Worker(job, environment, log, folder.path)
@@ -187,7 +187,7 @@ def start_session(
             f"check, or want more memory than a worker may hold (run.memory_gb; log: {log})"
         )
     try:
-        seen = decode(require_value(ended, "looking at the model", log), Inspection)
+        seen = require_answer(ended, Inspection, "looking at the model", log)
     except InputError as error:
         if config.workload.download and not composed.download:
             raise InputError(
@@ -195,11 +195,6 @@ def start_session(
                 "++workload.download=true"
             ) from None
         raise
-    except Mistyped as error:
-        raise HarnessError(
-            f"looking at the model failed: the worker's answer is no inspection ({error}); start it "
-            f"again (log: {log})"
-        ) from None
     plan = RunPlan(
         run=folder.id,
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.errors import HarnessError, InputError, proposal
-from harness.facts.typed import decode
+from harness.process.jobs import RecoverJob
 from harness.run.context import Context
 from harness.run.inputs import check_inputs
-from harness.run.job_result import require_value
+from harness.run.job_result import require_answer
 from harness.run.session import open_session
 from harness.storage import outcomes
 from harness.storage.record import MethodRecord, Outcome
-from harness.storage.stage_facts import Optimize
+from harness.storage.stage_facts import Optimize, Recovered
 from harness.storage.store import HISTORY, TRIALS, RunFolder
 from harness.storage.tuning_history import QConfig, read_history
 from harness.table.loaded_run import rows_of
@@ -61,19 +61,20 @@ def recover(folder: RunFolder, method: str, trial: str, context: Context) -> str
             Outcome(outcomes.OK),
         )
         log = folder.method(name) / "recover.log"
-        job = {
-            "stage": "recover",
-            "workload": session.workload,
-            "tuning": session.data["tuning"],
-            "source": str(source),
-            "workspace": str(folder.method(name)),
-            "trial": int(trial),
-            "q_config": configuration,
-        }
+        job = RecoverJob(
+            workload=session.workload,
+            tuning=session.data["tuning"],
+            source=str(source),
+            workspace=str(folder.method(name)),
+            trial=int(trial),
+            q_config=configuration,
+        )
         ended = session.run_job(row, job, "recovering")
-        facts = require_value(ended, "recovering the trial", log)
-        untimed = {"cost_s": 0, "disturbed": [], **facts}  # the recovery was not timed
-        row = session.validate(replace(row, optimize=decode(untimed, Optimize)))
+        recovered = require_answer(ended, Recovered, "recovering the trial", log)
+        model = Optimize(  # the recovery was not timed
+            cost_s=0, symbol=recovered.symbol, params=recovered.params, disturbed=[]
+        )
+        row = session.validate(replace(row, optimize=model))
         if row.outcome.kind != outcomes.OK:
             raise HarnessError(f"{row.label}: {row.outcome}")
         measured = [r for r in folder.load_records() if r.method == plan.config.baseline]
@@ -81,7 +82,7 @@ def recover(folder: RunFolder, method: str, trial: str, context: Context) -> str
         rows = [*others, replace(ours, cost_s=None)]
     return (
         f"{table(rows)}\n\n"
-        f"trial {facts['trial']}: top-1 {facts['accuracy']:.4f} on the {facts['images']} tuning "
+        f"trial {recovered.trial}: top-1 {recovered.accuracy:.4f} on the {recovered.images} tuning "
         f"images, every prediction as recorded; the model is in {folder.method(name)}"
     )
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import project_path
+from harness.facts.typed import decode
 from harness.host.isa import VARIABLE
 from harness.host.memory import total_memory
 from harness.process import executor
 from harness.process.confinement import MEMORY
+from harness.process.jobs import WorkerWorkload
 from harness.process.own_modules import named_in_environment
 from harness.storage import store
 from harness.storage.configuration import Configuration, Workload
@@ -80,11 +82,11 @@ def absolute_paths(value: Any) -> Any:
     return absolute
 
 
-def workload_for_workers(workload: Workload, files: Mapping[str, InputFile]) -> dict[str, Any]:
+def workload_for_workers(workload: Workload, files: Mapping[str, InputFile]) -> WorkerWorkload:
     """Return a workload as workers get it: absolute paths and the digests of the model's files."""
     digests = {
         str(project_path(path)): files[role].sha256
         for role, path in workload.paths.items()
         if role in store.MODEL and path and role in files
     }
-    return {**absolute_paths(workload.stored), "files": digests}
+    return decode({**absolute_paths(workload.stored), "files": digests}, WorkerWorkload)

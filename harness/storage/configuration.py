@@ -320,8 +320,8 @@ class Nightly(Facts, frozen=True, kw_only=True):
     pinned: Annotated[Optional[str], New(Optional[FilePath])] = None
 
 
-class ThreadOptions(Facts, frozen=True, kw_only=True):
-    """A thread policy; ``harness/host/threads.py`` checks its other keys against the machine."""
+class ThreadsSection(Facts, frozen=True, kw_only=True):
+    """A thread policy as it was typed; ``harness/host/threads.py`` makes its ``ThreadOptions`` of it."""
 
     policy: Annotated[str, New()] = ""
     places: Annotated[Optional[str], New(str, required=False)] = None
@@ -342,6 +342,6 @@ class Configuration(Facts, frozen=True, kw_only=True):
     max_cpu_isa: Annotated[Optional[str], New(Optional[ISA])]
     table: Annotated[TableOptions, New()] = msgspec.field(default_factory=TableOptions)
     nightly: Annotated[Nightly, New()] = msgspec.field(default_factory=Nightly)
-    threads: Annotated[ThreadOptions, New()] = msgspec.field(default_factory=ThreadOptions)
+    threads: Annotated[ThreadsSection, New()] = msgspec.field(default_factory=ThreadsSection)
     # last, since options come from tuning: what is wrong there is named where it was typed
     method: dict[Name, Method]

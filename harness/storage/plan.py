@@ -9,12 +9,22 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 from harness import __version__
 from harness.errors import HarnessError
 from harness.facts.machine_facts import Machine, ThreadSettings, Versions
-from harness.facts.typed import Count, Facts, Mistyped, Name, Positive, Sha256, decode, plain
+from harness.facts.typed import (
+    Count,
+    Facts,
+    JsonObject,
+    Mistyped,
+    Name,
+    Positive,
+    Sha256,
+    decode,
+    plain,
+)
 from harness.storage.configuration import Configuration, Method, SearchOptions, Workload
 from harness.storage.configuration_checks import stored_fault
 
@@ -73,8 +83,8 @@ class RunPlan:
     code: Optional[str] = None
     foreign: bool = False
 
-    def as_dict(self) -> dict[str, Any]:
-        values: dict[str, Any] = plain(self)
+    def as_dict(self) -> JsonObject:
+        values: JsonObject = plain(self)
         if not self.foreign:
             del values[FOREIGN]
         return values

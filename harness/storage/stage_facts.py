@@ -20,7 +20,10 @@ from harness.facts.typed import (
     Sha256,
     Share,
     Texts,
+    decode,
+    plain,
 )
+from harness.host.conditions import Conditions
 
 Dtype = Literal["fp32", "bf16", "int8"]
 
@@ -42,17 +45,25 @@ class Inspection(Facts, frozen=True, kw_only=True):
 
     Attributes:
         versions: of what is installed.
+        parameters: how many numbers the network has.
         warnings: what the reader of the table should know about the weights.
     """
 
     versions: Versions
+    openmp: Optional[OpenMP] = None
+    parameters: Optional[Count] = None
     warnings: list[str]
 
 
 class Stretch(Facts, frozen=True, kw_only=True):
-    """The length of a stretch; the rest of its ``harness.host.conditions.Conditions`` is kept."""
+    """The length of a stretch; the rest of its conditions is kept."""
 
     seconds: Seconds
+
+    @classmethod
+    def measured(cls, conditions: Conditions) -> "Stretch":
+        """Return the stretch that ran under some conditions."""
+        return decode(plain(conditions), cls)
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,8 +147,16 @@ class Validate(Process, frozen=True, kw_only=True):
     misplaced: Optional[list[str]] = None
 
 
-class ProfiledKernel(msgspec.Struct, frozen=True, kw_only=True):
-    """A kind of primitive that oneDNN executed (``harness.table.kernels.Row``)."""
+class Kernel(msgspec.Struct, frozen=True):
+    """All primitives of one kind, implementation and types that oneDNN executed.
+
+    Attributes:
+        isa: the instruction set that the implementation's name ends with, such as
+            avx512_core_vnni; empty where it names none.
+        dtype: the types of source, weights and destination joined by colons, such as u8:s8:s8.
+        macs: multiply-accumulate operations of all of them; None for what makes none, and where they
+            are not known, as in records that do not have them.
+    """
 
     kind: str
     implementation: str
@@ -152,7 +171,7 @@ class ProfileFacts(Process, frozen=True, kw_only=True):
     """What oneDNN said that it executed (``harness.table.kernels.Profile``)."""
 
     total_ms: Seconds
-    rows: list[ProfiledKernel]
+    rows: list[Kernel]
     batches: Count
     images: Count
     wall_ms: Seconds
@@ -205,20 +224,6 @@ class RoofFacts(Process, frozen=True, kw_only=True):
     conditions: Optional[Stretch] = None
     disturbed: list[Disturbance]
     misplaced: Optional[list[str]] = None
-
-
-class Inspected(Process, frozen=True, kw_only=True):
-    """The model and the software, as a worker finds them before the run is planned.
-
-    Attributes:
-        parameters: how many numbers the network has.
-        warnings: what the reader of the table should know about the weights.
-    """
-
-    versions: Versions
-    openmp: OpenMP
-    parameters: Count
-    warnings: list[str]
 
 
 class Decoded(msgspec.Struct, frozen=True, kw_only=True):

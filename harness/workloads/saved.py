@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from mxnet.gluon import SymbolBlock
 
 from harness.errors import HarnessError, InputError, one_line
+from harness.process.jobs import SavedModel
 from harness.workloads.model_files import Node
 from harness.workloads.private import copied
 
@@ -154,18 +155,14 @@ def load_exported(
         ) from None
 
 
-def saved_network(job: Mapping[str, Any]) -> Any:
+def saved_network(model: SavedModel) -> Any:
     """Return a row's saved model, hybridized as its method did.
 
     Raises:
         InputError: as for ``load_exported``.
     """
-    workspace = Path(job["workspace"])
-    digests = job.get("sha256", {})
-    net = load_exported(
-        workspace / job["symbol"],
-        workspace / job["params"],
-        (digests.get("symbol"), digests.get("params")),
-    )
+    folder = Path(model.workspace)
+    digests = model.symbol.sha256, model.params.sha256
+    net = load_exported(folder / model.symbol.path, folder / model.params.path, digests)
     net.hybridize(static_alloc=True, static_shape=True)
     return net

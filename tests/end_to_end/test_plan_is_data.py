@@ -347,7 +347,7 @@ def test_the_network_is_never_opened_by_a_plan(
     monkeypatch.setattr(lifecycle, "check_inputs", lambda workload: SimpleNamespace(files={}))
     with pytest.raises(InputError, match="started"):
         lifecycle.start_session(RunFolder(tmp_path / "r"), now, [OWN], Silent())  # type: ignore[arg-type]
-    assert jobs[0]["confine"]["network"] is network
+    assert jobs[0].confine is not None and jobs[0].confine.network is network
 
 
 class Silent:

@@ -23,6 +23,8 @@ from hypothesis.extra import numpy as arrays
 
 from harness.config import compose_config
 from harness.errors import HarnessError, InputError, NoSolution, TuningTimeout
+from harness.facts.machine_facts import Versions
+from harness.facts.typed import decode
 from harness.process import compat
 from harness.storage.store import TRIALS
 from helpers.command_line import PATIENCE_S, TINY, Ended, load
@@ -577,8 +579,8 @@ def test_inc_sees_a_plain_version_and_records_keep_the_true_one() -> None:
     assert mxnet.__version__ == "2.0.0"
     assert util.check_mx_version("2.0.0")
     true = compat.true_versions()
-    assert (true["mxnet"], true["neural-compressor"]) == ("2.0.0b1", "1.13.1")
-    assert json.loads(json.dumps(true)) == true
+    assert (true.mxnet, true.neural_compressor) == ("2.0.0b1", "1.13.1")
+    assert decode(json.loads(json.dumps(true.stored)), Versions) == true
 
 
 GOOD = {"numpy": "1.23.5", "scipy": "1.10.1", "setuptools": "80.9.0", "neural-compressor": "1.13.1"}

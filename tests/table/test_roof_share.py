@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from harness.facts.typed import decode, plain
 from harness.run.measure_roof import fast_dtypes
 from harness.storage.record import Outcome, RoofRecord
-from harness.storage.stage_facts import ProfileFacts, RoofFacts
-from harness.table.kernels import Kernel, Profile, parse
+from harness.storage.stage_facts import Kernel, ProfileFacts, RoofFacts
+from harness.table.kernels import Profile, parse
 from harness.table.operations import count_macs
 from harness.table.roof_share import (
     Peak,
