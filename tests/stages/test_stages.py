@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from harness import PROJECT
 from harness.config import compose_config
@@ -159,10 +160,15 @@ def job() -> dict[str, Any]:
     return {"workload": values["workload"], "methods": values["method"]}
 
 
-def inspected(job: dict[str, Any]) -> Inspection:
+def inspected(job: dict[str, Any], crop: int | None = None) -> Inspection:
+    """Inspect a job; with images of a side that no configuration may have, where one is given."""
     from harness.stages import inspect
 
-    return inspect.run(decode({"stage": "inspect", **job}, InspectJob), lambda *_: None)
+    typed = decode({"stage": "inspect", **job}, InspectJob)
+    if crop is not None:
+        transform = replace(typed.workload.transform, crop=crop)
+        typed = replace(typed, workload=replace(typed.workload, transform=transform))
+    return inspect.run(typed, lambda *_: None)
 
 
 def test_inspect_tells_versions_and_size(job: dict[str, Any]) -> None:
@@ -181,9 +187,8 @@ def test_inspect_refuses_other_classes(job: dict[str, Any]) -> None:
 
 
 def test_inspect_refuses_a_model_for_other_images(job: dict[str, Any]) -> None:
-    job["workload"]["transform"]["crop"] = 0
     with pytest.raises(InputError, match=r"3 x 0 x 0 \(workload\.transform\.crop=0\)"):
-        inspected(job)
+        inspected(job, crop=0)
 
 
 @pytest.mark.parametrize(
