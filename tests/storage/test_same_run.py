@@ -9,7 +9,6 @@ from copy import deepcopy
 from dataclasses import fields, replace
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
