@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import sys
@@ -50,8 +51,13 @@ BEGAN = ("workload=tiny", "method=[fp32,mine]", "workload.images=32", "tuning.to
 
 def planned(*words: str, **changed: Any) -> RunPlan:
     """Return the plan of a run that began with some words, as it is read back."""
-    config = json.loads(json.dumps(compose_config(words, [OWN]).values))
+    config = json.loads(_composed(words))
     return replace(sample_records.plan(), run="r", config=config, overrides=words, **changed)
+
+
+@functools.cache  # most plans here begin with the same words
+def _composed(words: tuple[str, ...]) -> str:
+    return json.dumps(compose_config(words, [OWN]).values)
 
 
 def goes_on(plan: RunPlan, *words: str) -> Composed:
