@@ -205,6 +205,7 @@ def kinds(verdicts: tuple[Verdict, ...]) -> dict[tuple[str, str], str]:
     }
 
 
+@pytest.mark.slow
 def test_replayed_nights_name_the_slow_row_and_no_other() -> None:
     rng = np.random.default_rng(8)
     found, alarms = 0, 0

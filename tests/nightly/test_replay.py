@@ -47,6 +47,7 @@ def test_histories_of_more_nights(real: dict[str, Floats]) -> None:
         assert found.alarms <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sd", [0.003, 0.02, 0.06])
 def test_identical_code_is_seldom_confirmed(sd: float) -> None:
     rng = np.random.default_rng(2)
