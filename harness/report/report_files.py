@@ -35,9 +35,9 @@ def write_files(run: LoadedRun, folders: Sequence[str], code: str) -> list[Path]
         "methods.tex": breakable(escaped(report.methods)) + "\n",
     }
     for drawing in report.drawings:
-        if not drawing.absent:
-            files[f"figures/{drawing.words.name}.svg"] = drawing.svg
-            files[f"figures/{drawing.words.name}.pdf"] = drawing.pdf
+        for name, picture in drawing.pictures.items():
+            files[f"figures/{name}.svg"] = picture.svg
+            files[f"figures/{name}.pdf"] = picture.pdf
     folder = run.folder.path / FOLDER
     for name, content in files.items():
         whole_files.write_atomically(folder / name, content)

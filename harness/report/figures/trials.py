@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from harness.errors import HarnessError
-from harness.report.figures.drawing import (
+from harness.render.drawing import (
     BLUE,
     INK,
     MUTED,
@@ -19,6 +19,7 @@ from harness.report.figures.drawing import (
     VERMILION,
     Drawing,
     Words,
+    is_narrow,
     missing,
     panels,
     render_figure,
@@ -202,9 +203,8 @@ def draw(searches: Sequence[Trajectory]) -> Drawing:
             for t in search.trials
         ],
     )
-    columns = min(2, len(searches))
-    height = 0.5 + 1.75 * -(-len(searches) // columns)
-    return render_figure(words, height, lambda figure: _fill(figure, searches, columns))
+    heights = [0.5 + 1.75 * -(-len(searches) // columns) for columns in (2, 1)]
+    return render_figure(words, heights[0], lambda figure: _fill(figure, searches), heights[1])
 
 
 def _described(search: Trajectory) -> str:
@@ -218,7 +218,8 @@ def _described(search: Trajectory) -> str:
     return f"{search.label}: {len(search.trials)} trials, best {best:.4f}, {ending} ({search.outcome})."
 
 
-def _fill(figure: Figure, searches: Sequence[Trajectory], columns: int) -> None:
+def _fill(figure: Figure, searches: Sequence[Trajectory]) -> None:
+    columns = 1 if is_narrow(figure) else min(2, len(searches))
     axes = panels(figure, len(searches), columns, sharey=True)
     titles = shortened([search.label for search in searches])
     for number, (search, panel, title) in enumerate(zip(searches, axes, titles)):
