@@ -27,7 +27,9 @@ SIZE_PT = 7.5
 GAP_PX = 1.0  # around a label
 FAR_PT = 10.0  # from here on a thin line leads to the point
 MARKER_PX, BAR_PX = 5.0, 1.0  # half of their widths
+NEAR_PX = 9.0  # around a point: the label of another one would seem to be this one's
 OUTSIDE, ON_LABEL, ON_POINT, ON_LINE = 1000.0, 20.0, 10.0, 4.0  # costs of what a place covers
+BY_OTHER = 6.0  # and of standing near another point
 FARTHER = 0.01  # cost of each place before it in the list
 PASSES = 4  # in which each label may move, given all the others
 Ends = tuple[float, float]
@@ -71,11 +73,9 @@ def place(
     labels = shortened([mark.label for mark in wanted])
     places = [_places(axes, mark, label) for mark, label in zip(wanted, labels)]
     drawn = _Drawn(axes, marks, line)
-    chosen = [candidates[0] for candidates in places]
-    settled: list[Placed] = []
+    chosen: list[Placed] = []
     for mark, candidates in zip(wanted, places):  # one after the other, then all anew
-        settled.append(drawn.best(mark, candidates, settled))
-    chosen = settled
+        chosen.append(drawn.best(mark, candidates, chosen))
     for _ in range(PASSES):
         before = list(chosen)
         for at, (mark, candidates) in enumerate(zip(wanted, places)):
@@ -109,8 +109,11 @@ class _Drawn:
 
     def _cost(self, mark: Mark, placed: Placed, others: Sequence[Placed]) -> float:
         box, leader = placed.box, placed.leader
-        points = [point for point in self.points.values() if overlap(box, point)]
-        cost = ON_POINT * len(points) + ON_POINT * sum(overlap(box, bar) for bar in self.bars)
+        cost = ON_POINT * sum(overlap(box, point) for point in self.points.values())
+        cost += BY_OTHER * sum(
+            overlap(box, _grown(point)) for one, point in self.points.items() if one != mark
+        )
+        cost += ON_POINT * sum(overlap(box, bar) for bar in self.bars)
         cost += ON_LINE * sum(crosses(segment, box) for segment in self.line)
         cost += ON_LABEL * sum(overlap(box, other.box) for other in others)
         cost += ON_LABEL * sum(bool(o.leader and crosses(o.leader, box)) for o in others)
@@ -161,6 +164,10 @@ def meet(one: Segment, other: Segment) -> bool:
 
     apart = side(one, *other[:2]) * side(one, *other[2:])
     return apart < 0 and side(other, *one[:2]) * side(other, *one[2:]) < 0
+
+
+def _grown(box: Box) -> Box:
+    return (box[0] - NEAR_PX, box[1] - NEAR_PX, box[2] + NEAR_PX, box[3] + NEAR_PX)
 
 
 def _inside(box: Box, within: Box) -> bool:

@@ -141,8 +141,9 @@ def draw(timings: Batches) -> Drawing:
             for r in panel.rounds
         ],
     )
-    heights = [0.4 + 1.45 * -(-len(timings.panels) // n) for n in (COLUMNS, NARROW_COLUMNS)]
-    return render_figure(words, heights[0], lambda figure: _fill(figure, timings, few), heights[1])
+    wide_in = 0.4 + 1.45 * -(-len(timings.panels) // COLUMNS)
+    narrow_in = 0.4 + 1.2 * -(-len(timings.panels) // NARROW_COLUMNS)
+    return render_figure(words, wide_in, lambda figure: _fill(figure, timings, few), narrow_in)
 
 
 def _described(panel: Panel) -> str:

@@ -124,7 +124,7 @@ def draw(compared: Gains | None) -> Drawing:
             for gain in compared.rows
         ],
     )
-    return render_figure(words, 3.2, lambda figure: _fill(figure, compared))
+    return render_figure(words, 3.2, lambda figure: _fill(figure, compared), 3.6)
 
 
 def _described(compared: Gains) -> str:

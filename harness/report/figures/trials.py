@@ -203,8 +203,8 @@ def draw(searches: Sequence[Trajectory]) -> Drawing:
             for t in search.trials
         ],
     )
-    heights = [0.5 + 1.75 * -(-len(searches) // columns) for columns in (2, 1)]
-    return render_figure(words, heights[0], lambda figure: _fill(figure, searches), heights[1])
+    wide_in, narrow_in = 0.5 + 1.75 * -(-len(searches) // 2), 0.5 + 1.35 * len(searches)
+    return render_figure(words, wide_in, lambda figure: _fill(figure, searches), narrow_in)
 
 
 def _described(search: Trajectory) -> str:
