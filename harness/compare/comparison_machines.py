@@ -37,7 +37,7 @@ def machines(comparison: Comparison) -> Grid:
         "Price": lambda run: run.price.note,
     }
     rows = [(name, [Cell(fact(run)) for run in comparison.runs]) for name, fact in facts.items()]
-    return Grid(
+    grid = Grid(
         "machines",
         "Machines",
         "As each run's plan describes its machine. A roof is the median of its repeats, the slowest and "
@@ -46,6 +46,7 @@ def machines(comparison: Comparison) -> Grid:
         titles(comparison),
         rows,
     )
+    return grid.filled
 
 
 def _fact(run: ComparedRun, key: str) -> str:

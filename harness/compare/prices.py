@@ -20,6 +20,7 @@ class Price:
 
     per_hour: float | None
     note: str
+    currency: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Prices:
         """Return the price of a machine: the user's own if there is one, else as ``of``."""
         if machine in own:
             note = f"{own[machine]:g} {self.currency} an hour ({OWN}{machine}=)"
-            return Price(own[machine], note)
+            return Price(own[machine], note, self.currency)
         return self.of(machine, instance)
 
     def of(self, machine: str, instance: Mapping[str, Any] | None) -> Price:
@@ -78,6 +79,7 @@ class Prices:
         return Price(
             per_hour,
             f"{per_hour:g} {self.currency} an hour ({what}; {self.name} of {self.dated})",
+            self.currency,
         )
 
 

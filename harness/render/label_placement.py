@@ -130,9 +130,7 @@ class _Drawn:
 
 def overlap(one: Box, other: Box) -> bool:
     """Say whether two boxes have a point in common."""
-    return (
-        one[0] <= other[2] and other[0] <= one[2] and one[1] <= other[3] and other[1] <= one[3]
-    )
+    return one[0] <= other[2] and other[0] <= one[2] and one[1] <= other[3] and other[1] <= one[3]
 
 
 def crosses(segment: Segment, box: Box) -> bool:
@@ -172,10 +170,7 @@ def _grown(box: Box) -> Box:
 
 def _inside(box: Box, within: Box) -> bool:
     return (
-        within[0] <= box[0]
-        and within[1] <= box[1]
-        and box[2] <= within[2]
-        and box[3] <= within[3]
+        within[0] <= box[0] and within[1] <= box[1] and box[2] <= within[2] and box[3] <= within[3]
     )
 
 

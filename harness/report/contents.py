@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.errors import HarnessError
+from harness.render.drawing import Drawing
 from harness.report.all_figures import draw_all
 from harness.report.evidence import Evidence, command, config_digest, evidence
-from harness.render.drawing import Drawing
 from harness.report.headline import Headline, headline
 from harness.report.methods_text import methods_text
 from harness.report.published import Published, beside_published

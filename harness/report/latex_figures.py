@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.render.drawing import NARROW, NARROW_IN, Drawing
+from harness.render.drawing import NARROW, NARROW_IN, WIDE_IN, Drawing
 from harness.report.latex import PREAMBLE, breakable, escaped
 
 HEAD = rf"""% Preamble: {PREAMBLE}
 % \graphicspath{{{{FOLDER/}}}} names the folder of this file, where a paper is elsewhere.
-% The figures are {NARROW_IN:g} in wide. For those of 7 in across both columns of a page, put before \input:
+% The figures are {NARROW_IN:g} in wide. For {WIDE_IN:g} in, across both columns, put before \input:
 %   \newcommand{{\incbenchfloat}}{{figure*}}\newcommand{{\incbenchwidth}}{{}}
 \providecommand{{\incbenchfloat}}{{figure}}
 \providecommand{{\incbenchwidth}}{{{escaped(NARROW)}}}

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from harness.render.escape import one_line
 from harness.render.drawing import (
     AREAS,
     INK,
@@ -22,6 +21,7 @@ from harness.render.drawing import (
     render_figure,
     shortened,
 )
+from harness.render.escape import one_line
 from harness.table.kernels import RowProfile
 from harness.table.loaded_run import LoadedRun
 
