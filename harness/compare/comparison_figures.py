@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from harness.compare.comparison import Comparison
 from harness.compare.grid import titles
@@ -41,6 +42,7 @@ NAMES = {
     "cost": ("cost", "Cost of a million images", "Cost of a million images"),
     "share": ("roof", "Share of the roof", "Share of the roof, %"),
 }
+WIDE_RANGE = 10  # of values, from which on an axis is logarithmic
 ROW_IN, RUN_IN = 0.16, 0.13  # height of a method, and of each run in it
 
 
@@ -137,7 +139,13 @@ def _fill(
         )
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.5, -0.5)
-    axes.set_xlim(left=0)
+    values = [dot.value for dot in dots]
+    if max(values) > WIDE_RANGE * min(values) > 0:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, position: f"{value:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.set_xlim(left=0)
     axes.set_xlabel(axis)
     axes.grid(False, axis="y")
     axes.tick_params(axis="y", length=0)

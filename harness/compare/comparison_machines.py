@@ -45,6 +45,7 @@ def machines(comparison: Comparison) -> Grid:
         "Fact",
         titles(comparison),
         rows,
+        in_words=True,
     )
     return grid.filled
 

@@ -26,6 +26,7 @@ def settings_grid(comparison: Comparison) -> Grid:
         "Setting",
         titles(comparison),
         [(one.key, [Cell(value) for value in one.values]) for one in comparison.unlike],
+        in_words=True,
     )
 
 
@@ -41,6 +42,7 @@ def winners_grid(answers: Sequence[Winner]) -> Grid:
             (one.question.title, [Cell(one.answer), Cell(one.value), Cell(one.next)])
             for one in answers
         ],
+        in_words=True,
     )
 
 

@@ -99,6 +99,5 @@ def _row(line: Line, run: ComparedRun, entry: MethodInRun) -> list[Any]:
 
 def _grid(grid: Grid) -> str:
     body = [[name, *map(str, cells)] for name, cells in grid.rows]
-    return markdown_table(
-        [grid.corner, *grid.headers], body, ["left", *["right"] * len(grid.headers)]
-    )
+    side = "left" if grid.in_words else "right"
+    return markdown_table([grid.corner, *grid.headers], body, ["left", *[side] * len(grid.headers)])

@@ -32,7 +32,7 @@ NOTHING = Cell(DASH)  # where nothing was measured
 
 @dataclass(frozen=True)
 class Grid:
-    """A table: methods or facts by runs."""
+    """A table: methods or facts by runs; ``in_words`` where its cells are words, not numbers."""
 
     anchor: str
     title: str
@@ -40,6 +40,7 @@ class Grid:
     corner: str
     headers: Sequence[str]
     rows: Sequence[tuple[str, Sequence[Cell]]]
+    in_words: bool = False
 
     @property
     def filled(self) -> Grid:
