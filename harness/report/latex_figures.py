@@ -12,10 +12,10 @@ HEAD = rf"""% Preamble: {PREAMBLE}
 % The figures are {NARROW_IN:g} in wide. For {WIDE_IN:g} in, across both columns, put before \input:
 %   \newcommand{{\incbenchfloat}}{{figure*}}\newcommand{{\incbenchwidth}}{{}}
 \providecommand{{\incbenchfloat}}{{figure}}
-\providecommand{{\incbenchwidth}}{{{escaped(NARROW)}}}
-\providecommand{{\incbenchpicture}}[1]{{%
-  \setbox0\hbox{{\includegraphics{{figures/#1\incbenchwidth}}}}%
-  \ifdim\wd0>\linewidth\resizebox{{\linewidth}}{{!}}{{\box0}}\else\box0\fi}}
+\providecommand{{\incbenchwidth}}{{{NARROW}}}
+\newcommand{{\incbenchpicture}}{{\leavevmode
+\setbox0\hbox{{\includegraphics{{figures/\incbenchname\incbenchwidth}}}}
+\ifdim\wd0>\linewidth\resizebox{{\linewidth}}{{!}}{{\box0}}\else\box0\fi}}
 """
 
 
@@ -35,7 +35,7 @@ def _float(drawing: Drawing) -> str:
         [
             r"\begin{\incbenchfloat}",
             r"\centering",
-            rf"\incbenchpicture{{{name}}}",
+            rf"\def\incbenchname{{{name}}}\incbenchpicture",
             rf"\caption{{{breakable(escaped(f'{words.title}. {words.caption}'))}}}",
             rf"\label{{fig:inc-bench-{name.replace('_', '-')}}}",
             r"\end{\incbenchfloat}",
