@@ -40,12 +40,13 @@ def _write_page(results: Path, cache: Path) -> Path:
 
     with opened(results) as history:
         entries = {name: history.load(name) for name in history.machines()}
-    nights = {name: [_night(results, one) for one in own] for name, own in entries.items()}
+    nights = {name: [shown_night(results, one) for one in own] for name, own in entries.items()}
     write_atomically(results / PAGE, to_html(nights))
     return results / PAGE
 
 
-def _night(results: Path, entry: NightEntry) -> Night:
+def shown_night(results: Path, entry: NightEntry) -> Night:
+    """Return a night of the history as the page shows it."""
     import numpy as np
 
     from harness.report.history_page import Night

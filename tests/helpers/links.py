@@ -33,16 +33,17 @@ class _Page(HTMLParser):
 
 def dead(path: Path) -> list[str]:
     """Return the links of a page that lead to no file beside it, or to no anchor."""
-    links, _ = _read(path)
-    return [link for link in links if not link.startswith(OUTSIDE) and not _leads(path, link)]
+    links, own = _read(path)
+    inside = [link for link in dict.fromkeys(links) if not link.startswith(OUTSIDE)]
+    return [link for link in inside if not _leads(path, link, own)]
 
 
-def _leads(path: Path, link: str) -> bool:
+def _leads(path: Path, link: str, own: set[str]) -> bool:
     name, _, anchor = link.partition("#")
-    target = path.parent / unquote(name) if name else path
-    if not target.exists():
-        return False
-    return not anchor or unquote(anchor) in _read(target)[1]
+    if not name:
+        return unquote(anchor) in own
+    target = path.parent / unquote(name)
+    return target.exists() and (not anchor or unquote(anchor) in _read(target)[1])
 
 
 def _read(path: Path) -> tuple[list[str], set[str]]:
