@@ -14,7 +14,7 @@ from harness.compare.comparison_text import disagreements_to_csv, to_csv, to_mar
 from harness.compare.html_comparison import to_html
 from harness.compare.prices import Prices
 from harness.compare.winners import winners
-from harness.storage.whole_files import write_atomically
+from harness.files.whole_files import write_atomically
 
 PAGE = "comparison.html"
 LONGEST_NAME = 120

@@ -49,7 +49,7 @@ def winners_grid(answers: Sequence[Winner]) -> Grid:
 def methods(comparison: Comparison) -> list[Grid]:
     """Return one grid a value, methods by machines; a value that no run has gets none."""
     first = comparison.runs[0]
-    baseline, fused = (first.plan.config[key] for key in ("baseline", "fused"))
+    baseline, fused = first.plan.config.baseline, first.plan.config.fused
     of_row = _of_row
     grids = [
         (

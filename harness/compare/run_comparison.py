@@ -15,8 +15,8 @@ from harness.compare.prices import parse_price
 from harness.compare.summary import summary
 from harness.compare.winners import winners
 from harness.errors import InputError
+from harness.facts.faults import PLAIN_NAME, is_name
 from harness.process.font_cache import keep_fonts_in
-from harness.storage import form
 
 FOLDER = "comparisons"
 PRICES = PROJECT / "conf" / "prices.yaml"
@@ -48,8 +48,8 @@ class Request:
         Raises:
             InputError: fewer than two runs are named, or the name is no plain one.
         """
-        if self.name is not None and not form.name(self.name):
-            raise InputError(f"name={self.name}: use {form.name.__doc__}")
+        if self.name is not None and not is_name(self.name):
+            raise InputError(f"name={self.name}: use {PLAIN_NAME}")
         if len(self.runs) < 2:
             raise InputError("name two runs or more: ./run.sh compare RUN RUN")
 

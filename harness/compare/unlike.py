@@ -52,9 +52,9 @@ def words_for(differences: Sequence[Unlike], first: RunPlan) -> list[str]:
     keys = [one.key.removeprefix(TYPED) for one in differences if one.key.startswith(TYPED)]
     words = []
     if "protocol.name" in keys:
-        words.append(f"protocol={first.config['protocol']['name']}")
+        words.append(f"protocol={first.config.protocol.name}")
         keys = [key for key in keys if not key.startswith("protocol.")]
-    values = flattened(first.config)
+    values = flattened(first.config.stored)
     for key in keys:
         if key in values and not key.startswith("method."):
             words.append(f"{key}={_typed(values[key])}")

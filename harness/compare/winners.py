@@ -154,7 +154,7 @@ def _winner(question: Question, comparison: Comparison) -> Winner:
 def _is_fit(entry: MethodInRun, comparison: Comparison, number: int) -> bool:
     if entry.row is None or entry.outcome != OK:
         return False
-    return is_accurate(entry.row, comparison.runs[number].plan.config["tuning"]) is not False
+    return is_accurate(entry.row, comparison.runs[number].plan.config.tuning) is not False
 
 
 def _candidate(

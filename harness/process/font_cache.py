@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from harness.storage import whole_files
+from harness.files import whole_files
 
 
 def keep_fonts_in(cache: Path) -> None:

@@ -32,12 +32,12 @@ def headline(run: LoadedRun) -> Headline | None:
     best = best_accurate(run.plan, run.rows)
     if best is None:
         return None
-    metric = main_speedup(run.rows)
+    metric, config = main_speedup(run.rows), run.plan.config
     labels = {row.method: row.label for row in run.rows}
     over = [  # a row is not compared with itself
-        (getattr(best, shown.name), shown, run.plan.config[key])
-        for key, shown in (("baseline", metric), ("fused", VS_FUSED))
-        if run.plan.config[key] in labels and run.plan.config[key] != best.method
+        (getattr(best, shown.name), shown, method)
+        for method, shown in ((config.baseline, metric), (config.fused, VS_FUSED))
+        if method in labels and method != best.method
     ]
     gain = " and ".join(
         f"{shown.shown(value, '')} times {labels[method]}"
@@ -55,7 +55,7 @@ def headline(run: LoadedRun) -> Headline | None:
 
 
 def _defect(run: LoadedRun, best: Row, gain: str, labels: dict[str, str]) -> str:
-    baseline = run.plan.config["baseline"]
+    baseline = run.plan.config.baseline
     profiles: dict[str, Profile] = {one.method: one.profile for one in run.profiles}
     if not gain or baseline not in profiles or best.method == baseline:
         return ""

@@ -174,7 +174,7 @@ def to_bibtex(plan: RunPlan, plan_digest: str, config_digest: str) -> str:
         {
             "author": "{The inc-bench developers}",
             "title": f"{{inc-bench}} {_text(plan.harness)}: run {_text(plan.run)} of the workload "
-            f"{_text(plan.workload['name'])}",
+            f"{_text(plan.workload.name)}",
             "year": re.sub(r"\D.*", "", plan.created) or "n.d.",
             "note": f"Measured {_text(plan.created)}; plan, SHA-256 {_text(plan_digest)}; "
             f"configuration, SHA-256 {_text(config_digest)}",

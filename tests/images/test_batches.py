@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from PIL import Image
 
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile
+from harness.storage.configuration import Transform
 from helpers.bundled_images import BUNDLED
 from helpers.record_files import CLASSES, gradient, write_record
 
@@ -65,31 +66,31 @@ def all_kinds() -> dict[str, bytes]:
     }
 
 
-def transform_of(resize: int, crop: int, keep_ratio: bool) -> dict[str, Any]:
-    return {
-        "resize": resize,
-        "keep_ratio": keep_ratio,
-        "crop": crop,
-        "mean": [0.485, 0.456, 0.406],
-        "std": [0.229, 0.224, 0.225],
-    }
+def transform_of(resize: int, crop: int, keep_ratio: bool) -> Transform:
+    return Transform(
+        resize=resize,
+        keep_ratio=keep_ratio,
+        crop=crop,
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+    )
 
 
 def as_arrays(batches: Any) -> list[Batch]:
     return [(data.asnumpy(), label.asnumpy()) for data, label in batches]
 
 
-def of_mxnet(record: Path, images: int, transform: Mapping[str, Any], size: int) -> list[Batch]:
+def of_mxnet(record: Path, images: int, transform: Transform, size: int) -> list[Batch]:
     """Return the batches of the published pipeline."""
     from mxnet.gluon.data import DataLoader
     from mxnet.gluon.data.vision import ImageRecordDataset, transforms
 
     steps = transforms.Compose(
         [
-            transforms.Resize(transform["resize"], keep_ratio=transform["keep_ratio"]),
-            transforms.CenterCrop(transform["crop"]),
+            transforms.Resize(transform.resize, keep_ratio=transform.keep_ratio),
+            transforms.CenterCrop(transform.crop),
             transforms.ToTensor(),
-            transforms.Normalize(transform["mean"], transform["std"]),
+            transforms.Normalize(transform.mean, transform.std),
         ]
     )
     dataset = ImageRecordDataset(str(record)).take(images).transform_first(steps, lazy=False)
@@ -103,11 +104,11 @@ def of_harness(tmp_path: Path) -> Callable[..., Any]:
     from harness.images.decode import decode_range
 
     def batches(
-        record: Path, images: int, transform: Mapping[str, Any], size: int, keep: bool = False
+        record: Path, images: int, transform: Transform, size: int, keep: bool = False
     ) -> Batches:
         with RecordFile(record) as source:
             index = source.index(CLASSES)
-        prepared = Prepared(tmp_path / "prepared.u8", images, transform["crop"])
+        prepared = Prepared(tmp_path / "prepared.u8", images, transform.crop)
         prepared.path.write_bytes(bytes(prepared.bytes))
         edges = [0, images // 3, images]
         for start, stop in itertools.pairwise(edges):
