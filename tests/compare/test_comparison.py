@@ -390,7 +390,7 @@ def test_the_page_in_a_browser(
         assert opened.requests == [path.as_uri()]
         assert not opened.scrolls_sideways()
         assert opened.page.locator("h1").inner_text() == f"{SLOW}, c7i.xlarge"
-        assert opened.page.locator("main > section > .scroll > table").count() == 3
+        assert opened.page.locator("main > section > .scroll > table").count() == 2
         assert opened.page.locator(".beside table").count() == 8
         assert opened.page.locator("figure svg:visible").count() == 3
         assert hostile in opened.page.locator("main").inner_text()
