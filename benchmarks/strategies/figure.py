@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from benchmarks.strategies.report import CSV, TOLERATED, Case, csv_rows, lines
-from harness.report.figures.drawing import AREAS, MUTED, Drawing, Words, render_figure
+from harness.render.drawing import AREAS, MUTED, Drawing, Words, render_figure
 
 MARKERS = "osD^vPX*<>p"
 NO_MODEL = 30.0  # percent: where a search without a model is drawn

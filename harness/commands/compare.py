@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from harness.command_line.verb import FILES, RUNS, Argument, Flag, Verb, Words
@@ -14,7 +13,7 @@ FORCE, PRICE = "--force", "price."
 
 
 def call(words: Words, context: Context) -> int:
-    """Compare runs, print the comparison in Markdown, and say where its page is."""
+    """Compare runs, and print who wins what and where the files are."""
     from harness.compare.run_comparison import PRICES, Request, compare_runs, own_price
     from harness.config import project_path
 
@@ -30,9 +29,7 @@ def call(words: Words, context: Context) -> int:
         own=own,
         name=words["name"] if "name" in words.values else None,
     )
-    text, page = compare_runs(request, context.results)
-    print(text, end="")
-    print(page, file=sys.stderr)
+    print(compare_runs(request, context.results, context.cache), end="")
     return 0
 
 
@@ -42,7 +39,8 @@ VERB = Verb(
     summary="methods by machines: speed, share of the roof, cost, disagreement",
     call=call,
     description=(
-        "Compares runs, as a page, Markdown and CSV under results/comparisons/. Speedups between\n"
+        "Compares runs, as a page, figures, Markdown and CSV under results/comparisons/, and prints\n"
+        "who is the fastest, the cheapest, and makes most of its roof. Speedups between\n"
         "machines are relative to the run that is named first."
     ),
     arguments=(

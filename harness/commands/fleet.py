@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from harness.command_line.verb import FILES, Argument, Verb, Words
@@ -24,9 +23,7 @@ def call(words: Words, context: Context) -> int:
     if len(arrived) > 1:
         results = [word for word in words.overrides if word.startswith("run.results=")]
         request = Request(tuple(arrived), (*arrived, *results))
-        comparison, page = compare_runs(request, context.results)
-        print(comparison, end="")
-        print(page, file=sys.stderr)
+        print(compare_runs(request, context.results, context.cache), end="")
     return code
 
 

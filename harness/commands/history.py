@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.command_line.verb import Argument, Verb, Words
 
 if TYPE_CHECKING:
+    from harness.nightly.entry import NightEntry
+    from harness.report.history_page import Night
     from harness.run.context import Context
+
+PAGE = "history.html"
 
 
 def call(words: Words, context: Context) -> int:
@@ -20,13 +25,57 @@ def call(words: Words, context: Context) -> int:
         for line in rebuilt(context.results):
             print(line, file=sys.stderr)
     print(list_nights(context.results), end="")
+    if words.is_true("page"):
+        print(_write_page(context.results, context.cache))
     return 0
+
+
+def _write_page(results: Path, cache: Path) -> Path:
+    from harness.nightly.database import opened
+    from harness.process.font_cache import keep_fonts_in
+    from harness.files.whole_files import write_atomically
+
+    keep_fonts_in(cache)
+    from harness.report.history_page import to_html
+
+    with opened(results) as history:
+        entries = {name: history.load(name) for name in history.machines()}
+    nights = {name: [shown_night(results, one) for one in own] for name, own in entries.items()}
+    write_atomically(results / PAGE, to_html(nights))
+    return results / PAGE
+
+
+def shown_night(results: Path, entry: NightEntry) -> Night:
+    """Return a night of the history as the page shows it."""
+    import numpy as np
+
+    from harness.report.history_page import Night
+    from harness.table.row_names import names_of
+
+    labels = names_of({row.method: row.label for row in entry.rows})
+    link = f"{entry.folder}/nightly.md"
+    return Night(
+        created=entry.created,
+        run=entry.run,
+        verdict=entry.verdict or "",
+        regressions=[f"{labels.get(m, m)}, {metric}" for m, metric in sorted(entry.regressions)],
+        acknowledged=[
+            f"{labels.get(method, method)}, {metric}: {reason}"
+            for (method, metric), reason in sorted((entry.acknowledged or {}).items())
+        ],
+        link=link if (results / link).is_file() else "",
+        milliseconds={
+            labels[row.method]: 1e3 * float(np.median(row.times))
+            for row in entry.rows
+            if row.times is not None and row.times.size
+        },
+    )
 
 
 VERB = Verb(
     name="history",
     rank=50,
-    summary="the nights so far; rebuild=true makes their database from the records",
+    summary="the nights so far; page=true makes a page of them, rebuild=true their database",
     call=call,
     arguments=(
         Argument(
@@ -36,6 +85,17 @@ VERB = Verb(
             default="false",
             proposes=("true", "false"),
         ),
+        Argument(
+            "page",
+            "true|false",
+            f"true writes results/{PAGE}: verdicts, and the times of each row by night",
+            default="false",
+            proposes=("true", "false"),
+        ),
     ),
-    examples=(("", ""), ("rebuild=true", "after the database was damaged or lost")),
+    examples=(
+        ("", ""),
+        ("page=true", ""),
+        ("rebuild=true", "after the database was damaged or lost"),
+    ),
 )

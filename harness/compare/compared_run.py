@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from harness.compare.comparison import ComparedRun
 from harness.compare.prices import OWN, Price, Prices
-from harness.compare.unlike import unlike
+from harness.compare.unlike import unlike, words_for
 from harness.errors import InputError
 from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
@@ -63,9 +64,13 @@ def check_alike(runs: Sequence[ComparedRun], names: Sequence[str]) -> None:
             f"  {one.key}: " + ", ".join(f"{v} in {name}" for v, name in zip(one.values, names))
             for one in differences
         )
+        words = shlex.join(words_for(differences, runs[0].plan))
+        alike = (
+            f"measure the others with {words} as {names[0]} was" if words else "measure them alike"
+        )
         raise InputError(
             f"these runs were not measured alike:\n{listed}\n"
-            f"measure them alike, or add {FORCE} to compare them all the same"
+            f"{alike}, or add {FORCE} to compare them all the same"
         )
 
 

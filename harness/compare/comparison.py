@@ -79,7 +79,8 @@ class MethodInRun:
         share: of the machine's roof.
         cost: of a million images; None where the price or the time is not known.
         no_price: why there is no cost although there is a time.
-        intervals: of ratio and cost, by name; that of the cost is the throughput's alone.
+        intervals: of ratio, cost and share, by name; those of cost and share are the throughput's
+            alone.
     """
 
     outcome: str
@@ -201,10 +202,10 @@ def _method_in_run(method: str, run: ComparedRun, reference: ComparedRun) -> Met
     if row.outcome != OK or row.images_per_s is None:
         return MethodInRun(row.outcome, row, Share(None, "no time"))
     intervals: dict[str, Interval] = {}
+    rate = row.intervals.get("images_per_s")
     cost = None
     if run.price.per_hour is not None:
         cost = cost_per_million(row.images_per_s, run.price.per_hour)
-        rate = row.intervals.get("images_per_s")
         if rate:
             low, high = (cost_per_million(end, run.price.per_hour) for end in (rate.high, rate.low))
             intervals["cost"] = Interval(cost, low, high, rate.level, rate.between_rounds)
@@ -215,6 +216,9 @@ def _method_in_run(method: str, run: ComparedRun, reference: ComparedRun) -> Met
         if all(len(side) > 1 or side.shape[1] >= FEWEST_BATCHES for side in (theirs, ours)):
             intervals["ratio"] = speedup_apart(theirs, ours)
     share = roof_share(run.profiles.get(method), row.images_per_s, run.roof)
+    if rate and share.value is not None:  # a share is proportional to the throughput
+        low, high = (share.value * end / row.images_per_s for end in (rate.low, rate.high))
+        intervals["share"] = Interval(share.value, low, high, rate.level, rate.between_rounds)
     no_price = run.price.note if cost is None else ""
     return MethodInRun(row.outcome, row, share, ratio, cost, no_price, intervals)
 

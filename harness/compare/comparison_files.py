@@ -1,4 +1,7 @@
-"""The files of a comparison: the page, Markdown and CSV."""
+"""The files of a comparison: the page, figures, Markdown and CSV.
+
+Importing this imports matplotlib: set MPLCONFIGDIR before.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,21 @@ import hashlib
 from pathlib import Path
 
 from harness.compare.comparison import Comparison
+from harness.compare.comparison_figures import draw_all
 from harness.compare.comparison_text import disagreements_to_csv, to_csv, to_markdown
 from harness.compare.html_comparison import to_html
 from harness.compare.prices import Prices
+from harness.compare.winners import winners
 from harness.files.whole_files import write_atomically
 
 PAGE = "comparison.html"
 LONGEST_NAME = 120
 
 
-def write_comparison(comparison: Comparison, prices: Prices, command: str, folder: Path) -> str:
-    """Write the page, Markdown and CSV into a folder, and return the Markdown.
+def write_comparison(
+    comparison: Comparison, prices: Prices, command: str, folder: Path
+) -> list[Path]:
+    """Write the files into a folder, and return their paths, the page first.
 
     Args:
         command: that makes the comparison again.
@@ -24,16 +31,20 @@ def write_comparison(comparison: Comparison, prices: Prices, command: str, folde
     Raises:
         InputError: the folder cannot be written.
     """
-    text = to_markdown(comparison, prices.note)
-    files = {
-        PAGE: to_html(comparison, prices.note, command),
-        "comparison.md": text,
+    answers, drawings = winners(comparison), draw_all(comparison)
+    files: dict[str, str | bytes] = {
+        PAGE: to_html(comparison, answers, drawings, prices.note, command),
+        "comparison.md": to_markdown(comparison, answers, prices.note),
         "comparison.csv": to_csv(comparison),
         "disagreements.csv": disagreements_to_csv(comparison),
     }
+    for drawing in drawings:
+        for name, picture in drawing.pictures.items():
+            files[f"figures/{name}.svg"] = picture.svg
+            files[f"figures/{name}.pdf"] = picture.pdf
     for name, content in files.items():
         write_atomically(folder / name, content)
-    return text
+    return [folder / name for name in files]
 
 
 def default_name(comparison: Comparison) -> str:

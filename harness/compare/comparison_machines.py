@@ -36,7 +36,7 @@ def machines(comparison: Comparison) -> Grid:
         "Price": lambda run: run.price.note,
     }
     rows = [(name, [Cell(fact(run)) for run in comparison.runs]) for name, fact in facts.items()]
-    return Grid(
+    grid = Grid(
         "machines",
         "Machines",
         "As each run's plan describes its machine. A roof is the median of its repeats, the slowest and "
@@ -44,7 +44,9 @@ def machines(comparison: Comparison) -> Grid:
         "Fact",
         titles(comparison),
         rows,
+        in_words=True,
     )
+    return grid.filled
 
 
 def _text(value: object) -> str:

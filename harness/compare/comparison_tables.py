@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from harness.compare.comparison import Comparison, Disagreement, MethodInRun
-from harness.compare.grid import DASH, Cell, Grid, titles
+from harness.compare.grid import DASH, NOTHING, Cell, Grid, titles
+from harness.compare.prices import OWN
+from harness.compare.winners import Winner
 from harness.stats.intervals import Interval
 from harness.storage.outcomes import OK
 from harness.table.metrics import INFERENCE_SPEEDUP, SPEEDUP, THROUGHPUT, TOP1, VS_FUSED, Metric
@@ -24,11 +26,28 @@ def settings_grid(comparison: Comparison) -> Grid:
         "Setting",
         titles(comparison),
         [(one.key, [Cell(value) for value in one.values]) for one in comparison.unlike],
+        in_words=True,
+    )
+
+
+def winners_grid(answers: Sequence[Winner]) -> Grid:
+    """Return the answer to each question, its value, and the best of the other machines."""
+    return Grid(
+        "winners",
+        "Winners",
+        "Among the rows whose top-1 meets the criterion of the tuning; 95 % intervals in brackets.",
+        "Question",
+        ["Winner", "Value", "Best of the other machines"],
+        [
+            (one.question.title, [Cell(one.answer), Cell(one.value), Cell(one.next)])
+            for one in answers
+        ],
+        in_words=True,
     )
 
 
 def methods(comparison: Comparison) -> list[Grid]:
-    """Return one grid a value: methods by machines."""
+    """Return one grid a value, methods by machines; a value that no run has gets none."""
     first = comparison.runs[0]
     baseline, fused = first.plan.config.baseline, first.plan.config.fused
     of_row = _of_row
@@ -62,7 +81,7 @@ def methods(comparison: Comparison) -> list[Grid]:
         ("cost", "Cost of a million images", "On a machine that does nothing else.", _cost),
         ("top1", "Top-1", "Accuracy on the validated images.", of_row(TOP1)),
     ]
-    return [
+    tables = [
         Grid(
             anchor,
             title,
@@ -70,20 +89,18 @@ def methods(comparison: Comparison) -> list[Grid]:
             "Method",
             titles(comparison),
             [(line.label, [shown(entry) for entry in line.entries]) for line in comparison.lines],
-        )
+        ).filled
         for anchor, title, caption, shown in grids
-        if anchor != "ratio" or len(comparison.runs) > 1
     ]
+    return [grid for grid in tables if grid.rows]
 
 
 def pairs(comparison: Comparison) -> Grid:
-    """Return how many images each method predicts differently, by pair of runs."""
+    """Return how many images each method predicts differently, by pair of runs that can be compared."""
     names = titles(comparison)
     rows = []
     for pair in comparison.disagreements:
-        if pair.left_out:
-            cells = [Cell(pair.left_out), *[Cell(DASH)] * 6]
-        else:
+        if not pair.left_out:
             test = pair.test
             numbers = [
                 f"{len(pair.index)} of {pair.images}",
@@ -95,7 +112,7 @@ def pairs(comparison: Comparison) -> Grid:
                 "the same" if pair.same_model else "each its own",
             ]
             cells = [Cell(number) for number in numbers]
-        rows.append((f"{pair.name}: {names[pair.first]} and {names[pair.second]}", cells))
+            rows.append((f"{pair.name}: {names[pair.first]} and {names[pair.second]}", cells))
     return Grid(
         "disagreement",
         "Top-1 disagreement",
@@ -153,17 +170,31 @@ def reading_notes(comparison: Comparison, prices: str) -> list[str]:
         f"Cost: {prices} The interval is that of the throughput; the price is of the whole machine, "
         "whatever part of its CPUs the run used.",
     ]
-    for name, run in zip(titles(comparison), comparison.runs):
+    names = titles(comparison)
+    for name, run in zip(names, comparison.runs):
         if run.roof_note:
             notes.append(f"Roof of {name}: {run.roof_note}.")
-    return notes
+        if run.price.per_hour is None:
+            notes.append(f"Cost on {name}: {run.price.note}; give {OWN}{run.machine}=N.")
+    shares = {
+        f"Share of the roof, {line.label} on {name}: {entry.share.reason}."
+        for line in comparison.lines
+        for name, run, entry in zip(names, comparison.runs, line.entries)
+        if run.roof and entry.outcome == OK and entry.share.value is None
+    }
+    left_out = {
+        f"Disagreement of {names[pair.first]} and {names[pair.second]}: {pair.left_out}."
+        for pair in comparison.disagreements
+        if pair.left_out
+    }
+    return [*notes, *sorted(shares), *sorted(left_out)]
 
 
 def _of_row(metric: Metric) -> Callable[[MethodInRun], Cell]:
     def shown(entry: MethodInRun) -> Cell:
         row = entry.row
         if row is None or entry.outcome != OK:
-            return Cell(DASH)
+            return NOTHING
         return _value(metric, getattr(row, metric.name), row.intervals.get(metric.name))
 
     return shown
@@ -176,16 +207,16 @@ def _rate(entry: MethodInRun) -> Cell:
 
 
 def _share(entry: MethodInRun) -> Cell:
-    if entry.outcome != OK:
-        return Cell(DASH)
     if entry.share.value is None:
-        return Cell(f"{DASH} ({entry.share.reason})")
-    return Cell(f"{100 * entry.share.value:.1f} %")
+        return NOTHING
+    ends = entry.intervals.get("share")
+    shown = f"[{100 * ends.low:.1f}, {100 * ends.high:.1f}]" if ends else ""
+    return Cell(f"{100 * entry.share.value:.1f} %", shown)
 
 
 def _cost(entry: MethodInRun) -> Cell:
     if entry.cost is None:
-        return Cell(entry.no_price or DASH)
+        return NOTHING
     ends = entry.intervals.get("cost")
     return Cell(f"{entry.cost:.3g}", f"[{ends.low:.3g}, {ends.high:.3g}]" if ends else "")
 

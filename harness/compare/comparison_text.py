@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from harness.compare import comparison_tables as tables
 from harness.compare.comparison import ComparedRun, Comparison, Line, MethodInRun
 from harness.compare.comparison_machines import machines
 from harness.compare.grid import Grid, titles
+from harness.compare.winners import Winner
 from harness.render.escape import markdown, markdown_cell
 from harness.render.markdown_table import markdown_table
 from harness.table.csv_table import csv_text
@@ -30,14 +32,15 @@ HEADER = (
 )
 
 
-def to_markdown(comparison: Comparison, prices: str) -> str:
-    """Return what differs first, then the machines, methods by machines, and disagreements."""
-    grids = [machines(comparison), *tables.methods(comparison)]
+def to_markdown(comparison: Comparison, answers: Sequence[Winner], prices: str) -> str:
+    """Return what differs first, then the winners, the machines, methods and disagreements."""
+    grids = [tables.winners_grid(answers), machines(comparison), *tables.methods(comparison)]
     forced = [tables.FORCED] if comparison.unlike else []
     if comparison.unlike:
         grids.insert(0, tables.settings_grid(comparison))
-    if comparison.disagreements:
-        grids.append(tables.pairs(comparison))
+    pairs = tables.pairs(comparison)
+    if pairs.rows:
+        grids.append(pairs)
     names = titles(comparison)
     listed = [tables.images(pair, names) for pair in comparison.disagreements if pair.index.size]
     parts = [f"# {markdown_cell(' and '.join(run.name for run in comparison.runs))}", *forced]
@@ -97,6 +100,5 @@ def _row(line: Line, run: ComparedRun, entry: MethodInRun) -> list[Any]:
 
 def _grid(grid: Grid) -> str:
     body = [[name, *map(str, cells)] for name, cells in grid.rows]
-    return markdown_table(
-        [grid.corner, *grid.headers], body, ["left", *["right"] * len(grid.headers)]
-    )
+    side = "left" if grid.in_words else "right"
+    return markdown_table([grid.corner, *grid.headers], body, ["left", *[side] * len(grid.headers)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.compare.comparison import Comparison
 
@@ -12,7 +12,12 @@ DASH = "–"
 
 @dataclass(frozen=True)
 class Cell:
-    """A value, its interval if it has one, and whether it tells of a failure."""
+    """A value.
+
+    Attributes:
+        ends: of its interval, empty where it has none.
+        bad: it tells of a failure.
+    """
 
     text: str
     ends: str = ""
@@ -22,9 +27,12 @@ class Cell:
         return f"{self.text} {self.ends}" if self.ends else self.text
 
 
+NOTHING = Cell(DASH)  # where nothing was measured
+
+
 @dataclass(frozen=True)
 class Grid:
-    """A table: methods or facts by runs."""
+    """A table: methods or facts by runs; ``in_words`` where its cells are words, not numbers."""
 
     anchor: str
     title: str
@@ -32,6 +40,13 @@ class Grid:
     corner: str
     headers: Sequence[str]
     rows: Sequence[tuple[str, Sequence[Cell]]]
+    in_words: bool = False
+
+    @property
+    def filled(self) -> Grid:
+        """The table without the rows in which nothing was measured."""
+        rows = [(name, cells) for name, cells in self.rows if set(cells) != {NOTHING}]
+        return replace(self, rows=rows)
 
 
 def titles(comparison: Comparison) -> list[str]:

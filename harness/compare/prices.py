@@ -23,6 +23,7 @@ class Price:
 
     per_hour: float | None
     note: str
+    currency: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Prices:
         """Return the price of a machine: the user's own if there is one, else as ``of``."""
         if machine in own:
             note = f"{own[machine]:g} {self.currency} an hour ({OWN}{machine}=)"
-            return Price(own[machine], note)
+            return Price(own[machine], note, self.currency)
         return self.of(machine, instance)
 
     def of(self, machine: str, instance: Instance | None) -> Price:
@@ -79,6 +80,7 @@ class Prices:
         return Price(
             per_hour,
             f"{per_hour:g} {self.currency} an hour ({what}; {self.name} of {self.dated})",
+            self.currency,
         )
 
 

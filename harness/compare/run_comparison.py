@@ -10,11 +10,13 @@ from pathlib import Path
 from harness import PROJECT
 from harness.compare.compared_run import check_alike, load_compared_runs
 from harness.compare.comparison import compare
-from harness.compare.comparison_files import PAGE, default_name, write_comparison
 from harness.compare.price_file import read_prices
 from harness.compare.prices import parse_price
+from harness.compare.summary import summary
+from harness.compare.winners import winners
 from harness.errors import InputError
 from harness.facts.faults import PLAIN_NAME, is_name
+from harness.process.font_cache import keep_fonts_in
 
 FOLDER = "comparisons"
 PRICES = PROJECT / "conf" / "prices.yaml"
@@ -52,11 +54,11 @@ class Request:
             raise InputError("name two runs or more: ./run.sh compare RUN RUN")
 
 
-def compare_runs(request: Request, results: Path) -> tuple[str, Path]:
-    """Compare runs and write the page, Markdown and CSV.
+def compare_runs(request: Request, results: Path, cache: Path) -> str:
+    """Compare runs, write the page, figures, Markdown and CSV, and return a summary of ten lines.
 
-    Returns:
-        the Markdown, and the path of the page.
+    Args:
+        cache: where matplotlib may keep what it knows of fonts.
 
     Raises:
         InputError: a run is not there, is named twice, or was not measured like another and this is
@@ -67,10 +69,15 @@ def compare_runs(request: Request, results: Path) -> tuple[str, Path]:
     runs = load_compared_runs(results, request.runs, prices, request.own)
     if not request.force:
         check_alike(runs, request.runs)
+    keep_fonts_in(cache)
+    # imported here, since it imports matplotlib, which reads at import where it keeps fonts
+    from harness.compare.comparison_files import default_name, write_comparison
+
     comparison = compare(runs)
     folder = results / FOLDER / (request.name or default_name(comparison))
     command = shlex.join(["./run.sh", "compare", *request.command])
-    return write_comparison(comparison, prices, command, folder), folder / PAGE
+    files = write_comparison(comparison, prices, command, folder)
+    return summary(comparison, winners(comparison), files)
 
 
 def own_price(key: str, text: str) -> float:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from harness.storage.plan import RunPlan
-from harness.storage.same_run import settings
+from harness.storage.same_run import flattened, settings
 
 MISSING = "-"  # shown for a setting that a run does not have
+SHOWN_NOWHERE = ("config.methods.shared_calibration",)  # it changes costs of optimising, no result
+TYPED = "config."  # begins the settings that words of a command line give
 ORDER = ("versions.", "harness", "files.", "config.protocol.")
 
 
@@ -23,9 +27,13 @@ class Unlike:
 def unlike(plans: Sequence[RunPlan]) -> list[Unlike]:
     """Return the settings that differ: versions first, then files, the protocol, and the rest.
 
-    A method that a run does not have differs from nothing.
+    A method that a run does not have differs from nothing. Settings that change nothing that a
+    comparison shows are left out.
     """
     runs = [settings(plan) for plan in plans]
+    for run in runs:
+        for key in SHOWN_NOWHERE:
+            run.pop(key, None)
     different = []
     for key in dict.fromkeys(key for run in runs for key in run):
         values = tuple(run.get(key, MISSING) for run in runs)
@@ -34,6 +42,28 @@ def unlike(plans: Sequence[RunPlan]) -> list[Unlike]:
         if len(present) > 1:
             different.append(Unlike(key, values))
     return sorted(different, key=lambda one: _place_of(one.key))
+
+
+def words_for(differences: Sequence[Unlike], first: RunPlan) -> list[str]:
+    """Return the words of a command line that measure as the first run was, where words can say it.
+
+    A method's own options follow from the other keys. A protocol with a name gives all its keys.
+    """
+    keys = [one.key.removeprefix(TYPED) for one in differences if one.key.startswith(TYPED)]
+    words = []
+    if "protocol.name" in keys:
+        words.append(f"protocol={first.config.protocol.name}")
+        keys = [key for key in keys if not key.startswith("protocol.")]
+    values = flattened(first.config.stored)
+    for key in keys:
+        if key in values and not key.startswith("method."):
+            words.append(f"{key}={_typed(values[key])}")
+    return words
+
+
+def _typed(value: Any) -> str:
+    """Return a value as the command line takes it."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def _method_of(key: str) -> str | None:

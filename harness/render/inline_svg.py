@@ -12,7 +12,9 @@ SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 POINTED_AT = re.compile(r"url\(#|^#")
 
 
-def inline_svg(svg: str, name: str, title: str, description: str, colors: Mapping[str, str]) -> str:
+def inline_svg(
+    svg: str, name: str, title: str, description: str, colors: Mapping[str, str], kind: str
+) -> str:
     """Return the ``svg`` element, with a title and a description.
 
     It is parsed and written anew, so that every label stays text.
@@ -20,6 +22,7 @@ def inline_svg(svg: str, name: str, title: str, description: str, colors: Mappin
     Args:
         name: before every id, which must be unique in a page.
         colors: replacements of colours in styles, such as a CSS variable for a hex code.
+        kind: the element's class in the style sheet.
     """
     ET.register_namespace("", SVG)
     ET.register_namespace("xlink", XLINK)
@@ -39,6 +42,7 @@ def inline_svg(svg: str, name: str, title: str, description: str, colors: Mappin
         float(root.attrib.pop(side).removesuffix("pt")) for side in ("width", "height")
     )
     root.set("style", f"aspect-ratio: {width:g} / {height:g}; stroke-linejoin: round")
+    root.set("class", kind)
     root.set("role", "img")
     root.set("aria-labelledby", f"{name}-title {name}-desc")
     for number, (tag, text) in enumerate((("title", title), ("desc", description))):

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from harness.render.drawing import Drawing
 from harness.report.figures import batch_times, gain, influence, pareto, shares, trials
-from harness.report.figures.drawing import Drawing
 from harness.table.loaded_run import LoadedRun
 
 FIGURES: tuple[Callable[[LoadedRun], Drawing], ...] = (

@@ -9,16 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.errors import HarnessError
+from harness.render.drawing import Drawing
 from harness.report.all_figures import draw_all
 from harness.report.evidence import Evidence, command, config_digest, evidence
-from harness.report.figures.drawing import Drawing
+from harness.report.headline import Headline, headline
 from harness.report.methods_text import methods_text
 from harness.report.published import Published, beside_published
 from harness.storage import store
 from harness.storage.plan import RunPlan
 from harness.table.loaded_run import LoadedRun
-from harness.table.rows import Row
-from harness.table.searches import best_accurate
 
 
 @dataclass(frozen=True)
@@ -26,14 +25,14 @@ class Report:
     """The contents of a report.
 
     Attributes:
-        best: the fastest row that is accurate enough, if there is one.
+        headline: the fastest row that is accurate enough, None where there is none.
         methods: the paragraph on methods, as plain text.
         command: the command that repeats the run; ``command_notes`` say what to know of it.
         config_digest, plan_digest: SHA-256 of the configuration and of the plan.
     """
 
     run: LoadedRun
-    best: Row | None
+    headline: Headline | None
     published: Published
     drawings: Sequence[Drawing]
     evidence: Sequence[Evidence]
@@ -61,12 +60,16 @@ def collect(run: LoadedRun, folders: Sequence[str], code: str) -> Report:
                 f"{run.folder.path / path} is missing, and another file holds its record: rename that "
                 "file back"
             )
+
+    def is_kept(name: str) -> bool:
+        return (run.folder.path / name).is_file()
+
     return Report(
         run=run,
         drawings=draw_all(run),
-        best=best_accurate(plan, run.rows),
+        headline=headline(run),
         published=beside_published(plan, run.rows),
-        evidence=evidence(plan, run.records, run.rounds, run.digests),
+        evidence=evidence(plan, run.records, run.rounds, run.digests, is_kept),
         methods=methods_text(plan, run.records, run.rows, run.rounds),
         command=command(plan, folders),
         command_notes=command_notes(plan, code),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,11 +21,18 @@ OWN_ID = ("run.id=", "run.results=", "run.cache=")  # they would lead to the run
 
 @dataclass(frozen=True)
 class File:
-    """A file of the run: its path in the run's folder, its role and its SHA-256."""
+    """A file of the run.
+
+    Attributes:
+        path: in the run's folder.
+        sha256: empty where the record has none.
+        kept: the folder has it; models are left out of packs and of the committed example.
+    """
 
     path: str
     role: str
     sha256: str
+    kept: bool
 
 
 @dataclass(frozen=True)
@@ -95,11 +102,13 @@ def evidence(
     records: Sequence[MethodRecord],
     rounds: Sequence[RoundRecord],
     digests: Mapping[str, str],
+    is_kept: Callable[[str], bool],
 ) -> list[Evidence]:
     """Return the evidence for each row, in the table's order.
 
     Args:
         digests: SHA-256 of the records and rounds, by path in the run's folder.
+        is_kept: says whether the run's folder has a file of such a path.
     """
     used = {(timing.round, timing.method, timing.attempt) for timing in counted(rounds)}
     return [
@@ -108,7 +117,7 @@ def evidence(
             record.label,
             str(record.outcome),
             _file(record.path, "record", digests),
-            tuple(_files(record)),
+            tuple(_files(record, is_kept)),
             record.validate.batches if record.validate else 0,
             tuple(_facts(record)),
             tuple(
@@ -122,11 +131,11 @@ def evidence(
 
 
 def _file(path: str, role: str, digests: Mapping[str, str]) -> File:
-    return File(path, role, digests[path])
+    return File(path, role, digests[path], True)  # it was read
 
 
-def _files(record: MethodRecord) -> list[File]:
-    """Return the files that a record names with their digests: the model and the predictions."""
+def _files(record: MethodRecord, is_kept: Callable[[str], bool]) -> list[File]:
+    """Return the files that a record names: the model, the predictions and the log."""
     files = []
     if record.optimize:
         files += [
@@ -135,7 +144,10 @@ def _files(record: MethodRecord) -> list[File]:
         ]
     if record.validate:
         files.append((record.validate.predictions, "five best classes of every image"))
-    return [File(f"methods/{record.method}/{file.path}", role, file.sha256) for file, role in files]
+    named = [(f"methods/{record.method}/{file.path}", role, file.sha256) for file, role in files]
+    if record.outcome.log:
+        named.append((record.outcome.log, "log", ""))
+    return [File(path, role, sha256, is_kept(path)) for path, role, sha256 in named]
 
 
 def _facts(record: MethodRecord) -> list[tuple[str, str]]:
@@ -165,8 +177,6 @@ def _facts(record: MethodRecord) -> list[tuple[str, str]]:
         pairs.append(("threads", f"{openmp.max_threads} of {openmp.runtime}"))
     if record.optimize and record.optimize.reused_from:
         pairs.append(("model taken over from run", record.optimize.reused_from))
-    if record.outcome.log:
-        pairs.append(("log", record.outcome.log))
     return pairs
 
 

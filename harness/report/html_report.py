@@ -9,11 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import Markup
-
 from harness import __version__
-from harness.render.inline_svg import inline_svg
-from harness.render.page import THEMED, render
+from harness.render.inline_figures import inline_figures
+from harness.render.page import render
 from harness.report.contents import Report
 from harness.report.latex import PREAMBLE
 from harness.storage.same_run import UNDETERMINING
@@ -46,8 +44,7 @@ def to_html(report: Report) -> str:
         "report.html.j2",
         **values,
         plan=report.run.plan,
-        best=report.best,
-        best_words=_best_words(report.best),
+        headline=report.headline,
         outcomes=_outcomes(report.run.rows),
         config_digest=report.config_digest,
         contents=[
@@ -85,15 +82,7 @@ def _beyond(report: Report) -> Values | None:
 
 
 def _figures(report: Report) -> Values:
-    inline = {
-        words.name: Markup(
-            inline_svg(drawing.svg, words.name, words.title, words.description, THEMED)
-        )
-        for drawing in report.drawings
-        for words in [drawing.words]
-        if not drawing.absent
-    }
-    return {"drawings": report.drawings, "inline": inline}
+    return {"drawings": report.drawings, "inline": inline_figures(report.drawings)}
 
 
 def _kernels(report: Report) -> Values | None:
@@ -130,24 +119,12 @@ SECTIONS = (  # in the order of the template
     Section("figures", "Figures", _figures),
     Section("kernels", "How each row ran", _kernels),
     Section("sizes", "By batch size", _sizes),
+    Section("files", "Files", _files),
     Section("methods", "Methods", _methods),
     Section("records", "Records", _records),
-    Section("files", "Files", _files),
 )
 
 
 def _outcomes(rows: list[Row]) -> dict[str, int | str]:
     others = [f"{row.label}: {row.outcome}" for row in rows if row.outcome != "ok"]
     return {"ok": len(rows) - len(others), "all": len(rows), "others": "; ".join(others)}
-
-
-def _best_words(best: Row | None) -> str:
-    if best is None or best.images_per_s is None:
-        return ""
-    parts = [f"{best.images_per_s:.1f} images/s"]
-    for value, over in ((best.inference_speedup, "the baseline"), (best.speedup_vs_fused, "fused")):
-        if value is not None:
-            parts.append(f"{value:.2f} times {over}")
-    if best.top1 is not None:
-        parts.append(f"top-1 {best.top1:.4f}")
-    return ", ".join(parts)

@@ -11,8 +11,11 @@ from pathlib import Path
 from harness.files import whole_files
 from harness.report.contents import Report, collect
 from harness.report.html_report import to_html
-from harness.report.latex import breakable, escaped, to_latex
+from harness.report.latex import paragraph
+from harness.report.latex_figures import to_figures
+from harness.report.latex_table import to_latex
 from harness.report.published import pairs_to_csv
+from harness.report.references import cited, to_bibtex
 from harness.table.csv_table import to_csv
 from harness.table.loaded_run import LoadedRun
 from harness.table.markdown import table
@@ -32,12 +35,14 @@ def write_files(run: LoadedRun, folders: Sequence[str], code: str) -> list[Path]
         **_tables(report),
         "published.csv": pairs_to_csv(report.published.rows),
         "methods.txt": report.methods + "\n",
-        "methods.tex": breakable(escaped(report.methods)) + "\n",
+        "methods.tex": cited(paragraph(report.methods)) + "\n",
+        "figures.tex": to_figures(report.drawings),
+        "references.bib": to_bibtex(report.run.plan, report.plan_digest, report.config_digest),
     }
     for drawing in report.drawings:
-        if not drawing.absent:
-            files[f"figures/{drawing.words.name}.svg"] = drawing.svg
-            files[f"figures/{drawing.words.name}.pdf"] = drawing.pdf
+        for name, picture in drawing.pictures.items():
+            files[f"figures/{name}.svg"] = picture.svg
+            files[f"figures/{name}.pdf"] = picture.pdf
     folder = run.folder.path / FOLDER
     for name, content in files.items():
         whole_files.write_atomically(folder / name, content)

@@ -5,12 +5,11 @@ The one module of reports that may be imported before MPLCONFIGDIR is set.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.files import whole_files
+from harness.process.font_cache import keep_fonts_in
 from harness.run.lifecycle import code_digest
 from harness.storage.record import RECORDS
 from harness.storage.store import RunFolder
@@ -33,9 +32,8 @@ def write_report(folder: RunFolder, cache: Path, folders: Sequence[Path] = ()) -
             f"{folder.path} has no row to report yet: ./run.sh run.id={folder.id} goes on with it"
         )
     run = load_run(folder)
-    os.environ["MPLCONFIGDIR"] = str(cache / "matplotlib")  # it would be in the user's home
-    whole_files.make_folder(cache / "matplotlib", "run.cache")
-    # imported here, since matplotlib reads that when it is imported, and no other verb needs it
+    keep_fonts_in(cache)
+    # imported here, since it imports matplotlib, which reads at import where it keeps fonts
     from harness.report.report_files import write_files
 
     return write_files(run, [str(path) for path in folders], code_digest(folders))

@@ -140,7 +140,7 @@ def _kernel_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[st
         profile = Profile.recorded(record.profile)
         for finding in findings(profile, called_int8(record.method, record.label)):
             yield f"{record.label}: {finding}."
-        share = profile.reference_share * profile.total_ms / (profile.wall_ms or profile.total_ms)
+        share = profile.reference_wall_share
         if record.method == plan.config.baseline and NOTED_SHARE <= share < 1:
             yield (
                 f"Of all speedups over {record.label} a factor of {1 / (1 - share):.1f} is the absence "

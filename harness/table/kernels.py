@@ -142,6 +142,11 @@ class Profile:
         return self.share(made_by("ref"))
 
     @property
+    def reference_wall_share(self) -> float:
+        """The share of the wall clock in reference implementations, 0 .. 1."""
+        return self.reference_share * _ratio(self.total_ms, self.wall_ms or self.total_ms)
+
+    @property
     def simple_share(self) -> float:
         """The share of oneDNN's time in its ``simple`` implementations: plain but parallel loops."""
         return self.share(made_by("simple"))

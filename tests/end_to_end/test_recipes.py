@@ -23,7 +23,7 @@ FIGURE = '''\
 
 from matplotlib.figure import Figure
 
-from harness.report.figures.drawing import Drawing, Words, render_figure, panels
+from harness.render.drawing import Drawing, Words, render_figure, panels
 from harness.table.loaded_run import LoadedRun
 
 

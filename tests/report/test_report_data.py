@@ -249,7 +249,7 @@ def test_evidence_has_every_attempt_and_says_which_one_counts() -> None:
     ]
     record = measured("fp32", 1.0)
     digests = {each.path: f"digest of {each.path}" for each in (record, *rounds)}
-    (found,) = evidence(plan(rounds=1), [record], rounds, digests)
+    (found,) = evidence(plan(rounds=1), [record], rounds, digests, lambda path: True)
     assert found.record.sha256 == "digest of records/00_fp32.json"
     first, second = found.timings
     assert (first.counts, second.counts) == (False, True)

@@ -10,13 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from harness.report.figures.drawing import (
+from harness.render.drawing import (
     BLUE,
     INK,
     PAGE,
     VERMILION,
     Drawing,
     Words,
+    is_narrow,
     missing,
     panels,
     render_figure,
@@ -29,7 +30,7 @@ from harness.table.loaded_run import LoadedRun
 from harness.table.samples import batch_seconds, counted, validation_samples
 
 NAME, TITLE = "batch_times", "Time of a batch by round"
-COLUMNS = 3
+COLUMNS, NARROW_COLUMNS = 3, 2
 FEW = 12  # rounds up to which every batch is drawn
 MANY = 60  # batches of a round, from which on their dots are small
 
@@ -140,8 +141,9 @@ def draw(timings: Batches) -> Drawing:
             for r in panel.rounds
         ],
     )
-    height = 0.4 + 1.45 * -(-len(timings.panels) // COLUMNS)
-    return render_figure(words, height, lambda figure: _fill(figure, timings, few))
+    wide_in = 0.4 + 1.45 * -(-len(timings.panels) // COLUMNS)
+    narrow_in = 0.4 + 1.2 * -(-len(timings.panels) // NARROW_COLUMNS)
+    return render_figure(words, wide_in, lambda figure: _fill(figure, timings, few), narrow_in)
 
 
 def _described(panel: Panel) -> str:
@@ -152,7 +154,7 @@ def _described(panel: Panel) -> str:
 
 
 def _fill(figure: Figure, timings: Batches, few: bool) -> None:
-    columns = min(COLUMNS, len(timings.panels))
+    columns = min(NARROW_COLUMNS if is_narrow(figure) else COLUMNS, len(timings.panels))
     grid = panels(figure, len(timings.panels), columns)
     titles = shortened([panel.label for panel in timings.panels])
     for number, (panel, axes, title) in enumerate(zip(timings.panels, grid, titles)):

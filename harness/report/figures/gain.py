@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from harness.report.figures.drawing import (
+from harness.render.drawing import (
     BLUE,
     INK,
     MUTED,
@@ -20,7 +20,7 @@ from harness.report.figures.drawing import (
     render_figure,
     short,
 )
-from harness.report.figures.label_placement import Mark, place
+from harness.render.label_placement import Mark, place
 from harness.stats.intervals import Interval
 from harness.storage.plan import RunPlan
 from harness.table.loaded_run import LoadedRun
@@ -109,8 +109,7 @@ def draw(compared: Gains | None) -> Drawing:
         TITLE,
         f"The one-time cost of optimising against the inference speedup over {compared.reference} "
         "(bars: 95 % intervals). Filled: top-1 on all images meets the tuning's criterion; hollow: "
-        "it does not. The table says after how many images the faster inference has paid the cost "
-        f"back, compared with {compared.reference}.",
+        "it does not.",
         _described(compared),
         ("Method", "Cost s", "Speedup", "95 % interval", "Paid back after images", "Accurate"),
         [
@@ -125,7 +124,7 @@ def draw(compared: Gains | None) -> Drawing:
             for gain in compared.rows
         ],
     )
-    return render_figure(words, 3.2, lambda figure: _fill(figure, compared))
+    return render_figure(words, 3.2, lambda figure: _fill(figure, compared), 3.6)
 
 
 def _described(compared: Gains) -> str:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from harness.errors import HarnessError
-from harness.report.figures.drawing import (
+from harness.render.drawing import (
     BLUE,
     INK,
     MUTED,

@@ -8,20 +8,21 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from harness.report.figures.drawing import (
+from harness.render.drawing import (
     BLUE,
     INK,
     MUTED,
     PAGE,
     Drawing,
     Words,
+    is_narrow,
     missing,
     render_figure,
 )
-from harness.report.figures.label_placement import Mark, place
+from harness.render.label_placement import Mark, place
 from harness.table.loaded_run import LoadedRun
-from harness.table.metrics import INFERENCE_SPEEDUP, SPEEDUP, Metric
-from harness.table.rows import Row
+from harness.table.metrics import Metric
+from harness.table.rows import Row, main_speedup
 
 NAME, TITLE = "accuracy_speedup", "Accuracy against speedup"
 NEAR_PCT = 2.0  # of relative loss; what is within gets a panel of its own where other rows are far
@@ -65,12 +66,8 @@ def figure(run: LoadedRun) -> Drawing:
 
 
 def pareto(rows: Sequence[Row]) -> Front:
-    """Return the rows with an accuracy and a speedup, in their order.
-
-    The speedup is that of inference where rounds timed it, else that of the validation pass, as
-    published.
-    """
-    metric = INFERENCE_SPEEDUP if any(row.rounds for row in rows) else SPEEDUP
+    """Return the rows with an accuracy and a speedup, in their order."""
+    metric = main_speedup(rows)
     positions = [(row, _position(row, metric)) for row in rows]
     known = [(row, position) for row, position in positions if position is not None]
     points = []
@@ -140,7 +137,8 @@ def draw(front: Front) -> Drawing:
             for point in front.points
         ],
     )
-    return render_figure(words, 3.4, lambda figure: _fill(figure, front))
+    narrow_in = 5.6 if _split(front) else 3.0
+    return render_figure(words, 3.4, lambda figure: _fill(figure, front), narrow_in)
 
 
 def _described(front: Front) -> str:
@@ -153,16 +151,26 @@ def _ends(ends: tuple[float, float] | None, digits: int) -> str:
     return f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}" if ends else "-"
 
 
+def _near(front: Front) -> list[Point]:
+    return [point for point in front.points if abs(point.loss_pct) <= NEAR_PCT]
+
+
+def _split(front: Front) -> bool:
+    """Say whether the rows near the baseline get a panel of their own."""
+    return CROWD <= len(_near(front)) < len(front.points)
+
+
 def _fill(figure: Figure, front: Front) -> None:
-    near = [point for point in front.points if abs(point.loss_pct) <= NEAR_PCT]
-    split = CROWD <= len(near) < len(front.points)
-    axes = list(figure.subplots(1, 2 if split else 1, squeeze=False).flat)
+    near, split, stacked = _near(front), _split(front), is_narrow(figure)
+    rows, columns = (2, 1) if stacked else (1, 2)
+    axes = list(figure.subplots(*((rows, columns) if split else (1, 1)), squeeze=False).flat)
     _points(axes[0], front.points)
     axes[0].set_ylabel("Top-1 accuracy")
     if split:
         axes[0].set_title("all rows")
-        _refer(axes[0], near)
+        _refer(axes[0], near, "below" if stacked else "right")
         _points(axes[1], near)
+        axes[1].set_ylabel("Top-1 accuracy" if stacked else "")
         axes[1].set_title(f"those within {NEAR_PCT:g} % of the baseline")
     for one in axes:
         one.set_xlabel(f"{front.metric.title} (times)")
@@ -172,7 +180,7 @@ def _fill(figure: Figure, front: Front) -> None:
             Mark(p.label if p in named else "", p.speedup, p.top1, p.speedup_ends, p.top1_ends)
             for p in shown
         ]
-        place(figure, one, marks)
+        place(figure, one, marks, _joined(shown))
 
 
 def _points(axes: Axes, shown: Sequence[Point]) -> None:
@@ -190,17 +198,22 @@ def _points(axes: Axes, shown: Sequence[Point]) -> None:
             elinewidth=0.8,
             capsize=2,
         )
-    best = sorted((p for p in shown if p.on_front), key=lambda point: point.speedup)
-    axes.plot([p.speedup for p in best], [p.top1 for p in best], color=BLUE, zorder=1)
+    joined = _joined(shown)
+    axes.plot([x for x, _ in joined], [y for _, y in joined], color=BLUE, zorder=1)
     axes.margins(0.1, 0.18)
     low, high = axes.get_xlim()
     axes.set_xlim(low, high + ROOM * (high - low))
 
 
-def _refer(axes: Axes, near: Sequence[Point]) -> None:
+def _joined(shown: Sequence[Point]) -> list[Ends]:
+    """Return where the line of the front goes, from slow to fast."""
+    return sorted((p.speedup, p.top1) for p in shown if p.on_front)
+
+
+def _refer(axes: Axes, near: Sequence[Point], where: str) -> None:
     middle = sum(point.speedup for point in near) / len(near)
     axes.annotate(
-        f"{len(near)} rows: see right",
+        f"{len(near)} rows: see {where}",
         (middle, min(point.top1 for point in near)),
         xytext=(0, -16),
         textcoords="offset points",

@@ -8,19 +8,20 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from harness.render.escape import one_line
-from harness.report.figures.drawing import (
+from harness.render.drawing import (
     AREAS,
     INK,
     MUTED,
     PAGE,
     Drawing,
     Words,
+    is_narrow,
     missing,
     panels,
     render_figure,
     shortened,
 )
+from harness.render.escape import one_line
 from harness.table.kernels import RowProfile
 from harness.table.loaded_run import LoadedRun
 
@@ -115,9 +116,8 @@ def draw(times: Shares) -> Drawing:
             for row in times.rows
         ],
     )
-    legend_rows = -(-len(times.parts) // 2)
-    height = 0.7 + 0.27 * len(times.rows) + 0.19 * legend_rows
-    return render_figure(words, height, lambda figure: _fill(figure, times))
+    heights = [0.7 + 0.27 * len(times.rows) + 0.19 * -(-len(times.parts) // n) for n in (2, 1)]
+    return render_figure(words, heights[0], lambda figure: _fill(figure, times), heights[1])
 
 
 def _described(times: Shares, row: ShareRow) -> str:
@@ -166,4 +166,5 @@ def _fill(figure: Figure, times: Shares) -> None:
     axes.set_xlabel("% of the wall clock")
     axes.grid(False, axis="y")
     axes.tick_params(axis="y", length=0)
-    figure.legend(loc="outside lower center", ncols=2, handlelength=1.6, labelcolor=INK)
+    columns = 1 if is_narrow(figure) else 2
+    figure.legend(loc="outside lower center", ncols=columns, handlelength=1.6, labelcolor=INK)

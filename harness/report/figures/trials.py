@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from harness.errors import HarnessError
 from harness.facts.typed import Mistyped, decode
 from harness.files import reading, whole_files
-from harness.report.figures.drawing import (
+from harness.render.drawing import (
     BLUE,
     INK,
     MUTED,
@@ -21,6 +21,7 @@ from harness.report.figures.drawing import (
     VERMILION,
     Drawing,
     Words,
+    is_narrow,
     missing,
     panels,
     render_figure,
@@ -203,9 +204,8 @@ def draw(searches: Sequence[Trajectory]) -> Drawing:
             for t in search.trials
         ],
     )
-    columns = min(2, len(searches))
-    height = 0.5 + 1.75 * -(-len(searches) // columns)
-    return render_figure(words, height, lambda figure: _fill(figure, searches, columns))
+    wide_in, narrow_in = 0.5 + 1.75 * -(-len(searches) // 2), 0.5 + 1.35 * len(searches)
+    return render_figure(words, wide_in, lambda figure: _fill(figure, searches), narrow_in)
 
 
 def _described(search: Trajectory) -> str:
@@ -219,7 +219,8 @@ def _described(search: Trajectory) -> str:
     return f"{search.label}: {len(search.trials)} trials, best {best:.4f}, {ending} ({search.outcome})."
 
 
-def _fill(figure: Figure, searches: Sequence[Trajectory], columns: int) -> None:
+def _fill(figure: Figure, searches: Sequence[Trajectory]) -> None:
+    columns = 1 if is_narrow(figure) else min(2, len(searches))
     axes = panels(figure, len(searches), columns, sharey=True)
     titles = shortened([search.label for search in searches])
     for number, (search, panel, title) in enumerate(zip(searches, axes, titles)):

@@ -1,4 +1,4 @@
-"""The type of a figure, the look of all figures, and files of them that are the same every time.
+"""The type of a figure, the look of all figures, and their files, which are the same every time.
 
 Importing this imports matplotlib: set MPLCONFIGDIR before.
 """
@@ -34,7 +34,8 @@ AREAS = (
     "#f0e442",
 )  # in any theme
 LONGEST = 30  # characters of a label in a picture
-WIDTH_IN = 7.0  # the text width of a one-column paper
+WIDE_IN, NARROW_IN = 7.0, 3.3  # across a page, and in a column of two or on a phone
+NARROW = "_narrow"  # ends the names of the narrow files
 STYLE = {
     "axes.axisbelow": True,
     "axes.edgecolor": MUTED,
@@ -89,13 +90,28 @@ class Words:
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """A figure as files; without a picture ``absent`` says why there is none."""
+class Picture:
+    """A figure at one width, as files."""
 
-    words: Words
     svg: str = ""
     pdf: bytes = b""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure at both widths; without a picture ``absent`` says why there is none."""
+
+    words: Words
+    wide: Picture = Picture()
+    narrow: Picture = Picture()
     absent: str = ""
+
+    @property
+    def pictures(self) -> dict[str, Picture]:
+        """The pictures by the name of their files, the wide one first; none without a picture."""
+        if self.absent:
+            return {}
+        return {self.words.name: self.wide, f"{self.words.name}{NARROW}": self.narrow}
 
 
 def missing(name: str, title: str, why: str) -> Drawing:
@@ -103,13 +119,31 @@ def missing(name: str, title: str, why: str) -> Drawing:
     return Drawing(Words(name, title, "", "", (), ()), absent=why)
 
 
-def render_figure(words: Words, height_in: float, fill: Callable[[Figure], None]) -> Drawing:
-    """Return the figure that ``fill`` fills, as SVG and PDF without a date or a random id."""
+def render_figure(
+    words: Words,
+    height_in: float,
+    fill: Callable[[Figure], None],
+    narrow_height_in: float | None = None,
+) -> Drawing:
+    """Return the figure that ``fill`` fills at each width, as SVG and PDF without a date or random id.
+
+    Args:
+        narrow_height_in: of the narrow figure; None: as high as the wide one.
+    """
+    narrow_in = narrow_height_in or height_in
+    return Drawing(
+        words,
+        _picture(words, (WIDE_IN, height_in), fill),
+        _picture(words, (NARROW_IN, narrow_in), fill),
+    )
+
+
+def _picture(words: Words, size_in: tuple[float, float], fill: Callable[[Figure], None]) -> Picture:
     salted = {**STYLE, "svg.hashsalt": words.name}
     with matplotlib.rc_context(salted), warnings.catch_warnings():
         # letters that this font lacks are boxes in the PDF, and letters in the SVG and the page
         warnings.filterwarnings("ignore", message="Glyph")
-        figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+        figure = Figure(figsize=size_in, layout="constrained")
         FigureCanvasAgg(figure)  # it knows how large a text is
         fill(figure)
         svg, pdf = io.StringIO(), io.BytesIO()
@@ -120,7 +154,12 @@ def render_figure(words: Words, height_in: float, fill: Callable[[Figure], None]
         FigureCanvasPdf(figure)
         _lay_out(figure, layout)
         figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Title": words.title})
-    return Drawing(words, xml(svg.getvalue()), pdf.getvalue())
+    return Picture(xml(svg.getvalue()), pdf.getvalue())
+
+
+def is_narrow(figure: Figure) -> bool:
+    """Say whether a figure is for a column or a phone: its panels stand below one another."""
+    return bool(figure.get_figwidth() < WIDE_IN)
 
 
 def _lay_out(figure: Figure, layout: LayoutEngine | None) -> None:

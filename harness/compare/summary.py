@@ -1,0 +1,51 @@
+"""A comparison in a few lines, for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.compare.comparison import Comparison
+from harness.compare.grid import titles
+from harness.compare.winners import Winner
+
+SHOWN = 4  # machines by name; the files have all
+
+
+def summary(comparison: Comparison, answers: Sequence[Winner], files: Sequence[Path]) -> str:
+    """Return at most ten lines: who wins what, where predictions differ, and where all of it is."""
+    page, *others = files
+    named = ", ".join(_short(titles(comparison), SHOWN))
+    lines = [f"{len(comparison.lines)} methods on {named}"]
+    for one in answers:
+        value = f", {one.value}" if one.value else ""
+        lines.append(f"{one.question.title}: {one.answer}{value}")
+        if one.next:
+            lines.append(f"  next: {one.next}")
+    lines.append(_predictions(comparison))
+    if comparison.unlike:
+        lines[0] += f"; not measured alike, {len(comparison.unlike)} settings differ (--force)"
+    beside = ", ".join(path.name for path in others if path.parent == page.parent)
+    return "\n".join([*lines, f"{page}", f"and beside it {beside}", ""])
+
+
+def _short(names: Sequence[str], most: int) -> list[str]:
+    more = len(names) - most
+    return [*names[:most], f"{more} more"] if more > 0 else list(names)
+
+
+def _predictions(comparison: Comparison) -> str:
+    pairs = [pair for pair in comparison.disagreements if not pair.left_out]
+    differing = [pair for pair in pairs if len(pair.index)]
+    if not pairs:
+        return "Predictions: no two runs validated the same images by the same method"
+    if not differing:
+        return "Predictions: the same for every image, method by method"
+    names = titles(comparison)
+    worst = max(differing, key=lambda pair: len(pair.index) / pair.images)
+    methods = len({pair.method for pair in differing})
+    return (
+        f"Predictions: {methods} of {len({pair.method for pair in pairs})} methods differ, most "
+        f"{worst.name}: {len(worst.index)} of {worst.images} images between {names[worst.first]} "
+        f"and {names[worst.second]}"
+    )

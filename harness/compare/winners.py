@@ -1,0 +1,175 @@
+"""Which row on which machine is the fastest, the cheapest, and makes most of its roof."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from harness.compare.comparison import ComparedRun, Comparison, Line, MethodInRun
+from harness.compare.grid import titles
+from harness.stats.intervals import Interval
+from harness.storage.outcomes import OK
+from harness.table.metrics import THROUGHPUT
+from harness.table.searches import is_accurate
+
+APART, TOGETHER, UNKNOWN = (
+    "their intervals do not overlap",
+    "their intervals overlap, so these runs do not tell which is better",
+    "without intervals for both, these runs do not tell which is better",
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question that a comparison answers.
+
+    Attributes:
+        key: of the values and intervals of a MethodInRun.
+        title: with the words after which the winner is named.
+        shown: returns a value as text.
+        unit: of the values, on the machine of a run.
+        value: of a method in a run, None where it has none.
+        highest: whether more is better.
+        missing: what to do where no run has a value.
+    """
+
+    key: str
+    title: str
+    shown: Callable[[float], str]
+    unit: Callable[[ComparedRun], str]
+    value: Callable[[MethodInRun], float | None]
+    highest: bool
+    missing: str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A method in a run, with its value and the 95 % interval of that."""
+
+    label: str
+    machine: str
+    run: int
+    value: float
+    unit: str
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The answer to a question.
+
+    Attributes:
+        first: the best row that is accurate enough; None where no row has a value.
+        second: the best one of another run; None where there is none.
+    """
+
+    question: Question
+    first: Candidate | None
+    second: Candidate | None
+
+    @property
+    def answer(self) -> str:
+        """The winner by name, or what to do for one."""
+        if self.first is None:
+            return self.question.missing
+        return f"{self.first.label} on {self.first.machine}"
+
+    @property
+    def value(self) -> str:
+        """The winner's value with its interval."""
+        return _shown(self.question, self.first) if self.first else ""
+
+    @property
+    def next(self) -> str:
+        """The best of the other machines, and whether the two can be told apart."""
+        if self.first is None or self.second is None:
+            return ""
+        one, other = self.first, self.second
+        if one.interval is None or other.interval is None:
+            sure = UNKNOWN
+        elif one.interval.low > other.interval.high or other.interval.low > one.interval.high:
+            sure = APART
+        else:
+            sure = TOGETHER
+        return f"{other.label} on {other.machine}, {_shown(self.question, other)}: {sure}"
+
+
+QUESTIONS = (
+    Question(
+        "images_per_s",
+        "Fastest",
+        lambda value: THROUGHPUT.shown(value, ""),
+        lambda run: "images/s",
+        lambda entry: entry.row.images_per_s if entry.row else None,
+        True,
+        "no row has a time",
+    ),
+    Question(
+        "cost",
+        "Cheapest",
+        lambda value: f"{value:.3g}",
+        lambda run: f"{run.price.currency} for a million images",
+        lambda entry: entry.cost,
+        False,
+        "no machine has a price: give price.MACHINE=N",
+    ),
+    Question(
+        "share",
+        "Most of its roof",
+        lambda value: f"{100 * value:.1f}",
+        lambda run: "%",
+        lambda entry: entry.share.value,
+        True,
+        "no share of a roof is known: the notes say why",
+    ),
+)
+
+
+def winners(comparison: Comparison) -> list[Winner]:
+    """Return the answer to each question, among the rows that are accurate enough.
+
+    Those are the rows whose top-1 meets the criterion of their run's tuning, and those of which that
+    is not known.
+    """
+    return [_winner(question, comparison) for question in QUESTIONS]
+
+
+def _winner(question: Question, comparison: Comparison) -> Winner:
+    names = titles(comparison)
+    candidates = [
+        candidate
+        for line in comparison.lines
+        for number, entry in enumerate(line.entries)
+        if _is_fit(entry, comparison, number)
+        for unit in [question.unit(comparison.runs[number])]
+        for candidate in [_candidate(question, line, entry, number, names[number], unit)]
+        if candidate is not None
+    ]
+    best_first = sorted(candidates, key=lambda one: one.value, reverse=question.highest)
+    first = best_first[0] if best_first else None
+    others = [one for one in best_first if first is not None and one.run != first.run]
+    return Winner(question, first, others[0] if others else None)
+
+
+def _is_fit(entry: MethodInRun, comparison: Comparison, number: int) -> bool:
+    if entry.row is None or entry.outcome != OK:
+        return False
+    return is_accurate(entry.row, comparison.runs[number].plan.config.tuning) is not False
+
+
+def _candidate(
+    question: Question, line: Line, entry: MethodInRun, number: int, machine: str, unit: str
+) -> Candidate | None:
+    value = question.value(entry)
+    if value is None:
+        return None
+    own = entry.row.intervals if entry.row else {}
+    interval = entry.intervals.get(question.key) or own.get(question.key)
+    return Candidate(line.label, machine, number, value, unit, interval)
+
+
+def _shown(question: Question, one: Candidate) -> str:
+    ends = ""
+    if one.interval is not None:
+        ends = f" [{question.shown(one.interval.low)}, {question.shown(one.interval.high)}]"
+    return f"{question.shown(one.value)}{ends} {one.unit}"

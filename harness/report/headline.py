@@ -1,0 +1,68 @@
+"""The headline of a report: the fastest row that is accurate enough, and how much of that is a defect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.table.kernels import NOTED_SHARE, Profile
+from harness.table.loaded_run import LoadedRun
+from harness.table.metrics import COST, THROUGHPUT, TOP1, TOP1_LOSS, VS_FUSED
+from harness.table.rows import Row, main_speedup
+from harness.table.searches import best_accurate
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The fastest row that is accurate enough.
+
+    Attributes:
+        gain: its speedup, the number that table and figure show.
+        defect: how much of that the baseline's reference kernels explain; empty where little.
+        facts: its throughput, accuracy and cost.
+    """
+
+    row: Row
+    gain: str
+    defect: str
+    facts: str
+
+
+def headline(run: LoadedRun) -> Headline | None:
+    """Return the headline of a run, None where no row is accurate enough."""
+    best = best_accurate(run.plan, run.rows)
+    if best is None:
+        return None
+    metric, config = main_speedup(run.rows), run.plan.config
+    labels = {row.method: row.label for row in run.rows}
+    over = [  # a row is not compared with itself
+        (getattr(best, shown.name), shown, method)
+        for method, shown in ((config.baseline, metric), (config.fused, VS_FUSED))
+        if method in labels and method != best.method
+    ]
+    gain = " and ".join(
+        f"{shown.shown(value, '')} times {labels[method]}"
+        for value, shown, method in over
+        if value is not None
+    )
+    facts = [
+        f"{THROUGHPUT.shown(best.images_per_s, '')} images/s",
+        f"top-1 {TOP1.shown(best.top1, '')} (loss {TOP1_LOSS.shown(best.top1_rel_loss_pct, '')} %)",
+    ]
+    if best.cost_s is not None:
+        facts.append(f"made once in {COST.shown(best.cost_s, '')} s")
+    defect = _defect(run, best, metric.shown(getattr(best, metric.name), ""), labels)
+    return Headline(best, gain, defect, ", ".join(facts))
+
+
+def _defect(run: LoadedRun, best: Row, gain: str, labels: dict[str, str]) -> str:
+    baseline = run.plan.config.baseline
+    profiles: dict[str, Profile] = {one.method: one.profile for one in run.profiles}
+    if not gain or baseline not in profiles or best.method == baseline:
+        return ""
+    share = profiles[baseline].reference_wall_share
+    if not NOTED_SHARE <= share < 1:
+        return ""
+    return (
+        f"Of the {gain} a factor of {1 / (1 - share):.1f} is a defect of {labels[baseline]}: "
+        f"{100 * share:.0f} % of its time is in oneDNN's slow reference kernels."
+    )
