@@ -10,8 +10,9 @@ from typing import Any
 
 from harness.config import Composed
 from harness.errors import HarnessError, InputError
-from harness.nightly import aa_report, nightly_report
-from harness.nightly.aa import FEWEST_REPEATS, analyse
+from harness.nightly import nightly_report
+from harness.nightly.aa import report as aa_report
+from harness.nightly.aa.analysis import FEWEST_REPEATS, analyse
 from harness.nightly.baseline import Baseline, last_good, named
 from harness.nightly.database import opened
 from harness.nightly.entry import NightEntry, build_entry

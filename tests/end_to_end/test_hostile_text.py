@@ -21,7 +21,8 @@ from markdown_it import MarkdownIt
 from harness.cli import call
 from harness.fleet import fleet_report
 from harness.fleet.schedule import Attempt, Job
-from harness.nightly import aa_report, judgements, nightly_report
+from harness.nightly import judgements, nightly_report
+from harness.nightly.aa import report as aa_report
 from harness.nightly.night import Night
 from harness.nightly.nightly_report import list_nights
 from harness.nightly.verdict import BATCH, Verdict
