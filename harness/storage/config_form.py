@@ -204,7 +204,12 @@ ASKED: dict[str, Any] = {
     },
     "max_cpu_isa": (OneOf(tuple(isa.NAMES), "or null"),),
     "table": {"intervals": (switch,)},
-    "nightly": {"baseline": name, "runs": at_least(1), "pinned": (path,)},
+    "nightly": {
+        "baseline": name,
+        "runs": at_least(1),
+        "pinned": (path,),
+        "trust_disturbed?": switch,
+    },
     "threads": {"policy": text, "places?": text, "affinity?": text},
     # last, since options come from tuning: what is wrong there is named where it was typed
     "method": Named(name, Chosen(METHOD, asked_arguments)),

@@ -250,7 +250,7 @@ def test_night_and_acknowledgement(run: RunFolder, text: str) -> None:
     suite = check_xml(nightly_report.to_junit(night).split("\n", 1)[1])
     assert len(list(suite.iter("testcase"))) == 4
     json.loads(json.dumps(nightly_report.to_json(night)))
-    made_ = filled({"verdict": "none", "rows": [], "shifts": []}, form_of(judgements.Night), text)
+    made_ = filled({"verdict": "none", "rows": [], "shifts": []}, form_of(judgements.Stored), text)
     (run.path / "nightly.json").write_text(json.dumps({**made_, "verdict": "none", "rows": []}))
     known = filled([], form_of(list[judgements.Acknowledgement]), text)
     (run.path / "acknowledged.json").write_text(json.dumps(known))
