@@ -135,9 +135,8 @@ def headline(night: Night) -> str:
         if night.has_disturbed_times:
             parts.append(f"its times are NO baseline ({_rounds(night)})")
     else:
-        parts += _listed(
-            [worse(row) for row in night.regressions if _key(row) not in night.suspects]
-        )
+        confirmed = [row for row in night.regressions if _key(row) not in night.suspects]
+        parts += _listed([f"{worse(row)} (confirmed)" for row in confirmed])
         parts += [said for name, metrics in GROUPS if (said := _group(night, name, metrics))]
     missing = [row for row in night.rows if row.kind == "missing"]
     if night.failed:
@@ -156,8 +155,8 @@ def worse(row: Verdict) -> str:
         return f"{row.method} is worse in {row.metric.title}"
     if row.metric in (TOP1, TOP5):
         return f"{row.method} lost {abs(estimate.estimate):.2f} points of {row.metric.title}"
-    does = "takes" if row.metric == BATCH else "costs"
-    return f"{row.method} {does} {reasons.percent_more(estimate.estimate)}"
+    more = reasons.percent_more(estimate.estimate)
+    return f"{row.method} {f'takes {more} time' if row.metric == BATCH else f'costs {more}'}"
 
 
 def steps(night: Night) -> tuple[Step, ...]:
@@ -216,16 +215,22 @@ def _group(night: Night, name: str, metrics: Sequence[object]) -> str | None:
         and row.kind not in ("regression", "missing", "new")
         and _key(row) not in night.suspects
     ]
-    counts = Counter(row.kind for row in rows)
-    unjudged = counts.pop("cannot tell", 0)
+    counts = Counter(_word(row) for row in rows if row.kind != "cannot tell")
+    unjudged = len(rows) - sum(counts.values())
     why = _why(night, rows)
+    others = any(row.metric in metrics for row in night.regressions)
+    name = f"{name} of other rows" if others else name
     if not counts:
         return f"{name} {why}" if unjudged else None
     if len(counts) == 1 and not unjudged:
-        others = any(row.metric in metrics for row in night.regressions)
-        return f"{'other ' * others}{name} {WORDS[next(iter(counts))]}"
-    said = [f"{count} {WORDS[kind]}" for kind, count in counts.items()]
+        return f"{name} {next(iter(counts))}"
+    said = [f"{count} {word}" for word, count in counts.items()]
     return f"{name}: {', '.join([*said, *([f'{unjudged} {why}'] if unjudged else [])])}"
+
+
+def _word(row: Verdict) -> str:
+    """Return what became of a judged row; timed in turn, only that it is not slower is known."""
+    return "not slower" if row.kind == "none" and row.in_turn is not None else WORDS[row.kind]
 
 
 def _why(night: Night, rows: Sequence[Verdict]) -> str:

@@ -25,8 +25,12 @@ GAPS: dict[Gap, str] = {  # for a headline, in brackets
 def percent_more(ratio: float) -> str:
     """Return how much more or less a ratio of times or costs is: ``4.2 % more``."""
     change = 100 * (ratio - 1)
-    size = f"{abs(change):.{1 if abs(change) >= 1 else 2}f}"
+    size = f"{abs(change):.{_digits(change)}f}"
     return f"{size} % {'less' if change < 0 else 'more'}"
+
+
+def _digits(percent: float) -> int:
+    return 2 if abs(percent) < 1 else 1 if abs(percent) < 100 else 0
 
 
 def points_more(points: float) -> str:
@@ -37,7 +41,7 @@ def points_more(points: float) -> str:
 def interval(estimate: Interval) -> str:
     """Return a ratio's interval as changes in percent."""
     ends = [100 * (end - 1) for end in (estimate.low, estimate.high)]
-    digits = 1 if abs(estimate.estimate - 1) >= 0.01 else 2
+    digits = _digits(100 * (estimate.estimate - 1))
     low, high = (f"{end:+.{digits}f}" for end in ends)
     return f"{100 * estimate.level:g} % interval {low} to {high} %"
 
@@ -119,12 +123,15 @@ def meaning(kind: Kind, gap: Gap | None, metric: Metric, matters: str, has_size:
             "One earlier run does not show how far apart runs of the same code lie, so this was not "
             "judged. The next night will tell."
         )
-    return f"Noise as large as this would hide a change of {matters}, so this was not judged. " + (
-        "Keep the machine quieter, or measure more rounds (protocol.rounds)."
-        if metric == BATCH
-        else "Later nights know the noise better."
-        if metric == COST
-        else "More images (workload.images) would tell."
+    return (
+        f"In nights as noisy as these a change of {matters} cannot be told from none, so this was not judged. "
+        + (
+            "Keep the machine quieter, or measure more rounds (protocol.rounds)."
+            if metric == BATCH
+            else "Later nights know the noise better."
+            if metric == COST
+            else "More images (workload.images) would tell."
+        )
     )
 
 
@@ -214,7 +221,7 @@ def confirmed(before: str) -> str:
 
 
 def cleared(matters: str) -> str:
-    return f": a slowdown of {matters} is excluded, and the first times met a slow hour. {NOTHING}"
+    return f": a slowdown of {matters} is excluded; the first times were those of a slow hour. {NOTHING}"
 
 
 def undecided(matters: str) -> str:

@@ -292,16 +292,20 @@ def _comparable(row: Verdict, baseline: Baseline) -> Verdict:
 
 
 def _of_disturbed_rounds(row: Verdict, entry: NightEntry, trust_disturbed: bool) -> Verdict:
-    """Return the verdict on a row; it is said if its rounds were too disturbed to judge it."""
+    """Return the verdict on a row; it says so if its rounds were too disturbed to judge it.
+
+    Also if they were too disturbed for the first of them to be a baseline.
+    """
     mine = entry.row(row.method)
-    if row.metric != BATCH or mine is None or mine.times is None or trust_disturbed:
+    if row.metric != BATCH or row.in_turn is not None or not (mine and mine.has_disturbed_times):
         return row
-    if row.gap not in (None, "noise", "few runs") or row.in_turn is not None:
+    could_count = row.kind == "new" and not trust_disturbed
+    if row.gap not in ("noise", "few runs") and not could_count:
         return row
-    if not mine.has_disturbed_times or row.kind not in ("cannot tell", "new"):
-        return row
-    advice = reasons.disturbed(mine.disturbed or 0, len(mine.times))
-    return replace(row, gap="disturbed", advice=advice)
+    assert mine.times is not None
+    return replace(
+        row, gap="disturbed", advice=reasons.disturbed(mine.disturbed or 0, len(mine.times))
+    )
 
 
 def _suspicion(row: Verdict, shift: LastingShift | None) -> str:
@@ -312,7 +316,7 @@ def _suspicion(row: Verdict, shift: LastingShift | None) -> str:
         return (
             f"{row.method} takes {reasons.percent_more(shift.ratio)} time since {shift.since.run}"
         )
-    return f"{worse(row)} time" if row.metric == BATCH else worse(row)
+    return worse(row)
 
 
 def _key(row: Verdict) -> Key:
