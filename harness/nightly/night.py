@@ -125,11 +125,11 @@ def outcome_of(rows: Sequence[Verdict], has_baseline: bool) -> Outcome:
 def headline(night: Night) -> str:
     """Return what was judged, the worst first, and what was not."""
     parts = []
-    if night.verdict == "stopped":
-        parts.append(f"STOPPED while {night.stopped}")
-    elif night.verdict == "suspected":
-        parts.append("not finished, measuring suspected rows again")
-    parts += _listed([f"{said}, not confirmed" for said in night.suspects.values()])
+    if night.is_unfinished:
+        waiting = "; ".join(_listed(list(night.suspects.values())))
+        begun = {"stopped": f"STOPPED while {night.stopped}"}
+        state = begun.get(night.verdict, "not finished, measuring suspected rows again")
+        parts.append(f"{state} (not confirmed: {waiting})" if waiting else state)
     if night.verdict == "first":
         parts.append("first night, nothing to compare with yet")
         if night.has_disturbed_times:
@@ -178,9 +178,11 @@ def steps(night: Night) -> tuple[Step, ...]:
                 night.command("acknowledge", *_which(night), "reason=WHY"),
             )
         )
-    if night.failed and not night.is_unfinished:
+    if night.failed and not todo:
         text = "Act: see why rows were not measured (below). This measures them again, and no more:"
         todo.append(Step(text, go_on))
+    if night.is_unfinished:
+        return tuple(todo)
     if night.has_disturbed_times and night.disturbances.causes:
         remedy = night.disturbances.causes[0].remedy
         text = f"Act before the next night, so that times count: {remedy}. Then:"

@@ -12,6 +12,7 @@ from harness.stats.intervals import Interval
 from harness.table.metrics import COST, Metric
 
 NOTHING = "Nothing needs to be done."
+WAITING = "It may be worse, and waits to be measured again: this is no verdict yet."
 GAPS: dict[Gap, str] = {  # for a headline, in brackets
     "noise": "too noisy",
     "disturbed": "rounds disturbed",
@@ -124,7 +125,8 @@ def meaning(kind: Kind, gap: Gap | None, metric: Metric, matters: str, has_size:
             "judged. The next night will tell."
         )
     return (
-        f"In nights as noisy as these a change of {matters} cannot be told from none, so this was not judged. "
+        f"In nights as noisy as these a change of {matters} cannot be told from none, so this was not "
+        "judged. "
         + (
             "Keep the machine quieter, or measure more rounds (protocol.rounds)."
             if metric == BATCH

@@ -15,8 +15,14 @@ from harness.nightly.entry import NightEntry, as_run, changed, software, unlike
 from harness.nightly.judge import judge, typical_s
 from harness.nightly.night import Figures, Key, Night, Outcome, outcome_of, worse
 from harness.nightly.remeasure import Again, measure_again
-from harness.nightly.sequential_test import Confirmation
-from harness.nightly.verdict import BATCH, NIGHTLY, Gap, Kind, Settings, Verdict
+from harness.nightly.second_verdicts import (
+    after_remeasuring,
+    in_a_new_environment,
+    same_model,
+    solution_lost,
+    timed_again,
+)
+from harness.nightly.verdict import BATCH, NIGHTLY, Verdict
 from harness.run.context import Context
 from harness.stats.changes import shifts
 from harness.stats.night_noise import level
@@ -88,6 +94,10 @@ def judge_night(
     def night(verdict: Outcome | None = None, again: str | None = None, **more: Any) -> Night:
         last = baseline.entries[-1] if baseline.entries else None
         rows = tuple(_of_disturbed_rounds(row, entry, trusts) for row in verdicts.values())
+        waiting = more.get("suspects", {})
+        rows = tuple(
+            replace(row, advice=reasons.WAITING) if _key(row) in waiting else row for row in rows
+        )
         names = names_of({row.method: row.label for row in entry.rows})
         useless = [row.method for row in entry.rows if row.has_disturbed_times and not trusts]
         notes = [baseline.reason or "", reasons.no_baseline(useless) if useless else ""]
@@ -112,11 +122,10 @@ def judge_night(
 
     if not (slower or other):
         return night()
-    waiting = {key: row for key, row in verdicts.items() if key in lost or key in origin}
     suspects = {
         key: _suspicion(row, next((s for s in lasting if s.method == key[0]), None))
-        for key, row in waiting.items()
-        if key[0] in (slower if key[1] == BATCH.name else other)
+        for key, row in verdicts.items()
+        if (key in origin or key in lost) and key[0] in (slower if key[1] == BATCH.name else other)
     }
     publish(night("suspected", suspects=suspects))
     try:
@@ -222,64 +231,6 @@ def _after(
     if turn.kind == "regression" or second is None or software(before) == software(entry):
         return turn
     return in_a_new_environment(turn, second, "; ".join(changed(before, entry)[:4]))
-
-
-def same_model(row: Verdict, before: str) -> Verdict:
-    """Return the verdict on a suspected row whose model, software and settings are those of before."""
-    kind: Kind = "change" if row.kind == "regression" else row.kind
-    return replace(row, kind=kind, advice=reasons.same_model(before))
-
-
-def timed_again(
-    row: Verdict, confirmation: Confirmation, before: str, settings: Settings
-) -> Verdict:
-    """Return the verdict on a row that was timed in turn with the model of run ``before``."""
-    matters = f"{100 * settings.slower:g} %"
-    kind: Kind = "cannot tell"
-    gap: Gap | None = None
-    if confirmation.state == "confirmed":
-        kind, end = "regression", reasons.confirmed(before)
-    elif confirmation.ratio.high < 1 + settings.slower:
-        kind, end = "none", reasons.cleared(matters)
-    else:
-        gap, end = "noise", reasons.undecided(matters)
-    said = reasons.in_turn(before, confirmation.rounds, confirmation.ratio)
-    return replace(row, kind=kind, gap=gap, advice=f"{said}{end}", in_turn=confirmation.ratio)
-
-
-def after_remeasuring(row: Verdict, again: Verdict | None, lacking: str | None = None) -> Verdict:
-    """Return the verdict on a row that was made or timed anew and compared with the same runs.
-
-    Args:
-        again: its second verdict; None if there is none, such as of a row that failed.
-        lacking: why it was not timed in turn with an earlier model.
-    """
-    reason = row.reason + (f" ({lacking}.)" if lacking else "")
-    if again is None:
-        advice = reasons.again_failed()
-        return replace(row, kind="cannot tell", gap="failed", reason=reason, advice=advice)
-    advice = reasons.made_anew(again.kind == "regression", again.reason, again.advice)
-    return replace(again, reason=reason, advice=advice)
-
-
-def in_a_new_environment(turn: Verdict, again: Verdict, changes: str) -> Verdict:
-    """Return the verdict on a row whose earlier model may have become slow as well.
-
-    Args:
-        turn: after timing both in turn: not confirmed.
-        again: the times measured again, compared with the earlier runs.
-        changes: what is new in the environment.
-    """
-    if again.kind != "regression":
-        return turn
-    return replace(
-        turn, kind="regression", gap=None, in_turn=None, advice=reasons.environment(changes)
-    )
-
-
-def solution_lost(row: Verdict, outcome: str) -> Verdict:
-    """Return the verdict on a search that found a model before and twice finds none now."""
-    return replace(row, kind="regression", advice=reasons.solution_lost(outcome))
 
 
 def _comparable(row: Verdict, baseline: Baseline) -> Verdict:

@@ -134,7 +134,7 @@ def test_a_stopped_night_is_kept_and_goes_on(cli: CommandLine) -> None:
     found = night(cli.results, "s2")
     assert (found["verdict"], found["stopped"]) == ("stopped", "measuring suspected rows again")
     assert ("fp32", "batch_s") in {(each["method"], each["metric"]) for each in found["suspects"]}
-    assert found["headline"].startswith("STOPPED while measuring suspected rows again; ")
+    assert found["headline"].startswith("STOPPED while measuring suspected rows again (")
     assert "./run.sh nightly run.id=s2 " in found["steps"][0]["command"]
     (suite,) = xml.parse(next(cli.results.glob("*/s2/nightly.junit.xml"))).getroot()
     errors = {case.get("classname") for case in suite if case.find("error") is not None}

@@ -140,7 +140,7 @@ SAME = (verdict("none", metric=TOP1), verdict("none", metric=TOP5))
                 stopped="measuring suspected rows again",
                 suspects={("a", "batch_s"): "a takes 48.1 % more time"},
             ),
-            "STOPPED while measuring suspected rows again; a takes 48.1 % more time, not confirmed; "
+            "STOPPED while measuring suspected rows again (not confirmed: a takes 48.1 % more time); "
             "accuracy unchanged",
         ),
     ],
