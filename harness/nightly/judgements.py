@@ -75,7 +75,9 @@ def with_verdict(entry: NightEntry, folder: RunFolder) -> NightEntry:
             verdict=verdicts.verdict,
             shifted=frozenset(shift.method for shift in verdicts.shifts),
             regressions=frozenset(
-                (row.method, row.metric) for row in verdicts.rows if row.kind == "regression"
+                (row.method, row.metric)
+                for row in verdicts.rows
+                if row.kind == "regression" and verdicts.verdict not in UNFINISHED
             ),
         )
     if known.is_file():
@@ -108,6 +110,19 @@ def has_final_verdict(folder: RunFolder) -> bool:
     """
     path = folder.path / NIGHT
     return path.is_file() and _read(path, Stored, "night").verdict not in UNFINISHED
+
+
+def has_verdicts(folder: RunFolder) -> bool:
+    """Return whether rows of a night were judged, or the night has a final verdict without any.
+
+    Raises:
+        HarnessError: its file is damaged.
+    """
+    path = folder.path / NIGHT
+    if not path.is_file():
+        return False
+    stored = _read(path, Stored, "night")
+    return bool(stored.rows) or stored.verdict not in UNFINISHED
 
 
 def publish(night: Night, entry: NightEntry, folder: RunFolder, results: Path) -> None:

@@ -16,7 +16,7 @@ from harness.nightly.baseline import Baseline, last_good, named, trusts_disturbe
 from harness.nightly.database import opened
 from harness.nightly.disturbed import summarise
 from harness.nightly.entry import NightEntry, bare_entry, build_entry
-from harness.nightly.judgements import has_final_verdict, is_own, publish, rebuild
+from harness.nightly.judgements import has_final_verdict, has_verdicts, is_own, publish, rebuild
 from harness.nightly.night import WAKING, Night
 from harness.nightly.remeasure import AGAIN, BEFORE
 from harness.nightly.suspects import Seen, judge_night
@@ -65,11 +65,11 @@ def measure_night(context: Context) -> tuple[int, Night, RunFolder]:
 
         try:
             code = measure_folder(folder, composed, folders, show, check)
+            with resumable(f"run.id={folder.id}"):
+                night = _judged(folder, context, chosen)
         except KeyboardInterrupt:
             _keep_stopped(folder, context)
             raise
-        with resumable(f"run.id={folder.id}"):
-            night = _judged(folder, context, chosen)
     return (1 if night.verdict in WAKING else code), night, folder
 
 
@@ -111,9 +111,9 @@ def _judged(folder: RunFolder, context: Context, chosen: NightEntry | None) -> N
 
 
 def _keep_stopped(folder: RunFolder, context: Context) -> None:
-    """Keep a night that was stopped while it measured, unless it has a final verdict or no plan."""
+    """Keep a night that was stopped, unless more is known of it by then, or it has no plan."""
     plan = folder.load_plan()
-    if plan is None or has_final_verdict(folder):
+    if plan is None or has_verdicts(folder):
         return
     records, seen = folder.load_records(), _seen(folder, context)
     protocol = Protocol.of(plan.config["protocol"])
@@ -132,7 +132,7 @@ def _keep_stopped(folder: RunFolder, context: Context) -> None:
             f"{len(records)} of {len(plan.methods)} rows and {seen.disturbances.of_timings} of "
             f"{protocol.rounds * len(plan.methods)} timings were done when it was stopped",
         ),
-        stopped="measuring, nothing was judged",
+        stopped="measuring, and nothing was judged",
         disturbances=seen.disturbances,
         places=seen.places,
         words=seen.words,

@@ -19,7 +19,7 @@ GAPS: dict[Gap, str] = {  # for a headline, in brackets
     "few rounds": "too few rounds",
     "few runs": "too few earlier nights",
     "nothing before": "no earlier night counts",
-    "failed": "measuring again failed",
+    "not repeated": "measuring again failed",
 }
 
 

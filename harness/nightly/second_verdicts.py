@@ -42,7 +42,7 @@ def after_remeasuring(row: Verdict, again: Verdict | None, lacking: str | None =
     reason = row.reason + (f" ({lacking}.)" if lacking else "")
     if again is None:
         advice = reasons.again_failed()
-        return replace(row, kind="cannot tell", gap="failed", reason=reason, advice=advice)
+        return replace(row, kind="cannot tell", gap="not repeated", reason=reason, advice=advice)
     advice = reasons.made_anew(again.kind == "regression", again.reason, again.advice)
     return replace(again, reason=reason, advice=advice)
 

@@ -123,7 +123,7 @@ def test_a_stopped_night_is_kept_and_goes_on(cli: CommandLine) -> None:
     stopped = started.end()
     assert stopped.code == 3 and "run.id=s2 goes on with the rest" in stopped.err
     found = night(cli.results, "s2")
-    assert (found["verdict"], found["stopped"]) == ("stopped", "measuring, nothing was judged")
+    assert (found["verdict"], found["stopped"]) == ("stopped", "measuring, and nothing was judged")
     assert found["rows"] == [] and "timings were done" in found["notes"][0]
 
     again = cli.start("nightly", "run.id=s2", *TINY[-2:])

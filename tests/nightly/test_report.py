@@ -14,10 +14,11 @@ import pytest
 
 from harness import PROJECT
 from harness.errors import InputError
+from harness.nightly.database import opened
 from harness.nightly.disturbed import Disturbances, is_too_disturbed, summarise
-from harness.nightly.judgements import acknowledge, notable
+from harness.nightly.judgements import acknowledge, notable, rebuild
 from harness.nightly.night import Figures, Night, headline, outcome_of, steps
-from harness.nightly.nightly_report import to_json, to_junit, to_markdown, to_print
+from harness.nightly.nightly_report import list_nights, to_json, to_junit, to_markdown, to_print
 from harness.nightly.verdict import BATCH, Gap, Kind, Verdict
 from harness.stats.intervals import Interval
 from harness.storage.record import RoundRecord
@@ -299,6 +300,17 @@ def test_a_night_without_a_shift_is_refused(judged_run: RunFolder) -> None:
     with pytest.raises(InputError, match=r"was stopped.*nightly run\.id=published goes on"):
         acknowledge(judged_run, "fp32", "all", "too early")
     assert not (judged_run.path / "acknowledged.json").exists()
+
+
+def test_what_a_stopped_night_suspects_is_no_regression(judged_run: RunFolder) -> None:
+    stopped = night(verdict("regression", "fp32"), verdict="stopped", stopped="measuring")
+    write_json(judged_run.path / "nightly.json", to_json(stopped))
+    with opened(judged_run.path.parent.parent) as history:
+        assert rebuild(history, judged_run.path.parent.parent) == (1, [])
+        (entry,) = history.load("m")
+    assert (entry.verdict, entry.regressions, entry.is_judged) == ("stopped", frozenset(), False)
+    listed = list_nights(judged_run.path.parent.parent)
+    assert "| stopped " in listed and "fp32 batch_s" not in listed
 
 
 def test_a_shift_that_later_nights_found_is_acknowledged_where_it_began(
