@@ -10,7 +10,7 @@ from typing import Literal
 
 from harness.nightly import reasons
 from harness.nightly.disturbed import Disturbances
-from harness.nightly.verdict import BATCH, Kind, Verdict
+from harness.nightly.verdict import BATCH, NIGHTLY, Kind, Verdict
 from harness.table.metrics import COST, TOP1, TOP5
 
 Outcome = Literal["regression", "none", "partly", "cannot tell", "first", "suspected", "stopped"]
@@ -185,11 +185,11 @@ def steps(night: Night) -> tuple[Step, ...]:
         return tuple(todo)
     if night.has_disturbed_times and night.disturbances.causes:
         remedy = night.disturbances.causes[0].remedy
-        text = f"Act before the next night, so that times count: {remedy}. Then:"
+        text = f"Act before the next night, so that its times can be judged: {remedy}. Then:"
         todo.append(Step(text, shlex.join(["./run.sh", "nightly", *night.words])))
     gaps = {row.gap for row in night.rows}
-    if "few rounds" in gaps:
-        text = "Act: give more rounds (protocol.rounds), or times are never judged."
+    if any(0 < row.rounds < NIGHTLY.rounds for row in night.figures):
+        text = f"Act: give protocol.rounds={NIGHTLY.rounds} or more, or times are never judged."
         todo.append(Step(text))
     if todo:
         return tuple(todo)

@@ -164,7 +164,10 @@ def test_a_step_names_the_command() -> None:
     found = summarise([timing(1, "a", core_load=0.8)])
     noisy = night(verdict("cannot tell", gap="disturbed"), disturbances=found, words=("k=v",))
     (step,) = steps(noisy)
-    assert step.text == "Act before the next night, so that times count: look (top shows it). Then:"
+    assert (
+        step.text
+        == "Act before the next night, so that its times can be judged: look (top shows it). Then:"
+    )
     assert step.command == "./run.sh nightly k=v"
 
 
@@ -183,7 +186,11 @@ def test_the_first_and_the_last_lines_say_whether_to_act() -> None:
 
 def test_a_first_night_prints_its_figures() -> None:
     figures = (Figures("a", 0.0123, 20, 2, 0.75, None, None),)
-    printed = to_print(night(verdict("new"), baseline=(), figures=figures))
+    first = night(verdict("new"), baseline=(), figures=figures)
+    assert [step.text[:13] for step in steps(first)] == ["Nothing to do"]
+    few = replace(first, figures=(replace(figures[0], rounds=4),))
+    assert [step.text[:27] for step in steps(few)] == ["Act: give protocol.rounds=5"]
+    printed = to_print(first)
     (row,) = (line for line in printed.splitlines() if line.startswith("| a "))
     assert [cell.strip() for cell in row.split("|")[2:-1]] == [
         "0.0123",

@@ -82,7 +82,7 @@ def test_a_disturbed_night_says_that_time_was_not_judged() -> None:
     assert headline(night) == "accuracy unchanged; time NOT judged (10 of 10 rounds disturbed)"
     assert (night.verdict, gaps(night)) == ("partly", {"disturbed"})
     (step,) = steps(night)
-    assert step.text.endswith("so that times count: close what else runs. Then:")
+    assert step.text.endswith("so that its times can be judged: close what else runs. Then:")
     assert step.command == "./run.sh nightly run.results=R"
     said = [row.sentences for row in night.rows if row.metric.name == "batch_s"]
     assert all("6 of its 10 rounds were disturbed, so its time was not judged." in x for x in said)
