@@ -16,6 +16,11 @@ from harness.table.metrics import COST, TOP1, TOP5
 Outcome = Literal["regression", "none", "partly", "cannot tell", "first", "suspected", "stopped"]
 WAKING: frozenset[str] = frozenset({"regression"})  # exit code 1
 UNFINISHED: frozenset[str] = frozenset({"suspected", "stopped"})  # no night to compare with
+LISTED: dict[str, str] = {  # in a list of nights; others are listed as they are
+    "none": "no regression",
+    "partly": "no regression; not all was judged",
+    "suspected": "not finished: measuring again, or killed then",
+}
 GROUPS = (("accuracy", (TOP1, TOP5)), ("time", (BATCH,)), ("cost", (COST,)))
 WORDS: dict[Kind, str] = {"none": "unchanged", "improvement": "better", "change": "changed"}
 Key = tuple[str, str]  # method and metric
@@ -101,9 +106,6 @@ class Night:
     def has_disturbed_times(self) -> bool:
         """Whether times could not be judged, or are no baseline, since rounds were disturbed."""
         return any(row.gap == "disturbed" for row in self.rows)
-
-    def count(self, kind: Kind) -> int:
-        return sum(row.kind == kind for row in self.rows)
 
     def command(self, verb: str, *words: str) -> str:
         """Return a command as a shell takes it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from xml.etree import ElementTree as xml
 from harness.nightly.database import opened
 from harness.nightly.disturbed import Disturbances
 from harness.nightly.entry import NightEntry
-from harness.nightly.night import Night, Step, headline, steps
+from harness.nightly.night import LISTED, Night, Step, headline, steps
 from harness.nightly.reasons import percent_more, runs
 from harness.nightly.verdict import BATCH, Verdict
 from harness.render.escape import REPLACED, markdown, markdown_cell, one_line
@@ -20,12 +21,16 @@ from harness.render.markdown_table import markdown_table
 SCHEMA = 2  # of the JSON: harness/nightly/nightly.schema.json
 LEAST_P = 1e-9  # no noise is known well enough to tell smaller ones apart
 SKIPPED = ("cannot tell", "missing", "new")
-SHOWN = {  # in a list of nights
-    "none": "no regression",
-    "partly": "no regression; not all was judged",
-    "suspected": "not finished: measuring again, or killed then",
-}
-ORDER = ("regression", "missing", "cannot tell", "new", "change", "improvement", "none")
+ORDER = (
+    "regression",
+    "suspected",
+    "missing",
+    "cannot tell",
+    "new",
+    "change",
+    "improvement",
+    "none",
+)
 
 
 def to_markdown(night: Night) -> str:
@@ -219,7 +224,8 @@ def _title(night: Night) -> str:
 
 
 def _summary(night: Night) -> str:
-    counted = ", ".join(f"{night.count(kind)} {kind}" for kind in ORDER if night.count(kind))  # type: ignore[arg-type]
+    counts = Counter(_shown_kind(row, night) for row in night.rows)
+    counted = ", ".join(f"{counts[kind]} {kind}" for kind in ORDER if counts[kind])
     ends = (night.baseline[0], night.baseline[-1]) if night.baseline else ()
     compared = (
         f" against {runs(len(night.baseline))} ({' to '.join(dict.fromkeys(ends))})"
@@ -231,12 +237,22 @@ def _summary(night: Night) -> str:
 
 
 def _table(night: Night) -> str:
-    ordered = sorted(night.rows, key=lambda row: ORDER.index(row.kind))
+    ordered = sorted(night.rows, key=lambda row: ORDER.index(_shown_kind(row, night)))
     rows = [
-        [row.method, row.metric.title, row.kind, _p_value(row.adjusted_p), row.sentences]
+        [
+            row.method,
+            row.metric.title,
+            _shown_kind(row, night),
+            _p_value(row.adjusted_p),
+            row.sentences,
+        ]
         for row in ordered
     ]
     return markdown_table(["Method", "Metric", "Verdict", "p of the table", "Why"], rows)
+
+
+def _shown_kind(row: Verdict, night: Night) -> str:
+    return row.kind if _waits(row, night) is None else "suspected"
 
 
 def _p_value(value: float | None) -> str:
@@ -283,7 +299,7 @@ def _machine(name: str, entries: list[NightEntry]) -> str:
         [
             entry.created,
             entry.run,
-            SHOWN.get(entry.verdict or "", entry.verdict or ""),
+            LISTED.get(entry.verdict or "", entry.verdict or ""),
             ", ".join(f"{method} {metric}" for method, metric in sorted(entry.regressions)),
             "; ".join(
                 f"{method} {metric}: {reason}"
