@@ -18,10 +18,10 @@ def call(words: Words, context: Context) -> int:
     from harness.doctor.screen import exit_code, render
     from harness.render.terminal import console
 
-    config = context.composed.values
+    config = context.composed.config
     findings = examine(
-        config["threads"],
-        files_of(config["workload"], project_path),
+        config.threads.stored,
+        files_of(config.workload, project_path),
         [context.results, context.cache],
     )
     render(findings, console())

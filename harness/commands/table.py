@@ -14,7 +14,7 @@ def call(words: Words, context: Context) -> int:
     """Write a run's tables again and print the one in Markdown."""
     from harness.table.tables import write_tables
 
-    intervals = context.composed.values["table"]["intervals"]
+    intervals = context.composed.config.table.intervals
     print(write_tables(context.find(words["run"]), intervals), end="")
     return 0
 

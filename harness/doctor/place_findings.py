@@ -8,17 +8,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness import PROJECT
 from harness.doctor.finding import BAD, GIB, OK, WARN, Finding, in_gib, level
 from harness.errors import HarnessError
+from harness.files import locks
 from harness.host import calls
 from harness.process.executor import worker_environment
-from harness.storage import locks
+from harness.storage.configuration import Workload
 
 DISK_NEEDED, DISK_WANTED = 1 * GIB, 12 * GIB  # ImageNet's prepared images take 7.5 GB
 UNREFUSED = "nothing has to be done; a newer kernel or Docker allows it"
@@ -42,7 +42,7 @@ class FileFact:
     advice: str
 
 
-def files_of(workload: Mapping[str, Any], path_of: Callable[[str], Path]) -> list[FileFact]:
+def files_of(workload: Workload, path_of: Callable[[str], Path]) -> list[FileFact]:
     """Return the files that a workload names.
 
     Args:
@@ -52,10 +52,10 @@ def files_of(workload: Mapping[str, Any], path_of: Callable[[str], Path]) -> lis
         "rec": "give workload.rec=/path/to/file.rec",
         "params": "give workload.params=/path/to/weights.params",
     }
-    fetched = workload.get("download") or workload.get("random_weights")
+    fetched = workload.download or workload.random_weights
     return [
         FileFact(role, path_of(str(path)) if path else None, not fetched, advice[role])
-        for role, path in ((role, workload.get(role)) for role in advice)
+        for role, path in ((role, workload.paths[role]) for role in advice)
     ]
 
 

@@ -95,11 +95,6 @@ def last_good(
     )
 
 
-def trusts_disturbed(config: Mapping[str, Any]) -> bool:
-    """Return whether disturbed times count; a night of before this could be chosen does without."""
-    return bool(config["nightly"].get("trust_disturbed", False))
-
-
 def named(entry: NightEntry, now: Mapping[str, Any]) -> Baseline:
     """Return one run as the baseline.
 

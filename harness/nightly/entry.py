@@ -145,7 +145,7 @@ def build_entry(folder: RunFolder) -> NightEntry:
     plan = folder.load_plan()
     assert plan is not None
     rounds = folder.load_rounds()
-    timed = samples_of(rounds).get(plan.workload["batch_size"], {})
+    timed = samples_of(rounds).get(plan.workload.batch_size, {})
     disturbed = disturbed_rounds(rounds)
     labels = folder.load_labels(plan.images)
     rows = []

@@ -12,14 +12,14 @@ from typing import TypeVar
 from msgspec import Struct
 
 from harness.errors import HarnessError, InputError
+from harness.facts.typed import Facts, Mistyped, Name, decode, plain
+from harness.files import whole_files
 from harness.nightly import nightly_report
 from harness.nightly.database import NAME, Damaged, History, opened
 from harness.nightly.entry import NightEntry, bare_entry, build_entry
 from harness.nightly.night import UNFINISHED, Key, Night
 from harness.nightly.verdict import BATCH
-from harness.storage import whole_files
 from harness.storage.store import RunFolder
-from harness.storage.typed import Facts, Mistyped, Name, decode, plain
 
 NIGHT, MARKDOWN, JUNIT = "nightly.json", "nightly.md", "nightly.junit.xml"
 ACKNOWLEDGED = "acknowledged.json"

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.errors import HarnessError, InputError
 from harness.nightly import reasons
-from harness.nightly.baseline import Baseline, trusts_disturbed
+from harness.nightly.baseline import Baseline
 from harness.nightly.disturbed import Disturbances
 from harness.nightly.entry import NightEntry, as_run, changed, software, unlike
 from harness.nightly.judge import judge, typical_s
@@ -79,7 +79,7 @@ def judge_night(
     """
     judged = judge(baseline.runs, as_run(entry))
     verdicts = {_key(row): _comparable(row, baseline) for row in judged}
-    trusts = trusts_disturbed(context.composed.values)
+    trusts = context.composed.config.nightly.trust_disturbed
     lasting = lasting_shifts(earlier, entry, trusts)
     origin = _origins(verdicts, baseline, lasting, earlier)
     slower: dict[str, NightEntry] = {}

@@ -26,9 +26,9 @@ import platform
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from harness.errors import HarnessError
+from harness.facts.machine_facts import Versions
 
 INC_VERSION = "1.13.1"  # 1.14 rewrote the strategies: opwise_tune_cfgs is gone
 BELOW = {"numpy": (1, 24), "scipy": (1, 11), "setuptools": (81,)}
@@ -85,22 +85,28 @@ def check_limits(versions: dict[str, str]) -> None:
         raise HarnessError(f"neural-compressor {version} is installed, not {INC_VERSION}: {advice}")
 
 
-def true_versions() -> dict[str, Any]:
-    """Return the true versions of what is installed, MXNet's build features and library digest."""
+def true_versions() -> Versions:
+    """Return the true versions of what is installed, with MXNet's build features and digests."""
     import mxnet
 
-    names = ("mxnet", "neural-compressor", "numpy", "scipy", "pandas", "hydra-core", "omegaconf")
+    version = importlib.metadata.version
     files = importlib.metadata.files("mxnet") or []
     hashes = {str(file): file.hash.value for file in files if file.hash is not None}
     features = mxnet.runtime.Features()
-    return {
-        **{name: importlib.metadata.version(name) for name in names},
-        "mxnet_library": mxnet.libinfo.__version__,
-        "mxnet_wheel_sha256": wheel_sha256("mxnet", Path(sys.prefix) / "run.lock.json"),
-        "mxnet_libmxnet_sha256": hashes.get("mxnet/libmxnet.so"),
-        "mxnet_commit": mxnet.runtime.get_commit_hash(),
-        "mxnet_features": sorted(name for name in features if features.is_enabled(name)),
-    }
+    return Versions(
+        mxnet=version("mxnet"),
+        neural_compressor=version("neural-compressor"),
+        numpy=version("numpy"),
+        scipy=version("scipy"),
+        pandas=version("pandas"),
+        hydra_core=version("hydra-core"),
+        omegaconf=version("omegaconf"),
+        mxnet_library=mxnet.libinfo.__version__,
+        mxnet_wheel_sha256=wheel_sha256("mxnet", Path(sys.prefix) / "run.lock.json"),
+        mxnet_libmxnet_sha256=hashes.get("mxnet/libmxnet.so"),
+        mxnet_commit=mxnet.runtime.get_commit_hash(),
+        mxnet_features=sorted(name for name in features if features.is_enabled(name)),
+    )
 
 
 def wheel_sha256(package: str, report: Path) -> str | None:

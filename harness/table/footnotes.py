@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from harness.facts.machine_facts import Disturbance
 from harness.stats.night_noise import holm
 from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
-from harness.storage.stage_facts import Disturbance
 from harness.table.kernels import NOTED_SHARE, Profile, findings
 from harness.table.metrics import VS_FUSED
 from harness.table.rows import Row
@@ -49,8 +49,8 @@ def footnotes(
 
 
 def _workload_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str]:
-    if plan.workload.get("note"):
-        yield plan.workload["note"]
+    if plan.workload.note:
+        yield plan.workload.note
     if plan.tuning_overlap:
         yield (
             f"The {plan.tuning_images} tuning images are the first of the {plan.images} "
@@ -82,12 +82,12 @@ def _workload_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[
 
 
 def _protocol_notes(plan: RunPlan, rows: Sequence[Row], used: Used) -> Iterator[str]:
-    protocol, size = plan.config["protocol"], plan.workload["batch_size"]
+    protocol, size = plan.config.protocol, plan.workload.batch_size
     yield (
         "Validation s is the wall clock of one pass over all images: data, forward pass and metric; "
         "Inference s is its forward passes alone; Speedup is the ratio of validation times."
     )
-    if protocol["rounds"]:
+    if protocol.rounds:
         counts = {row.rounds for row in rows if row.rounds}
         if counts:
             most, fewest = max(counts), min(counts)
@@ -96,17 +96,17 @@ def _protocol_notes(plan: RunPlan, rows: Sequence[Row], used: Used) -> Iterator[
                 f"Images/s, Inference speedup and {VS_FUSED.title} come from "
                 f"{most if most == fewest else f'{fewest} to {most}'} round{'s' if most > 1 else ''} "
                 f"of {_batches(used, size)} batches of {size}, each in a fresh process after its "
-                f"warm-up, the methods in shuffled order (seed {protocol['seed']}); their 95 % "
+                f"warm-up, the methods in shuffled order (seed {protocol.seed}); their 95 % "
                 f"intervals are Student's t over rounds{one}. That of Speedup covers its one pass only."
             )
         short = [
             f"{row.label} ({row.rounds})"
             for row in rows
-            if row.rounds is not None and row.rounds < protocol["rounds"]
+            if row.rounds is not None and row.rounds < protocol.rounds
         ]
         if short:
             yield (
-                f"Not all {protocol['rounds']} rounds were measured yet: {', '.join(short)}; "
+                f"Not all {protocol.rounds} rounds were measured yet: {', '.join(short)}; "
                 f"./run.sh run.id={plan.run} goes on."
             )
     elif any(row.intervals for row in rows):
@@ -141,7 +141,7 @@ def _kernel_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[st
         for finding in findings(profile, called_int8(record.method, record.label)):
             yield f"{record.label}: {finding}."
         share = profile.reference_share * profile.total_ms / (profile.wall_ms or profile.total_ms)
-        if record.method == plan.config["baseline"] and NOTED_SHARE <= share < 1:
+        if record.method == plan.config.baseline and NOTED_SHARE <= share < 1:
             yield (
                 f"Of all speedups over {record.label} a factor of {1 / (1 - share):.1f} is the absence "
                 f"of these reference kernels, {100 * share:.0f} % of its wall clock: read "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.storage import whole_files
+from harness.files import whole_files
 from harness.storage.store import RunFolder
 from harness.table.csv_table import profiles_to_csv, sizes_to_csv, to_csv
 from harness.table.loaded_run import load_run
@@ -25,7 +25,7 @@ def write_tables(folder: RunFolder, intervals: bool | None = None) -> str:
     """
     run = load_run(folder, damaged=True)
     if intervals is None:
-        intervals = bool(run.plan.config["protocol"]["rounds"])
+        intervals = bool(run.plan.config.protocol.rounds)
     text = to_markdown(run, intervals)
     whole_files.write_atomically(folder.path / "table.csv", to_csv(run.rows))
     if run.sizes:

@@ -51,7 +51,7 @@ def test_weights_and_record_are_under_12_mb() -> None:
 
 
 def test_configuration_and_training_agree() -> None:
-    transform = compose_config([]).values["workload"]["transform"]
+    transform = compose_config([]).config.stored["workload"]["transform"]
     assert (transform["resize"], transform["crop"]) == (make.RESIZE, make.CROP)
     assert np.allclose(transform["mean"], make.MEAN) and np.allclose(transform["std"], make.STD)
 

@@ -262,7 +262,7 @@ def test_every_key_of_the_configuration_is_described() -> None:
     chosen = [f"{group}={choice}" for group in groups for choice in choices(group)]
     methods = f"method=[{','.join(choices('method'))}]"
     for words in ([methods], *([choice] for choice in chosen)):
-        for key in leaves(compose_config(words).values):
+        for key in leaves(compose_config(words).config.stored):
             name = key.split(".")[2] if key.startswith("method.") else key
             name = "workload.model" if key.startswith("workload.model.") else name
             assert f"`{name}`" in page, f"{key} is not in docs/configuration.md"

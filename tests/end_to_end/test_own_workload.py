@@ -55,7 +55,7 @@ def test_zoo_network_on_a_record_of_ones_own(cli: Any, photographs: Path) -> Non
 
     plan = ended.folder.load_plan()
     assert (plan.images, plan.tuning_images, plan.tuning_overlap) == (IMAGES, 8, True)
-    assert plan.workload["transform"]["crop"] == 224
+    assert plan.workload.transform.crop == 224
     best = {}
     for name, record in ended.records.items():
         best[name] = ended.folder.load_predictions(record, IMAGES)

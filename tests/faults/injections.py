@@ -595,7 +595,7 @@ INJECTIONS: tuple[Injection, ...] = (
             ("prepare", "write:prepared_validation.json", ()),
             ("roof", "write:roof.json", ("roof.json",)),
             ("tables", "write:digests.json", ("digests.json",)),
-            ("validate", "call:harness.storage.durable:keep", (RECORD, ROUND)),
+            ("validate", "call:harness.files.durable:keep", (RECORD, ROUND)),
             ("optimise", "write:optimize.json", STEPS["optimise"][1]),
             ("validate", "write:01_mine.json", (RECORD, ROUND)),
             ("rounds", "write:001_mine_1.json", (ROUND,)),

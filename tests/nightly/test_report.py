@@ -14,6 +14,7 @@ import pytest
 
 from harness import PROJECT
 from harness.errors import InputError
+from harness.files.whole_files import write_json
 from harness.nightly.database import opened
 from harness.nightly.disturbed import Disturbances, is_too_disturbed, summarise
 from harness.nightly.judgements import acknowledge, notable, rebuild
@@ -23,7 +24,6 @@ from harness.nightly.verdict import BATCH, Gap, Kind, Verdict
 from harness.stats.intervals import Interval
 from harness.storage.record import RoundRecord
 from harness.storage.store import RunFolder
-from harness.storage.whole_files import write_json
 from harness.table.metrics import COST, TOP1, TOP5, Metric
 from helpers.sample_records import timed
 

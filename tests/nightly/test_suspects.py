@@ -57,7 +57,7 @@ def entry(
 def judged(night: NightEntry, earlier: list[NightEntry], *words: str) -> Night:
     """Judge a night; none of these has a row that would be measured again."""
     context = Context(compose_config(words), (), display())
-    trusts = bool(context.composed.values["nightly"]["trust_disturbed"])
+    trusts = context.composed.config.nightly.trust_disturbed
     baseline = last_good(earlier, night.alike, 5, trusts)
     folder = RunFolder(Path("m") / night.run)
     return judge_night(night, earlier, baseline, SEEN, folder, context, lambda night: pytest.fail())

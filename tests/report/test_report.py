@@ -18,9 +18,9 @@ import pytest
 
 from harness import PROJECT
 from harness.errors import HarnessError, InputError
+from harness.files.whole_files import sha256_of
 from harness.report.report_writer import write_report
 from harness.storage.store import RunFolder
-from harness.storage.whole_files import sha256_of
 from helpers.browser import Opened
 from helpers.command_line import PATIENCE_S, CommandLine, Ended
 from helpers.sample_records import LABELS
