@@ -228,8 +228,8 @@ def cleared(matters: str) -> str:
 
 def undecided(matters: str) -> str:
     return (
-        f": no slowdown is confirmed, and one of {matters} is not excluded. Nothing needs to be done "
-        "tonight; later nights will tell."
+        f": no slowdown is confirmed, and one of {matters} is not excluded, so it was not judged. Later "
+        "nights will tell."
     )
 
 

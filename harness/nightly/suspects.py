@@ -206,17 +206,23 @@ def _origins(
 
     A gradual shift is suspected once, against the last run before it.
     """
-    origin = {
-        key: next(run for run in reversed(baseline.entries) if run.row(row.method) is not None)
-        for key, row in verdicts.items()
-        if row.suspected
-    }
+    origin = {key: _latest(baseline, row) for key, row in verdicts.items() if row.suspected}
     seen = {method for night in earlier for method in night.shifted}
     for shift in lasting:
         key = (shift.method, BATCH.name)
         if shift.ratio > 1 and shift.method not in seen and key in verdicts:
             origin.setdefault(key, shift.before)
     return origin
+
+
+def _latest(baseline: Baseline, row: Verdict) -> NightEntry:
+    """Return the latest run of the baseline that has a row; of times, that they count of."""
+    runs = zip(reversed(baseline.entries), reversed(baseline.runs))
+    return next(
+        entry
+        for entry, run in runs
+        if (row.method in run.times if row.metric == BATCH else entry.row(row.method) is not None)
+    )
 
 
 def _after(
@@ -248,12 +254,13 @@ def _of_disturbed_rounds(row: Verdict, entry: NightEntry, trust_disturbed: bool)
     Also if they were too disturbed for the first of them to be a baseline.
     """
     mine = entry.row(row.method)
-    if row.metric != BATCH or row.in_turn is not None or not (mine and mine.has_disturbed_times):
+    if row.metric != BATCH or mine is None or mine.times is None or not mine.has_disturbed_times:
         return row
     could_count = row.kind == "new" and not trust_disturbed
     if row.gap not in ("noise", "few runs") and not could_count:
         return row
-    assert mine.times is not None
+    if row.in_turn is not None:
+        return replace(row, gap="disturbed")
     return replace(
         row, gap="disturbed", advice=reasons.disturbed(mine.disturbed or 0, len(mine.times))
     )

@@ -14,7 +14,8 @@ from harness.nightly.disturbed import Cause, Disturbances
 from harness.nightly.entry import NightEntry, NightRow
 from harness.nightly.night import Night, headline, steps
 from harness.nightly.nightly_report import to_markdown
-from harness.nightly.suspects import Seen, judge_night
+from harness.nightly.suspects import Seen, _latest, judge_night
+from harness.nightly.verdict import BATCH, Verdict
 from harness.render.progress import display
 from harness.run.context import Context
 from harness.storage.store import RunFolder
@@ -122,3 +123,13 @@ def test_after_regressions_that_nobody_acknowledged_there_is_nothing_to_compare_
     night = judged(entry(2), [entry(1, regressions=both)])
     assert gaps(night) == {"nothing before"}
     assert "Acknowledge the night whose level is right." in night.rows[0].advice
+
+
+def test_a_suspected_row_is_timed_with_the_latest_model_that_counts() -> None:
+    """Not with that of a night whose row was a regression: it would be found as fast."""
+    slow = frozenset({("fp32", "batch_s")})
+    earlier = [entry(1), entry(2), entry(3, regressions=slow)]
+    baseline = last_good(earlier, earlier[0].alike, 5)
+    for method, run in (("fp32", "n2"), ("int8", "n3")):
+        row = Verdict(method, BATCH, "regression", None, None, None, 0.025, "It is so.")
+        assert _latest(baseline, row).run == run
