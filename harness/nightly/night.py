@@ -222,7 +222,8 @@ def _group(night: Night, name: str, metrics: Sequence[object]) -> str | None:
     counts = Counter(_word(row) for row in rows if row.kind != "cannot tell")
     unjudged = len(rows) - sum(counts.values())
     why = _why(night, rows)
-    others = any(row.metric in metrics for row in night.regressions)
+    named = [row for row in night.rows if row.kind == "regression" or _key(row) in night.suspects]
+    others = any(row.metric in metrics for row in named)
     name = f"{name} of other rows" if others else name
     if not counts:
         return f"{name} {why}" if unjudged else None

@@ -136,13 +136,14 @@ SAME = (verdict("none", metric=TOP1), verdict("none", metric=TOP5))
         (
             night(
                 verdict("cannot tell", estimate=SLOW, gap="few runs"),
+                verdict("none", "b"),
                 *SAME,
                 verdict="stopped",
                 stopped="measuring suspected rows again",
                 suspects={("a", "batch_s"): "a takes 48.1 % more time"},
             ),
             "STOPPED while measuring suspected rows again (not confirmed: a takes 48.1 % more time); "
-            "accuracy unchanged",
+            "accuracy unchanged; time of other rows unchanged",
         ),
     ],
 )
