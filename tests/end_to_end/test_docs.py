@@ -106,10 +106,29 @@ def harness_commands(page: Path) -> list[tuple[str, Command]]:
     return [(verb_of(each), each) for each in commands(page) if each.program == "./run.sh"]
 
 
+def on_the_example(words: tuple[str, ...], files: Path) -> Iterator[str]:
+    """Put the copies' names in place of ID and RUN, and real files in place of the pages'."""
+    runs = iter(("example/published", "lab-xeon-16c/autumn"))
+    for word in words:
+        key, _, value = word.partition("=")
+        if word == "RUN":
+            yield next(runs)
+        elif value == "ID":
+            yield f"{key}={'autumn' if key == 'with' else 'published'}"
+        elif key == "to":
+            yield f"to={files / 'written.zip'}"
+        elif value in ("ID.zip", "my.yaml", "runner.key", "keys"):
+            yield f"{key}={files / value}"
+        else:
+            yield word
+
+
 def shown(verbs: dict[str, Any]) -> list[Any]:
-    """Return the different commands of these verbs that the pages show."""
+    """Return the commands of these verbs that the pages show and that differ when they run."""
     found = {
-        command.words: pytest.param(command, id=command.line.partition("#")[0].strip())
+        tuple(on_the_example(command.words, Path())): pytest.param(
+            command, id=command.line.partition("#")[0].strip()
+        )
         for page in markdown_files()
         for verb, command in harness_commands(page)
         if verb in verbs
@@ -186,23 +205,6 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[CommandLin
     assert packed.code == 0, packed.err
     yield cli, files
     cli.close()
-
-
-def on_the_example(words: tuple[str, ...], files: Path) -> Iterator[str]:
-    """Put the copies' names in place of ID and RUN, and real files in place of the pages'."""
-    runs = iter(("example/published", "lab-xeon-16c/autumn"))
-    for word in words:
-        key, _, value = word.partition("=")
-        if word == "RUN":
-            yield next(runs)
-        elif value == "ID":
-            yield f"{key}={'autumn' if key == 'with' else 'published'}"
-        elif key == "to":
-            yield f"to={files / 'written.zip'}"
-        elif value in ("ID.zip", "my.yaml", "runner.key", "keys"):
-            yield f"{key}={files / value}"
-        else:
-            yield word
 
 
 @pytest.mark.slow

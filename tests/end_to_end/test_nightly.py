@@ -16,7 +16,7 @@ import pytest
 from harness import PROJECT
 from harness.process.lifetime import alone_on_host
 from harness.storage.store import RunFolder
-from helpers.command_line import OWN, TINY, CommandLine, Ended, load
+from helpers.command_line import ONE_THREAD, OWN, TINY, CommandLine, Ended, load
 
 SCHEMA = json.loads((PROJECT / "harness" / "nightly" / "nightly.schema.json").read_text())
 QUICK = (  # one core's noise is large, so what is injected is larger
@@ -28,6 +28,7 @@ QUICK = (  # one core's noise is large, so what is injected is larger
     "protocol.roof=false",
     "nightly.trust_disturbed=true",  # other tests may disturb the rounds
     *TINY,
+    "threads.proc_bind='TRUE'",  # one test here looks at times
 )
 SLOW = ("method.fp32._target_=my_nightly.Worse", "+method.fp32.channels=1024")
 
@@ -175,6 +176,7 @@ def test_a_less_accurate_night(cli: CommandLine) -> None:
         "protocol.profile_batches=0",
         "protocol.roof=false",
         "baseline=int8_smart_naive",
+        *ONE_THREAD,
         "--conf",
         str(OWN),
     )

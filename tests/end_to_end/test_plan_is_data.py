@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import sys
@@ -51,8 +52,13 @@ BEGAN = ("workload=tiny", "method=[fp32,mine]", "workload.images=32", "tuning.to
 
 def planned(*words: str, **changed: Any) -> RunPlan:
     """Return the plan of a run that began with some words, as it is read back."""
-    config = compose_config(words, [OWN]).config
+    config = _composed(words)
     return replace(sample_records.plan(), run="r", config=config, overrides=words, **changed)
+
+
+@functools.cache  # most plans here begin with the same words
+def _composed(words: tuple[str, ...]) -> Configuration:
+    return compose_config(words, [OWN]).config
 
 
 def with_value(plan: RunPlan, at: Sequence[str], value: Any) -> RunPlan:

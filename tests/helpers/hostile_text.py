@@ -6,7 +6,8 @@ described.
 
 from __future__ import annotations
 
-from typing import Any, Union, get_args, get_origin
+from collections.abc import Iterator
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from msgspec import Meta
 
@@ -35,15 +36,19 @@ KEPT = ("baseline", "fused")  # of a plan: without them fewer numbers are shown
 
 def is_text(kind: Any) -> bool:
     """Say whether any text is a value of a type."""
-    metas = [meta for part in _parts(kind) for meta in getattr(part, "__metadata__", ())]
     _, bare = _described(kind)
-    bounded = any(isinstance(meta, Meta) and meta.pattern for meta in metas)
+    bounded = any(isinstance(meta, Meta) and meta.pattern for meta in _metas(kind))
     return not bounded and (bare in (str, Any) or Any in get_args(bare))
 
 
-def _parts(kind: Any) -> list[Any]:
-    """Return a type and, of one that may be None, the other."""
-    return [kind, *(get_args(kind) if get_origin(kind) is Union else ())]
+def _metas(kind: Any) -> Iterator[Any]:
+    """Yield what ``Annotated`` adds to a type, or to one of a union."""
+    if get_origin(kind) is Annotated:
+        inner, *metas = get_args(kind)
+        yield from (*metas, *_metas(inner))
+    elif get_origin(kind) is Union:
+        for inner in get_args(kind):
+            yield from _metas(inner)
 
 
 def fields(kind: Any) -> dict[str, tuple[Any, bool]]:

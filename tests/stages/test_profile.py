@@ -256,6 +256,7 @@ def test_int8_by_an_implementation_that_names_no_instructions() -> None:
 BATCHES, SIZE, SIDE, IMAGES = 2, 4, 64, 9  # the ninth image would make a batch of another size
 CONVOLUTIONS, ADDITIONS = 20, 8  # of ResNet18 v1
 WORKLOAD = {
+    "name": "random",
     "batch_size": SIZE,
     "classes": 10,
     "transform": {

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import fields, replace
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,18 +37,24 @@ def choices() -> Iterator[list[str]]:
             yield [f"{group}={path.stem}"]
 
 
-CONFIGS = [compose_config(words).config for words in choices()]
-KEYS = sorted({key for config in CONFIGS for key in same_run.flattened(config.stored)})
+@functools.cache  # not when the tests are collected, which each of their processes does
+def configurations() -> list[Configuration]:
+    return [compose_config(words).config for words in choices()]
+
+
+@functools.cache
+def keys() -> list[str]:
+    return sorted({key for config in configurations() for key in same_run.flattened(config.stored)})
 
 
 def test_every_key_of_conf_is_classified() -> None:
-    assert [key for key in KEYS if effect_of(key) is Effect.OWN] == []
-    assert len(KEYS) > 100
+    assert [key for key in keys() if effect_of(key) is Effect.OWN] == []
+    assert len(keys()) > 100
 
 
 def test_each_entry_is_of_a_key_of_conf_and_says_what_the_one_above_does_not() -> None:
     for key, effect in EFFECTS.items():
-        assert any(each == key or each.startswith(f"{key}.") for each in KEYS), key
+        assert any(each == key or each.startswith(f"{key}.") for each in keys()), key
         assert key.count(".") == 0 or effect_of(key.rpartition(".")[0]) is not effect, key
 
 
@@ -56,13 +62,14 @@ NOTHING = {"run", "machine", "table", "protocol.roof", "nightly"}
 TIMES = {"baseline", "fused", "protocol"}  # but for protocol.roof
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_a_key_determines_results_or_times_or_nothing(key: str) -> None:
-    top = key.split(".")[0]
-    effect = effect_of(key)
-    assert (effect is Effect.NOTHING) == bool({top, key} & NOTHING)
-    assert (effect in same_run.TIMES_ONLY) == (top in TIMES and key not in NOTHING)
-    assert (effect in same_run.SAME_MODELS) == (top not in TIMES and not {top, key} & NOTHING)
+def test_a_key_determines_results_or_times_or_nothing() -> None:
+    for key in keys():
+        top = key.split(".")[0]
+        effect = effect_of(key)
+        assert (effect is Effect.NOTHING) == bool({top, key} & NOTHING), key
+        assert (effect in same_run.TIMES_ONLY) == (top in TIMES and key not in NOTHING), key
+        is_of_results = top not in TIMES and not {top, key} & NOTHING
+        assert (effect in same_run.SAME_MODELS) == is_of_results, key
 
 
 def test_a_key_of_a_users_own_counts() -> None:
@@ -94,7 +101,7 @@ def changed_at(config: Configuration, key: str) -> Configuration:
 
 @given(st.data())
 def test_all_questions_go_by_the_effects(data: st.DataObject) -> None:
-    config = data.draw(st.sampled_from(CONFIGS))
+    config = data.draw(st.sampled_from(configurations()))
     key = data.draw(st.sampled_from(sorted(same_run.flattened(config.stored))))
     effect = effect_of(key)
     one = replace(plan(), config=config)
