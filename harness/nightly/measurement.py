@@ -135,7 +135,8 @@ def _keep_stopped(folder: RunFolder, context: Context) -> None:
         places=seen.places,
         words=seen.words,
     )
-    publish(night, bare_entry(folder), folder, context.results)
+    with resumable(f"run.id={folder.id}"):  # stopped once more
+        publish(night, bare_entry(folder), folder, context.results)
 
 
 def _seen(folder: RunFolder, context: Context) -> Seen:
