@@ -181,9 +181,9 @@ def steps(night: Night) -> tuple[Step, ...]:
             )
         )
     if night.failed and not todo:
-        text = "Act: see why rows were not measured (below). This measures them again, and no more:"
+        text = "Act: see why rows were not measured. This measures them again, and no more:"
         todo.append(Step(text, go_on))
-    if night.is_unfinished:
+    if todo:  # what is urgent stands alone
         return tuple(todo)
     if night.has_disturbed_times and night.disturbances.causes:
         remedy = night.disturbances.causes[0].remedy
@@ -199,7 +199,9 @@ def steps(night: Night) -> tuple[Step, ...]:
         return (Step("Nothing to do: later nights are compared with this one."),)
     if "noise" in gaps:
         return (
-            Step("Nothing to do tonight. If it stays too noisy, see what each row says below."),
+            Step(
+                "Nothing to do tonight. If it stays too noisy, see what nightly.md says of each row."
+            ),
         )
     return (Step("Nothing to do."),)
 

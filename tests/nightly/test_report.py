@@ -157,14 +157,16 @@ def test_a_step_names_the_command() -> None:
     (step,) = steps(slow)
     assert step.text.startswith("Act: find what changed since run b2 and repair it.")
     assert step.command == "./run.sh acknowledge run=r method=a reason=WHY 'run.results=/a b'"
+    found = summarise([timing(1, "a", core_load=0.8)])
+    noisy = verdict("cannot tell", "b", gap="disturbed")
+    assert steps(replace(slow, rows=(*slow.rows, noisy), disturbances=found)) == (step,)
     two = night(*(verdict("regression", name) for name in "ab"))
     assert "method=all" in (steps(two)[0].command or "")
     stopped = night(verdict="stopped", stopped="measuring")
     assert steps(stopped)[0].command == "./run.sh nightly run.id=r"
     assert [step.text for step in steps(night(verdict("none")))] == ["Nothing to do."]
-    found = summarise([timing(1, "a", core_load=0.8)])
-    noisy = night(verdict("cannot tell", gap="disturbed"), disturbances=found, words=("k=v",))
-    (step,) = steps(noisy)
+    disturbed = night(verdict("cannot tell", gap="disturbed"), disturbances=found, words=("k=v",))
+    (step,) = steps(disturbed)
     assert (
         step.text
         == "Act before the next night, so that its times can be judged: look (top shows it). Then:"
