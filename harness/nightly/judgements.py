@@ -23,7 +23,6 @@ from harness.storage.store import RunFolder
 
 NIGHT, MARKDOWN, JUNIT = "nightly.json", "nightly.md", "nightly.junit.xml"
 ACKNOWLEDGED = "acknowledged.json"
-ANY = "*"  # of earlier versions: every row, every metric
 ALL = "all"
 NOTABLE = ("regression", "improvement", "change")  # kinds that can be acknowledged
 T = TypeVar("T")
@@ -53,7 +52,7 @@ class Stored(Struct, frozen=True):
 
 
 class Acknowledgement(Facts, frozen=True, kw_only=True):
-    """Why a shift is accepted; ``method`` and ``metric`` may be ``ANY``."""
+    """Why a shift is accepted; ``*`` as ``method`` or ``metric`` is any, of an earlier version."""
 
     method: str
     metric: str
