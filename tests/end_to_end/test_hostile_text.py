@@ -22,7 +22,8 @@ from harness.cli import call
 from harness.facts.typed import _described, _is_object, fault
 from harness.fleet import fleet_report
 from harness.fleet.schedule import Attempt, Job
-from harness.nightly import aa_report, judgements, nightly_report
+from harness.nightly import judgements, nightly_report
+from harness.nightly.aa import report as aa_report
 from harness.nightly.night import Night
 from harness.nightly.nightly_report import list_nights
 from harness.nightly.verdict import BATCH, Verdict
@@ -253,7 +254,7 @@ def test_night_and_acknowledgement(run: RunFolder, text: str) -> None:
     suite = check_xml(nightly_report.to_junit(night).split("\n", 1)[1])
     assert len(list(suite.iter("testcase"))) == 4
     json.loads(json.dumps(nightly_report.to_json(night)))
-    made_ = filled({"verdict": "none", "rows": [], "shifts": []}, judgements.Night, text)
+    made_ = filled({"verdict": "none", "rows": [], "shifts": []}, judgements.Stored, text)
     (run.path / "nightly.json").write_text(json.dumps({**made_, "verdict": "none", "rows": []}))
     known = filled([], list[judgements.Acknowledgement], text)
     (run.path / "acknowledged.json").write_text(json.dumps(known))

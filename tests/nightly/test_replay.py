@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from harness import PROJECT
-from harness.nightly.replay import Replays, replay, rounds_needed
+from harness.nightly.aa.replay import Replays, replay, rounds_needed
 from harness.nightly.sequential_test import ALPHA, LOOKS, confirm
 from harness.nightly.verdict import NIGHTLY
 
