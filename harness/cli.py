@@ -49,13 +49,14 @@ def call(words: Sequence[str]) -> int:
     Raises:
         InputError, HarnessError, KeyboardInterrupt: as the verb.
     """
-    from harness.command_line.parsing import parse, unknown_verb
+    from harness.command_line.parsing import parse, require_no_spaces, unknown_verb
     from harness.command_line.verbs import chosen
     from harness.errors import InputError
 
+    require_no_spaces(words)
     verb = chosen(words)
     if verb is None:
-        raise unknown_verb(words[0])
+        raise unknown_verb(words[0], words[1:])
     if verb.call is None:
         raise InputError(f"{verb.name}: start it as ./run.sh {verb.name}")
     after = parse(verb, words[1:] if words[:1] == [verb.name] else words)

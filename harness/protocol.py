@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from harness.errors import InputError
@@ -45,12 +45,14 @@ class Protocol:
         Raises:
             InputError: a key is missing or unknown, or two values do not go together.
         """
-        try:
-            made = cls(**{**values, "sweep": tuple(values["sweep"])})
-        except (KeyError, TypeError) as error:
+        keys = {each.name for each in fields(cls)}
+        odd = [*sorted(keys - {*values}), *sorted({*values} - keys)]
+        if odd:
             raise InputError(
-                f"protocol has not the keys of conf/protocol/careful.yaml: {error}"
-            ) from None
+                f"protocol.{odd[0]}: protocol has exactly the keys of conf/protocol/careful.yaml; "
+                "type protocol=careful and set those"
+            )
+        made = cls(**{**values, "sweep": tuple(values["sweep"])})
         if made.rounds and not made.batches:
             raise InputError("protocol.batches=0: rounds need batches to time; give at least 1")
         if made.sweep and not (made.rounds and made.sweep_batches):

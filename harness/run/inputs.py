@@ -104,7 +104,12 @@ def _count_tuning_images(workload: Mapping[str, Any], available: int) -> int:
     if wanted > available:
         raise InputError(
             f"workload.tuning.batches={batches} of workload.batch_size={size} are {wanted} images, "
-            f"but only {available} are there: lower one of the two"
+            f"but only {available} are there: lower one of the two; type "
+            + (
+                f"workload.tuning.batches={available // size}"
+                if available >= size
+                else f"workload.batch_size={available} workload.tuning.batches=1"
+            )
         )
     return wanted
 
