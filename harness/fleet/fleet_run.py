@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from harness import PROJECT
-from harness.errors import InputError
+from harness.errors import InputError, remedy
 from harness.fleet import state
 from harness.fleet.fleet_report import to_markdown
 from harness.fleet.order import Order, files_digest, folder_files, project_digests
@@ -179,7 +179,7 @@ def _keep(folder: Path, results: Path, job: Job, pack: bytes) -> None:
         file.write_bytes(pack)
     except OSError as error:
         file.unlink(missing_ok=True)
-        raise InputError(f"{file} cannot be written ({error.strerror}): free some space") from None
+        raise InputError(f"{file} cannot be written ({error.strerror}): {remedy(error)}") from None
     try:
         import_pack(file, results, job.run)
     finally:

@@ -94,8 +94,7 @@ def acknowledge(folder: RunFolder, method: str, metric: str, reason: str) -> Nig
     Raises:
         InputError: the run has no such method, was not judged, or no reason is given.
     """
-    if folder.is_imported:
-        raise InputError(f"run {folder.id} was imported: no night here is compared with it")
+    folder.require_own("no night here is compared with it; ./run.sh history lists those that are")
     entry = with_verdict(build_entry(folder), folder)
     if not reason.strip():
         raise InputError("reason= is empty: say why the shift is accepted")

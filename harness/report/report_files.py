@@ -21,10 +21,15 @@ from harness.table.metrics import PUBLISHED
 FOLDER = "report"
 
 
-def write_files(run: LoadedRun, folders: Sequence[str], code: str) -> list[Path]:
+def write_files(
+    run: LoadedRun, folders: Sequence[str], code: str, into: Path | None = None
+) -> list[Path]:
     """Write the report of a run and return the paths of its files, the page first.
 
     Nothing is written before everything is derived. Arguments and errors as ``contents.collect``.
+
+    Args:
+        into: the folder to write; None: ``FOLDER`` in the run's.
     """
     report = collect(run, folders, code)
     files: dict[str, str | bytes] = {
@@ -38,7 +43,7 @@ def write_files(run: LoadedRun, folders: Sequence[str], code: str) -> list[Path]
         if not drawing.absent:
             files[f"figures/{drawing.words.name}.svg"] = drawing.svg
             files[f"figures/{drawing.words.name}.pdf"] = drawing.pdf
-    folder = run.folder.path / FOLDER
+    folder = into or run.folder.path / FOLDER
     for name, content in files.items():
         whole_files.write_atomically(folder / name, content)
     return [folder / name for name in files]

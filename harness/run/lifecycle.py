@@ -34,10 +34,11 @@ from harness.run.worker_setup import (
     inspection_memory_limit,
     workload_for_workers,
 )
+from harness.runs.finding import LATEST, find_run
 from harness.storage.plan import RunPlan, digest_of_code, new_run_id, warnings_of
 from harness.storage.same_run import differences, renewed
-from harness.storage.store import INSPECT_LOG, PLAN, RunFolder, find_run
-from harness.storage.whole_files import make_folder
+from harness.storage.store import INSPECT_LOG, PLAN, RunFolder
+from harness.storage.whole_files import make_folder, write_atomically
 from harness.table.tables import write_tables
 
 
@@ -78,11 +79,17 @@ def measure_folder(
         executor.clear_asides(folder.path)
         for name in folder.set_aside_damaged():
             show.note(f"{name} is damaged: it is {name}.damaged now, and measured again")
+        log = folder.path / INSPECT_LOG
+        before = log.read_bytes() if log.is_file() else b""
         try:
             session = start_session(folder, composed, folders, show, check)
         except (InputError, KeyboardInterrupt) as error:
             executor.clear_asides(folder.path)  # a signal may come between making one and waiting
-            if folder.discard() or isinstance(error, InputError):
+            if folder.discard():
+                raise
+            if isinstance(error, InputError):
+                if before:  # a run that is refused stays as it was
+                    write_atomically(log, before)
                 raise
             raise KeyboardInterrupt(f"run.id={folder.id}") from None
         with resumable(f"run.id={folder.id}"):
@@ -103,11 +110,7 @@ def measure_folder(
 
 
 def _require_own(folder: RunFolder) -> None:
-    if folder.is_imported:
-        raise InputError(
-            f"run {folder.id} was imported: it goes on where it was measured; leave run.id out to "
-            "start a new run"
-        )
+    folder.require_own("it goes on where it was measured; leave run.id out to start a new run")
 
 
 def run_rows(session: Session) -> None:
@@ -124,12 +127,15 @@ def open_folder(composed: Composed, folders: Sequence[Path]) -> tuple[RunFolder,
     """Return the run's folder and its configuration.
 
     A known id continues with what its plan keeps and what is asked now on top of it, so that
-    ``run.id=ID`` alone asks for the same again.
+    ``run.id=ID`` alone asks for the same again; ``run.id=latest`` is the newest run.
 
     Raises:
-        InputError: what the plan keeps can no longer be measured; the run was imported.
+        InputError: what the plan keeps can no longer be measured; the run is only read here; there
+            is no latest run.
     """
     results, run_id = project_path(composed.values["run"]["results"]), composed.values["run"]["id"]
+    if run_id == LATEST:
+        run_id = find_run(results, run_id).id
     known = [] if run_id is None else sorted(results.glob(f"*/{run_id}/{PLAN}"))
     if len(known) == 1:
         folder = RunFolder(known[0].parent)

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.errors import HarnessError, InputError, proposal
-from harness.storage import durable, form, locks
+from harness import PROJECT
+from harness.errors import HarnessError, InputError
+from harness.storage import durable, locks
 from harness.storage.outcomes import FAILED, OK
 from harness.storage.plan import RunPlan
 from harness.storage.reading import (
@@ -48,6 +49,7 @@ MODEL = ("symbol", "params")  # its files, in those facts
 HISTORY = "tuning_history.jsonl"  # there too: what each trial of a search is made from again
 TRIALS = "trials.npz"  # and what each predicted
 INSPECT_LOG = "inspect.log"
+COMMITTED = PROJECT / "results" / "example"  # the runs that the project's repository holds
 
 
 class NotAsRecorded(HarnessError):
@@ -83,6 +85,28 @@ class RunFolder:
         """
         plan = self.load_plan()  # earlier versions left the manifest of the pack alone
         return (plan is not None and plan.foreign) or (self.path / PACKED).is_file()
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether the project's repository holds it; it is only read, and came without its models."""
+        return COMMITTED in self.path.resolve().parents
+
+    def require_own(self, otherwise: str) -> None:
+        """Refuse to measure or write in a run that is only read here.
+
+        Args:
+            otherwise: what to do instead.
+
+        Raises:
+            InputError: the run was imported, or the project's repository holds it.
+            HarnessError: its plan is damaged.
+        """
+        if self.is_committed:
+            raise InputError(
+                f"run {self.id} is the project's committed example, which is only read: {otherwise}"
+            )
+        if self.is_imported:
+            raise InputError(f"run {self.id} was imported: {otherwise}")
 
     def method(self, name: str) -> Path:
         """Return the folder of one row: its models, logs and tuning history."""
@@ -368,26 +392,3 @@ def _alike(rounds: list[RoundRecord], folder: Path) -> None:
 def _method_of(path: Path) -> str:
     """Return which method a round's file is of (``RoundRecord.path``)."""
     return path.stem.partition("_")[2].rpartition("_")[0]
-
-
-def find_run(results: Path, run_id: str) -> RunFolder:
-    """Return the folder of a run by its id, on whatever machine it was measured.
-
-    Args:
-        run_id: RUN, or MACHINE/RUN where several machines have a run of that name.
-
-    Raises:
-        InputError: there is none, or more than one.
-    """
-    machine, _, run = run_id.rpartition("/")
-    pattern = f"{machine or '*'}/{run}/{PLAN}"
-    are_names = form.name(run) and (form.name(machine) or run == run_id)
-    found = sorted(path.parent for path in results.glob(pattern)) if are_names else []
-    if len(found) == 1:
-        return RunFolder(found[0])
-    if found:
-        named = ", ".join(f"{path.parent.name}/{path.name}" for path in found)
-        raise InputError(f"run {run_id} exists for several machines: name one of {named}")
-    known = sorted(path.parent.name for path in results.glob(f"*/*/{PLAN}"))
-    hint = f"the last ones are {', '.join(known[-3:])}" if known else "there is none yet"
-    raise InputError(f"no run {run_id} under {results}: {hint}{proposal(run, known)}")
