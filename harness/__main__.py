@@ -64,8 +64,8 @@ def _set_up(words: list[str]) -> int:
     from harness.setup.launch import launch
 
     verb = chosen(words)
-    if verb is None:  # the harness says so
-        return launch(words, "run", renew=False)
+    if verb is None:  # the harness says so, and needs no package for that
+        return _harness(words)
     if verb.program is not None and SET_UP not in words[1:2]:
         from harness.errors import InputError
         from harness.setup.environments import say

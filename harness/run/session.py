@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from harness.errors import HarnessError
 from harness.host import threads
 from harness.host.topology import read_topology
 from harness.images import preparation
 from harness.process import executor
 from harness.protocol import Protocol
-from harness.render.progress import Display, told_once
+from harness.render.progress import Display, Grown, told_once
+from harness.run.course import Course, Step, course_of
 from harness.run.inputs import Inputs
 from harness.run.job_result import stage_result, with_faults
 from harness.run.worker_setup import build_environment, workload_for_workers
+from harness.screen.run_table import fitted_table
 from harness.storage import locks, outcomes, store, whole_files
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
@@ -23,6 +27,7 @@ from harness.storage.stage_facts import Optimize, ProfileFacts, RoundFacts, Vali
 from harness.storage.store import RunFolder
 from harness.storage.typed import Mistyped, decode
 from harness.table import kernels, validity
+from harness.table.loaded_run import rows_of
 
 
 def open_session(
@@ -78,7 +83,7 @@ def open_session(
     )
     environment = build_environment(settings.environment, plan.config, folders)
     workload = workload_for_workers(plan.workload, plan.files)
-    return Session(plan, folder, workload, environment, data, show)
+    return Session(plan, folder, workload, environment, data, show, course_of(plan, folder))
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,7 @@ class Session:
         workload: the configuration of the workload as workers get it.
         environment: the environment of every worker that measures.
         data: by role (validation, tuning), the files of the prepared images and their labels.
+        course: how far it is.
     """
 
     plan: RunPlan
@@ -97,6 +103,7 @@ class Session:
     environment: dict[str, str]
     data: dict[str, dict[str, Any]]
     show: Display
+    course: Course
 
     @property
     def protocol(self) -> Protocol:
@@ -123,7 +130,16 @@ class Session:
             row = ended
         finally:
             self.folder.save_record(row)
-        self.show.note(f"{row.label}: {row.outcome}")
+            if row.outcome.kind != outcomes.OK:
+                self.course.drop(name)
+        self.show.ended(f"{row.label}: {row.outcome}", self._table_so_far)
+
+    def _table_so_far(self) -> Grown:
+        try:
+            rows = rows_of(self.folder, self.plan, self.folder.load_records())
+        except HarnessError:  # a run does not end because something cannot be shown
+            rows = []
+        return lambda width, lines: fitted_table(rows[-lines:], width, best=None)
 
     def _optimize(self, row: MethodRecord, before: MethodRecord | None) -> MethodRecord:
         method = self.plan.methods[row.method]
@@ -212,7 +228,9 @@ class Session:
             "sizes": list(protocol.sizes(self.workload["batch_size"]).items()),
             "warmup_s": protocol.warmup_s,
         }
-        ended = self.run_job(row, job, f"timing, round {round_} of {protocol.rounds}")
+        ended = self.run_job(
+            row, job, f"timing, round {round_} of {protocol.rounds}", round_=round_
+        )
         outcome, facts = stage_result(ended, RoundFacts, self._log_name(row, job))
         if facts:
             # only the workload's own batch size counts: a batch of one need not keep every thread busy
@@ -242,15 +260,21 @@ class Session:
         job: Mapping[str, Any],
         activity: str,
         extra: Mapping[str, str] | None = None,
+        round_: int = 0,
     ) -> executor.Ended:
         """Run one stage of a row in a process of its own, in the row's folder, and wait for it.
 
         Args:
             extra: environment variables of this stage alone.
+            round_: the number of the round that it is.
         """
         workspace = self.folder.method(row.method)
         log = workspace / f"{job['stage']}.log"
-        with self.show.step(f"{row.label}: {activity}") as report:
+        title = f"{row.label}: {activity}"
+        step = Step(row.method, job["stage"], round_)
+        head = f"{self.course.place(step)}{row.label}: {self.course.named(step) or activity}"
+        left = partial(self.course.left, step)
+        with self.course.taking(step), self.show.step(title, head, left) as report:
             worker = executor.Worker(job, {**self.environment, **(extra or {})}, log, workspace)
             return worker.wait(report, self.plan.config["run"]["timeout_s"])
 

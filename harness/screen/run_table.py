@@ -100,7 +100,7 @@ def fitted_table(
         intervals: show 95 % intervals if all columns fit with them.
     """
     order = sorted(COLUMNS, key=lambda column: column.kept)
-    layouts = [(COLUMNS, True)] if intervals else []
+    layouts: list[tuple[Sequence[Column], bool]] = [(COLUMNS, True)] if intervals else []
     layouts += [
         (tuple(column for column in COLUMNS if column not in order[:gone]), False)
         for gone in range(len(COLUMNS))
