@@ -232,9 +232,7 @@ def _exchange(first: Path, second: Path) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     one, two = os.fsencode(first), os.fsencode(second)
     if hasattr(libc, "renameat2") and not libc.renameat2(
-        SIZES = "235 MB to download, 1 GB on disk"
-AT_FDCWD, one, SIZES = "235 MB to download, 1 GB on disk"
-AT_FDCWD, two, RENAME_EXCHANGE
+        AT_FDCWD, one, AT_FDCWD, two, RENAME_EXCHANGE
     ):
         return
     kept = first.with_name(f"{first.name}-earlier")
