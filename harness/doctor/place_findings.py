@@ -15,7 +15,7 @@ from typing import Any
 
 from harness import PROJECT
 from harness.doctor.finding import BAD, GIB, OK, WARN, Finding, in_gib, level
-from harness.errors import HarnessError
+from harness.errors import HarnessError, InputError
 from harness.host import calls
 from harness.process.executor import worker_environment
 from harness.storage import locks
@@ -34,28 +34,46 @@ class FileFact:
         path: None when the configuration names none.
         required: a run cannot do without it.
         advice: what to do when it is not there.
+        check: raises InputError if a run would refuse the file; None: nothing more is looked at.
     """
 
     role: str
     path: Path | None
     required: bool
     advice: str
+    check: Callable[[], None] | None = None
 
 
-def files_of(workload: Mapping[str, Any], path_of: Callable[[str], Path]) -> list[FileFact]:
+def files_of(
+    workload: Mapping[str, Any],
+    path_of: Callable[[str], Path],
+    checks: Mapping[str, Callable[[], None]],
+) -> list[FileFact]:
     """Return the files that a workload names.
 
     Args:
         path_of: returns the path that a text in the configuration means.
+        checks: what a run checks of each, by role.
     """
     advice = {
         "rec": "give workload.rec=/path/to/file.rec",
         "params": "give workload.params=/path/to/weights.params",
+        "symbol": "give workload.symbol=/path/to/model-symbol.json",
+        "tuning": "give workload.tuning.source=/path/to/file.rec, or head",
     }
+    source = workload["tuning"]["source"]
+    named = {**workload, "tuning": None if source == "head" else source}
     fetched = workload.get("download") or workload.get("random_weights")
     return [
-        FileFact(role, path_of(str(path)) if path else None, not fetched, advice[role])
-        for role, path in ((role, workload.get(role)) for role in advice)
+        FileFact(
+            role,
+            path_of(str(named[role])) if named.get(role) else None,
+            role == "rec" or not fetched,
+            advice[role],
+            checks[role],
+        )
+        for role in advice
+        if role in ("rec", "params") or named.get(role)
     ]
 
 
@@ -126,7 +144,7 @@ def confinement_findings() -> list[Finding]:
 
 
 def workload_findings(files: Sequence[FileFact]) -> list[Finding]:
-    """Say of each file whether it is there."""
+    """Say of each file whether it is there and a run would take it."""
     findings = []
     for file in files:
         missing = BAD if file.required else WARN
@@ -136,10 +154,22 @@ def workload_findings(files: Sequence[FileFact]) -> list[Finding]:
             findings.append(Finding(missing, file.role, f"{file.path}: not found", file.advice))
         elif not os.access(file.path, os.R_OK):
             findings.append(Finding(BAD, file.role, f"{file.path}: may not be read", file.advice))
+        elif (problem := _problem(file)) is not None:
+            findings.append(Finding(BAD, file.role, problem, file.advice))
         else:
             size = file.path.stat().st_size
             findings.append(Finding(OK, file.role, f"{file.path} ({size / 1e6:,.2f} MB)"))
     return findings
+
+
+def _problem(file: FileFact) -> str | None:
+    """Return why a run would refuse a file; None if it would not."""
+    try:
+        if file.check is not None:
+            file.check()
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _nearest(path: Path) -> Path:

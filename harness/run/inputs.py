@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness.config import project_path
 from harness.errors import InputError
 from harness.images.record_file import RecordFile, RecordIndex
 from harness.storage import whole_files
+from harness.workloads.model_files import check_symbol, check_weights
+
+OUR_LOADERS = ("harness.workloads.", "benchmarks.bundled.")
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,39 @@ def check_inputs(workload: Mapping[str, Any]) -> Inputs:
             if path
         },
     )
+
+
+def file_checks(workload: Mapping[str, Any]) -> dict[str, Callable[[], None]]:
+    """Return, by the role of each file that a workload names, what checks it as a run does.
+
+    Each raises InputError if a run would refuse the file: one that is damaged, is none of its kind, is
+    not the expected one, or holds too few images. Weights and symbols that a loader of the user's own
+    reads are of a form of their own, so that only their digests are checked.
+    """
+    source = workload["tuning"]["source"]
+    is_ours = str(workload["model"].get("_target_")).startswith(OUR_LOADERS)
+
+    def record() -> None:
+        index = _index(workload, workload["rec"], "workload.rec")
+        _digested(workload["rec"], "rec", workload, index.sha256)
+        images = _count_images(workload, len(index))
+        if source == "head":
+            _count_tuning_images(workload, images)
+
+    def tuning() -> None:
+        _count_tuning_images(workload, len(_index(workload, source, "workload.tuning.source")))
+
+    def model_file(role: str, check: Callable[[Path], object]) -> None:
+        _digested(workload[role], role, workload, None)
+        if is_ours:
+            check(project_path(workload[role]))
+
+    return {
+        "rec": record,
+        "tuning": tuning,
+        "params": lambda: model_file("params", check_weights),
+        "symbol": lambda: model_file("symbol", check_symbol),
+    }
 
 
 def _index(workload: Mapping[str, Any], path: str | None, key: str) -> RecordIndex:
