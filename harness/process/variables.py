@@ -52,11 +52,18 @@ PACKAGE_INDEX = (  # where pip gets packages and how it reaches it; nothing of w
     "PIP_TIMEOUT",
     "PIP_TRUSTED_HOST",
 )
+SCREEN = (
+    "BROWSER",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "XAUTHORITY",
+)  # where ./run.sh demo opens a report
 PASSED_ON = frozenset(
     (
         *TO_WORKERS,
         *CERTIFICATES,
         *PACKAGE_INDEX,
+        *SCREEN,
         "ALL_PROXY",
         "all_proxy",
         "HTTP_PROXY",

@@ -21,7 +21,7 @@ Report = Callable[[int, int, str], None]
 Left = Callable[[float], "float | None"]  # from seconds of a step to seconds left in all, if known
 Grown = Callable[[int, int], RenderableType]  # from columns and lines to a table that fits
 PLAIN_EVERY_S = 30.0
-REDRAWN_PER_S = 4
+REDRAWN_PER_S = 2  # little, beside what is measured
 LINES_BELOW = 6  # of a terminal, kept free of the table: its head, the line of progress, notes
 TRIALS = "trials"  # a unit that is counted towards no known end
 

@@ -12,17 +12,25 @@ from contextlib import contextmanager, suppress
 from statistics import fmean
 from typing import Any, NamedTuple
 
+import msgspec
+
 from harness.errors import HarnessError
 from harness.protocol import Protocol
 from harness.runs.finding import planned_runs
-from harness.storage.outcomes import OK
+from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.plan import RunPlan
 from harness.storage.stage_facts import Process
 from harness.storage.store import RunFolder
+from harness.storage.whole_files import load_json
 
 OPTIMIZE, VALIDATE, PROFILE, MEASURE = "optimize", "validate", "profile", "measure"
 ALIKE = ("name", "images", "batch_size", "transform", "tuning")  # of the workload
+TRAJECTORY = "trajectory.json"  # in a row's folder: the trials of a search
 MOST_RUNS = 5  # earlier ones that are read, the newest first
+
+
+class _Trial(msgspec.Struct):
+    seconds: float
 
 
 class Step(NamedTuple):
@@ -178,6 +186,11 @@ def _taken(plan: RunPlan, folder: RunFolder) -> Iterator[tuple[Step, float]]:
             for stage, facts in stages.items():
                 if facts is not None and facts.seconds is not None:
                     yield Step(row.method, stage), facts.seconds
+            if row.outcome.kind == NO_SOLUTION:  # it has no model, so no facts of a stage
+                trials = load_json(folder.method(row.method) / TRAJECTORY)
+                with suppress(msgspec.ValidationError):
+                    made = msgspec.convert(trials, list[_Trial])
+                    yield Step(row.method, OPTIMIZE), sum(trial.seconds for trial in made)
     if earlier.config["protocol"] == plan.config["protocol"]:
         for round_ in folder.load_rounds():
             if round_.method in same and round_.facts and round_.facts.seconds is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +139,8 @@ class Session:
             rows = rows_of(self.folder, self.plan, self.folder.load_records())
         except HarnessError:  # a run does not end because something cannot be shown
             rows = []
-        return lambda width, lines: fitted_table(rows[-lines:], width, best=None)
+        # drawn twice a second, so made once for each size of the terminal
+        return lru_cache(lambda width, lines: fitted_table(rows[-lines:], width, best=None))
 
     def _optimize(self, row: MethodRecord, before: MethodRecord | None) -> MethodRecord:
         method = self.plan.methods[row.method]

@@ -89,7 +89,7 @@ class RunFolder:
     @property
     def is_committed(self) -> bool:
         """Whether the project's repository holds it; it is only read, and came without its models."""
-        return COMMITTED in self.path.resolve().parents
+        return COMMITTED in self.path.resolve().parents and (self.path / PLAN).is_file()
 
     def require_own(self, otherwise: str) -> None:
         """Refuse to measure or write in a run that is only read here.
