@@ -206,10 +206,19 @@ def _section(word: str, before: Sequence[str], composing: Composing) -> str | No
 
 def _of_value(error: Exception, where: str) -> str:
     """Return what is wrong with a value that does not resolve, by what Hydra says of it."""
-    return next(_reasons(error, where), f"{where}: this does not fit the configuration; {SEE}")
+    reasons = (reason for cause in _causes(error) for reason in _reasons(cause, where))
+    return next(reasons, f"{where}: this does not fit the configuration; {SEE}")
 
 
-def _reasons(error: Exception, where: str) -> Iterator[str]:
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what led to it: Hydra wraps what it cannot compose."""
+    step: BaseException | None = error
+    while step is not None:
+        yield step
+        step = step.__cause__ or step.__context__
+
+
+def _reasons(error: BaseException, where: str) -> Iterator[str]:
     """Yield sentences on the kinds of mistakes in files and in looked-up values."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark

@@ -116,12 +116,15 @@ class Course:
                 return known[step]
         if self._is_endless(step):
             return None
-        alike = [
-            seconds
-            for each, seconds in self._own.items()
-            if each.stage == step.stage and not self._is_endless(each)
-        ]
-        return fmean(alike) if alike else None
+        for known in (self._own, self._known):
+            alike = [
+                seconds
+                for each, seconds in known.items()
+                if each.stage == step.stage and not self._is_endless(each)
+            ]
+            if alike:
+                return fmean(alike)
+        return None
 
 
 def course_of(plan: RunPlan, folder: RunFolder) -> Course:
@@ -129,7 +132,7 @@ def course_of(plan: RunPlan, folder: RunFolder) -> Course:
     known: dict[Step, float] = {}
     for earlier in _earlier(plan, folder):
         with suppress(HarnessError, OSError):  # a damaged one tells nothing
-            for step, seconds in _taken(plan, earlier):
+            for step, seconds in seconds_taken(plan, earlier):
                 known.setdefault(step, seconds)
     course = Course(plan, known)
     for row in folder.load_records():
@@ -173,8 +176,12 @@ def _asks(plan: RunPlan) -> list[Any]:
     ]
 
 
-def _taken(plan: RunPlan, folder: RunFolder) -> Iterator[tuple[Step, float]]:
-    """Yield the steps of an earlier run that this one takes as well, and their seconds."""
+def seconds_taken(plan: RunPlan, folder: RunFolder) -> Iterator[tuple[Step, float]]:
+    """Yield the steps of an earlier run that this one takes as well, and their seconds.
+
+    Raises:
+        HarnessError: a file of the earlier run is damaged.
+    """
     earlier = folder.load_plan()
     assert earlier is not None
     same = {name for name in plan.methods if earlier.methods.get(name) == plan.methods[name]}
