@@ -60,7 +60,14 @@ def call(words: Sequence[str]) -> int:
     if verb.call is None:
         raise InputError(f"{verb.name}: start it as ./run.sh {verb.name}")
     after = parse(verb, words[1:] if words[:1] == [verb.name] else words)
+    from harness.config import project_path
+    from harness.process.variables import cache_home, unnamed_home
     from harness.render.progress import display
     from harness.run.context import Context
 
-    return verb.call(after, Context.of(after.overrides, after.folders, display()))
+    show = display()
+    context = Context.of(after.overrides, after.folders, show)
+    note = unnamed_home()
+    if note is not None and context.cache.is_relative_to(project_path(cache_home())):
+        show.note(note)
+    return verb.call(after, context)
