@@ -11,7 +11,7 @@ from harness.compare.comparison import ComparedRun
 from harness.compare.prices import OWN, Price, Prices
 from harness.compare.unlike import unlike
 from harness.errors import InputError
-from harness.runs.finding import find_run
+from harness.runs.known_runs import find_run
 from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, RoofRecord

@@ -16,7 +16,7 @@ import msgspec
 
 from harness.errors import HarnessError
 from harness.protocol import Protocol
-from harness.runs.finding import planned_runs
+from harness.runs.known_runs import planned_runs
 from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.plan import RunPlan
 from harness.storage.stage_facts import Process

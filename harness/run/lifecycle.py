@@ -34,7 +34,7 @@ from harness.run.worker_setup import (
     inspection_memory_limit,
     workload_for_workers,
 )
-from harness.runs.finding import LATEST, find_run
+from harness.runs.known_runs import LATEST, find_run
 from harness.storage.plan import RunPlan, digest_of_code, new_run_id, warnings_of
 from harness.storage.same_run import differences, renewed
 from harness.storage.store import INSPECT_LOG, PLAN, RunFolder

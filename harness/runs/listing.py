@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import HarnessError
-from harness.runs.finding import planned_runs
+from harness.runs.known_runs import planned_runs
 from harness.storage.outcomes import OK
 from harness.storage.record import RECORDS
 from harness.storage.store import RunFolder

@@ -19,7 +19,7 @@ import pytest
 
 from harness import PROJECT
 from harness.errors import HarnessError, InputError
-from harness.runs.finding import find_run
+from harness.runs.known_runs import find_run
 from harness.storage import store, whole_files
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome

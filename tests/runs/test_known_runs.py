@@ -10,7 +10,7 @@ import pytest
 
 from harness.cli import main
 from harness.errors import InputError
-from harness.runs.finding import find_run
+from harness.runs.known_runs import find_run
 from harness.runs.listing import list_runs
 from harness.storage.store import COMMITTED
 
