@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,12 @@ from omegaconf import OmegaConf
 
 from harness import PROJECT
 from harness.errors import InputError, proposal, spell
+from harness.facts.faults import MISSING, Fault
+from harness.facts.typed import decode
 from harness.mistakes.overrides import HYDRA_ERRORS, Composing, explain
 from harness.process.variables import cache_home
-from harness.protocol import Protocol
-from harness.storage import form
-from harness.storage.config_form import ASKED, STORED, takes_text
+from harness.storage.configuration import Configuration
+from harness.storage.configuration_checks import advice, inconsistent, new_fault, takes_text
 from harness.targets import require_known
 from harness.words import for_hydra
 
@@ -37,13 +37,13 @@ class Composed:
 
     Attributes:
         overrides: what the user asked, as typed.
-        values: everything, resolved, as plain Python.
+        config: everything, resolved.
         download: whether what was asked now, on the command line or in a file of a folder given now,
             says to fetch weights; never taken from a plan.
     """
 
     overrides: tuple[str, ...]
-    values: dict[str, Any]
+    config: Configuration
     download: bool = False
 
 
@@ -61,19 +61,17 @@ def compose_config(overrides: Sequence[str], folders: Sequence[Path] = ()) -> Co
         if not folder.is_dir():
             raise InputError(f"--conf {folder}: no such folder")
     values = composed_values(overrides, folders)
-    check_values(values, folders)
-    for key in ("baseline", "fused"):
+    config = check_values(values, folders)
+    for key, method in (("baseline", config.baseline), ("fused", config.fused)):
         known = choices("method", folders)
-        if values[key] not in (*values["method"], *known):
-            near = proposal(values[key], known)
-            raise InputError(
-                f"{key}={values[key]}: no such method; use one of {', '.join(known)}{near}"
-            )
-    return Composed(tuple(overrides), values, bool(values["workload"].get("download")))
+        if method not in (*config.method, *known):
+            near = proposal(method, known)
+            raise InputError(f"{key}={method}: no such method; use one of {', '.join(known)}{near}")
+    return Composed(tuple(overrides), config, config.workload.download)
 
 
 def composed_values(overrides: Sequence[str], folders: Sequence[Path]) -> dict[str, Any]:
-    """Return what words compose to, not yet held to any form.
+    """Return the container that words compose to, before any check.
 
     Raises:
         InputError: Hydra cannot compose it.
@@ -122,8 +120,8 @@ def _composed(overrides: Sequence[str], folders: Sequence[Path]) -> dict[str, An
     return {str(key): value for key, value in values.items()}
 
 
-def check_values(values: dict[str, Any], folders: Sequence[Path]) -> None:
-    """Hold a configuration to the form by which its plan is read back, and to what goes together.
+def check_values(values: dict[str, Any], folders: Sequence[Path]) -> Configuration:
+    """Return a configuration that is to be measured, after every check of its keys.
 
     Raises:
         InputError: a value is not what it should be.
@@ -134,44 +132,39 @@ def check_values(values: dict[str, Any], folders: Sequence[Path]) -> None:
     for name, method in methods.items() if isinstance(methods, dict) else ():
         if isinstance(method, dict) and not {"label", "_target_"} <= set(method):
             raise InputError(f"method {name}: its file must give label and _target_")
-    for rule in (ASKED, STORED, form.KEPT):
-        found = form.fault(values, rule)
-        if found is not None:
-            raise InputError(_said(found, folders))
-    Protocol.of(values["protocol"])
+    wrong = new_fault(values)
+    if wrong is not None:
+        raise InputError(_said(wrong, folders))
+    config = decode(values, Configuration)
+    contradiction = inconsistent(config)
+    if contradiction is not None:
+        raise InputError(contradiction)
     require_known(values, folders)
-    transform = values["workload"]["transform"]
-    if transform["crop"] > transform["resize"]:
-        raise InputError(
-            f"workload.transform.crop={transform['crop']} is larger than "
-            f"workload.transform.resize={transform['resize']}: lower the one or raise the other"
-        )
+    return config
 
 
-def _said(found: form.Fault, folders: Sequence[Path]) -> str:
+def _said(wrong: Fault, folders: Sequence[Path]) -> str:
     """Return what is wrong with a value, and what to write instead."""
-    if found.value is form.MISSING:
-        return f"{found.at} is missing: the configuration has not the form of conf/"
-    if found.expected == "an object":
-        value = spell(found.value)
+    if wrong.value is MISSING:
+        return f"{wrong}: the configuration has not the form of conf/"
+    if wrong.expected == "an object":
+        value = spell(wrong.value)
         return (
-            f"{found.at}={value}: the configuration has not the form of conf/; give its keys: type "
-            f"{found.at}.KEY=VALUE"
+            f"{wrong.at}={value}: the configuration has not the form of conf/; give its keys: type "
+            f"{wrong.at}.KEY=VALUE"
         )
-    is_long = isinstance(found.value, (dict, list))
-    said = f"{found.at}={reprlib.repr(found.value) if is_long else spell(found.value)}"
-    written = None if isinstance(found.value, str) else _written(found, folders)
+    written = None if isinstance(wrong.value, str) else _written(wrong, folders)
     if written is not None:
         file, line = written
-        return f"{said}: use {found.expected}; in {file} write {line}"
-    return f"{said}: use {found.expected}"
+        return f"{advice(wrong)}; in {file} write {line}"
+    return advice(wrong)
 
 
-def _written(found: form.Fault, folders: Sequence[Path]) -> tuple[Path, str] | None:
+def _written(wrong: Fault, folders: Sequence[Path]) -> tuple[Path, str] | None:
     """Return the file in which YAML read a text as something else, and the line that keeps it one."""
-    if not takes_text(found.at):
+    if not takes_text(wrong.at):
         return None
-    last = found.at.rsplit(".", 1)[-1]
+    last = wrong.at.rsplit(".", 1)[-1]
     for root in (*folders, CONF):
         for path in sorted(root.glob("**/*.yaml")):
             try:
@@ -180,7 +173,7 @@ def _written(found: form.Fault, folders: Sequence[Path]) -> tuple[Path, str] | N
                 texts = yaml.load(content, yaml.BaseLoader)
             except HYDRA_ERRORS:
                 continue
-            text = _text_of(read, texts, last, found.value)
+            text = _text_of(read, texts, last, wrong.value)
             if text is not None:
                 return path, f"{last}: {json.dumps(text, ensure_ascii=False)}"
     return None

@@ -14,9 +14,10 @@ from typing import Any
 
 from harness.errors import InputError, one_line, spell
 from harness.process.own_modules import own_folders
-from harness.storage.config_form import INC
+from harness.storage.configuration import INC
 
 TARGET = "_target_"
+Description = Mapping[str, Any]  # of an object: ``_target_``, and its arguments by name
 KNOWN = frozenset(
     (
         "benchmarks.bundled.make.pretrained",
@@ -37,7 +38,7 @@ KNOWN = frozenset(
 )
 
 
-def require_known(config: Mapping[str, Any], folders: Sequence[Path]) -> None:
+def require_known(config: Description, folders: Sequence[Path]) -> None:
     """Hold all that a configuration names to the list and the folders, without importing any of it.
 
     Raises:
@@ -67,13 +68,13 @@ def find(target: Any) -> Any:
     return found
 
 
-def require_found(description: Mapping[str, Any]) -> None:
+def require_found(description: Description) -> None:
     """Import all that a description names, at any depth; as ``find``."""
     for _, target in _named(description):
         find(target)
 
 
-def made(description: Mapping[str, Any]) -> Any:
+def made(description: Description) -> Any:
     """Return what a description's ``_target_`` makes of its other keys, in a worker.
 
     As Hydra's ``instantiate`` does, but texts are texts: ``${...}`` in them is not looked up.

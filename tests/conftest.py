@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+import psutil
 import pytest
 
 pytest_plugins = (
@@ -34,12 +35,18 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("MPLCONFIGDIR", str(config.cache.mkdir("matplotlib")))
 
 
-MOST_PROCESSES = 4  # that run tests beside each other: each may hold 3 GB
+MOST_PROCESSES = 4  # that run tests beside each other
+PROCESS_BYTES = 3e9  # that each of them may hold, with what it starts
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return how many processes run the tests: one for each core that this one may use."""
-    return min(MOST_PROCESSES, len(os.sched_getaffinity(0)))
+    """Return how many processes run the tests: one more than the cores that this one may use.
+
+    Some tests wait, for a lock, a disk or a time limit. Memory may allow fewer.
+    """
+    cores = len(os.sched_getaffinity(0))
+    held_at_once = int(psutil.virtual_memory().available / PROCESS_BYTES)
+    return max(1, min(MOST_PROCESSES, cores + 1, held_at_once))
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m looks at the markers

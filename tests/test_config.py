@@ -24,7 +24,7 @@ def test_each_folder_is_tested_here() -> None:
 
 @pytest.mark.parametrize("name", files("method"))
 def test_each_method_composes_alone(name: str) -> None:
-    values = compose_config([f"method=[{name}]"]).values
+    values = compose_config([f"method=[{name}]"]).config.stored
     (found,) = values["method"].items()
     assert found[0] == name
     assert found[1]["label"]
@@ -41,7 +41,7 @@ def test_each_method_composes_alone(name: str) -> None:
     ],
 )
 def test_each_choice_composes(group: str, name: str) -> None:
-    values = compose_config([f"{group}={name}"]).values
+    values = compose_config([f"{group}={name}"]).config.stored
     assert set(values) == {
         "run", "machine", "tuning", "baseline", "fused", "table", "max_cpu_isa", "methods", "method",
         "workload", "threads", "protocol", "nightly",
@@ -52,16 +52,16 @@ def test_each_choice_composes(group: str, name: str) -> None:
 
 @pytest.mark.parametrize("name", files("workload"))
 def test_workloads_have_the_same_geometry_keys(name: str) -> None:
-    transform = compose_config([f"workload={name}"]).values["workload"]["transform"]
+    transform = compose_config([f"workload={name}"]).config.stored["workload"]["transform"]
     assert list(transform) == ["resize", "keep_ratio", "crop", "mean", "std"]
 
 
 def test_inc_options_reach_every_inc_row() -> None:
-    options = list(compose_config([]).values["method"]["int8_inc_mse"]["options"])
+    options = list(compose_config([]).config.stored["method"]["int8_inc_mse"]["options"])
     assert options == [
         "criterion", "tolerance", "timeout_s", "max_trials", "seed", "sampling_size", "objective"
     ]  # fmt: skip
-    given = compose_config(["tuning.seed=5", "method.int8_inc_basic.options.seed=6"]).values
+    given = compose_config(["tuning.seed=5", "method.int8_inc_basic.options.seed=6"]).config.stored
     inc = {k: m["options"]["seed"] for k, m in given["method"].items() if "options" in m}
     assert inc == {
         "int8_inc_basic": 6, "int8_inc_mse": 5, "int8_inc_mycustom": 5, "int8_inc_bayesian": 5
@@ -71,15 +71,17 @@ def test_inc_options_reach_every_inc_row() -> None:
 def test_default_rows_are_those_published_in_their_order() -> None:
     table = PROJECT / "benchmarks" / "published" / "published_table.csv"
     published = [row["method"] for row in csv.DictReader(table.read_text().splitlines())]
-    methods = compose_config([]).values["method"]
+    methods = compose_config([]).config.stored["method"]
     assert [method["label"] for method in methods.values()] == published
-    beyond = compose_config(["experiment=beyond"]).values["method"]  # not published: off by default
+    beyond = compose_config(["experiment=beyond"]).config.stored[
+        "method"
+    ]  # not published: off by default
     assert set(methods) < set(beyond)
     assert sorted(beyond) == files("method")
 
 
 def test_order_of_the_rows_is_the_users() -> None:
-    rows = compose_config(["method=[int8_inc_mse,fp32,fp32_fused]"]).values["method"]
+    rows = compose_config(["method=[int8_inc_mse,fp32,fp32_fused]"]).config.stored["method"]
     assert list(rows) == ["int8_inc_mse", "fp32", "fp32_fused"]
 
 
@@ -144,7 +146,7 @@ def test_keys_are_those_of_the_chosen_workload() -> None:
 
 
 def test_own_folder_adds_choices_and_keeps_the_projects() -> None:
-    values = compose_config(["method=[fp32,mine]", "workload=tiny"], [OWN]).values
+    values = compose_config(["method=[fp32,mine]", "workload=tiny"], [OWN]).config.stored
     assert list(values["method"]) == ["fp32", "mine"]
     assert values["workload"]["name"] == "tiny"
     assert {"fp32", "mine"} <= set(choices("method", [OWN]))
@@ -167,16 +169,16 @@ def test_paths_count_from_the_project(tmp_path: Path) -> None:
 
 def test_cache_follows_the_xdg_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert compose_config([]).values["run"]["cache"] == f"{tmp_path}/inc-bench"
+    assert compose_config([]).config.stored["run"]["cache"] == f"{tmp_path}/inc-bench"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/user")
-    assert compose_config([]).values["run"]["cache"] == "/home/user/.cache/inc-bench"
+    assert compose_config([]).config.stored["run"]["cache"] == "/home/user/.cache/inc-bench"
 
 
 def test_geometry_is_the_one_the_bundled_weights_were_trained_with() -> None:
     from benchmarks.bundled import make
 
-    workload = compose_config(["workload=bundled"]).values["workload"]
+    workload = compose_config(["workload=bundled"]).config.stored["workload"]
     transform = workload["transform"]
     assert (transform["resize"], transform["crop"]) == (make.RESIZE, make.CROP)
     assert transform["mean"] == pytest.approx(make.MEAN.tolist())

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.config import compose_config
-from harness.protocol import Protocol
+from harness.facts.typed import changed
+from harness.storage.configuration import Protocol
 
 METHODS = [f"method_{n}" for n in range(6)]
 
 
 def protocol(*overrides: str) -> Protocol:
-    return Protocol.of(compose_config(overrides).values["protocol"])
+    return compose_config(overrides).config.protocol
 
 
 CAREFUL = protocol("protocol=careful")
@@ -24,7 +24,7 @@ CAREFUL = protocol("protocol=careful")
 def test_the_default_is_published_and_nightly_is_careful_in_more_rounds() -> None:
     assert (protocol().name, protocol().rounds) == ("published", 0)
     nightly = protocol("experiment=nightly")
-    assert nightly == replace(CAREFUL, name="nightly", rounds=20)
+    assert nightly == changed(CAREFUL, name="nightly", rounds=20)
     assert nightly.reruns >= 1
 
 
@@ -32,7 +32,7 @@ def test_the_default_is_published_and_nightly_is_careful_in_more_rounds() -> Non
 def test_a_round_has_every_method_once_whatever_order_they_are_given_in(
     seed: int, round_: int, given_: list[str]
 ) -> None:
-    made = replace(CAREFUL, seed=seed)
+    made = changed(CAREFUL, seed=seed)
     order = made.order(round_, given_)
     assert sorted(order) == METHODS
     assert order == made.order(round_, METHODS)
@@ -49,7 +49,7 @@ def test_every_place_in_a_round_is_every_methods() -> None:
 
 
 def test_another_seed_is_another_order() -> None:
-    orders = {tuple(replace(CAREFUL, seed=n).order(1, METHODS)) for n in range(20)}
+    orders = {tuple(changed(CAREFUL, seed=n).order(1, METHODS)) for n in range(20)}
     assert len(orders) > 15
 
 

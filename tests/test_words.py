@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from harness.config import compose_config, project_path
 from harness.errors import InputError
-from harness.storage.config_form import takes_text
-from harness.storage.form import NAME
+from harness.facts.faults import NAME
+from harness.storage.configuration_checks import takes_text
 from harness.storage.plan import RunPlan
 from harness.words import for_hydra, key_of, plain, quoted, set_to, unquoted
 from helpers.sample_records import plan as made_plan
@@ -41,7 +41,7 @@ PATH_KEYS = ["workload.rec", "workload.params", "workload.symbol", "workload.tun
 
 def values_of(words: Sequence[str]) -> dict[str, Any]:
     """Return what a configuration has for the keys of its words."""
-    values = compose_config(["workload=custom", "method=[fp32]", *words]).values
+    values = compose_config(["workload=custom", "method=[fp32]", *words]).config.stored
     found = {}
     for key in map(key_of, words):
         value: Any = values
@@ -101,12 +101,12 @@ def test_what_composes_is_read_back(path: str) -> None:
         f"+workload.note={typed(path)}",
         "run.id=1.10",
     ]
-    plan = replace(made_plan(), config=compose_config(words).values, overrides=tuple(words))
+    plan = replace(made_plan(), config=compose_config(words).config, overrides=tuple(words))
     stored = json.loads(json.dumps(plan.as_dict()))
     read = RunPlan.from_dict(stored, Path("plan.json"))
-    assert read.config == plan.config
-    again = compose_config(stored["overrides"]).values
-    assert again == plan.config  # as when the run is continued
+    assert read.config.stored == plan.config.stored
+    again = compose_config(stored["overrides"]).config.stored
+    assert again == plan.config.stored  # as when the run is continued
 
 
 def test_in_quotes_of_its_own_a_path_may_name_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +173,7 @@ def test_own_folder_of_any_name(tmp_path: Path, name: str) -> None:
     (folder / "mine.py").touch()
     other = tmp_path / "other"
     other.mkdir()
-    method = compose_config(["method=[mine]"], [other, folder]).values["method"]["mine"]
+    method = compose_config(["method=[mine]"], [other, folder]).config.stored["method"]["mine"]
     assert method["options"] == {"percentile": 99.9}
 
 

@@ -4,52 +4,43 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import mxnet as mx
-import numpy as np
 from mxnet.gluon.data import DataLoader
 from mxnet.gluon.data.vision import ImageRecordDataset, transforms
 
-from harness.images.batches import Batches
-from harness.images.prepared import Prepared
+from benchmarks.overhead.jobs import DataPathJob, Loaded
+from harness.images.batches import read_batches
+from harness.process.jobs import WorkerWorkload
 
 
-def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[str, float]:
-    """Load everything as ``job["by"]`` says, ``published`` or ``cache``, and read it in batches.
-
-    Returns:
-        load_s: seconds until every image is decoded, transformed and in memory; 0 from the cache;
-        read_s: seconds of one pass over the batches.
-    """
-    workload = job["workload"]
+def run(job: DataPathJob, progress: Callable[[int, int, str], None]) -> Loaded:
+    """Load everything as the job says, and read it in batches."""
     began = time.perf_counter()
-    if job["by"] == "published":
-        batches = published(job["record"], job["images"], workload)
+    if job.cached is None:
+        batches = published(job.record, job.images, job.workload)
         loaded = time.perf_counter() - began
     else:
-        prepared = Prepared(Path(job["prepared"]), job["images"], workload["transform"]["crop"])
-        labels = np.load(job["labels"])
-        batches = Batches(prepared, labels, workload["batch_size"], workload["transform"])
+        batches = read_batches(job.cached, job.workload)
         loaded = 0.0
-    return {"load_s": loaded, "read_s": seconds_of(batches)}
+    return Loaded(load_s=loaded, read_s=seconds_of(batches))
 
 
-def published(record: str, images: int, workload: dict[str, Any]) -> Iterable[Any]:
+def published(record: str, images: int, workload: WorkerWorkload) -> Iterable[Any]:
     """Return the batches of the published procedure, after its one pass over the record."""
-    transform = workload["transform"]
+    transform = workload.transform
     steps = transforms.Compose(
         [
-            transforms.Resize(transform["resize"], keep_ratio=transform["keep_ratio"]),
-            transforms.CenterCrop(transform["crop"]),
+            transforms.Resize(transform.resize, keep_ratio=transform.keep_ratio),
+            transforms.CenterCrop(transform.crop),
             transforms.ToTensor(),
-            transforms.Normalize(transform["mean"], transform["std"]),
+            transforms.Normalize(transform.mean, transform.std),
         ]
     )
     dataset = ImageRecordDataset(record).take(images).transform_first(steps, lazy=False)
     mx.npx.waitall()
-    batches: Iterable[Any] = DataLoader(dataset, batch_size=workload["batch_size"], shuffle=False)
+    batches: Iterable[Any] = DataLoader(dataset, batch_size=workload.batch_size, shuffle=False)
     return batches
 
 

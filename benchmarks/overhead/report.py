@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from tabulate import tabulate
+
+from benchmarks.overhead.jobs import LoopTimes
+from harness.facts.machine_facts import Machine
 
 TIMED_REGION_US = 50.0  # at most, a batch
 TIMED_REGION_SHARE = 0.001  # at most, of the fp32 fused runtime
@@ -59,12 +61,12 @@ class Loading:
         return self.published_s / self.prepare_s
 
 
-def loop_lines(times: Mapping[str, Sequence[float]]) -> list[Line]:
+def loop_lines(times: LoopTimes) -> list[Line]:
     """Return what the timed loop costs; ``times`` is what ``loop.run`` returned."""
-    null = 1e6 * np.asarray(times["null_s"])
+    null = 1e6 * np.asarray(times.null_s)
     middle, tail = np.median(null), np.percentile(null, 99)
-    share = middle / (1e6 * np.median(times["forward_s"]))
-    around = np.asarray(times["data_s"]) + np.asarray(times["rest_s"])
+    share = middle / (1e6 * np.median(times.forward_s))
+    around = np.asarray(times.data_s) + np.asarray(times.rest_s)
     return [
         Line(
             f"null model in the timed region, median of {len(null)} batches",
@@ -79,11 +81,11 @@ def loop_lines(times: Mapping[str, Sequence[float]]) -> list[Line]:
             f"< {100 * TIMED_REGION_SHARE:g} %",
             bool(share < TIMED_REGION_SHARE),
         ),
-        Line("fp32 fused, a batch", f"{1e3 * np.median(times['forward_s']):.2f} ms"),
-        Line("null model, whole loop", f"{1e6 * np.median(times['null_loop_s']):.2f} us"),
+        Line("fp32 fused, a batch", f"{1e3 * np.median(times.forward_s):.2f} ms"),
+        Line("null model, whole loop", f"{1e6 * np.median(times.null_loop_s):.2f} us"),
         Line("outside the timed region, a batch", f"{1e3 * np.median(around):.2f} ms"),
-        Line("of that, reading the data", f"{1e3 * np.median(times['data_s']):.2f} ms"),
-        Line("of that, the metric", f"{1e3 * np.median(times['rest_s']):.2f} ms"),
+        Line("of that, reading the data", f"{1e3 * np.median(times.data_s):.2f} ms"),
+        Line("of that, the metric", f"{1e3 * np.median(times.rest_s):.2f} ms"),
     ]
 
 
@@ -118,11 +120,11 @@ def loading_lines(found: Loading) -> list[Line]:
     ]
 
 
-def to_markdown(machine: Mapping[str, Any], threads: Mapping[str, str], lines: list[Line]) -> str:
+def to_markdown(machine: Machine, threads: Mapping[str, str], lines: list[Line]) -> str:
     """Return the table under the environment that it was measured in."""
     said = {True: "met", False: "NOT MET", None: ""}
     body = [[line.what, line.found, line.wanted, said[line.met]] for line in lines]
     table = tabulate(body, ["what", "found", "wanted", "target"], tablefmt="pipe")
     settings = " ".join(f"{key}={value}" for key, value in sorted(threads.items()))
-    cpu = f"{machine['cpu_model']}, {machine['cores']} cores"
+    cpu = f"{machine.cpu_model}, {machine.cores} cores"
     return f"# Overhead of the harness\n\n- CPU: {cpu}\n- Threads: {settings}\n\n{table}\n"

@@ -29,15 +29,18 @@ from benchmarks.strategies import report
 from harness import PROJECT
 from harness.config import compose_config, project_path
 from harness.errors import HarnessError, InputError, exit_code
+from harness.facts.machine_facts import Versions
+from harness.facts.typed import Facts, decode
+from harness.files import whole_files
 from harness.host import machine, threads
 from harness.host.topology import read_topology
 from harness.images import preparation
 from harness.images.record_file import RecordFile
 from harness.process import executor
 from harness.process.interrupt import catch_signals
-from harness.run.job_result import require_value
-from harness.run.worker_setup import absolute_paths, build_environment
-from harness.storage import whole_files
+from harness.process.jobs import Job
+from harness.run.job_result import require_answer
+from harness.run.worker_setup import build_environment, workload_for_workers
 
 OUT = PROJECT / "results" / "benchmark_strategies"
 DEFECTS = ("none", "first", "middle", "two", "residual", "heavy tails")
@@ -131,8 +134,8 @@ def planned(options: argparse.Namespace, scratch: Path) -> Plan:
             f"tuning.max_trials={scale['trials']}",
             f"tuning.bayesian_max_trials={scale['blind']}",
         ]
-    ).values
-    methods = dict(config["method"])
+    ).config
+    methods = dict(config.stored["method"])
     inc = methods["int8_inc_basic"]["options"]
     for name, strategy in BLIND.items():
         methods[name] = {
@@ -141,40 +144,41 @@ def planned(options: argparse.Namespace, scratch: Path) -> Plan:
             "strategy": strategy,
             "options": {**inc, "max_trials": scale["blind"]},
         }
-    workload = absolute_paths(config["workload"])
-    with RecordFile(Path(workload["rec"])) as record:
-        index = record.index(workload["classes"])
+    workload = workload_for_workers(config.workload, {})
+    rec = Path(str(workload.rec))
+    with RecordFile(rec) as record:
+        index = record.index(workload.classes)
     asked = scale["tuning"] + scale["held_back"]
     if asked > len(index):
         raise InputError(
             f"{scale['tuning']} images to tune on and {scale['held_back']} to score on are more than "
-            f"the {len(index)} of {workload['rec']}: lower --tuning or --held-back"
+            f"the {len(index)} of {rec}: lower --tuning or --held-back"
         )
     np.save(scratch / "labels.npy", index.labels)
     topology = read_topology()
     prepared, _ = preparation.ensure(
-        preparation.Source(index, whole_files.sha256_of(Path(workload["rec"])), len(index)),
-        workload["transform"],
-        {},
+        preparation.Source(index, whole_files.sha256_of(rec), len(index)),
+        workload.transform,
+        Versions(mxnet="", neural_compressor="", mxnet_commit=None),  # the cache is new
         preparation.Place(scratch / "cache", 10**12),
         topology.usable_cores,
         build_environment({}, config, ()),
         lambda done, total, what: None,
     )
-    settings = threads.resolve(config["threads"], topology, threads.find_kmp_library())
+    settings = threads.resolve(config.threads.stored, topology, threads.find_kmp_library())
     return Plan(
         {
             "stage": "benchmarks.strategies.case",
             "rows": {name: dict(method) for name, method in methods.items()},
             "options": dict(inc),
-            "workload": workload,
+            "workload": workload.stored,
             "prepared": str(prepared.path),
             "stored": len(index),
             "labels": str(scratch / "labels.npy"),
             **{name: scale[name] for name in ("tuning", "held_back", "rounds")},
         },
         build_environment(settings.environment, config, ()),
-        {**scale, "cpu": machine.describe()["cpu_model"], "cores": topology.usable_cores},
+        {**scale, "cpu": machine.describe().cpu_model, "cores": topology.usable_cores},
         {name: str(method["label"]) for name, method in methods.items()},
     )
 
@@ -213,9 +217,9 @@ def measured(
         folder = scratch / f"{defect.replace(' ', '_')}_{seed}"
         job = {**plan.job, "defect": defect, "seed": seed, "workspace": str(folder)}
         log = options.out / f"{folder.name}.log"
-        worker = executor.Worker(job, plan.environment, log, folder)
+        worker = executor.Worker(decode(job, Job), plan.environment, log, folder)
         ended = worker.wait(lambda done, total, what: None)
-        yield require_value(ended, f"the case {defect}, seed {seed},", log)
+        yield require_answer(ended, Facts, f"the case {defect}, seed {seed},", log).stored
         shutil.rmtree(folder)  # its models
         took = time.monotonic() - began
         say(f"{number + 1} of {len(wanted)}: {defect}, seed {seed}: {took:.0f} s")
@@ -225,7 +229,7 @@ def written(
     out: Path, cases: list[dict[str, Any]], about: dict[str, Any], labels: dict[str, str]
 ) -> str:
     """Write all files and return the Markdown."""
-    cache = project_path(compose_config([]).values["run"]["cache"]) / "matplotlib"
+    cache = project_path(compose_config([]).config.run.cache) / "matplotlib"
     cache.mkdir(parents=True, exist_ok=True)
     os.environ["MPLCONFIGDIR"] = str(cache)  # read when matplotlib is imported
     from benchmarks.strategies.figure import figure

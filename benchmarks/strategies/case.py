@@ -17,13 +17,16 @@ import numpy as np
 
 from benchmarks.strategies.models import made
 from harness.errors import NoSolution
+from harness.facts.typed import decode
 from harness.images.batches import Batches
 from harness.images.prepared import Prepared
 from harness.methods import instantiated
 from harness.methods.base import Context
 from harness.methods.sensitivity import PASSES
 from harness.methods.shared_calibration import SHARED_CACHE
+from harness.process.jobs import WorkerWorkload
 from harness.stats import accuracy, speed
+from harness.storage.configuration import Method
 from harness.workloads.saved import load_exported, save
 
 FP32 = "fp32_fused"
@@ -36,11 +39,13 @@ Files = tuple[Path, Path]  # a model's symbol and weights
 class Counted(Batches):
     """Batches of chosen images, held in memory, that count how many images were asked for."""
 
-    def __init__(self, prepared: Prepared, labels: Any, chosen: Any, workload: Any) -> None:
+    def __init__(
+        self, prepared: Prepared, labels: Any, chosen: Any, workload: WorkerWorkload
+    ) -> None:
         self._chosen = chosen
         self.asked = 0
         super().__init__(
-            prepared, labels[chosen], workload["batch_size"], workload["transform"], keep=True
+            prepared, labels[chosen], workload.batch_size, workload.transform, keep=True
         )
 
     def kept(self) -> Counted:
@@ -85,7 +90,7 @@ class Case:
         trials, outcome, excluded, found = 0, "ok", list[str](), None
         try:
             with contextlib.chdir(folder):  # some strategies of INC write to the working folder
-                optimized = instantiated(description).optimize(context)
+                optimized = instantiated(decode(description, Method)).optimize(context)
             trials = int(optimized.quantization.get("trials", 0))
             excluded = list(optimized.quantization.get("excluded_operators", []))
             found = optimized.net
@@ -164,6 +169,7 @@ class _Kl:
             folder = case.workspace / f"calibration_{algorithm}"
             folder.mkdir(parents=True)
             row = {
+                "label": algorithm,
                 "_target_": "harness.methods.inc.Tuned",
                 "strategy": "benchmarks.strategies.calibrating.AllAlikeTuneStrategy",
                 "strategy_options": {"algorithm": algorithm},
@@ -171,7 +177,9 @@ class _Kl:
             }
             net, _ = made(case.defect, case.seed)
             began = time.perf_counter()
-            instantiated(row).optimize(Context(net, case.tuning, folder, folder, _quietly))
+            instantiated(decode(row, Method)).optimize(
+                Context(net, case.tuning, folder, folder, _quietly)
+            )
             took[algorithm] = time.perf_counter() - began
         stored = json.loads((folder / SHARED_CACHE).read_text())
         cache = json.dumps({**stored, "minmax": {}})
@@ -185,11 +193,12 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
         job: defect, seed, rows (by name, as their configuration), options of INC, tuning and held
             back images, rounds, workload, prepared, stored, labels, workspace.
     """
-    prepared = Prepared(Path(job["prepared"]), job["stored"], job["workload"]["transform"]["crop"])
+    workload = decode(job["workload"], WorkerWorkload)
+    prepared = Prepared(Path(job["prepared"]), job["stored"], workload.transform.crop)
     labels = np.load(job["labels"])
     order = np.random.default_rng([job["seed"], 1]).permutation(job["stored"])
     parts = order[: job["tuning"]], order[job["tuning"] :][: job["held_back"]]
-    tuning, held_back = (Counted(prepared, labels, part, job["workload"]) for part in parts)
+    tuning, held_back = (Counted(prepared, labels, part, workload) for part in parts)
     case = Case(
         job["defect"],
         job["seed"],

@@ -32,11 +32,11 @@ from benchmarks.vs_published.report import Report, to_markdown
 from harness import PROJECT
 from harness.config import Composed, compose_config
 from harness.errors import HarnessError, InputError, exit_code
+from harness.files import whole_files
 from harness.host import machine, threads
 from harness.host.topology import read_topology
 from harness.process.interrupt import catch_signals
 from harness.run.inputs import check_inputs
-from harness.storage import whole_files
 
 OUT = PROJECT / "results" / "benchmarks"
 RANDOM = ("workload=custom", "workload.network=resnet50_v2", "workload.random_weights=true")
@@ -103,9 +103,9 @@ def compared(words: Sequence[str], folders: Sequence[Path], scratch: Path) -> Re
     expanded = [*ALIKE, *OWN_WORKLOADS.get(own or "", ()), *(w for w in words if w != own)]
     if own is not None:
         record = scratch / "random.rec"
-        values = compose_config([*expanded, f"workload.rec={record}"], folders).values["workload"]
-        say(f"making {values['images']} random images")
-        make_record(record, values["images"], values["classes"])
+        workload = compose_config([*expanded, f"workload.rec={record}"], folders).config.workload
+        say(f"making {workload.images} random images")
+        make_record(record, workload.images, workload.classes)
         expanded.append(f"workload.rec={record}")
     expanded.append(f"run.cache={scratch / 'cache'}")
     composed = compose_config(expanded, folders)
@@ -123,13 +123,13 @@ def compared(words: Sequence[str], folders: Sequence[Path], scratch: Path) -> Re
         say(f"{name}: {runs[-1].seconds:.1f} s")
     equal = equalities(published, runs)
     settings = threads.resolve(
-        composed.values["threads"], read_topology(), threads.find_kmp_library()
+        composed.config.threads.stored, read_topology(), threads.find_kmp_library()
     )
     return Report(
         words=tuple(words),
         machine=machine.describe(),
         threads=settings.environment,
-        labels={name: method["label"] for name, method in composed.values["method"].items()},
+        labels={name: method.label for name, method in composed.config.method.items()},
         scale=scale,
         published=published,
         runs=tuple(runs),
@@ -145,20 +145,21 @@ def scale_of(composed: Composed) -> Scale:
         InputError: a file is missing or damaged, or the published procedure does not know a method,
             or tuning on a record of its own.
     """
-    workload = composed.values["workload"]
-    for name, method in composed.values["method"].items():
-        if method["_target_"] not in known.ALL:
+    workload = composed.config.workload
+    for name, method in composed.config.method.items():
+        if method.target not in known.ALL:
             raise InputError(
-                f"method {name}: the published procedure has nothing like {method['_target_']}; "
+                f"method {name}: the published procedure has nothing like {method.target}; "
                 "leave it out"
             )
-    if workload["tuning"]["source"] != "head":
+    if workload.tuning.source != "head":
         raise InputError(
-            f"workload.tuning.source={workload['tuning']['source']}: the published procedure tunes "
+            f"workload.tuning.source={workload.tuning.source}: the published procedure tunes "
             "on the first batches of the validation record; leave it at head"
         )
     inputs = check_inputs(workload)
-    return Scale(inputs.images, inputs.tuning_images, workload["transform"]["crop"])
+    assert workload.transform is not None
+    return Scale(inputs.images, inputs.tuning_images, workload.transform.crop)
 
 
 def say(what: str) -> None:

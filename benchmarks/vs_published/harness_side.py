@@ -11,6 +11,7 @@ import yaml
 from benchmarks.vs_published.process import measured
 from benchmarks.vs_published.side import Row, Side, failed, plain
 from harness import PROJECT
+from harness.files.whole_files import load_json
 from harness.process.executor import worker_environment
 from harness.process.own_modules import python_command
 from harness.storage import outcomes
@@ -18,7 +19,6 @@ from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
 from harness.storage.stage_facts import Optimize
 from harness.storage.store import RunFolder, find_run
-from harness.storage.whole_files import load_json
 from harness.table.loaded_run import rows_of
 
 TRAJECTORY = "trajectory.json"

@@ -36,6 +36,8 @@ from mxnet.gluon.data.vision import ImageRecordDataset, transforms
 
 from benchmarks.vs_published import known
 from benchmarks.vs_published.clock import Phases
+from harness.facts.typed import decode
+from harness.process.jobs import WorkerWorkload
 from harness.process.worker import die_with_parent
 from harness.workloads import fp32_network
 from harness.workloads.saved import export, load_exported
@@ -72,7 +74,7 @@ def tune(job: Mapping[str, Any], phases: Phases) -> dict[str, Any]:
     phases.end("decoding")
     batches = DataLoader(dataset.take(job["tuning_batches"] * size), size, shuffle=False)
     batches.batch_size = size  # INC asks for it
-    net = fp32_network(job["workload"])
+    net = fp32_network(decode(job["workload"], WorkerWorkload))
     phases.end("loading the network")
     published = Published(job, net, batches)
     made = {}
@@ -94,7 +96,7 @@ class Published:
     def __init__(self, job: Mapping[str, Any], net: Any, batches: Any) -> None:
         self._job, self._net, self._batches = job, net, batches
         self._folder = Path(job["workspace"])
-        self._clean = functools.cache(lambda: fp32_network(job["workload"]))
+        self._clean = functools.cache(lambda: fp32_network(decode(job["workload"], WorkerWorkload)))
         self._quantizer: Any = None
         self._trials: list[dict[str, float]] = []
 

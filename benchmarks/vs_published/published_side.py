@@ -12,12 +12,12 @@ from typing import Any
 from benchmarks.vs_published.process import Measured, measured
 from benchmarks.vs_published.side import Row, Side, failed, plain
 from harness.config import Composed
+from harness.files.whole_files import load_json
 from harness.host import threads
 from harness.host.topology import read_topology
 from harness.process.own_modules import python_command
-from harness.run.worker_setup import absolute_paths, build_environment
+from harness.run.worker_setup import build_environment, workload_for_workers
 from harness.storage import outcomes
-from harness.storage.whole_files import load_json
 
 
 def run_published(composed: Composed, folders: Sequence[Path], images: int, folder: Path) -> Side:
@@ -26,15 +26,15 @@ def run_published(composed: Composed, folders: Sequence[Path], images: int, fold
     Raises:
         HarnessError: a process failed; the message ends with its log's last lines.
     """
-    config = composed.values
-    settings = threads.resolve(config["threads"], read_topology(), threads.find_kmp_library())
+    config = composed.config
+    settings = threads.resolve(config.threads.stored, read_topology(), threads.find_kmp_library())
     environment = build_environment(settings.environment, config, folders)
     folder.mkdir(parents=True)
     job = {
-        "workload": absolute_paths(config["workload"]),
-        "methods": config["method"],
+        "workload": workload_for_workers(config.workload, {}).stored,
+        "methods": config.stored["method"],
         "images": images,
-        "tuning_batches": config["workload"]["tuning"]["batches"],
+        "tuning_batches": config.workload.tuning.batches,
         "workspace": str(folder),
         "parent": os.getpid(),
     }

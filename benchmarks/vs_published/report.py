@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from tabulate import tabulate
@@ -16,6 +16,8 @@ from benchmarks.vs_published.comparison import (
     spared_seconds,
 )
 from benchmarks.vs_published.side import Side
+from harness.facts.machine_facts import Machine
+from harness.facts.typed import plain
 from harness.storage.outcomes import NO_SOLUTION, OK
 
 GB = 1e9
@@ -27,12 +29,11 @@ class Report:
 
     Attributes:
         words: what the user asked.
-        machine: what ``harness.host.machine.describe`` told.
         labels: the methods' titles by their names.
     """
 
     words: tuple[str, ...]
-    machine: dict[str, Any]
+    machine: Machine
     threads: dict[str, str]
     labels: dict[str, str]
     scale: Scale
@@ -54,7 +55,8 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it, ready for JSON."""
-        return asdict(self)
+        values: dict[str, Any] = plain(self)
+        return values
 
 
 def to_markdown(report: Report) -> str:
@@ -64,7 +66,7 @@ def to_markdown(report: Report) -> str:
     parts = [
         "# The published procedure against this harness",
         f"{scale.images} images at {scale.crop} x {scale.crop}, {scale.tuning_images} for tuning; "
-        f"{report.machine['cpu_model']}, {report.machine['usable_cores']} usable cores; "
+        f"{report.machine.cpu_model}, {report.machine.usable_cores} usable cores; "
         f"{settings or 'no thread settings'}; asked: {' '.join(report.words) or 'the defaults'}.",
         "Both sides share one calibration cache among INC's strategies "
         "(methods.shared_calibration=true): the published side in its one process, the harness in "

@@ -20,7 +20,7 @@ from harness.command_line.parsing import parser_of
 from harness.command_line.proposals import propose
 from harness.command_line.verb import FILES
 from harness.command_line.verbs import DEFAULT, chosen, find_verb
-from harness.storage.config_form import takes_text
+from harness.storage.configuration_checks import takes_text
 
 COMMAND = "run.sh"
 STARTER = "__inc_bench_run"  # a function of the shell: a path may hold what its own code cannot

@@ -12,8 +12,8 @@ from harness.command_line.verb import METHODS, RUNS, Argument, Verb
 from harness.command_line.verbs import SET_UP, all_verbs, chosen
 from harness.config import choices, composed_values, is_group, project_path
 from harness.errors import InputError
+from harness.facts.faults import is_name
 from harness.mistakes.overrides import HYDRA_ERRORS, LISTS
-from harness.storage import form
 from harness.storage.same_run import flattened
 from harness.storage.store import PLAN
 from harness.words import key_of
@@ -109,7 +109,7 @@ def runs(composed: Mapping[str, Any]) -> list[str]:
     """Return the ids of the runs there are, with the machine where several have one of that id."""
     results = composed.get("run", {}).get("results")
     paths = sorted(project_path(results).glob(f"*/*/{PLAN}")) if results else []
-    named = [path.parent for path in paths if form.name(path.parent.name)]
+    named = [path.parent for path in paths if is_name(path.parent.name)]
     ids = [path.name for path in named]
     return [
         path.name if ids.count(path.name) == 1 else f"{path.parent.name}/{path.name}"

@@ -16,7 +16,7 @@ def call(words: Words, context: Context) -> int:
     from harness.images.cache_listing import check, clear, list_cache
     from harness.images.preparation import Place
 
-    place = Place.of(context.composed.values["run"])
+    place = Place.of(context.composed.config.run)
     if "clear" in words.values and "check" in words.values:
         raise InputError("give clear= or check=, not both")
     if "clear" in words.values:

@@ -22,7 +22,7 @@ def call(words: Words, context: Context) -> int:
     from harness.table.tables import load_tables
 
     code, folder = measure_run(context)
-    show_run(load_tables(folder), context.composed.values["table"]["intervals"])
+    show_run(load_tables(folder), context.composed.config.table.intervals)
     page = write_report(folder, context.cache, context.folders)[0]
     print(f"report: {page}", file=sys.stderr)
     if sys.stdout.isatty() and any(os.environ.get(name) for name in SCREENS):

@@ -19,10 +19,10 @@ def call(words: Words, context: Context) -> int:
     from harness.render.terminal import console
     from harness.run.inputs import file_checks
 
-    config = context.composed.values
+    config = context.composed.config
     findings = examine(
-        config["threads"],
-        files_of(config["workload"], project_path, file_checks(config["workload"])),
+        config.threads.stored,
+        files_of(config.workload, project_path, file_checks(config.workload)),
         [context.results, context.cache],
     )
     render(findings, console())

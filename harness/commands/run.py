@@ -17,7 +17,7 @@ def call(words: Words, context: Context) -> int:
     from harness.table.tables import load_tables
 
     code, folder = measure_run(context)
-    show_run(load_tables(folder), context.composed.values["table"]["intervals"])
+    show_run(load_tables(folder), context.composed.config.table.intervals)
     return code
 
 

@@ -18,7 +18,7 @@ def call(words: Words, context: Context) -> int:
     from harness.table.tables import load_tables, save_tables
 
     is_full = words.is_true("full")
-    intervals = context.composed.values["table"]["intervals"]
+    intervals = context.composed.config.table.intervals
     run = load_tables(context.find(words["run"]))
     show_run(run, intervals, is_full)
     if not run.folder.is_committed:

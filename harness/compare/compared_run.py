@@ -46,7 +46,7 @@ def load_compared_runs(
         raise InputError(f"{OWN}{idle[0]}: no run is of that machine; they are {known}")
     runs = [load_run(folder) for folder in folders]
     return [
-        compared_run(run, prices.with_own(machine, run.plan.machine.get("ec2"), own))
+        compared_run(run, prices.with_own(machine, run.plan.machine.ec2, own))
         for run, machine in zip(runs, machines)
     ]
 
@@ -107,7 +107,7 @@ def _threads(plan: RunPlan, records: Sequence[MethodRecord]) -> str:
     verified = sorted({openmp.max_threads for openmp in loaded if openmp and openmp.max_threads})
     if verified:
         return " or ".join(map(str, verified))
-    count = plan.threads.get("count")
+    count = plan.threads.count
     return f"{count} asked for" if count else "not set"
 
 

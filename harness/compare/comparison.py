@@ -64,8 +64,8 @@ class ComparedRun:
     @property
     def title(self) -> str:
         """The EC2 instance type where it is known, else the machine's folder."""
-        instance = self.plan.machine.get("ec2") or {}
-        return str(instance.get("instance_type") or self.machine)
+        instance = self.plan.machine.ec2
+        return (instance and instance.instance_type) or self.machine
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def compare(runs: Sequence[ComparedRun]) -> Comparison:
     labels: dict[str, str] = {}
     for run in runs:
         for method, chosen in run.plan.methods.items():
-            labels.setdefault(method, chosen["label"])
+            labels.setdefault(method, chosen.label)
     names = names_of(labels)
     lines = [
         Line(method, label, tuple(_method_in_run(method, run, runs[0]) for run in runs))
@@ -221,4 +221,4 @@ def _method_in_run(method: str, run: ComparedRun, reference: ComparedRun) -> Met
 
 def _per_image(method: str, run: ComparedRun) -> npt.NDArray[np.float64]:
     """Return the seconds of each batch over its images, (rounds, batches)."""
-    return run.times[method].forward_s / int(run.plan.workload["batch_size"])
+    return run.times[method].forward_s / int(run.plan.workload.batch_size)

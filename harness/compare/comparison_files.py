@@ -9,7 +9,7 @@ from harness.compare.comparison import Comparison
 from harness.compare.comparison_text import disagreements_to_csv, to_csv, to_markdown
 from harness.compare.html_comparison import to_html
 from harness.compare.prices import Prices
-from harness.storage.whole_files import write_atomically
+from harness.files.whole_files import write_atomically
 
 PAGE = "comparison.html"
 LONGEST_NAME = 120

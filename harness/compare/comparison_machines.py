@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from harness.compare.comparison import ComparedRun, Comparison
 from harness.compare.grid import DASH, Cell, Grid, titles
@@ -14,23 +13,23 @@ def machines(comparison: Comparison) -> Grid:
     facts: dict[str, Callable[[ComparedRun], str]] = {
         "Run": lambda run: run.name,
         "Measured": lambda run: run.plan.created,
-        "CPU": lambda run: _fact(run, "cpu_model"),
-        "Microcode": lambda run: _fact(run, "microcode"),
-        "Instruction sets": lambda run: ", ".join(run.plan.machine.get("isa") or []) or DASH,
-        "oneDNN limited to": lambda run: str(run.plan.config.get("max_cpu_isa") or "nothing"),
-        "Sockets, cores, threads a core": lambda run: ", ".join(
-            _fact(run, key) for key in ("sockets", "cores", "threads_per_core")
-        ),
+        "CPU": lambda run: _text(run.plan.machine.cpu_model),
+        "Microcode": lambda run: _text(run.plan.machine.microcode),
+        "Instruction sets": lambda run: ", ".join(run.plan.machine.isa or ()) or DASH,
+        "oneDNN limited to": lambda run: str(run.plan.config.max_cpu_isa or "nothing"),
+        "Sockets, cores, threads a core": _counts,
         "Threads used": lambda run: run.threads,
         "Caches": _caches,
-        "Memory": lambda run: _bytes(run.plan.machine.get("memory_total_bytes")),
+        "Memory": lambda run: _bytes(run.plan.machine.memory_total_bytes),
         "Limits": _limits,
-        "Hypervisor": lambda run: _fact(run, "hypervisor"),
+        "Hypervisor": lambda run: _text(run.plan.machine.hypervisor),
         "EC2": _instance,
-        "System": lambda run: f"{_fact(run, 'os')}, kernel {_fact(run, 'kernel')}",
-        "MXNet": lambda run: str(run.plan.versions.get("mxnet")),
-        "INC": lambda run: str(run.plan.versions.get("neural-compressor")),
-        "Protocol": lambda run: str(run.plan.config["protocol"]["name"]),
+        "System": lambda run: (
+            f"{_text(run.plan.machine.os)}, kernel {_text(run.plan.machine.kernel)}"
+        ),
+        "MXNet": lambda run: run.plan.versions.mxnet,
+        "INC": lambda run: run.plan.versions.neural_compressor,
+        "Protocol": lambda run: str(run.plan.config.protocol.name),
         "Roof fp32, GOP/s": lambda run: _roof(run, "fp32"),
         "Roof bf16, GOP/s": lambda run: _roof(run, "bf16"),
         "Roof int8, GOP/s": lambda run: _roof(run, "int8"),
@@ -48,9 +47,13 @@ def machines(comparison: Comparison) -> Grid:
     )
 
 
-def _fact(run: ComparedRun, key: str) -> str:
-    value: Any = run.plan.machine.get(key)
+def _text(value: object) -> str:
     return DASH if value is None else str(value)
+
+
+def _counts(run: ComparedRun) -> str:
+    machine = run.plan.machine
+    return ", ".join(map(_text, (machine.sockets, machine.cores, machine.threads_per_core)))
 
 
 def _bytes(value: int | None) -> str:
@@ -60,29 +63,29 @@ def _bytes(value: int | None) -> str:
 
 
 def _caches(run: ComparedRun) -> str:
-    caches = run.plan.machine.get("cache_bytes") or {}
+    caches = run.plan.machine.cache_bytes or {}
     return ", ".join(f"{name} {_bytes(size)}" for name, size in caches.items()) or DASH
 
 
 def _limits(run: ComparedRun) -> str:
     machine = run.plan.machine
     limits = []
-    if machine.get("cpu_quota") is not None:
-        limits.append(f"{machine['cpu_quota']:g} CPUs")
-    if machine.get("memory_limit_bytes") is not None:
-        limits.append(f"{_bytes(machine['memory_limit_bytes'])} of memory")
-    if machine.get("allowed_cores") not in (None, machine.get("cores")):
-        limits.append(f"{machine['allowed_cores']} cores allowed")
+    if machine.cpu_quota is not None:
+        limits.append(f"{machine.cpu_quota:g} CPUs")
+    if machine.memory_limit_bytes is not None:
+        limits.append(f"{_bytes(machine.memory_limit_bytes)} of memory")
+    if machine.allowed_cores not in (None, machine.cores):
+        limits.append(f"{machine.allowed_cores} cores allowed")
     return ", ".join(limits) or "none"
 
 
 def _instance(run: ComparedRun) -> str:
-    instance = run.plan.machine.get("ec2")
+    instance = run.plan.machine.ec2
     if not instance:
         return "not recorded"
-    if not instance["instance_type"]:
-        return str(instance["reason"] or DASH)
-    return f"{instance['instance_type']} in {instance['region'] or 'an unknown region'}"
+    if not instance.instance_type:
+        return instance.reason or DASH
+    return f"{instance.instance_type} in {instance.region or 'an unknown region'}"
 
 
 def _roof(run: ComparedRun, dtype: str) -> str:

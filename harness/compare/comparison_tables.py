@@ -30,7 +30,7 @@ def settings_grid(comparison: Comparison) -> Grid:
 def methods(comparison: Comparison) -> list[Grid]:
     """Return one grid a value: methods by machines."""
     first = comparison.runs[0]
-    baseline, fused = (first.plan.config[key] for key in ("baseline", "fused"))
+    baseline, fused = first.plan.config.baseline, first.plan.config.fused
     of_row = _of_row
     grids = [
         (

@@ -89,8 +89,9 @@ def _row(line: Line, run: ComparedRun, entry: MethodInRun) -> list[Any]:
         ends = entry.intervals.get(name)
         values += [value, *((ends.low, ends.high) if ends else (None, None))]
     values += [run.price.per_hour, entry.share.value]
-    instance = (run.plan.machine.get("ec2") or {}).get("instance_type")
-    names = [line.method, line.label, run.machine, run.plan.run, instance or "", entry.outcome]
+    instance = run.plan.machine.ec2
+    kind = (instance and instance.instance_type) or ""
+    names = [line.method, line.label, run.machine, run.plan.run, kind, entry.outcome]
     return [*names, *("" if v is None else v for v in values), entry.share.reason]
 
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.facts.machine_facts import Instance
+
 OWN = "price."  # begins the word that gives a machine's price on the command line
 KEYS = ("dated", "source", "currency", "ec2", "machines")
 CURRENCY = re.compile(r"\S{1,8}")
@@ -48,22 +50,20 @@ class Prices:
             "Prices change: check them."
         )
 
-    def with_own(
-        self, machine: str, instance: Mapping[str, Any] | None, own: Mapping[str, float]
-    ) -> Price:
+    def with_own(self, machine: str, instance: Instance | None, own: Mapping[str, float]) -> Price:
         """Return the price of a machine: the user's own if there is one, else as ``of``."""
         if machine in own:
             note = f"{own[machine]:g} {self.currency} an hour ({OWN}{machine}=)"
             return Price(own[machine], note)
         return self.of(machine, instance)
 
-    def of(self, machine: str, instance: Mapping[str, Any] | None) -> Price:
+    def of(self, machine: str, instance: Instance | None) -> Price:
         """Return the price of a machine: by its folder's name, else as an EC2 instance.
 
         Args:
             instance: the facts of EC2 in the plan of the run; None where it has none.
         """
-        kind, region = (instance or {}).get("instance_type"), (instance or {}).get("region")
+        kind, region = (instance.instance_type, instance.region) if instance else (None, None)
         if machine in self.machines:
             return self._listed(self.machines[machine], machine)
         if kind is None:

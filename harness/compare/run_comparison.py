@@ -14,7 +14,7 @@ from harness.compare.comparison_files import PAGE, default_name, write_compariso
 from harness.compare.price_file import read_prices
 from harness.compare.prices import parse_price
 from harness.errors import InputError
-from harness.storage import form
+from harness.facts.faults import PLAIN_NAME, is_name
 
 FOLDER = "comparisons"
 PRICES = PROJECT / "conf" / "prices.yaml"
@@ -46,8 +46,8 @@ class Request:
         Raises:
             InputError: fewer than two runs are named, or the name is no plain one.
         """
-        if self.name is not None and not form.name(self.name):
-            raise InputError(f"name={self.name}: use {form.name.__doc__}")
+        if self.name is not None and not is_name(self.name):
+            raise InputError(f"name={self.name}: use {PLAIN_NAME}")
         if len(self.runs) < 2:
             raise InputError("name two runs or more: ./run.sh compare RUN RUN")
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Any
 
+from harness.doctor.software import Software
+from harness.facts.typed import plain
 from harness.host import threads
 from harness.process import compat
 
 
-def probe() -> dict[str, Any]:
-    """Import what a worker imports, run one oneDNN operator, and tell what was found."""
+def probe() -> Software:
+    """Import what a worker imports, run one oneDNN operator, and return what there is."""
     compat.import_inc()
     import mxnet as mx
 
@@ -24,13 +25,13 @@ def probe() -> dict[str, Any]:
         mx.np.ones((4, 8)), mx.np.ones((2, 8)), mx.np.ones(2), num_hidden=2
     ).wait_to_read()
     names = ("LD_PRELOAD", "OMP_NUM_THREADS", "OMP_PLACES", "ONEDNN_MAX_CPU_ISA")
-    return {
-        "python": ".".join(map(str, sys.version_info[:3])),
-        "versions": compat.true_versions(),
-        "openmp": threads.loaded_openmp(),
-        "environment": {name: os.environ[name] for name in names if name in os.environ},
-    }
+    return Software(
+        python=".".join(map(str, sys.version_info[:3])),
+        versions=compat.true_versions(),
+        openmp=threads.loaded_openmp(),
+        environment={name: os.environ[name] for name in names if name in os.environ},
+    )
 
 
 if __name__ == "__main__":
-    print(json.dumps(probe()), flush=True)
+    print(json.dumps(plain(probe())), flush=True)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from harness.doctor.finding import BAD, Finding
 from harness.doctor.machine_findings import machine_findings, memory_findings, thread_findings
@@ -23,22 +22,26 @@ from harness.process.executor import worker_environment
 
 
 def examine(
-    threads_options: Mapping[str, Any], files: Sequence[FileFact], disk_paths: Sequence[Path]
+    threads_section: object, files: Sequence[FileFact], disk_paths: Sequence[Path]
 ) -> list[Finding]:
-    """Look at everything; takes as long as importing MXNet and INC once."""
+    """Look at everything; takes as long as importing MXNet and INC once.
+
+    Args:
+        threads_section: the section ``threads`` of a configuration.
+    """
     topology = read_topology()
-    description = machine.describe()
-    findings = machine_findings(description, topology)
+    described = machine.describe()
+    findings = machine_findings(described, topology)
     environment: dict[str, str] = {}
     try:
-        settings = threads.resolve(threads_options, topology, threads.find_kmp_library())
+        settings = threads.resolve(threads_section, topology, threads.find_kmp_library())
     except InputError as error:
         findings.append(Finding(BAD, "threads", str(error)))
     else:
         findings += thread_findings(settings)
         environment = settings.environment
     findings += software_findings(software_facts(worker_environment(environment)))
-    findings += memory_findings(description)
+    findings += memory_findings(described)
     for path in disk_paths:
         findings += disk_findings(path)
     findings += refused_findings(disk_paths)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from harness.doctor.finding import (
     GIB,
     OK,
@@ -15,7 +12,7 @@ from harness.doctor.finding import (
     in_ranges,
     level,
 )
-from harness.host.threads import ThreadSettings
+from harness.facts.machine_facts import Machine, ThreadSettings
 from harness.host.topology import Topology
 
 MEMORY_NEEDED, MEMORY_WANTED = 2 * GIB, 6 * GIB  # 64 images of 224 x 224 in fp32 peak at 4.3 GiB
@@ -41,17 +38,17 @@ INT8 = (  # the first that the CPU has, best first
 )
 
 
-def machine_findings(description: Mapping[str, Any], topology: Topology) -> list[Finding]:
+def machine_findings(machine: Machine, topology: Topology) -> list[Finding]:
     """Judge the CPU, its limits, its clock and what else runs on it."""
     return [
-        _cpu(description),
-        *_instructions(description),
-        _cores(description, topology),
+        _cpu(machine),
+        *_instructions(machine),
+        _cores(machine, topology),
         _allowed(topology),
         _quota(topology),
-        _clock(description),
-        _platform(description),
-        _load(description),
+        _clock(machine),
+        _platform(machine),
+        _load(machine),
     ]
 
 
@@ -71,29 +68,29 @@ def thread_findings(settings: ThreadSettings) -> list[Finding]:
     return findings + [Finding(WARN, "threads", text, advice) for text in settings.warnings]
 
 
-def memory_findings(description: Mapping[str, Any]) -> list[Finding]:
+def memory_findings(machine: Machine) -> list[Finding]:
     """Judge the memory that is free, within the control groups' limits."""
-    available, limit = description["memory_available_bytes"], description["memory_limit_bytes"]
+    available, limit = machine.memory_available_bytes, machine.memory_limit_bytes
     if available is None:
         return [Finding(UNKNOWN, "memory", "not readable", "see that some GiB are free")]
-    value = f"{in_gib(available)} free of {in_gib(description['memory_total_bytes'])}"
+    value = f"{in_gib(available)} free of {in_gib(machine.memory_total_bytes)}"
     value += f", limited to {in_gib(limit)} by the control group" if limit else ""
     advice = f"ImageNet wants {in_gib(MEMORY_WANTED)}: free some or lower workload.batch_size"
     return [Finding(level(available, MEMORY_NEEDED, MEMORY_WANTED), "memory", value, advice)]
 
 
-def _cpu(description: Mapping[str, Any]) -> Finding:
-    model, microcode = description["cpu_model"], description["microcode"]
+def _cpu(machine: Machine) -> Finding:
+    model, microcode = machine.cpu_model, machine.microcode
     if model is None:
         return Finding(UNKNOWN, "CPU", "not readable", "name the folder of results with machine=")
-    caches = description["cache_bytes"] or {}
+    caches = machine.cache_bytes or {}
     sizes = (f"{name} {size >> 10:,} KiB" for name, size in caches.items() if name != "L1i")
     told = [model, f"microcode {microcode}" if microcode else "", ", ".join(sizes)]
     return Finding(OK, "CPU", "; ".join(filter(None, told)))
 
 
-def _instructions(description: Mapping[str, Any]) -> list[Finding]:
-    isa = description["isa"]
+def _instructions(machine: Machine) -> list[Finding]:
+    isa = machine.isa
     if isa is None:
         return [Finding(UNKNOWN, "int8 kernels", "instruction sets are not readable")]
     bf16 = [name for name in isa if name.endswith("BF16")]
@@ -106,11 +103,11 @@ def _instructions(description: Mapping[str, Any]) -> list[Finding]:
     return [listed, Finding(WARN, "int8 kernels", "no AVX2", advice)]
 
 
-def _cores(description: Mapping[str, Any], topology: Topology) -> Finding:
-    nodes = description["numa_nodes"]
+def _cores(machine: Machine, topology: Topology) -> Finding:
+    nodes = machine.numa_nodes
     value = (
-        f"{description['sockets']} socket(s), {description['cores']} cores, "
-        f"{description['threads_per_core']} thread(s) per core"
+        f"{machine.sockets} socket(s), {machine.cores} cores, "
+        f"{machine.threads_per_core} thread(s) per core"
     )
     value += f", {nodes} NUMA node(s)" if nodes else ""
     if topology.unassigned_cpus:
@@ -143,14 +140,14 @@ def _quota(topology: Topology) -> Finding:
     return Finding(WARN, "CPU quota", value, advice)
 
 
-def _clock(description: Mapping[str, Any]) -> Finding:
-    governor, turbo = description["governor"], description["turbo"]
+def _clock(machine: Machine) -> Finding:
+    governor, turbo = machine.governor, machine.turbo
     told = [
         f"governor {governor or 'unknown'}",
         f"turbo {'unknown' if turbo is None else 'on' if turbo else 'off'}",
     ]
-    if description["max_mhz"] or description["mhz"]:
-        now, most = description["mhz"], description["max_mhz"]
+    if machine.max_mhz or machine.mhz:
+        now, most = machine.mhz, machine.max_mhz
         told.append(f"up to {most:.0f} MHz" if most else f"now {now:.0f} MHz")
     value = ", ".join(told)
     if governor is None:
@@ -161,17 +158,17 @@ def _clock(description: Mapping[str, Any]) -> Finding:
     return Finding(OK, "clock", value)
 
 
-def _platform(description: Mapping[str, Any]) -> Finding:
-    kernel, system = description["kernel"], description["os"]
+def _platform(machine: Machine) -> Finding:
+    kernel, system = machine.kernel, machine.os
     told = [f"Linux {kernel}" if kernel else "", system or ""]
-    if description["virtual"]:
-        told.append(f"virtual ({description['hypervisor'] or 'hypervisor not named'})")
+    if machine.virtual:
+        told.append(f"virtual ({machine.hypervisor or 'hypervisor not named'})")
     value = ", ".join(filter(None, told))
     return Finding(OK if value else UNKNOWN, "system", value or "not readable")
 
 
-def _load(description: Mapping[str, Any]) -> Finding:
-    load, cores = description["load_1min"], description["usable_cores"]
+def _load(machine: Machine) -> Finding:
+    load, cores = machine.load_1min, machine.usable_cores
     if load is None:
         return Finding(UNKNOWN, "other work", "load not readable", "stop other work before a run")
     mark = WARN if load > BUSY * cores else OK

@@ -11,14 +11,14 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness import PROJECT
 from harness.doctor.finding import BAD, GIB, OK, WARN, Finding, in_gib, level
 from harness.errors import HarnessError, InputError
+from harness.files import locks
 from harness.host import calls
 from harness.process.executor import worker_environment
-from harness.storage import locks
+from harness.storage.configuration import Workload
 
 DISK_NEEDED, DISK_WANTED = 1 * GIB, 12 * GIB  # ImageNet's prepared images take 7.5 GB
 UNREFUSED = "nothing has to be done; a newer kernel or Docker allows it"
@@ -45,7 +45,7 @@ class FileFact:
 
 
 def files_of(
-    workload: Mapping[str, Any],
+    workload: Workload,
     path_of: Callable[[str], Path],
     checks: Mapping[str, Callable[[], None]],
 ) -> list[FileFact]:
@@ -61,19 +61,17 @@ def files_of(
         "symbol": "give workload.symbol=/path/to/model-symbol.json",
         "tuning": "give workload.tuning.source=/path/to/file.rec, or head",
     }
-    source = workload["tuning"]["source"]
-    named = {**workload, "tuning": None if source == "head" else source}
-    fetched = workload.get("download") or workload.get("random_weights")
+    fetched = workload.download or workload.random_weights
     return [
         FileFact(
             role,
-            path_of(str(named[role])) if named.get(role) else None,
+            path_of(str(path)) if path else None,
             role == "rec" or not fetched,
             advice[role],
             checks[role],
         )
-        for role in advice
-        if role in ("rec", "params") or named.get(role)
+        for role, path in workload.paths.items()
+        if role in ("rec", "params") or path
     ]
 
 

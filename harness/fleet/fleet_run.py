@@ -13,6 +13,8 @@ from pathlib import Path
 
 from harness import PROJECT
 from harness.errors import InputError, remedy
+from harness.facts.faults import PLAIN_NAME, is_name
+from harness.files import whole_files
 from harness.fleet import state
 from harness.fleet.fleet_report import to_markdown
 from harness.fleet.order import Order, files_digest, folder_files, project_digests
@@ -23,7 +25,6 @@ from harness.packs.importing import import_pack
 from harness.process.interrupt import resumable
 from harness.run.context import Context
 from harness.run.inputs import check_inputs
-from harness.storage import form, whole_files
 from harness.storage.plan import new_run_id
 from harness.words import key_of
 
@@ -58,8 +59,8 @@ def run_fleet(given: Mapping[str, str], context: Context) -> tuple[int, str, lis
     """
     results = context.results
     name = given["fleet.id"] or new_run_id()
-    if not form.name(name):
-        raise InputError(f"fleet.id={name}: use {form.name.__doc__}")
+    if not is_name(name):
+        raise InputError(f"fleet.id={name}: use {PLAIN_NAME}")
     words = [word for word in context.overrides if key_of(word) not in ("run.results", "run.id")]
     folder = results / state.FOLDER / name
     with state.locked(folder):
@@ -104,13 +105,13 @@ def _order(arguments: Mapping[str, str], overrides: Sequence[str], context: Cont
         overrides: the words of the configuration that nodes compose.
         context: of those words, here.
     """
-    workload = context.composed.values["workload"]
+    workload = context.composed.config.workload
     return Order(
         run="",
         overrides=tuple(overrides),
         folders=tuple(folder_files(each) for each in context.folders),
         project=project_digests(),
-        files={role: file["sha256"] for role, file in check_inputs(workload).files.items()},
+        files={role: file.sha256 for role, file in check_inputs(workload).files.items()},
         results=arguments["fleet.results"] or None,
         models=arguments["models"] == "true",
     )
@@ -165,7 +166,7 @@ def _jobs(fleet: str, cluster: RayCluster, names: Sequence[str]) -> list[Job]:
         for number, (each, name) in enumerate(zip(ordered, plain), 1)
     ]
     for job in jobs:
-        if not form.name(job.run):
+        if not is_name(job.run):
             raise InputError(
                 f"fleet.id={fleet}: its run {job.run} would have too long a name; use a shorter one"
             )

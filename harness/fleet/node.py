@@ -20,6 +20,7 @@ from typing import Any
 from harness import PROJECT
 from harness.config import compose_config, project_path
 from harness.errors import HarnessError, InputError
+from harness.files.whole_files import make_folder
 from harness.fleet.order import Order, lay_out, project_digests, unlike
 from harness.fleet.schedule import ARRIVED, REFUSED
 from harness.packs.pack import write_pack
@@ -27,7 +28,6 @@ from harness.process.lifetime import NOT_ALONE, alone_on_host, die_with_parent
 from harness.render.progress import Display, display, told_once
 from harness.run.lifecycle import measure_folder, open_folder
 from harness.storage.plan import RunPlan
-from harness.storage.whole_files import make_folder
 from harness.words import key_of, set_to
 
 
@@ -61,7 +61,7 @@ def serve(order: Order, show: Display) -> dict[str, Any]:
     where = [set_to("run.id", order.run)]
     where += [set_to("run.results", order.results)] if order.results else []
     placed = [word for word in order.overrides if key_of(word) == "run.cache"]
-    cache = project_path(compose_config(placed).values["run"]["cache"])
+    cache = project_path(compose_config(placed).config.run.cache)
     make_folder(cache, "run.cache")
     with tempfile.TemporaryDirectory(dir=cache, prefix="fleet-") as aside:
         folders = [
@@ -69,7 +69,7 @@ def serve(order: Order, show: Display) -> dict[str, Any]:
             for number, content in enumerate(order.folders)
         ]
         folder, composed = open_folder(compose_config([*order.overrides, *where], folders), folders)
-        wait_s = composed.values["run"]["wait_s"]
+        wait_s = composed.config.run.wait_s
         with alone_on_host(wait_s, told_once(show, NOT_ALONE), show.note):
             code = measure_folder(
                 folder, composed, folders, show, lambda plan: _check_files(order, plan)
@@ -91,11 +91,12 @@ def _check_project(order: Order) -> None:
 
 def _check_files(order: Order, plan: RunPlan) -> None:
     for role, digest in order.files.items():
-        file = plan.files.get(role, {})
-        if file.get("sha256") != digest:
+        file = plan.files.get(role)
+        path, own = (file.path, file.sha256) if file else (None, None)
+        if own != digest:
             raise InputError(
-                f"workload.{role}={file.get('path')} on {platform.node()} has SHA-256 "
-                f"{file.get('sha256')}, the driver's has {digest}: copy that one there"
+                f"workload.{role}={path} on {platform.node()} has SHA-256 {own}, the "
+                f"driver's has {digest}: copy that one there"
             )
 
 

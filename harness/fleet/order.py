@@ -12,8 +12,8 @@ from typing import Any
 
 from harness import PROJECT
 from harness.errors import InputError
+from harness.files.whole_files import sha256_of
 from harness.storage.same_run import differing
-from harness.storage.whole_files import sha256_of
 
 CODE = ("harness/**/*.py", "conf/**/*.yaml", "benchmarks/**/*.py", "requirements/*.lock")
 MOST_CONF_BYTES = 1 << 24

@@ -14,13 +14,16 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from harness.errors import InputError, one_line
+from harness.facts.typed import Count, decode, one_of
+from harness.files import locks
+from harness.files.reading import parse_json
 from harness.fleet.schedule import ARRIVED, LOST, PROGRESS, REFUSED, Event, Machine
 from harness.process.variables import OWN_PREFIX, TO_WORKERS
-from harness.storage import form, locks
-from harness.storage.reading import parse_json
 
 LOCAL = "local"  # Ray on this machine alone, for this fleet alone
 LOOPBACK = ("127.", "localhost", LOCAL)
@@ -28,12 +31,15 @@ TYPE_LABELS = ("machine", "ray.io/node-group")
 ENGINE_RESOURCES = ("CPU", "GPU", "memory", "object_store_memory", "node:", "accelerator_type:")
 INHERITED = (*TO_WORKERS, "AWS_EC2_METADATA_DISABLED", "XDG_CACHE_HOME")
 KNOCK_S = 10.0
-SAID = {
-    "kind": form.OneOf((PROGRESS, ARRIVED, REFUSED, LOST)),
-    "text?": form.text,
-    "code?": form.count,
-}
 SOCKET_PATH_BYTES = 107  # what the kernel takes; Ray's own part of it is up to 66
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a node says, in a line of JSON."""
+
+    kind: Annotated[str, one_of((PROGRESS, ARRIVED, REFUSED, LOST))]
+    text: str = ""
+    code: Count = 0
 
 
 class RayCluster:
@@ -149,12 +155,10 @@ def to_event(run: str, attempt: int, sent: object) -> Event:
     """Return the event in a node's bytes: a line of JSON, followed by a pack if the run arrived."""
     line, _, pack = sent.partition(b"\n") if isinstance(sent, bytes) else (b"", b"", b"")
     try:
-        said = parse_json(line)
+        answer = decode(parse_json(line), Answer)
     except (ValueError, RecursionError):
-        said = None
-    if form.wrong(said, SAID) is not None:
         return Event(run, attempt, LOST, "it answered what no node of this project answers")
-    return Event(run, attempt, said["kind"], said.get("text", ""), said.get("code", 0), pack)
+    return Event(run, attempt, answer.kind, answer.text, answer.code, pack)
 
 
 def node_names(labels: dict[str, str], resources: dict[str, float]) -> list[str]:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
+from harness.files import locks, whole_files
 from harness.fleet.schedule import Job
-from harness.storage import locks, store, whole_files
+from harness.storage import store
 from harness.storage.same_run import differing
 from harness.words import looks_up, set_to
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from harness.host.snapshot import TICKS_PER_S, Snapshot
 from harness.host.thread_activity import BusyThread
@@ -60,10 +58,6 @@ class Conditions:
     load_1min: float | None
     frozen_s: float
     busy: tuple[BusyThread, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return all attributes, ready for JSON."""
-        return dataclasses.asdict(self)
 
 
 def conditions_between(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.facts.machine_facts import Disturbance
 from harness.host.conditions import Conditions
 from harness.host.gaps import LEAST_S
 from harness.host.snapshot import TICKS_PER_S
@@ -67,21 +68,6 @@ class Limits:
 LIMITS = Limits()
 
 
-@dataclass(frozen=True)
-class Disturbance:
-    """A condition beyond its limit.
-
-    Attributes:
-        kind: the name of the attribute of Conditions and of Limits.
-        advice: what the user can do about it.
-    """
-
-    kind: str
-    value: float
-    limit: float
-    advice: str
-
-
 def find_disturbances(conditions: Conditions, limits: Limits = LIMITS) -> list[Disturbance]:
     """Return the conditions of a stretch that are beyond their limits."""
     disturbances = []
@@ -91,5 +77,7 @@ def find_disturbances(conditions: Conditions, limits: Limits = LIMITS) -> list[D
             # counted in ticks: one tick a CPU may be an error of counting
             limit += 1 / (TICKS_PER_S * conditions.seconds)
         if value is not None and value > limit:
-            disturbances.append(Disturbance(kind, value, limit, ADVICE[kind]))
+            disturbances.append(
+                Disturbance(kind=kind, value=value, limit=limit, advice=ADVICE[kind])
+            )
     return disturbances

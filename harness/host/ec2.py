@@ -15,10 +15,10 @@ import socket
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
+
+from harness.facts.machine_facts import Instance
 
 ROOT = Path("/")
 LIMIT_S = 0.5  # for all of it; the service is on the host and answers in milliseconds
@@ -39,43 +39,14 @@ TELLTALES = {  # files of the kernel, and how they begin on EC2
 NO_ANSWER = f"no answer within {LIMIT_S:g} s; in a container the instance's hop limit must be 2"
 
 
-@dataclass(frozen=True)
-class Instance:
-    """What the service told; a part that is not known is None.
-
-    Attributes:
-        reason: why something is not known; None where all is.
-    """
-
-    instance_type: str | None = None
-    region: str | None = None
-    reason: str | None = None
-
-
-def describe(root: Path = ROOT, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """Return the instance as a dict ready for JSON; takes ``LIMIT_S`` at most and raises nothing.
+def describe(root: Path = ROOT, environment: Mapping[str, str] = os.environ) -> Instance:
+    """Return the instance that this machine is; takes ``LIMIT_S`` at most and raises nothing.
 
     Args:
         root: of the file system, so that a copied tree can stand for a machine.
         environment: AWS_EC2_METADATA_SERVICE_ENDPOINT names another endpoint and has it asked on
             any machine; AWS_EC2_METADATA_DISABLED=true has none asked.
     """
-    return asdict(_instance(root, environment))
-
-
-def is_ec2(root: Path = ROOT) -> bool:
-    """Say whether the kernel's data on this machine are those of an EC2 instance."""
-    for name, beginning in TELLTALES.items():
-        try:
-            text = (root / name).read_text(errors="replace")
-        except OSError:
-            continue
-        if text.strip().lower().startswith(beginning):
-            return True
-    return False
-
-
-def _instance(root: Path, environment: Mapping[str, str]) -> Instance:
     if environment.get(DISABLED_VARIABLE, "").lower() == "true":
         return Instance(reason=f"{DISABLED_VARIABLE}=true")
     named = environment.get(ENDPOINT_VARIABLE)
@@ -99,6 +70,18 @@ def _instance(root: Path, environment: Mapping[str, str]) -> Instance:
     instance = found[0] if found else Instance(reason=NO_ANSWER)
     _shut(connection)  # afterwards, since the thread then answers with the error that this gives it
     return instance
+
+
+def is_ec2(root: Path = ROOT) -> bool:
+    """Say whether the kernel's data on this machine are those of an EC2 instance."""
+    for name, beginning in TELLTALES.items():
+        try:
+            text = (root / name).read_text(errors="replace")
+        except OSError:
+            continue
+        if text.strip().lower().startswith(beginning):
+            return True
+    return False
 
 
 def _asked(connection: http.client.HTTPConnection, base: str) -> Instance:

@@ -7,10 +7,10 @@ OpenMP library binds threads, the scheduler allows the main thread one CPU only.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
+from harness.facts.machine_facts import Instance, Machine
 from harness.host.memory import free_memory, group_memory_limit, memory_field
 from harness.host.system_files import CPUS, ROOT, read_text, to_decimal, to_integer
 from harness.host.topology import (
@@ -52,12 +52,15 @@ ISA = {  # the kernel's flag -> name; in rising order of use to int8 and bf16
 }
 
 
-def describe(root: Path = ROOT, affinity: Iterable[int] | None = None) -> dict[str, Any]:
-    """Return the description of the machine that is kept beside measurements, ready for JSON.
+def describe(
+    root: Path = ROOT, affinity: Iterable[int] | None = None, ec2: Instance | None = None
+) -> Machine:
+    """Return the facts of this machine; those that cannot be read are None.
 
-    ``sockets``, ``cores`` and ``threads_per_core`` are the machine's; ``allowed_cpus``,
-    ``allowed_cores``, ``usable_cores`` and ``cpu_quota`` this process's. Units are in the names.
-    Values that cannot be read are None. In ``limits``, None means no limit.
+    Args:
+        root: of the file system, so that a copied tree can stand for a machine.
+        affinity: the CPUs that the scheduler allows; None asks the kernel.
+        ec2: the instance that it is (``harness.host.ec2``); None where that was not asked.
     """
     topology = read_topology(root, affinity)
     cpu = next(iter(cpuinfo_blocks(root)), {})
@@ -70,49 +73,50 @@ def describe(root: Path = ROOT, affinity: Iterable[int] | None = None) -> dict[s
     mhz = to_decimal(cpu.get("cpu MHz"))
     load = (read_text(root / "proc/loadavg") or "").split()
     virtual = None if flags is None else "hypervisor" in flags
-    return {
-        "cpu_model": cpu.get("model name"),
-        "cpu_vendor": cpu.get("vendor_id"),
-        "cpu_family": to_integer(cpu.get("cpu family")),
-        "cpu_model_number": to_integer(cpu.get("model")),
-        "cpu_stepping": to_integer(cpu.get("stepping")),
-        "microcode": cpu.get("microcode"),
-        "isa": None if flags is None else [ISA[flag] for flag in ISA if flag in flags],
-        "cache_bytes": _caches(root, first),
-        "sockets": count_sockets(root, online),
-        "cores": len(cores),
-        "threads_per_core": max(map(len, cores)),
-        "numa_nodes": len(list((root / "sys/devices/system/node").glob("node[0-9]*"))) or None,
-        "allowed_cpus": list(topology.allowed_cpus),
-        "allowed_cores": topology.physical_cores,
-        "usable_cores": topology.usable_cores,
-        "cpu_quota": topology.cpu_quota,
-        "memory_total_bytes": memory_field(root, "MemTotal"),
-        "memory_available_bytes": free_memory(root),
-        "memory_limit_bytes": group_memory_limit(root),
-        "swap_total_bytes": memory_field(root, "SwapTotal"),
-        "limits": _limits(root),
-        "governor": _governor(root, topology.allowed_cpus),
-        "turbo": _turbo(root),
-        "mhz": mhz,
-        "max_mhz": None if max_khz is None else max_khz / 1000,
-        "load_1min": to_decimal(load[0]) if load else None,
-        "virtual": virtual,
-        "hypervisor": _hypervisor(root) if virtual else None,
-        "kernel": read_text(root / "proc/sys/kernel/osrelease"),
-        "os": _os_name(root),
-        "hostname": read_text(root / "proc/sys/kernel/hostname"),
-    }
+    return Machine(
+        cpu_model=cpu.get("model name"),
+        cpu_vendor=cpu.get("vendor_id"),
+        cpu_family=to_integer(cpu.get("cpu family")),
+        cpu_model_number=to_integer(cpu.get("model")),
+        cpu_stepping=to_integer(cpu.get("stepping")),
+        microcode=cpu.get("microcode"),
+        isa=None if flags is None else [ISA[flag] for flag in ISA if flag in flags],
+        cache_bytes=_caches(root, first),
+        sockets=count_sockets(root, online),
+        cores=len(cores),
+        threads_per_core=max(map(len, cores)),
+        numa_nodes=len(list((root / "sys/devices/system/node").glob("node[0-9]*"))) or None,
+        allowed_cpus=list(topology.allowed_cpus),
+        allowed_cores=topology.physical_cores,
+        usable_cores=topology.usable_cores,
+        cpu_quota=topology.cpu_quota,
+        memory_total_bytes=memory_field(root, "MemTotal"),
+        memory_available_bytes=free_memory(root),
+        memory_limit_bytes=group_memory_limit(root),
+        swap_total_bytes=memory_field(root, "SwapTotal"),
+        limits=_limits(root),
+        governor=_governor(root, topology.allowed_cpus),
+        turbo=_turbo(root),
+        mhz=mhz,
+        max_mhz=None if max_khz is None else max_khz / 1000,
+        load_1min=to_decimal(load[0]) if load else None,
+        virtual=virtual,
+        hypervisor=_hypervisor(root) if virtual else None,
+        kernel=read_text(root / "proc/sys/kernel/osrelease"),
+        os=_os_name(root),
+        hostname=read_text(root / "proc/sys/kernel/hostname"),
+        ec2=ec2,
+    )
 
 
-def machine_name(description: Mapping[str, Any]) -> str:
+def machine_name(machine: Machine) -> str:
     """Return a folder name of [a-z0-9-]: the CPU model and the cores that may be used."""
-    name = description.get("cpu_model") or description.get("cpu_vendor") or "unknown-cpu"
+    name = machine.cpu_model or machine.cpu_vendor or "unknown-cpu"
     name = re.sub(r"\((?:r|tm|c)\)", " ", name.lower())
     name = re.sub(r"@.*| w/.*| with .*", " ", name)
     name = re.sub(r"\b(?:cpu|processor|\d+-core)\b", " ", name)
     slug = re.sub(r"[^a-z0-9]+", "-", name).strip("-") or "unknown"
-    return f"{slug}-{description['usable_cores']}c"
+    return f"{slug}-{machine.usable_cores}c"
 
 
 def _caches(root: Path, cpu: int) -> dict[str, int] | None:

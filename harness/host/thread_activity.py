@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from harness.facts.machine_facts import OpenMP
 from harness.host.snapshot import TICKS_PER_S
 from harness.host.system_files import parse_cpu_list, read_text
 from harness.host.threads import listed_places, openmp_mismatches, spell_cpus
@@ -103,7 +103,7 @@ def busy_threads(before: Iterable[Thread], after: Iterable[Thread]) -> list[Busy
 
 def thread_mismatches(
     environment: Mapping[str, str],
-    loaded: Mapping[str, Any],
+    loaded: OpenMP,
     busy: Sequence[BusyThread],
     cores: Iterable[tuple[int, ...]] = (),
 ) -> list[str]:

@@ -6,88 +6,81 @@ OpenMP reads its variables once, when its library is loaded, so they are set bef
 from __future__ import annotations
 
 import ctypes
-import dataclasses
 import importlib.metadata
 import itertools
 import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.errors import HarnessError, InputError, spell
+from harness.facts.faults import MISSING
+from harness.facts.machine_facts import (
+    BLOCKTIME,
+    PROC_BIND,
+    OpenMP,
+    ThreadOptions,
+    ThreadSettings,
+)
+from harness.facts.typed import decode, fault
 from harness.host.topology import Topology
 
 OWN_KEYS = {"omp": ("proc_bind", "places"), "kmp": ("affinity", "blocktime"), "none": ()}
-PROC_BIND = ("TRUE", "FALSE", "MASTER", "PRIMARY", "CLOSE", "SPREAD")
 KMP_NAME = "libiomp5.so"
 PLACE = r"\{(\d[\d,:]*)\}(?::(\d+)(?::(-?\d+))?)?"
 
 
-@dataclass(frozen=True)
-class ThreadSettings:
-    """The settings of a policy on this machine.
-
-    Attributes:
-        policy: omp, kmp or none.
-        count: threads; None leaves it to MXNet.
-        environment: variables to set in a worker.
-        warnings: reasons why the numbers will be hard to compare, one sentence each.
-        asked: the options as configured.
-    """
-
-    policy: str
-    count: int | None
-    environment: dict[str, str]
-    warnings: tuple[str, ...]
-    asked: dict[str, Any]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return all attributes, ready for JSON."""
-        return {**dataclasses.asdict(self), "warnings": list(self.warnings)}
-
-
-def resolve(
-    options: Mapping[str, Any], topology: Topology, kmp_library: Path | None
-) -> ThreadSettings:
+def resolve(section: object, topology: Topology, kmp_library: Path | None) -> ThreadSettings:
     """Turn a policy's options into a worker's environment.
 
     Args:
-        options: the keys of conf/threads/<policy>.yaml.
+        section: the section ``threads`` of a configuration: the keys of conf/threads/<policy>.yaml.
         kmp_library: path of libiomp5.so; only the policy kmp needs it.
 
     Raises:
         InputError: an option is unknown or not allowed, or the library is missing.
     """
-    asked = {str(key): value for key, value in options.items()}
-    policy = asked.get("policy")
-    if policy not in OWN_KEYS:
-        raise _value_error("policy", policy, "omp, kmp or none")
-    keys = ("policy", "count", *OWN_KEYS[policy])
-    for key in asked:
-        if key not in keys:
-            message = f"threads.{key}={spell(asked[key])}: policy {policy} takes {', '.join(keys)}"
-            raise InputError(f"{message}; choose another policy with threads=NAME")
-    count = asked.get("count")
+    options = _options(section)
+    policy, count = options.policy, options.count
     if policy == "none":
-        if count is not None:
-            raise InputError(
-                f"threads.count={spell(count)}: policy none sets nothing, so it cannot set a number "
-                "of threads; use threads=omp or threads=kmp"
-            )
-        return ThreadSettings(policy, None, {}, (), asked)
+        return ThreadSettings(policy=policy, count=None, environment={}, asked=options)
     count = topology.usable_cores if count is None else count
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise _value_error(
-            "count", count, "a whole number from 1 up, or null for one thread per core"
-        )
     environment = {"OMP_NUM_THREADS": str(count), "OPENBLAS_NUM_THREADS": str(count)}
     cpus = _one_cpu_per_thread(topology, count)
-    environment |= _omp(asked, cpus) if policy == "omp" else _kmp(asked, cpus, kmp_library)
+    environment |= _omp(options, cpus) if policy == "omp" else _kmp(options, cpus, kmp_library)
     warnings = (*_crowding(count, topology), *_unassigned(topology))
-    return ThreadSettings(policy, count, environment, warnings, asked)
+    return ThreadSettings(
+        policy=policy, count=count, environment=environment, warnings=warnings, asked=options
+    )
+
+
+def _options(section: object) -> ThreadOptions:
+    """Return a section as the options of its policy.
+
+    Raises:
+        InputError: an option is unknown or not allowed.
+    """
+    assert isinstance(section, Mapping), "the configuration was checked"
+    policy = section.get("policy")
+    if policy in OWN_KEYS:
+        keys = ("policy", "count", *OWN_KEYS[policy])
+        for key, value in section.items():
+            if key not in keys:
+                raise InputError(
+                    f"threads.{key}={spell(value)}: policy {policy} takes {', '.join(keys)}; "
+                    "choose another policy with threads=NAME"
+                )
+    if policy == "none" and section.get("count") is not None:
+        raise InputError(
+            f"threads.count={spell(section['count'])}: policy none sets nothing, so it cannot set a "
+            "number of threads; use threads=omp or threads=kmp"
+        )
+    wrong = fault(section, ThreadOptions, "threads")
+    if wrong is not None:
+        value = None if wrong.value is MISSING else wrong.value
+        raise _value_error(wrong.at, value, wrong.expected)
+    return decode(section, ThreadOptions)
 
 
 def find_kmp_library() -> Path | None:
@@ -101,20 +94,12 @@ def find_kmp_library() -> Path | None:
     return next((path.resolve() for path in candidates if path.is_file()), None)
 
 
-def loaded_openmp() -> dict[str, Any]:
+def loaded_openmp() -> OpenMP:
     """Return which OpenMP library MXNet uses in this process, and its settings.
 
     With LD_PRELOAD both libgomp and libiomp5 are mapped. The search is that of the dynamic linker
     for libmxnet.so: first the global scope, where LD_PRELOAD comes first, then libmxnet's
     dependencies.
-
-    Returns:
-        library: its path.
-        runtime: its name, libgomp or libiomp5.
-        max_threads: threads of a parallel region.
-        places: the CPUs of each place that threads are bound to; empty when they are not bound.
-        blocktime_ms: of libiomp5; None for another library.
-        mapped: the paths of all OpenMP libraries in this process.
 
     Raises:
         HarnessError: MXNet is not imported, or uses no OpenMP library.
@@ -129,17 +114,17 @@ def loaded_openmp() -> dict[str, Any]:
         raise HarnessError(f"no library gives OpenMP to {mxnet}")
     library = ctypes.CDLL(serving)
     blocktime = getattr(library, "kmp_get_blocktime", None)
-    return {
-        "library": serving,
-        "runtime": re.split(r"[-.]", Path(serving).name)[0],
-        "max_threads": int(library.omp_get_max_threads()),
-        "places": _places(library),
-        "blocktime_ms": None if blocktime is None else int(blocktime()),
-        "mapped": [path for path in mapped if re.search(r"lib[gi]?omp\d?[-.]", Path(path).name)],
-    }
+    return OpenMP(
+        library=serving,
+        runtime=re.split(r"[-.]", Path(serving).name)[0],
+        max_threads=int(library.omp_get_max_threads()),
+        places=_places(library),
+        blocktime_ms=None if blocktime is None else int(blocktime()),
+        mapped=[path for path in mapped if re.search(r"lib[gi]?omp\d?[-.]", Path(path).name)],
+    )
 
 
-def openmp_mismatches(environment: Mapping[str, str], loaded: Mapping[str, Any]) -> list[str]:
+def openmp_mismatches(environment: Mapping[str, str], loaded: OpenMP) -> list[str]:
     """Return how MXNet's OpenMP differs from the environment's settings, one sentence each.
 
     Args:
@@ -148,20 +133,20 @@ def openmp_mismatches(environment: Mapping[str, str], loaded: Mapping[str, Any])
     """
     mismatches = []
     preloaded = KMP_NAME in environment.get("LD_PRELOAD", "")
-    if preloaded != (loaded["runtime"] == "libiomp5"):
+    if preloaded != (loaded.runtime == "libiomp5"):
         mismatches.append(
-            f"MXNet runs on {loaded['library']} although LD_PRELOAD is "
+            f"MXNet runs on {loaded.library} although LD_PRELOAD is "
             f"{environment.get('LD_PRELOAD') or 'not set'}"
         )
     threads = environment.get("OMP_NUM_THREADS")
-    if threads and int(threads) != loaded["max_threads"]:
+    if threads and int(threads) != loaded.max_threads:
         mismatches.append(
-            f"OMP_NUM_THREADS is {threads} and MXNet uses {loaded['max_threads']} threads"
+            f"OMP_NUM_THREADS is {threads} and MXNet uses {loaded.max_threads} threads"
         )
     configured = {
         cpu for place in listed_places(environment.get("OMP_PLACES", "")) for cpu in place
     }
-    actual = {cpu for place in loaded["places"] for cpu in place}
+    actual = {cpu for place in loaded.places or () for cpu in place}
     if actual and configured and actual != configured:
         mismatches.append(
             f"MXNet's threads are bound to {spell_cpus(actual)} instead of {spell_cpus(configured)}: "
@@ -171,7 +156,7 @@ def openmp_mismatches(environment: Mapping[str, str], loaded: Mapping[str, Any])
 
 
 def _value_error(key: str, value: object, allowed: str) -> InputError:
-    return InputError(f"threads.{key}={spell(value)}: must be {allowed}")
+    return InputError(f"{key}={spell(value)}: must be {allowed}")
 
 
 def spell_cpus(cpus: Iterable[int]) -> str:
@@ -208,11 +193,10 @@ def _unassigned(topology: Topology) -> tuple[str, ...]:
     )
 
 
-def _omp(asked: Mapping[str, Any], cpus: Sequence[int]) -> dict[str, str]:
-    bind = str(asked.get("proc_bind", "TRUE")).upper()  # YAML's true is a bool
+def _omp(options: ThreadOptions, cpus: Sequence[int]) -> dict[str, str]:
+    bind, places = str(options.proc_bind).upper(), options.places
     if bind not in PROC_BIND:
-        raise _value_error("proc_bind", asked["proc_bind"], ", ".join(PROC_BIND))
-    places = _text(asked, "places", 'auto or a list in quotes such as "{0}:32:1"')
+        raise _value_error("threads.proc_bind", options.proc_bind, ", ".join(PROC_BIND))
     if places == "auto":
         first, count = cpus[0], len(cpus)
         if list(cpus) == list(range(first, first + count)):
@@ -222,7 +206,7 @@ def _omp(asked: Mapping[str, Any], cpus: Sequence[int]) -> dict[str, str]:
     return {"OMP_DYNAMIC": "false", "OMP_PROC_BIND": bind, "OMP_PLACES": places}
 
 
-def _kmp(asked: Mapping[str, Any], cpus: Sequence[int], library: Path | None) -> dict[str, str]:
+def _kmp(options: ThreadOptions, cpus: Sequence[int], library: Path | None) -> dict[str, str]:
     if library is None:
         raise InputError(
             f"threads.policy=kmp: {KMP_NAME} was not found; install the package intel-openmp into "
@@ -233,26 +217,16 @@ def _kmp(asked: Mapping[str, Any], cpus: Sequence[int], library: Path | None) ->
             f"threads.policy=kmp: LD_PRELOAD cannot hold a path with a space or a colon, and "
             f"{KMP_NAME} is at {library}; move the environment or use threads=omp"
         )
-    affinity = _text(asked, "affinity", "auto or a value of KMP_AFFINITY in quotes")
+    affinity, blocktime = options.affinity, str(options.blocktime)
     if affinity == "auto":
         affinity = f"granularity=fine,proclist=[{','.join(map(str, cpus))}],explicit"
-    blocktime = asked.get("blocktime", 1)
-    if not re.fullmatch(r"\d+|infinite", str(blocktime)):
-        raise _value_error(
-            "blocktime", blocktime, "milliseconds, a whole number from 0, or infinite"
-        )
+    if not re.fullmatch(r"\d+|infinite", blocktime):
+        raise _value_error("threads.blocktime", options.blocktime, BLOCKTIME)
     return {
         "LD_PRELOAD": str(library),
         "KMP_AFFINITY": affinity,
-        "KMP_BLOCKTIME": str(blocktime),
+        "KMP_BLOCKTIME": blocktime,
     }
-
-
-def _text(asked: Mapping[str, Any], key: str, allowed: str) -> str:
-    value = asked.get(key, "auto")
-    if not isinstance(value, str) or not value:
-        raise _value_error(key, value, allowed)
-    return value
 
 
 def listed_places(text: str) -> list[set[int]]:

@@ -6,18 +6,32 @@ one. It starts a thread only for work without batches.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Collection
-from typing import Any
+from dataclasses import dataclass
 
-from harness.host.conditions import conditions_between, shows_workers
+from harness.facts.machine_facts import Disturbance
+from harness.host.conditions import Conditions, conditions_between, shows_workers
 from harness.host.disturbances import find_disturbances
 from harness.host.gaps import Gaps, Heartbeat
 from harness.host.snapshot import take_snapshot
 from harness.host.thread_activity import busy_threads, list_threads, thread_mismatches
 from harness.host.threads import loaded_openmp, openmp_mismatches
 from harness.host.topology import read_topology
+
+
+@dataclass(frozen=True)
+class Watched:
+    """How a stretch ran.
+
+    Attributes:
+        misplaced: from ``thread_mismatches``, or only from ``openmp_mismatches`` where the stretch does
+            not show which threads worked.
+    """
+
+    conditions: Conditions
+    disturbed: list[Disturbance]
+    misplaced: list[str]
 
 
 class Watch:
@@ -28,16 +42,15 @@ class Watch:
         has_batches: whether the block calls ``beat`` once a batch; if not, a thread looks regularly.
 
     Attributes:
-        facts: once the block has ended, ready for JSON: ``conditions``; ``disturbed``, from
-            ``find_disturbances``; ``misplaced``, from ``thread_mismatches``, or only from
-            ``openmp_mismatches`` where the stretch does not show which threads worked.
+        facts: there once the block has ended.
     """
+
+    facts: Watched
 
     def __init__(self, cpus: Collection[int], has_batches: bool = True) -> None:
         self._cpus = cpus
         self._has_batches = has_batches
         self._cores = read_topology(affinity=cpus).cores
-        self.facts: dict[str, Any] = {}
 
     def __enter__(self) -> Watch:
         self._threads, self._before = list_threads(), take_snapshot(cpus=self._cpus, starting=True)
@@ -60,12 +73,12 @@ class Watch:
         after, busy = take_snapshot(cpus=self._cpus), busy_threads(self._threads, list_threads())
         conditions = conditions_between(self._before, after, busy, self._cores, self._gaps.seconds)
         loaded = loaded_openmp()
-        self.facts = {
-            "conditions": conditions.as_dict(),
-            "disturbed": [dataclasses.asdict(one) for one in find_disturbances(conditions)],
-            "misplaced": (
+        self.facts = Watched(
+            conditions=conditions,
+            disturbed=find_disturbances(conditions),
+            misplaced=(
                 thread_mismatches(os.environ, loaded, busy, self._cores)
                 if shows_workers(conditions)
                 else openmp_mismatches(os.environ, loaded)
             ),
-        }
+        )

@@ -6,7 +6,7 @@ validation set is 7.5 GB on disk instead of 30.1 GB of float32 in memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from mxnet.gluon.data import DataLoader
 from mxnet.gluon.data.vision import transforms
 
 from harness.errors import HarnessError
+from harness.files.reading import BadArray, read_npy
 from harness.images.prepared import Prepared
-from harness.storage.reading import BadArray, read_npy
+from harness.process.jobs import ImageSet, WorkerWorkload
+from harness.storage.configuration import Transform
 
 
 class Batches(DataLoader):  # type: ignore[misc]
@@ -40,7 +42,7 @@ class Batches(DataLoader):  # type: ignore[misc]
         prepared: Prepared,
         labels: npt.NDArray[np.int64],
         batch_size: int,
-        transform: Mapping[str, Any],
+        transform: Transform,
         keep: bool = False,
     ) -> None:
         self._worker_pool = None  # DataLoader's destructor asks for it
@@ -48,7 +50,7 @@ class Batches(DataLoader):  # type: ignore[misc]
         self.labels = labels
         self._prepared = prepared
         self._to_tensor = transforms.ToTensor()
-        self._normalize = transforms.Normalize(tuple(transform["mean"]), tuple(transform["std"]))
+        self._normalize = transforms.Normalize(tuple(transform.mean), tuple(transform.std))
         self._transform = transform
         self._kept = [self._batch(at) for at in self._starts()] if keep else None
 
@@ -78,27 +80,18 @@ class Batches(DataLoader):  # type: ignore[misc]
         return [data, label]
 
 
-def validation_batches(
-    job: Mapping[str, Any], size: int | None = None, images: int | None = None
+def read_batches(
+    images: ImageSet, workload: WorkerWorkload, size: int | None = None, count: int | None = None
 ) -> Batches:
-    """Return the batches of a job that runs a saved model.
+    """Return batches of prepared images.
 
     Args:
         size: images in a batch; None: the workload's batch size.
-        images: how many, from the first; None: all that are validated.
+        count: how many images, from the first; None: all that are used.
     """
-    workload = job["workload"]
-    prepared = Prepared(Path(job["prepared"]), job["images"], workload["transform"]["crop"])
-    labels = _labels(job["labels"])[:images]
-    return Batches(prepared, labels, size or workload["batch_size"], workload["transform"])
-
-
-def tuning_batches(job: Mapping[str, Any]) -> Batches:
-    """Return the tuning batches of a job."""
-    workload, tuning = job["workload"], job["tuning"]
-    prepared = Prepared(Path(tuning["prepared"]), tuning["stored"], workload["transform"]["crop"])
-    labels = _labels(tuning["labels"])[: tuning["images"]]
-    return Batches(prepared, labels, workload["batch_size"], workload["transform"])
+    prepared = Prepared(Path(images.prepared), images.stored, workload.transform.crop)
+    labels = _labels(images.labels)[: images.images if count is None else count]
+    return Batches(prepared, labels, size or workload.batch_size, workload.transform)
 
 
 def _labels(path: str) -> npt.NDArray[np.int64]:

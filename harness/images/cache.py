@@ -19,23 +19,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 from harness.errors import InputError
+from harness.facts.typed import decode
+from harness.files import locks
+from harness.files.reading import Unreadable, open_plain, read_json
 from harness.images.prepared import FORMAT
-from harness.storage import form, locks
-from harness.storage.reading import Unreadable, open_plain, read_json
+from harness.images.sidecar import Sidecar
 
 GB = 10**9
-SIDECAR = {
-    "format": form.count,
-    "key": form.text,
-    "record": {"path": form.text, "sha256": form.sha256},
-    "images": form.some,
-    "transform": {"resize": form.some, "keep_ratio": form.switch, "crop": form.some},
-    "bytes": form.some,
-    "ranges": [{"start": form.count, "stop": form.some, "crc32": form.count}],
-}
 FILES = (".json", ".u8", ".part", ".npy", ".log")  # in the order in which they are removed
 BLOCK_BYTES = 1 << 22
 
@@ -73,36 +66,31 @@ class CacheEntry:
                 continue
         return 0.0
 
-    def about(self) -> dict[str, Any] | None:
-        """Return the content of the sidecar; None if it is missing, damaged or of another format."""
+    def about(self) -> Sidecar | None:
+        """Return the sidecar; None if it is missing, damaged or of another format."""
         try:
-            said = read_json(self.sidecar)
+            sidecar = decode(read_json(self.sidecar), Sidecar)
         except (OSError, ValueError):
             return None
-        if form.wrong(said, SIDECAR) or (said["format"], said["key"]) != (FORMAT, self.key):
-            return None
-        edges = [(part["start"], part["stop"]) for part in said["ranges"]]
-        ends = [0, *(stop for _, stop in edges)]
-        in_order = all(start == end < stop for (start, stop), end in zip(edges, ends))
-        is_whole = ends[-1] == said["images"] and said["bytes"] % said["images"] == 0
-        return dict(said) if in_order and is_whole else None
+        is_ours = (sidecar.format, sidecar.key) == (FORMAT, self.key)
+        return sidecar if is_ours and sidecar.is_whole else None
 
     def whole(self) -> bool:
         """Return whether the sidecar exists and the images have the size that it gives."""
-        said = self.about()
-        return said is not None and _size(self.pixels) == said["bytes"]
+        sidecar = self.about()
+        return sidecar is not None and _size(self.pixels) == sidecar.bytes
 
     def sound(self) -> bool:
         """Return whether it is whole and every range has its checksum; read all of it."""
-        said = self.about()
-        if said is None or not self.whole():
+        sidecar = self.about()
+        if sidecar is None or not self.whole():
             return False
-        image_bytes = said["bytes"] // said["images"]
+        image_bytes = sidecar.bytes // sidecar.images
         try:
             with open_plain(self.pixels) as handle:
                 return all(
-                    _checksum(handle, image_bytes * (part["stop"] - part["start"])) == part["crc32"]
-                    for part in said["ranges"]
+                    _checksum(handle, image_bytes * (part.stop - part.start)) == part.crc32
+                    for part in sidecar.ranges
                 )
         except Unreadable:
             return False
@@ -249,7 +237,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _checksum(handle: Any, size: int) -> int:
+def _checksum(handle: IO[bytes], size: int) -> int:
     checksum = 0
     while size:
         block = handle.read(min(size, BLOCK_BYTES))

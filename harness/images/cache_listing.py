@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from tabulate import tabulate
 
@@ -50,18 +49,18 @@ def _state(entry: CacheEntry) -> str:
 
 
 def _row(entry: CacheEntry) -> list[str]:
-    said: Mapping[str, Any] = entry.about() or {}
+    sidecar = entry.about()
     size = f"{entry.bytes / GB:.2f}"
     used, state = _day(entry.last_use), _state(entry)
-    if not said:
+    if sidecar is None:
         return [entry.key, "-", "-", "-", size, used, state]
-    geometry = said["transform"]
-    shape = f"{geometry['resize']}{' short side' if geometry['keep_ratio'] else ''}"
+    geometry = sidecar.transform
+    shape = f"{geometry.resize}{' short side' if geometry.keep_ratio else ''}"
     return [
         entry.key,
-        Path(said["record"]["path"]).name,
-        str(said["images"]),
-        f"{shape}, crop {geometry['crop']}",
+        Path(sidecar.record.path).name,
+        str(sidecar.images),
+        f"{shape}, crop {geometry.crop}",
         size,
         used,
         state,

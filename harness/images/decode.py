@@ -7,9 +7,8 @@ MXNet's own operators decode and resize, so the pixels are those of ``ImageRecor
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +18,7 @@ from harness.host import calls
 from harness.images.operators import Operators
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile, image_digest
+from harness.storage.configuration import Transform
 
 BLOCK_BYTES = 1 << 20  # decoded before they are written: few writes, little memory
 
@@ -26,7 +26,7 @@ BLOCK_BYTES = 1 << 20  # decoded before they are written: few writes, little mem
 def decode_range(
     record: Path,
     offsets: npt.NDArray[np.int64],
-    transform: Mapping[str, Any],
+    transform: Transform,
     prepared: Prepared,
     start: int,
     stop: int,
@@ -45,7 +45,7 @@ def decode_range(
         InputError: an image does not decode, or is not the one that was indexed; names its
             position and offset.
     """
-    operators = Operators(transform["resize"], transform["keep_ratio"])
+    operators = Operators(transform.resize, transform.keep_ratio)
     crop = prepared.crop
     size = max(1, BLOCK_BYTES // prepared.image_bytes)
     block = np.empty((min(size, stop - start), crop, crop, 3), np.uint8)

@@ -142,7 +142,7 @@ def library_path() -> Path:
     return Path(spec.origin).with_name("libmxnet.so")
 
 
-def _texts(parameters: Mapping[str, object]) -> tuple[Any, ...]:
+def _texts(parameters: Mapping[str, int | str]) -> tuple[Any, ...]:
     """Return an operator's parameters for the C interface: count, names, values."""
     names, values = (
         (ctypes.c_char_p * len(parameters))(*(str(text).encode() for text in texts))

@@ -10,21 +10,28 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from harness.config import project_path
 from harness.errors import HarnessError, InputError
+from harness.facts.machine_facts import Versions
+from harness.facts.typed import decode, plain
+from harness.files import durable, locks, whole_files
 from harness.host import calls
 from harness.host.memory import free_memory
-from harness.images import cache
+from harness.images import cache, sidecar
 from harness.images.cache import CacheEntry
-from harness.images.prepared import FORMAT, GEOMETRY, Prepared, cache_key, pixel_libraries
+from harness.images.prepared import FORMAT, Prepared, cache_key, geometry, pixel_libraries
 from harness.images.record_file import RecordIndex
+from harness.images.sidecar import Preparation, Sidecar
 from harness.process import executor
 from harness.process.confinement import FILE_BYTES
-from harness.storage import durable, locks, outcomes, whole_files
+from harness.process.jobs import Limits, PrepareJob
+from harness.storage import outcomes
+from harness.storage.configuration import RunOptions, Transform
+from harness.storage.stage_facts import Decoded
 
 SPARE_BYTES = 256 << 20  # leave this much of the disk free
 WORTH_A_PROCESS = 128  # images; a process's start takes as long as decoding some hundred large ones
@@ -55,9 +62,9 @@ class Place:
     limit: int
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> Place:
+    def of(cls, options: RunOptions) -> Place:
         """Return the place that the section ``run`` of the configuration names."""
-        return cls(project_path(config["cache"]), int(config["cache_limit_gb"] * cache.GB))
+        return cls(project_path(options.cache), int(options.cache_limit_gb * cache.GB))
 
     @property
     def folder(self) -> Path:
@@ -66,21 +73,21 @@ class Place:
 
 def ensure(
     source: Source,
-    transform: Mapping[str, Any],
-    versions: Mapping[str, Any],
+    transform: Transform,
+    versions: Versions,
     place: Place,
     cores: int,
     environment: Mapping[str, str],
     progress: executor.Progress,
     timeout_s: float = 0,
     wait: locks.Wait = locks.Wait(),  # noqa: B008 - a constant
-) -> tuple[Prepared, dict[str, Any]]:
+) -> tuple[Prepared, Preparation]:
     """Return the prepared images and their costs; prepare them unless the cache holds them.
 
     They stay in the cache until this process ends: it holds their lock.
 
     Args:
-        versions: what is installed, as ``harness.process.compat.true_versions`` tells it.
+        versions: of what is installed.
         timeout_s: of each decoding process; 0 is no limit.
         wait: for another process that prepares the same images.
 
@@ -93,18 +100,17 @@ def ensure(
     encoded = source.index.images_digest(source.images)
     key = cache_key(encoded, source.images, transform, versions)
     entry = CacheEntry(place.folder / key)
-    prepared = Prepared(entry.pixels, source.images, transform["crop"])
+    prepared = Prepared(entry.pixels, source.images, transform.crop)
     began = time.perf_counter()
     held = cache.hold(entry, wait)
-    facts: dict[str, Any] = {"cached": True, "images": source.images}
+    preparation = Preparation(images=source.images)
     try:
         is_verified = False
         while not (entry.whole() if is_verified else entry.sound()):
             with held.alone():
                 is_verified = True
                 if not entry.sound():  # another process may have made it meanwhile
-                    facts["cached"] = False
-                    facts |= _build(
+                    preparation = _build(
                         source,
                         transform,
                         versions,
@@ -119,26 +125,22 @@ def ensure(
     except BaseException:
         held.release()
         raise
-    return prepared, {**facts, "seconds": time.perf_counter() - began}
+    return prepared, replace(preparation, seconds=time.perf_counter() - began)
 
 
 def _build(
     source: Source,
-    transform: Mapping[str, Any],
-    versions: Mapping[str, Any],
+    transform: Transform,
+    versions: Versions,
     entry: CacheEntry,
     place: Place,
     cores: int,
     environment: Mapping[str, str],
     progress: executor.Progress,
     timeout_s: float,
-) -> dict[str, Any]:
-    """Write the images and then the sidecar: a process that is killed leaves no whole entry.
-
-    Returns:
-        how many processes decoded, and the most memory that one of them took.
-    """
-    part = Prepared(entry.stem.with_suffix(".part"), source.images, transform["crop"])
+) -> Preparation:
+    """Write the images and then the sidecar: a process that is killed leaves no whole entry."""
+    part = Prepared(entry.stem.with_suffix(".part"), source.images, transform.crop)
     indexed, log = entry.stem.with_suffix(".npy"), entry.stem.with_suffix(".log")
     began = time.perf_counter()
     try:
@@ -149,48 +151,51 @@ def _build(
             _reserve(part)
         known = (source.index.offsets[:, None], source.index.digests)
         np.save(indexed, np.hstack(known)[: source.images])
-        job = {
-            "stage": "prepare",
-            "record": str(source.index.path),
-            "indexed": str(indexed),
-            "transform": dict(transform),
-            "target": str(part.path),
-            "images": part.images,
-            "confine": {
-                "memory_bytes": DECODER_BYTES,
-                "file_bytes": max(part.bytes, FILE_BYTES),
-            },
-        }
+        job = PrepareJob(
+            record=str(source.index.path),
+            indexed=str(indexed),
+            transform=transform,
+            target=str(part.path),
+            images=part.images,
+            start=0,
+            stop=part.images,
+            report=True,
+            confine=Limits(memory_bytes=DECODER_BYTES, file_bytes=max(part.bytes, FILE_BYTES)),
+        )
         decoding = {**environment, **DECODING}
         ended = _decode(job, source, cores, decoding, log, progress, timeout_s)
         durable.sync(part.path)  # or a power cut could leave a sidecar of zeros
         durable.put(part.path, entry.pixels)
         whole_files.write_json(
             entry.sidecar,
-            {
-                "format": FORMAT,
-                "key": entry.key,
-                "record": {"path": str(source.index.path), "sha256": source.sha256},
-                "images": part.images,
-                "transform": {key: transform[key] for key in GEOMETRY},
-                "libraries": pixel_libraries(versions),
-                "bytes": part.bytes,
-                "ranges": [worker.value for worker in ended],
-                "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                "seconds": time.perf_counter() - began,
-            },
+            plain(
+                Sidecar(
+                    format=FORMAT,
+                    key=entry.key,
+                    record=sidecar.Source(path=str(source.index.path), sha256=source.sha256),
+                    images=part.images,
+                    transform=geometry(transform),
+                    libraries=pixel_libraries(versions),
+                    bytes=part.bytes,
+                    ranges=[decode(worker.value, Decoded) for worker in ended],
+                    made=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                    seconds=time.perf_counter() - began,
+                )
+            ),
             "run.cache",
         )
         log.unlink(missing_ok=True)
         peak = max(worker.peak_rss_bytes for worker in ended)
-        return {"processes": len(ended), "peak_rss_bytes": peak}
+        return Preparation(
+            cached=False, images=part.images, processes=len(ended), peak_rss_bytes=peak
+        )
     finally:
         part.path.unlink(missing_ok=True)
         indexed.unlink(missing_ok=True)
 
 
 def _decode(
-    job: Mapping[str, Any],
+    job: PrepareJob,
     source: Source,
     cores: int,
     environment: Mapping[str, str],
@@ -210,7 +215,7 @@ def _decode(
 
     try:
         for start, stop in zip(edges, edges[1:]):
-            mine = {**job, "start": start, "stop": stop, "report": not workers}
+            mine = replace(job, start=start, stop=stop, report=not workers)
             workers.append(executor.Worker(mine, environment, log, log.parent))
         ended = [_checked(worker.wait(report, timeout_s), source, log) for worker in workers]
     finally:
@@ -239,7 +244,7 @@ def _reserve(part: Prepared) -> None:
 def _checked(ended: executor.Ended, source: Source, log: Path) -> executor.Ended:
     if ended.kind == executor.DONE:
         return ended
-    if ended.error and ended.error["kind"] == outcomes.INPUT:
+    if ended.error and ended.error.kind == outcomes.INPUT:
         log.unlink(missing_ok=True)
         raise InputError(ended.message)
     raise HarnessError(

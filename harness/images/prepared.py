@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.errors import HarnessError
+from harness.facts.machine_facts import Versions
+from harness.facts.typed import plain
+from harness.images.sidecar import Geometry
+from harness.storage.configuration import Transform
 
 FORMAT = 3  # of the file and what is beside it; the key of 2 was the record's digest
-GEOMETRY = ("resize", "keep_ratio", "crop")  # mean and std act on batches, when they are read
 LIBRARIES = ("mxnet", "mxnet_libmxnet_sha256")  # whose operators decode, resize and crop
 
 
@@ -63,14 +64,17 @@ class Prepared:
         return pages.view(np.ndarray)
 
 
-def pixel_libraries(versions: Mapping[str, Any]) -> dict[str, Any]:
+def geometry(transform: Transform) -> Geometry:
+    """Return what of a transform determines the file."""
+    return Geometry(resize=transform.resize, keep_ratio=transform.keep_ratio, crop=transform.crop)
+
+
+def pixel_libraries(versions: Versions) -> dict[str, str | None]:
     """Return the installed versions that determine the pixels; None if they are not known."""
-    return {name: versions.get(name) for name in LIBRARIES}
+    return {name: getattr(versions, name) for name in LIBRARIES}
 
 
-def cache_key(
-    images_sha256: str, images: int, transform: Mapping[str, Any], versions: Mapping[str, Any]
-) -> str:
+def cache_key(images_sha256: str, images: int, transform: Transform, versions: Versions) -> str:
     """Return the key of prepared images: a digest of the encoded images, geometry and libraries.
 
     Args:
@@ -80,7 +84,7 @@ def cache_key(
         "format": FORMAT,
         "encoded": images_sha256,
         "images": images,
-        "transform": {key: transform[key] for key in GEOMETRY},
+        "transform": plain(geometry(transform)),
         "libraries": pixel_libraries(versions),
     }
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:24]

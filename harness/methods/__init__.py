@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from harness.errors import InputError, one_line
+from harness.storage.configuration import Method
 from harness.targets import made
 
 
-def instantiated(description: Mapping[str, Any]) -> Any:
+def instantiated(description: Method) -> Any:
     """Return the method that a row's configuration describes.
 
     Raises:
         InputError: the class is none that may be named or imported, or does not take these arguments.
     """
-    arguments = {key: value for key, value in description.items() if key != "label"}
+    arguments = {key: value for key, value in description.stored.items() if key != "label"}
     try:
         method = made(arguments)
     except Exception as error:
-        raise InputError(f"method {description.get('label')!r}: {one_line(error)}") from None
+        raise InputError(f"method {description.label!r}: {one_line(error)}") from None
     if not callable(getattr(method, "optimize", None)):
         kind = type(method).__name__
-        raise InputError(f"method {description.get('label')!r}: {kind} has no optimize(context)")
+        raise InputError(f"method {description.label!r}: {kind} has no optimize(context)")
     return method

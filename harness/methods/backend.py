@@ -16,11 +16,12 @@ from neural_compressor.adaptor.mxnet_utils.util import (
     run_forward,
 )
 
-from harness.methods.graph import Graph, Node, tensor_name
+from harness.methods.graph import Graph, tensor_name
 from harness.methods.noise import Noise, Operator, Source, noise_sources, operators
 from harness.methods.probe import Probe, givers, halved
 from harness.methods.roofline import cycles, multiplications
 from harness.methods.shared_calibration import MEASURED
+from harness.workloads.model_files import Node
 
 LOUD = 12  # tensors whose ranges are looked at
 HALVINGS = range(1, 9)

@@ -6,12 +6,14 @@ named by ``_target_`` in a YAML under ``method/`` there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from harness.images.batches import Batches
+
+MethodFacts = Mapping[str, Any]  # JSON-able, with keys of the method's own
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,14 @@ class Optimized:
 
     Attributes:
         net: the optimised ``HybridBlock``.
-        quantization: what was configured, JSON-able: granularity, mode, excluded operators ...
-        trajectory: one entry per tuning trial, JSON-able.
+        quantization: what was configured: granularity, mode, excluded operators ...
+        trajectory: one entry per tuning trial.
         warnings: what the table should say in a footnote.
     """
 
     net: Any
-    quantization: dict[str, Any] = field(default_factory=dict)
-    trajectory: list[dict[str, Any]] = field(default_factory=list)
+    quantization: MethodFacts = field(default_factory=dict)
+    trajectory: Sequence[MethodFacts] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 

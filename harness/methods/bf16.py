@@ -15,8 +15,9 @@ from pathlib import Path
 from harness.errors import Refused
 from harness.host import isa
 from harness.methods.base import Context, Method, Optimized
-from harness.methods.graph import Builder, Entry, Graph, Node
+from harness.methods.graph import Builder, Entry, Graph
 from harness.methods.weights import is_set
+from harness.workloads.model_files import Node
 
 FUSED = {"_sg_onednn_conv": "Convolution", "_sg_onednn_fully_connected": "FullyConnected"}
 FUSED_NORM = "_contrib_BatchNormWithReLU"

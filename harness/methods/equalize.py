@@ -16,8 +16,9 @@ import numpy as np
 from scipy.stats import norm
 
 from harness.methods.base import Context, Method, Optimized
-from harness.methods.graph import Entry, Graph, Node
+from harness.methods.graph import Entry, Graph
 from harness.methods.weights import INT8, Array, Weights, along, is_set, rounding_error, rows
+from harness.workloads.model_files import Node
 
 SUMS = {"_npi_add", "elemwise_add"}
 HOMOGENEOUS = {"Activation", "Pooling", "Dropout", "Flatten", *SUMS}  # f(s x) = s f(x) for s > 0

@@ -11,11 +11,13 @@ from typing import Any
 import mxnet as mx
 from mxnet.gluon import SymbolBlock
 
+from harness.workloads.model_files import Node, SymbolGraph
+from harness.workloads.weights_file import MxArray
+
 NUMBERED = re.compile(r"node_(\d+)")
 VARIABLE = "null"  # the operator of inputs and weights
 BROADCASTING, PLAIN = "_npi_add", "elemwise_add"
 
-Node = dict[str, Any]  # op, name, attrs, and inputs as [node, output, version]
 Entry = list[int]  # [node, output, version]: one output of a node
 
 
@@ -28,8 +30,8 @@ class Graph:
         params: the weights by name, each with ``arg:`` or ``aux:`` before it.
     """
 
-    symbol: dict[str, Any]
-    params: dict[str, Any]
+    symbol: SymbolGraph
+    params: dict[str, MxArray]
 
     @classmethod
     def of(cls, net: Any, shape: tuple[int, ...]) -> Graph:
@@ -40,7 +42,7 @@ class Graph:
         return cls(json.loads(symbol.tojson()), dict(params))
 
     @classmethod
-    def from_symbol(cls, symbol: Any, params: dict[str, Any]) -> Graph:
+    def from_symbol(cls, symbol: Any, params: dict[str, MxArray]) -> Graph:
         return cls(json.loads(symbol.tojson()), params)
 
     @property
@@ -118,7 +120,7 @@ class Builder:
     """The nodes of a new graph so far, and ``params``, its additional weights."""
 
     nodes: list[Node] = field(default_factory=list)
-    params: dict[str, Any] = field(default_factory=dict)
+    params: dict[str, MxArray] = field(default_factory=dict)
 
     def add(self, op: str, name: str, *inputs: Entry, **attrs: Any) -> Entry:
         node: Node = {"op": op, "name": name, "inputs": [list(entry) for entry in inputs]}

@@ -17,9 +17,11 @@ from typing import Any, NoReturn
 import yaml
 
 from harness.errors import InputError, NoSolution, TuningTimeout
-from harness.methods.base import Context, Optimized
+from harness.methods.base import Context, MethodFacts, Optimized
+from harness.methods.inc_formats import IncConfig
 from harness.process.compat import import_inc
-from harness.storage.config_form import OBJECTIVE
+from harness.storage.configuration_checks import wrong_search
+from harness.storage.tuning_history import IncQuantised
 
 import_inc()
 
@@ -68,13 +70,15 @@ class Tuned:
     def __post_init__(self) -> None:
         """Check the strategy and the options before anything is measured.
 
+        The configuration has checked the options already, except for those of a user's own class.
+
         Raises:
             InputError: there is no such strategy, or an option is missing or has a wrong value.
         """
-        try:
-            self._inc_config(self._register(), Path())
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"options: {type(error).__name__}: {error}") from None
+        self._register()
+        wrong = wrong_search(self.options)
+        if wrong is not None:
+            raise InputError(wrong)
 
     def optimize(self, context: Context) -> Optimized:
         """Search for a model; keep the trajectory and the tuning history in the workspace.
@@ -170,19 +174,13 @@ class Tuned:
         cls.options = dict(self.strategy_options)
         return str(name)
 
-    def _inc_config(self, name: str, workspace: Path) -> dict[str, Any]:
+    def _inc_config(self, name: str, workspace: Path) -> IncConfig:
         """Return the configuration that INC reads.
 
         The data types are limited to the published int8 and fp32: INC adds bf16 by itself on CPUs
         that have it, and a table must mean the same on every machine.
         """
         options = self.options
-        if options["criterion"] not in ("relative", "absolute"):
-            raise InputError(f"tuning.criterion={options['criterion']}: use relative or absolute")
-        if options["criterion"] == "relative" and not -1 < options["tolerance"] < 1:
-            raise InputError(f"tuning.tolerance={options['tolerance']}: use a number below 1")
-        if not OBJECTIVE(options["objective"]):
-            raise InputError(f"tuning.objective={options['objective']}: use {OBJECTIVE}")
         return {
             "model": {"name": "network", "framework": "mxnet"},
             "quantization": {
@@ -222,7 +220,7 @@ class Tuned:
         raise NoSolution(reached, trials)
 
 
-def _configured(quantised: Mapping[str, Any] | None, tuning: Any) -> dict[str, Any]:
+def _configured(quantised: IncQuantised | None, tuning: Any) -> MethodFacts:
     """Return how INC's adaptor quantised a model; nothing if the strategy did not use the adaptor."""
     if not quantised:
         return {}

@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypedDict
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -20,12 +20,24 @@ import numpy.typing as npt
 from neural_compressor.adaptor import FRAMEWORKS
 
 from harness.methods.base import Context
+from harness.methods.inc_formats import OperatorConfig, TuneConfig
 from harness.storage import tuning_history
 from harness.storage.store import HISTORY, TRIALS
+from harness.storage.tuning_history import IncQuantised
 
 NOT_BY_INC = "a model that the strategy made without INC's adaptor"
 
 Operators = dict[str, str]
+
+
+class JournalTrial(TypedDict):
+    """A trial; ``changed`` says for each operator what it became."""
+
+    trial: int
+    accuracy: float
+    seconds: float
+    evaluation_seconds: float
+    changed: Operators
 
 
 class Enough(BaseException):
@@ -47,12 +59,12 @@ class Journal:
         self._context, self._max_trials = context, max_trials
         self._began = time.perf_counter()
         self._configured: WeakKeyDictionary[Any, Operators] = WeakKeyDictionary()  # by network
-        self._quantised: WeakKeyDictionary[Any, Mapping[str, Any]] = WeakKeyDictionary()
-        self._tried: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
+        self._quantised: WeakKeyDictionary[Any, IncQuantised] = WeakKeyDictionary()
+        self._tried: WeakKeyDictionary[Any, JournalTrial] = WeakKeyDictionary()
         self._before: Operators = {}  # of the trial before
         self._fp32: npt.NDArray[np.uint16] | None = None
         self._predictions: list[npt.NDArray[np.uint16]] = []
-        self.trials: list[dict[str, Any]] = []
+        self.trials: list[JournalTrial] = []
         self.stopped = False
         self._history = context.workspace / HISTORY
         tuning_history.begin(self._history)
@@ -68,7 +80,7 @@ class Journal:
         adaptor = FRAMEWORKS["mxnet"]
         quantize = adaptor.quantize
 
-        def noted(self_: Any, tune_cfg: Mapping[str, Any], *arguments: Any, **named: Any) -> Any:
+        def noted(self_: Any, tune_cfg: TuneConfig, *arguments: Any, **named: Any) -> Any:
             self._context.progress(len(self.trials) + 1, 0, "trials")  # the end is not known
             operators = {key[0]: _described(chosen) for key, chosen in tune_cfg["op"].items()}
             quantised = quantize(self_, tune_cfg, *arguments, **named)
@@ -115,7 +127,7 @@ class Journal:
         if network is self._context.net and self._fp32 is not None:
             return self.baseline
         if network in self._tried:
-            return float(self._tried[network]["accuracy"])
+            return self._tried[network]["accuracy"]
         return self._measure(network)
 
     def _hold_to_limit(self, network: Any) -> None:
@@ -146,7 +158,7 @@ class Journal:
 
     def _add(self, network: Any, accuracy: float, predictions: npt.NDArray[np.uint16]) -> None:
         number = len(self.trials) + 1
-        trial = {
+        trial: JournalTrial = {
             "trial": number,
             "accuracy": accuracy,
             "seconds": 0.0,
@@ -162,7 +174,7 @@ class Journal:
     def _accuracy(self, predictions: npt.NDArray[np.uint16]) -> float:
         return float((predictions == self._context.tuning.labels).mean())
 
-    def _changed(self, operators: Operators) -> dict[str, str]:
+    def _changed(self, operators: Operators) -> Operators:
         before, self._before = self._before, operators
         if not operators:
             return {"all": NOT_BY_INC}
@@ -189,10 +201,10 @@ def _without_alarm() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
-def _described(configuration: Mapping[str, Any]) -> str:
+def _described(configuration: OperatorConfig) -> str:
     activation = configuration["activation"]
     if activation["dtype"] != "int8":
-        return str(activation["dtype"])
+        return activation["dtype"]
     halvings = activation.get("halvings")  # of ``sensitivity``
     return f"int8 {activation['algorithm']}" + (f" / {2**halvings}" if halvings else "")
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from mxnet.symbol import Symbol
 
+from harness.methods.inc_formats import OperatorConfig
+
 
 @contextmanager
 def dynamic_shapes_asked_once() -> Iterator[None]:
@@ -38,7 +40,7 @@ def share_operator_configurations(strategy: Any) -> None:
     few: 10 kB a trial for ten operators. The history only compares them.
     """
     add = strategy._add_tuning_history
-    known: dict[str, Any] = {}
+    known: dict[str, OperatorConfig] = {}
 
     def add_shared(tune_cfg: Any = None, *arguments: Any, **named: Any) -> None:
         operators = tune_cfg["op"] if tune_cfg else {}

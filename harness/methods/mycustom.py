@@ -21,11 +21,12 @@ import numpy.typing as npt
 from neural_compressor.strategy.bayesian import BayesianOptimization
 from neural_compressor.strategy.strategy import TuneStrategy
 
+from harness.methods.inc_formats import Operator, OperatorConfig, TuneConfig
 from harness.methods.inspection import visit_outputs
 from harness.render.escape import csv_cell
 
-Operator = tuple[str, str]  # (name, type), as INC keys its operators
 Errors = dict[str, float]
+Outputs = Mapping[str, npt.NDArray[Any]]  # an operator's, by name
 FALLBACK = "fp32"
 
 
@@ -53,15 +54,15 @@ class MyCustomTuneStrategy(TuneStrategy):  # type: ignore[misc]
     ``save_influence``.
     """
 
-    options: Mapping[str, Any] = {
+    options: Mapping[str, float] = {
         "error_threshold": 0.06,
         "reduction_per_operator": 0.007,
         "save_influence": False,
     }
 
-    def next_tune_cfg(self) -> Iterator[dict[str, Any]]:
+    def next_tune_cfg(self) -> Iterator[TuneConfig]:
         """Yield all operators by min-max, then without the harmful ones, then calibration choices."""
-        config = {
+        config: TuneConfig = {
             "calib_iteration": int(self.calib_iter[0]),
             "calib_sampling_size": int(self.calib_sampling_size[0]),
             "op": OrderedDict(
@@ -74,13 +75,15 @@ class MyCustomTuneStrategy(TuneStrategy):  # type: ignore[misc]
             yield config
         yield from self._calibrations(config, excluded)
 
-    def _minmax(self, operator: Operator) -> dict[str, Any]:
+    def _minmax(self, operator: Operator) -> OperatorConfig:
         """Return the operator's first quantised configuration that calibrates by min-max."""
-        choices = self.opwise_quant_cfgs[operator] or self.opwise_tune_cfgs[operator]
+        choices: list[OperatorConfig] = (
+            self.opwise_quant_cfgs[operator] or self.opwise_tune_cfgs[operator]
+        )
         by_minmax = (c for c in choices if c["activation"].get("algorithm") == "minmax")
         return next(by_minmax, choices[0])
 
-    def _exclude_harmful(self, config: dict[str, Any]) -> set[Operator]:
+    def _exclude_harmful(self, config: TuneConfig) -> set[Operator]:
         """Set harmful operators of ``config`` to fp32, front to back; return them."""
         names = [name for name, _ in config["op"]]
         expected = self.adaptor.inspect_tensor(self.model, self.calib_dataloader, names, [1])
@@ -108,11 +111,11 @@ class MyCustomTuneStrategy(TuneStrategy):  # type: ignore[misc]
             self._save_influence(influence)
         return excluded
 
-    def _fp32(self, operator: Operator) -> dict[str, Any]:
-        choices = self.opwise_tune_cfgs[operator]
+    def _fp32(self, operator: Operator) -> OperatorConfig:
+        choices: list[OperatorConfig] = self.opwise_tune_cfgs[operator]
         return copy.deepcopy(next(c for c in choices if c["activation"]["dtype"] == FALLBACK))
 
-    def _errors(self, expected: Mapping[str, Mapping[str, Any]], config: dict[str, Any]) -> Errors:
+    def _errors(self, expected: Mapping[str, Outputs], config: TuneConfig) -> Errors:
         """Return every operator's error on the first calibration batch, quantised as ``config`` says."""
         quantised = self.adaptor.quantize(
             copy.deepcopy(config), self.model, self.calib_dataloader, self.q_func
@@ -132,9 +135,7 @@ class MyCustomTuneStrategy(TuneStrategy):  # type: ignore[misc]
             writer.writerow(["excluded", "operator", "error_before", "error_after", "kept"])
             writer.writerows([csv_cell(cell) for cell in row] for row in rows)
 
-    def _calibrations(
-        self, config: dict[str, Any], excluded: set[Operator]
-    ) -> Iterator[dict[str, Any]]:
+    def _calibrations(self, config: TuneConfig, excluded: set[Operator]) -> Iterator[TuneConfig]:
         """Yield choices of min-max or KL for the operators that stay quantised, without end."""
         choices = {
             operator: configurations

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
-from harness.methods.graph import VARIABLE, Node, tensor_name
+from harness.methods.graph import VARIABLE, tensor_name
 from harness.methods.weights import Array
+from harness.workloads.model_files import Node
 
 WITH_WEIGHTS = ("Convolution", "FullyConnected")
 

@@ -21,11 +21,11 @@ from harness.methods.graph import (
     Builder,
     Entry,
     Graph,
-    Node,
     use_plain_additions,
 )
 from harness.methods.noise import Operator, Source, winners
 from harness.methods.weights import INT8, Array, Weights, rounding_error
+from harness.workloads.model_files import Node
 
 KEEPS_RANGE = ("Pooling", "Flatten", "Activation")  # int8 in and out by one scale
 UNSIGNED = 255  # steps of a tensor without negative values

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import mxnet as mx
@@ -10,6 +9,7 @@ import numpy as np
 
 from harness.errors import InputError, one_line
 from harness.process.compat import import_inc
+from harness.storage.tuning_history import QConfig
 
 import_inc()
 
@@ -23,7 +23,7 @@ from harness.methods.graph import with_own_numbers  # noqa: E402
 pickles.close()
 
 
-def recover(net: Any, configuration: Mapping[str, Any], data: Any) -> Any:
+def recover(net: Any, configuration: QConfig, data: Any) -> Any:
     """Return the quantised network of a tuning trial.
 
     Args:
@@ -60,7 +60,7 @@ def recover(net: Any, configuration: Mapping[str, Any], data: Any) -> Any:
     return quantised
 
 
-def _check_names(configuration: Mapping[str, Any], model: Any) -> None:
+def _check_names(configuration: QConfig, model: Any) -> None:
     """Raise InputError if a configuration names an operator or input that the model lacks."""
     symbol, *weights = model
     internals = symbol.get_internals()

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.methods.graph import VARIABLE, Node, tensor_name
+from harness.methods.graph import VARIABLE, tensor_name
 from harness.methods.noise import Operator
+from harness.workloads.model_files import Node
 
 FP32_PER_CYCLE = 32.0  # multiply-adds: two 512-bit units
 INT8_PER_CYCLE = 4 * FP32_PER_CYCLE  # VNNI

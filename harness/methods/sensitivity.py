@@ -15,12 +15,12 @@ import math
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from neural_compressor.strategy.strategy import TuneStrategy
 
 from harness.methods.backend import Choice, Network
+from harness.methods.inc_formats import Operator, OperatorConfig, TuneConfig
 from harness.methods.search import Search
 
 FALLBACK = "fp32"
@@ -40,9 +40,9 @@ class SensitivityTuneStrategy(TuneStrategy):  # type: ignore[misc]
             one-sided; 0 leaves it to the evaluation alone.
     """
 
-    options: Mapping[str, Any] = {}
+    options: Mapping[str, float] = {}
 
-    def next_tune_cfg(self) -> Iterator[dict[str, Any]]:
+    def next_tune_cfg(self) -> Iterator[TuneConfig]:
         """Yield the cheapest model whose expected loss is within the tolerance, then stricter ones."""
         options = {**DEFAULTS, **self.options}
         network = Network(self.model, self.adaptor, self.calib_dataloader)
@@ -86,11 +86,11 @@ class SensitivityTuneStrategy(TuneStrategy):  # type: ignore[misc]
             return float(criterion.relative) * float(self.baseline[0])
         return float(criterion.absolute)
 
-    def _config(self, choice: Choice) -> dict[str, Any]:
+    def _config(self, choice: Choice) -> TuneConfig:
         halvings = dict(choice.halvings)
 
-        def chosen(operator: tuple[str, str]) -> Any:
-            choices = self.opwise_tune_cfgs[operator]
+        def chosen(operator: Operator) -> OperatorConfig:
+            choices: list[OperatorConfig] = self.opwise_tune_cfgs[operator]
             if operator[0] in choice.excluded:
                 configuration = next(c for c in choices if c["activation"]["dtype"] == FALLBACK)
             else:

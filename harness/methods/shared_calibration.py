@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
 from harness.errors import InputError
-from harness.storage import form
-from harness.storage.reading import read_json
-from harness.storage.tuning_history import RANGES, limits
+from harness.facts.typed import Positive, decode
+from harness.files.reading import read_json
+from harness.methods.inc_formats import CalibrationCache
+from harness.storage.tuning_history import Ranges, is_range, wrong_range
 
 SHARED_CACHE = "calibration.json"
-SHARED = {"batches": form.some, "kl": RANGES, "minmax": RANGES}  # of the file's content
 MEASURED = "measured"  # key in INC's cache: measured ranges, where a strategy proposes others
+
+
+class Calibrations(TypedDict):
+    """The content of the file: ranges by the way in which they were found."""
+
+    batches: Positive
+    kl: Ranges
+    minmax: Ranges
 
 
 class SharedCalibration:
@@ -27,7 +35,7 @@ class SharedCalibration:
         cache: the cache of INC's model; ``load`` fills it.
     """
 
-    def __init__(self, folder: Path | None, cache: dict[str, Any]) -> None:
+    def __init__(self, folder: Path | None, cache: CalibrationCache) -> None:
         self._path = folder / SHARED_CACHE if folder else None
         self._cache = cache
 
@@ -39,12 +47,9 @@ class SharedCalibration:
         """
         if self._path and self._path.is_file():
             stored = _read_ranges(self._path)
-            for kind in ("kl", "minmax"):
-                stored[kind] = {
-                    name: tuple(np.float32(value) for value in ends)
-                    for name, ends in stored[kind].items()
-                }
-            self._cache.update(stored)
+            self._cache["batches"] = stored["batches"]
+            self._cache["kl"] = _single(stored["kl"])
+            self._cache["minmax"] = _single(stored["minmax"])
 
     def save(self) -> None:
         """Write the cache to the file, once INC has calibrated."""
@@ -59,21 +64,25 @@ class SharedCalibration:
             part.replace(self._path)
 
 
-def _read_ranges(path: Path) -> dict[str, Any]:
+def _read_ranges(path: Path) -> Calibrations:
     try:
-        stored = read_json(path)
-        wrong = form.wrong(stored, SHARED)
+        stored = decode(read_json(path), Calibrations)
+        wrong = wrong_range(stored["kl"], "kl") or wrong_range(stored["minmax"], "minmax")
+        if wrong is not None:
+            raise ValueError(wrong)
     except (OSError, ValueError) as error:
-        wrong = str(error)
-    if wrong is not None:
         raise InputError(
-            f"the shared calibration {path} cannot be read ({wrong}): delete it, and it is made "
+            f"the shared calibration {path} cannot be read ({error}): delete it, and it is made "
             "again"
-        )
-    return {key: stored[key] for key in SHARED}
+        ) from None
+    return stored
 
 
-def _finite_ranges(ranges: Mapping[str, Any]) -> dict[str, list[float]]:
+def _single(ranges: Ranges) -> dict[str, tuple[np.float32, ...]]:
+    return {name: tuple(np.float32(value) for value in ends) for name, ends in ranges.items()}
+
+
+def _finite_ranges(ranges: Mapping[str, Iterable[float]]) -> dict[str, list[float]]:
     """Return ranges as JSON has them, without those with an end that is infinite or no number."""
     plain = {name: [float(value) for value in ends] for name, ends in ranges.items()}
-    return {name: ends for name, ends in plain.items() if limits(ends)}
+    return {name: ends for name, ends in plain.items() if is_range(*ends)}

@@ -8,7 +8,8 @@ import mxnet as mx
 import numpy as np
 import numpy.typing as npt
 
-from harness.methods.graph import Graph, Node
+from harness.methods.graph import Graph
+from harness.workloads.model_files import Node
 
 Array = npt.NDArray[np.float64]
 INT8 = 127

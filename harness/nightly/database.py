@@ -4,7 +4,7 @@ SQLite, since it is in Python's standard library, one file holds years of nights
 10,000 images and 20 rounds), and its locks let two runs that end at once both write. The rollback
 journal rather than the write-ahead log: results are often on a network file system, where that fails.
 Where a file system has no record locks at all, a lock of ours is held as long as the database is
-open (``harness/storage/locks.py``), and SQLite is told to take none.
+open (``harness/files/locks.py``), and SQLite is told to take none.
 The records stay the truth: ``rebuild`` makes the file again from the run folders, and keeps what it
 has of runs whose folders are gone.
 """
@@ -24,10 +24,10 @@ from urllib.parse import quote
 import numpy as np
 
 from harness.errors import HarnessError, InputError
+from harness.files import locks
+from harness.files.reading import Unreadable, open_plain
 from harness.nightly.entry import NightEntry, NightRow
 from harness.nightly.verdict import Bools, Floats
-from harness.storage import locks
-from harness.storage.reading import Unreadable, open_plain
 
 NAME = "history.sqlite"
 PATIENCE_S = 600.0  # how long a writer waits for another

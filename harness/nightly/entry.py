@@ -116,7 +116,7 @@ def build_entry(folder: RunFolder) -> NightEntry:
     """
     plan = folder.load_plan()
     assert plan is not None
-    timed = samples_of(folder.load_rounds()).get(plan.workload["batch_size"], {})
+    timed = samples_of(folder.load_rounds()).get(plan.workload.batch_size, {})
     labels = folder.load_labels(plan.images)
     rows = []
     for record in folder.load_records():

@@ -25,7 +25,15 @@ from harness.nightly.verdict import (
 )
 from harness.stats.accuracy import mcnemar
 from harness.stats.intervals import Interval
-from harness.stats.night_noise import SAME_HOUR, Level, Spread, contrast, holm, level, moderated
+from harness.stats.night_noise import (
+    SAME_HOUR,
+    Spread,
+    contrast,
+    holm,
+    level,
+    moderated,
+    stacked_levels,
+)
 from harness.table.metrics import COST, Metric
 
 Values = TypeVar("Values", Floats, Bools, float)
@@ -93,7 +101,7 @@ def _moderated(before: Sequence[Sequence[Floats]], settings: Settings) -> Spread
     usable = [runs_ for runs_ in whole if min(map(len, runs_)) >= settings.rounds]
     if not usable:
         return None
-    return moderated(np.array([[level(times).value for times in runs_] for runs_ in usable]).T)
+    return moderated(np.array([stacked_levels(runs_).value for runs_ in usable]).T)
 
 
 def _times(
@@ -107,7 +115,7 @@ def _times(
     if not claims:
         spread = SAME_HOUR
     try:
-        candidate, baseline = level(now), Level.stack([level(times) for times in before])
+        candidate, baseline = level(now), stacked_levels(before)
     except ValueError as error:
         raise ValueError(f"{method}: {error}") from None
     squares, freedom = (spread.sum_of_squares, spread.freedom) if spread else (0.0, 0.0)

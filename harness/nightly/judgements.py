@@ -11,11 +11,11 @@ from typing import TypeVar
 from msgspec import Struct
 
 from harness.errors import HarnessError, InputError
+from harness.facts.typed import Facts, Mistyped, Name, decode, plain
+from harness.files import whole_files
 from harness.nightly.database import NAME, Damaged, History, opened
 from harness.nightly.entry import NightEntry, build_entry
-from harness.storage import whole_files
 from harness.storage.store import RunFolder
-from harness.storage.typed import Facts, Mistyped, Name, decode, plain
 
 NIGHT = "nightly.json"
 ACKNOWLEDGED = "acknowledged.json"

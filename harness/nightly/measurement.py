@@ -10,6 +10,8 @@ from typing import Any
 
 from harness.config import Composed
 from harness.errors import HarnessError, InputError
+from harness.facts.faults import is_name
+from harness.files import whole_files
 from harness.nightly import aa_report, nightly_report
 from harness.nightly.aa import FEWEST_REPEATS, analyse
 from harness.nightly.baseline import Baseline, last_good, named
@@ -21,12 +23,10 @@ from harness.nightly.suspects import judge_night
 from harness.nightly.verdict import NIGHTLY, Floats
 from harness.process.interrupt import resumable
 from harness.process.lifetime import NOT_ALONE, alone_on_host
-from harness.protocol import Protocol
 from harness.render.progress import told_once
 from harness.run.context import Context
 from harness.run.lifecycle import measure_folder, measure_run, open_folder
 from harness.run.other_checkout import PINNED, check_named_now, measure_pinned
-from harness.storage import form, whole_files
 from harness.storage.plan import RunPlan
 from harness.storage.same_run import alike
 from harness.storage.store import RunFolder
@@ -51,7 +51,7 @@ def measure_night(context: Context) -> tuple[int, str, RunFolder]:
     night = replace(context, composed=composed)
     _check_names(folder, composed)
     check_named_now(folder, now, composed)
-    wait_s = composed.values["run"]["wait_s"]
+    wait_s = composed.config.run.wait_s
     with alone_on_host(wait_s, told_once(show, NOT_ALONE), show.note):
         pinned = measure_pinned(night, context.overrides, folder)
         chosen = _named(night) if pinned is None else build_entry(pinned)
@@ -89,7 +89,7 @@ def _judged(folder: RunFolder, context: Context, chosen: NightEntry | None) -> t
     if chosen is not None:
         baseline = _compared_with(chosen, entry.alike)
     else:
-        baseline = last_good(earlier, entry.alike, composed.values["nightly"]["runs"])
+        baseline = last_good(earlier, entry.alike, composed.config.nightly.runs)
         if not earlier and others:
             reason = (
                 f"nights of other machines ({', '.join(others)}) are never compared with this one"
@@ -108,9 +108,9 @@ def _judged(folder: RunFolder, context: Context, chosen: NightEntry | None) -> t
 def _check_names(folder: RunFolder, composed: Composed) -> None:
     """Refuse names that leave no room for those of the runs and rows that a night may add."""
     runs = [f"{folder.id}{after}" for after in (PINNED, AGAIN)]
-    rows = [f"{method}{BEFORE}" for method in composed.values["method"]]
+    rows = [f"{method}{BEFORE}" for method in composed.config.method]
     for key, name in [("run.id", each) for each in runs] + [("method", each) for each in rows]:
-        if not form.name(name):
+        if not is_name(name):
             raise InputError(
                 f"{key}: a night may add {name}, which is too long: use a shorter name"
             )
@@ -122,7 +122,7 @@ def _is_before(each: NightEntry, entry: NightEntry) -> bool:
 
 def _named(context: Context) -> NightEntry | None:
     """Return the run that ``nightly.baseline`` names, if it names one."""
-    wanted = context.composed.values["nightly"]["baseline"]
+    wanted = context.composed.config.nightly.baseline
     if wanted == "last":
         return None
     folder = context.find(wanted)
@@ -166,14 +166,14 @@ def measure_aa(repeats: str, context: Context) -> tuple[int, str]:
         words = list(context.overrides)
         if not any(word.startswith("experiment=") for word in words):
             words.insert(0, EXPERIMENT)
-        rounds = Protocol.of(context.composing(words).composed.values["protocol"]).rounds
+        rounds = context.composing(words).composed.config.protocol.rounds
         words = [word for word in words if not word.startswith("protocol.rounds=")]
         context = context.composing([*words, f"protocol.rounds={nights * rounds}"])
     else:  # it was planned with the rounds of all nights
-        rounds, rest = divmod(known.config["protocol"]["rounds"], nights)
+        rounds, rest = divmod(known.config.protocol.rounds, nights)
         if rest:
             raise InputError(
-                f"repeats={nights} do not divide the {known.config['protocol']['rounds']} rounds of "
+                f"repeats={nights} do not divide the {known.config.protocol.rounds} rounds of "
                 f"run {known.run}: give the repeats that it began with"
             )
     if rounds < NIGHTLY.rounds:
@@ -198,7 +198,7 @@ def _nights(
     """
     plan, timings = folder.load_plan(), folder.load_rounds()
     assert plan is not None
-    timed = samples_of(timings).get(plan.workload["batch_size"], {})
+    timed = samples_of(timings).get(plan.workload.batch_size, {})
     whole = {
         method: samples.forward_s
         for method, samples in timed.items()

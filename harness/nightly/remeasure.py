@@ -6,12 +6,12 @@ anything else is made anew. The run is an ordinary one, with its plan, records a
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.config import Composed
+from harness.facts.typed import changed
 from harness.nightly.entry import NightEntry, build_entry
 from harness.nightly.sequential_test import LOOKS, Confirmation, confirm
 from harness.nightly.verdict import NIGHTLY, Floats
@@ -77,20 +77,22 @@ def measure_again(
             controls[method] = (earlier, rows[method])
         else:
             lacking[method] = f"the model of run {entry.run} is gone: {damaged}"
-    values = copy.deepcopy(composed.values)
-    methods = {}
-    for name, method in composed.values["method"].items():
+    config, methods = composed.config, {}
+    for name, chosen in config.method.items():
         if name in slower or name in other:
-            methods[name] = method
+            methods[name] = chosen.stored
             if name in controls:
-                label = f"{method['label']} of run {controls[name][0].id}"
-                methods[name + BEFORE] = {**method, "label": label}
-    values["method"] = methods
-    values["run"] = {**values["run"], "id": again.id, "reuse_tuned": None}
-    rounds = values["protocol"]["rounds"]
-    values["protocol"] = {**values["protocol"], "rounds": rounds * LOOKS if slower else 0}
+                label = f"{chosen.label} of run {controls[name][0].id}"
+                methods[name + BEFORE] = {**chosen.stored, "label": label}
+    rounds = config.protocol.rounds
+    config = changed(
+        config,
+        method=methods,
+        run=changed(config.run, id=again.id, reuse_tuned=None).stored,
+        protocol=changed(config.protocol, rounds=rounds * LOOKS if slower else 0).stored,
+    )
     with again.locked():
-        session = start_session(again, replace(composed, values=values), folders, show)
+        session = start_session(again, replace(composed, config=config), folders, show)
         own = {row.method: row for row in night.load_records()}
         for name in slower:
             if name not in other and damage(own[name], night) is None:
@@ -101,7 +103,7 @@ def measure_again(
             run_rows(session)
             confirmations = _looks(session, list(slower), list(controls), rounds)
         finally:
-            write_tables(again, composed.values["table"]["intervals"])
+            write_tables(again, config.table.intervals)
         entry = build_entry(again)
     rows_again = tuple(row for row in entry.rows if not row.method.endswith(BEFORE))
     return Again(
@@ -126,9 +128,7 @@ def _looks(
         if not timed:
             break
         run_rounds(session, look * rounds, timed)
-        times = samples_of(session.folder.load_rounds()).get(
-            session.plan.workload["batch_size"], {}
-        )
+        times = samples_of(session.folder.load_rounds()).get(session.plan.workload.batch_size, {})
         both = {name for name in pending if {name, name + BEFORE} <= set(times)}
         now: dict[str, Floats] = {name: times[name].forward_s for name in pending if name in both}
         before = {name: times[name + BEFORE].forward_s for name in now}

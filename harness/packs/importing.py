@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from harness.errors import HarnessError, InputError
+from harness.facts.faults import is_name
+from harness.files import durable, locks, whole_files
+from harness.files.reading import BROKEN, parse_json
 from harness.packs import pack, signing
 from harness.packs.pack import Manifest
-from harness.storage import durable, form, locks, store, whole_files
+from harness.storage import store
 from harness.storage.plan import FOREIGN
-from harness.storage.reading import BROKEN, parse_json
 from harness.storage.store import PLAN, RunFolder
 from harness.table.loaded_run import load_run
 
@@ -173,7 +175,7 @@ def _parsed(text: bytes, file: Path) -> Manifest:
             )
         manifest = Manifest(**{**stored, "members": tuple(stored["members"])})
         for name in (manifest.run, manifest.machine):
-            if not form.name(name):
+            if not is_name(name):
                 raise ValueError(f"{name!r} is no plain name")
         if not isinstance(manifest.models, bool):
             raise ValueError(f"models is {manifest.models!r}")

@@ -26,9 +26,10 @@ from typing import IO, Any
 
 from harness import __version__
 from harness.errors import InputError
+from harness.files import durable, locks, whole_files
 from harness.host import calls
 from harness.packs import signing
-from harness.storage import durable, locks, record, store, whole_files
+from harness.storage import record, recorded_files, store
 from harness.storage.plan import FOREIGN
 from harness.storage.store import RunFolder
 from harness.table.loaded_run import load_run
@@ -105,7 +106,7 @@ def manifest_of(folder: RunFolder, models: bool) -> Manifest:
         if name == store.PLAN:
             members.append(_described(name, _plan(path)))
         else:
-            members.append(whole_files.digest_of(path, folder.path).stored)
+            members.append(recorded_files.digest_of(path, folder.path).stored)
     members.sort(key=lambda each: str(each["path"]))
     return Manifest(folder.id, folder.path.parent.name, models, tuple(members))
 

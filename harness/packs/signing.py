@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
-from harness.storage.reading import open_plain, read_json
+from harness.files.reading import open_plain, read_json
 
 FORMAT = "inc-bench signature"
 VERSION = 1

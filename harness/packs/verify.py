@@ -8,8 +8,10 @@ from pathlib import Path
 
 from harness.config import project_path
 from harness.errors import HarnessError, InputError
+from harness.facts.typed import Texts, fault
+from harness.files import whole_files
 from harness.packs.pack import MODELS
-from harness.storage import form, store, whole_files
+from harness.storage import recorded_files, store
 from harness.storage.same_run import deterministic_part, differing, digests
 from harness.storage.stage_facts import File
 from harness.storage.store import RunFolder
@@ -55,14 +57,14 @@ def verify(folder: RunFolder) -> Verified:
     checked, absent, wrong = 0, [], []
     for planned in plan.files.values():
         if folder.is_imported:  # a path of another machine: what has its name here is not opened
-            absent.append(planned["path"])
+            absent.append(planned.path)
             continue
-        path = project_path(planned["path"])
+        path = project_path(planned.path)
         if not path.is_file():
             absent.append(str(path))
             continue
         checked += 1
-        if whole_files.sha256_of(path) != planned["sha256"]:
+        if whole_files.sha256_of(path) != planned.sha256:
             wrong.append(f"{path} is not the file that was recorded")
     is_without_models = folder.is_imported or folder.is_committed
     for path, file in _recorded(folder):
@@ -72,13 +74,13 @@ def verify(folder: RunFolder) -> Verified:
         checked += 1
         if not path.is_file():
             wrong.append(f"{path} is missing")
-        elif not whole_files.is_intact(path, file):
+        elif not recorded_files.is_intact(path, file):
             wrong.append(f"{path} is not the file that was recorded")
     now = _digests(folder)
     kept = folder.path / DIGESTS
     if kept.is_file():
         stored = whole_files.load_json(kept)
-        if not form.texts(stored):
+        if fault(stored, Texts):
             raise HarnessError(f"{kept} is no list of digests: delete it, or restore it")
         names = [difference.key for difference in differing(stored, now)]
         wrong += [f"{kept}: {name} differs from what the records say now" for name in names]

@@ -12,23 +12,25 @@ Four clashes, found by running them:
 Those of NumPy and SciPy are held by the lock file; ``import_inc`` checks them, since INC's own
 failure is silent.
 
-And two wastes: INC has ``cpuinfo`` describe the CPU when it is imported, which sleeps for a second to
+And three wastes: INC has ``cpuinfo`` describe the CPU when it is imported, which sleeps for a second to
 estimate the clock, and reads of all that only whether the architecture is x86. And MXNet imports SciPy
 and scikit-learn wherever it can, a third of what its own import takes, for its tests, for sparse
-arrays made of SciPy's and for a base class of an interface of MXNet 1.
+arrays made of SciPy's and for a base class of an interface of MXNet 1. And while INC is imported,
+Python looks for garbage again and again among modules that stay: a sixth of that import.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib.metadata
 import json
 import platform
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from harness.errors import HarnessError
+from harness.facts.machine_facts import Versions
 
 INC_VERSION = "1.13.1"  # 1.14 rewrote the strategies: opwise_tune_cfgs is gone
 BELOW = {"numpy": (1, 24), "scipy": (1, 11), "setuptools": (81,)}
@@ -60,10 +62,14 @@ def import_inc() -> ModuleType:
     mxnet.__version__ = SHOWN_TO_INC
     described = cpuinfo.get_cpu_info
     cpuinfo.get_cpu_info = lambda: {"arch": platform.machine().upper()}
+    collects = gc.isenabled()
+    gc.disable()
     try:
         import neural_compressor.conf.config
     finally:
         cpuinfo.get_cpu_info = described
+        if collects:
+            gc.enable()
     import yaml
 
     yaml.SafeLoader.add_constructor("tag:yaml.org,2002:null", lambda loader, node: None)
@@ -85,22 +91,28 @@ def check_limits(versions: dict[str, str]) -> None:
         raise HarnessError(f"neural-compressor {version} is installed, not {INC_VERSION}: {advice}")
 
 
-def true_versions() -> dict[str, Any]:
-    """Return the true versions of what is installed, MXNet's build features and library digest."""
+def true_versions() -> Versions:
+    """Return the true versions of what is installed, with MXNet's build features and digests."""
     import mxnet
 
-    names = ("mxnet", "neural-compressor", "numpy", "scipy", "pandas", "hydra-core", "omegaconf")
+    version = importlib.metadata.version
     files = importlib.metadata.files("mxnet") or []
     hashes = {str(file): file.hash.value for file in files if file.hash is not None}
     features = mxnet.runtime.Features()
-    return {
-        **{name: importlib.metadata.version(name) for name in names},
-        "mxnet_library": mxnet.libinfo.__version__,
-        "mxnet_wheel_sha256": wheel_sha256("mxnet", Path(sys.prefix) / "run.lock.json"),
-        "mxnet_libmxnet_sha256": hashes.get("mxnet/libmxnet.so"),
-        "mxnet_commit": mxnet.runtime.get_commit_hash(),
-        "mxnet_features": sorted(name for name in features if features.is_enabled(name)),
-    }
+    return Versions(
+        mxnet=version("mxnet"),
+        neural_compressor=version("neural-compressor"),
+        numpy=version("numpy"),
+        scipy=version("scipy"),
+        pandas=version("pandas"),
+        hydra_core=version("hydra-core"),
+        omegaconf=version("omegaconf"),
+        mxnet_library=mxnet.libinfo.__version__,
+        mxnet_wheel_sha256=wheel_sha256("mxnet", Path(sys.prefix) / "run.lock.json"),
+        mxnet_libmxnet_sha256=hashes.get("mxnet/libmxnet.so"),
+        mxnet_commit=mxnet.runtime.get_commit_hash(),
+        mxnet_features=sorted(name for name in features if features.is_enabled(name)),
+    )
 
 
 def wheel_sha256(package: str, report: Path) -> str | None:

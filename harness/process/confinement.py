@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 from harness import PROJECT
 from harness.process import landlock, seccomp
@@ -54,6 +54,7 @@ SYSTEM = (  # programs, libraries and what they look up; of /etc nothing that ho
 DEVICES = tuple(f"/dev/{name}" for name in ("full", "null", "random", "urandom", "zero"))
 SHARED_MEMORY = "/dev/shm"  # OpenMP's runtimes and multiprocessing's locks
 WRITTEN = ("workspace", "shared", "target")  # keys of a job that name what its stage writes
+RawJob = Mapping[str, Any]  # as JSON has it: its decoder is native code, too
 KEPT_BACK = (".git", "results")  # of the project: no stage needs more of it than its job names
 
 
@@ -76,7 +77,7 @@ class Reach:
     write: tuple[str, ...] = field(default=())
 
     @classmethod
-    def of(cls, job: Mapping[str, Any]) -> Reach:
+    def of(cls, job: RawJob) -> Reach:
         """Return the reach that a job needs, from its key ``confine`` and the paths that it names.
 
         Each absolute path in it may be read. What its ``WRITTEN`` keys name may be written, and so may
@@ -111,41 +112,58 @@ class Reach:
             yield path, landlock.CHANGE
 
 
-def confine(reach: Reach = Reach()) -> dict[str, Any]:
+class Confined(TypedDict):
+    """What holds of a worker. Records of before have no root, files and system_calls: nothing held.
+
+    Attributes:
+        network: ``NO_NETWORK``, or why it is there.
+        core_bytes, file_bytes, memory_bytes: limits; None is no limit.
+        root: whether the process is root's.
+        files: Landlock's version, or why all are in reach.
+        system_calls: "filtered", or why they are not.
+    """
+
+    network: str
+    user_namespace: bool
+    no_new_privileges: bool
+    core_bytes: int | None
+    file_bytes: int | None
+    memory_bytes: int | None
+    root: bool
+    files: str
+    system_calls: str
+
+
+def confine(reach: Reach = Reach()) -> Confined:
     """Confine this process and its children; it must have only one thread.
 
     What is temporary goes to its working directory from now on.
-
-    Returns:
-        what holds from now on: network (``NO_NETWORK``, or why it is there), user_namespace,
-        no_new_privileges, core_bytes, file_bytes and memory_bytes (None: no limit), root (whether it
-        is root's), files (Landlock's version, or why they are all in reach) and system_calls
-        ("filtered", or why they are not). Records of before have no root, files and system_calls:
-        nothing of it held.
     """
     os.environ["TMPDIR"] = os.getcwd()
     left = "asked for a download" if reach.network else _leave_network()
     libc = ctypes.CDLL(None, use_errno=True)
-    holds = {
-        "network": left or NO_NETWORK,
-        "user_namespace": _is_in_namespace(),
-        "no_new_privileges": libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0,
-        "core_bytes": _limit(resource.RLIMIT_CORE, 0),
-        "file_bytes": _limit(resource.RLIMIT_FSIZE, reach.file_bytes),
-        "memory_bytes": None
-        if not reach.memory_bytes
-        else _limit(resource.RLIMIT_DATA, reach.memory_bytes),
-        "root": os.geteuid() == 0,
-    }
-    if holds["root"] and not holds["user_namespace"]:
+    has_namespace = _is_in_namespace()
+    no_new_privileges = libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0
+    core_bytes = _limit(resource.RLIMIT_CORE, 0)
+    file_bytes = _limit(resource.RLIMIT_FSIZE, reach.file_bytes)
+    memory_bytes = _limit(resource.RLIMIT_DATA, reach.memory_bytes) if reach.memory_bytes else None
+    root = os.geteuid() == 0
+    if root and not has_namespace:
         _keep_capabilities(ANY_OWNER)
-    refused = landlock.restrict(reach.rights())
-    holds["files"] = f"missing: {refused}" if refused else f"Landlock {landlock.version()}"
-    refused = seccomp.refuse_calls(sockets=reach.network or left is None)
-    holds["system_calls"] = f"missing: {refused}" if refused else "filtered"
-    if left and not reach.network and not refused:
-        holds["network"] = NO_NETWORK  # no namespace, and no socket either
-    return holds
+    no_landlock = landlock.restrict(reach.rights())
+    no_filter = seccomp.refuse_calls(sockets=reach.network or left is None)
+    return {
+        # even without a namespace there is none if the filter refuses sockets
+        "network": left if left and (reach.network or no_filter) else NO_NETWORK,
+        "user_namespace": has_namespace,
+        "no_new_privileges": no_new_privileges,
+        "core_bytes": core_bytes,
+        "file_bytes": file_bytes,
+        "memory_bytes": memory_bytes,
+        "root": root,
+        "files": f"missing: {no_landlock}" if no_landlock else f"Landlock {landlock.version()}",
+        "system_calls": f"missing: {no_filter}" if no_filter else "filtered",
+    }
 
 
 def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:

@@ -11,12 +11,16 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msgspec import convert
+
 from harness.host.calls import child_end
+from harness.process.confinement import Confined
+from harness.process.jobs import Failure, Job, Message, Progressed, Result
 from harness.process.own_modules import python_command
 from harness.process.variables import passed_to_workers
 from harness.process.worker_log import WorkerLog
@@ -37,8 +41,8 @@ class Ended:
     """How a job ended.
 
     Attributes:
-        kind: DONE with ``value``; ERROR with the worker's ``error`` (kind, message, trials);
-            KILLED by a signal or gone without an answer; TIMEOUT.
+        kind: DONE with ``value``; ERROR with the worker's ``error``; KILLED by a
+            signal or gone without an answer; TIMEOUT.
         message: one line for KILLED and TIMEOUT.
         seconds: wall clock of the process.
         peak_rss_bytes: the most memory it held at once.
@@ -47,11 +51,11 @@ class Ended:
 
     kind: str
     value: Any = None
-    error: dict[str, Any] | None = None
+    error: Failure | None = None
     message: str = ""
     seconds: float = 0.0
     peak_rss_bytes: int = 0
-    confined: dict[str, Any] | None = None
+    confined: Confined | None = None
 
 
 def worker_environment(extra: Mapping[str, str]) -> dict[str, str]:
@@ -70,9 +74,7 @@ def clear_asides(folder: Path) -> None:
 class Worker:
     """One running job."""
 
-    def __init__(
-        self, job: Mapping[str, Any], environment: Mapping[str, str], log: Path, folder: Path
-    ) -> None:
+    def __init__(self, job: Job, environment: Mapping[str, str], log: Path, folder: Path) -> None:
         """Start the job.
 
         Args:
@@ -111,7 +113,7 @@ class Worker:
         assert self._process.stdin is not None
         try:
             with self._process.stdin as handle:
-                handle.write(json.dumps(job).encode())
+                handle.write(json.dumps(job.stored).encode())
         except BrokenPipeError:
             pass  # it died at once; wait() tells how
 
@@ -125,14 +127,14 @@ class Worker:
         A KeyboardInterrupt while waiting stops the worker before it goes on up.
         """
         deadline = self._began + timeout_s if timeout_s else None
-        answer: dict[str, Any] | None = None
+        answer: Result | Failure | None = None
         timed_out = False
         try:
             for message in self._messages(deadline):
                 if message is None:
                     timed_out = True
-                elif message["event"] == "progress":
-                    progress(message["done"], message["total"], message["what"])
+                elif isinstance(message, Progressed):
+                    progress(message.done, message.total, message.what)
                 else:
                     answer = message
         except BaseException:
@@ -151,14 +153,14 @@ class Worker:
         peak = usage.ru_maxrss * 1024 if usage else 0
         if timed_out:
             return Ended(TIMEOUT, None, None, f"no end after {timeout_s:g} s", seconds, peak)
-        if answer and answer["event"] == "result":
-            return Ended(DONE, answer["value"], None, "", seconds, peak, answer["confined"])
+        if isinstance(answer, Result):
+            return Ended(DONE, answer.value, None, "", seconds, peak, answer.confined)
         if answer:
-            return Ended(ERROR, None, answer, answer["message"], seconds, peak)
-        message = _death(status)
+            return Ended(ERROR, None, answer, answer.message, seconds, peak)
+        death = _death(status)
         if status == -signal.SIGKILL and _memory_kills() > self._memory_kills:
-            message += f" as memory ran out (it held {peak / 1e6:.0f} MB at the most)"
-        return Ended(KILLED, None, None, message, seconds, peak)
+            death += f" as memory ran out (it held {peak / 1e6:.0f} MB at the most)"
+        return Ended(KILLED, None, None, death, seconds, peak)
 
     def stop(self) -> None:
         """End the worker and its children: SIGTERM, then SIGKILL after a few seconds."""
@@ -194,7 +196,7 @@ class Worker:
         self._process.returncode = os.waitstatus_to_exitcode(status)
         return self._process.returncode, usage
 
-    def _messages(self, deadline: float | None) -> Any:
+    def _messages(self, deadline: float | None) -> Iterator[Message | None]:
         """Yield the worker's messages as they come until it has ended; None if the deadline passes.
 
         The end of the process counts, not that of the pipe: a child of its own may hold that open,
@@ -218,7 +220,8 @@ class Worker:
                     block = os.read(self._read, 1 << 16)
                     if block:
                         *lines, buffer = (buffer + block).split(b"\n")
-                        yield from map(json.loads, lines)
+                        # JSON of Python's, which has NaN
+                        yield from (convert(json.loads(line), Message) for line in lines)
                         continue
                     selector.unregister(self._read)
                 if ended in ready:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.storage import locks
+from harness.files import locks
 
 SET_PARENT_DEATH_SIGNAL = 1  # of prctl
 LOOK_S = 1.0  # from one look for a parent's end to the next, where no pidfd tells of it

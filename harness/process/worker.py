@@ -11,7 +11,7 @@ import os
 import resource
 import sys
 import traceback
-from typing import Any
+from typing import Any, get_type_hints
 
 from harness.errors import (
     HarnessError,
@@ -110,12 +110,12 @@ def main() -> None:
             from harness.process.compat import import_mxnet  # other stages need none of it
 
             import_mxnet()
+        from harness.facts.typed import decode, plain  # not before this process is confined
+
         stage = importlib.import_module(stage_module(job["stage"]))
         faulthandler.disable()  # MXNet has put a handler of its own before it, which says less
         faulthandler.enable()
-        value = stage.run(job, reporter.progress)
-        from harness.storage.typed import plain  # not before this process is confined
-
+        value = stage.run(decode(job, get_type_hints(stage.run)["job"]), reporter.progress)
         reporter.send("result", value=plain(value), confined=confined)
     except Exception as error:
         traceback.print_exc()

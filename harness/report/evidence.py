@@ -7,10 +7,10 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from harness.storage.configuration import Configuration
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
 from harness.storage.same_run import SAME_RUN, selected
@@ -67,14 +67,14 @@ class Evidence:
     timings: tuple[Timing, ...]
 
 
-def config_digest(config: Mapping[str, Any]) -> str:
+def config_digest(config: Configuration) -> str:
     """Return the SHA-256 of a configuration in canonical JSON: sorted keys, no spaces, UTF-8.
 
     Keys that determine nothing, such as the run's folder, are left out, so that two runs of the same
     configuration have the same digest.
     """
     text = json.dumps(
-        selected(config, SAME_RUN), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        selected(config.stored, SAME_RUN), sort_keys=True, separators=(",", ":"), ensure_ascii=False
     )
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -171,7 +171,7 @@ def _facts(record: MethodRecord) -> list[tuple[str, str]]:
 
 
 def _timing(plan: RunPlan, record: RoundRecord, counts: bool, digests: Mapping[str, str]) -> Timing:
-    seconds = batch_seconds(record, plan.workload["batch_size"])
+    seconds = batch_seconds(record, plan.workload.batch_size)
     return Timing(
         record.round,
         record.attempt,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from harness.render.escape import one_line
 from harness.storage.outcomes import NO_SOLUTION, OK
@@ -53,34 +52,34 @@ class _Facts:
         rounds: Sequence[RoundRecord],
     ) -> None:
         self.plan, self.records, self.rows, self.rounds = plan, records, rows, rounds
-        self.config: dict[str, Any] = plan.config
-        self.protocol: dict[str, Any] = plan.config["protocol"]
+        self.config, self.protocol = plan.config, plan.config.protocol
         self.validated = [record for record in records if record.validate]
 
 
 def _machine(facts: _Facts) -> Iterator[str]:
     machine, threads = facts.plan.machine, facts.plan.threads
-    isa = machine.get("isa") or []
-    memory = machine.get("memory_total_bytes")
+    isa = machine.isa or []
+    memory = machine.memory_total_bytes
+    counted = ((getattr(machine, key), unit) for key, unit in COUNTED.items())
     details = [
-        *(_count(machine[key], unit) for key, unit in COUNTED.items() if machine.get(key)),
-        f"microcode {machine['microcode']}" if machine.get("microcode") else "",
+        *(_count(number, unit) for number, unit in counted if number),
+        f"microcode {machine.microcode}" if machine.microcode else "",
         f"instruction sets {', '.join(isa)}" if isa else "",
         f"{memory / 1e9:.0f} GB of memory" if memory else "",
     ]
-    instance = machine.get("ec2") or {}
-    if instance.get("instance_type"):
-        kind = f"an EC2 instance {instance['instance_type']} ({instance.get('region')}) with "
-    elif machine.get("virtual"):
-        kind = " ".join(filter(None, ["a", machine.get("hypervisor"), "virtual machine with "]))
+    instance = machine.ec2
+    if instance and instance.instance_type:
+        kind = f"an EC2 instance {instance.instance_type} ({instance.region}) with "
+    elif machine.virtual:
+        kind = " ".join(filter(None, ["a", machine.hypervisor, "virtual machine with "]))
     else:
         kind = ""
     yield (
-        f"Measurements were taken on {kind}{machine['cpu_model']} "
-        f"({', '.join(filter(None, details))}) under {machine['os']}, kernel {machine['kernel']}."
+        f"Measurements were taken on {kind}{machine.cpu_model} "
+        f"({', '.join(filter(None, details))}) under {machine.os}, kernel {machine.kernel}."
     )
-    settings = ", ".join(f"{k}={v}" for k, v in sorted(threads["environment"].items()))
-    under = f"under the policy {threads['policy']}" + (f" ({settings})." if settings else ".")
+    settings = ", ".join(f"{k}={v}" for k, v in sorted(threads.environment.items()))
+    under = f"under the policy {threads.policy}" + (f" ({settings})." if settings else ".")
     verified = [r.validate.openmp for r in facts.validated if r.validate and r.validate.openmp]
     counts = sorted({openmp.max_threads for openmp in verified if openmp.max_threads})
     runtimes = sorted({openmp.runtime for openmp in verified if openmp.runtime})
@@ -88,8 +87,8 @@ def _machine(facts: _Facts) -> Iterator[str]:
         runtime = " and ".join(runtimes) or "OpenMP"
         ran = f"{' or '.join(map(str, counts))} {_plural(counts, 'thread')}"
         yield f"MXNet ran {ran} of {runtime} {under}"
-    elif threads.get("count"):
-        yield f"MXNet was asked for {threads['count']} threads of OpenMP {under}"
+    elif threads.count:
+        yield f"MXNet was asked for {threads.count} threads of OpenMP {under}"
     else:
         yield f"MXNet chose its own number of threads {under}"
 
@@ -102,38 +101,35 @@ def _count(number: int, unit: str) -> str:
 
 def _software(facts: _Facts) -> Iterator[str]:
     versions = facts.plan.versions
-    names = (("numpy", "NumPy"), ("scipy", "SciPy"))
-    others = [f"{title} {versions[key]}" for key, title in names if key in versions]
+    others = (("NumPy", versions.numpy), ("SciPy", versions.scipy))
     said = ", ".join(
         [
-            f"Apache MXNet {versions['mxnet']} (commit {versions['mxnet_commit']})",
-            f"Intel Neural Compressor {versions['neural-compressor']}",
-            *others,
+            f"Apache MXNet {versions.mxnet} (commit {versions.mxnet_commit})",
+            f"Intel Neural Compressor {versions.neural_compressor}",
+            *(f"{name} {version}" for name, version in others if version),
         ]
     )
     yield f"The software was {said}, driven by inc-bench {facts.plan.harness}."
-    if facts.config["max_cpu_isa"]:
-        yield f"oneDNN was limited to {facts.config['max_cpu_isa']}."
+    if facts.config.max_cpu_isa:
+        yield f"oneDNN was limited to {facts.config.max_cpu_isa}."
 
 
 def _workload(facts: _Facts) -> Iterator[str]:
     plan, workload = facts.plan, facts.plan.workload
-    transform = workload.get("transform")
+    transform = workload.transform
     how = ""
     if transform:
-        side = "the shorter side" if transform["keep_ratio"] else "both sides"
+        side = "the shorter side" if transform.keep_ratio else "both sides"
         how = (
-            f", resized to {transform['resize']} pixels ({side}), cropped at the centre to "
-            f"{transform['crop']} and normalised"
+            f", resized to {transform.resize} pixels ({side}), cropped at the centre to "
+            f"{transform.crop} and normalised"
         )
-    network = workload.get("model", {}).get("network")
+    network = workload.model.network
     yield (
-        f"The workload {workload['name']}{f' ({network})' if network else ''} has {plan.images} "
-        f"validation images{how}, in batches of {workload['batch_size']}."
+        f"The workload {workload.name}{f' ({network})' if network else ''} has {plan.images} "
+        f"validation images{how}, in batches of {workload.batch_size}."
     )
-    digests = [
-        f"{role} {file['sha256']}" for role, file in sorted(plan.files.items()) if "sha256" in file
-    ]
+    digests = [f"{role} {file.sha256}" for role, file in sorted(plan.files.items())]
     if digests:
         yield f"SHA-256 of its files: {', '.join(digests)}."
 
@@ -192,7 +188,7 @@ def _either(values: set[str]) -> str:
 
 def _calibrated(settings: Sequence[SearchSettings], plan: RunPlan) -> str:
     """Return how many images the searches calibrated on, as far as that is known."""
-    size = plan.workload["batch_size"]
+    size = plan.workload.batch_size
     known: set[int] = set()
     unknown: set[int] = set()
     for search in settings:
@@ -216,12 +212,12 @@ def _validating(facts: _Facts) -> Iterator[str]:
 
 
 def _timing(facts: _Facts) -> Iterator[str]:
-    protocol, size = facts.protocol, facts.plan.workload["batch_size"]
-    if not protocol["rounds"]:
+    protocol, size = facts.protocol, facts.plan.workload.batch_size
+    if not protocol.rounds:
         if facts.validated:
             yield (
                 "Inference was timed in that same pass, without warm-up, as in the tutorial "
-                f"(protocol {protocol['name']})."
+                f"(protocol {protocol.name})."
             )
         return
     counts = sorted({row.rounds for row in facts.rows if row.rounds})
@@ -233,9 +229,9 @@ def _timing(facts: _Facts) -> Iterator[str]:
         if part.batch_size == size
     ]
     if not counts or not parts:
-        yield f"Inference was not timed yet in the rounds of protocol {protocol['name']}."
+        yield f"Inference was not timed yet in the rounds of protocol {protocol.name}."
         return
-    of = "" if counts == [protocol["rounds"]] else f" of the {protocol['rounds']} planned"
+    of = "" if counts == [protocol.rounds] else f" of the {protocol.rounds} planned"
     batches = sorted({len(part.forward_s) for part in parts})
     unsettled = sum(not part.settled for part in parts)
     unsteady = (
@@ -245,16 +241,16 @@ def _timing(facts: _Facts) -> Iterator[str]:
     )
     disturbed = sum(bool(timing.disturbed) for timing in facts.rounds)
     repeated = (
-        f" and repeated up to {protocol['reruns']} times"
+        f" and repeated up to {protocol.reruns} times"
         if any(timing.attempt > 1 for timing in facts.rounds)
         else ""
     )
     again = f"; {disturbed} of {len(parts)} timings were disturbed{repeated}" if disturbed else ""
     yield (
         f"Inference was timed in {_range(counts)}{of} {_plural(counts, 'round')} of {_range(batches)} "
-        f"{_plural(batches, 'batch')} of {size} images (protocol {protocol['name']}): in each round "
-        f"every method ran in a fresh process, in shuffled order (seed {protocol['seed']}), after a "
-        f"warm-up of at most {protocol['warmup_s']:g} s{unsteady}{again}."
+        f"{_plural(batches, 'batch')} of {size} images (protocol {protocol.name}): in each round "
+        f"every method ran in a fresh process, in shuffled order (seed {protocol.seed}), after a "
+        f"warm-up of at most {protocol.warmup_s:g} s{unsteady}{again}."
     )
 
 
@@ -291,7 +287,7 @@ def _statistics(facts: _Facts) -> Iterator[str]:
         )
     elif of_pass:
         whose = "those of methods with one round" if over_rounds else "those of times"
-        source = "round" if facts.protocol["rounds"] else "pass"
+        source = "round" if facts.protocol.rounds else "pass"
         said.append(f"{whose} are {one_pass.format(source)}")
     if any(loss for loss, _, _ in kinds):
         said.append(

@@ -129,7 +129,7 @@ def workload_differences(plan: RunPlan, published: Mapping[str, Any]) -> list[st
     Args:
         published: the published workload in the form of ``conf/workload/``, with ``images``.
     """
-    mine = flattened({**plan.workload, "images": plan.images})
+    mine = flattened({**plan.workload.stored, "images": plan.images})
     return [
         f"{key} is {'not given' if mine.get(key) is None else mine[key]}, there {wanted}"
         for key, wanted in flattened(published).items()

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.files import whole_files
 from harness.report.contents import Report, collect
 from harness.report.html_report import to_html
 from harness.report.latex import breakable, escaped, to_latex
 from harness.report.published import pairs_to_csv
-from harness.storage import whole_files
 from harness.table.csv_table import to_csv
 from harness.table.loaded_run import LoadedRun
 from harness.table.markdown import table
@@ -51,10 +51,10 @@ def write_files(
 
 def _tables(report: Report) -> dict[str, str | bytes]:
     plan, rows = report.run.plan, report.run.rows
-    intervals = bool(plan.config["protocol"]["rounds"])
+    intervals = bool(plan.config.protocol.rounds)
     caption = (
-        f"{plan.workload['name']}: accuracy, one-time cost and speed of each method on "
-        f"{plan.machine['cpu_model']}, {plan.machine['cores']} cores"
+        f"{plan.workload.name}: accuracy, one-time cost and speed of each method on "
+        f"{plan.machine.cpu_model}, {plan.machine.cores} cores"
         + (", with 95 % intervals." if intervals and any(r.intervals for r in rows) else ".")
     )
     source = [

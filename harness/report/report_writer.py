@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import InputError
+from harness.files import whole_files
 from harness.run.lifecycle import code_digest
-from harness.storage import whole_files
 from harness.storage.record import RECORDS
 from harness.storage.store import RunFolder
 from harness.table.loaded_run import load_run

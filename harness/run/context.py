@@ -51,12 +51,12 @@ class Context:
     @property
     def results(self) -> Path:
         """The folder of all runs."""
-        return project_path(self.composed.values["run"]["results"])
+        return project_path(self.composed.config.run.results)
 
     @property
     def cache(self) -> Path:
         """The folder of what can be made again."""
-        return project_path(self.composed.values["run"]["cache"])
+        return project_path(self.composed.config.run.cache)
 
     def find(self, run: str) -> RunFolder:
         """Return a run's folder by RUN or MACHINE/RUN.

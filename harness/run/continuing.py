@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.config import Composed, check_values, composed_values, is_group
 from harness.errors import InputError
+from harness.facts.typed import JsonObject
 from harness.storage.plan import RunPlan
 from harness.storage.same_run import ABSENT, Keys, differing
 from harness.words import key_of
@@ -36,27 +37,28 @@ def continued(plan: RunPlan, now: Composed, folders: Sequence[Path]) -> Composed
     words = [word for word in now.overrides if key_of(word).split(".")[0] not in NOW]
     new_keys = {key_of(word) for word in words}
     began = [word for word in plan.overrides if key_of(word).split(".")[0] not in NOW]
-    values = copy.deepcopy(plan.config)
+    values = copy.deepcopy(plan.config.stored)
     for section in NOW:
-        values[section] = now.values[section]
+        values[section] = now.config.stored[section]
     for keys, value in _asked(plan, now, words, folders):
         _put(values, keys, value)
     try:
-        check_values(values, folders)
+        config = check_values(values, folders)
     except InputError as error:
         raise InputError(f"run {plan.run} cannot go on: {error}") from None
     kept = [word for word in began if key_of(word) not in new_keys]
-    return Composed((*kept, *now.overrides), values, now.download)
+    return Composed((*kept, *now.overrides), config, now.download)
 
 
 def _asked(
     plan: RunPlan, now: Composed, words: Sequence[str], folders: Sequence[Path]
 ) -> Iterator[tuple[Keys, Any]]:
     """Yield what the words set, in the order in which it counts; ABSENT is removed."""
+    began, asked = plan.config.stored, now.config.stored
     choices = [word for word in words if is_group(key_of(word), folders)]
     others = [word for word in words if word not in choices]
     same = [word for word in choices if word in plan.overrides]
-    chosen = composed_values(choices, folders) if others else now.values
+    chosen = composed_values(choices, folders) if others else asked
     if same != choices:
         yield from _changes(composed_values(same, folders), chosen)
         for word in choices:
@@ -64,11 +66,11 @@ def _asked(
             if word not in same and section in chosen:
                 yield (section,), _kept(plan, section, chosen[section])
     if others:
-        led_to = _changes(chosen, now.values)
-        yield from (pair for pair in led_to if _get(plan.config, pair[0]) is not ABSENT)
+        led_to = _changes(chosen, asked)
+        yield from (pair for pair in led_to if _get(began, pair[0]) is not ABSENT)
         for word in others:
             keys = tuple(key_of(word).split("."))
-            value = _get(now.values, keys)
+            value = _get(asked, keys)
             if value is not ABSENT or word.startswith("~"):
                 yield keys, value
 
@@ -79,7 +81,7 @@ def _kept(plan: RunPlan, section: str, chosen: Any) -> Any:
     for word in plan.overrides:
         keys = tuple(key_of(word).split("."))
         if keys[0] == section and len(keys) > 1:
-            _put(values, keys, _get(plan.config, keys))
+            _put(values, keys, _get(plan.config.stored, keys))
     return values[section]
 
 
@@ -90,14 +92,14 @@ def _changes(before: Any, after: Any) -> Iterator[tuple[Keys, Any]]:
             yield difference.keys, difference.after
 
 
-def _get(values: Mapping[str, Any], keys: Keys) -> Any:
+def _get(values: JsonObject, keys: Keys) -> Any:
     value: Any = values
     for key in keys:
         value = value.get(key, ABSENT) if isinstance(value, Mapping) else ABSENT
     return value
 
 
-def _put(values: dict[str, Any], keys: Keys, value: Any) -> None:
+def _put(values: JsonObject, keys: Keys, value: Any) -> None:
     *above, last = keys
     level = values
     for key in above:

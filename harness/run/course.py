@@ -15,13 +15,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from harness.errors import HarnessError
-from harness.protocol import Protocol
+from harness.files.whole_files import load_json
 from harness.runs.known_runs import planned_runs
 from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.plan import RunPlan
 from harness.storage.stage_facts import Process
 from harness.storage.store import RunFolder
-from harness.storage.whole_files import load_json
 
 OPTIMIZE, VALIDATE, PROFILE, MEASURE = "optimize", "validate", "profile", "measure"
 ALIKE = ("name", "images", "batch_size", "transform", "tuning")  # of the workload
@@ -50,10 +49,12 @@ class Course:
     """
 
     def __init__(self, plan: RunPlan, known: Mapping[Step, float]) -> None:
-        protocol = Protocol.of(plan.config["protocol"])
+        protocol = plan.config.protocol
         stages = [OPTIMIZE, VALIDATE, *([PROFILE] if protocol.profile_batches else [])]
         self._methods = list(plan.methods)
-        self._searches = {name for name, method in plan.methods.items() if _is_search(method)}
+        self._searches = {
+            name for name, method in plan.methods.items() if _is_search(method.stored)
+        }
         self._ahead = [Step(method, stage) for method in self._methods for stage in stages]
         self._ahead += [
             Step(method, MEASURE, round_)
@@ -168,11 +169,11 @@ def _earlier(plan: RunPlan, folder: RunFolder) -> Iterator[RunFolder]:
 def _asks(plan: RunPlan) -> list[Any]:
     """Return what of a plan determines how long its steps take."""
     return [
-        *(plan.workload.get(key) for key in ALIKE),
-        plan.files["rec"]["sha256"],
-        plan.threads["policy"],
-        plan.threads["count"],
-        plan.config["max_cpu_isa"],
+        *(plan.workload.stored.get(key) for key in ALIKE),
+        plan.files["rec"].sha256,
+        plan.threads.policy,
+        plan.threads.count,
+        plan.config.max_cpu_isa,
     ]
 
 
@@ -184,7 +185,11 @@ def seconds_taken(plan: RunPlan, folder: RunFolder) -> Iterator[tuple[Step, floa
     """
     earlier = folder.load_plan()
     assert earlier is not None
-    same = {name for name in plan.methods if earlier.methods.get(name) == plan.methods[name]}
+    same = {
+        name
+        for name, method in plan.methods.items()
+        if name in earlier.methods and earlier.methods[name].stored == method.stored
+    }
     for row in folder.load_records():
         if row.method in same:
             stages: dict[str, Process | None] = {VALIDATE: row.validate, PROFILE: row.profile}
@@ -198,7 +203,7 @@ def seconds_taken(plan: RunPlan, folder: RunFolder) -> Iterator[tuple[Step, floa
                 with suppress(msgspec.ValidationError):
                     made = msgspec.convert(trials, list[_Trial])
                     yield Step(row.method, OPTIMIZE), sum(trial.seconds for trial in made)
-    if earlier.config["protocol"] == plan.config["protocol"]:
+    if earlier.config.protocol.stored == plan.config.protocol.stored:
         for round_ in folder.load_rounds():
             if round_.method in same and round_.facts and round_.facts.seconds is not None:
                 yield Step(round_.method, MEASURE), round_.facts.seconds

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.config import project_path
 from harness.errors import InputError
+from harness.files import whole_files
 from harness.images.record_file import RecordFile, RecordIndex
-from harness.storage import whole_files
+from harness.storage.configuration import HEAD, Workload
+from harness.storage.plan import InputFile
 from harness.workloads.model_files import check_symbol, check_weights
 
 OUR_LOADERS = ("harness.workloads.", "benchmarks.bundled.")
@@ -25,14 +26,14 @@ class Inputs:
         tuning: that of the tuning images; the same object where they are the validation's head.
         images: how many images to validate.
         tuning_images: how many to tune on.
-        files: by role, each with path, bytes and sha256.
+        files: by role.
     """
 
     validation: RecordIndex
     tuning: RecordIndex
     images: int
     tuning_images: int
-    files: dict[str, dict[str, Any]]
+    files: dict[str, InputFile]
 
     @property
     def overlap(self) -> bool:
@@ -50,25 +51,19 @@ class Inputs:
         ]
 
 
-def check_inputs(workload: Mapping[str, Any]) -> Inputs:
+def check_inputs(workload: Workload) -> Inputs:
     """Scan the records whole, digest every file, and check that the batches fit.
 
     Raises:
         InputError: a file is missing, damaged or not the expected one; the batches do not fit.
     """
-    validation = _index(workload, workload["rec"], "workload.rec")
+    validation = _index(workload, workload.rec, "workload.rec")
     images = _count_images(workload, len(validation))
-    source = workload["tuning"]["source"]
-    tuning = validation
-    if source != "head":
+    source = workload.paths["tuning"]
+    tuning, available = validation, images
+    if source is not None:
         tuning = _index(workload, source, "workload.tuning.source")
-    available = images if source == "head" else len(tuning)
-    roles = {
-        "rec": workload["rec"],
-        "params": workload.get("params"),
-        "symbol": workload.get("symbol"),
-        "tuning": None if source == "head" else source,
-    }
+        available = len(tuning)
     known = {"rec": validation.sha256, "tuning": tuning.sha256}  # of the bytes that were indexed
     return Inputs(
         validation,
@@ -77,36 +72,37 @@ def check_inputs(workload: Mapping[str, Any]) -> Inputs:
         _count_tuning_images(workload, available),
         {
             role: _digested(path, role, workload, known.get(role))
-            for role, path in roles.items()
+            for role, path in workload.paths.items()
             if path
         },
     )
 
 
-def file_checks(workload: Mapping[str, Any]) -> dict[str, Callable[[], None]]:
+def file_checks(workload: Workload) -> dict[str, Callable[[], None]]:
     """Return, by the role of each file that a workload names, what checks it as a run does.
 
     Each raises InputError if a run would refuse the file: one that is damaged, is none of its kind, is
     not the expected one, or holds too few images. Weights and symbols that a loader of the user's own
     reads are of a form of their own, so that only their digests are checked.
     """
-    source = workload["tuning"]["source"]
-    is_ours = str(workload["model"].get("_target_")).startswith(OUR_LOADERS)
+    source = workload.tuning.source
+    is_ours = workload.model.target.startswith(OUR_LOADERS)
 
     def record() -> None:
-        index = _index(workload, workload["rec"], "workload.rec")
-        _digested(workload["rec"], "rec", workload, index.sha256)
+        index = _index(workload, workload.rec, "workload.rec")
+        _digested(str(workload.rec), "rec", workload, index.sha256)
         images = _count_images(workload, len(index))
-        if source == "head":
+        if source == HEAD:
             _count_tuning_images(workload, images)
 
     def tuning() -> None:
         _count_tuning_images(workload, len(_index(workload, source, "workload.tuning.source")))
 
     def model_file(role: str, check: Callable[[Path], object]) -> None:
-        _digested(workload[role], role, workload, None)
+        path = str(workload.paths[role])
+        _digested(path, role, workload, None)
         if is_ours:
-            check(project_path(workload[role]))
+            check(project_path(path))
 
     return {
         "rec": record,
@@ -116,28 +112,28 @@ def file_checks(workload: Mapping[str, Any]) -> dict[str, Callable[[], None]]:
     }
 
 
-def _index(workload: Mapping[str, Any], path: str | None, key: str) -> RecordIndex:
+def _index(workload: Workload, path: str | None, key: str) -> RecordIndex:
     if path is None:
-        raise InputError(f"the workload {workload['name']} needs {key}=/path/to/file.rec")
+        raise InputError(f"the workload {workload.name} needs {key}=/path/to/file.rec")
     with RecordFile(project_path(path)) as record:
-        return record.index(workload["classes"])
+        return record.index(workload.classes)
 
 
-def _count_images(workload: Mapping[str, Any], available: int) -> int:
-    wanted = workload["images"]
+def _count_images(workload: Workload, available: int) -> int:
+    wanted = workload.images
     if wanted is None:
         return available
     if not isinstance(wanted, int) or isinstance(wanted, bool) or not 1 <= wanted <= available:
         raise InputError(
-            f"workload.images={wanted}: the record {workload['rec']} holds {available}; "
+            f"workload.images={wanted}: the record {workload.rec} holds {available}; "
             "give a number from 1 to that, or null for all"
         )
     return wanted
 
 
-def _count_tuning_images(workload: Mapping[str, Any], available: int) -> int:
-    batches, size = workload["tuning"]["batches"], workload["batch_size"]
-    wanted = int(batches * size)
+def _count_tuning_images(workload: Workload, available: int) -> int:
+    batches, size = workload.tuning.batches, workload.batch_size
+    wanted = batches * size
     if wanted > available:
         raise InputError(
             f"workload.tuning.batches={batches} of workload.batch_size={size} are {wanted} images, "
@@ -151,9 +147,7 @@ def _count_tuning_images(workload: Mapping[str, Any], available: int) -> int:
     return wanted
 
 
-def _digested(
-    path: str, role: str, workload: Mapping[str, Any], known: str | None
-) -> dict[str, Any]:
+def _digested(path: str, role: str, workload: Workload, known: str | None) -> InputFile:
     file = project_path(path)
     if not file.is_file():
         raise InputError(f"workload.{role}={file}: there is no such file")
@@ -161,10 +155,10 @@ def _digested(
         digest = known or whole_files.sha256_of(file)
     except OSError as error:
         raise InputError(f"workload.{role}={file} cannot be read: {error.strerror}") from None
-    expected = workload.get(f"{role}_sha256")
+    expected = workload.digests[role]
     if expected is not None and digest != expected:
         raise InputError(
             f"workload.{role}={file} has SHA-256 {digest}, expected {expected} "
             f"(workload.{role}_sha256): restore the file, or set the digest to the one you mean"
         )
-    return {"path": str(file), "bytes": file.stat().st_size, "sha256": digest}
+    return InputFile(path=str(file), bytes=file.stat().st_size, sha256=digest)

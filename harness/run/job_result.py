@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from harness.errors import HarnessError, InputError
+from harness.facts.typed import Facts, Mistyped, decode
 from harness.process import executor
 from harness.storage import outcomes
 from harness.storage.record import Outcome
-from harness.storage.stage_facts import Process
-from harness.storage.typed import Mistyped, decode
 
-StageFacts = TypeVar("StageFacts", bound=Process)
+StageFacts = TypeVar("StageFacts", bound=Facts)
 
 
 def stage_result(
@@ -43,27 +42,35 @@ def job_outcome(ended: executor.Ended, log: str) -> Outcome:
         return Outcome(outcomes.OK)
     if ended.kind == executor.TIMEOUT:
         return Outcome(outcomes.TIMEOUT, ended.message, log)
-    if ended.error and ended.error["kind"] == outcomes.NO_SOLUTION:
-        return Outcome(outcomes.NO_SOLUTION, ended.message, log, ended.error["trials"])
-    if ended.error and ended.error["kind"] == outcomes.REFUSED:
+    if ended.error and ended.error.kind == outcomes.NO_SOLUTION:
+        return Outcome(outcomes.NO_SOLUTION, ended.message, log, ended.error.trials)
+    if ended.error and ended.error.kind == outcomes.REFUSED:
         return Outcome(outcomes.REFUSED, ended.message, log)
-    if ended.error and ended.error["kind"] == outcomes.TIMEOUT:
+    if ended.error and ended.error.kind == outcomes.TIMEOUT:
         return Outcome(outcomes.TIMEOUT, ended.message, log)
     return Outcome(outcomes.FAILED, ended.message, log)
 
 
-def require_value(ended: executor.Ended, activity: str, log: Path) -> Any:
-    """Return the value of a job that the whole run depends on.
+def require_answer(
+    ended: executor.Ended, kind: type[StageFacts], activity: str, log: Path
+) -> StageFacts:
+    """Return the answer of a job that the whole run depends on.
 
     Raises:
         InputError: the job found the user's input at fault.
-        HarnessError: the job failed otherwise.
+        HarnessError: the job failed otherwise, or answered something else.
     """
+    failed = f"{activity} failed"
     if ended.kind == executor.DONE:
-        return ended.value
-    if ended.error and ended.error["kind"] == outcomes.INPUT:
+        try:
+            return decode(ended.value, kind)
+        except Mistyped as error:
+            raise HarnessError(
+                f"{failed}: the worker's answer is another one ({error}); start it again (log: {log})"
+            ) from None
+    if ended.error and ended.error.kind == outcomes.INPUT:
         raise InputError(ended.message)
-    raise HarnessError(f"{activity} failed: {ended.message}; start it again (log: {log})")
+    raise HarnessError(f"{failed}: {ended.message}; start it again (log: {log})")
 
 
 def with_faults(outcome: Outcome, faults: Sequence[str]) -> Outcome:

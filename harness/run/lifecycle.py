@@ -11,20 +11,22 @@ from pathlib import Path
 from harness import PROJECT
 from harness.config import CONF, Composed, project_path
 from harness.errors import HarnessError, InputError
+from harness.facts.typed import decode
+from harness.files.whole_files import make_folder, write_atomically
 from harness.host import ec2, machine, threads
 from harness.host.topology import read_topology
 from harness.packs.verify import save_digests
 from harness.process import executor
 from harness.process.confinement import ROOT_WARNING
 from harness.process.interrupt import finishing, resumable
+from harness.process.jobs import InspectJob, Limits
 from harness.process.own_modules import compile_project
 from harness.process.variables import MODELS
-from harness.protocol import Protocol
 from harness.render.progress import Display
 from harness.run.context import Context
 from harness.run.continuing import continued
 from harness.run.inputs import check_inputs
-from harness.run.job_result import require_value
+from harness.run.job_result import require_answer
 from harness.run.measure_roof import measure_roof
 from harness.run.reuse import adopt
 from harness.run.rounds import run_rounds
@@ -35,10 +37,12 @@ from harness.run.worker_setup import (
     workload_for_workers,
 )
 from harness.runs.known_runs import LATEST, find_run
+from harness.storage.configuration import Configuration
+from harness.storage.damage import set_aside_damaged
 from harness.storage.plan import RunPlan, digest_of_code, new_run_id, warnings_of
 from harness.storage.same_run import differences, renewed
+from harness.storage.stage_facts import Inspection
 from harness.storage.store import INSPECT_LOG, PLAN, RunFolder
-from harness.storage.whole_files import make_folder, write_atomically
 from harness.table.tables import write_tables
 
 
@@ -77,7 +81,7 @@ def measure_folder(
                 "start a new run"
             )
         executor.clear_asides(folder.path)
-        for name in folder.set_aside_damaged():
+        for name in set_aside_damaged(folder):
             show.note(f"{name} is damaged: it is {name}.damaged now, and measured again")
         log = folder.path / INSPECT_LOG
         before = log.read_bytes() if log.is_file() else b""
@@ -98,7 +102,7 @@ def measure_folder(
                 run_rounds(session)
                 has_roof = measure_roof(session)
             finally:
-                write_tables(folder, composed.values["table"]["intervals"])
+                write_tables(folder, composed.config.table.intervals)
             unfinished = [r.label for r in folder.load_records() if not r.outcome.finished]
             if not unfinished:
                 show.note(f"digest of all but times: {save_digests(folder)}")
@@ -133,7 +137,7 @@ def open_folder(composed: Composed, folders: Sequence[Path]) -> tuple[RunFolder,
         InputError: what the plan keeps can no longer be measured; the run is only read here; there
             is no latest run.
     """
-    results, run_id = project_path(composed.values["run"]["results"]), composed.values["run"]["id"]
+    results, run_id = project_path(composed.config.run.results), composed.config.run.id
     if run_id == LATEST:
         run_id = find_run(results, run_id).id
     known = [] if run_id is None else sorted(results.glob(f"*/{run_id}/{PLAN}"))
@@ -144,7 +148,7 @@ def open_folder(composed: Composed, folders: Sequence[Path]) -> tuple[RunFolder,
         if plan is not None:
             composed = continued(plan, composed, folders)
         return folder, composed
-    name = composed.values["machine"] or machine.machine_name(machine.describe())
+    name = composed.config.machine or machine.machine_name(machine.describe())
     return RunFolder(results / name / (run_id or new_run_id())), composed
 
 
@@ -160,29 +164,28 @@ def start_session(
     Raises:
         InputError: the input is at fault, or the run was planned otherwise.
     """
-    config = composed.values
-    settings = threads.resolve(config["threads"], read_topology(), threads.find_kmp_library())
+    config = composed.config
+    settings = threads.resolve(config.threads.stored, read_topology(), threads.find_kmp_library())
     environment = build_environment(settings.environment, config, folders)
     compile_project()
-    cache = project_path(config["run"]["cache"])
+    cache = project_path(config.run.cache)
     make_folder(cache, "run.cache")
-    if config["workload"].get("download"):
+    if config.workload.download:
         make_folder(cache / MODELS, "run.cache")  # a worker may write what is there
-    inputs = check_inputs(config["workload"])
-    job = {
-        "stage": "inspect",
-        "workload": workload_for_workers(config["workload"], inputs.files),
-        "methods": config["method"],
+    inputs = check_inputs(config.workload)
+    job = InspectJob(
+        workload=workload_for_workers(config.workload, inputs.files),
+        methods=config.method,
         # later stages find in the cache what this one downloads
-        "confine": {
-            "network": composed.download,
-            "memory_bytes": inspection_memory_limit(config, inputs.files),
-        },
-    }
+        confine=Limits(
+            network=composed.download,
+            memory_bytes=inspection_memory_limit(config, inputs.files),
+        ),
+    )
     log = folder.path / INSPECT_LOG
     with show.step("looking at the model") as report:
         worker = executor.Worker(job, environment, log, folder.path)
-        ended = worker.wait(report, config["run"]["timeout_s"])
+        ended = worker.wait(report, config.run.timeout_s)
     if ended.kind == executor.KILLED:
         raise HarnessError(
             f"looking at the model failed: {ended.message}; start it again, and if it dies again, "
@@ -190,9 +193,9 @@ def start_session(
             f"check, or want more memory than a worker may hold (run.memory_gb; log: {log})"
         )
     try:
-        seen = require_value(ended, "looking at the model", log)
+        seen = require_answer(ended, Inspection, "looking at the model", log)
     except InputError as error:
-        if config["workload"].get("download") and not composed.download:
+        if config.workload.download and not composed.download:
             raise InputError(
                 f"{error}. What a run began with does not give it the network again: add "
                 "++workload.download=true"
@@ -204,16 +207,16 @@ def start_session(
         overrides=composed.overrides,
         config=config,
         files=inputs.files,
-        threads=settings.as_dict(),
-        machine={**machine.describe(), "ec2": ec2.describe()},
+        threads=settings,
+        machine=machine.describe(ec2=ec2.describe()),
         images=inputs.images,
         tuning_images=inputs.tuning_images,
         tuning_overlap=inputs.overlap,
-        versions=seen["versions"],
+        versions=seen.versions,
         warnings=(
-            *warnings_of(config["workload"], settings.warnings),
+            *warnings_of(config.workload, settings.warnings),
             *inputs.warnings,
-            *seen["warnings"],
+            *seen.warnings,
             *((ROOT_WARNING,) if os.geteuid() == 0 else ()),
         ),
         code=code_digest(folders),
@@ -224,7 +227,7 @@ def start_session(
     show.note(f"run {plan.run} -> {folder.path}")
     for warning in plan.warnings:
         show.note(f"warning: {warning}")
-    protocol, size = Protocol.of(config["protocol"]), config["workload"]["batch_size"]
+    protocol, size = config.protocol, config.workload.batch_size
     largest = max(protocol.sizes(size)) if protocol.rounds else 0
     if largest > plan.images:
         key = "workload.batch_size" if largest == size else "protocol.sweep"
@@ -232,9 +235,9 @@ def start_session(
             f"{key}: rounds time whole batches, and one of {largest} needs more than the "
             f"{plan.images} images that are validated; use a smaller one"
         )
-    earlier = config["run"]["reuse_tuned"]
+    earlier = config.run.reuse_tuned
     if earlier is not None and folder.load_plan() is None:
-        adopt(find_run(project_path(config["run"]["results"]), earlier), folder, plan)
+        adopt(find_run(project_path(config.run.results), earlier), folder, plan)
     plan = fix_plan(plan, folder)
     return open_session(plan, inputs, folder, folders, show)
 
@@ -261,4 +264,5 @@ def fix_plan(plan: RunPlan, folder: RunFolder) -> RunPlan:
             f"run {plan.run} was planned otherwise ({listed}): continue it with run.id={plan.run} "
             "alone, or leave run.id out to start a new run"
         )
-    return replace(before, config=renewed(before.config, plan.config))
+    config = renewed(before.config.stored, plan.config.stored)
+    return replace(before, config=decode(config, Configuration))

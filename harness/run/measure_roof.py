@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from harness.host import isa
 from harness.process import executor
 from harness.process.interrupt import finishing
+from harness.process.jobs import RoofJob
 from harness.run.job_result import stage_result, with_faults
 from harness.run.session import Session
 from harness.storage import outcomes
 from harness.storage.record import RoofRecord
-from harness.storage.stage_facts import RoofFacts
+from harness.storage.stage_facts import Dtype, RoofFacts
 from harness.table import validity
 from harness.table.kernels import ENVIRONMENT
 
@@ -41,23 +44,22 @@ def measure_roof(session: Session) -> bool:
 
 def _measure(session: Session) -> RoofRecord:
     plan, folder = session.plan, session.folder
-    job = {
-        "stage": "roof",
-        "dtypes": fast_dtypes(plan.machine["isa"] or (), session.environment.get(isa.VARIABLE)),
-        "threads": plan.threads["count"] or plan.machine["usable_cores"],
-        "cpus": plan.machine["allowed_cpus"],
-    }
+    job = RoofJob(
+        dtypes=fast_dtypes(plan.machine.isa or (), session.environment.get(isa.VARIABLE)),
+        threads=plan.threads.count or plan.machine.usable_cores,
+        cpus=plan.machine.allowed_cpus,
+    )
     with session.show.step("measuring the machine's roof") as report:
         environment = {**session.environment, **ENVIRONMENT}
         worker = executor.Worker(job, environment, folder.path / LOG, folder.path)
-        ended = worker.wait(report, plan.config["run"]["timeout_s"])
+        ended = worker.wait(report, plan.config.run.timeout_s)
     outcome, facts = stage_result(ended, RoofFacts, LOG)
     if facts:
         outcome = with_faults(outcome, validity.of_pass(facts))
     return RoofRecord(plan.run, outcome, facts)
 
 
-def fast_dtypes(flags: list[str] | tuple[str, ...], limit: str | None) -> list[str]:
+def fast_dtypes(flags: Collection[str], limit: str | None) -> list[Dtype]:
     """Return the data types that oneDNN may have fast kernels for.
 
     Without bf16 instructions oneDNN emulates bf16 or runs its slow reference kernels.
@@ -68,4 +70,4 @@ def fast_dtypes(flags: list[str] | tuple[str, ...], limit: str | None) -> list[s
     """
     allowed = isa.allows(limit, "AVX512_CORE_BF16")
     has_bf16 = allowed and any(flag.endswith("BF16") for flag in flags)
-    return ["fp32", *(["bf16"] if has_bf16 else []), "int8"]
+    return ["fp32", "bf16", "int8"] if has_bf16 else ["fp32", "int8"]

@@ -21,8 +21,8 @@ PINNED = "-pinned"  # after a night's id: the run of nightly.pinned
 
 def check_named_now(folder: RunFolder, now: Composed, composed: Composed) -> None:
     """Refuse to start what a plan names: another checkout's code runs only if it is named now."""
-    place = composed.values["nightly"]["pinned"]
-    if place is not None and place != now.values["nightly"]["pinned"]:
+    place = composed.config.nightly.pinned
+    if place is not None and place != now.config.nightly.pinned:
         raise InputError(
             f"run {folder.id} began with nightly.pinned={place}, whose code would run: give that again "
             "to go on with it, or nightly.pinned=null to compare with the last good runs"
@@ -44,7 +44,7 @@ def measure_pinned(context: Context, words: Sequence[str], folder: RunFolder) ->
         InputError: it is no checkout.
         HarnessError: its run failed.
     """
-    place, show = context.composed.values["nightly"]["pinned"], context.show
+    place, show = context.composed.config.nightly.pinned, context.show
     if place is None:
         return None
     script = project_path(place) / "run.sh"

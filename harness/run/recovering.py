@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from harness.errors import HarnessError, InputError, proposal
+from harness.process.jobs import RecoverJob
 from harness.run.context import Context
 from harness.run.inputs import check_inputs
-from harness.run.job_result import require_value
+from harness.run.job_result import require_answer
 from harness.run.session import open_session
 from harness.storage import outcomes
 from harness.storage.record import MethodRecord, Outcome
-from harness.storage.stage_facts import Optimize
+from harness.storage.stage_facts import Optimize, Recovered
 from harness.storage.store import HISTORY, TRIALS, RunFolder
-from harness.storage.tuning_history import read_history
-from harness.storage.typed import decode
+from harness.storage.tuning_history import QConfig, read_history
 from harness.table.loaded_run import rows_of
 from harness.table.markdown import table
 
@@ -46,44 +45,45 @@ def recover(folder: RunFolder, method: str, trial: str, context: Context) -> str
     with folder.locked():
         inputs = check_inputs(plan.workload)
         for role, file in plan.files.items():
-            if inputs.files[role]["sha256"] != file["sha256"]:
-                raise InputError(f"{file['path']} is not the file that run {plan.run} used")
+            if inputs.files[role].sha256 != file.sha256:
+                raise InputError(f"{file.path} is not the file that run {plan.run} used")
         session = open_session(plan, inputs, folder, context.folders, context.show)
         name = f"{method}/recovered_{int(trial)}"
         row = MethodRecord(
             plan.run,
             name,
-            f"{plan.methods[method]['label']} trial {int(trial)}",
+            f"{plan.methods[method].label} trial {int(trial)}",
             0,
             Outcome(outcomes.OK),
         )
         log = folder.method(name) / "recover.log"
-        job = {
-            "stage": "recover",
-            "workload": session.workload,
-            "tuning": session.data["tuning"],
-            "source": str(source),
-            "workspace": str(folder.method(name)),
-            "trial": int(trial),
-            "q_config": configuration,
-        }
+        job = RecoverJob(
+            workload=session.workload,
+            tuning=session.data["tuning"],
+            source=str(source),
+            workspace=str(folder.method(name)),
+            trial=int(trial),
+            q_config=configuration,
+        )
         ended = session.run_job(row, job, "recovering")
-        facts = require_value(ended, "recovering the trial", log)
-        untimed = {"cost_s": 0, "disturbed": [], **facts}  # the recovery was not timed
-        row = session.validate(replace(row, optimize=decode(untimed, Optimize)))
+        recovered = require_answer(ended, Recovered, "recovering the trial", log)
+        model = Optimize(  # the recovery was not timed
+            cost_s=0, symbol=recovered.symbol, params=recovered.params, disturbed=[]
+        )
+        row = session.validate(replace(row, optimize=model))
         if row.outcome.kind != outcomes.OK:
             raise HarnessError(f"{row.label}: {row.outcome}")
-        measured = [r for r in folder.load_records() if r.method == plan.config["baseline"]]
+        measured = [r for r in folder.load_records() if r.method == plan.config.baseline]
         *others, ours = rows_of(folder, plan, [*measured, row])
         rows = [*others, replace(ours, cost_s=None)]
     return (
         f"{table(rows)}\n\n"
-        f"trial {facts['trial']}: top-1 {facts['accuracy']:.4f} on the {facts['images']} tuning "
+        f"trial {recovered.trial}: top-1 {recovered.accuracy:.4f} on the {recovered.images} tuning "
         f"images, every prediction as recorded; the model is in {folder.method(name)}"
     )
 
 
-def _configuration(folder: RunFolder, method: str, trial: int) -> dict[str, Any]:
+def _configuration(folder: RunFolder, method: str, trial: int) -> QConfig:
     """Return what the tuning history says of a trial; the worker gets that, and not the file."""
     path = folder.method(method) / HISTORY
     again = "measure the row again, in a new run"
@@ -103,4 +103,4 @@ def _configuration(folder: RunFolder, method: str, trial: int) -> dict[str, Any]
     entry = history[trial - 1]
     if entry["q_config"] is None:
         raise InputError(f"trial={trial} cannot be made again: {entry['because']}")
-    return dict(entry["q_config"])
+    return entry["q_config"]

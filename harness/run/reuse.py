@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.storage import outcomes, whole_files
+from harness.facts.typed import changed
+from harness.storage import outcomes, recorded_files
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
 from harness.storage.same_run import SAME_MODELS, differences
 from harness.storage.store import RunFolder
-from harness.storage.typed import changed
 from harness.workloads.model_files import check_symbol, check_weights
 
 
@@ -55,7 +55,7 @@ def damage(row: MethodRecord, earlier: RunFolder) -> Path | None:
     """Return the file of a row's model that is missing or is not the one recorded, if any is."""
     for part in row.optimize.model if row.optimize else ():
         file = earlier.method(row.method) / part.path
-        if not whole_files.is_intact(file, part):
+        if not recorded_files.is_intact(file, part):
             return file
     return None
 

@@ -6,26 +6,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
 
 from harness.errors import HarnessError
+from harness.facts.typed import Mistyped, decode
+from harness.files import locks, whole_files
 from harness.host import threads
 from harness.host.topology import read_topology
 from harness.images import preparation
 from harness.process import executor
-from harness.protocol import Protocol
+from harness.process.jobs import (
+    ImageSet,
+    Job,
+    MeasureJob,
+    OptimizeJob,
+    ProfileJob,
+    SavedModel,
+    ValidateJob,
+    WorkerWorkload,
+)
 from harness.render.progress import Display, Grown, told_once
 from harness.run.course import Course, Step, course_of
 from harness.run.inputs import Inputs
 from harness.run.job_result import stage_result, with_faults
 from harness.run.worker_setup import build_environment, workload_for_workers
 from harness.screen.run_table import fitted_table
-from harness.storage import locks, outcomes, store, whole_files
+from harness.storage import outcomes, recorded_files, store
+from harness.storage.configuration import Protocol
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
 from harness.storage.stage_facts import Optimize, ProfileFacts, RoundFacts, Validate
 from harness.storage.store import RunFolder
-from harness.storage.typed import Mistyped, decode
 from harness.table import kernels, validity
 from harness.table.loaded_run import rows_of
 
@@ -54,32 +64,34 @@ def open_session(
             folder.labels if inputs.overlap else folder.path / "labels_tuning.npy",
         ),
     }
-    data: dict[str, dict[str, Any]] = {}
+    used = {"validation": plan.images, "tuning": plan.tuning_images}
+    data: dict[str, ImageSet] = {}
+    workload = workload_for_workers(plan.workload, plan.files)
     for role, (index, images, file, labels) in sources.items():
         with show.step(f"preparing the {role} images") as report:
             prepared, how = preparation.ensure(
-                preparation.Source(index, file["sha256"], images),
-                plan.workload["transform"],
+                preparation.Source(index, file.sha256, images),
+                workload.transform,
                 plan.versions,
-                preparation.Place.of(plan.config["run"]),
-                plan.machine["usable_cores"],
+                preparation.Place.of(plan.config.run),
+                plan.machine.usable_cores,
                 # not bound to cores: bound workers would all sit on the first place
                 build_environment({}, plan.config, folders),
                 report,
-                plan.config["run"]["timeout_s"],
+                plan.config.run.timeout_s,
                 locks.Wait(
-                    # a plan of before has none
-                    plan.config["run"].get("wait_s", locks.USUAL_LIMIT_S),
+                    plan.config.run.wait_s,
                     "run.wait_s",
                     told_once(show, "another process prepares the same images", report),
                 ),
             )
         whole_files.write_array(labels, index.labels[:images])
-        whole_files.write_json(folder.path / f"prepared_{role}.json", how)
-        data[role] = {"prepared": str(prepared.path), "stored": images, "labels": str(labels)}
-    data["tuning"]["images"] = plan.tuning_images
+        whole_files.write_json(folder.path / f"prepared_{role}.json", how.stored)
+        data[role] = ImageSet(
+            prepared=str(prepared.path), stored=images, labels=str(labels), images=used[role]
+        )
     settings = threads.resolve(
-        plan.config.get("threads", {}), read_topology(), threads.find_kmp_library()
+        plan.config.threads.stored, read_topology(), threads.find_kmp_library()
     )
     environment = build_environment(settings.environment, plan.config, folders)
     workload = workload_for_workers(plan.workload, plan.files)
@@ -93,21 +105,21 @@ class Session:
     Attributes:
         workload: the configuration of the workload as workers get it.
         environment: the environment of every worker that measures.
-        data: by role (validation, tuning), the files of the prepared images and their labels.
+        data: the prepared images by role, validation and tuning.
         course: how far it is.
     """
 
     plan: RunPlan
     folder: RunFolder
-    workload: dict[str, Any]
+    workload: WorkerWorkload
     environment: dict[str, str]
-    data: dict[str, dict[str, Any]]
+    data: dict[str, ImageSet]
     show: Display
     course: Course
 
     @property
     def protocol(self) -> Protocol:
-        return Protocol.of(self.plan.config["protocol"])
+        return self.plan.config.protocol
 
     def run_stages(self, position: int, name: str, before: MethodRecord | None = None) -> None:
         """Run the stages of one method that are not rounds: optimize, validate and profile.
@@ -118,7 +130,7 @@ class Session:
             before: the method's record in a continued run; its intact stages are not run again.
         """
         interrupted = Outcome(outcomes.INTERRUPTED)
-        label = self.plan.methods[name]["label"]
+        label = self.plan.methods[name].label
         others = before.others if before else {}
         row = MethodRecord(self.plan.run, name, label, position, interrupted, others=others)
         try:
@@ -149,16 +161,15 @@ class Session:
         if facts is not None:
             known = before.history if before else None
             return replace(row, outcome=Outcome(outcomes.OK), optimize=facts, history=known)
-        shared = self.plan.config["methods"]["shared_calibration"]
-        job = {
-            "stage": "optimize",
-            "workload": self.workload,
-            "method": dict(method),
-            "tuning": self.data["tuning"],
-            "cpus": self.plan.machine["allowed_cpus"],
-            "workspace": str(self.folder.method(row.method)),
-            "shared": str(self.folder.path) if shared else None,
-        }
+        shared = self.plan.config.methods.shared_calibration
+        job = OptimizeJob(
+            workload=self.workload,
+            method=method,
+            tuning=self.data["tuning"],
+            cpus=self.plan.machine.allowed_cpus,
+            workspace=str(self.folder.method(row.method)),
+            shared=str(self.folder.path) if shared else None,
+        )
         ended = self.run_job(row, job, "optimising")
         outcome, facts = stage_result(ended, Optimize, self._log_name(row, job))
         if facts:
@@ -166,7 +177,7 @@ class Session:
             if outcome.kind == outcomes.OK:
                 self.folder.save_optimized(row.method, facts)
         path = saved.with_name(store.HISTORY)
-        history = whole_files.digest_of(path, path.parent) if path.is_file() else None
+        history = recorded_files.digest_of(path, path.parent) if path.is_file() else None
         return replace(row, outcome=outcome, optimize=facts, history=history)
 
     def _intact_model(self, path: Path) -> Optimize | None:
@@ -177,12 +188,18 @@ class Session:
             facts = decode(whole_files.load_json(path), Optimize)
         except Mistyped:
             return None
-        intact = all(whole_files.is_intact(path.parent / file.path, file) for file in facts.model)
+        intact = all(
+            recorded_files.is_intact(path.parent / file.path, file) for file in facts.model
+        )
         return facts if intact else None
 
     def validate(self, row: MethodRecord) -> MethodRecord:
         """Run the row's saved model over the validation images."""
-        job = {**self._model_job(row), "stage": "validate", "predictions": "predictions.npz"}
+        job = ValidateJob(
+            model=self._model(row),
+            cpus=self.plan.machine.allowed_cpus,
+            predictions="predictions.npz",
+        )
         ended = self.run_job(row, job, "validating")
         outcome, facts = stage_result(ended, Validate, self._log_name(row, job))
         if facts:
@@ -193,7 +210,7 @@ class Session:
         facts = before.validate if before and _same_model(before, row) else None
         if facts and not validity.of_validation(facts):
             predictions = self.folder.method(row.method) / facts.predictions.path
-            if whole_files.is_intact(predictions, facts.predictions):
+            if recorded_files.is_intact(predictions, facts.predictions):
                 return replace(row, outcome=Outcome(outcomes.OK), validate=facts)
         return self.validate(row)
 
@@ -205,7 +222,7 @@ class Session:
         known = before.profile if before and _same_model(before, row) else None
         if known and not self._kernel_faults(row, known):
             return replace(row, outcome=Outcome(outcomes.OK), profile=known)
-        job = {**self._model_job(row), "stage": "profile", "batches": batches}
+        job = ProfileJob(model=self._model(row), batches=batches)
         ended = self.run_job(row, job, "profiling", kernels.ENVIRONMENT)
         outcome, facts = stage_result(ended, ProfileFacts, self._log_name(row, job))
         if facts:
@@ -216,49 +233,41 @@ class Session:
         return validity.of_profile(
             kernels.Profile.recorded(facts),
             validity.called_int8(row.method, row.label),
-            self.plan.machine["isa"],
-            self.plan.config["max_cpu_isa"],
+            self.plan.machine.isa or (),
+            self.plan.config.max_cpu_isa,
         )
 
     def measure(self, row: MethodRecord, round_: int, attempt: int) -> RoundRecord:
         """Time a row's model in one round; the record is not on disk yet."""
         protocol = self.protocol
-        job = {
-            **self._model_job(row),
-            "stage": "measure",
-            "sizes": list(protocol.sizes(self.workload["batch_size"]).items()),
-            "warmup_s": protocol.warmup_s,
-        }
-        ended = self.run_job(
-            row, job, f"timing, round {round_} of {protocol.rounds}", round_=round_
+        job = MeasureJob(
+            model=self._model(row),
+            cpus=self.plan.machine.allowed_cpus,
+            sizes=list(protocol.sizes(self.workload.batch_size).items()),
+            warmup_s=protocol.warmup_s,
         )
+        activity = f"timing, round {round_} of {protocol.rounds}"
+        ended = self.run_job(row, job, activity, round_=round_)
         outcome, facts = stage_result(ended, RoundFacts, self._log_name(row, job))
         if facts:
             # only the workload's own batch size counts: a batch of one need not keep every thread busy
             outcome = with_faults(outcome, validity.of_pass(facts.timed[0]))
         return RoundRecord(self.plan.run, row.method, round_, attempt, outcome, facts)
 
-    def _model_job(self, row: MethodRecord) -> dict[str, Any]:
-        """Return the fields of every job that runs a row's saved model on the validation images."""
+    def _model(self, row: MethodRecord) -> SavedModel:
         assert row.optimize is not None
-        return {
-            "workload": self.workload,
-            "images": self.plan.images,
-            "cpus": self.plan.machine["allowed_cpus"],
-            "workspace": str(self.folder.method(row.method)),
-            "symbol": row.optimize.symbol.path,
-            "params": row.optimize.params.path,
-            "sha256": {
-                "symbol": row.optimize.symbol.sha256,
-                "params": row.optimize.params.sha256,
-            },
-            **{key: self.data["validation"][key] for key in ("prepared", "labels")},
-        }
+        return SavedModel(
+            workload=self.workload,
+            images=self.data["validation"],
+            workspace=str(self.folder.method(row.method)),
+            symbol=row.optimize.symbol,
+            params=row.optimize.params,
+        )
 
     def run_job(
         self,
         row: MethodRecord,
-        job: Mapping[str, Any],
+        job: Job,
         activity: str,
         extra: Mapping[str, str] | None = None,
         round_: int = 0,
@@ -270,17 +279,17 @@ class Session:
             round_: the number of the round that it is.
         """
         workspace = self.folder.method(row.method)
-        log = workspace / f"{job['stage']}.log"
+        log = workspace / f"{job.stage}.log"
         title = f"{row.label}: {activity}"
-        step = Step(row.method, job["stage"], round_)
+        step = Step(row.method, job.stage, round_)
         head = f"{self.course.place(step)}{row.label}: {self.course.named(step) or activity}"
         left = partial(self.course.left, step)
         with self.course.taking(step), self.show.step(title, head, left) as report:
             worker = executor.Worker(job, {**self.environment, **(extra or {})}, log, workspace)
-            return worker.wait(report, self.plan.config["run"]["timeout_s"])
+            return worker.wait(report, self.plan.config.run.timeout_s)
 
-    def _log_name(self, row: MethodRecord, job: Mapping[str, Any]) -> str:
-        log = self.folder.method(row.method) / f"{job['stage']}.log"
+    def _log_name(self, row: MethodRecord, job: Job) -> str:
+        log = self.folder.method(row.method) / f"{job.stage}.log"
         return str(log.relative_to(self.folder.path))
 
 

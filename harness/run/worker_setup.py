@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import project_path
+from harness.facts.typed import decode
 from harness.host.isa import VARIABLE
 from harness.host.memory import total_memory
 from harness.process import executor
 from harness.process.confinement import MEMORY
+from harness.process.jobs import WorkerWorkload
 from harness.process.own_modules import named_in_environment
 from harness.storage import store
+from harness.storage.configuration import Configuration, Workload
+from harness.storage.plan import InputFile
 
 GB = 10**9
 INSPECTION_BYTES = 4 * GB  # ResNet50v2 takes 0.8
@@ -22,47 +26,47 @@ THREAD_BYTES = 32 << 20  # a thread's stack and oneDNN's scratch
 
 
 def build_environment(
-    variables: Mapping[str, str], config: Mapping[str, Any], folders: Sequence[Path]
+    variables: Mapping[str, str], config: Configuration, folders: Sequence[Path]
 ) -> dict[str, str]:
     """Return the environment of a run's workers.
 
     Args:
         variables: those of the thread settings; none for workers that do not measure.
     """
-    limit = config.get("max_cpu_isa")
+    limit = config.max_cpu_isa
     return executor.worker_environment(
         {
             **variables,
             **({VARIABLE: limit} if limit else {}),
             **named_in_environment(folders),
             MEMORY: str(memory_limit(config)),
-            "INC_BENCH_CACHE": str(project_path(config["run"]["cache"])),
+            "INC_BENCH_CACHE": str(project_path(config.run.cache)),
         }
     )
 
 
-def memory_limit(config: Mapping[str, Any]) -> int:
+def memory_limit(config: Configuration) -> int:
     """Return how many bytes of private memory a worker may hold; 0 means no limit.
 
     The default is all memory of the machine or of its control group: a process that wants more must
     fail by itself, before the kernel kills another one.
     """
-    limit = config["run"].get("memory_gb")  # plans of older versions lack the key, which means null
+    limit = config.run.memory_gb
     if limit is not None:
         return int(limit * GB)
     return total_memory() or 0
 
 
-def inspection_memory_limit(config: Mapping[str, Any], files: Mapping[str, Any]) -> int:
+def inspection_memory_limit(config: Configuration, files: Mapping[str, InputFile]) -> int:
     """Return how many bytes the worker may hold that inspects the model, with two blank images.
 
     The default covers copies of the weights, activations, threads and MXNet itself: without a limit
     a symbol of a kilobyte could allocate any amount.
     """
     limit = memory_limit(config)
-    if config["run"].get("memory_gb") is not None:
+    if config.run.memory_gb is not None:
         return limit
-    weights = sum(file.get("bytes", 0) for role, file in files.items() if role in store.MODEL)
+    weights = sum(file.bytes or 0 for role, file in files.items() if role in store.MODEL)
     needed = INSPECTION_BYTES + WEIGHT_COPIES * weights + THREAD_BYTES * (os.cpu_count() or 1)
     return int(min(limit or needed, needed))
 
@@ -78,10 +82,11 @@ def absolute_paths(value: Any) -> Any:
     return absolute
 
 
-def workload_for_workers(
-    workload: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
+def workload_for_workers(workload: Workload, files: Mapping[str, InputFile]) -> WorkerWorkload:
     """Return a workload as workers get it: absolute paths and the digests of the model's files."""
-    paths = {role: str(project_path(workload[role])) for role in store.MODEL if role in files}
-    digests = {path: files[role]["sha256"] for role, path in paths.items()}
-    return {**absolute_paths(workload), "files": digests}
+    digests = {
+        str(project_path(path)): files[role].sha256
+        for role, path in workload.paths.items()
+        if role in store.MODEL and path and role in files
+    }
+    return decode({**absolute_paths(workload.stored), "files": digests}, WorkerWorkload)

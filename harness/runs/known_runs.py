@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.errors import HarnessError, InputError, proposal
-from harness.storage import form
+from harness.facts.faults import is_name
 from harness.storage.store import PLAN, RunFolder
 
 LATEST = "latest"
@@ -28,7 +28,7 @@ def find_run(results: Path, run_id: str) -> RunFolder:
     """
     machine, _, run = run_id.rpartition("/")
     pattern = f"{machine or '*'}/{run}/{PLAN}"
-    are_names = form.name(run) and (form.name(machine) or run == run_id)
+    are_names = is_name(run) and (is_name(machine) or run == run_id)
     paths = sorted(path.parent for path in results.glob(pattern)) if are_names else []
     if len(paths) == 1:
         return RunFolder(paths[0])

@@ -11,11 +11,11 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import HarnessError
+from harness.files.whole_files import load_json
 from harness.runs.known_runs import planned_runs
 from harness.storage.outcomes import OK
 from harness.storage.record import RECORDS
 from harness.storage.store import RunFolder
-from harness.storage.whole_files import load_json
 
 MB = 1e6
 EXPERIMENT = "experiment="
@@ -84,7 +84,7 @@ def _known(folder: RunFolder, night: str) -> KnownRun:
     experiment = (
         began[-1].removeprefix(EXPERIMENT)
         if began
-        else f"{plan.workload['name']}, {plan.config['protocol']['name']}"
+        else f"{plan.workload.name}, {plan.config.protocol.name}"
     )
     rows = len(plan.methods)
     return KnownRun(

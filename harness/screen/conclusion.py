@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from harness.storage.configuration import Tuning
 from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
 from harness.table.metrics import COST, SPEEDUP, TOP1_LOSS, VS_FUSED, Metric
 from harness.table.rows import Row
@@ -32,21 +32,21 @@ def conclude(plan: RunPlan, rows: Sequence[Row]) -> Conclusion:
     The fastest is the one with the most images a second: from the rounds where there are some.
     """
     named = {row.method: row for row in rows}
-    base, fused = (named.get(plan.config[key]) for key in ("baseline", "fused"))
+    base, fused = (named.get(method) for method in (plan.config.baseline, plan.config.fused))
     measured = [row for row in rows if row.images_per_s is not None]
     before = _progress(plan, rows)
     if not measured:
         return Conclusion(f"{before}No row has a speed yet.")
     if base is None or base.top1 is None:
         fastest = max(measured, key=_speed)
-        unknown = f"no loss is known without {plan.config['baseline']}"
+        unknown = f"no loss is known without {plan.config.baseline}"
         return Conclusion(f"{before}Fastest: {fastest.label}; {unknown}.", fastest.method)
     others = [row for row in measured if row is not base]
     if not others:
         return Conclusion(f"{before}Only {base.label} has a speed.")
     is_random = RANDOM_WEIGHTS in plan.warnings
-    allowed = _allowed(plan.config["tuning"])
-    within = [row for row in others if is_random or _keeps(row, base, plan.config["tuning"])]
+    allowed = _allowed(plan.config.tuning)
+    within = [row for row in others if is_random or _keeps(row, base, plan.config.tuning)]
     if not within:
         closest = max(others, key=lambda row: row.top1 or 0.0)
         return Conclusion(
@@ -68,17 +68,17 @@ def _progress(plan: RunPlan, rows: Sequence[Row]) -> str:
     return f"{len(rows)} of {len(plan.methods)} rows so far. " if missing > 0 else ""
 
 
-def _allowed(tuning: Mapping[str, Any]) -> str:
-    tolerance = float(tuning["tolerance"])
-    if tuning["criterion"] == RELATIVE:
+def _allowed(tuning: Tuning) -> str:
+    tolerance = float(tuning.tolerance)
+    if tuning.criterion == RELATIVE:
         return f"{100 * tolerance:g} % of top-1"
     return f"{tolerance:g} of top-1"
 
 
-def _keeps(row: Row, base: Row, tuning: Mapping[str, Any]) -> bool:
+def _keeps(row: Row, base: Row, tuning: Tuning) -> bool:
     assert row.top1 is not None and base.top1 is not None
-    allowed = float(tuning["tolerance"])
-    if tuning["criterion"] == RELATIVE:
+    allowed = float(tuning.tolerance)
+    if tuning.criterion == RELATIVE:
         allowed *= base.top1
     return base.top1 - row.top1 <= allowed
 

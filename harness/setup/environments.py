@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import PROJECT
-from harness.storage.locks import lock_open_file
+from harness.files.locks import lock_open_file
 
 STAMP = "environment.json"  # written when all of an environment is done: its identity at each level
 LOCK = "lock"

@@ -14,6 +14,8 @@ from harness.errors import InputError, one_line
 from harness.host.threads import loaded_openmp
 from harness.methods import instantiated
 from harness.process import compat
+from harness.process.jobs import InspectJob
+from harness.storage.stage_facts import Inspection
 from harness.workloads import fp32_network
 from harness.workloads.weights_file import WeightsWarning
 
@@ -22,27 +24,23 @@ SIDES = (224, 28, 32, 56, 64, 96, 112, 128, 160, 192, 227, 240, 256, 299, 331, 3
 CHANNELS = (1, 4)  # other than 3
 
 
-def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[str, Any]:
+def run(job: InspectJob, progress: Callable[[int, int, str], None]) -> Inspection:
     """Load the fp32 network, run two blank images through it, and make every method.
-
-    Returns:
-        versions, the OpenMP runtime, the number of parameters, and what the reader of the table
-        should know about the weights.
 
     Raises:
         InputError: the model cannot be loaded, or does not fit the images or the classes; a
             method's class or arguments are wrong.
     """
-    workload = job["workload"]
+    workload = job.workload
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         net = fp32_network(workload)
     for each in warned:
         print(f"{each.category.__name__}: {each.message}")  # into the log, as they would be
-    for method in job["methods"].values():
+    for method in job.methods.values():
         instantiated(method)
-    scores = _scores_of_blank(net, workload["transform"]["crop"])
-    _check_shape(scores, workload["classes"])
+    scores = _scores_of_blank(net, workload.transform.crop)
+    _check_shape(scores, workload.classes)
     weights = {name: p.data().asnumpy() for name, p in net.collect_params().items()}
     # the scores do not tell: a ReLU makes 0 of NaN
     broken = [name for name, values in weights.items() if not np.isfinite(values).all()]
@@ -55,12 +53,12 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
         raise InputError(
             "the model's scores for a blank image are NaN or infinite: check workload.params"
         )
-    return {
-        "versions": compat.true_versions(),
-        "openmp": loaded_openmp(),
-        "parameters": sum(values.size for values in weights.values()),
-        "warnings": [str(w.message) for w in warned if issubclass(w.category, WeightsWarning)],
-    }
+    return Inspection(
+        versions=compat.true_versions(),
+        openmp=loaded_openmp(),
+        parameters=sum(values.size for values in weights.values()),
+        warnings=[str(w.message) for w in warned if issubclass(w.category, WeightsWarning)],
+    )
 
 
 def _scores_of_blank(net: Any, side: int) -> npt.NDArray[Any]:

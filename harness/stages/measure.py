@@ -9,45 +9,46 @@ from typing import Any
 
 from harness.host.threads import loaded_openmp
 from harness.host.watch import Watch
-from harness.images.batches import validation_batches
+from harness.images.batches import read_batches
+from harness.process.jobs import MeasureJob
 from harness.process.timing import timed_pass
 from harness.stats.steady import FEWEST_TO_SETTLE, stable_from
+from harness.storage.stage_facts import RoundFacts, Stretch, Timed
 from harness.workloads.saved import saved_network
 
 LOOK_EVERY = 5  # batches between two looks at whether the times have settled
 
 
-def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[str, Any]:
-    """Time the batch sizes of ``job["sizes"]``, pairs of a size and how many batches to time.
+def run(job: MeasureJob, progress: Callable[[int, int, str], None]) -> RoundFacts:
+    """Time the batch sizes of a job.
 
     Every size has a network of its own, since MXNet converts the weights again when it changes, and
     times the same batches in every round: the first ones, over again where there are too few.
-
-    Returns:
-        openmp, and ``timed``, one entry a size: batch_size; forward_s and data_s of each timed
-        batch; warmup_s, the forward times before them; settled, whether these had become steady;
-        conditions, disturbed and misplaced, as ``Watch`` found them.
     """
-    timed: list[dict[str, Any]] = []
-    for size, count in job["sizes"]:
-        net = saved_network(job)
-        batches = validation_batches(job, size, job["images"] // size * size)
-        warmup, settled = warm_up(net, batches, job["warmup_s"])
-        with Watch(job["cpus"]) as watch:
+    model = job.model
+    timed: list[Timed] = []
+    for size, count in job.sizes:
+        net = saved_network(model)
+        whole = model.images.images // size * size
+        batches = read_batches(model.images, model.workload, size, whole)
+        warmup, settled = warm_up(net, batches, job.warmup_s)
+        with Watch(job.cpus) as watch:
             chosen = itertools.islice(_endless(batches), count)
             times = timed_pass(net, chosen, lambda scores, label: watch.beat())
-        progress(len(timed) + 1, len(job["sizes"]), "batch sizes")
+        progress(len(timed) + 1, len(job.sizes), "batch sizes")
         timed.append(
-            {
-                "batch_size": size,
-                "forward_s": times.forward_s,
-                "data_s": times.data_s,
-                "warmup_s": warmup,
-                "settled": settled,
-                **watch.facts,
-            }
+            Timed(
+                batch_size=size,
+                forward_s=times.forward_s,
+                data_s=times.data_s,
+                warmup_s=warmup,
+                settled=settled,
+                conditions=Stretch.measured(watch.facts.conditions),
+                disturbed=watch.facts.disturbed,
+                misplaced=watch.facts.misplaced,
+            )
         )
-    return {"timed": timed, "openmp": loaded_openmp()}
+    return RoundFacts(timed=timed, openmp=loaded_openmp())
 
 
 def warm_up(

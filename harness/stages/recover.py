@@ -4,32 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from harness.errors import HarnessError, InputError
-from harness.images.batches import tuning_batches
+from harness.files.reading import BadArray, read_npz
+from harness.images.batches import read_batches
 from harness.methods.recovery import recover
-from harness.storage.reading import BadArray, read_npz
+from harness.process.jobs import RecoverJob
+from harness.storage.recorded_files import digest_of
+from harness.storage.stage_facts import Recovered
 from harness.storage.store import TRIALS
-from harness.storage.whole_files import digest_of
 from harness.workloads import fp32_network
 from harness.workloads.saved import save
 
 
-def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[str, Any]:
-    """Rebuild trial ``trial`` from its ``q_config``, check it on the tuning batches, and export it.
+def run(job: RecoverJob, progress: Callable[[int, int, str], None]) -> Recovered:
+    """Rebuild the trial from its ``q_config``, check it on the tuning batches, and export it.
 
     Raises:
         InputError: ``q_config`` is another network's, or the trials' predictions are damaged.
         HarnessError: the rebuilt model predicts otherwise than the trial did.
     """
-    source, workspace = Path(job["source"]), Path(job["workspace"])
-    trial = int(job["trial"])
-    tuning = tuning_batches(job)
+    source, workspace, trial = Path(job.source), Path(job.workspace), job.trial
+    tuning = read_batches(job.tuning, job.workload)
     data = next(iter(tuning))[0]
-    net = recover(fp32_network(job["workload"]), job["q_config"], data)
+    net = recover(fp32_network(job.workload), job.q_config, data)
     now = np.concatenate([net(data).argmax(axis=1).asnumpy() for data, _ in tuning])
     try:
         then = read_npz(source / TRIALS, "top1", "<u2", (None, len(now)))[trial]
@@ -42,11 +42,11 @@ def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[
             f"otherwise than it did while tuning (first: image {differing[0]}): another machine, "
             "oneDNN instruction set or version?"
         )
-    symbol, params = save(net, data, workspace / "model", lambda: fp32_network(job["workload"]))
-    return {
-        "trial": trial,
-        "accuracy": float((now == tuning.labels).mean()),
-        "images": len(now),
-        "symbol": digest_of(symbol, workspace),
-        "params": digest_of(params, workspace),
-    }
+    symbol, params = save(net, data, workspace / "model", lambda: fp32_network(job.workload))
+    return Recovered(
+        trial=trial,
+        accuracy=float((now == tuning.labels).mean()),
+        images=len(now),
+        symbol=digest_of(symbol, workspace),
+        params=digest_of(params, workspace),
+    )

@@ -12,7 +12,8 @@ from mxnet.amp.amp import bfloat16
 from harness.host.stdout import captured_stdout
 from harness.host.threads import loaded_openmp
 from harness.host.watch import Watch
-from harness.storage.stage_facts import RoofKernel
+from harness.process.jobs import RoofJob
+from harness.storage.stage_facts import RoofFacts, RoofKernel, Stretch
 from harness.table.kernels import parse
 from harness.table.roof_share import kernel_facts
 
@@ -24,33 +25,35 @@ WARMUP, REPEATS = 3, 30
 LONGEST_S = 10.0  # of one shape in one data type, however slow the machine is
 
 
-def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[str, Any]:
-    """Time each shape in each data type of ``job["dtypes"]``, which are fp32, bf16 and int8.
+def run(job: RoofJob, progress: Callable[[int, int, str], None]) -> RoofFacts:
+    """Time each shape in each data type of a job.
 
     int8 is MXNet's quantized_conv, unsigned activations times signed weights, as in quantised
     networks. Times are oneDNN's own, so the conversions that MXNet makes for each call are not in
     them. The environment must hold ``harness.table.kernels.ENVIRONMENT``.
-
-    Returns:
-        kernels: one entry a shape and data type: dtype, kind, implementation, problem, macs, and ms
-        of each repeat; missing, reasons by data type; openmp; conditions, disturbed and misplaced
-        over all of it, as ``Watch`` found them.
     """
     kernels: list[RoofKernel] = []
     missing: dict[str, str] = {}
-    asked = [(dtype, shape) for dtype in job["dtypes"] for shape in SHAPES]
-    with Watch(job["cpus"]) as watch:
+    asked = [(dtype, shape) for dtype in job.dtypes for shape in SHAPES]
+    with Watch(job.cpus) as watch:
         for done, (dtype, shape) in enumerate(asked):
             progress(done, len(asked), "kernels")
             found = kernel_facts(
-                parse(_repeated(_convolution(dtype, job["threads"], *shape), watch.beat)), dtype
+                parse(_repeated(_convolution(dtype, job.threads, *shape), watch.beat)), dtype
             )
             if isinstance(found, str):
                 missing[dtype] = found
             else:
                 kernels.append(found)
     progress(len(asked), len(asked), "kernels")
-    return {"kernels": kernels, "missing": missing, "openmp": loaded_openmp(), **watch.facts}
+    return RoofFacts(
+        kernels=kernels,
+        missing=missing,
+        openmp=loaded_openmp(),
+        conditions=Stretch.measured(watch.facts.conditions),
+        disturbed=watch.facts.disturbed,
+        misplaced=watch.facts.misplaced,
+    )
 
 
 def _repeated(convolve: Callable[[], Any], beat: Callable[[], None]) -> list[str]:

@@ -11,50 +11,45 @@ import numpy as np
 
 from harness.host.threads import loaded_openmp
 from harness.host.watch import Watch
-from harness.images.batches import validation_batches
+from harness.images.batches import read_batches
+from harness.process.jobs import ValidateJob
 from harness.process.timing import timed_pass
-from harness.storage.whole_files import digest_of
+from harness.storage.recorded_files import digest_of
+from harness.storage.stage_facts import Stretch, Validate
 from harness.workloads.saved import saved_network
 
 TOP = 5
 REPORT_EVERY_S = 0.2
 
 
-def run(job: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[str, Any]:
-    """Load the model, predict every image once, and keep each image's best classes.
-
-    Returns:
-        validation_s: wall clock of the whole loop, as published: data, forward pass and metric;
-        data_s, forward_s, rest_s: its parts, one entry a batch (``timing.PassTimes``);
-        non_finite: how many images got a score that is NaN or infinite;
-        predictions: the file of (images, 5) uint16, best class first, with its digest;
-        conditions, disturbed, misplaced: what ``Watch`` found over the whole loop.
-    """
-    workload = job["workload"]
-    workspace = Path(job["workspace"])
-    net, batches = saved_network(job), validation_batches(job)
+def run(job: ValidateJob, progress: Callable[[int, int, str], None]) -> Validate:
+    """Load the model, predict every image once, and keep each image's best classes."""
+    workload, workspace = job.model.workload, Path(job.model.workspace)
+    net, batches = saved_network(job.model), read_batches(job.model.images, workload)
     images = len(batches.labels)
-    with Watch(job["cpus"]) as watch:
-        metric = _BestClasses(images, min(TOP, workload["classes"]), progress, watch.beat)
+    with Watch(job.cpus) as watch:
+        metric = _BestClasses(images, min(TOP, workload.classes), progress, watch.beat)
         began = time.perf_counter()
         times = timed_pass(net, batches, metric.update)
         validation = time.perf_counter() - began
     progress(metric.done, images, "images")
-    predictions = workspace / job["predictions"]
+    predictions = workspace / job.predictions
     np.savez_compressed(predictions, top=metric.best)
-    return {
-        "images": metric.done,
-        "batches": len(times.forward_s),
-        "batch_size": workload["batch_size"],
-        "validation_s": validation,
-        "data_s": times.data_s,
-        "forward_s": times.forward_s,
-        "rest_s": times.rest_s,
-        "non_finite": metric.non_finite,
-        "predictions": digest_of(predictions, workspace),
-        "openmp": loaded_openmp(),
-        **watch.facts,
-    }
+    return Validate(
+        images=metric.done,
+        batches=len(times.forward_s),
+        batch_size=workload.batch_size,
+        validation_s=validation,
+        data_s=times.data_s,
+        forward_s=times.forward_s,
+        rest_s=times.rest_s,
+        non_finite=metric.non_finite,
+        predictions=digest_of(predictions, workspace),
+        openmp=loaded_openmp(),
+        conditions=Stretch.measured(watch.facts.conditions),
+        disturbed=watch.facts.disturbed,
+        misplaced=watch.facts.misplaced,
+    )
 
 
 class _BestClasses:

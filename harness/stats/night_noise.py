@@ -27,6 +27,7 @@ to 1.3 % of tables for 1 % asked, R = 5), rounds alone a busy hour for slow code
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -108,6 +109,21 @@ def level(times: ArrayLike) -> Level:
     winsorised = np.minimum(rounds, inner[..., -1:])
     variance = winsorised.var(axis=-1) * count / (kept - 1)
     return Level(inner.mean(axis=-1), variance, np.full(variance.shape, float(kept)))
+
+
+def stacked_levels(runs: Sequence[ArrayLike]) -> Level:
+    """Return the levels of runs along a new first axis, all at once where they are of one shape.
+
+    Args:
+        runs: times of each run as ``level`` takes them.
+
+    Raises:
+        ValueError: as ``level`` does.
+    """
+    arrays = [np.asarray(times, dtype=np.float64) for times in runs]
+    if len({times.shape for times in arrays}) == 1:
+        return level(np.stack(arrays))
+    return Level.stack([level(times) for times in arrays])
 
 
 def moderated(values: ArrayLike) -> Spread | None:

@@ -1,21 +1,32 @@
 """The plan of a run: what was asked and what it resolved to, fixed before anything is measured."""
 
-from __future__ import annotations
+# No ``from __future__ import annotations``: msgspec evaluates the annotations, on Python 3.9 too.
 
 import hashlib
 import json
 import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Optional
 
 from harness import __version__
 from harness.errors import HarnessError
-from harness.storage import form
-from harness.storage.config_form import OPTIONS, STORED
-from harness.storage.form import Named, anything, count, name, sha256, some, switch, text, texts
+from harness.facts.machine_facts import Machine, ThreadSettings, Versions
+from harness.facts.typed import (
+    Count,
+    Facts,
+    JsonObject,
+    Mistyped,
+    Name,
+    Positive,
+    Sha256,
+    decode,
+    plain,
+)
+from harness.storage.configuration import Configuration, Method, SearchOptions, Workload
+from harness.storage.configuration_checks import stored_fault
 
 SCHEMA = 2  # 2: config has the whole protocol, and max_cpu_isa
 FOREIGN = "foreign"  # the key that marks an imported plan
@@ -23,32 +34,13 @@ RANDOM_WEIGHTS = (
     "THE WEIGHTS ARE RANDOM (workload.params is not given): accuracies mean nothing, times do"
 )
 
-# the form of a plan that is read back: only what the harness reads
-INPUT_FILE = {"path": text, "bytes?": count, "sha256": sha256}
-FORM = {
-    "run": name,
-    "created": text,
-    "overrides": [text],
-    "config": STORED,
-    "files": Named(anything, INPUT_FILE),
-    "threads": {"policy": text, "count": (count,), "environment": texts},
-    "machine": {
-        "cpu_model": (text,),
-        "cores": (count,),
-        "isa": ([text],),
-        "os": (text,),
-        "kernel": (text,),
-        "memory_total_bytes?": (count,),
-    },
-    "images": some,
-    "tuning_images": some,
-    "tuning_overlap": switch,
-    "versions": {"mxnet": text, "mxnet_commit": (text,), "neural-compressor": text},
-    "warnings": [text],
-    "harness?": text,
-    "code?": (text,),
-    "foreign?": switch,
-}
+
+class InputFile(Facts, frozen=True, kw_only=True):
+    """A file of the workload, where it was."""
+
+    path: str
+    bytes: Optional[Count] = None
+    sha256: Sha256
 
 
 @dataclass(frozen=True)
@@ -60,13 +52,12 @@ class RunPlan:
         created: UTC, ISO 8601.
         overrides: what the user typed.
         config: the configuration, resolved.
-        files: the workload's files by role, each with path, bytes and sha256.
+        files: the workload's files by role.
         threads: the thread policy: what was asked and the environment it came to.
-        machine: the machine's facts.
         images: how many images are validated.
         tuning_images: how many images are tuned on.
         tuning_overlap: whether the tuning images are among the validated.
-        versions: what is really installed, as MXNet's own process told.
+        versions: of what is really installed, from MXNet's own process.
         warnings: what the user should know before it starts and read under the table.
         harness: this package's version.
         code: digest of the harness's modules, of conf/ (not in plans of before it was added) and of the
@@ -75,49 +66,51 @@ class RunPlan:
         foreign: whether it came in a pack, from wherever; such a run is only read. Kept where it is true.
     """
 
-    run: str
+    run: Name
     created: str
     overrides: tuple[str, ...]
-    config: dict[str, Any]
-    files: dict[str, dict[str, Any]]
-    threads: dict[str, Any]
-    machine: dict[str, Any]
-    images: int
-    tuning_images: int
+    config: Configuration
+    files: dict[str, InputFile]
+    threads: ThreadSettings
+    machine: Machine
+    images: Positive
+    tuning_images: Positive
     tuning_overlap: bool
-    versions: dict[str, Any]
+    versions: Versions
     warnings: tuple[str, ...]
     harness: str = __version__
     schema: int = SCHEMA
-    code: str | None = None
+    code: Optional[str] = None
     foreign: bool = False
 
-    def as_dict(self) -> dict[str, Any]:
-        made = asdict(self)
+    def as_dict(self) -> JsonObject:
+        values: JsonObject = plain(self)
         if not self.foreign:
-            del made[FOREIGN]
-        return made
+            del values[FOREIGN]
+        return values
 
     @classmethod
-    def from_dict(cls, stored: Mapping[str, Any], path: Path) -> RunPlan:
+    def from_dict(cls, stored: object, path: Path) -> "RunPlan":
         """Return the plan of a JSON object read from ``path``.
 
         Raises:
             HarnessError: its schema is unknown, or a field is missing or is not what it should be.
         """
         schema = stored.get("schema") if isinstance(stored, Mapping) else None
-        if schema != SCHEMA:
+        if not isinstance(stored, Mapping) or schema != SCHEMA:
             raise HarnessError(
                 f"{path} has plan schema {schema}, this version reads {SCHEMA}: use the version "
                 "that wrote it"
             )
-        wrong = form.wrong(stored, FORM)
+        wrong: object
+        try:
+            plan = decode(stored, cls)
+            wrong = _unknown_key(stored) or stored_fault(plan.config.stored, "config")
+        except Mistyped as error:
+            wrong = str(error)
         if wrong is not None:
             raise HarnessError(f"{path} is no plan ({wrong}): restore it")
-        try:
-            return cls(**stored)
-        except TypeError as error:
-            raise HarnessError(f"{path} is no plan ({error}): restore it") from None
+        return plan
 
     def check_readable(self, path: Path) -> None:
         """Write and read the plan in memory, as it will be in ``path``, before anything is measured.
@@ -135,24 +128,27 @@ class RunPlan:
             raise HarnessError(f"{path} would not be read as it is written: nothing was measured")
 
     @property
-    def workload(self) -> dict[str, Any]:
-        return dict(self.config["workload"])
+    def workload(self) -> Workload:
+        return self.config.workload
 
     @property
-    def methods(self) -> dict[str, dict[str, Any]]:
+    def methods(self) -> dict[str, Method]:
         """The rows by name, in the table's order."""
-        return dict(self.config["method"])
+        return self.config.method
 
-    def search_options(self, method: str) -> dict[str, Any] | None:
+    def search_options(self, method: str) -> Optional[SearchOptions]:
         """Return a row's ``options`` if they are a search's; None for those of an own method's own."""
-        options = self.methods.get(method, {}).get("options")
-        return None if options is None or form.wrong(options, OPTIONS) else dict(options)
+        return self.methods[method].search_options if method in self.methods else None
 
-    def error_threshold(self, method: str) -> float | None:
+    def error_threshold(self, method: str) -> Optional[float]:
         """Return that of a row's ``strategy_options``, if they have one that is a number."""
-        options = self.methods.get(method, {}).get("strategy_options")
-        known = isinstance(options, dict) and form.number(options.get("error_threshold"))
-        return float(options["error_threshold"]) if known and options else None
+        return self.methods[method].error_threshold if method in self.methods else None
+
+
+def _unknown_key(stored: Iterable[str]) -> Optional[str]:
+    """Return a sentence on the first key that plans do not have; None without one."""
+    known = {field.name for field in fields(RunPlan)}
+    return next((f"{key} is no key of a plan" for key in stored if key not in known), None)
 
 
 def new_run_id() -> str:
@@ -170,7 +166,7 @@ def digest_of_code(folders: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def warnings_of(workload: Mapping[str, Any], threads: Sequence[str]) -> tuple[str, ...]:
+def warnings_of(workload: Workload, threads: Sequence[str]) -> tuple[str, ...]:
     """Return what the user should know before it starts: of the workload and of the threads."""
-    random = workload.get("random_weights") and not workload.get("params")
+    random = workload.random_weights and not workload.params
     return (*threads, RANDOM_WEIGHTS) if random else tuple(threads)

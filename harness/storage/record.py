@@ -12,17 +12,27 @@ Schema history:
 # No ``from __future__ import annotations``: msgspec evaluates the annotations, on Python 3.9 too.
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Optional, TypeVar, Union
+from typing import Annotated, ClassVar, Optional, TypeVar
 
 from msgspec import Meta
 
 from harness.errors import HarnessError
+from harness.facts.machine_facts import Disturbance
+from harness.facts.typed import (
+    Count,
+    InsidePath,
+    JsonObject,
+    Mistyped,
+    Name,
+    Positive,
+    decode,
+    plain,
+)
 from harness.storage.outcomes import FINISHED, NO_SOLUTION, OK, Kind
 from harness.storage.stage_facts import (
-    Disturbance,
     File,
     Optimize,
     ProfileFacts,
@@ -31,7 +41,6 @@ from harness.storage.stage_facts import (
     Timed,
     Validate,
 )
-from harness.storage.typed import Count, InsidePath, Mistyped, Name, Positive, decode, plain
 
 SCHEMA = 2
 GONE = "snapshot"  # a key of a row's record that nothing reads any longer
@@ -65,8 +74,51 @@ class Outcome:
         return self.kind if self.reason is None else f"{self.kind}: {self.reason}"
 
 
+R = TypeVar("R", bound="Record")
+
+
+class Record:
+    """A record of a run: a dataclass that is one JSON object in a file.
+
+    Attributes:
+        title: what error messages call it.
+    """
+
+    title: ClassVar[str]
+
+    @property
+    def inconsistency(self) -> Optional[str]:
+        """What does not go together in it; None if all does."""
+        raise NotImplementedError
+
+    def as_dict(self) -> JsonObject:
+        return dict(plain(self))
+
+    @classmethod
+    def from_dict(cls: type[R], stored: object, path: Path) -> R:
+        """Return the record of a JSON object read from ``path``.
+
+        Raises:
+            HarnessError: its schema is unknown, or a field is missing or is not what it should be.
+        """
+        schema = stored.get("schema") if isinstance(stored, Mapping) else None
+        if schema != SCHEMA:
+            raise HarnessError(
+                f"{path} has record schema {schema}, this version reads {SCHEMA}: use the version "
+                "that wrote it"
+            )
+        try:
+            record = decode(stored, cls)
+            wrong = record.inconsistency
+        except Mistyped as error:
+            wrong = str(error)
+        if wrong is not None:
+            raise HarnessError(f"{path} is no {cls.title} ({wrong}): restore or delete it")
+        return record
+
+
 @dataclass(frozen=True)
-class MethodRecord:
+class MethodRecord(Record):
     """One row's record; ``optimize``, ``validate`` and ``profile`` are what those stages returned.
 
     A stage that did not end well, or was left out, is None.
@@ -78,6 +130,8 @@ class MethodRecord:
         others: what else stood in the file, so that it is written again.
     """
 
+    title: ClassVar[str] = "method record"
+
     run: Name
     method: Name
     label: str
@@ -88,36 +142,51 @@ class MethodRecord:
     profile: Optional[ProfileFacts] = None
     history: Optional[File] = None
     schema: int = SCHEMA
-    others: Mapping[str, Any] = field(default_factory=dict)
+    others: JsonObject = field(default_factory=dict)
 
     @property
     def path(self) -> str:
         """Where it is, in the run's folder."""
         return f"{RECORDS}/{self.position:02d}_{self.method}.json"
 
-    def as_dict(self) -> dict[str, Any]:
-        values: dict[str, Any] = plain(self)
+    def as_dict(self) -> JsonObject:
+        values = super().as_dict()
         others = values.pop("others")
         return {**values, **others}
 
     @classmethod
     def from_dict(cls, stored: object, path: Path) -> "MethodRecord":
-        """Return the record of a JSON object read from ``path``.
-
-        Raises:
-            HarnessError: its schema is unknown, or a field is missing or is not what it should be.
-        """
+        """As ``Record.from_dict``; keys that no field is of are kept."""
         known, others = stored, {}
         if isinstance(stored, Mapping):
-            names = {each.name for each in dataclasses.fields(cls)} - {"others"}
+            names = {field.name for field in dataclasses.fields(cls)} - {"others"}
             known = {key: value for key, value in stored.items() if key in names}
             others = {key: stored[key] for key in stored if key not in {*names, GONE}}
-        record = _restored(cls, known, path, "method record", inconsistent_row)
-        return dataclasses.replace(record, others=others)
+        return dataclasses.replace(super().from_dict(known, path), others=others)
+
+    @property
+    def inconsistency(self) -> Optional[str]:
+        kind, facts = self.outcome.kind, self.validate
+        if kind == NO_SOLUTION and self.outcome.trials is None:
+            return "outcome.trials is missing, and a search ended without a solution"
+        if kind == OK and not (self.optimize and facts):
+            return "the outcome is ok, and optimize or validate is missing"
+        if not facts:
+            return None
+        lengths = {len(times) for times in (facts.data_s, facts.forward_s, facts.rest_s)}
+        if lengths != {facts.batches} or facts.batches != -(-facts.images // facts.batch_size):
+            return (
+                f"validate has times of {sorted(lengths)} batches, and {facts.images} images in "
+                f"batches of {facts.batch_size}"
+            )
+        spent = math.fsum(facts.forward_s)
+        if spent > facts.validation_s * (1 + 1e-6):
+            return f"validate.validation_s is {facts.validation_s:g}, less than forward_s sums to"
+        return None
 
 
 @dataclass(frozen=True)
-class RoundRecord:
+class RoundRecord(Record):
     """One method timed in one round; a disturbed one is followed by another attempt.
 
     Attributes:
@@ -125,6 +194,8 @@ class RoundRecord:
         attempt: from 1.
         facts: what the stage ``measure`` returned; None if it did not end well.
     """
+
+    title: ClassVar[str] = "round record"
 
     run: Name
     method: Name
@@ -139,18 +210,15 @@ class RoundRecord:
         """Where it is, in the run's folder."""
         return f"{ROUNDS}/{self.round:03d}_{self.method}_{self.attempt}.json"
 
-    def as_dict(self) -> dict[str, Any]:
-        values: dict[str, Any] = plain(self)
-        return values
-
-    @classmethod
-    def from_dict(cls, stored: object, path: Path) -> "RoundRecord":
-        """Return the record of a JSON object read from ``path``.
-
-        Raises:
-            HarnessError: its schema is unknown, or a field is missing or is not what it should be.
-        """
-        return _restored(cls, stored, path, "round record", inconsistent_round)
+    @property
+    def inconsistency(self) -> Optional[str]:
+        if self.outcome.kind != OK:
+            return None
+        if not self.timed or not all(part.forward_s for part in self.timed):
+            return "the outcome is ok, and nothing was timed"
+        if len({part.batch_size for part in self.timed}) != len(self.timed):
+            return "facts.timed has a batch size twice"
+        return None
 
     @property
     def timed(self) -> list[Timed]:
@@ -164,87 +232,21 @@ class RoundRecord:
 
 
 @dataclass(frozen=True)
-class RoofRecord:
+class RoofRecord(Record):
     """How fast oneDNN is on the machine of the run (``protocol.roof``).
 
     Attributes:
         facts: what the stage ``roof`` returned; None if it did not end well.
     """
 
+    title: ClassVar[str] = "roof record"
+
     run: Name
     outcome: Outcome
     facts: Optional[RoofFacts] = None
     schema: int = SCHEMA
 
-    def as_dict(self) -> dict[str, Any]:
-        values: dict[str, Any] = plain(self)
-        return values
-
-    @classmethod
-    def from_dict(cls, stored: object, path: Path) -> "RoofRecord":
-        """Return the record of a JSON object read from ``path``.
-
-        Raises:
-            HarnessError: its schema is unknown, or a field is missing or is not what it should be.
-        """
-        return _restored(cls, stored, path, "roof record", inconsistent_roof)
-
-
-R = TypeVar("R", bound=Union[MethodRecord, RoundRecord, RoofRecord])
-
-
-def _restored(
-    cls: type[R], stored: object, path: Path, what: str, inconsistent: Callable[[R], Optional[str]]
-) -> R:
-    schema = stored.get("schema") if isinstance(stored, Mapping) else None
-    if schema != SCHEMA:
-        raise HarnessError(
-            f"{path} has record schema {schema}, this version reads {SCHEMA}: use the version "
-            "that wrote it"
-        )
-    try:
-        record = decode(stored, cls)
-        wrong = inconsistent(record)
-    except Mistyped as error:
-        wrong = str(error)
-    if wrong is not None:
-        raise HarnessError(f"{path} is no {what} ({wrong}): restore or delete it")
-    return record
-
-
-def inconsistent_row(row: MethodRecord) -> Optional[str]:
-    """Return what in a method's record does not go together, if anything does not."""
-    kind, facts = row.outcome.kind, row.validate
-    if kind == NO_SOLUTION and row.outcome.trials is None:
-        return "outcome.trials is missing, and a search ended without a solution"
-    if kind == OK and not (row.optimize and facts):
-        return "the outcome is ok, and optimize or validate is missing"
-    if not facts:
-        return None
-    lengths = {len(times) for times in (facts.data_s, facts.forward_s, facts.rest_s)}
-    if lengths != {facts.batches} or facts.batches != -(-facts.images // facts.batch_size):
-        return (
-            f"validate has times of {sorted(lengths)} batches, and {facts.images} images in "
-            f"batches of {facts.batch_size}"
-        )
-    spent = math.fsum(facts.forward_s)
-    if spent > facts.validation_s * (1 + 1e-6):
-        return f"validate.validation_s is {facts.validation_s:g}, less than forward_s sums to"
-    return None
-
-
-def inconsistent_round(row: RoundRecord) -> Optional[str]:
-    """Return what in a round's record does not go together, if anything does not."""
-    if row.outcome.kind != OK:
-        return None
-    if not row.timed or not all(part.forward_s for part in row.timed):
-        return "the outcome is ok, and nothing was timed"
-    if len({part.batch_size for part in row.timed}) != len(row.timed):
-        return "facts.timed has a batch size twice"
-    return None
-
-
-def inconsistent_roof(row: RoofRecord) -> Optional[str]:
-    """Return what in a roof's record does not go together, if anything does not."""
-    kernels = row.facts.kernels if row.facts else []
-    return None if all(kernel.ms for kernel in kernels) else "a kernel has no times"
+    @property
+    def inconsistency(self) -> Optional[str]:
+        kernels = self.facts.kernels if self.facts else []
+        return None if all(kernel.ms for kernel in kernels) else "a kernel has no times"

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from harness.facts.machine_facts import Machine
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
 
@@ -215,9 +216,9 @@ def flattened(value: Any, at: str = "") -> dict[str, Any]:
 
 def differences(old: RunPlan, new: RunPlan, question: Question = SAME_RUN) -> list[str]:
     """Return the differences of two plans that bear on a question, one line a key."""
-    before, after = old.as_dict(), new.as_dict()
-    for plan in (before, after):
-        plan["machine"] = _facts(plan["machine"], SAME_MACHINE)
+    before, after = (
+        {**plan.as_dict(), "machine": _facts(plan.machine, SAME_MACHINE)} for plan in (old, new)
+    )
     lines = []
     for part in COMPARED:
         found = differing(before[part], after[part], (part,))
@@ -240,11 +241,11 @@ def settings(plan: RunPlan) -> dict[str, str]:
     Threads and CPUs are left out: they are the machine's, and machines are compared by them.
     """
     values = {
-        **flattened(plan.versions, "versions"),
+        **flattened(plan.versions.stored, "versions"),
         "harness": plan.harness,
         **{f"files.{role}.sha256": digest for role, digest in file_digests(plan).items()},
         **{part: getattr(plan, part) for part in DERIVED},
-        **flattened(selected(plan.config, SAME_ELSEWHERE), "config"),
+        **flattened(selected(plan.config.stored, SAME_ELSEWHERE), "config"),
     }
     return {key: str(value) for key, value in values.items()}
 
@@ -255,19 +256,19 @@ def alike(plan: RunPlan) -> dict[str, Any]:
         "machine": _facts(plan.machine, SAME_MACHINE),
         "files": file_digests(plan),
         "images": {"validated": plan.images, "tuned on": plan.tuning_images},
-        "threads": {key: plan.threads[key] for key in ("policy", "count", "environment")},
-        **selected(plan.config, SAME_TASK),
+        "threads": {key: getattr(plan.threads, key) for key in ("policy", "count", "environment")},
+        **selected(plan.config.stored, SAME_TASK),
     }
 
 
 def environment(plan: RunPlan) -> dict[str, Any]:
     """Return all that may change between nights and explain a difference."""
     return {
-        "versions": plan.versions,
+        "versions": plan.versions.stored,
         "harness": plan.harness,
         "code": plan.code,
         "machine": _facts(plan.machine, MACHINE_SOFTWARE),
-        **selected(plan.config, SOFTWARE),
+        **selected(plan.config.stored, SOFTWARE),
     }
 
 
@@ -286,13 +287,13 @@ def same_images(one: RunPlan, other: RunPlan) -> bool:
     return records[0] == records[1] and one.images == other.images
 
 
-def file_digests(plan: RunPlan) -> dict[str, Any]:
+def file_digests(plan: RunPlan) -> dict[str, str]:
     """Return the SHA-256 of the workload's files by role."""
-    return {role: file.get("sha256") for role, file in plan.files.items()}
+    return {role: file.sha256 for role, file in plan.files.items()}
 
 
-def _facts(machine: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
-    return {key: machine.get(key) for key in keys}
+def _facts(machine: Machine, keys: Collection[str]) -> dict[str, Any]:
+    return {key: getattr(machine, key) for key in keys}
 
 
 def deterministic_part(plan: RunPlan, records: Sequence[MethodRecord]) -> dict[str, Any]:

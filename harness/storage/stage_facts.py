@@ -1,7 +1,7 @@
-"""What the stages return, as the records keep it: the fields that are read.
+"""The answers of the stages: a worker makes them, its parent reads them, and the records keep them.
 
-``Facts`` keep the rest of their object (``harness/storage/typed.py``). A field that is None by default
-may be missing, in records of earlier versions too.
+``Facts`` keep the rest of their object (``harness/facts/typed.py``). A field that is None by default
+may be missing, in records of earlier versions too. Fields stand in the order in which they are written.
 """
 
 # No ``from __future__ import annotations``: msgspec evaluates the annotations, on Python 3.9 too.
@@ -9,18 +9,21 @@ from typing import Any, Literal, Optional
 
 import msgspec
 
-from harness.storage.typed import (
+from harness.facts.machine_facts import Disturbance, OpenMP, Versions
+from harness.facts.typed import (
     Count,
     Duration,
     Facts,
     Name,
-    Number,
     Positive,
     Seconds,
     Sha256,
     Share,
     Texts,
+    decode,
+    plain,
 )
+from harness.host.conditions import Conditions
 
 Dtype = Literal["fp32", "bf16", "int8"]
 
@@ -37,21 +40,30 @@ class File(Facts, frozen=True, kw_only=True):
     sha256: Sha256
 
 
-class Disturbance(msgspec.Struct, frozen=True, kw_only=True):
-    """What disturbed a stretch (``harness.host.disturbances.Disturbance``)."""
+class Inspection(Facts, frozen=True, kw_only=True):
+    """What a look at the model found, before anything is measured.
 
-    kind: str
-    value: Number
-    limit: Number
-    advice: str
+    Attributes:
+        versions: of what is installed.
+        parameters: how many numbers the network has.
+        warnings: what the reader of the table should know about the weights.
+    """
+
+    versions: Versions
+    openmp: Optional[OpenMP] = None
+    parameters: Optional[Count] = None
+    warnings: list[str]
 
 
-class OpenMP(msgspec.Struct, frozen=True, kw_only=True):
-    """Which OpenMP library served, and with how many threads."""
+class Stretch(Facts, frozen=True, kw_only=True):
+    """The length of a stretch; the rest of its conditions is kept."""
 
-    runtime: Optional[str]
-    max_threads: Optional[Count]
-    library: Optional[str] = None
+    seconds: Seconds
+
+    @classmethod
+    def measured(cls, conditions: Conditions) -> "Stretch":
+        """Return the stretch that ran under some conditions."""
+        return decode(plain(conditions), cls)
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,12 +98,14 @@ class Optimize(Process, frozen=True, kw_only=True):
     """A row's model, and what it took to make it.
 
     Attributes:
-        cost_s: of the method alone.
+        cost_s: of the method alone, without loading the network and the images.
+        images: how many were tuned on.
         reused_from: the run that made it, where that is another one.
         misplaced: how threads ran elsewhere than asked for, in sentences.
     """
 
     cost_s: Seconds
+    images: Optional[Count] = None
     symbol: File
     params: File
     quantization: Optional[Quantization] = None
@@ -99,6 +113,7 @@ class Optimize(Process, frozen=True, kw_only=True):
     warnings: Optional[list[str]] = None
     reused_from: Optional[Name] = None
     openmp: Optional[OpenMP] = None
+    conditions: Optional[Stretch] = None
     disturbed: list[Disturbance]
     misplaced: Optional[list[str]] = None
 
@@ -109,7 +124,13 @@ class Optimize(Process, frozen=True, kw_only=True):
 
 
 class Validate(Process, frozen=True, kw_only=True):
-    """The pass over the validation images; ``data_s``, ``forward_s`` and ``rest_s`` are by batch."""
+    """The pass over the validation images; ``data_s``, ``forward_s`` and ``rest_s`` are by batch.
+
+    Attributes:
+        validation_s: wall clock of the whole loop, as published: data, forward pass and metric.
+        non_finite: how many images got a score that is NaN or infinite.
+        predictions: the file of (images, 5) uint16, best class first.
+    """
 
     images: Positive
     batches: Positive
@@ -121,12 +142,21 @@ class Validate(Process, frozen=True, kw_only=True):
     non_finite: Optional[Count] = None
     predictions: File
     openmp: Optional[OpenMP] = None
+    conditions: Optional[Stretch] = None
     disturbed: list[Disturbance]
     misplaced: Optional[list[str]] = None
 
 
-class ProfiledKernel(msgspec.Struct, frozen=True, kw_only=True):
-    """A kind of primitive that oneDNN executed (``harness.table.kernels.Row``)."""
+class Kernel(msgspec.Struct, frozen=True):
+    """All primitives of one kind, implementation and types that oneDNN executed.
+
+    Attributes:
+        isa: the instruction set that the implementation's name ends with, such as
+            avx512_core_vnni; empty where it names none.
+        dtype: the types of source, weights and destination joined by colons, such as u8:s8:s8.
+        macs: multiply-accumulate operations of all of them; None for what makes none, and where they
+            are not known, as in records that do not have them.
+    """
 
     kind: str
     implementation: str
@@ -141,18 +171,12 @@ class ProfileFacts(Process, frozen=True, kw_only=True):
     """What oneDNN said that it executed (``harness.table.kernels.Profile``)."""
 
     total_ms: Seconds
-    rows: list[ProfiledKernel]
+    rows: list[Kernel]
     batches: Count
     images: Count
     wall_ms: Seconds
     malformed: Count
     cpu_isa: str
-
-
-class Stretch(msgspec.Struct, frozen=True, kw_only=True):
-    """Of the conditions of a stretch (``harness.host.conditions.Conditions``), its length."""
-
-    seconds: Seconds
 
 
 class Timed(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,9 +191,9 @@ class Timed(msgspec.Struct, frozen=True, kw_only=True):
     forward_s: list[Duration]
     data_s: Optional[list[Seconds]] = None
     warmup_s: Optional[list[Seconds]] = None
-    disturbed: list[Disturbance]
     settled: bool
     conditions: Stretch
+    disturbed: list[Disturbance]
     misplaced: Optional[list[str]] = None
 
 
@@ -177,6 +201,7 @@ class RoundFacts(Process, frozen=True, kw_only=True):
     """What a round timed, the workload's own batch size first."""
 
     timed: list[Timed]
+    openmp: Optional[OpenMP] = None
 
 
 class RoofKernel(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,5 +221,24 @@ class RoofFacts(Process, frozen=True, kw_only=True):
     kernels: list[RoofKernel]
     missing: Texts
     openmp: Optional[OpenMP] = None
+    conditions: Optional[Stretch] = None
     disturbed: list[Disturbance]
     misplaced: Optional[list[str]] = None
+
+
+class Decoded(msgspec.Struct, frozen=True, kw_only=True):
+    """Images ``start`` .. ``stop`` of a file of prepared images, and the CRC-32 of their bytes."""
+
+    start: Count
+    stop: Positive
+    crc32: Count
+
+
+class Recovered(Process, frozen=True, kw_only=True):
+    """The model of a trial that was made again; ``accuracy`` is that on the tuning images."""
+
+    trial: Positive
+    accuracy: Share
+    images: Positive
+    symbol: File
+    params: File

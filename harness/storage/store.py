@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,8 @@ import numpy.typing as npt
 
 from harness import PROJECT
 from harness.errors import HarnessError, InputError
-from harness.storage import durable, locks
-from harness.storage.outcomes import FAILED, OK
-from harness.storage.plan import RunPlan
-from harness.storage.reading import (
+from harness.files import durable, locks
+from harness.files.reading import (
     BadArray,
     Unreadable,
     open_plain,
@@ -25,11 +22,7 @@ from harness.storage.reading import (
     read_npy,
     read_open_npz,
 )
-from harness.storage.record import RECORDS, ROUNDS, MethodRecord, Outcome, RoofRecord, RoundRecord
-from harness.storage.stage_facts import File, Optimize
-from harness.storage.whole_files import (
-    is_intact,
-    is_json,
+from harness.files.whole_files import (
     load_json,
     make_folder,
     stream_sha256,
@@ -37,6 +30,11 @@ from harness.storage.whole_files import (
     unwritable,
     write_json,
 )
+from harness.storage.outcomes import OK
+from harness.storage.plan import RunPlan
+from harness.storage.record import RECORDS, ROUNDS, MethodRecord, RoofRecord, RoundRecord
+from harness.storage.recorded_files import is_intact
+from harness.storage.stage_facts import File, Optimize
 
 PLAN = "plan.json"
 METHODS = "methods"
@@ -147,43 +145,6 @@ class RunFolder:
                 folder.rmdir()
         return True
 
-    def set_aside_damaged(self) -> list[str]:
-        """Rename records that are damaged, or name damaged files; return their names.
-
-        So they are measured again. With a row whose model is damaged go its rounds: they timed that
-        model. A model that is missing is needed only if its row is measured again, which makes it.
-        Also removes what a process killed while writing has left; the caller holds the lock.
-        """
-        for part in self.path.rglob(".*.part"):
-            part.unlink()
-        patterns = (
-            f"{RECORDS}/[0-9]*.json",
-            f"{ROUNDS}/[0-9]*.json",
-            f"{METHODS}/*/{OPTIMIZED}",
-            ROOF,
-        )
-        damaged = [
-            path for pattern in patterns for path in self.path.glob(pattern) if not is_json(path)
-        ]
-        whole = (path for path in self.path.glob(f"{RECORDS}/[0-9]*.json") if path not in damaged)
-        for record in [MethodRecord.from_dict(load_json(path), path) for path in whole]:
-            if self._has_damaged_model(record):
-                rounds = self.path.glob(f"{ROUNDS}/[0-9]*.json")
-                damaged += [path for path in rounds if _method_of(path) == record.method]
-                damaged.append(self.path / record.path)
-            elif self.damaged_predictions(record) is not None:
-                damaged.append(self.path / record.path)
-        for path in {*damaged}:
-            path.replace(path.with_name(f"{path.name}.damaged"))
-        for folder in {path.parent for path in damaged}:
-            durable.sync(folder)
-        return sorted(str(path.relative_to(self.path)) for path in {*damaged})
-
-    def _has_damaged_model(self, record: MethodRecord) -> bool:
-        model = record.optimize.model if record.optimize else ()
-        files = [(self.method(record.method) / file.path, file) for file in model]
-        return any(path.exists() and not is_intact(path, file) for path, file in files)
-
     def damaged_predictions(self, record: MethodRecord) -> Path | None:
         """Return a row's file of predictions if it is missing or is not the one recorded."""
         if record.validate is None:
@@ -202,9 +163,9 @@ class RunFolder:
             HarnessError: the file is damaged or of an unknown schema.
         """
         path = self.path / PLAN
-        return RunPlan.from_dict(self._load(path), path) if path.is_file() else None
+        return RunPlan.from_dict(self.load(path), path) if path.is_file() else None
 
-    def _load(self, path: Path) -> Any:
+    def load(self, path: Path) -> Any:
         """Return a JSON file's value as ``load_json`` does, and keep its digest."""
         try:
             value, digest = read_json_and_digest(path)
@@ -212,6 +173,15 @@ class RunFolder:
             raise unreadable(path, error) from None
         self.digests[path.relative_to(self.path).as_posix()] = digest
         return value
+
+    def load_intact(self, path: Path) -> Any:
+        """Return the object of a JSON file as ``load`` does; None where the file is damaged."""
+        try:
+            value, digest = read_json_and_digest(path)
+        except ValueError:
+            return None
+        self.digests[path.relative_to(self.path).as_posix()] = digest
+        return value if isinstance(value, dict) else None
 
     def save_record(self, record: MethodRecord) -> None:
         """Write a row's record, once all files that it names are on their disk."""
@@ -249,55 +219,7 @@ class RunFolder:
             HarnessError: a record is damaged or of an unknown schema.
         """
         paths = sorted((self.path / RECORDS).glob("[0-9]*.json"))
-        return [MethodRecord.from_dict(self._load(path), path) for path in paths]
-
-    def load_readable(
-        self, plan: RunPlan
-    ) -> tuple[list[MethodRecord], list[RoundRecord], dict[str, npt.NDArray[np.uint16]], list[str]]:
-        """Return records, rounds and predictions as far as a disk has kept them, and what it lost.
-
-        A row whose record or predictions are damaged is a failed one here, and its outcome says how
-        to measure it again. A damaged round is left out, and a sentence says so.
-
-        Raises:
-            HarnessError: a record is of an unknown schema, or not of its form.
-        """
-        again = f"restore it, or give run.id={self.id}, which measures that again"
-        rows, predictions, lost = [], {}, []
-        for path in sorted((self.path / RECORDS).glob("[0-9]*.json")):
-            position, _, method = path.stem.partition("_")
-            value = self._load_intact(path)
-            if method in plan.methods and value is None:
-                label = plan.methods[method]["label"]
-                outcome = Outcome(FAILED, f"{path.relative_to(self.path)} is damaged: {again}")
-                rows.append(MethodRecord(plan.run, method, label, int(position), outcome))
-                continue
-            row = MethodRecord.from_dict(self._load(path) if value is None else value, path)
-            if row.outcome.kind == OK and row.validate is not None:
-                try:
-                    predictions[row.method] = self.load_predictions(row, plan.images)
-                except NotAsRecorded as error:
-                    name = error.path.relative_to(self.path)
-                    reason = f"{name} is damaged or missing: {again}"
-                    row = replace(row, outcome=Outcome(FAILED, reason))
-            rows.append(row)
-        rounds = []
-        for path in sorted((self.path / ROUNDS).glob("[0-9]*.json")):
-            value = self._load_intact(path)
-            if value is None:
-                lost.append(f"{path.relative_to(self.path)} is damaged and left out: {again}")
-            else:
-                rounds.append(RoundRecord.from_dict(value, path))
-        return rows, self._sorted(rounds), predictions, lost
-
-    def _load_intact(self, path: Path) -> dict[str, Any] | None:
-        """Return the object of a JSON file; None where the file is damaged."""
-        try:
-            value, digest = read_json_and_digest(path)
-        except ValueError:
-            return None
-        self.digests[path.relative_to(self.path).as_posix()] = digest
-        return value if isinstance(value, dict) else None
+        return [MethodRecord.from_dict(self.load(path), path) for path in paths]
 
     def save_round(self, record: RoundRecord) -> None:
         write_json(self.path / record.path, record.as_dict())
@@ -309,12 +231,7 @@ class RunFolder:
             HarnessError: a record is damaged or of an unknown schema.
         """
         paths = (self.path / ROUNDS).glob("[0-9]*.json")
-        return self._sorted([RoundRecord.from_dict(self._load(path), path) for path in paths])
-
-    def _sorted(self, rounds: list[RoundRecord]) -> list[RoundRecord]:
-        rounds.sort(key=lambda one: (one.round, one.method, one.attempt))
-        _alike(rounds, self.path)
-        return rounds
+        return in_order([RoundRecord.from_dict(self.load(path), path) for path in paths], self.path)
 
     def save_roof(self, record: RoofRecord) -> None:
         write_json(self.path / ROOF, record.as_dict())
@@ -375,20 +292,21 @@ class RunFolder:
             raise HarnessError(f"{path} holds no predictions ({error}): {advice}") from None
 
 
-def _alike(rounds: list[RoundRecord], folder: Path) -> None:
-    """Refuse rounds that timed another number of batches than the others: one is damaged."""
+def in_order(rounds: list[RoundRecord], folder: Path) -> list[RoundRecord]:
+    """Return records of rounds by round, method and attempt.
+
+    Raises:
+        HarnessError: one timed another number of batches than the others: it is damaged.
+    """
     counts: dict[tuple[str, int], int] = {}
-    for each in rounds:
-        for part in each.timed if each.outcome.kind == OK else ():
-            size, found = part.batch_size, len(part.forward_s)
-            expected = counts.setdefault((each.method, size), found)
-            if found != expected:
+    ordered = sorted(rounds, key=lambda row: (row.round, row.method, row.attempt))
+    for row in ordered:
+        for part in row.timed if row.outcome.kind == OK else ():
+            size, count = part.batch_size, len(part.forward_s)
+            expected = counts.setdefault((row.method, size), count)
+            if count != expected:
                 raise HarnessError(
-                    f"{folder / each.path} timed {found} batches of {size}, other rounds of "
-                    f"{each.method} {expected}: restore or delete it"
+                    f"{folder / row.path} timed {count} batches of {size}, other rounds of "
+                    f"{row.method} {expected}: restore or delete it"
                 )
-
-
-def _method_of(path: Path) -> str:
-    """Return which method a round's file is of (``RoundRecord.path``)."""
-    return path.stem.partition("_")[2].rpartition("_")[0]
+    return ordered

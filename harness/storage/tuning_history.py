@@ -2,92 +2,144 @@
 
 INC keeps a history of its own, which is a pickle, and whoever reads a pickle runs what it says. Here
 INC's is neither written nor read (``methods.pickles``). This one is plain data: it is read within
-bounds, held to a form, and only what the form names goes on to INC.
+bounds, checked against types, and only what the types name goes on to INC.
 """
 
-from __future__ import annotations
-
+# No ``from __future__ import annotations``: msgspec evaluates the annotations, on Python 3.9 too.
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Optional, TypedDict, Union
 
 import numpy as np
+from msgspec import Meta
 
 from harness.errors import InputError
-from harness.storage import form
-from harness.storage.form import Named, OneOf
-from harness.storage.reading import LARGEST_JSON, open_plain, parse_json
+from harness.facts.faults import Fault, first_fault, key_inside
+from harness.facts.typed import Name, Positive, decode, fault, one_of
+from harness.files.reading import LARGEST_JSON, open_plain, parse_json
 
 LONGEST_NAME = 4096  # characters of an operator's or tensor's name
 LARGEST_SINGLE = float(np.finfo(np.float32).max)
 DTYPES = ("float32", "float64", "float16", "int64", "int32", "int8", "uint8")  # of MXNet's arrays
-QUANTISED = OneOf(("auto", "int8", "uint8"))
+
+A_NAME = "the name of an operator or a tensor"
+A_RANGE = "the least and the greatest value, two finite float32 numbers in order"
+
+NameInModel = Annotated[
+    str,
+    Meta(min_length=1, max_length=LONGEST_NAME, description=A_NAME),
+]
+Single = Union[
+    Annotated[int, Meta(ge=-(1 << 53), le=1 << 53)],
+    Annotated[float, Meta(ge=-LARGEST_SINGLE, le=LARGEST_SINGLE)],
+]
+Range = Annotated[
+    list[Single],
+    Meta(
+        min_length=2,
+        max_length=2,
+        description=A_RANGE,
+    ),
+]
+Ranges = dict[NameInModel, Range]  # by tensor
+QuantisedType = Annotated[str, one_of(("auto", "int8", "uint8"))]
+IncQuantised = Mapping[str, Any]  # the q_config that INC's adaptor holds of a quantised model
 
 
-def named(value: Any) -> bool:
-    """the name of an operator or a tensor"""
-    return isinstance(value, str) and 0 < len(value) <= LONGEST_NAME and value.isprintable()
+class Quantising(TypedDict):
+    """How INC's adaptor quantised a model."""
+
+    excluded_symbols: list[NameInModel]
+    quantized_dtype: QuantisedType
+    quantize_mode: Annotated[str, one_of(("smart", "full"))]
+    quantize_granularity: Annotated[str, one_of(("tensor-wise", "channel-wise"))]
 
 
-def limits(value: Any) -> bool:
-    """the least and the greatest value, two finite float32 numbers in order"""
-    return (
-        isinstance(value, (list, tuple))
-        and len(value) == 2
-        and all(form.number(each) and abs(each) <= LARGEST_SINGLE for each in value)
-        and value[0] <= value[1]
+class Calibration(TypedDict):
+    """How it calibrated the model."""
+
+    calib_mode: Annotated[
+        Literal["naive"], Meta(description="'naive', since the ranges are in the history")
+    ]
+    quantized_dtype: QuantisedType
+    batches: Positive
+    calib_kl_nodes: list[NameInModel]
+    calib_minmax_nodes: list[NameInModel]
+
+
+class ModelInput(TypedDict):
+    """The one input of the model."""
+
+    name: NameInModel
+    shape: list[Positive]
+    dtype: Annotated[str, one_of(DTYPES)]
+    layout: Annotated[str, one_of(("NCHW", "NHWC", "NC"))]
+
+
+class Device(TypedDict):
+    """Where the model runs."""
+
+    device: Annotated[Literal["cpu"], Meta(description="'cpu'")]
+
+
+class QConfig(TypedDict):
+    """What a quantised model is made from again: the keys of INC's own, but for the one input."""
+
+    mxnet_version: Name
+    quant_cfg: Quantising
+    calib_cfg: Calibration
+    th_dict: Ranges
+    input: ModelInput
+    framework_specific_info: Device
+
+
+class HistoryEntry(TypedDict):
+    """The entry of a trial; without ``q_config``, ``because`` says why it cannot be made again."""
+
+    trial: Positive
+    q_config: Optional[QConfig]
+    because: Optional[str]
+
+
+def is_range(low: float, high: float) -> bool:
+    """Say whether two numbers are the least and the greatest value of a tensor."""
+    return -LARGEST_SINGLE <= low <= high <= LARGEST_SINGLE
+
+
+def wrong_range(ranges: Ranges, at: str) -> Optional[Fault]:
+    """Return what is wrong with ranges beyond their types; ``at`` is their dotted key."""
+    return _wrong_name(ranges, f"a key of {at}") or first_fault(
+        None if is_range(*ends) else Fault(key_inside(at, tensor), ends, A_RANGE)
+        for tensor, ends in ranges.items()
     )
 
 
-def naive(value: Any) -> bool:
-    """'naive', since the ranges are in the history"""
-    return bool(value == "naive")
+def _wrong_name(names: Iterable[str], at: str) -> Optional[Fault]:
+    return first_fault(None if name.isprintable() else Fault(at, name, A_NAME) for name in names)
 
 
-def cpu(value: Any) -> bool:
-    """'cpu'"""
-    return bool(value == "cpu")
+def _wrong_configuration(configuration: QConfig, at: str = "") -> Optional[Fault]:
+    """Return what is wrong with a configuration beyond its types."""
+    quantising, calibration = configuration["quant_cfg"], configuration["calib_cfg"]
+    return (
+        _wrong_name(quantising["excluded_symbols"], key_inside(at, "quant_cfg.excluded_symbols"))
+        or _wrong_name(calibration["calib_kl_nodes"], key_inside(at, "calib_cfg.calib_kl_nodes"))
+        or _wrong_name(
+            calibration["calib_minmax_nodes"], key_inside(at, "calib_cfg.calib_minmax_nodes")
+        )
+        or wrong_range(configuration["th_dict"], key_inside(at, "th_dict"))
+        or _wrong_name([configuration["input"]["name"]], key_inside(at, "input.name"))
+    )
 
 
-RANGES = Named(named, limits)  # by tensor
-CONFIGURATION = {  # the keys of INC's own q_config, but for the one input
-    "mxnet_version": form.name,
-    "quant_cfg": {
-        "excluded_symbols": [named],
-        "quantized_dtype": QUANTISED,
-        "quantize_mode": OneOf(("smart", "full")),
-        "quantize_granularity": OneOf(("tensor-wise", "channel-wise")),
-    },
-    "calib_cfg": {
-        "calib_mode": naive,
-        "quantized_dtype": QUANTISED,
-        "batches": form.some,
-        "calib_kl_nodes": [named],
-        "calib_minmax_nodes": [named],
-    },
-    "th_dict": RANGES,
-    "input": {
-        "name": named,
-        "shape": [form.some],
-        "dtype": OneOf(DTYPES),
-        "layout": OneOf(("NCHW", "NHWC", "NC")),
-    },
-    "framework_specific_info": {"device": cpu},
-}
-TRIAL = {"trial": form.some, "q_config": (CONFIGURATION,), "because": (form.text,)}
-
-
-def described(trial: int, quantised: Mapping[str, Any] | None) -> dict[str, Any]:
+def described(trial: int, quantised: Optional[IncQuantised]) -> HistoryEntry:
     """Return the entry of a trial, JSON-able, whatever its strategy made of it.
 
     Args:
         trial: its number, from 1.
-        quantised: INC's ``q_config``; None if INC's adaptor did not make the model.
-
-    Returns:
-        ``q_config``, or None and ``because``: why the model cannot be made again.
+        quantised: None if INC's adaptor did not make the model.
     """
     configuration, because = None, None
     if quantised is None:
@@ -98,20 +150,29 @@ def described(trial: int, quantised: Mapping[str, Any] | None) -> dict[str, Any]
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             because = f"its configuration is not as INC makes it ({type(error).__name__}: {error})"
         else:
-            because = form.wrong(configuration, CONFIGURATION) or _in_bf16(quantised)
+            wrong = fault(configuration, QConfig) or _wrong_configuration(configuration)
+            because = str(wrong) if wrong else _in_bf16(quantised)
     return {"trial": trial, "q_config": None if because else configuration, "because": because}
 
 
-def _plain(quantised: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(quantised: IncQuantised) -> QConfig:
     quantising, calibration = quantised["quant_cfg"], quantised["calib_cfg"]
     (data,) = quantised["input_desc"]
     ranges = sorted(quantised["th_dict"].items())
     return {
         "mxnet_version": quantised["mxnet_version"],
-        "quant_cfg": {key: quantising[key] for key in CONFIGURATION["quant_cfg"]},  # type: ignore[attr-defined]
+        "quant_cfg": {
+            "excluded_symbols": quantising["excluded_symbols"],
+            "quantized_dtype": quantising["quantized_dtype"],
+            "quantize_mode": quantising["quantize_mode"],
+            "quantize_granularity": quantising["quantize_granularity"],
+        },
         "calib_cfg": {
-            **{key: calibration[key] for key in ("calib_mode", "quantized_dtype", "batches")},
-            **{key: sorted(calibration[key]) for key in ("calib_kl_nodes", "calib_minmax_nodes")},
+            "calib_mode": calibration["calib_mode"],
+            "quantized_dtype": calibration["quantized_dtype"],
+            "batches": calibration["batches"],
+            "calib_kl_nodes": sorted(calibration["calib_kl_nodes"]),
+            "calib_minmax_nodes": sorted(calibration["calib_minmax_nodes"]),
         },
         # a float32 is a float64 exactly, and JSON has the digits that tell it from its neighbours
         "th_dict": {tensor: [float(each) for each in limits] for tensor, limits in ranges},
@@ -125,7 +186,7 @@ def _plain(quantised: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _in_bf16(quantised: Mapping[str, Any]) -> str | None:
+def _in_bf16(quantised: IncQuantised) -> Optional[str]:
     calibration, others = quantised["calib_cfg"], quantised["amp_cfg"]["excluded_sym_names"]
     operators = {*calibration["calib_kl_nodes"], *calibration["calib_minmax_nodes"]}
     return "it has operators in bf16, which INC does not make again" if operators - others else None
@@ -137,13 +198,13 @@ def begin(path: Path) -> None:
     path.touch()
 
 
-def append(path: Path, entry: Mapping[str, Any]) -> None:
+def append(path: Path, entry: HistoryEntry) -> None:
     """Add an entry of ``described``."""
     with path.open("a", encoding="utf-8") as handle:
         handle.write(json.dumps(entry) + "\n")
 
 
-def read_history(path: Path, sha256: str) -> list[dict[str, Any]]:
+def read_history(path: Path, sha256: str) -> list[HistoryEntry]:
     """Return the entries of a history: that of trial K is the K-th.
 
     Args:
@@ -157,8 +218,14 @@ def read_history(path: Path, sha256: str) -> list[dict[str, Any]]:
             content = handle.read(LARGEST_JSON + 1)
         if hashlib.sha256(content).hexdigest() != sha256:
             raise ValueError("it has changed since it was recorded")
-        entries = parse_json(b"[" + b",".join(content.splitlines()) + b"]")
-        wrong = form.wrong(entries, [TRIAL])  # other keys may be there, and go no further
+        lines = b"[" + b",".join(content.splitlines()) + b"]"
+        # other keys may be there, and go no further
+        entries = decode(parse_json(lines), list[HistoryEntry])
+        wrong = first_fault(
+            _wrong_configuration(entry["q_config"], f"[{number}].q_config")
+            for number, entry in enumerate(entries)
+            if entry["q_config"]
+        )
         if wrong is not None:
             raise ValueError(wrong)
         if [entry["trial"] for entry in entries] != list(range(1, len(entries) + 1)):
@@ -169,13 +236,4 @@ def read_history(path: Path, sha256: str) -> list[dict[str, Any]]:
             f"the tuning history {path} cannot be read ({said}): restore it, or measure the row again, "
             "in a new run"
         ) from None
-    return [_without_others(entry, TRIAL) for entry in entries]
-
-
-def _without_others(value: Any, rule: Any) -> Any:
-    """Return a value that its rule holds for, with the keys alone that the rule names."""
-    if isinstance(rule, tuple):
-        return None if value is None else _without_others(value, rule[0])
-    if isinstance(rule, dict):
-        return {key: _without_others(value[key], inner) for key, inner in rule.items()}
-    return value
+    return entries

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from harness.facts.machine_facts import Disturbance
 from harness.stats.night_noise import holm
 from harness.storage.outcomes import OK
 from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
-from harness.storage.stage_facts import Disturbance
 from harness.table.kernels import NOTED_SHARE, Profile, findings
 from harness.table.metrics import VS_FUSED
 from harness.table.rows import Row
@@ -57,11 +57,11 @@ def decisive_notes(
     """Return those of the notes without which the table would be misread, the gravest first."""
     known = {record.method: record for record in records}
     used = [timing for timing in counted(rounds) if timing.method in known]
-    base = known.get(plan.config["baseline"])
+    base = known.get(plan.config.baseline)
     profile = base.profile if base is not None and base.outcome.kind == OK else None
     return [
         *(warning for warning in plan.warnings if warning == RANDOM_WEIGHTS),
-        *(_unfinished_note(plan, rows) if plan.config["protocol"]["rounds"] else ()),
+        *(_unfinished_note(plan, rows) if plan.config.protocol.rounds else ()),
         *_disturbed_note(rounds, sum(bool(timing.disturbed) for timing in used)),
         *(_defect_note(base.label, Profile.recorded(profile)) if base and profile else ()),
         *_overlap_note(plan),
@@ -69,8 +69,8 @@ def decisive_notes(
 
 
 def _workload_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str]:
-    if plan.workload.get("note"):
-        yield plan.workload["note"]
+    if plan.workload.note:
+        yield plan.workload.note
     yield from _overlap_note(plan)
     if shared_calibration(plan, records):
         yield (
@@ -106,12 +106,12 @@ def _overlap_note(plan: RunPlan) -> Iterator[str]:
 
 
 def _protocol_notes(plan: RunPlan, rows: Sequence[Row], used: Used) -> Iterator[str]:
-    protocol, size = plan.config["protocol"], plan.workload["batch_size"]
+    protocol, size = plan.config.protocol, plan.workload.batch_size
     yield (
         "Validation s is the wall clock of one pass over all images: data, forward pass and metric; "
         "Inference s is its forward passes alone; Speedup is the ratio of validation times."
     )
-    if protocol["rounds"]:
+    if protocol.rounds:
         counts = {row.rounds for row in rows if row.rounds}
         if counts:
             most, fewest = max(counts), min(counts)
@@ -120,7 +120,7 @@ def _protocol_notes(plan: RunPlan, rows: Sequence[Row], used: Used) -> Iterator[
                 f"Images/s, Inference speedup and {VS_FUSED.title} come from "
                 f"{most if most == fewest else f'{fewest} to {most}'} round{'s' if most > 1 else ''} "
                 f"of {_batches(used, size)} batches of {size}, each in a fresh process after its "
-                f"warm-up, the methods in shuffled order (seed {protocol['seed']}); their 95 % "
+                f"warm-up, the methods in shuffled order (seed {protocol.seed}); their 95 % "
                 f"intervals are Student's t over rounds{one}. That of Speedup covers its one pass only."
             )
         yield from _unfinished_note(plan, rows)
@@ -133,7 +133,7 @@ def _protocol_notes(plan: RunPlan, rows: Sequence[Row], used: Used) -> Iterator[
 
 
 def _unfinished_note(plan: RunPlan, rows: Sequence[Row]) -> Iterator[str]:
-    rounds = plan.config["protocol"]["rounds"]
+    rounds = plan.config.protocol.rounds
     short = [
         f"{row.label} ({row.rounds})"
         for row in rows
@@ -169,7 +169,7 @@ def _kernel_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[st
         profile = Profile.recorded(record.profile)
         for finding in findings(profile, called_int8(record.method, record.label)):
             yield f"{record.label}: {finding}."
-        if record.method == plan.config["baseline"]:
+        if record.method == plan.config.baseline:
             yield from _defect_note(record.label, profile)
 
 

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.storage.stage_facts import ProfileFacts
+from harness.storage.stage_facts import Kernel, ProfileFacts
 from harness.table.operations import count_macs
 
 ENVIRONMENT = {"ONEDNN_VERBOSE": "1", "DNNL_VERBOSE": "1"}  # what makes oneDNN write it
@@ -46,27 +46,6 @@ class Primitive:
     problem: str
     macs: int | None
     ms: float
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """All primitives of one kind, implementation and types.
-
-    Attributes:
-        isa: the instruction set that the implementation's name ends with, such as
-            avx512_core_vnni; empty where it names none.
-        dtype: the types of source, weights and destination joined by colons, such as u8:s8:s8.
-        macs: multiply-accumulate operations of all of them; None for what makes none, and where they
-            are not known, as in records that do not have them.
-    """
-
-    kind: str
-    implementation: str
-    isa: str
-    dtype: str
-    count: int
-    ms: float
-    macs: int | None = None
 
 
 Chosen = Callable[[Kernel], bool]
@@ -116,18 +95,27 @@ class Profile:
     @classmethod
     def recorded(cls, facts: ProfileFacts) -> Profile:
         """Return the profile of a record."""
-        rows = [
-            Kernel(row.kind, row.implementation, row.isa, row.dtype, row.count, row.ms, row.macs)
-            for row in facts.rows
-        ]
         return cls(
             facts.total_ms,
-            tuple(rows),
+            tuple(facts.rows),
             facts.batches,
             facts.images,
             facts.wall_ms,
             facts.malformed,
             facts.cpu_isa,
+        )
+
+    @property
+    def facts(self) -> ProfileFacts:
+        """The profile as a record keeps it."""
+        return ProfileFacts(
+            total_ms=self.total_ms,
+            rows=list(self.rows),
+            batches=self.batches,
+            images=self.images,
+            wall_ms=self.wall_ms,
+            malformed=self.malformed,
+            cpu_isa=self.cpu_isa,
         )
 
     def share(self, chosen: Chosen) -> float:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from harness.errors import InputError
 from harness.storage import store
+from harness.storage.damage import Readable, load_readable
 from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
@@ -69,15 +70,15 @@ def load_run(folder: RunFolder, damaged: bool = False) -> LoadedRun:
     plan = folder.load_plan()
     if plan is None:
         raise InputError(f"{folder.path} holds no run: there is no {store.PLAN}")
-    predictions: dict[str, npt.NDArray[np.uint16]]
     if damaged:
-        stored, rounds, predictions, lost = folder.load_readable(plan)
+        readable = load_readable(folder, plan)
         labels = folder.load_labels(plan.images)
     else:
-        stored, rounds, lost = folder.load_records(), folder.load_rounds(), []
+        readable = Readable(folder.load_records(), folder.load_rounds())
         labels = folder.load_labels(plan.images)
-        predictions = _predictions(folder, plan, stored)
-    records = named(plan, stored)
+        readable.predictions = _predictions(folder, plan, readable.rows)
+    records = named(plan, readable.rows)
+    rounds, predictions = readable.rounds, readable.predictions
     samples = samples_of(rounds)
     timed = _timed(plan, samples)
     rows = _rows(plan, records, timed, predictions, labels)
@@ -97,7 +98,7 @@ def load_run(folder: RunFolder, damaged: bool = False) -> LoadedRun:
             for record in records
             if record.profile is not None
         ],
-        notes=[*lost, *footnotes(plan, records, rounds, rows)],
+        notes=[*readable.lost, *footnotes(plan, records, rounds, rows)],
         beyond=beyond(records, timed, lambda record: predictions[record.method], labels),
     )
 
@@ -125,8 +126,8 @@ def _rows(
         timed,
         lambda record: predictions[record.method],
         labels,
-        plan.config["baseline"],
-        plan.config["fused"],
+        plan.config.baseline,
+        plan.config.fused,
     )
 
 
@@ -144,6 +145,6 @@ def _timed(
     plan: RunPlan, samples: Mapping[int, Mapping[str, Samples]]
 ) -> Mapping[str, Samples] | None:
     """Return the rounds at the workload's batch size; None where the protocol has none."""
-    if not plan.config["protocol"]["rounds"]:
+    if not plan.config.protocol.rounds:
         return None
-    return samples.get(plan.workload["batch_size"], {})
+    return samples.get(plan.workload.batch_size, {})

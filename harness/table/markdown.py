@@ -27,7 +27,7 @@ def to_markdown(run: LoadedRun, intervals: bool) -> str:
         intervals: show 95 % intervals.
     """
     parts = [
-        f"# {markdown_cell(run.plan.workload['name'])}: run {run.plan.run}",
+        f"# {markdown_cell(run.plan.workload.name)}: run {run.plan.run}",
         environment(run.plan),
         table(run.rows, intervals),
         "\n".join(f"- {markdown(note)}" for note in run.notes),
@@ -154,24 +154,24 @@ def _shown(metric: Metric, value: float | None, interval: Interval | None) -> st
 def environment(plan: RunPlan) -> str:
     """Return the environment as the tutorial prints it, and the digests of the data."""
     machine, versions, threads = plan.machine, plan.versions, plan.threads
-    settings = " ".join(f"{k}={v}" for k, v in sorted(threads["environment"].items()))
+    settings = " ".join(f"{k}={v}" for k, v in sorted(threads.environment.items()))
     lines = [
-        ("CPU", f"{machine['cpu_model']}, {machine['cores']} cores"),
-        ("OS", f"{machine['os']}, kernel {machine['kernel']}"),
-        ("MXNet", f"{versions['mxnet']} (commit {versions['mxnet_commit']})"),
-        ("INC", versions["neural-compressor"]),
-        ("Threads", f"{threads['policy']}: {settings or 'nothing set'}"),
+        ("CPU", f"{machine.cpu_model}, {machine.cores} cores"),
+        ("OS", f"{machine.os}, kernel {machine.kernel}"),
+        ("MXNet", f"{versions.mxnet} (commit {versions.mxnet_commit})"),
+        ("INC", versions.neural_compressor),
+        ("Threads", f"{threads.policy}: {settings or 'nothing set'}"),
         (
             "Images",
-            f"{plan.images} validated in batches of {plan.workload['batch_size']}; "
+            f"{plan.images} validated in batches of {plan.workload.batch_size}; "
             f"{plan.tuning_images} for tuning",
         ),
-        ("Protocol", plan.config["protocol"]["name"]),
-        *((role, f"{f['path']}, SHA-256 {f['sha256']}") for role, f in sorted(plan.files.items())),
+        ("Protocol", plan.config.protocol.name),
+        *((role, f"{f.path}, SHA-256 {f.sha256}") for role, f in sorted(plan.files.items())),
         ("Measured", f"{plan.created}, harness {plan.harness}"),
     ]
-    if plan.config["max_cpu_isa"]:
-        lines.append(("Instruction sets", f"limited to {plan.config['max_cpu_isa']} (max_cpu_isa)"))
+    if plan.config.max_cpu_isa:
+        lines.append(("Instruction sets", f"limited to {plan.config.max_cpu_isa} (max_cpu_isa)"))
     return "\n".join(
         f"- {markdown_cell(name)}: {markdown_cell(str(value))}" for name, value in lines
     )

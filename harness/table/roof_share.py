@@ -23,8 +23,8 @@ import numpy as np
 
 from harness.storage.outcomes import OK
 from harness.storage.record import RoofRecord
-from harness.storage.stage_facts import Dtype, RoofKernel
-from harness.table.kernels import Kernel, Primitive, Profile, is_compute, made_by
+from harness.storage.stage_facts import Dtype, Kernel, RoofKernel
+from harness.table.kernels import Primitive, Profile, is_compute, made_by
 
 OF_SOURCE = {"f32": "fp32", "bf16": "bf16", "s8": "int8", "u8": "int8"}
 

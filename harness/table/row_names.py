@@ -21,7 +21,7 @@ _UNSEEN = {  # letters, marks and signs that draw nothing, besides Unicode's con
 
 def named(plan: RunPlan, records: Sequence[MethodRecord]) -> list[MethodRecord]:
     """Return records whose labels tell them apart, among all rows of their plan."""
-    labels = {method: str(chosen["label"]) for method, chosen in plan.methods.items()}
+    labels = {method: chosen.label for method, chosen in plan.methods.items()}
     names = names_of({**labels, **{record.method: record.label for record in records}})
     return [replace(record, label=names[record.method]) for record in records]
 

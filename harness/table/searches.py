@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from harness.storage.configuration import SearchOptions, Tuning
 from harness.storage.outcomes import NO_SOLUTION
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
@@ -36,26 +36,23 @@ def searches(plan: RunPlan, records: Sequence[MethodRecord]) -> list[SearchSetti
     """Return the searches that were made, in the table's order: with a model, or without a solution."""
     options = ((record, plan.search_options(record.method)) for record in records)
     return [
-        _settings(record, own, plan.config["tuning"])
+        _settings(record, own, plan.config.tuning)
         for record, own in options
         if own is not None and (record.optimize or record.outcome.kind == NO_SOLUTION)
     ]
 
 
-def _settings(
-    record: MethodRecord, options: Mapping[str, Any], tuning: Mapping[str, Any]
-) -> SearchSettings:
-    merged = {**tuning, **options}  # a row may have options of its own
+def _settings(record: MethodRecord, options: SearchOptions, tuning: Tuning) -> SearchSettings:
     chosen = record.optimize.quantization if record.optimize else None
     return SearchSettings(
         record.method,
-        str(merged["criterion"]),
-        float(merged["tolerance"]),
-        int(merged["max_trials"]),
-        float(merged.get("timeout_s") or 0),
-        int(merged["seed"]),
-        str(merged["objective"]),
-        int(merged["sampling_size"]),
+        options.criterion,
+        float(options.tolerance),
+        options.max_trials,
+        float(tuning.timeout_s if options.timeout_s is None else options.timeout_s),
+        tuning.seed if options.seed is None else options.seed,
+        options.objective or tuning.objective,
+        options.sampling_size or tuning.sampling_size,
         chosen.calibration_images if chosen else None,
     )
 
@@ -69,7 +66,7 @@ def taken_over(record: MethodRecord, run: str) -> str | None:
 def shared_calibration(plan: RunPlan, records: Sequence[MethodRecord]) -> bool:
     """Say whether searches of this run took calibrations from a cache that an earlier one filled."""
     own = searches(plan, [record for record in records if not taken_over(record, plan.run)])
-    return bool(plan.config["methods"]["shared_calibration"]) and len(own) > 1
+    return plan.config.methods.shared_calibration and len(own) > 1
 
 
 def least_accepted(baseline: float, criterion: str, tolerance: float) -> float:
@@ -77,16 +74,16 @@ def least_accepted(baseline: float, criterion: str, tolerance: float) -> float:
     return baseline * (1 - tolerance) if criterion == "relative" else baseline - tolerance
 
 
-def is_accurate(row: Row, tuning: Mapping[str, Any]) -> bool | None:
+def is_accurate(row: Row, tuning: Tuning) -> bool | None:
     """Say whether a row's top-1 on all images meets the criterion that INC tunes for."""
     if row.top1 is None or row.top1_rel_loss_pct is None or row.top1_rel_loss_pct == 100:
         return None
     baseline = row.top1 / (1 - row.top1_rel_loss_pct / 100)
-    least = least_accepted(baseline, tuning["criterion"], tuning["tolerance"])
+    least = least_accepted(baseline, tuning.criterion, tuning.tolerance)
     return row.top1 >= least or row.top1_rel_loss_pct == 0
 
 
 def best_accurate(plan: RunPlan, rows: Sequence[Row]) -> Row | None:
     """Return the row with the most images per second among those that meet the criterion."""
-    fit = [row for row in rows if row.images_per_s and is_accurate(row, plan.config["tuning"])]
+    fit = [row for row in rows if row.images_per_s and is_accurate(row, plan.config.tuning)]
     return max(fit, key=lambda row: row.images_per_s or 0.0, default=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.storage import whole_files
+from harness.files import whole_files
 from harness.storage.store import RunFolder
 from harness.table.csv_table import profiles_to_csv, sizes_to_csv, to_csv
 from harness.table.loaded_run import LoadedRun, load_run
@@ -25,7 +25,7 @@ def load_tables(folder: RunFolder) -> LoadedRun:
 
 def has_intervals(run: LoadedRun, intervals: bool | None) -> bool:
     """Say whether tables show intervals: as asked, else where the protocol has rounds."""
-    return bool(run.plan.config["protocol"]["rounds"]) if intervals is None else intervals
+    return bool(run.plan.config.protocol.rounds) if intervals is None else intervals
 
 
 def write_tables(folder: RunFolder, intervals: bool | None = None) -> LoadedRun:

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 from mxnet.gluon.model_zoo import model_store
 
 from harness.errors import InputError
+from harness.files import durable, locks
 from harness.process.variables import MODELS
-from harness.storage import durable, locks
 
 REPOSITORY = "https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/"
 MOST_BYTES = 1 << 30  # of an archive and of the weights in it; vgg19's have 0.55 GB

@@ -7,7 +7,7 @@ loaders do: the operators that end a network in training pass their scores on, a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from mxnet.gluon import SymbolBlock
 from mxnet.symbol.numpy import _symbol as np_symbol
 
 from harness.errors import InputError, one_line
-from harness.workloads.model_files import check_symbol
+from harness.workloads.model_files import Node, SymbolGraph, check_symbol
 from harness.workloads.private import copied
 from harness.workloads.weights_file import check_fit, load_weights, shown
 
@@ -76,7 +76,7 @@ def load_pair(symbol: Path, params: Path) -> Any:
     return net
 
 
-def _nodes(graph: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _nodes(graph: SymbolGraph) -> Iterator[Node]:
     """Yield the nodes of a graph and of the graphs in its nodes."""
     for node in graph["nodes"]:
         yield node
@@ -84,12 +84,12 @@ def _nodes(graph: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield from _nodes(inner)
 
 
-def _attributes(node: Mapping[str, Any]) -> dict[str, str]:
+def _attributes(node: Node) -> dict[str, str]:
     """Return a node's attributes, wherever its version of MXNet kept them."""
     return {k: v for key in ("param", "attr", "attrs") for k, v in node.get(key, {}).items()}
 
 
-def _refuse_optimized(graph: Mapping[str, Any], symbol: Path) -> None:
+def _refuse_optimized(graph: SymbolGraph, symbol: Path) -> None:
     """Raise InputError if a network is fused, quantised or in half precision: rows start from fp32."""
     for node in _nodes(graph):
         name, op = f"{node['name']} ({node['op']})", node["op"]
@@ -105,7 +105,7 @@ def _refuse_optimized(graph: Mapping[str, Any], symbol: Path) -> None:
             raise InputError(f"the symbol computes in {kind}, in {name}. {advice}")
 
 
-def _end_with_scores(graph: dict[str, Any]) -> None:
+def _end_with_scores(graph: SymbolGraph) -> None:
     """Replace a loss at the graph's end by its prediction, so that its label is no input."""
     for number, *_ in graph["heads"]:
         node = graph["nodes"][number]
@@ -114,7 +114,7 @@ def _end_with_scores(graph: dict[str, Any]) -> None:
             node["inputs"] = node["inputs"][:1]
 
 
-def _forget_types(graph: dict[str, Any]) -> None:
+def _forget_types(graph: SymbolGraph) -> None:
     for node in graph["nodes"]:
         for key in FORGOTTEN:
             node.get("attrs", {}).pop(key, None)

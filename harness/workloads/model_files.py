@@ -11,12 +11,14 @@ import math
 import os
 import struct
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from harness.errors import InputError
-from harness.storage.reading import BROKEN, LARGEST_JSON, BadArray, header_of, parse_json
+from harness.files.reading import BROKEN, LARGEST_JSON, BadArray, header_of, parse_json
+
+Node = dict[str, Any]  # of MXNet's JSON: op, name, attrs, and inputs as [node, output, version]
+SymbolGraph = dict[str, Any]  # a symbol in MXNet's JSON: nodes, heads, arg_nodes, node_row_ptr
 
 LIST_MAGIC = 0x112
 ARRAY_V1, ARRAY_V2, ARRAY_V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
@@ -64,7 +66,7 @@ def check_weights(file: Path, path: Path | None = None) -> None:
         ) from None
 
 
-def check_symbol(file: Path, path: Path | None = None) -> dict[str, Any]:
+def check_symbol(file: Path, path: Path | None = None) -> SymbolGraph:
     """Return a symbol's graph; raise InputError if it is damaged.
 
     Args:
@@ -206,7 +208,7 @@ def _sides(read: _Reader, form: str) -> tuple[int, ...]:
     return read.numbers(f"{count}{form}")
 
 
-def _check_graph(graph: Mapping[str, Any], deepest: int) -> None:
+def _check_graph(graph: SymbolGraph, deepest: int) -> None:
     """Check that nodes only take earlier nodes, so no cycle, and that heads and arguments are nodes."""
     nodes = graph["nodes"]
     if not isinstance(nodes, list) or not nodes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,11 @@ import numpy as np
 from mxnet.gluon import SymbolBlock
 
 from harness.errors import HarnessError, InputError, one_line
+from harness.process.jobs import SavedModel
+from harness.workloads.model_files import Node
 from harness.workloads.private import copied
 
+NodeAttributes = dict[str, dict[str, str]]  # by the name of the gamma that a batch norm takes
 FUSED_NORM = "_contrib_BatchNormWithReLU"
 RANDOM = re.compile(
     r"[0-9a-f]{8}(?:_[0-9a-f]{4}){3}_[0-9a-f]{12}"
@@ -61,7 +64,7 @@ def export(net: Any, data: Any, stem: Path, clean: Callable[[], Any]) -> tuple[P
     return symbol, params
 
 
-def repair(symbol: Path, attributes: Callable[[], dict[str, Any]]) -> None:
+def repair(symbol: Path, attributes: Callable[[], NodeAttributes]) -> None:
     """Restore in a symbol's JSON what MXNet lost, with the same bytes for the same network.
 
     Args:
@@ -76,7 +79,7 @@ def repair(symbol: Path, attributes: Callable[[], dict[str, Any]]) -> None:
 
 
 def _restore_norm_attributes(
-    nodes: Sequence[dict[str, Any]], attributes: Callable[[], dict[str, Any]]
+    nodes: Sequence[Node], attributes: Callable[[], NodeAttributes]
 ) -> None:
     """Restore the attributes of fused batch norms that MXNet 2.0.0b1 drops when it writes a symbol.
 
@@ -95,7 +98,7 @@ def _restore_norm_attributes(
         node["attrs"] = {**known[gamma], **node.get("attrs", {})}
 
 
-def _number_random_names(nodes: Sequence[dict[str, Any]]) -> None:
+def _number_random_names(nodes: Sequence[Node]) -> None:
     """Number the random names of the inputs inside fused operators.
 
     MXNet names them by a parameter's UUID, which is random, so the same model would have other bytes.
@@ -114,7 +117,7 @@ def _number_random_names(nodes: Sequence[dict[str, Any]]) -> None:
         waiting += inner
 
 
-def _attributes_by_gamma(net: Any, data: Any) -> dict[str, Any]:
+def _attributes_by_gamma(net: Any, data: Any) -> NodeAttributes:
     net.hybridize()
     net(data[:1]).wait_to_read()
     symbol, _ = net.export(None)
@@ -152,18 +155,14 @@ def load_exported(
         ) from None
 
 
-def saved_network(job: Mapping[str, Any]) -> Any:
+def saved_network(model: SavedModel) -> Any:
     """Return a row's saved model, hybridized as its method did.
 
     Raises:
         InputError: as for ``load_exported``.
     """
-    workspace = Path(job["workspace"])
-    digests = job.get("sha256", {})
-    net = load_exported(
-        workspace / job["symbol"],
-        workspace / job["params"],
-        (digests.get("symbol"), digests.get("params")),
-    )
+    folder = Path(model.workspace)
+    digests = model.symbol.sha256, model.params.sha256
+    net = load_exported(folder / model.symbol.path, folder / model.params.path, digests)
     net.hybridize(static_alloc=True, static_shape=True)
     return net

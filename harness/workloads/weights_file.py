@@ -20,6 +20,8 @@ from harness.errors import InputError, one_line
 from harness.workloads.model_files import check_weights
 from harness.workloads.private import copied
 
+MxArray = Any  # MXNet has no types
+Parameter = Any  # Gluon's
 PREFIXES = ("arg:", "aux:")  # before the names in a checkpoint and in an exported pair
 SINGLE = np.dtype("float32")
 SHOWN = 3  # names in a message
@@ -29,7 +31,7 @@ class WeightsWarning(UserWarning):
     """A property of the weights that the reader of the table should know."""
 
 
-def load_weights(path: Path) -> dict[str, Any]:
+def load_weights(path: Path) -> dict[str, MxArray]:
     """Return the arrays of a file by name, without prefix; other float types as float32.
 
     Integers stay as they are. Warns with ``WeightsWarning`` of what was cast.
@@ -66,7 +68,7 @@ def load_weights(path: Path) -> dict[str, Any]:
 
 
 def check_fit(
-    weights: Mapping[str, Any], parameters: Mapping[str, Any], path: Path, of: str
+    weights: Mapping[str, MxArray], parameters: Mapping[str, Parameter], path: Path, of: str
 ) -> None:
     """Compare weights with the parameters of a network, by name and by shape.
 
@@ -108,7 +110,7 @@ def shown(names: list[str]) -> str:
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _read(copy: Path, path: Path) -> dict[str, Any]:
+def _read(copy: Path, path: Path) -> dict[str, MxArray]:
     try:
         try:
             return _named(mx.npx.load(str(copy)), path)
@@ -124,7 +126,7 @@ def _read(copy: Path, path: Path) -> dict[str, Any]:
         ) from None
 
 
-def _named(loaded: Any, path: Path) -> dict[str, Any]:
+def _named(loaded: Any, path: Path) -> dict[str, MxArray]:
     if not loaded:
         raise InputError(f"the weights {path} hold no array: check workload.params")
     if not isinstance(loaded, dict):

@@ -27,43 +27,46 @@ from harness.doctor.place_findings import (
     workload_findings,
 )
 from harness.doctor.screen import exit_code, render
-from harness.doctor.software import software_facts, software_findings
+from harness.doctor.software import Failure, Software, software_facts, software_findings
+from harness.facts.machine_facts import Machine, ThreadSettings
+from harness.facts.typed import changed, decode
+from harness.files import locks
 from harness.host import isa
-from harness.host.threads import ThreadSettings
 from harness.host.topology import Topology
 from harness.process.executor import worker_environment
-from harness.storage import locks
 from helpers.refused_calls import without
 
 GIB = 1 << 30
-XEON = {
-    "cpu_model": "Intel(R) Xeon(R) Platinum 8375C CPU @ 2.90GHz",
-    "microcode": "0xd0003a5",
-    "isa": ["SSE4.1", "AVX2", "AVX512F", "AVX512BW", "AVX512-VNNI"],
-    "cache_bytes": {"L1d": 48 << 10, "L1i": 32 << 10, "L3": 54 << 20},
-    "sockets": 1,
-    "cores": 32,
-    "threads_per_core": 2,
-    "numa_nodes": 1,
-    "usable_cores": 32,
-    "governor": "performance",
-    "turbo": True,
-    "mhz": 2900.0,
-    "max_mhz": 3500.0,
-    "load_1min": 0.1,
-    "kernel": "6.1.0",
-    "os": "Debian GNU/Linux 12",
-    "virtual": False,
-    "hypervisor": None,
-    "memory_total_bytes": 64 * GIB,
-    "memory_available_bytes": 60 * GIB,
-    "memory_limit_bytes": None,
-}
+XEON = Machine(
+    cpu_model="Intel(R) Xeon(R) Platinum 8375C CPU @ 2.90GHz",
+    microcode="0xd0003a5",
+    isa=["SSE4.1", "AVX2", "AVX512F", "AVX512BW", "AVX512-VNNI"],
+    cache_bytes={"L1d": 48 << 10, "L1i": 32 << 10, "L3": 54 << 20},
+    sockets=1,
+    cores=32,
+    threads_per_core=2,
+    numa_nodes=1,
+    usable_cores=32,
+    governor="performance",
+    turbo=True,
+    mhz=2900.0,
+    max_mhz=3500.0,
+    load_1min=0.1,
+    kernel="6.1.0",
+    os="Debian GNU/Linux 12",
+    virtual=False,
+    hypervisor=None,
+    memory_total_bytes=64 * GIB,
+    memory_available_bytes=60 * GIB,
+    memory_limit_bytes=None,
+    allowed_cpus=list(range(64)),
+)
 CORES = Topology(tuple(range(64)), tuple((core, core + 32) for core in range(32)), 1, None)
 FACTS: dict[str, Any] = {
     "python": "3.11.7",
     "versions": {
         "mxnet": "2.0.0b1",
+        "mxnet_commit": None,
         "neural-compressor": "1.13.1",
         "numpy": "1.23.5",
         "mxnet_features": ["ONEDNN", "OPENCV", "OPENMP"],
@@ -119,7 +122,7 @@ def test_a_good_machine_is_all_ok() -> None:
     ],
 )
 def test_machines_that_differ(changes: dict[str, Any], name: str, mark: str, words: str) -> None:
-    finding = named(machine_findings({**XEON, **changes}, CORES), name)
+    finding = named(machine_findings(changed(XEON, **changes), CORES), name)
     assert (finding.mark, words in finding.value) == (mark, True), finding
     assert finding.advice or mark == OK or changes.get("isa", 0) is None or name == "system"
 
@@ -138,11 +141,16 @@ def test_two_sockets_are_warned_of() -> None:
 
 
 def test_thread_settings_and_their_warnings() -> None:
-    settings = ThreadSettings("omp", 8, {"OMP_NUM_THREADS": "8"}, ("8 threads on 4",), {})
+    settings = ThreadSettings(
+        policy="omp",
+        count=8,
+        environment={"OMP_NUM_THREADS": "8"},
+        warnings=("8 threads on 4",),
+    )
     findings = thread_findings(settings)
     assert [finding.mark for finding in findings] == [OK, OK, WARN]
     assert "OMP_NUM_THREADS=8" in findings[1].value
-    (alone,) = thread_findings(ThreadSettings("none", None, {}, (), {}))
+    (alone,) = thread_findings(ThreadSettings(policy="none", count=None, environment={}))
     assert "half of the allowed CPUs" in alone.value
 
 
@@ -157,8 +165,8 @@ def test_thread_settings_and_their_warnings() -> None:
     ],
 )
 def test_memory(available: int | None, limit: int | None, mark: str) -> None:
-    given = {**XEON, "memory_available_bytes": available, "memory_limit_bytes": limit}
-    (finding,) = memory_findings(given)
+    machine = changed(XEON, memory_available_bytes=available, memory_limit_bytes=limit)
+    (finding,) = memory_findings(machine)
     assert finding.mark == mark
     assert (limit is not None) == ("control group" in finding.value)
 
@@ -234,7 +242,7 @@ def test_files(tmp_path: Path) -> None:
 
 
 def test_good_software_is_all_ok() -> None:
-    findings = software_findings(FACTS)
+    findings = software_findings(decode(FACTS, Software))
     assert {finding.mark for finding in findings} == {OK}
     assert named(findings, "oneDNN").value == "oneDNN v2.5.2: Intel AVX-512 with Intel DL Boost"
     assert named(findings, "OpenMP").value.endswith("libgomp.so.1, 4 thread(s), bound to CPU 0-3")
@@ -242,16 +250,20 @@ def test_good_software_is_all_ok() -> None:
 
 def test_software_that_is_not_as_it_should_be() -> None:
     versions = {**FACTS["versions"], "mxnet_features": ["OPENMP", "OPENCV"]}
-    findings = software_findings({**FACTS, "versions": versions, "onednn": []})
+    findings = software_findings(decode({**FACTS, "versions": versions, "onednn": []}, Software))
     assert named(findings, "MXNet").mark == BAD
     assert "without ONEDNN" in named(findings, "MXNet").value
     assert named(findings, "oneDNN").mark == UNKNOWN
     limited = {**FACTS, "environment": {"ONEDNN_MAX_CPU_ISA": "AVX2"}}
-    assert named(software_findings(limited), "oneDNN").mark == WARN
+    assert named(software_findings(decode(limited, Software)), "oneDNN").mark == WARN
     crowded = {**FACTS, "openmp": {**FACTS["openmp"], "places": [[0]]}}
-    marks = [finding.mark for finding in software_findings(crowded) if finding.name == "OpenMP"]
+    marks = [
+        finding.mark
+        for finding in software_findings(decode(crowded, Software))
+        if finding.name == "OpenMP"
+    ]
     assert marks == [OK, BAD]
-    (broken,) = software_findings({"error": "ImportError: libquadmath.so.0"})
+    (broken,) = software_findings(Failure("ImportError: libquadmath.so.0"))
     assert broken.mark == BAD and "libquadmath.so.0" in broken.value
 
 
@@ -300,14 +312,14 @@ def test_wrong_thread_options_do_not_hide_the_rest() -> None:
 def test_a_probe_that_fails_gives_its_last_line(tmp_path: Path) -> None:
     (tmp_path / "mxnet.py").write_text("raise OSError('libgomp.so.1: cannot open')\n")
     facts = software_facts(worker_environment({"PYTHONPATH": str(tmp_path)}))
-    assert facts == {"error": "OSError: libgomp.so.1: cannot open"}
+    assert facts == Failure("OSError: libgomp.so.1: cannot open")
     (tmp_path / "mxnet.py").write_text("import os\nos._exit(9)\n")
     facts = software_facts(worker_environment({"PYTHONPATH": str(tmp_path)}))
-    assert facts == {"error": "no answer, exit code 9"}
+    assert facts == Failure("no answer, exit code 9")
 
 
 def test_a_probe_that_hangs_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mxnet.py").write_text("import time\ntime.sleep(10**6)\n")
     monkeypatch.setattr(software, "PROBE_TIMEOUT_S", 2)
     facts = software_facts({**os.environ, "PYTHONPATH": str(tmp_path)})
-    assert facts == {"error": "importing MXNet and INC took more than 2 s"}
+    assert facts == Failure("importing MXNet and INC took more than 2 s")

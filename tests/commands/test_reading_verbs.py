@@ -13,7 +13,7 @@ import pytest
 from harness import PROJECT
 from harness.cli import main
 from harness.command_line.verbs import all_verbs
-from harness.storage import durable
+from harness.files import durable
 from harness.storage.store import COMMITTED, RunFolder
 from helpers.command_line import PATIENCE_S, same_after
 

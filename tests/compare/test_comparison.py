@@ -21,11 +21,11 @@ from harness.cli import main
 from harness.compare.prices import cost_per_million, parse_prices
 from harness.compare.unlike import unlike
 from harness.config import CONF
+from harness.facts.typed import decode, plain
 from harness.stats.speed import speedup_apart, throughput
 from harness.storage.record import Outcome, RoofRecord
 from harness.storage.stage_facts import RoofFacts
 from harness.storage.store import RunFolder
-from harness.storage.typed import decode
 from helpers import sample_records
 from helpers.browser import Opened
 from helpers.command_line import CommandLine, Ended
@@ -350,7 +350,8 @@ def test_speedup_between_machines_with_one_round() -> None:
 @given(st.sampled_from(["versions", "config"]), st.text(min_size=1), st.text(), st.text())
 def test_one_changed_setting_is_found_and_named(part: str, key: str, old: str, new: str) -> None:
     def changed(value: str) -> Mapping[str, Any]:
-        return {part: {**getattr(sample_records.plan(), part), f"x{key}": value}}
+        before = getattr(sample_records.plan(), part)
+        return {part: decode({**plain(before), f"x{key}": value}, type(before))}
 
     plans = [replace(sample_records.plan(), **changed(value)) for value in (old, new)]
     found = unlike(plans)

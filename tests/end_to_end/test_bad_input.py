@@ -105,7 +105,7 @@ def test_configuration(word: str, names: tuple[str, ...]) -> None:
     from harness.host.topology import read_topology
 
     with pytest.raises(InputError) as caught:
-        resolve(compose_config([word]).values["threads"], read_topology(), None)
+        resolve(compose_config([word]).config.stored["threads"], read_topology(), None)
     assert "\n" not in str(caught.value)
     for part in names:
         assert part in str(caught.value)

@@ -15,7 +15,7 @@ from benchmarks.bundled import make
 from harness.config import compose_config
 from harness.storage.store import RunFolder
 from helpers.bundled_images import BUNDLED, rescaled, scores
-from helpers.command_line import Ended
+from helpers.command_line import ONE_THREAD, Ended
 from helpers.instruction_sets import HIGHEST
 
 CULPRIT = "sg_onednn_conv_bn_act_0"  # the convolution whose channels were rescaled
@@ -34,7 +34,7 @@ SHOWN = ["fp32", "fp32_fused", "int8_full_naive", "int8_inc_mse", "int8_inc_mycu
 @pytest.fixture(scope="module")
 def shown(session_run: Callable[..., Ended]) -> RunFolder:
     """Run five rows of the bundled workload on all of its images; how they ran is not looked at."""
-    ended = session_run(f"method=[{','.join(SHOWN)}]", "protocol.profile_batches=0")
+    ended = session_run(f"method=[{','.join(SHOWN)}]", "protocol.profile_batches=0", *ONE_THREAD)
     assert ended.code == 0, ended.err
     return ended.folder
 
@@ -51,7 +51,7 @@ def test_weights_and_record_are_under_12_mb() -> None:
 
 
 def test_configuration_and_training_agree() -> None:
-    transform = compose_config([]).values["workload"]["transform"]
+    transform = compose_config([]).config.stored["workload"]["transform"]
     assert (transform["resize"], transform["crop"]) == (make.RESIZE, make.CROP)
     assert np.allclose(transform["mean"], make.MEAN) and np.allclose(transform["std"], make.STD)
 

@@ -108,10 +108,29 @@ def harness_commands(page: Path) -> list[tuple[str, Command]]:
     return [(verb_of(each), each) for each in commands(page) if each.program == "./run.sh"]
 
 
+def on_the_example(words: tuple[str, ...], files: Path) -> Iterator[str]:
+    """Put the copies' names in place of ID and RUN, and real files in place of the pages'."""
+    runs = iter(("example/published", "lab-xeon-16c/autumn"))
+    for word in words:
+        key, _, value = word.partition("=")
+        if word == "RUN":
+            yield next(runs)
+        elif value == "ID":
+            yield f"{key}={'autumn' if key == 'with' else 'published'}"
+        elif key == "to":
+            yield f"to={files / 'written.zip'}"
+        elif value in ("ID.zip", "my.yaml", "runner.key", "keys"):
+            yield f"{key}={files / value}"
+        else:
+            yield word
+
+
 def shown(verbs: dict[str, Any]) -> list[Any]:
-    """Return the different commands of these verbs that the pages show."""
+    """Return the commands of these verbs that the pages show and that differ when they run."""
     found = {
-        command.words: pytest.param(command, id=command.line.partition("#")[0].strip())
+        tuple(on_the_example(command.words, Path())): pytest.param(
+            command, id=command.line.partition("#")[0].strip()
+        )
         for page in markdown_files()
         for verb, command in harness_commands(page)
         if verb in verbs
@@ -190,23 +209,6 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[CommandLin
     cli.close()
 
 
-def on_the_example(words: tuple[str, ...], files: Path) -> Iterator[str]:
-    """Put the copies' names in place of ID and RUN, and real files in place of the pages'."""
-    runs = iter(("example/published", "lab-xeon-16c/autumn"))
-    for word in words:
-        key, _, value = word.partition("=")
-        if word == "RUN":
-            yield next(runs)
-        elif value == "ID":
-            yield f"{key}={'autumn' if key == 'with' else 'published'}"
-        elif key == "to":
-            yield f"to={files / 'written.zip'}"
-        elif value in ("ID.zip", "my.yaml", "runner.key", "keys"):
-            yield f"{key}={files / value}"
-        else:
-            yield word
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("command", shown(READ))
 def test_verbs_that_read_run_on_the_committed_run(
@@ -264,7 +266,7 @@ def test_every_key_of_the_configuration_is_described() -> None:
     chosen = [f"{group}={choice}" for group in groups for choice in choices(group)]
     methods = f"method=[{','.join(choices('method'))}]"
     for words in ([methods], *([choice] for choice in chosen)):
-        for key in leaves(compose_config(words).values):
+        for key in leaves(compose_config(words).config.stored):
             name = key.split(".")[2] if key.startswith("method.") else key
             name = "workload.model" if key.startswith("workload.model.") else name
             assert f"`{name}`" in page, f"{key} is not in docs/configuration.md"

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from harness.errors import HarnessError, InputError
+from harness.files import reading, whole_files
 from harness.images.image_size import MOST_PIXELS
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile
-from harness.storage import reading, whole_files
+from harness.storage.configuration import Transform
 from harness.workloads.model_files import check_symbol, check_weights
 from helpers.command_line import TINY, CommandLine
 from helpers.mxnet1_weights import old_weights
@@ -50,7 +51,7 @@ def test_image_that_claims_too_much(
         offsets = source.index(10).offsets
     prepared = Prepared(tmp_path / "prepared", 2, 28)
     prepared.path.write_bytes(bytes(prepared.bytes))
-    transform = {"resize": 64, "keep_ratio": keep_ratio}
+    transform = Transform(resize=64, crop=28, keep_ratio=keep_ratio)
     decode_range(record, offsets, transform, prepared, 0, 1)  # loads MXNet, which takes as much
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(InputError, match=rf"image 1 of .*made\.rec \(at byte \d+\).*{said}"):
@@ -68,8 +69,9 @@ def test_image_without_a_byte(make_record, jpegs, tmp_path: Path) -> None:
     prepared.path.write_bytes(bytes(prepared.bytes))
     with RecordFile(record) as source:
         offsets = source.index(10).offsets
+    transform = Transform(resize=64, crop=28, keep_ratio=False)
     with pytest.raises(InputError, match=r"image 1 of .* does not decode"):
-        decode_range(record, offsets, {"resize": 64, "keep_ratio": False}, prepared, 0, 2)
+        decode_range(record, offsets, transform, prepared, 0, 2)
 
 
 def sparse(path: Path, start: bytes = b"") -> Path:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from harness.cli import call
+from harness.facts.typed import _described, _is_object, fault
 from harness.fleet import fleet_report
 from harness.fleet.schedule import Attempt, Job
 from harness.nightly import aa_report, judgements, nightly_report
@@ -32,20 +33,18 @@ from harness.render.progress import Lines, Screen
 from harness.report.latex import escaped
 from harness.report.methods_text import methods_text
 from harness.report.report_writer import write_report
-from harness.storage import form
-from harness.storage.plan import FORM
+from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, RoofRecord, RoundRecord
 from harness.storage.store import RunFolder
 from harness.table.csv_table import csv_text
 from harness.table.tables import write_tables
 from helpers import sample_records
-from helpers.hostile_text import KEPT, TEXTS, everywhere, filled, form_of, has_text
+from helpers.hostile_text import KEPT, TEXTS, everywhere, fields, filled, has_text, is_text
 from helpers.sample_run import made_run
 
-METHOD, ROUND, ROOF = map(form_of, (MethodRecord, RoundRecord, RoofRecord))
 NUMBER = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?")
 FORMULA = tuple("=+-@")
-MACHINE = {  # what a plan tells of its machine beyond the form
+MACHINE = {  # what a plan tells of its machine beyond its type
     "hypervisor": "KVM",
     "microcode": "0x1",
     "virtual": True,
@@ -167,30 +166,30 @@ def text(request: pytest.FixtureRequest) -> str:
     return TEXTS[request.param]
 
 
-def edit(path: Path, rule: Any, text: str, keep: tuple[str, ...] = ()) -> None:
+def edit(path: Path, kind: Any, text: str, keep: tuple[str, ...] = ()) -> None:
     stored = json.loads(path.read_text())
     stages = [key for key, value in stored.items() if value is None]
-    made_ = filled(stored, rule, text, (*keep, *stages))
-    assert form.wrong(made_, rule) is None
+    made_ = filled(stored, kind, text, (*keep, *stages))
+    assert fault(made_, kind) is None
     path.write_text(json.dumps(made_))
 
 
 def hostile_run(results: Path, text: str, run: str = "made") -> RunFolder:
     """Return a run of which every text field of every record holds the text."""
     folder = made_run(results, run=run)
-    edit(folder.path / "plan.json", FORM, text, KEPT)
+    edit(folder.path / "plan.json", RunPlan, text, KEPT)
     plan = json.loads((folder.path / "plan.json").read_text())
     plan["machine"] |= everywhere(MACHINE, text)
     plan["versions"] = everywhere({**plan["versions"], "numpy": "1", "scipy": "1"}, text)
     (folder.path / "plan.json").write_text(json.dumps(plan))
     for path in (folder.path / "records").glob("*.json"):
-        edit(path, METHOD, text)
+        edit(path, MethodRecord, text)
     for path in (folder.path / "rounds").glob("*.json"):
-        edit(path, ROUND, text)
+        edit(path, RoundRecord, text)
     roof = {"run": run, "outcome": {"kind": "ok", "reason": None, "log": None, "trials": None}}
     kernel = {"dtype": "int8", "kind": "convolution", "macs": 1000, "ms": [1.0, 2.0]}
     facts_ = {"kernels": [kernel], "missing": {}, "disturbed": []}
-    stored = filled({**roof, "facts": facts_, "schema": 2}, ROOF, text)
+    stored = filled({**roof, "facts": facts_, "schema": 2}, RoofRecord, text)
     folder.save_roof(RoofRecord.from_dict(stored, folder.path))
     influence = folder.method("int8_custom") / "operator_influence.csv"
     with influence.open("w", newline="", encoding="utf-8") as handle:
@@ -249,9 +248,9 @@ def test_night_and_acknowledgement(run: RunFolder, text: str) -> None:
     suite = check_xml(nightly_report.to_junit(night).split("\n", 1)[1])
     assert len(list(suite.iter("testcase"))) == 4
     json.loads(json.dumps(nightly_report.to_json(night)))
-    made_ = filled({"verdict": "none", "rows": [], "shifts": []}, form_of(judgements.Night), text)
+    made_ = filled({"verdict": "none", "rows": [], "shifts": []}, judgements.Night, text)
     (run.path / "nightly.json").write_text(json.dumps({**made_, "verdict": "none", "rows": []}))
-    known = filled([], form_of(list[judgements.Acknowledgement]), text)
+    known = filled([], list[judgements.Acknowledgement], text)
     (run.path / "acknowledged.json").write_text(json.dumps(known))
     from harness.nightly.database import opened
     from harness.nightly.judgements import rebuild
@@ -288,25 +287,22 @@ def test_progress_and_what_verbs_print(text: str, capsys: pytest.CaptureFixture[
         assert "[red]r[/]" in told.err  # no markup
 
 
-@pytest.mark.parametrize("rule", [FORM, METHOD, ROUND, ROOF])
-def test_the_fields_are_those_of_the_forms(rule: Any) -> None:
-    assert has_text(rule)
-    made_ = filled(None, rule, "here")
+@pytest.mark.parametrize("kind", [RunPlan, MethodRecord, RoundRecord, RoofRecord])
+def test_the_fields_are_those_of_the_types(kind: Any) -> None:
+    assert has_text(kind)
 
     def leaves(value: Any, at: Any) -> Iterator[Any]:
-        if isinstance(at, (tuple, list)):
-            yield from leaves(value if isinstance(at, tuple) else value[0], at[0])
-        elif isinstance(at, dict):
-            for key, inner in at.items():
-                if has_text(inner):
-                    yield from leaves(made_value(value, key), inner)
-        elif at is form.text:
+        _, bare = _described(at)
+        if is_text(at):
             yield value
+        elif _is_object(bare):
+            for key, (inner, _) in fields(bare).items():
+                if has_text(inner):
+                    yield from leaves(value[key], inner)
+        elif isinstance(value, list):
+            yield from leaves(value[0], get_args(bare)[0])
 
-    def made_value(value: Any, key: str) -> Any:
-        return value[key.rstrip("?")]
-
-    assert set(leaves(made_, rule)) == {"here"}
+    assert set(leaves(filled(None, kind, "here"), kind)) == {"here"}
 
 
 # --- the functions themselves
@@ -349,5 +345,6 @@ def test_letters_that_latex_has_are_kept() -> None:
 
 def test_the_paragraph_is_one_line() -> None:
     plan = replace(sample_records.plan(), warnings=("a\nb",))
-    plan.config["workload"]["name"] = "two\nlines"
+    workload = {**plan.workload.stored, "name": "two\nlines"}
+    plan = sample_records.configured(plan, workload=workload)
     assert "\n" not in methods_text(plan, [], [])

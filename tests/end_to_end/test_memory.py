@@ -19,7 +19,7 @@ from harness.images.record_file import RecordFile
 from harness.storage.record import MethodRecord
 from harness.storage.store import RunFolder
 from helpers.bundled_images import BUNDLED
-from helpers.command_line import OWN, limit_of
+from helpers.command_line import ONE_THREAD, OWN, limit_of
 
 pytestmark = pytest.mark.slow
 FEW, MANY = 1_000, 50_000
@@ -74,7 +74,7 @@ def peaks_of(folder: Path, images: int) -> dict[str, int]:
         f"workload.rec={record_of(folder / 'made.rec', images)}",
         "workload.images=null",
         "workload.batch_size=64",
-        "threads.count=1",
+        *ONE_THREAD,
         "protocol=quick",
         "protocol.rounds=1",
         f"run.results={folder / 'results'}",

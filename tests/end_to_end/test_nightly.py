@@ -19,7 +19,7 @@ from harness.nightly.nightly_report import short, to_json, to_junit, to_markdown
 from harness.nightly.verdict import BATCH, Verdict
 from harness.process.lifetime import alone_on_host
 from harness.storage.store import RunFolder
-from helpers.command_line import OWN, TINY, CommandLine, Ended, load
+from helpers.command_line import ONE_THREAD, OWN, TINY, CommandLine, Ended, load
 
 SCHEMA = json.loads((PROJECT / "harness" / "nightly" / "nightly.schema.json").read_text())
 QUICK = (  # one core's noise is large, so what is injected is larger
@@ -123,6 +123,7 @@ def test_a_less_accurate_night(cli: CommandLine) -> None:
         "protocol.profile_batches=0",
         "protocol.roof=false",
         "baseline=int8_smart_naive",
+        *ONE_THREAD,
         "--conf",
         str(OWN),
     )

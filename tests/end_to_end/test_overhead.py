@@ -7,7 +7,9 @@ import re
 import pytest
 
 from benchmarks.overhead.__main__ import main
+from benchmarks.overhead.jobs import LoopTimes
 from benchmarks.overhead.report import Loading, loading_lines, loop_lines, to_markdown
+from helpers import sample_records
 
 FEW = ["--images", "192", "--large", "4", "--null-batches", "300", "--passes", "1"]
 
@@ -24,14 +26,14 @@ def loading(**given: float) -> Loading:
     return Loading("r", 900, **{**seconds, **given}, published_bytes=10**9, prepare_bytes=10**8)
 
 
-def times(null_s: float, forward_s: float) -> dict[str, list[float]]:
-    return {
-        "null_s": [null_s] * 99 + [1.0],
-        "null_loop_s": [2 * null_s] * 100,
-        "forward_s": [forward_s] * 5,
-        "data_s": [0.002] * 5,
-        "rest_s": [0.001] * 5,
-    }
+def times(null_s: float, forward_s: float) -> LoopTimes:
+    return LoopTimes(
+        null_s=[null_s] * 99 + [1.0],
+        null_loop_s=[2 * null_s] * 100,
+        forward_s=[forward_s] * 5,
+        data_s=[0.002] * 5,
+        rest_s=[0.001] * 5,
+    )
 
 
 @pytest.mark.parametrize(
@@ -58,9 +60,8 @@ def test_targets_of_the_data(given: dict[str, float], met: list[bool]) -> None:
 
 
 def test_markdown_says_what_is_met() -> None:
-    machine = {"cpu_model": "a CPU", "cores": 2}
     lines = [*loop_lines(times(4e-5, 0.05)), *loading_lines(loading(prepare_s=6.0))]
-    text = to_markdown(machine, {"B": "2", "A": "1"}, lines)
+    text = to_markdown(sample_records.plan().machine, {"B": "2", "A": "1"}, lines)
     assert "- Threads: A=1 B=2\n" in text
     assert re.search(r"\| < 50 us +\| met +\|", text)
     assert re.search(r"\| 1\.50 +\| >= 1\.8 +\| NOT MET +\|", text)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from harness.storage.plan import RANDOM_WEIGHTS
+from helpers.command_line import ONE_THREAD
 from helpers.record_files import gradient, write_record
 
 METHODS = ("fp32", "fp32_fused", "int8_full_naive")
@@ -45,6 +46,7 @@ def test_zoo_network_on_a_record_of_ones_own(cli: Any, photographs: Path) -> Non
         "workload.batch_size=4",
         "workload.tuning.batches=2",
         "protocol.profile_batches=0",
+        *ONE_THREAD,
         f"method=[{','.join(METHODS)}]",
     )
     assert ended.code == 0, ended.err
@@ -55,7 +57,7 @@ def test_zoo_network_on_a_record_of_ones_own(cli: Any, photographs: Path) -> Non
 
     plan = ended.folder.load_plan()
     assert (plan.images, plan.tuning_images, plan.tuning_overlap) == (IMAGES, 8, True)
-    assert plan.workload["transform"]["crop"] == 224
+    assert plan.workload.transform.crop == 224
     best = {}
     for name, record in ended.records.items():
         best[name] = ended.folder.load_predictions(record, IMAGES)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,8 @@ import pytest
 from harness import PROJECT, targets
 from harness.config import Composed, compose_config
 from harness.errors import InputError
+from harness.facts.typed import decode
+from harness.files.whole_files import write_json
 from harness.fleet.fleet_run import _keep
 from harness.fleet.ray_cluster import to_event
 from harness.fleet.schedule import ARRIVED, LOST, PROGRESS, Job
@@ -35,10 +38,9 @@ from harness.run import lifecycle
 from harness.run.context import Context
 from harness.run.continuing import continued
 from harness.run.other_checkout import check_named_now
-from harness.storage.config_form import INC
+from harness.storage.configuration import INC, Configuration
 from harness.storage.plan import RunPlan
 from harness.storage.store import RunFolder
-from harness.storage.whole_files import write_json
 from harness.words import looks_up
 from helpers import sample_records
 from helpers.command_line import OWN, TINY, CommandLine, load
@@ -50,8 +52,23 @@ BEGAN = ("workload=tiny", "method=[fp32,mine]", "workload.images=32", "tuning.to
 
 def planned(*words: str, **changed: Any) -> RunPlan:
     """Return the plan of a run that began with some words, as it is read back."""
-    config = json.loads(json.dumps(compose_config(words, [OWN]).values))
+    config = _composed(words)
     return replace(sample_records.plan(), run="r", config=config, overrides=words, **changed)
+
+
+@functools.cache  # most plans here begin with the same words
+def _composed(words: tuple[str, ...]) -> Configuration:
+    return compose_config(words, [OWN]).config
+
+
+def with_value(plan: RunPlan, at: Sequence[str], value: Any) -> RunPlan:
+    """Return a plan with another value at a key of its configuration."""
+    values = json.loads(json.dumps(plan.config.stored))
+    level = values
+    for key in at[:-1]:
+        level = level[key]
+    level[at[-1]] = value
+    return replace(plan, config=decode(values, Configuration))
 
 
 def goes_on(plan: RunPlan, *words: str) -> Composed:
@@ -62,12 +79,12 @@ def goes_on(plan: RunPlan, *words: str) -> Composed:
 
 
 def test_a_run_goes_on_with_what_its_plan_keeps() -> None:
-    plan = planned(*BEGAN)
-    plan.config["tuning"]["seed"] = 7  # whatever conf/ says by now
+    plan = with_value(planned(*BEGAN), ("tuning", "seed"), 7)  # whatever conf/ says by now
     now = goes_on(plan, "run.id=r", "run.timeout_s=5")
-    expected = {**plan.config, "run": {**plan.config["run"], "id": "r", "timeout_s": 5}}
-    assert now.values == expected
-    assert list(now.values["method"]) == ["fp32", "mine"]
+    run = {**plan.config.run.stored, "id": "r", "timeout_s": 5}
+    expected = {**plan.config.stored, "run": run}
+    assert now.config.stored == expected
+    assert list(now.config.stored["method"]) == ["fp32", "mine"]
     assert now.overrides == (*BEGAN, "run.id=r", "run.timeout_s=5")
 
 
@@ -88,8 +105,8 @@ def test_a_run_goes_on_with_what_its_plan_keeps() -> None:
 )
 def test_words_given_now_are_laid_over_it(words: tuple[str, ...], changes: dict[str, Any]) -> None:
     plan = planned(*BEGAN)
-    now = goes_on(plan, "run.id=r", *words).values
-    expected = json.loads(json.dumps(plan.config))
+    now = goes_on(plan, "run.id=r", *words).config.stored
+    expected = json.loads(json.dumps(plan.config.stored))
     for key, value in changes.items():
         *above, last = key.split(".")
         level = expected
@@ -101,23 +118,24 @@ def test_words_given_now_are_laid_over_it(words: tuple[str, ...], changes: dict[
 
 def test_what_another_value_leads_to_changes_with_it() -> None:
     plan = planned("workload=custom", "workload.network=resnet18_v1", "workload.params=/old")
-    now = goes_on(plan, "workload=custom", "workload.params=/new").values["workload"]
+    now = goes_on(plan, "workload=custom", "workload.params=/new").config.stored["workload"]
     assert (now["params"], now["model"]["params"]) == ("/new", "/new")
     assert now["network"] == now["model"]["network"] == "resnet18_v1"
 
 
 def test_another_choice_is_seen_and_what_the_run_began_with_stays() -> None:
-    now = goes_on(planned(*BEGAN), "protocol=careful", "workload=bundled").values
-    assert now["protocol"] == compose_config(["protocol=careful"]).values["protocol"]
+    now = goes_on(planned(*BEGAN), "protocol=careful", "workload=bundled").config.stored
+    assert now["protocol"] == compose_config(["protocol=careful"]).config.stored["protocol"]
     assert (now["workload"]["name"], now["workload"]["images"]) == ("bundled", 32)
-    rows = goes_on(planned(*BEGAN), "method=[mine,fp32]").values["method"]
+    rows = goes_on(planned(*BEGAN), "method=[mine,fp32]").config.stored["method"]
     assert list(rows) == ["mine", "fp32"]  # which differences() refuses
 
 
 def test_a_value_that_cannot_be_measured_names_its_key() -> None:
-    plan = planned(*BEGAN)
-    plan.config["workload"]["batch_size"] = 0
-    with pytest.raises(InputError, match=r"run r cannot go on: workload\.batch_size=0: use"):
+    plan = with_value(planned(*BEGAN), ("workload", "transform", "mean"), [])
+    with pytest.raises(
+        InputError, match=r"run r cannot go on: workload\.transform\.mean=\[\]: use"
+    ):
         goes_on(plan)
 
 
@@ -147,7 +165,7 @@ def test_words_of_a_plan_are_not_read(
     plan = replace(planned(*BEGAN), overrides=(*BEGAN, *stored))
     now = goes_on(plan, "run.id=r", "tuning.max_trials=9")
     assert SECRET not in repr(now)
-    assert now.values["workload"] == plan.config["workload"]
+    assert now.config.stored["workload"] == plan.workload.stored
     assert SECRET not in repr(command_notes(plan, lifecycle.code_digest([OWN])))
 
 
@@ -163,12 +181,8 @@ def test_texts_of_a_plan_stay_texts(
     at: tuple[str, ...], value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    plan = planned(*BEGAN)
-    level = plan.config
-    for key in at[:-1]:
-        level = level[key]
-    level[at[-1]] = value
-    found: Any = goes_on(plan, "run.id=r").values
+    plan = with_value(planned(*BEGAN), at, value)
+    found: Any = goes_on(plan, "run.id=r").config.stored
     for key in at:
         found = found[key]
     assert found == value
@@ -296,7 +310,7 @@ def test_a_plan_that_names_a_program_runs_nothing(
     plan = planned("workload=tiny", "method=[fp32]", created="2026-01-01T00:00:00Z")
     evil = {"_target_": "distutils.spawn.spawn", "cmd": ["touch", str(tmp_path / "ran")]}
     if where == "config":
-        plan.config["workload"]["model"] = evil
+        plan = with_value(plan, ("workload", "model"), evil)
     else:
         words = (
             "workload.model._target_=distutils.spawn.spawn",
@@ -328,7 +342,7 @@ def test_the_network_is_never_opened_by_a_plan(
 ) -> None:
     plan = planned("workload=imagenet", "workload.download=true", "workload.rec=/v.rec")
     now = goes_on(plan, "run.id=r", *words, f"run.cache={tmp_path}")
-    assert now.values["workload"]["download"] is True and now.download is network
+    assert now.config.stored["workload"]["download"] is True and now.download is network
     jobs: list[Any] = []
 
     def started(job: Any, *_: Any) -> Any:
@@ -339,7 +353,7 @@ def test_the_network_is_never_opened_by_a_plan(
     monkeypatch.setattr(lifecycle, "check_inputs", lambda workload: SimpleNamespace(files={}))
     with pytest.raises(InputError, match="started"):
         lifecycle.start_session(RunFolder(tmp_path / "r"), now, [OWN], Silent())  # type: ignore[arg-type]
-    assert jobs[0]["confine"]["network"] is network
+    assert jobs[0].confine is not None and jobs[0].confine.network is network
 
 
 class Silent:
@@ -370,7 +384,10 @@ def test_another_checkout_runs_only_if_it_is_named_now(tmp_path: Path) -> None:
                 check_named_now(folder, now, composed)
         else:
             check_named_now(folder, now, composed)
-            assert composed.values["nightly"]["pinned"] == now.values["nightly"]["pinned"]
+            assert (
+                composed.config.stored["nightly"]["pinned"]
+                == now.config.stored["nightly"]["pinned"]
+            )
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.command_line import OWN, CommandLine, Ended, load
+from helpers.command_line import ONE_THREAD, OWN, CommandLine, Ended, load
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +61,7 @@ def test_bad_row_is_refused_before_anything_is_measured(
     text = path.read_text()
     assert before in text
     path.write_text(text.replace(before, after))
-    ended = cli(f"method=[fp32,{name}]", "workload=tiny", "threads.count=1", "--conf", str(own))
+    ended = cli(f"method=[fp32,{name}]", "workload=tiny", *ONE_THREAD, "--conf", str(own))
     assert (ended.code, ended.out) == (2, "")
     assert said in ended.err
     assert "optimising" not in ended.err

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -76,43 +76,31 @@ NEW_COLUMN: Edits = {
 
 
 @pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of the project, as far as tables and reports need it."""
-    folder = tmp_path_factory.mktemp("project")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Follow the recipes in one copy of the project; return a made run with its tables and report."""
+    place = tmp_path_factory.mktemp("recipes")
+    project = place / "project"
     for name in ("harness", "conf", "benchmarks/published"):
-        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    return folder
-
-
-@pytest.fixture
-def applied(pristine: Path, tmp_path: Path) -> Callable[[Edits], Path]:
-    """Return a function that follows a recipe in a copy of the project."""
-
-    def follow(recipe: Edits) -> Path:
-        assert len(recipe) <= 2
-        project = tmp_path / "project"
-        shutil.copytree(pristine, project)
-        for name, edits in recipe.items():
-            path = project / name
-            text = path.read_text() if path.exists() else ""
-            for old, new in edits.items():
-                assert text.count(old) == 1
-                text = text.replace(old, new)
-            path.write_text(text)
-        return project
-
-    return follow
-
-
-@pytest.fixture
-def run_verb(tmp_path: Path) -> Callable[[Path, str], Path]:
-    """Return a function that runs a verb of such a copy on a made run, and gives the run's folder."""
-
-    def run(project: Path, verb: str) -> Path:
-        folder = made_run(tmp_path / "results")
-        places = [f"run.results={tmp_path / 'results'}", f"run.cache={tmp_path / 'cache'}"]
+        shutil.copytree(
+            PROJECT / name, project / name, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    recipes = (NEW_FIGURE, NEW_SECTION, NEW_COLUMN)
+    assert all(len(recipe) <= 2 for recipe in recipes)
+    assert (
+        len({name for recipe in recipes for name in recipe}) == 6
+    )  # none leans on another's edits
+    for name, edits in (item for recipe in recipes for item in recipe.items()):
+        path = project / name
+        text = path.read_text() if path.exists() else ""
+        for old, new in edits.items():
+            assert text.count(old) == 1
+            text = text.replace(old, new)
+        path.write_text(text)
+    run = made_run(place / "results")
+    places = [f"run.results={place / 'results'}", f"run.cache={place / 'cache'}"]
+    for verb in ("report", "table"):
         ended = subprocess.run(
-            [sys.executable, "-m", "harness", verb, f"run={folder.id}", *places],
+            [sys.executable, "-m", "harness", verb, f"run={run.id}", *places],
             cwd=project,
             env={**os.environ, "PYTHONPATH": str(project)},
             capture_output=True,
@@ -120,13 +108,10 @@ def run_verb(tmp_path: Path) -> Callable[[Path, str], Path]:
             timeout=PATIENCE_S,
         )
         assert ended.returncode == 0, ended.stderr
-        return folder.path
-
-    return run
+    return run.path
 
 
-def test_a_figure(applied: Callable[[Edits], Path], run_verb: Callable[[Path, str], Path]) -> None:
-    folder = run_verb(applied(NEW_FIGURE), "report")
+def test_a_figure(folder: Path) -> None:
     figures = folder / "report" / "figures"
     assert {"top1_alone.svg", "top1_alone.pdf"} < {path.name for path in figures.iterdir()}
     page = (folder / "report" / "report.html").read_text()
@@ -136,21 +121,17 @@ def test_a_figure(applied: Callable[[Edits], Path], run_verb: Callable[[Path, st
     assert 'href="figures/top1_alone.svg"' in page
 
 
-def test_a_section(applied: Callable[[Edits], Path], run_verb: Callable[[Path, str], Path]) -> None:
-    folder = run_verb(applied(NEW_SECTION), "report")
+def test_a_section(folder: Path) -> None:
     page = (folder / "report" / "report.html").read_text()
     assert '<a href="#fastest">The fastest row</a>' in page
     assert '<h2 id="fastest">The fastest row</h2>\n<p>It is int8_smart.</p>' in page
 
 
-def test_a_column(applied: Callable[[Edits], Path], run_verb: Callable[[Path, str], Path]) -> None:
-    project = applied(NEW_COLUMN)
-    folder = run_verb(project, "table")
+def test_a_column(folder: Path) -> None:
     assert "Top-1 errors" in (folder / "table.md").read_text()
     with (folder / "table.csv").open(newline="") as handle:
         errors = {row["method"]: row["top1_errors"] for row in csv.DictReader(handle)}
     assert list(errors) == [*SECONDS, UNSOLVED]
     assert (errors["fp32"], errors["int8_smart"], errors[UNSOLVED]) == ("100", "400", "")
-    shutil.rmtree(folder)
-    page = (run_verb(project, "report") / "report" / "report.html").read_text()
+    page = (folder / "report" / "report.html").read_text()
     assert '<th scope="col">Top-1 errors</th>' in page

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.facts.typed import changed
 from harness.run.lifecycle import fix_plan
 from harness.storage.plan import new_run_id
 from harness.table.csv_table import HEADER
@@ -385,7 +386,8 @@ def test_bad_input_ends_before_any_worker(cli: CommandLine, words: list[str], sa
 def test_a_continued_run_is_kept_and_shown_as_asked_now(smoke_run: Ended) -> None:
     plan = smoke_run.folder.load_plan()
     assert plan is not None
-    now = {**plan.config, "run": {**plan.config["run"], "cache_limit_gb": 60}, "table": {}}
+    run = changed(plan.config.run, cache_limit_gb=60).stored
+    now = changed(plan.config, run=run, table={})
     continued = fix_plan(replace(plan, config=now), smoke_run.folder)
-    assert continued.config == now
+    assert continued.config.stored == now.stored
     assert smoke_run.folder.load_plan() == plan

@@ -12,20 +12,27 @@ import numpy as np
 import pytest
 
 from harness import PROJECT
+from harness.config import compose_config
 from harness.errors import InputError
+from harness.facts.machine_facts import Versions
+from harness.facts.typed import decode
+from harness.files.whole_files import sha256_of
 from harness.images import preparation
 from harness.images.preparation import Place, Source
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile, RecordIndex
+from harness.process.jobs import WorkerWorkload
 from harness.run.worker_setup import build_environment
-from harness.storage.whole_files import sha256_of
+from harness.storage.configuration import Transform
+from harness.words import set_to
 from harness.workloads import fp32_network, private
 from harness.workloads.saved import load_exported
+from helpers.command_line import OWN
 
 pytestmark = pytest.mark.slow
 
-TRANSFORM = {"resize": 64, "keep_ratio": False, "crop": 56}
-VERSIONS = {"mxnet": "2", "mxnet_libmxnet_sha256": "x"}
+TRANSFORM = Transform(resize=64, keep_ratio=False, crop=56)
+VERSIONS = Versions(mxnet="2", mxnet_commit="c", mxnet_libmxnet_sha256="x", neural_compressor="1")
 
 
 def nothing(done: int, total: int, what: str) -> None:
@@ -39,11 +46,13 @@ def indexed(path: Path) -> RecordIndex:
 
 def ensured(index: RecordIndex, cache: Path) -> tuple[Prepared, bool]:
     source = Source(index, index.sha256, len(index))
-    environment = build_environment({}, {"run": {"cache": str(cache)}}, [PROJECT / "tests"])
+    environment = build_environment(
+        {}, compose_config([set_to("run.cache", str(cache))]).config, [PROJECT / "tests"]
+    )
     place = Place(cache, 10**9)
     made, how = preparation.ensure(source, TRANSFORM, VERSIONS, place, 1, environment, nothing)
     preparation.cache.hold(preparation.cache.CacheEntry(made.path.with_suffix(""))).release()
-    return made, how["cached"]
+    return made, how.cached
 
 
 def renamed(new: Path, path: Path) -> None:
@@ -124,7 +133,7 @@ def test_images_that_changed_in_the_cache_are_prepared_again(
 # Weights
 
 
-def workload(params: Path, sha256: str) -> dict[str, object]:
+def workload(params: Path, sha256: str) -> WorkerWorkload:
     model = {
         "_target_": "harness.workloads.models.zoo",
         "network": "resnet18_v1",
@@ -132,7 +141,9 @@ def workload(params: Path, sha256: str) -> dict[str, object]:
         "params": str(params),
         "download": False,
     }
-    return {"model": model, "files": {str(params): sha256}}
+    stored = compose_config(["workload=tiny"], [OWN]).config.stored["workload"]
+    files = {str(params): sha256}
+    return decode({**stored, "model": model, "files": files}, WorkerWorkload)
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,12 @@ import psutil
 import pytest
 
 from harness import PROJECT
+from harness.facts.typed import decode
 from harness.process import executor
 from harness.process.confinement import FILE_BYTES, NO_NETWORK
 from harness.process.executor import Ended as WorkerEnded
 from harness.process.executor import Worker, worker_environment
+from harness.process.jobs import Job
 from helpers.command_line import TINY, CommandLine
 
 TESTS = PROJECT / "tests"
@@ -44,7 +46,7 @@ def listening() -> Iterator[int]:
 def run(tmp_path: Path) -> Callable[..., WorkerEnded]:
     def do(act: str, **fields: Any) -> WorkerEnded:
         environment = worker_environment({"PYTHONPATH": f"{PROJECT}:{TESTS}"})
-        job = {"stage": "misbehaving.stage", "act": act, **fields}
+        job = decode({"stage": "misbehaving.stage", "act": act, **fields}, Job)
         return Worker(job, environment, tmp_path / "log", tmp_path).wait(lambda *_: None)
 
     return do

@@ -166,7 +166,7 @@ def crash_in_mxnet(scene: Scene) -> None:
     """A method of the user's own hands MXNet a pointer to nothing."""
     cli = CommandLine(scene.place / "other", scene.place / "cache")
     scene.keep()
-    ended = cli("method=[fp32,crashing]", *WORKLOAD[:2], *PROTOCOL, "protocol.roof=false", *CONF)
+    ended = cli("method=[fp32,crashing]", *WORKLOAD[:-1], *PROTOCOL, "protocol.roof=false", *CONF)
     assert ended.outcomes == {"fp32": "ok", "crashing": "failed: killed by SIGSEGV"}
     log = ended.folder.path / str(ended.records["crashing"].outcome.log)
     assert "Fatal Python error: Segmentation fault" in log.read_text(), log.read_text()
@@ -568,7 +568,7 @@ def same_id(scene: Scene) -> None:
 def same_second(scene: Scene) -> None:
     """Two new runs over one empty cache, with the run that is there already."""
     scene.without("cache/prepared/*")
-    words = ("method=[fp32]", *WORKLOAD[:2], "protocol.profile_batches=0", *CONF)
+    words = ("method=[fp32]", *WORKLOAD[:-1], "protocol.profile_batches=0", *CONF)
     both = [scene.cli.start(*words) for _ in range(2)]
     for ended in [each.end() for each in both]:
         scene.ended(ended, 0)
@@ -595,7 +595,7 @@ INJECTIONS: tuple[Injection, ...] = (
             ("prepare", "write:prepared_validation.json", ()),
             ("roof", "write:roof.json", ("roof.json",)),
             ("tables", "write:digests.json", ("digests.json",)),
-            ("validate", "call:harness.storage.durable:keep", (RECORD, ROUND)),
+            ("validate", "call:harness.files.durable:keep", (RECORD, ROUND)),
             ("optimise", "write:optimize.json", STEPS["optimise"][1]),
             ("validate", "write:01_mine.json", (RECORD, ROUND)),
             ("rounds", "write:001_mine_1.json", (ROUND,)),

@@ -21,10 +21,10 @@ import psutil
 
 from harness import PROJECT
 from harness.storage.store import RunFolder
-from helpers.command_line import OWN, CommandLine, Ended, Started, no_stray, until
+from helpers.command_line import ONE_THREAD, OWN, CommandLine, Ended, Started, no_stray, until
 
 CONF = ("--conf", str(OWN))
-WORKLOAD = ("workload=tiny", "threads.count=1", "method=[fp32,mine]")
+WORKLOAD = ("workload=tiny", *ONE_THREAD, "method=[fp32,mine]")
 PROTOCOL = ("protocol=quick", "protocol.rounds=1", "protocol.warmup_s=0.2", "protocol.roof=true")
 ROW = "mine"  # the faults are done to this one; the other is finished
 SAME = ("method", "top1", "top5", "top1_rel_loss_pct", "top5_rel_loss_pct", "rounds", "images")

@@ -138,7 +138,7 @@ def predictions(folder: Path) -> list[bytes]:
 
 def feed_predictions(data: bytes, folder: Path) -> None:
     """The digest is made to fit, as in a pack from elsewhere."""
-    from harness.storage import reading
+    from harness.files import reading
 
     path = folder / "p.npz"
     path.write_bytes(data)

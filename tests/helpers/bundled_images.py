@@ -10,10 +10,13 @@ import pytest
 
 from harness import PROJECT
 from harness.images.record_file import RecordFile
+from harness.storage.configuration import Transform
 from helpers.shared import shared
 
 BUNDLED = PROJECT / "benchmarks" / "bundled"
-TRANSFORM = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+TRANSFORM = Transform(
+    resize=64, crop=56, keep_ratio=False, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+)
 
 
 def rescaled() -> Any:

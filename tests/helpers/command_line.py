@@ -32,7 +32,10 @@ OWN = PROJECT / "tests" / "own"  # a folder such as a user gives with --conf
 sys.path.append(str(OWN))  # for tests that use it in their own process
 os.environ[VARIABLE] = json.dumps([str(OWN)])
 PATIENCE_S = 3 * 3600  # only a hang lasts so long, however slow or busy the machine is
-TINY = ("workload=tiny", "threads.count=1", "protocol.profile_batches=0", "--conf", str(OWN))
+# Where nothing looks at times: a core for each process that runs tests. A bound thread would wait for
+# the first CPU, which those of all other tests are bound to, and a team would spin for its members.
+ONE_THREAD = ("threads.count=1", "threads.proc_bind='FALSE'")
+TINY = ("workload=tiny", *ONE_THREAD, "protocol.profile_batches=0", "--conf", str(OWN))
 T = TypeVar("T")
 
 
@@ -266,6 +269,7 @@ def smoke_run(session_run: Callable[..., Ended]) -> Ended:
     """Return a run of one row of each kind on bundled images; INC makes exactly two trials."""
     return session_run(
         "method=[fp32,fp32_fused,int8_smart_naive,int8_inc_mse]",
+        *ONE_THREAD,
         "workload.images=128",
         "workload.batch_size=32",
         "workload.tuning.batches=1",

@@ -12,7 +12,7 @@ import pytest
 from harness.host import isa, machine
 
 LIMIT = next((name for name in isa.NAMES if name == os.environ.get(isa.VARIABLE, "").upper()), None)
-FLAGS = machine.describe()["isa"] or ()
+FLAGS = machine.describe().isa or ()
 ABOVE_AVX2 = re.compile(r"avx512\w*|amx_\w+|avx_vnni")  # as the kernel calls them
 
 

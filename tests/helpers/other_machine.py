@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.storage import store, whole_files
+from harness.storage import recorded_files, store
 from harness.storage.store import RunFolder
 
 
@@ -48,6 +48,6 @@ def predicting(folder: RunFolder, method: str, classes: Mapping[int, int]) -> No
     for image, chosen in classes.items():
         top[image] = [chosen, *(each for each in range(10) if each != chosen)][: top.shape[1]]
     np.savez(own / "predictions.npz", top=top)
-    digest = whole_files.digest_of(own / "predictions.npz", own).stored
+    digest = recorded_files.digest_of(own / "predictions.npz", own).stored
     (path,) = (folder.path / "records").glob(f"*_{method}.json")
     edit(path, lambda record: record["validate"].update(predictions=digest))

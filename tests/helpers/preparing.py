@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from harness.config import compose_config
+from harness.facts.machine_facts import Versions
+from harness.files.whole_files import sha256_of
 from harness.images import preparation
 from harness.images.preparation import Place, Source
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile
+from harness.images.sidecar import Preparation
 from harness.run.worker_setup import build_environment
-from harness.storage.whole_files import sha256_of
+from harness.storage.configuration import Transform
+from harness.words import set_to
 
-TRANSFORM = {"resize": 64, "keep_ratio": False, "crop": 56}
-VERSIONS = {"mxnet": "2", "mxnet_libmxnet_sha256": "digest", "numpy": "1"}
+TRANSFORM = Transform(resize=64, keep_ratio=False, crop=56)
+VERSIONS = Versions(
+    mxnet="2",
+    mxnet_commit="c",
+    mxnet_libmxnet_sha256="digest",
+    neural_compressor="1",
+    numpy="1",
+)
 
 
 def nothing(done: int, total: int, what: str) -> None:
@@ -28,10 +38,10 @@ def ensured(
     cores: int = 2,
     environment: dict[str, str] | None = None,
     limit: int = 10**9,
-) -> tuple[Prepared, dict[str, Any]]:
+) -> tuple[Prepared, Preparation]:
     with RecordFile(record) as source:
         index = source.index(10)
-    given = build_environment({}, {"run": {"cache": str(cache)}}, ())
+    given = build_environment({}, compose_config([set_to("run.cache", str(cache))]).config, ())
     return preparation.ensure(
         Source(index, sha256_of(record), len(index)),
         TRANSFORM,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from harness.facts.machine_facts import Machine, ThreadSettings, Versions
+from harness.facts.typed import changed, decode
+from harness.storage.configuration import Configuration
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
 from harness.storage.stage_facts import Optimize, ProfileFacts, RoundFacts, Validate
-from harness.storage.typed import decode
 
 LABELS = np.arange(1000) % 10
 BATCH = 100  # of which 1000 images make ten
@@ -23,6 +26,16 @@ TUNING = {
     "sampling_size": 64,
     "objective": "performance",
 }
+MACHINE = {
+    "cpu_model": "a CPU",
+    "cores": 2,
+    "os": "an OS",
+    "kernel": "6",
+    "isa": [],
+    "allowed_cpus": [0, 1],
+    "usable_cores": 2,
+}
+VERSIONS = {"mxnet": "2", "mxnet_commit": "c", "neural-compressor": "1"}
 PROTOCOL = {"name": "made", "rounds": 0, "batches": 10, "reruns": 2, "warmup_s": 20, "seed": 1}
 LOAD = {"kind": "core_load", "value": 0.4, "limit": 0.05, "advice": "close what else runs"}
 
@@ -104,27 +117,35 @@ def plan(**protocol: Any) -> RunPlan:
         run="r",
         created="2026-01-01T00:00:00Z",
         overrides=(),
-        config={
-            "workload": {
-                "name": "made",
-                "batch_size": BATCH,
-                "model": {"_target_": "made.network"},
-                "tuning": {"source": "head", "batches": 1},
+        config=decode(
+            {
+                "workload": {
+                    "name": "made",
+                    "batch_size": BATCH,
+                    "model": {"_target_": "made.network"},
+                    "tuning": {"source": "head", "batches": 1},
+                },
+                "method": {},
+                "methods": {"shared_calibration": False},
+                "protocol": {**PROTOCOL, **protocol},
+                "tuning": TUNING,
+                "baseline": "fp32",
+                "fused": "fp32_fused",
+                "max_cpu_isa": None,
             },
-            "method": {},
-            "methods": {"shared_calibration": False},
-            "protocol": {**PROTOCOL, **protocol},
-            "tuning": TUNING,
-            "baseline": "fp32",
-            "fused": "fp32_fused",
-            "max_cpu_isa": None,
-        },
+            Configuration,
+        ),
         files={},
-        threads={"policy": "omp", "count": 2, "environment": {}},
-        machine={"cpu_model": "a CPU", "cores": 2, "os": "an OS", "kernel": "6", "isa": []},
+        threads=decode({"policy": "omp", "count": 2, "environment": {}}, ThreadSettings),
+        machine=decode(MACHINE, Machine),
         images=1000,
         tuning_images=100,
         tuning_overlap=False,
-        versions={"mxnet": "2", "mxnet_commit": "c", "neural-compressor": "1"},
+        versions=decode(VERSIONS, Versions),
         warnings=(),
     )
+
+
+def configured(plan: RunPlan, **sections: Any) -> RunPlan:
+    """Return a plan with other sections of the configuration."""
+    return replace(plan, config=changed(plan.config, **sections))

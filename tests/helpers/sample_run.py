@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from harness.storage import whole_files
+from harness.facts.typed import changed, decode
+from harness.files import whole_files
+from harness.storage import recorded_files
 from harness.storage.record import MethodRecord, Outcome
 from harness.storage.stage_facts import ProfileFacts
 from harness.storage.store import RunFolder
-from harness.storage.typed import changed, decode
 from helpers import sample_records
 
 SECONDS = {"fp32": 30.0, "fp32_fused": 4.0, "int8_smart": 2.0, "int8_mse": 2.5, "int8_custom": 2.2}
@@ -41,7 +42,8 @@ def made_run(
     named = {name: (labels or {}).get(name, name) for name in (*SECONDS, UNSOLVED)}
     folder = RunFolder(results / "machine" / run)
     plan = replace(sample_records.plan(rounds=rounds), run=run)
-    plan.config["method"] = {name: _method(name, label) for name, label in named.items()}
+    methods = {name: _method(name, label) for name, label in named.items()}
+    plan = sample_records.configured(plan, method=methods)
     folder.path.mkdir(parents=True)
     folder.save_plan(plan)
     np.save(folder.labels, sample_records.LABELS)
@@ -97,14 +99,14 @@ def _with_files(folder: RunFolder, record: MethodRecord, profiled: bool) -> Meth
     own.mkdir(parents=True)
     np.savez(own / "predictions.npz", top=sample_records.predicted(TOP1[record.method], 0.95))
     assert record.validate is not None and record.optimize is not None
-    predictions = whole_files.digest_of(own / "predictions.npz", own)
+    predictions = recorded_files.digest_of(own / "predictions.npz", own)
     facts = changed(record.validate, predictions=predictions.stored)
     (own / "model-symbol.json").write_text("{}")
     (own / "model-0000.params").write_bytes(record.method.encode())
     optimize = changed(
         record.optimize,
-        symbol=whole_files.digest_of(own / "model-symbol.json", own).stored,
-        params=whole_files.digest_of(own / "model-0000.params", own).stored,
+        symbol=recorded_files.digest_of(own / "model-symbol.json", own).stored,
+        params=recorded_files.digest_of(own / "model-0000.params", own).stored,
     )
     if record.method in TUNED:
         quantization = {"strategy": "mse", "baseline_accuracy": 0.9, "trials": 3}

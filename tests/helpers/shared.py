@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.storage.locks import Wait, held
+from harness.files.locks import Wait, held
 
 FOR_EVER = Wait(limit_s=0)
 

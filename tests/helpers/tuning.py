@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.files.whole_files import sha256_of
+from harness.storage.configuration import Transform
 from harness.storage.store import HISTORY
-from harness.storage.whole_files import sha256_of
 from helpers import command_line  # noqa: F401 - the tiny network is importable with it
 
 OPTIONS = {
@@ -42,7 +43,7 @@ def tuning(tmp_path_factory: pytest.TempPathFactory) -> Any:
     rng = np.random.default_rng(0)
     prepared = Prepared(tmp_path_factory.mktemp("tuning") / "images.u8", 32, 28)
     prepared.path.write_bytes(rng.integers(0, 256, prepared.bytes, dtype=np.uint8).tobytes())
-    transform = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+    transform = Transform(resize=64, crop=56, keep_ratio=False, mean=(0.5,) * 3, std=(0.25,) * 3)
     return Batches(prepared, rng.integers(0, 10, 32), 16, transform, keep=True)
 
 

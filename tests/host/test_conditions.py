@@ -18,6 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import PROJECT
+from harness.facts.machine_facts import OpenMP
+from harness.facts.typed import plain
 from harness.host.conditions import Conditions, conditions_between, shows_workers
 from harness.host.disturbances import ADVICE, LIMITS, Limits, find_disturbances
 from harness.host.snapshot import TICKS_PER_S, Snapshot, take_snapshot
@@ -188,7 +190,7 @@ def test_a_machine_that_tells_nothing(tmp_path: Path) -> None:
     unknown = (found.steal_share, found.other_load, found.waited_share, found.frequency_drop)
     assert unknown == (None,) * 4
     assert "steal_share" not in {each.kind for each in find_disturbances(found)}
-    assert json.loads(json.dumps(found.as_dict()))["quota_throttled_s"] is None
+    assert json.loads(json.dumps(plain(found)))["quota_throttled_s"] is None
 
 
 def test_this_machine() -> None:
@@ -304,7 +306,7 @@ def test_placement() -> None:
     assert busy_threads(after, after) == busy_threads(before, []) == []
     told = conditions_between(reading(), reading(1.0), found)
     assert told.waited_share == 0.5
-    assert json.loads(json.dumps(told.as_dict()))["busy"][1]["allowed"] == [1]
+    assert json.loads(json.dumps(plain(told)))["busy"][1]["allowed"] == [1]
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), max_size=8))
@@ -465,13 +467,13 @@ def test_threads_asked_for(
     environment: dict[str, str], busy: list[BusyThread], words: list[str]
 ) -> None:
     count = int({**OMP, **environment}["OMP_NUM_THREADS"])
-    loaded = {"runtime": "libgomp", "library": "/x/lib.so", "max_threads": count, "places": []}
+    loaded = OpenMP(runtime="libgomp", library="/x/lib.so", max_threads=count, places=[])
     found = " | ".join(thread_mismatches({**OMP, **environment}, loaded, busy, CORES))
     assert all(word in found for word in words) if words else found == ""
 
 
 def test_nothing_asked_for_is_nothing_wrong() -> None:
-    loaded = {"runtime": "libgomp", "library": "/x/libgomp.so", "max_threads": 1, "places": []}
+    loaded = OpenMP(runtime="libgomp", library="/x/libgomp.so", max_threads=1, places=[])
     assert thread_mismatches({}, loaded, [worker([0, 1], main=True), worker([0, 1])]) == []
 
 
@@ -480,6 +482,7 @@ def test_nothing_asked_for_is_nothing_wrong() -> None:
 LOOP = """
 import json, os, subprocess, sys, time
 import mxnet as mx
+from harness.facts.typed import plain
 from harness.host.conditions import conditions_between
 from harness.host.disturbances import find_disturbances
 from harness.host.snapshot import take_snapshot
@@ -501,7 +504,7 @@ def stretch(cpu_s=0.6):
 """
 VERIFY = """
 found = stretch()
-told = found.as_dict()
+told = plain(found)
 told["problems"] = thread_mismatches(os.environ, loaded_openmp(), found.busy)
 print(json.dumps(told))
 """
@@ -526,7 +529,7 @@ finally:
     for rival in rivals:
         rival.kill()
 told = {"alone": alone, "around": around, "disturbed": kinds(found)}
-print(json.dumps({**told, "conditions": found.as_dict()}))
+print(json.dumps({**told, "conditions": plain(found)}))
 """
 
 

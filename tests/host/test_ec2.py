@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from harness import PROJECT
+from harness.facts.machine_facts import Instance
 from harness.host import ec2
 from helpers.command_line import PATIENCE_S, TINY, CommandLine, load
 
@@ -109,34 +110,32 @@ def speaking() -> Iterator[Callable[[Callable[[socket.socket], None]], dict[str,
 
 
 def test_type_and_region_with_a_token(service: Service) -> None:
-    assert ec2.describe(NOTHING, service.environment) == {
-        "instance_type": "c7i.metal-24xl",
-        "region": "us-gov-west-1",
-        "reason": None,
-    }
+    assert ec2.describe(NOTHING, service.environment) == Instance(
+        instance_type="c7i.metal-24xl", region="us-gov-west-1", reason=None
+    )
     assert service.seen == ["PUT /latest/api/token", *(f"GET {path}" for path in ANSWERS)]
 
 
 def test_a_wrong_token_is_refused(service: Service) -> None:
     service.token = "another"
     found = ec2.describe(NOTHING, service.environment)
-    assert (found["instance_type"], found["region"]) == (None, None)
-    assert "answered with 401" in found["reason"]
+    assert (found.instance_type, found.region) == (None, None)
+    assert "answered with 401" in found.reason
 
 
 def test_what_was_learnt_before_it_went_wrong_is_kept(service: Service) -> None:
     del service.answers["/latest/meta-data/placement/region"]
     found = ec2.describe(NOTHING, service.environment)
-    assert (found["instance_type"], found["region"]) == ("c7i.metal-24xl", None)
-    assert "placement/region was answered with 404" in found["reason"]
+    assert (found.instance_type, found.region) == ("c7i.metal-24xl", None)
+    assert "placement/region was answered with 404" in found.reason
 
 
 @pytest.mark.parametrize("told", ["<html>", "", "c7i.large extra", "x" * (ec2.LONGEST + 1), "é.a"])
 def test_an_answer_that_is_no_type(service: Service, told: str) -> None:
     service.answers["/latest/meta-data/instance-type"] = told
     found = ec2.describe(NOTHING, service.environment)
-    assert (found["instance_type"], found["region"]) == (None, None)
-    assert found["reason"] and len(found["reason"]) < 250
+    assert (found.instance_type, found.region) == (None, None)
+    assert found.reason and len(found.reason) < 250
 
 
 @pytest.mark.parametrize(
@@ -153,8 +152,8 @@ def test_an_answer_that_is_no_type(service: Service, told: str) -> None:
 )
 def test_garbage(speaking: Any, answer: bytes) -> None:
     found = ec2.describe(NOTHING, speaking(lambda connection: connection.sendall(answer)))
-    assert (found["instance_type"], found["region"]) == (None, None)
-    assert found["reason"] and len(found["reason"]) < 250
+    assert (found.instance_type, found.region) == (None, None)
+    assert found.reason and len(found.reason) < 250
 
 
 def test_a_server_that_hangs(speaking: Any) -> None:
@@ -162,7 +161,7 @@ def test_a_server_that_hangs(speaking: Any) -> None:
     environment = speaking(lambda connection: ended.wait(PATIENCE_S))
     found = ec2.describe(NOTHING, environment)
     assert not ended.is_set()  # it would hang still
-    assert found == {"instance_type": None, "region": None, "reason": ec2.NO_ANSWER}
+    assert found == Instance(instance_type=None, region=None, reason=ec2.NO_ANSWER)
     assert ec2.LIMIT_S < 1
     ended.set()
 
@@ -176,7 +175,7 @@ def test_a_server_that_answers_a_byte_at_a_time(speaking: Any) -> None:
             connection.sendall(b"H")
 
     found = ec2.describe(NOTHING, speaking(drip))
-    assert found["reason"] == ec2.NO_ANSWER
+    assert found.reason == ec2.NO_ANSWER
     ended.set()
 
 
@@ -184,13 +183,13 @@ def test_nobody_listens(patient: None) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     found = ec2.describe(NOTHING, {ec2.ENDPOINT_VARIABLE: f"http://127.0.0.1:{port}"})
-    assert found["reason"].startswith("ConnectionRefusedError")
+    assert found.reason.startswith("ConnectionRefusedError")
 
 
 @pytest.mark.parametrize("url", ["https://127.0.0.1", "127.0.0.1:80", "http://:80", "http://a:b"])
 def test_an_endpoint_that_is_none(url: str) -> None:
     found = ec2.describe(NOTHING, {ec2.ENDPOINT_VARIABLE: url})
-    assert found["reason"] == "AWS_EC2_METADATA_SERVICE_ENDPOINT is no http://HOST[:PORT]"
+    assert found.reason == "AWS_EC2_METADATA_SERVICE_ENDPOINT is no http://HOST[:PORT]"
 
 
 @pytest.mark.parametrize(
@@ -218,7 +217,7 @@ def looked(root: Path, **environment: str) -> tuple[dict[str, Any], list[str]]:
         "sys.addaudithook(lambda event, _: event.startswith('socket.') and seen.append(event))\n"
         "from pathlib import Path\n"
         f"from harness.host import ec2; ec2.LIMIT_S = {PATIENCE_S}\n"
-        f"print(json.dumps([ec2.describe(Path({str(root)!r})), seen]))"
+        f"print(json.dumps([ec2.describe(Path({str(root)!r})).stored, seen]))"
     )
     told = subprocess.run(
         [sys.executable, "-c", code], cwd=PROJECT, env=environment, capture_output=True, check=True

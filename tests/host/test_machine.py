@@ -12,10 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.facts.machine_facts import Machine
+from harness.facts.typed import changed, decode
 from harness.host.machine import describe, machine_name
 from harness.host.memory import free_memory
 from harness.host.system_files import parse_cpu_list
 from harness.host.topology import Topology, allowed_cpus, read_topology
+from helpers import sample_records
 
 V2_MOUNT = "30 20 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
 XEON = "Intel(R) Xeon(R) Platinum 8375C CPU @ 2.90GHz"
@@ -108,7 +111,7 @@ def test_the_affinity_counts_where_online_is_renumbered(tmp_path: Path) -> None:
     topology = read_topology(tmp_path, affinity={1, 2, 5, 6})
     assert topology.cores == ((1,), (2,), (5,), (6,))
     assert (topology.usable_cores, topology.unassigned_cpus) == (4, ())
-    assert describe(tmp_path, affinity={1, 2, 5, 6})["cores"] == 4
+    assert describe(tmp_path, affinity={1, 2, 5, 6}).cores == 4
 
 
 def test_renumbered_cpuinfo_tells_no_cores(tmp_path: Path) -> None:
@@ -184,6 +187,7 @@ def test_allowed_cpus_where_the_call_is_refused(
         allowed_cpus(78, root=tmp_path)
 
 
+MACHINE = decode(sample_records.MACHINE, Machine)
 GIB = 1 << 30
 
 
@@ -231,7 +235,7 @@ def test_free_memory_is_the_least_of_all_groups(
         )
     write(tmp_path, memory(50, files, version))
     assert free_memory(tmp_path) == free * GIB
-    assert describe(tmp_path, affinity=[0])["memory_available_bytes"] == free * GIB
+    assert describe(tmp_path, affinity=[0]).memory_available_bytes == free * GIB
 
 
 def test_free_memory_that_only_a_group_tells(tmp_path: Path) -> None:
@@ -244,7 +248,7 @@ def test_free_memory_that_only_a_group_tells(tmp_path: Path) -> None:
 
 def test_xeon_description(xeon: Path) -> None:
     description = describe(xeon, affinity=range(4))
-    assert json.loads(json.dumps(description)) == description
+    assert decode(json.loads(json.dumps(description.stored)), Machine) == description
     told = {
         "cpu_model": XEON,
         "cpu_family": 6,
@@ -274,7 +278,7 @@ def test_xeon_description(xeon: Path) -> None:
         "os": "Debian GNU/Linux 12 (bookworm)",
         "hostname": "lab",
     }
-    assert {name: description[name] for name in told} == told
+    assert {name: description.stored[name] for name in told} == told
     assert machine_name(description) == "intel-xeon-platinum-8375c-4c"
 
 
@@ -291,9 +295,9 @@ def test_amd_in_a_virtual_machine(tmp_path: Path) -> None:
         },
     )
     description = describe(tmp_path, affinity=range(4))
-    assert description["isa"] == ["AVX2", "AVX512F", "AVX512-VNNI", "AVX512-BF16"]
-    assert (description["turbo"], description["governor"]) == (False, None)
-    assert (description["virtual"], description["hypervisor"]) == (True, "Amazon EC2 c7a.xlarge")
+    assert description.isa == ["AVX2", "AVX512F", "AVX512-VNNI", "AVX512-BF16"]
+    assert (description.turbo, description.governor) == (False, None)
+    assert (description.virtual, description.hypervisor) == (True, "Amazon EC2 c7a.xlarge")
     assert machine_name(description) == "amd-epyc-9r14-2c"
 
 
@@ -304,14 +308,14 @@ def test_guest_whose_clock_names_the_hypervisor(tmp_path: Path) -> None:
         tmp_path,
         {"proc/cpuinfo": cpuinfo(1, "x", "AuthenticAMD", flags), clocks: "tsc kvm-clock \n"},
     )
-    assert describe(tmp_path, affinity=[0])["hypervisor"] == "KVM"
+    assert describe(tmp_path, affinity=[0]).hypervisor == "KVM"
     write(tmp_path, {clocks: "tsc hpet acpi_pm\n"})
-    assert describe(tmp_path, affinity=[0])["hypervisor"] is None
+    assert describe(tmp_path, affinity=[0]).hypervisor is None
 
 
 def test_empty_tree_is_all_unknown(tmp_path: Path) -> None:
     description = describe(tmp_path, affinity=[3])
-    known = {name for name, value in description.items() if value is not None}
+    known = {name for name, value in description.stored.items() if value is not None}
     counted = {"sockets", "cores", "threads_per_core"}
     assert known == counted | {"allowed_cpus", "allowed_cores", "usable_cores"}
     assert machine_name(description) == "unknown-1c"
@@ -341,7 +345,7 @@ def test_container_with_one_and_a_half_cpus(xeon: Path) -> None:
     )
     topology = read_topology(xeon, affinity=range(16))
     assert (topology.cpu_quota, topology.usable_cores) == (1.5, 1)
-    assert describe(xeon, affinity=range(16))["memory_limit_bytes"] == 8 << 30
+    assert describe(xeon, affinity=range(16)).memory_limit_bytes == 8 << 30
 
 
 @pytest.mark.parametrize(
@@ -387,7 +391,7 @@ def test_version_1_groups_of_a_container(xeon: Path) -> None:
     )
     topology = read_topology(xeon, affinity=range(16))
     assert (topology.cpu_quota, topology.cpuset_size, topology.usable_cores) == (3.0, 3, 3)
-    assert describe(xeon, affinity=range(16))["memory_limit_bytes"] is None
+    assert describe(xeon, affinity=range(16)).memory_limit_bytes is None
 
 
 def test_version_1_without_a_quota(xeon: Path) -> None:
@@ -447,12 +451,12 @@ def test_a_cpuset_bounds_the_time_and_names_no_cpus(xeon: Path) -> None:
     ],
 )
 def test_machine_names(model: str | None, name: str) -> None:
-    assert machine_name({"cpu_model": model, "cpu_vendor": None, "usable_cores": 32}) == name
+    assert machine_name(changed(MACHINE, cpu_model=model, usable_cores=32)) == name
 
 
 @given(st.text(), st.integers(1, 512))
 def test_machine_name_is_a_slug_whatever_the_model(model: str, cores: int) -> None:
-    name = machine_name({"cpu_model": model, "usable_cores": cores})
+    name = machine_name(changed(MACHINE, cpu_model=model, usable_cores=cores))
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
     assert name.endswith(f"-{cores}c")
 
@@ -477,5 +481,5 @@ def test_this_machine() -> None:
     assert set(topology.allowed_cpus) <= os.sched_getaffinity(0)
     assert sorted(cpu for core in topology.cores for cpu in core) == list(topology.allowed_cpus)
     description = describe()
-    assert json.loads(json.dumps(description)) == description
-    assert description["memory_available_bytes"] <= description["memory_total_bytes"]
+    assert decode(json.loads(json.dumps(description.stored)), Machine) == description
+    assert description.memory_available_bytes <= description.memory_total_bytes

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from harness import PROJECT
 from harness.errors import InputError
+from harness.facts.machine_facts import OpenMP, ThreadOptions, ThreadSettings
+from harness.facts.typed import decode
 from harness.host.threads import (
-    ThreadSettings,
     find_kmp_library,
     openmp_mismatches,
     resolve,
@@ -125,7 +126,7 @@ def test_own_values_pass_through() -> None:
     omp = resolve(asked, PLAIN, None)
     assert omp.environment["OMP_PROC_BIND"] == "FALSE"  # YAML's false comes as a bool
     assert omp.environment["OMP_PLACES"] == "{4},{6}"
-    assert omp.asked == asked
+    assert omp.asked is not None and omp.asked.stored == asked
     compact = "granularity=fine,compact,1,0"
     kmp = resolve(options("kmp", affinity=compact, blocktime="infinite"), PLAIN, LIBRARY)
     assert kmp.environment == {
@@ -139,7 +140,7 @@ def test_own_values_pass_through() -> None:
 
 def test_none_sets_nothing() -> None:
     assert resolve(options("none"), PLAIN, None) == ThreadSettings(
-        "none", None, {}, (), {"policy": "none", "count": None}
+        policy="none", count=None, environment={}, asked=ThreadOptions(policy="none", count=None)
     )
 
 
@@ -148,7 +149,7 @@ def test_more_threads_than_cores_are_warned_of_with_both_numbers() -> None:
     settings = resolve(options("omp", count=7), topology, None)
     (warning,) = settings.warnings
     assert "7 threads" in warning and "2 usable" in warning and "quota 2.5" in warning
-    told = json.loads(json.dumps(settings.as_dict()))
+    told = json.loads(json.dumps(settings.stored))
     assert told["warnings"] == [warning]
     assert told["environment"]["OMP_NUM_THREADS"] == "7"
 
@@ -200,6 +201,7 @@ def test_openmp_of_a_process_without_mxnet() -> None:
 CONVOLVE = """
 import json, os, sys
 import mxnet as mx
+from harness.facts.typed import plain
 from harness.host.threads import openmp_mismatches, loaded_openmp
 net = mx.gluon.nn.Conv2D(64, 3, in_channels=64)
 net.initialize()
@@ -218,11 +220,11 @@ while True:
     busy = [task for task, time in spent.items() if time > 15]  # hundredths of a second
     total = sum(spent.values())  # of which the main thread takes a twelfth
     # a core that others use too gives its thread less, which then takes longer to be seen
-    if total > 150 or (total > 60 and len(busy) >= loaded["max_threads"]):
+    if total > 150 or (total > 60 and len(busy) >= loaded.max_threads):
         break
 print(json.dumps({
     "busy": sorted(list(os.sched_getaffinity(int(task))) for task in busy),
-    "loaded": loaded,
+    "loaded": plain(loaded),
     "differences": openmp_mismatches(os.environ, loaded),
 }))
 """
@@ -304,5 +306,5 @@ def test_another_openmp_before_mxnet_is_noticed() -> None:
 )
 def test_differences(environment: dict[str, str], changes: dict[str, Any], word: str) -> None:
     loaded = {"runtime": "libgomp", "library": "/x/libgomp.so.1", "max_threads": 4, "places": []}
-    found = openmp_mismatches(environment, {**loaded, **changes})
+    found = openmp_mismatches(environment, decode({**loaded, **changes}, OpenMP))
     assert found == [] if word is None else word in found[0]

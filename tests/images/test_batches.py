@@ -16,6 +16,7 @@ from PIL import Image
 
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile
+from harness.storage.configuration import Transform
 from helpers.bundled_images import BUNDLED
 from helpers.record_files import CLASSES, gradient, write_record
 
@@ -65,14 +66,14 @@ def all_kinds() -> dict[str, bytes]:
     }
 
 
-def transform_of(resize: int, crop: int, keep_ratio: bool) -> dict[str, Any]:
-    return {
-        "resize": resize,
-        "keep_ratio": keep_ratio,
-        "crop": crop,
-        "mean": [0.485, 0.456, 0.406],
-        "std": [0.229, 0.224, 0.225],
-    }
+def transform_of(resize: int, crop: int, keep_ratio: bool) -> Transform:
+    return Transform(
+        resize=resize,
+        keep_ratio=keep_ratio,
+        crop=crop,
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+    )
 
 
 def as_arrays(batches: Any) -> list[Batch]:
@@ -86,10 +87,10 @@ def of_mxnet(record: Path, images: int, transform: Mapping[str, Any], size: int)
 
     steps = transforms.Compose(
         [
-            transforms.Resize(transform["resize"], keep_ratio=transform["keep_ratio"]),
-            transforms.CenterCrop(transform["crop"]),
+            transforms.Resize(transform.resize, keep_ratio=transform.keep_ratio),
+            transforms.CenterCrop(transform.crop),
             transforms.ToTensor(),
-            transforms.Normalize(transform["mean"], transform["std"]),
+            transforms.Normalize(transform.mean, transform.std),
         ]
     )
     dataset = ImageRecordDataset(str(record)).take(images).transform_first(steps, lazy=False)
@@ -107,7 +108,7 @@ def of_harness(tmp_path: Path) -> Callable[..., Any]:
     ) -> Batches:
         with RecordFile(record) as source:
             index = source.index(CLASSES)
-        prepared = Prepared(tmp_path / "prepared.u8", images, transform["crop"])
+        prepared = Prepared(tmp_path / "prepared.u8", images, transform.crop)
         prepared.path.write_bytes(bytes(prepared.bytes))
         edges = [0, images // 3, images]
         for start, stop in itertools.pairwise(edges):

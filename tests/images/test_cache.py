@@ -348,7 +348,7 @@ def test_preparing_evicts_and_never_exceeds_the_limit(
     assert keys(cache_folder / "prepared") == [first.path.stem]
     cache.hold(CacheEntry(first.path.with_suffix(""))).release()
     second, how = ensured(records[1], cache_folder, limit=limit)
-    assert how["cached"] is False
+    assert how.cached is False
     assert keys(cache_folder / "prepared") == [second.path.stem]
     with pytest.raises(InputError, match=r"8 images of .*one\.rec needs .* allows less: give"):
         ensured(records[0], cache_folder, limit=8 * IMAGE_BYTES - 1)
@@ -366,7 +366,7 @@ def test_damaged_entries_are_made_again(
     for kind in ("truncated images", "half a sidecar", "no sidecar"):
         damage(entry)[kind]()
         again, how = ensured(record, tmp_path / "cache", cores=1)
-        assert (again, how["cached"], kind) == (prepared, False, kind)
+        assert (again, how.cached, kind) == (prepared, False, kind)
         assert entry.sound()
         assert prepared.path.read_bytes() == whole
 
@@ -393,7 +393,7 @@ def test_a_maker_that_is_killed_leaves_nothing_that_counts(
     # what it was just starting holds the lock as well, until it has become its program
     until(lambda: not entry.in_use(), "the end of what the maker was starting")
     prepared, how = ensured(record, folder.parent, cores=1)
-    assert how["cached"] is False
+    assert how.cached is False
     assert entry.sound()
     assert {path.suffix for path in folder.glob(f"{prepared.path.stem}*")} == {
         ".json",

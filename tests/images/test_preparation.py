@@ -13,15 +13,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from harness import PROJECT
+from harness.config import compose_config
 from harness.errors import HarnessError, InputError
+from harness.facts.typed import changed
 from harness.images import preparation
 from harness.images.cache import CacheEntry
 from harness.images.preparation import Place, Source
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile
 from harness.run.worker_setup import build_environment
+from harness.words import set_to
 from helpers.bundled_images import BUNDLED
 from helpers.command_line import PATIENCE_S
 from helpers.preparing import TRANSFORM, VERSIONS, ensured, nothing
@@ -34,7 +38,7 @@ import json, sys
 from pathlib import Path
 from helpers.preparing import ensured
 prepared, how = ensured(Path(sys.argv[1]), Path(sys.argv[2]))
-print(json.dumps(how))
+print(json.dumps(how.stored))
 """
 
 
@@ -59,8 +63,8 @@ def test_prepared_once_and_again_when_damaged(record: Path, tmp_path: Path) -> N
     reports: list[tuple[int, int, str]] = []
     cache = tmp_path / ODD_NAME
     prepared, how = ensured(record, cache, lambda *report: reports.append(report))
-    assert how["cached"] is False
-    assert how["images"] == 11
+    assert how.cached is False
+    assert how.images == 11
     assert reports[-1] == (11, 11, "images")
     assert left_in(cache) == [".json", ".u8"]
     expected = Prepared(tmp_path / "expected.u8", 11, 56)
@@ -74,12 +78,12 @@ def test_prepared_once_and_again_when_damaged(record: Path, tmp_path: Path) -> N
 
     began = prepared.path.stat().st_mtime_ns
     again, how = ensured(record, cache, environment=NO_PYTHON)
-    assert (again, how["cached"]) == (prepared, True)
+    assert (again, how.cached) == (prepared, True)
     assert prepared.path.stat().st_mtime_ns == began
 
     prepared.path.write_bytes(whole[:-1])
     _, how = ensured(record, cache, cores=1)
-    assert how["cached"] is False
+    assert how.cached is False
     assert prepared.path.read_bytes() == whole
 
 
@@ -93,7 +97,7 @@ def test_ranges_of_several_processes_join(tmp_path: Path) -> None:
         record.write_bytes(whole.read(end))
     reports: list[tuple[int, int, str]] = []
     prepared, how = ensured(record, tmp_path / "cache", lambda *each: reports.append(each), cores=4)
-    assert (how["images"], how["processes"]) == (257, 3)
+    assert (how.images, how.processes) == (257, 3)
     assert reports[-1] == (257, 257, "images")
     assert all(0 < done <= total for done, total, _ in reports)
     assert CacheEntry(prepared.path.with_suffix("")).sound()
@@ -112,12 +116,17 @@ def test_what_determines_the_pixels_determines_the_name(record: Path, cache: Pat
         ("a", 3, TRANSFORM, VERSIONS),
         ("b", 3, TRANSFORM, VERSIONS),
         ("a", 2, TRANSFORM, VERSIONS),
-        ("a", 3, {**TRANSFORM, "resize": 65}, VERSIONS),
-        ("a", 3, {**TRANSFORM, "crop": 55}, VERSIONS),
-        ("a", 3, {**TRANSFORM, "keep_ratio": True}, VERSIONS),
-        ("a", 3, TRANSFORM, {**VERSIONS, "mxnet": "3"}),
-        ("a", 3, TRANSFORM, {**VERSIONS, "mxnet_libmxnet_sha256": "another"}),
-        ("a", 3, {**TRANSFORM, "mean": 5}, {**VERSIONS, "numpy": "2"}),  # the first once more
+        ("a", 3, structs.replace(TRANSFORM, resize=65), VERSIONS),
+        ("a", 3, structs.replace(TRANSFORM, crop=55), VERSIONS),
+        ("a", 3, structs.replace(TRANSFORM, keep_ratio=True), VERSIONS),
+        ("a", 3, TRANSFORM, changed(VERSIONS, mxnet="3")),
+        ("a", 3, TRANSFORM, changed(VERSIONS, mxnet_libmxnet_sha256="another")),
+        (
+            "a",
+            3,
+            structs.replace(TRANSFORM, mean=(5, 5, 5)),
+            changed(VERSIONS, numpy="2"),
+        ),  # the first once more
     ]:
         pictures = np.full((len(index), 2), ord(digest))
         with pytest.raises(InputError, match="is not the one that was there"):
@@ -129,7 +138,9 @@ def test_what_determines_the_pixels_determines_the_name(record: Path, cache: Pat
 
 def test_two_at_the_same_time_make_one(record: Path, cache: Path) -> None:
     command = [sys.executable, "-c", AT_THE_SAME_TIME, str(record), str(cache)]
-    environment = build_environment({}, {"run": {"cache": str(cache)}}, [PROJECT / "tests"])
+    environment = build_environment(
+        {}, compose_config([set_to("run.cache", str(cache))]).config, [PROJECT / "tests"]
+    )
     both = [
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         for _ in range(2)
@@ -138,7 +149,7 @@ def test_two_at_the_same_time_make_one(record: Path, cache: Path) -> None:
     assert sorted(how["cached"] for how in said) == [False, True]
     assert left_in(cache) == [".json", ".u8"]
     prepared, how = ensured(record, cache)
-    assert how["cached"] is True
+    assert how.cached is True
     assert len(np.unique(prepared.read(0, 11), axis=0)) == 11
 
 

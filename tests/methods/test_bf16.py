@@ -14,6 +14,7 @@ from harness.images.batches import Batches
 from harness.images.prepared import Prepared
 from harness.methods import bf16
 from harness.methods.base import Context, Optimized
+from harness.storage.configuration import Transform
 from harness.workloads.saved import save
 from helpers.command_line import OWN, TINY, CommandLine
 from helpers.instruction_sets import needs_isa
@@ -29,7 +30,7 @@ def context(tmp_path: Path) -> Context:
     rng = np.random.default_rng(0)
     prepared = Prepared(tmp_path / "images.u8", 16, 28)
     prepared.path.write_bytes(rng.integers(0, 256, prepared.bytes, dtype=np.uint8).tobytes())
-    transform = {"mean": [0.5] * 3, "std": [0.25] * 3}
+    transform = Transform(resize=64, crop=56, keep_ratio=False, mean=(0.5,) * 3, std=(0.25,) * 3)
     tuning = Batches(prepared, rng.integers(0, 10, 16), 16, transform, keep=True)
     return Context(network(10), tuning, tmp_path, None, lambda *_: None)
 

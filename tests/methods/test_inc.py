@@ -23,6 +23,8 @@ from hypothesis.extra import numpy as arrays
 
 from harness.config import compose_config
 from harness.errors import HarnessError, InputError, NoSolution, TuningTimeout
+from harness.facts.machine_facts import Versions
+from harness.facts.typed import decode
 from harness.process import compat
 from harness.storage.store import TRIALS
 from helpers.command_line import PATIENCE_S, TINY, Ended, load
@@ -248,7 +250,7 @@ def test_options_of_a_strategy_are_its_own(own_run: Ended) -> None:
         ("basic", {"criterion": "relative", "tolerance": 1.0}, "below 1"),
         ("basic", {"objective": "speed"}, "use accuracy, footprint or performance"),
         ("basic", {"max_trials": "many"}, "many"),
-        ("basic", {"timeout_s": math.nan}, "NaN"),
+        ("basic", {"timeout_s": math.nan}, "timeout_s=nan: use a number of at least 0"),
     ],
 )
 def test_what_inc_could_not_begin_with_is_refused_at_once(
@@ -269,7 +271,7 @@ def test_objectives_on_offer_are_those_of_inc_that_run_here() -> None:
     from neural_compressor.objective import OBJECTIVES
 
     from harness.methods import inc  # noqa: F401 - it imports INC as INC must be imported
-    from harness.storage.config_form import OBJECTIVE
+    from harness.storage.configuration import OBJECTIVES as OFFERED
 
     can_run = set()
     for name, cls in OBJECTIVES.items():
@@ -279,7 +281,7 @@ def test_objectives_on_offer_are_those_of_inc_that_run_here() -> None:
             objective.start()
             objective.end(*([0.5] if name == "accuracy" else []))
             can_run.add(name)
-    assert can_run == set(OBJECTIVE.names)
+    assert can_run == set(OFFERED)
 
 
 def test_missing_option_is_refused() -> None:
@@ -577,8 +579,8 @@ def test_inc_sees_a_plain_version_and_records_keep_the_true_one() -> None:
     assert mxnet.__version__ == "2.0.0"
     assert util.check_mx_version("2.0.0")
     true = compat.true_versions()
-    assert (true["mxnet"], true["neural-compressor"]) == ("2.0.0b1", "1.13.1")
-    assert json.loads(json.dumps(true)) == true
+    assert (true.mxnet, true.neural_compressor) == ("2.0.0b1", "1.13.1")
+    assert decode(json.loads(json.dumps(true.stored)), Versions) == true
 
 
 GOOD = {"numpy": "1.23.5", "scipy": "1.10.1", "setuptools": "80.9.0", "neural-compressor": "1.13.1"}
@@ -609,4 +611,4 @@ def test_versions_that_do_not_work_together_are_named(name: str, version: str, s
 def test_inc_leaves_yaml_as_it_is() -> None:
     compat.import_inc()
     assert yaml.safe_load("{nothing: null, empty: }") == {"nothing": None, "empty": None}
-    assert compose_config([]).values["run"]["id"] is None
+    assert compose_config([]).config.run.id is None

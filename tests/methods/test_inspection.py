@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.storage.configuration import Transform
 from helpers.command_line import OWN
 
 # INC's search has a time limit of its own by SIGALRM, which pytest-timeout uses otherwise
@@ -41,7 +42,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     rng = np.random.default_rng(0)
     prepared = Prepared(tmp_path / "images.u8", 16, 28)
     prepared.path.write_bytes(rng.integers(0, 256, prepared.bytes, dtype=np.uint8).tobytes())
-    transform = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+    transform = Transform(resize=64, crop=56, keep_ratio=False, mean=(0.5,) * 3, std=(0.25,) * 3)
     tuning = Batches(prepared, rng.integers(0, 10, 16), 16, transform, keep=True)
     workspace = tmp_path / "workspace"
     workspace.mkdir()

@@ -15,6 +15,7 @@ from harness.images.batches import Batches
 from harness.images.prepared import Prepared
 from harness.methods.base import Context
 from harness.methods.native import Quantized
+from harness.storage.configuration import Transform
 from helpers.command_line import OWN
 
 assert OWN  # it is on the path now
@@ -28,7 +29,7 @@ def tuning(tmp_path: Path) -> Batches:
     rng = np.random.default_rng(0)
     prepared = Prepared(tmp_path / "images.u8", 32, 28)
     prepared.path.write_bytes(rng.integers(0, 256, prepared.bytes, dtype=np.uint8).tobytes())
-    transform = {"mean": [0.5] * 3, "std": [0.25] * 3}
+    transform = Transform(resize=64, crop=56, keep_ratio=False, mean=(0.5,) * 3, std=(0.25,) * 3)
     return Batches(prepared, rng.integers(0, 10, 32), 16, transform)
 
 

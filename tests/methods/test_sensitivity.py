@@ -19,6 +19,7 @@ from harness.methods.base import Context
 from harness.methods.inc import Tuned
 from harness.methods.recovery import recover
 from harness.methods.shared_calibration import SHARED_CACHE
+from harness.storage.configuration import Transform
 from helpers.command_line import OWN
 from helpers.tuning import kept_trials
 
@@ -50,7 +51,7 @@ def tuning(tmp_path_factory: pytest.TempPathFactory) -> Batches:
     rng = np.random.default_rng(0)
     prepared = Prepared(tmp_path_factory.mktemp("tuning") / "images.u8", 64, 28)
     prepared.path.write_bytes(rng.integers(0, 256, prepared.bytes, dtype=np.uint8).tobytes())
-    transform = {"mean": [0.5] * 3, "std": [0.25] * 3}
+    transform = Transform(resize=64, crop=56, keep_ratio=False, mean=(0.5,) * 3, std=(0.25,) * 3)
     return Batches(prepared, rng.integers(0, 10, 64), 32, transform, keep=True)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.storage.configuration import Transform
+
 pytestmark = pytest.mark.slow
 
 LABELS = np.zeros(4, dtype=np.int64)
@@ -25,7 +27,7 @@ def test_additions_are_replaced_and_the_scores_stay(tmp_path: Path) -> None:
 
     pixels = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
     (tmp_path / "images.u8").write_bytes(pixels.tobytes())
-    transform = {"mean": [0.5] * 3, "std": [0.2] * 3}
+    transform = Transform(resize=64, crop=56, keep_ratio=False, mean=(0.5,) * 3, std=(0.2,) * 3)
     tuning = Batches(Prepared(tmp_path / "images.u8", 4, 64), LABELS, 4, transform, keep=True)
     data, _ = next(iter(tuning))
     net = custom("resnet18_v2", None, None, 10, random_weights=True)

@@ -18,11 +18,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import HarnessError, InputError
+from harness.files.whole_files import load_json
 from harness.packs import importing, pack
 from harness.packs.importing import import_pack
 from harness.packs.pack import write_pack
 from harness.storage.store import HISTORY, RunFolder
-from harness.storage.whole_files import load_json
 from helpers.command_line import TINY, CommandLine, Ended
 
 pytestmark = pytest.mark.slow

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from harness.facts.typed import changed, decode
 from harness.packs.verify import DIGESTS
 from harness.storage.record import MethodRecord, Outcome
 from harness.storage.same_run import deterministic_part, digests
 from harness.storage.stage_facts import Optimize
 from harness.storage.store import PACKED, PLAN, RunFolder
-from harness.storage.typed import changed, decode
 from helpers.command_line import TINY, CommandLine, Ended
 from helpers.sample_records import measured, plan
 

@@ -18,8 +18,10 @@ import psutil
 import pytest
 
 from harness import PROJECT
+from harness.facts.typed import decode
 from harness.process import executor, landlock, seccomp
 from harness.process.executor import Ended, Worker, worker_environment
+from harness.process.jobs import Job
 from helpers.command_line import PATIENCE_S, until
 
 TESTS = PROJECT / "tests"
@@ -37,8 +39,8 @@ def place() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def job_of(act: str, **fields: Any) -> dict[str, Any]:
-    return {"stage": "misbehaving.reach", "act": act, **fields}
+def job_of(act: str, **fields: Any) -> Job:
+    return decode({"stage": "misbehaving.reach", "act": act, **fields}, Job)
 
 
 @pytest.fixture
@@ -128,9 +130,12 @@ def test_without_a_namespace_there_is_no_network_either(tmp_path: Path) -> None:
 WATCHES = """
 import json, sys
 from pathlib import Path
+from harness.facts.typed import decode
 from harness.process.executor import Worker, worker_environment
+from harness.process.jobs import Job
 folder, path, job = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
-worker = Worker(job, worker_environment({"PYTHONPATH": path}), folder / "log", folder)
+environment = worker_environment({"PYTHONPATH": path})
+worker = Worker(decode(job, Job), environment, folder / "log", folder)
 worker.wait(lambda done, total, what: print(done, flush=True))
 """
 
@@ -140,7 +145,7 @@ worker.wait(lambda done, total, what: print(done, flush=True))
 def test_a_daemon_that_a_worker_started_ends_with_it(tmp_path: Path, dies: str) -> None:
     """Two forks, two sessions and no ear for SIGTERM; by SIGKILL of the harness or of the worker."""
     path = f"{PROJECT}:{TESTS}"
-    job = json.dumps(job_of("leave_a_daemon", dies=dies == "the worker"))
+    job = json.dumps(job_of("leave_a_daemon", dies=dies == "the worker").stored)
     process = subprocess.Popen(
         [sys.executable, "-c", WATCHES, str(tmp_path), path, job],
         env={**os.environ, "PYTHONPATH": path},

@@ -18,8 +18,10 @@ import pytest
 
 from harness import PROJECT
 from harness.errors import HarnessError, InputError, of_system
+from harness.facts.typed import decode
 from harness.process import executor
 from harness.process.executor import Ended, Worker, worker_environment
+from harness.process.jobs import Job
 from harness.process.own_modules import VARIABLE, named_in_environment, python_command
 from harness.process.variables import TO_WORKERS
 from harness.process.worker_log import HEAD_BYTES, ROTATED_BYTES, TAIL_BYTES
@@ -32,8 +34,8 @@ Run = Callable[..., Ended]
 LIMITS_S = (3, 30, 300, 3000)  # of a process that must have begun by then, on any machine
 
 
-def job_of(act: str, **fields: Any) -> dict[str, Any]:
-    return {"stage": "misbehaving.stage", "act": act, **fields}
+def job_of(act: str, **fields: Any) -> Job:
+    return decode({"stage": "misbehaving.stage", "act": act, **fields}, Job)
 
 
 @pytest.fixture
@@ -103,15 +105,15 @@ def test_error_keeps_its_kind_and_one_line(
     ended = run("fail", error=error)
     assert ended.kind == executor.ERROR
     assert ended.error is not None
-    assert ended.error["kind"] == kind
+    assert ended.error.kind == kind
     assert ended.message == message
-    assert ended.error["trials"] == (7 if error == "no solution" else None)
+    assert ended.error.trials == (7 if error == "no solution" else None)
     assert "Traceback" in (tmp_path / "log").read_text()
 
 
 def test_unknown_stage_is_an_error(run: Run, tmp_path: Path) -> None:
     environment = worker_environment({"PYTHONPATH": PATH})
-    worker = Worker({"stage": "nosuch"}, environment, tmp_path / "log", tmp_path)
+    worker = Worker(Job(stage="nosuch"), environment, tmp_path / "log", tmp_path)
     ended = worker.wait(lambda *_: None)
     assert ended.kind == executor.ERROR
     assert "nosuch" in ended.message
@@ -379,7 +381,8 @@ def test_a_refused_call_is_named_and_no_file_is_blamed(tmp_path: Path) -> None:
     """A real kernel refuses it to a real worker's parent."""
     code = (
         "import sys; from pathlib import Path; from harness.process.executor import Worker\n"
-        "try:\n    Worker({}, {}, Path(sys.argv[1]) / 'log', Path(sys.argv[1]))\n"
+        "from harness.process.jobs import Job\n"
+        "try:\n    Worker(Job(stage='x'), {}, Path(sys.argv[1]) / 'log', Path(sys.argv[1]))\n"
         "except OSError as error:\n    from harness.errors import of_system; print(of_system(error))"
     )
     told = subprocess.run(
@@ -428,10 +431,13 @@ def test_stop_after_the_end_does_nothing(tmp_path: Path) -> None:
 PARENT = """
 import sys
 from pathlib import Path
+from harness.facts.typed import decode
 from harness.process.executor import Worker, worker_environment
+from harness.process.jobs import Job
 job = {"stage": "misbehaving.stage", "act": "hang_with_child", "stubborn": False}
 folder = Path(sys.argv[1])
-worker = Worker(job, worker_environment({"PYTHONPATH": sys.argv[2]}), folder / "log", folder)
+environment = worker_environment({"PYTHONPATH": sys.argv[2]})
+worker = Worker(decode(job, Job), environment, folder / "log", folder)
 worker.wait(lambda *_: print(worker.pid, flush=True))
 """
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.files import locks
+from harness.files.locks import StillHeld
 from harness.process import lifetime
 from harness.process.lifetime import alone_on_host
-from harness.storage import locks
-from harness.storage.locks import StillHeld
 
 HOLDS = """
 import fcntl, os, sys

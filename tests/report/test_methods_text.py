@@ -8,14 +8,23 @@ from typing import Any
 
 import pytest
 
+from harness.facts.typed import changed
 from harness.report.methods_text import methods_text
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
-from harness.storage.typed import changed
 from harness.table.footnotes import footnotes
 from harness.table.rows import build_rows
 from harness.table.samples import samples_of
-from helpers.sample_records import LABELS, LOAD, TUNING, measured, plan, predicted, timed
+from helpers.sample_records import (
+    LABELS,
+    LOAD,
+    TUNING,
+    configured,
+    measured,
+    plan,
+    predicted,
+    timed,
+)
 
 
 def said(
@@ -25,7 +34,7 @@ def said(
 ) -> tuple[str, str]:
     """Return the paragraph and the footnotes."""
     made = planned or plan(rounds=max((each.round for each in rounds), default=0))
-    samples = samples_of(rounds).get(100, {}) if made.config["protocol"]["rounds"] else None
+    samples = samples_of(rounds).get(100, {}) if made.config.protocol.rounds else None
     rows = build_rows(records, samples, lambda r: predicted(0.8, 0.9), LABELS, "fp32", "fp32_fused")
     return (
         methods_text(made, records, rows, rounds),
@@ -37,11 +46,9 @@ def tuned(
     sampling_size: int, calibrated: int | None, **options: Any
 ) -> tuple[RunPlan, MethodRecord]:
     """Return a plan and a record of a search that was told to calibrate on so many images."""
-    made = plan()
     told = {**TUNING, "sampling_size": sampling_size, **options}
-    made.config["method"] = {
-        "basic": {"label": "basic", "_target_": "x", "strategy": "basic", "options": told}
-    }
+    basic = {"label": "basic", "_target_": "x", "strategy": "basic", "options": told}
+    made = configured(plan(), method={"basic": basic})
     quantization = {"strategy": "basic", "trials": 2}
     if calibrated is not None:
         quantization["calibration_images"] = calibrated
@@ -77,7 +84,7 @@ def test_a_rows_own_options_are_what_its_search_was_told() -> None:
 
 def test_a_search_that_was_not_made_is_not_told() -> None:
     made, record = tuned(100, 100)
-    made.config["methods"]["shared_calibration"] = True
+    made = configured(made, methods={"shared_calibration": True})
     failed = replace(record, outcome=Outcome("failed", "killed"), optimize=None, validate=None)
     text, notes = said([failed], planned=made)
     assert "calibrated on" not in text and "optimised" not in text and "Accuracies" not in text

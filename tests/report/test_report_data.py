@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from harness import PROJECT
 from harness.config import compose_config
+from harness.facts.typed import changed, decode
 from harness.report.evidence import command, config_digest, evidence
 from harness.report.figures.batch_times import batches
 from harness.report.figures.gain import gains
@@ -28,11 +29,10 @@ from harness.report.published import shared_rows, workload_differences
 from harness.stats.intervals import Interval
 from harness.storage.record import MethodRecord, Outcome
 from harness.storage.stage_facts import ProfileFacts, Trial
-from harness.storage.typed import changed, decode
 from harness.table.kernels import Profile, RowProfile
 from harness.table.rows import Row
 from harness.table.searches import best_accurate, least_accepted
-from helpers.sample_records import LOAD, TUNING, measured, plan, timed
+from helpers.sample_records import LOAD, TUNING, configured, measured, plan, timed
 from helpers.sample_run import PROFILE
 
 ENVIRONMENT = PROJECT / "benchmarks" / "published" / "published_environment.yaml"
@@ -77,10 +77,8 @@ def test_a_front_uses_inference_where_rounds_timed_it_and_leaves_out_what_has_no
 
 
 def planned(**labels: str):  # type: ignore[no-untyped-def]
-    made = plan()
-    made.config["method"] = {name: {"label": label} for name, label in labels.items()}
-    made.config["tuning"] = TUNING
-    return made
+    methods = {name: {"label": label, "_target_": "x"} for name, label in labels.items()}
+    return configured(plan(), method=methods, tuning=TUNING)
 
 
 def test_a_cost_is_paid_back_by_the_time_saved_on_every_image() -> None:
@@ -126,9 +124,9 @@ def test_the_criterion_is_that_of_inc(baseline: float, tolerance: float) -> None
 
 
 def test_a_search_without_a_model_is_held_against_another_rows_baseline() -> None:
-    made = planned()
-    for name in ("int8_a", "int8_b"):
-        made.config["method"][name] = {"label": name, "options": TUNING}
+    tuned = {"_target_": "x", "options": TUNING}
+    methods = {name: {"label": name, **tuned} for name in ("int8_a", "int8_b")}
+    made = configured(planned(), method=methods)
     trials = [
         {"trial": n + 1, "accuracy": a, "seconds": 1.0, "changed": {"conv": "fp32"}}
         for n, a in enumerate((0.5, 0.4, 0.7))
@@ -213,19 +211,21 @@ def test_ratios_are_of_the_values_before_rounding_and_none_is_made_up() -> None:
 
 def test_the_published_workload_is_told_from_others() -> None:
     published = yaml.safe_load(ENVIRONMENT.read_text())["workload"]
-    values = compose_config(["experiment=paper"]).values
-    paper = replace(plan(), config=values, images=50000)
+    config = compose_config(["experiment=paper"]).config
+    paper = replace(plan(), config=config, images=50000)
     assert workload_differences(paper, published) == []
-    values["workload"]["transform"]["crop"] = 56
+    assert config.workload.transform is not None
+    transform = changed(config.workload.transform, crop=56).stored
+    paper = configured(paper, workload=changed(config.workload, transform=transform).stored)
     assert workload_differences(paper, published) == ["transform.crop is 56, there 224"]
-    bundled = replace(plan(), config=compose_config([]).values, images=10000)
+    bundled = replace(plan(), config=compose_config([]).config, images=10000)
     said = workload_differences(bundled, published)
     assert "name is bundled, there imagenet" in said and "images is 10000, there 50000" in said
 
 
 def test_a_digest_is_of_what_is_measured_not_of_where_it_is_kept() -> None:
     def digest(*overrides: str) -> str:
-        return config_digest(compose_config(overrides).values)
+        return config_digest(compose_config(overrides).config)
 
     assert digest() == digest("run.id=x", "run.results=y", "machine=z", "table.intervals=true")
     assert digest() != digest("tuning.seed=1")
@@ -281,9 +281,8 @@ def test_latex_gets_no_command_from_a_text(text: str) -> None:
     "options", [{"percentile": 99.9}, "mild", [1], None, {"max_trials": "many"}]
 )
 def test_own_arguments_called_options_are_no_searchs(options: Any) -> None:
-    made = planned()
     own = {"label": "own", "_target_": "mine.Mine", "options": options, "strategy_options": options}
-    made.config["method"]["own"] = {**own, "strategy": "own"}
+    made = configured(planned(), method={"own": {**own, "strategy": "own"}})
     assert made.search_options("own") is None
     assert made.error_threshold("own") is None
     row = measured("own", 1.0)

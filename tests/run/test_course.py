@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.facts.typed import changed
 from harness.render.progress import TRIALS, clock, count_of, said_left
 from harness.run.course import MEASURE, OPTIMIZE, PROFILE, VALIDATE, Course, Step, course_of
 from harness.storage.plan import RunPlan
@@ -24,12 +25,11 @@ def plan() -> RunPlan:
 
 def of(plan: RunPlan, methods: list[str], rounds: int = 0) -> RunPlan:
     """Return the plan for some of its rows, with rounds."""
-    protocol = {**plan.config["protocol"], "rounds": rounds, "batches": 1}
-    config = {
-        **plan.config,
-        "protocol": protocol,
-        "method": {name: plan.methods[name] for name in methods},
-    }
+    config = changed(
+        plan.config,
+        protocol={**plan.config.protocol.stored, "rounds": rounds, "batches": 1},
+        method={name: plan.methods[name].stored for name in methods},
+    )
     return replace(plan, config=config)
 
 
@@ -86,8 +86,9 @@ def test_a_search_says_nothing_unless_an_earlier_one_did(plan: RunPlan) -> None:
 
 
 def test_a_search_within_another_method_is_one(plan: RunPlan) -> None:
-    inner = {"_target_": "a.b", "label": "x", "method": plan.methods["int8_inc_mse"]}
-    config = {**plan.config, "method": {"x": inner}}
+    search = plan.methods["int8_inc_mse"].stored
+    inner = {"_target_": "a.b", "label": "x", "method": search}
+    config = changed(plan.config, method={"x": inner})
     assert Course(replace(plan, config=config), {}).named(Step("x", OPTIMIZE)) == "tuning"
 
 
@@ -115,8 +116,8 @@ def test_earlier_runs_of_this_machine_tell(plan: RunPlan, tmp_path: Path) -> Non
         left = course.left(step, 0.0)
     assert left is not None and 100 < left < 1000
     for other in (
-        replace(plan, images=plan.images, config={**plan.config, "max_cpu_isa": "AVX2"}),
-        replace(plan, threads={**plan.threads, "count": 64}),
+        replace(plan, config=changed(plan.config, max_cpu_isa="AVX2")),
+        replace(plan, threads=changed(plan.threads, count=64)),
     ):
         course = course_of(other, RunFolder(machine / "now"))
         with course.taking(step):

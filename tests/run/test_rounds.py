@@ -7,15 +7,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-from harness.protocol import Protocol
+from harness.facts.typed import changed
 from harness.run.rounds import run_rounds
 from harness.run.session import Session
+from harness.storage.configuration import Protocol
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
 from harness.storage.store import RunFolder
 from helpers.sample_records import LOAD, measured, timed
 
 Answer = Callable[[str, int, int], RoundRecord]
-PROTOCOL = Protocol("made", 3, 10, 1.0, 2, (), 0, 0, False, 1)
+PROTOCOL = Protocol(name="made", rounds=3, batches=10, warmup_s=1.0, reruns=2, seed=1)
 
 
 class Silent:
@@ -51,7 +52,7 @@ def conduct(path: Path, answer: Answer, methods: str = "abc", **changes: Any) ->
     if not folder.load_records():
         for position, name in enumerate(methods):
             folder.save_record(replace(measured(name, 1.0), position=position))
-    fake = Fake(folder, answer, replace(PROTOCOL, **changes))
+    fake = Fake(folder, answer, changed(PROTOCOL, **changes))
     run_rounds(cast(Session, fake))
     return fake
 

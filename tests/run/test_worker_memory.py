@@ -8,6 +8,7 @@ import pytest
 
 from harness.config import compose_config
 from harness.run.worker_setup import inspection_memory_limit, memory_limit
+from harness.storage.plan import InputFile
 from helpers.bundled_images import BUNDLED
 from helpers.command_line import CommandLine
 
@@ -34,9 +35,14 @@ def test_a_small_symbol_that_wants_much_memory(cli: CommandLine, tmp_path: Path)
 
 
 def test_looking_at_a_model_has_a_limit_of_its_own_unless_one_is_given() -> None:
-    given = compose_config(["run.memory_gb=3"], ()).values
+    given = compose_config(["run.memory_gb=3"], ()).config
     assert inspection_memory_limit(given, {}) == memory_limit(given) == 3 * 10**9
-    usual = compose_config([], ()).values
-    small = inspection_memory_limit(usual, {"params": {"bytes": 10**6}})
+    usual = compose_config([], ()).config
+    small, large = (
+        inspection_memory_limit(
+            usual, {"params": InputFile(path="x.params", bytes=size, sha256="0" * 64)}
+        )
+        for size in (10**6, 10**8)
+    )
     assert 0 < small <= memory_limit(usual)
-    assert small <= inspection_memory_limit(usual, {"params": {"bytes": 10**8}})
+    assert small <= large

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from benchmarks.captures.__main__ import main as write_captures
 from harness import PROJECT
+from harness.facts.typed import changed
 from harness.screen.conclusion import conclude
 from harness.screen.run_table import COLUMNS, fitted_table, print_run
 from harness.stats.intervals import Interval
@@ -34,8 +35,8 @@ def shown(run: LoadedRun, width: int, intervals: bool | None = None) -> list[str
 
 def asking(run: LoadedRun, **tuning: Any) -> Any:
     """Return the run's plan with another criterion."""
-    config = {**run.plan.config, "tuning": {**run.plan.config["tuning"], **tuning}}
-    return replace(run.plan, config=config)
+    asked = {**run.plan.config.tuning.stored, **tuning}
+    return replace(run.plan, config=changed(run.plan.config, tuning=asked))
 
 
 @pytest.mark.parametrize("width", [40, 60, 72, 80, 100, 200])

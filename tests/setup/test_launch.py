@@ -523,7 +523,7 @@ def test_a_folder_that_is_empty_or_relative_counts_as_unset(
     own = pwd.getpwuid(os.getuid()).pw_dir
     expected = "/home/user" if home == "/home/user" else own
     assert cache_home() == f"{expected}/.cache"
-    assert compose_config([]).values["run"]["cache"] == f"{expected}/.cache/inc-bench"
+    assert compose_config([]).config.stored["run"]["cache"] == f"{expected}/.cache/inc-bench"
     assert not {"TMPDIR", "XDG_CACHE_HOME"} & passed_on(os.environ).keys()
     assert ("HOME" in passed_to_workers(os.environ)) == (home == "/home/user")
 
@@ -532,7 +532,7 @@ def test_a_users_variable_that_is_not_passed_on_is_explained(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("INC_BENCH_IMAGES", "64")
-    found = compose_config(["+workload.images=${oc.env:INC_BENCH_IMAGES}"]).values
+    found = compose_config(["+workload.images=${oc.env:INC_BENCH_IMAGES}"]).config.stored
     assert found["workload"]["images"] in (64, "64")
     monkeypatch.delenv("SOME_IMAGES", raising=False)
     with pytest.raises(InputError, match=r"begin with INC_BENCH_: use .*INC_BENCH_SOME_IMAGES"):

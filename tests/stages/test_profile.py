@@ -16,12 +16,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from harness import PROJECT
+from harness.facts.typed import decode, plain
 from harness.process import executor
 from harness.process.executor import Ended, Worker, worker_environment
+from harness.process.jobs import ImageSet, Job, OptimizeJob, ProfileJob, SavedModel, WorkerWorkload
+from harness.storage.configuration import Method
+from harness.storage.recorded_files import digest_of
 from harness.storage.stage_facts import ProfileFacts
-from harness.storage.typed import decode, plain
 from harness.table.kernels import (
     ENVIRONMENT,
     Primitive,
@@ -252,9 +256,17 @@ def test_int8_by_an_implementation_that_names_no_instructions() -> None:
 BATCHES, SIZE, SIDE, IMAGES = 2, 4, 64, 9  # the ninth image would make a batch of another size
 CONVOLUTIONS, ADDITIONS = 20, 8  # of ResNet18 v1
 WORKLOAD = {
+    "name": "random",
     "batch_size": SIZE,
     "classes": 10,
-    "transform": {"crop": SIDE, "mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2]},
+    "transform": {
+        "resize": SIDE,
+        "crop": SIDE,
+        "keep_ratio": False,
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.2, 0.2, 0.2],
+    },
+    "tuning": {"source": "head", "batches": 2},
     "model": {
         "_target_": "harness.workloads.models.custom",
         "network": "resnet18_v1",
@@ -265,9 +277,10 @@ WORKLOAD = {
     },
 }
 METHODS = {
-    "fp32": {"_target_": "harness.methods.native.Unoptimized"},
-    "fused": {"_target_": "harness.methods.native.Fused"},
+    "fp32": {"label": "fp32", "_target_": "harness.methods.native.Unoptimized"},
+    "fused": {"label": "fused", "_target_": "harness.methods.native.Fused"},
     "int8": {
+        "label": "int8",
         "_target_": "harness.methods.native.Quantized",
         "quantize_mode": "smart",
         "calib_mode": "naive",
@@ -283,34 +296,45 @@ class Models:
     folder: Path
 
     @property
-    def images(self) -> dict[str, Any]:
-        return {
-            "prepared": str(self.folder / "pixels.u8"),
-            "labels": str(self.folder / "labels.npy"),
-            "images": IMAGES,
-        }
+    def images(self) -> ImageSet:
+        return ImageSet(
+            prepared=str(self.folder / "pixels.u8"),
+            stored=IMAGES,
+            labels=str(self.folder / "labels.npy"),
+            images=IMAGES,
+        )
 
-    def start(self, name: str, job: Mapping[str, Any], extra: Mapping[str, str]) -> Ended:
+    def start(self, name: str, job: Job, extra: Mapping[str, str]) -> Ended:
         environment = {"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1", **extra}
         workspace = self.folder / name
-        made = {"workload": WORKLOAD, "workspace": str(workspace), **job}
-        log = workspace / f"{job['stage']}.log"
-        worker = Worker(made, worker_environment(environment), log, workspace)
+        log = workspace / f"{job.stage}.log"
+        worker = Worker(job, worker_environment(environment), log, workspace)
         return worker.wait(lambda *message: None)
 
     def make(self, name: str) -> None:
-        tuning = {**self.images, "stored": IMAGES, "images": 2 * SIZE}
-        job = {"stage": "optimize", "method": METHODS[name], "tuning": tuning, "shared": None}
-        ended = self.start(name, {**job, "cpus": sorted(os.sched_getaffinity(0))}, {})
+        job = OptimizeJob(
+            workload=decode(WORKLOAD, WorkerWorkload),
+            method=decode(METHODS[name], Method),
+            tuning=replace(self.images, images=2 * SIZE),
+            cpus=sorted(os.sched_getaffinity(0)),
+            workspace=str(self.folder / name),
+        )
+        ended = self.start(name, job, {})
         assert ended.kind == executor.DONE, ended
 
     def profile(
         self, name: str, batches: int = BATCHES, extra: Mapping[str, str] = ENVIRONMENT
     ) -> Ended:
-        files = {"symbol": "model-symbol.json", "params": "model-0000.params"}
-        job = {"stage": "profile", "batches": batches, **files, **self.images}
-        (self.folder / name / "profile.log").unlink(missing_ok=True)
-        return self.start(name, job, extra)
+        workspace = self.folder / name
+        model = SavedModel(
+            workload=decode(WORKLOAD, WorkerWorkload),
+            images=self.images,
+            workspace=str(workspace),
+            symbol=digest_of(workspace / "model-symbol.json", workspace),
+            params=digest_of(workspace / "model-0000.params", workspace),
+        )
+        (workspace / "profile.log").unlink(missing_ok=True)
+        return self.start(name, ProfileJob(model=model, batches=batches), extra)
 
     def profiled(self, name: str, **options: Any) -> Profile:
         ended = self.profile(name, **options)
@@ -322,8 +346,8 @@ class Models:
 def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     made = Models(tmp_path_factory.mktemp("models"))
     pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, SIDE, SIDE, 3), dtype=np.uint8)
-    pixels.tofile(made.images["prepared"])
-    np.save(made.images["labels"], np.arange(IMAGES, dtype=np.int64))
+    pixels.tofile(made.images.prepared)
+    np.save(made.images.labels, np.arange(IMAGES, dtype=np.int64))
     for name in METHODS:
         made.make(name)
     return made

@@ -10,13 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from harness import PROJECT
 from harness.config import compose_config
 from harness.errors import HarnessError, InputError
+from harness.facts.typed import decode
 from harness.images.prepared import Prepared
+from harness.process.jobs import ImageSet, InspectJob, SavedModel, ValidateJob, WorkerWorkload
 from harness.process.own_modules import VARIABLE
-from harness.storage.whole_files import digest_of
+from harness.storage.recorded_files import digest_of
+from harness.storage.stage_facts import Inspection
 from helpers.command_line import OWN
 
 pytestmark = pytest.mark.slow
@@ -152,23 +156,28 @@ def test_model_that_gives_nan_is_saved_as_it_is(data: Any, tmp_path: Path) -> No
 
 @pytest.fixture
 def job() -> dict[str, Any]:
-    values = compose_config(["workload=tiny", "method=[fp32,mine]"], [OWN]).values
+    values = compose_config(["workload=tiny", "method=[fp32,mine]"], [OWN]).config.stored
     return {"workload": values["workload"], "methods": values["method"]}
 
 
-def inspected(job: dict[str, Any]) -> dict[str, Any]:
+def inspected(job: dict[str, Any], crop: int | None = None) -> Inspection:
+    """Inspect a job; with images of a side that no configuration may have, where one is given."""
     from harness.stages import inspect
 
-    return inspect.run(job, lambda *_: None)
+    typed = decode({"stage": "inspect", **job}, InspectJob)
+    if crop is not None:
+        transform = replace(typed.workload.transform, crop=crop)
+        typed = replace(typed, workload=replace(typed.workload, transform=transform))
+    return inspect.run(typed, lambda *_: None)
 
 
 def test_inspect_tells_versions_and_size(job: dict[str, Any]) -> None:
     seen = inspected(job)
-    assert seen["versions"]["mxnet"] == "2.0.0b1"
-    assert seen["parameters"] == sum(
+    assert seen.versions.mxnet == "2.0.0b1"
+    assert seen.parameters == sum(
         int(np.prod(p.shape)) for p in network().collect_params().values()
     )
-    assert json.loads(json.dumps(seen)) == seen
+    assert decode(json.loads(json.dumps(seen.stored)), Inspection) == seen
 
 
 def test_inspect_refuses_other_classes(job: dict[str, Any]) -> None:
@@ -178,9 +187,8 @@ def test_inspect_refuses_other_classes(job: dict[str, Any]) -> None:
 
 
 def test_inspect_refuses_a_model_for_other_images(job: dict[str, Any]) -> None:
-    job["workload"]["transform"]["crop"] = 0
     with pytest.raises(InputError, match=r"3 x 0 x 0 \(workload\.transform\.crop=0\)"):
-        inspected(job)
+        inspected(job, crop=0)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +230,7 @@ def test_inspect_tells_what_was_cast(job: dict[str, Any]) -> None:
         "random_weights": False,
     }
     job["methods"] = {}
-    (warning,) = inspected(job)["warnings"]
+    (warning,) = inspected(job).warnings
     assert "4 of 8 arrays are float16" in warning
 
 
@@ -288,7 +296,7 @@ def test_validate_keeps_the_best_classes_of_every_image(
     from harness.stages import validate
     from harness.workloads.saved import save
 
-    images, workload = 37, job["workload"]  # two batches of 16 and one of 5
+    images, workload = 37, decode(job["workload"], WorkerWorkload)  # batches of 16, 16 and 5
     rng = np.random.default_rng(0)
     prepared = Prepared(tmp_path / "images.u8", images, 28)
     prepared.path.write_bytes(rng.integers(0, 256, prepared.bytes, dtype=np.uint8).tobytes())
@@ -296,30 +304,35 @@ def test_validate_keeps_the_best_classes_of_every_image(
     np.save(tmp_path / "labels.npy", labels)
     net = network()
     net.hybridize()
-    batches = Batches(prepared, labels, 16, workload["transform"])
+    batches = Batches(prepared, labels, 16, workload.transform)
     expected = np.concatenate([net(data).asnumpy() for data, _ in batches])
     symbol, params = save(net, next(iter(batches))[0], tmp_path / "model", network)
 
     said: list[tuple[int, int, str]] = []
     facts = validate.run(
-        {
-            "workload": workload,
-            "images": images,
-            "cpus": sorted(os.sched_getaffinity(0)),
-            "workspace": str(tmp_path),
-            "symbol": symbol.name,
-            "params": params.name,
-            "predictions": "predictions.npz",
-            "prepared": str(prepared.path),
-            "labels": str(tmp_path / "labels.npy"),
-        },
+        ValidateJob(
+            model=SavedModel(
+                workload=workload,
+                images=ImageSet(
+                    prepared=str(prepared.path),
+                    stored=images,
+                    labels=str(tmp_path / "labels.npy"),
+                    images=images,
+                ),
+                workspace=str(tmp_path),
+                symbol=digest_of(symbol, tmp_path),
+                params=digest_of(params, tmp_path),
+            ),
+            cpus=sorted(os.sched_getaffinity(0)),
+            predictions="predictions.npz",
+        ),
         lambda *message: said.append(message),
     )
-    assert (facts["images"], facts["batches"], len(facts["forward_s"])) == (37, 3, 3)
-    assert sum(facts["forward_s"]) <= facts["validation_s"]
-    assert facts["non_finite"] == 0
+    assert (facts.images, facts.batches, len(facts.forward_s)) == (37, 3, 3)
+    assert sum(facts.forward_s) <= facts.validation_s
+    assert facts.non_finite == 0
     assert said[-1] == (37, 37, "images")
-    assert facts["predictions"] == digest_of(tmp_path / "predictions.npz", tmp_path)
+    assert facts.predictions == digest_of(tmp_path / "predictions.npz", tmp_path)
     best = np.load(tmp_path / "predictions.npz")["top"]
     assert (best.shape, best.dtype) == ((37, 5), np.uint16)
     assert (best == np.argsort(-expected, axis=1)[:, :5]).all()

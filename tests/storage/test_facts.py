@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from harness.errors import HarnessError
+from harness.facts.machine_facts import Instance, Machine
+from harness.facts.typed import changed, decode
+from harness.host import machine
 from harness.nightly.entry import build_entry
+from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
 from harness.storage.store import RunFolder
-from harness.storage.typed import changed
 from harness.table.loaded_run import load_run
 from helpers.other_machine import edit
 from helpers.sample_run import made_run
@@ -93,6 +96,17 @@ def test_rounds_that_timed_another_number_of_batches(run: RunFolder) -> None:
         (("config", "method"), {"x": {"label": "x"}}, r"config\.method\.x\._target_ is missing"),
         (("files"), {"rec": {"path": "x"}}, r"files\.rec\.sha256 is missing"),
         (("threads", "environment"), {"A": 1}, r"threads\.environment is "),
+        (("threads", "asked"), {"policy": "tbb"}, r"threads\.asked\.policy is 'tbb', expected omp"),
+        (
+            ("machine", "cores"),
+            "2",
+            r"machine\.cores is '2', expected a whole number of at least 0",
+        ),
+        (("machine", "usable_cores"), 0, r"machine\.usable_cores is 0"),
+        (("machine", "allowed_cpus"), [0, -1], r"machine\.allowed_cpus\[1\] is -1"),
+        (("machine", "ec2"), {"region": 1}, r"machine\.ec2\.region is 1, expected a text"),
+        (("versions",), {"mxnet": "2"}, r"versions\.neural-compressor is missing"),
+        (("more",), 1, r"more is no key of a plan"),
     ],
 )
 def test_plan_that_cannot_be(run: RunFolder, keys: Any, value: Any, said: str) -> None:
@@ -124,6 +138,26 @@ def test_other_keys_may_be_there_and_old_records_lack_some(run: RunFolder) -> No
     assert MethodRecord.from_dict(stored, path).validate is not None
     path.write_text(json.dumps(stored))
     assert load_run(run).rows[0].validation_s == 30.0
+
+
+def test_a_plan_is_written_as_it_was_read(run: RunFolder) -> None:
+    path = run.path / "plan.json"
+    stored = json.loads(path.read_text())
+    stored["machine"] = {"of": "a later version", **stored["machine"], "ec2": {"zone": 1}}
+    stored["versions"]["numpy"] = None
+    stored["files"] = {"rec": {"path": "/x.rec", "inode": 7, "sha256": "0" * 64}}
+    stored["threads"]["asked"] = {"policy": "omp", "chunk": "later"}
+    plan = RunPlan.from_dict(stored, path)
+    assert json.dumps(plan.as_dict()) == json.dumps(stored)
+    assert plan.machine.ec2 == Instance() and plan.files["rec"].bytes is None
+
+
+def test_what_is_not_known_of_a_machine_is_written_as_null(tmp_path: Path) -> None:
+    described = machine.describe(tmp_path, affinity=[0], ec2=Instance(reason="not on EC2"))
+    written = json.loads(json.dumps(described.stored))
+    assert written["cpu_model"] is None and written["cpu_quota"] is None
+    assert written["ec2"] == {"instance_type": None, "region": None, "reason": "not on EC2"}
+    assert decode(written, Machine) == described
 
 
 def test_what_is_not_read_is_written_again(run: RunFolder) -> None:

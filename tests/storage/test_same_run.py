@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import fields, replace
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import PROJECT
 from harness.compare.unlike import unlike
 from harness.config import compose_config
+from harness.facts import typed
 from harness.report.evidence import config_digest
 from harness.storage import same_run
+from harness.storage.configuration import Configuration
 from harness.storage.plan import RunPlan
 from harness.storage.same_run import ABSENT, EFFECTS, Effect, differences, differing, effect_of
 from harness.storage.store import RunFolder
@@ -34,18 +37,24 @@ def choices() -> Iterator[list[str]]:
             yield [f"{group}={path.stem}"]
 
 
-CONFIGS = [compose_config(words).values for words in choices()]
-KEYS = sorted({key for config in CONFIGS for key in same_run.flattened(config)})
+@functools.cache  # not when the tests are collected, which each of their processes does
+def configurations() -> list[Configuration]:
+    return [compose_config(words).config for words in choices()]
+
+
+@functools.cache
+def keys() -> list[str]:
+    return sorted({key for config in configurations() for key in same_run.flattened(config.stored)})
 
 
 def test_every_key_of_conf_is_classified() -> None:
-    assert [key for key in KEYS if effect_of(key) is Effect.OWN] == []
-    assert len(KEYS) > 100
+    assert [key for key in keys() if effect_of(key) is Effect.OWN] == []
+    assert len(keys()) > 100
 
 
 def test_each_entry_is_of_a_key_of_conf_and_says_what_the_one_above_does_not() -> None:
     for key, effect in EFFECTS.items():
-        assert any(each == key or each.startswith(f"{key}.") for each in KEYS), key
+        assert any(each == key or each.startswith(f"{key}.") for each in keys()), key
         assert key.count(".") == 0 or effect_of(key.rpartition(".")[0]) is not effect, key
 
 
@@ -53,13 +62,14 @@ NOTHING = {"run", "machine", "table", "protocol.roof", "nightly"}
 TIMES = {"baseline", "fused", "protocol"}  # but for protocol.roof
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_a_key_determines_results_or_times_or_nothing(key: str) -> None:
-    top = key.split(".")[0]
-    effect = effect_of(key)
-    assert (effect is Effect.NOTHING) == bool({top, key} & NOTHING)
-    assert (effect in same_run.TIMES_ONLY) == (top in TIMES and key not in NOTHING)
-    assert (effect in same_run.SAME_MODELS) == (top not in TIMES and not {top, key} & NOTHING)
+def test_a_key_determines_results_or_times_or_nothing() -> None:
+    for key in keys():
+        top = key.split(".")[0]
+        effect = effect_of(key)
+        assert (effect is Effect.NOTHING) == bool({top, key} & NOTHING), key
+        assert (effect in same_run.TIMES_ONLY) == (top in TIMES and key not in NOTHING), key
+        is_of_results = top not in TIMES and not {top, key} & NOTHING
+        assert (effect in same_run.SAME_MODELS) == is_of_results, key
 
 
 def test_a_key_of_a_users_own_counts() -> None:
@@ -73,24 +83,29 @@ def test_every_part_of_a_plan_is_classified() -> None:
     assert set(same_run.PART_EFFECTS) == {field.name for field in fields(RunPlan)}
 
 
-def changed(config: dict[str, Any], key: str) -> dict[str, Any]:
+def changed_at(config: Configuration, key: str) -> Configuration:
     """Return a configuration with another value at a dotted key."""
-    config = deepcopy(config)
+    values = deepcopy(config.stored)
     *above, last = key.split(".")
-    level = config
+    level: Any = values
     for part in above:
         level = level[part]
-    level[last] = "another"
-    return config
+    before = level[last]
+    for value in ("another", [7, 8, 9], 7, not before):
+        level[last] = value
+        with suppress(typed.Mistyped):
+            if value != before:
+                return typed.decode(values, Configuration)
+    raise AssertionError(key)
 
 
 @given(st.data())
 def test_all_questions_go_by_the_effects(data: st.DataObject) -> None:
-    config = data.draw(st.sampled_from(CONFIGS))
-    key = data.draw(st.sampled_from(sorted(same_run.flattened(config))))
+    config = data.draw(st.sampled_from(configurations()))
+    key = data.draw(st.sampled_from(sorted(same_run.flattened(config.stored))))
     effect = effect_of(key)
     one = replace(plan(), config=config)
-    other = replace(one, config=changed(config, key))
+    other = replace(one, config=changed_at(config, key))
     assert [line.split(":")[0] for line in differences(one, other)] == (
         [f"config.{key}"] if effect in same_run.SAME_RUN else []
     )
@@ -106,29 +121,33 @@ def test_all_questions_go_by_the_effects(data: st.DataObject) -> None:
     assert (same_run.environment(one) != same_run.environment(other)) == (
         effect in same_run.SOFTWARE
     )
-    went_on = replace(one, config=same_run.renewed(one.config, other.config))
+    went_on = same_run.renewed(one.config.stored, other.config.stored)
     is_new = effect is Effect.NOTHING
-    assert went_on.config == (other if is_new else one).config
+    assert went_on == (other if is_new else one).config.stored
 
 
 def test_the_digest_of_a_configuration_leaves_nested_keys_out_too() -> None:
-    published = compose_config([]).values
-    assert config_digest(published) == config_digest(compose_config(["protocol.roof=true"]).values)
-    assert config_digest(published) != config_digest(compose_config(["protocol.seed=2"]).values)
+    published = compose_config([]).config
+    assert config_digest(published) == config_digest(compose_config(["protocol.roof=true"]).config)
+    assert config_digest(published) != config_digest(compose_config(["protocol.seed=2"]).config)
 
 
 def test_a_plan_of_before_compares_as_it_did() -> None:
     old = RunFolder(PROJECT / "results" / "example" / "published").load_plan()
     assert old is not None and differences(old, old) == []
-    machine = {**old.machine, "ec2": {"type": "c7i.metal"}, "load_1min": 9.0, "usable_cores": 64}
-    files = {**old.files, "rec": {**old.files["rec"], "path": "elsewhere.rec"}}
-    config = {**old.config, "machine": "there", "run": {}, "baseline": "bf16"}
+    machine = typed.changed(
+        old.machine, ec2={"instance_type": "c7i.metal"}, load_1min=9.0, usable_cores=64
+    )
+    files = {**old.files, "rec": typed.changed(old.files["rec"], path="elsewhere.rec")}
+    config = typed.changed(old.config, machine="there", run={}, baseline="bf16")
     new = replace(old, machine=machine, files=files, config=config, code="another")
     assert differences(old, new) == [
         "config.baseline: was 'fp32', is 'bf16'",
-        f"machine.usable_cores: was {old.machine['usable_cores']}, is 64",
+        f"machine.usable_cores: was {old.machine.usable_cores}, is 64",
     ]
-    reordered = {**old.config, "method": dict(reversed(old.methods.items()))}
+    reordered = typed.changed(
+        old.config, method=dict(reversed(old.config.stored["method"].items()))
+    )
     assert differences(old, replace(old, config=reordered)) == [
         "config.method: the order of the rows differs"
     ]

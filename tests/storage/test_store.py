@@ -19,26 +19,27 @@ import pytest
 
 from harness import PROJECT
 from harness.errors import HarnessError, InputError
+from harness.facts.typed import changed
+from harness.files import whole_files
 from harness.runs.known_runs import find_run
-from harness.storage import store, whole_files
+from harness.storage import damage, recorded_files, store
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome
 from harness.storage.store import RunFolder
-from harness.storage.typed import changed
 from helpers import sample_records
 from helpers.command_line import PATIENCE_S
 
 WRITES_FOR_EVER = """
 import itertools, sys
 from pathlib import Path
-from harness.storage.whole_files import write_json
+from harness.files.whole_files import write_json
 for number in itertools.count():
     write_json(Path(sys.argv[1]), [number] * 20_000)
 """
 DIES_WHILE_WRITING = """
 import os, signal, sys
 from pathlib import Path
-from harness.storage import whole_files
+from harness.files import whole_files
 os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
 whole_files.write_json(Path(sys.argv[1]), ["new"] * 1000)
 """
@@ -231,12 +232,12 @@ def test_damaged_records_are_set_aside_and_parts_removed(folder: RunFolder) -> N
     whole_files.write_json(older, {"schema": 1})  # whole, though not to be read by this version
     listed = folder.method("fp32") / store.OPTIMIZED
     whole_files.write_atomically(listed, "[]")
-    assert folder.set_aside_damaged() == ["methods/fp32/optimize.json", f"records/{cut.name}"]
+    assert damage.set_aside_damaged(folder) == ["methods/fp32/optimize.json", f"records/{cut.name}"]
     assert cut.with_name(f"{cut.name}.damaged").read_bytes() == kept
     assert not part.exists() and not cut.exists() and not listed.exists()
     assert older.is_file()
     assert [each.method for each in folder.load_records()] == ["fp32"]
-    assert folder.set_aside_damaged() == []
+    assert damage.set_aside_damaged(folder) == []
 
 
 def test_an_interrupt_while_writing_leaves_no_part(
@@ -268,7 +269,7 @@ def test_arrays_are_those_recorded(folder: RunFolder) -> None:
     path = base / "predictions.npz"
     values = np.arange(10, dtype=np.uint16).reshape(2, 5)
     np.savez_compressed(path, top=values)
-    file = whole_files.digest_of(path, base)
+    file = recorded_files.digest_of(path, base)
     assert file.stored == {
         "path": "predictions.npz",
         "bytes": path.stat().st_size,

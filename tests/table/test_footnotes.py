@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from harness.facts.typed import decode
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
 from harness.storage.stage_facts import Optimize
-from harness.storage.typed import decode
 from harness.table.footnotes import footnotes
 from harness.table.rows import build_rows
 from harness.table.samples import samples_of

@@ -13,8 +13,8 @@ import pytest
 
 from harness.compare.compared_run import load_compared_runs
 from harness.compare.prices import Prices
+from harness.files.whole_files import sha256_of
 from harness.report.report_writer import write_report
-from harness.storage.whole_files import sha256_of
 from harness.table.loaded_run import load_run
 from harness.table.tables import write_tables
 from helpers.sample_run import SECONDS, made_run

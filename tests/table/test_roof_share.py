@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.facts.typed import decode, plain
 from harness.run.measure_roof import fast_dtypes
 from harness.storage.record import Outcome, RoofRecord
-from harness.storage.stage_facts import ProfileFacts, RoofFacts
-from harness.storage.typed import decode, plain
-from harness.table.kernels import Kernel, Profile, parse
+from harness.storage.stage_facts import Kernel, ProfileFacts, RoofFacts
+from harness.table.kernels import Profile, parse
 from harness.table.operations import count_macs
 from harness.table.roof_share import (
     Peak,
@@ -211,13 +211,13 @@ def test_a_finished_run_gets_its_roof(cli: CommandLine, smoke_run: Ended) -> Non
     record, plan = folder.load_roof(), folder.load_plan()
     assert record is not None and record.facts is not None and plan is not None
     facts, peaks = record.facts, roof_peaks(record)
-    asked = fast_dtypes(plan.machine["isa"], LIMIT)
+    asked = fast_dtypes(plan.machine.isa or (), LIMIT)
     assert sorted([*peaks, *facts.missing]) == sorted(asked)
     assert {"fp32", "int8"} <= set(peaks)
     for kernel in facts.kernels:
         assert kernel.kind == "convolution" and len(kernel.ms) > 1
     assert all(each.low <= each.gops <= each.high for each in peaks.values())
-    assert facts.openmp is not None and facts.openmp.max_threads == plan.threads["count"]
+    assert facts.openmp is not None and facts.openmp.max_threads == plan.threads.count
     for row in folder.load_records():
         assert row.profile is not None
         profile = Profile.recorded(row.profile)

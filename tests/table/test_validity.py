@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from harness.facts.typed import changed
 from harness.host import isa
-from harness.storage.typed import changed
+from harness.storage.stage_facts import Kernel
 from harness.table import validity
-from harness.table.kernels import NOT_INT8, Kernel, Profile
+from harness.table.kernels import NOT_INT8, Profile
 from helpers.sample_records import measured
 
 BF16 = "Intel AVX-512 with Intel DL Boost and bfloat16 support"

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.config import compose_config
 from harness.errors import InputError
 from harness.run.worker_setup import build_environment
 from helpers.saved_network import CLASSES, NETWORK, Saved
@@ -61,7 +62,7 @@ def test_random_weights_are_the_same_in_every_process() -> None:
     assert scores() == first
     other = subprocess.run(
         [sys.executable, "-c", RANDOM_SCORES],
-        env=build_environment({}, {"run": {"cache": ""}}, ()),
+        env=build_environment({}, compose_config([]).config, ()),
         capture_output=True,
         text=True,
         check=True,

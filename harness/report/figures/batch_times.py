@@ -77,8 +77,8 @@ def batches(
     plan: RunPlan, records: Sequence[MethodRecord], rounds: Sequence[RoundRecord]
 ) -> Batches:
     """Return the rounds that count, or the whole batches of the validation pass without rounds."""
-    size = plan.workload["batch_size"]
-    of_pass = not plan.config["protocol"]["rounds"]
+    size = plan.workload.batch_size
+    of_pass = not plan.config.protocol.rounds
     by_method: dict[str, list[Round]] = {}
     for timing in () if of_pass else counted(rounds):
         seconds = batch_seconds(timing, size)

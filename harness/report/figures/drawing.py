@@ -13,7 +13,10 @@ from dataclasses import dataclass
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import LayoutEngine
 
 from harness.render.escape import one_line, xml
 
@@ -110,9 +113,24 @@ def render_figure(words: Words, height_in: float, fill: Callable[[Figure], None]
         FigureCanvasAgg(figure)  # it knows how large a text is
         fill(figure)
         svg, pdf = io.StringIO(), io.BytesIO()
+        layout = figure.get_layout_engine()
+        FigureCanvasSVG(figure)
+        _lay_out(figure, layout)
         figure.savefig(svg, format="svg", metadata={"Date": None, "Title": words.title})
+        FigureCanvasPdf(figure)
+        _lay_out(figure, layout)
         figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Title": words.title})
     return Drawing(words, xml(svg.getvalue()), pdf.getvalue())
+
+
+def _lay_out(figure: Figure, layout: LayoutEngine | None) -> None:
+    """Fix where things are, by the sizes of texts in the format of the figure's canvas.
+
+    ``savefig`` would draw all of the figure once more for it.
+    """
+    if layout is not None:
+        layout.execute(figure)
+    figure.set_layout_engine(None)
 
 
 def short(label: str) -> str:

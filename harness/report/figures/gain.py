@@ -72,7 +72,7 @@ def gains(plan: RunPlan, rows: Sequence[Row]) -> Gains | None:
     None where neither was timed.
     """
     by_method = {row.method: row for row in rows}
-    methods = [plan.config[key] for key in ("fused", "baseline")]
+    methods = [plan.config.fused, plan.config.baseline]
     for method, metric in zip(methods, (VS_FUSED, INFERENCE_SPEEDUP)):
         reference = by_method.get(method)
         if reference is not None and reference.images_per_s:
@@ -94,7 +94,7 @@ def _gain(plan: RunPlan, row: Row, reference: Row, metric: Metric) -> Gain | Non
         speedup,
         row.intervals.get(metric.name),
         row.cost_s / saved_s if saved_s > 0 else None,
-        is_accurate(row, plan.config["tuning"]),
+        is_accurate(row, plan.config.tuning),
     )
 
 

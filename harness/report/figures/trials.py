@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from harness.errors import HarnessError
+from harness.facts.typed import Mistyped, decode
+from harness.files import reading, whole_files
 from harness.report.figures.drawing import (
     BLUE,
     INK,
@@ -24,10 +26,9 @@ from harness.report.figures.drawing import (
     render_figure,
     shortened,
 )
-from harness.storage import reading, stage_facts, store, whole_files
+from harness.storage import stage_facts, store
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
-from harness.storage.typed import Mistyped, decode
 from harness.table.loaded_run import LoadedRun
 from harness.table.metrics import top_k_correct
 from harness.table.searches import least_accepted
@@ -147,7 +148,7 @@ def trajectories(
             options = plan.search_options(record.method)
             target = None
             if baseline is not None and options is not None:
-                target = least_accepted(baseline, options["criterion"], options["tolerance"])
+                target = least_accepted(baseline, options.criterion, options.tolerance)
             outcome = str(record.outcome)
             searches.append(
                 Trajectory(record.method, record.label, trials, baseline, target, outcome)

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.storage import durable, store, typed, whole_files
+from harness.facts import typed
+from harness.files import durable
+from harness.storage import damage, recorded_files, store
 from harness.storage.record import MethodRecord
 from harness.storage.store import RunFolder
 from helpers import sample_records
@@ -62,7 +64,7 @@ def measured(folder: RunFolder) -> MethodRecord:
         (base / name).write_bytes(name.encode() * 100)
     np.savez_compressed(base / "predictions.npz", top=np.zeros((2, 5), np.uint16))
     symbol, params, history, predictions = (
-        whole_files.digest_of(base / name, base)
+        recorded_files.digest_of(base / name, base)
         for name in ("model-symbol.json", "model-0000.params", store.HISTORY, "predictions.npz")
     )
     row = sample_records.measured("fp32", 1.0)
@@ -153,13 +155,13 @@ def test_a_row_whose_files_are_damaged_is_set_aside(
         folder.save_round(each)
     harm(folder.method("fp32") / name)
     is_model = name.startswith("model")
-    aside = folder.set_aside_damaged()
+    aside = damage.set_aside_damaged(folder)
     if harm is Path.unlink and is_model:  # nothing needs it until the row is timed
         assert aside == []
     else:
         assert aside == [row.path, *([rounds[0].path] if is_model else [])]
         assert (folder.path / f"{row.path}.damaged").is_file()
-    assert folder.set_aside_damaged() == []
+    assert damage.set_aside_damaged(folder) == []
     assert (folder.path / rounds[1].path).is_file()
 
 
@@ -195,9 +197,10 @@ def test_a_damaged_round_is_told_and_left_out(folder: RunFolder) -> None:
     folder.save_round(sample_records.timed("fp32", 1, [1.0]))
     folder.save_round(sample_records.timed("fp32", 2, [1.0]))
     emptied(folder.path / sample_records.timed("fp32", 2, [1.0]).path)
-    _, rounds, _, told = folder.load_readable(sample_records.plan())
-    assert [each.round for each in rounds] == [1]
-    assert len(told) == 1 and "002_fp32_1.json is damaged and left out" in told[0]
+    readable = damage.load_readable(folder, sample_records.plan())
+    assert [each.round for each in readable.rounds] == [1]
+    assert len(readable.lost) == 1
+    assert "002_fp32_1.json is damaged and left out" in readable.lost[0]
 
 
 def test_the_outcome_of_a_damaged_row_is_not_written(two_rows: Ended, cli: CommandLine) -> None:

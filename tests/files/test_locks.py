@@ -14,13 +14,13 @@ import pytest
 
 from harness import PROJECT
 from harness.errors import HarnessError
-from harness.storage import locks
+from harness.files import locks
 from helpers.refused_calls import compiled_no_locks, without
 
 HOLDS = """
 import sys
 from pathlib import Path
-from harness.storage.locks import Wait, held
+from harness.files.locks import Wait, held
 told = []
 def tell(holder, seconds):
     told or print("waits", holder, flush=True)
@@ -123,7 +123,7 @@ def test_a_wait_ends_at_its_limit_and_names_who_holds_the_lock(kind: Kind, tmp_p
 SHARES = """
 import sys
 from pathlib import Path
-from harness.storage.locks import Lock, Wait
+from harness.files.locks import Lock, Wait
 lock = Lock(Path(sys.argv[1]))
 lock.take(shared=True)
 print("shares", flush=True)
@@ -233,7 +233,7 @@ def test_one_module_locks_files() -> None:
         if re.search(r"\bfcntl\.(flock|lockf)\b|\bF_(OFD_)?SETLKW?\b", path.read_text())
         or re.search(r"from fcntl import", path.read_text())
     }
-    assert calls == {"storage/locks.py"}
+    assert calls == {"files/locks.py"}
 
 
 def test_an_open_file_is_locked_by_one_of_two(tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_an_open_file_is_locked_by_one_of_two(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EPERM])
 def test_an_open_file_that_nothing_locks_is_said_to_be_so(tmp_path: Path, number: int) -> None:
     code = (
-        "import os, sys; from harness.storage.locks import lock_open_file\n"
+        "import os, sys; from harness.files.locks import lock_open_file\n"
         "print(lock_open_file(os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)))"
     )
     done = subprocess.run(

@@ -22,11 +22,12 @@ from hypothesis import strategies as st
 from harness import PROJECT
 from harness.cli import call
 from harness.errors import HarnessError, InputError
+from harness.files import reading, whole_files
+from harness.files.reading import Unreadable, open_plain, parse_json
 from harness.images.cache import CacheEntry
 from harness.images.prepared import FORMAT
 from harness.nightly.database import NAME, opened
-from harness.storage import reading, whole_files
-from harness.storage.reading import Unreadable, open_plain, parse_json
+from harness.storage import recorded_files
 from harness.storage.stage_facts import File
 
 MEMORY = 1 << 30  # bytes of a process that reads the worst JSON which is allowed
@@ -69,7 +70,7 @@ def test_only_plain_files_are_opened(short: Path, kind: str) -> None:
         open_plain(path)
     with pytest.raises(HarnessError, match=r"odd\.json cannot be read"):
         whole_files.load_json(path)
-    assert not whole_files.is_intact(path, File(path="f", sha256="0" * 64))
+    assert not recorded_files.is_intact(path, File(path="f", sha256="0" * 64))
     for read in (
         lambda: reading.read_npy(path, "<i8", (1,)),
         lambda: reading.read_npz(path, "top", "<u2", (1,)),
@@ -188,7 +189,7 @@ def test_json_takes_no_more_memory_than_is_allowed(tmp_path: Path) -> None:
 import resource, sys
 resource.setrlimit(resource.RLIMIT_DATA, (int(sys.argv[1]),) * 2)
 from pathlib import Path
-from harness.storage import reading
+from harness.files import reading
 reading.read_json(Path("allowed.json"))
 try:
     reading.read_json(Path("refused.json"))

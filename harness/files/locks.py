@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.storage.holders import Holder, holder_of
+from harness.files.holders import Holder, holder_of
 
 MISSING = {  # what a call says that does not lock here; a folder of NFS says EBADF
     errno.EBADF,

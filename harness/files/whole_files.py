@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import HarnessError, InputError, remedy
-from harness.storage import durable
-from harness.storage.reading import Unreadable, open_plain, read_json
-from harness.storage.stage_facts import File
+from harness.files import durable
+from harness.files.reading import read_json
 
 
 def write_atomically(path: Path, content: str | bytes, key: str = "run.results") -> None:
@@ -90,20 +89,6 @@ def stream_sha256(handle: IO[bytes]) -> str:
     while size := handle.readinto(block):  # type: ignore[attr-defined]
         digest.update(block[:size])
     return digest.hexdigest()
-
-
-def is_intact(path: Path, file: File) -> bool:
-    """Say whether a run's file is there, is a plain one and is what ``digest_of`` described."""
-    try:
-        with open_plain(path) as handle:
-            return bool(stream_sha256(handle) == file.sha256)
-    except (FileNotFoundError, NotADirectoryError, Unreadable):
-        return False
-
-
-def digest_of(path: Path, base: Path) -> File:
-    """Return a file's path relative to ``base``, its size in bytes and its SHA-256."""
-    return File(path=str(path.relative_to(base)), bytes=path.stat().st_size, sha256=sha256_of(path))
 
 
 def load_json(path: Path) -> Any:

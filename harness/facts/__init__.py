@@ -1,0 +1,1 @@
+"""Typed facts: how JSON values become them, and the ones that describe a machine."""

@@ -1,0 +1,182 @@
+"""What a worker and its parent tell each other, as JSON: jobs, progress and answers.
+
+The parent makes a job, and the worker decodes it as what the stage's ``run`` takes. Paths are
+absolute: a worker runs in a folder of its own, and may read what its job names.
+"""
+
+# No ``from __future__ import annotations``: msgspec evaluates the annotations, on Python 3.9 too.
+from typing import Any, Optional, Union
+
+import msgspec
+
+from harness.facts.typed import Count, Facts, Name, Positive, Sha256
+from harness.storage.configuration import Method, Transform, WarmUp, Workload
+from harness.storage.stage_facts import Dtype, File
+from harness.storage.tuning_history import QConfig
+
+
+class Limits(Facts, frozen=True, kw_only=True):
+    """What a worker may use beyond the usual; None is the usual limit."""
+
+    network: bool = False
+    memory_bytes: Optional[Count] = None
+    file_bytes: Optional[Count] = None
+
+
+class Job(Facts, frozen=True, kw_only=True):
+    """A job of any stage: a name in ``harness.stages``, or the dotted path of another module."""
+
+    stage: str
+    confine: Optional[Limits] = None
+
+
+class WorkerWorkload(Workload, frozen=True, kw_only=True):
+    """A workload that is measured; ``files`` are the SHA-256 of the model's files, by path."""
+
+    transform: Transform
+    files: dict[str, Sha256] = msgspec.field(default_factory=dict)
+
+
+class ImageSet(msgspec.Struct, frozen=True, kw_only=True):
+    """Prepared images.
+
+    Attributes:
+        prepared: the file of the images.
+        stored: how many are in it.
+        labels: the file of the labels.
+        images: how many are used, from the first.
+    """
+
+    prepared: str
+    stored: Positive
+    labels: str
+    images: Positive
+
+
+class InspectJob(Job, frozen=True, kw_only=True):
+    """Look at the model, and make every method."""
+
+    stage: str = "inspect"
+    workload: WorkerWorkload
+    methods: dict[Name, Method]
+
+
+class PrepareJob(Job, frozen=True, kw_only=True):
+    """Decode images ``start`` .. ``stop`` of a record.
+
+    Attributes:
+        indexed: the file with the offset and the digest of each image, one row an image, int64.
+        target: the file that gets the pixels of all ``images``.
+        report: whether progress is told.
+    """
+
+    stage: str = "prepare"
+    record: str
+    indexed: str
+    transform: Transform
+    target: str
+    images: Positive
+    start: Count
+    stop: Positive
+    report: bool
+
+
+class OptimizeJob(Job, frozen=True, kw_only=True):
+    """Make one row's model in ``workspace``; ``shared`` is the folder that rows share, if any."""
+
+    stage: str = "optimize"
+    workload: WorkerWorkload
+    method: Method
+    tuning: ImageSet
+    cpus: list[int]
+    workspace: str
+    shared: Optional[str] = None
+
+
+class SavedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """One row's saved model, which is in ``workspace``, and the images that it runs on."""
+
+    workload: WorkerWorkload
+    images: ImageSet
+    workspace: str
+    symbol: File
+    params: File
+
+
+class ValidateJob(Job, frozen=True, kw_only=True):
+    """Run a model over all images; ``predictions`` is the name of the file that is written."""
+
+    stage: str = "validate"
+    model: SavedModel
+    cpus: list[int]
+    predictions: Name
+
+
+class ProfileJob(Job, frozen=True, kw_only=True):
+    """Run a model on the first batches under oneDNN's verbose mode."""
+
+    stage: str = "profile"
+    model: SavedModel
+    batches: Positive
+
+
+class MeasureJob(Job, frozen=True, kw_only=True):
+    """Time a model for one round; ``sizes`` are pairs of a batch size and how many batches to time."""
+
+    stage: str = "measure"
+    model: SavedModel
+    cpus: list[int]
+    sizes: list[tuple[Positive, Positive]]
+    warmup_s: WarmUp
+
+
+class RoofJob(Job, frozen=True, kw_only=True):
+    """Time large convolutions."""
+
+    stage: str = "roof"
+    dtypes: list[Dtype]
+    threads: Positive
+    cpus: list[int]
+
+
+class RecoverJob(Job, frozen=True, kw_only=True):
+    """Make the model of a tuning trial again in ``workspace``; ``source`` is the folder of its row."""
+
+    stage: str = "recover"
+    workload: WorkerWorkload
+    tuning: ImageSet
+    source: str
+    workspace: str
+    trial: Positive
+    q_config: QConfig
+
+
+class Progressed(msgspec.Struct, frozen=True, tag_field="event", tag="progress"):
+    """A worker's message: ``done`` of ``total`` units of its work, which are called ``what``."""
+
+    done: int
+    total: int
+    what: str
+
+
+class Result(msgspec.Struct, frozen=True, tag_field="event", tag="result"):
+    """A worker's answer: the stage's JSON value, and what the worker had given up."""
+
+    value: Any
+    confined: Any
+
+
+class Failure(msgspec.Struct, frozen=True, tag_field="event", tag="error"):
+    """A worker's answer where the stage raised an error.
+
+    Attributes:
+        kind: as ``worker.KINDS`` has it.
+        trials: how many a search made that found nothing.
+    """
+
+    kind: str
+    message: str
+    trials: Optional[int]
+
+
+Message = Union[Progressed, Result, Failure]

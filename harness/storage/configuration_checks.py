@@ -1,0 +1,148 @@
+"""Checks of a configuration: each key against its type, and keys against one another."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from harness.errors import spell
+from harness.facts.faults import MISSING, Fault, first_fault, key_inside
+from harness.facts.typed import (
+    decode,
+    fault,
+    text_keys,
+    unkept,
+)
+from harness.storage.configuration import (
+    ARGUMENTS,
+    INC,
+    Configuration,
+    Nesting,
+    Protocol,
+    SearchOptions,
+    Transform,
+)
+
+
+def advice(wrong: Fault) -> str:
+    """Return the sentence on a fault for whoever typed the value."""
+    if wrong.value is MISSING:
+        return str(wrong)
+    is_long = isinstance(wrong.value, (dict, list))
+    value = reprlib.repr(wrong.value) if is_long else spell(wrong.value)
+    return f"{wrong.at}={value}: use {wrong.expected}"
+
+
+def stored_fault(values: Any, at: str = "") -> Fault | None:
+    """Return the first thing that is wrong with the configuration of a plan, at a dotted key."""
+    return _fault(values, at, new=False)
+
+
+def new_fault(values: Any) -> Fault | None:
+    """Return the first thing that is wrong with a configuration that is to be measured."""
+    return _fault(values, "", new=True) or unkept(values)
+
+
+def _fault(values: Any, at: str, new: bool) -> Fault | None:
+    wrong = fault(values, Configuration, at, new)
+    if wrong is not None:
+        return wrong
+    methods = key_inside(at, "method")
+    return first_fault(
+        _fault_of_arguments(method, key_inside(methods, name), new)
+        for name, method in values["method"].items()
+    )
+
+
+def _fault_of_arguments(method: Mapping[str, Any], at: str, new: bool) -> Fault | None:
+    kind = ARGUMENTS.get(method["_target_"])
+    if kind is None:
+        return None
+    wrong = fault(method, kind, at, new)
+    if wrong is None and kind is Nesting and new:
+        return _fault_of_arguments(method["method"], key_inside(at, "method"), new)
+    return wrong
+
+
+def inconsistent(configuration: Configuration) -> str | None:
+    """Return what in a new configuration does not go together and what to do, if anything does not."""
+    return (
+        inconsistent_protocol(configuration.protocol)
+        or next(_inconsistent_searches(configuration), None)
+        or inconsistent_transform(configuration.workload.transform)
+    )
+
+
+def inconsistent_protocol(protocol: Protocol) -> str | None:
+    """Return what in a protocol does not go together, if anything does not."""
+    unknown = set(protocol.stored) - set(Protocol.__struct_fields__)
+    if unknown:
+        return (
+            "protocol has not the keys of conf/protocol/careful.yaml: there is no "
+            f"{', '.join(sorted(unknown))}; type protocol=careful and set those that there are"
+        )
+    if protocol.rounds and not protocol.batches:
+        return "protocol.batches=0: rounds need batches to time; give at least 1"
+    if protocol.sweep and not (protocol.rounds and protocol.sweep_batches):
+        return (
+            "protocol.sweep is timed in rounds: choose protocol=careful, or give protocol.rounds and "
+            "protocol.sweep_batches"
+        )
+    return None
+
+
+def inconsistent_transform(transform: Transform | None) -> str | None:
+    """Return what in a transform does not go together, if anything does not."""
+    if transform is None or transform.crop <= transform.resize:
+        return None
+    return (
+        f"workload.transform.crop={transform.crop} is larger than "
+        f"workload.transform.resize={transform.resize}: lower the one or raise the other"
+    )
+
+
+def inconsistent_search(options: SearchOptions, at: str) -> str | None:
+    """Return what in a search's options does not go together; ``at`` is their dotted key."""
+    if options.criterion == "relative" and not -1 < options.tolerance < 1:
+        return f"{at}.tolerance={options.tolerance}: use a number below 1"
+    return None
+
+
+def _inconsistent_searches(configuration: Configuration) -> Iterator[str]:
+    for name, method in configuration.method.items():
+        at, values = f"method.{name}", method.stored
+        while ARGUMENTS.get(values["_target_"]) is Nesting:
+            at, values = f"{at}.method", values["method"]
+        if values["_target_"] == INC:
+            options = decode(values["options"], SearchOptions)
+            is_shared = options.tolerance == configuration.tuning.tolerance
+            wrong = inconsistent_search(options, "tuning" if is_shared else f"{at}.options")
+            if wrong is not None:
+                yield wrong
+
+
+def wrong_search(options: object) -> str | None:
+    """Return what is wrong with a search's options where a user's own class gives them."""
+    wrong = fault(options, SearchOptions, "options", new=True)
+    if wrong is not None:
+        return advice(wrong)
+    return inconsistent_search(decode(options, SearchOptions), "options")
+
+
+def takes_text(key: str) -> bool:
+    """Say whether what is typed for a dotted key is a text: a name, a path, or one of some words.
+
+    Such a value is never read as a number (``harness/words.py``).
+    """
+    return any(_matches(pattern, key.split(".")) for pattern in _text_keys())
+
+
+@cache
+def _text_keys() -> frozenset[tuple[str, ...]]:
+    return frozenset(text_keys(Configuration))
+
+
+def _matches(pattern: tuple[str, ...], key: list[str]) -> bool:
+    return len(pattern) == len(key) and all(p in ("*", k) for p, k in zip(pattern, key))

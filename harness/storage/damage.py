@@ -1,0 +1,114 @@
+"""Records of a run that a disk damaged: set aside to be measured again, or left out of a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.files import durable
+from harness.files.whole_files import is_json, load_json
+from harness.storage.outcomes import FAILED, OK
+from harness.storage.plan import RunPlan
+from harness.storage.record import RECORDS, ROUNDS, MethodRecord, Outcome, RoundRecord
+from harness.storage.recorded_files import is_intact
+from harness.storage.store import METHODS, OPTIMIZED, ROOF, NotAsRecorded, RunFolder, in_order
+
+
+def set_aside_damaged(folder: RunFolder) -> list[str]:
+    """Rename records that are damaged, or name damaged files; return their names.
+
+    So they are measured again. With a row whose model is damaged go its rounds: they timed that
+    model. A model that is missing is needed only if its row is measured again, which makes it.
+    Also removes what a process killed while writing has left; the caller holds the lock.
+    """
+    for part in folder.path.rglob(".*.part"):
+        part.unlink()
+    patterns = (
+        f"{RECORDS}/[0-9]*.json",
+        f"{ROUNDS}/[0-9]*.json",
+        f"{METHODS}/*/{OPTIMIZED}",
+        ROOF,
+    )
+    damaged = [
+        path for pattern in patterns for path in folder.path.glob(pattern) if not is_json(path)
+    ]
+    whole = (path for path in folder.path.glob(f"{RECORDS}/[0-9]*.json") if path not in damaged)
+    for record in [MethodRecord.from_dict(load_json(path), path) for path in whole]:
+        if _has_damaged_model(folder, record):
+            rounds = folder.path.glob(f"{ROUNDS}/[0-9]*.json")
+            damaged += [path for path in rounds if _timed_method(path) == record.method]
+            damaged.append(folder.path / record.path)
+        elif folder.damaged_predictions(record) is not None:
+            damaged.append(folder.path / record.path)
+    for path in {*damaged}:
+        path.replace(path.with_name(f"{path.name}.damaged"))
+    for parent in {path.parent for path in damaged}:
+        durable.sync(parent)
+    return sorted(str(path.relative_to(folder.path)) for path in {*damaged})
+
+
+def _has_damaged_model(folder: RunFolder, record: MethodRecord) -> bool:
+    model = record.optimize.model if record.optimize else ()
+    files = [(folder.method(record.method) / file.path, file) for file in model]
+    return any(path.exists() and not is_intact(path, file) for path, file in files)
+
+
+def _timed_method(path: Path) -> str:
+    """Return the method that a round's file is of (``RoundRecord.path``)."""
+    return path.stem.partition("_")[2].rpartition("_")[0]
+
+
+@dataclass
+class Readable:
+    """The records of a run as far as a disk has kept them.
+
+    Attributes:
+        rows: the rows' records; a damaged one is a failed row, and its outcome names the remedy.
+        rounds: the rounds' records, without the damaged ones.
+        predictions: by method, (images, 5) or fewer columns.
+        lost: a sentence for each round that is damaged.
+    """
+
+    rows: list[MethodRecord] = field(default_factory=list)
+    rounds: list[RoundRecord] = field(default_factory=list)
+    predictions: dict[str, npt.NDArray[np.uint16]] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)
+
+
+def load_readable(folder: RunFolder, plan: RunPlan) -> Readable:
+    """Return a run's records, rounds and predictions as far as a disk has kept them.
+
+    Raises:
+        HarnessError: a record is of an unknown schema, or not of its form.
+    """
+    again = f"restore it, or give run.id={folder.id}, which measures that again"
+    readable = Readable()
+    for path in sorted((folder.path / RECORDS).glob("[0-9]*.json")):
+        position, _, method = path.stem.partition("_")
+        value = folder.load_intact(path)
+        if method in plan.methods and value is None:
+            label = plan.methods[method].label
+            outcome = Outcome(FAILED, f"{path.relative_to(folder.path)} is damaged: {again}")
+            readable.rows.append(MethodRecord(plan.run, method, label, int(position), outcome))
+            continue
+        row = MethodRecord.from_dict(folder.load(path) if value is None else value, path)
+        if row.outcome.kind == OK and row.validate is not None:
+            try:
+                readable.predictions[row.method] = folder.load_predictions(row, plan.images)
+            except NotAsRecorded as error:
+                name = error.path.relative_to(folder.path)
+                reason = f"{name} is damaged or missing: {again}"
+                row = replace(row, outcome=Outcome(FAILED, reason))
+        readable.rows.append(row)
+    for path in sorted((folder.path / ROUNDS).glob("[0-9]*.json")):
+        value = folder.load_intact(path)
+        if value is None:
+            name = path.relative_to(folder.path)
+            readable.lost.append(f"{name} is damaged and left out: {again}")
+        else:
+            readable.rounds.append(RoundRecord.from_dict(value, path))
+    readable.rounds = in_order(readable.rounds, folder.path)
+    return readable
