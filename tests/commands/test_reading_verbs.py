@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pty
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from harness.command_line.verbs import all_verbs
 from harness.files import durable
 from harness.storage.store import COMMITTED, RunFolder
 from helpers.command_line import PATIENCE_S, same_after
+from helpers.terminals import in_terminal
 
 RESULTS = PROJECT / "results"
 # the words by which each verb that reads is called on the committed example, and its exit code
@@ -101,8 +101,6 @@ def test_the_committed_example_is_only_read(capsys: pytest.CaptureFixture[str]) 
 def test_a_table_that_may_not_be_written_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import shutil
-
     shutil.copytree(COMMITTED / "published", tmp_path / "m" / "mine")
 
     def closed(path: Path, content: bytes) -> None:
@@ -126,33 +124,3 @@ def test_a_terminal_gets_the_table_that_fits_and_a_pipe_gets_markdown(project: P
     assert in_terminal([*command, "full=true"], project, 80) == piped.stdout
     named = in_terminal(command, project, 200, COLUMNS="60")
     assert named == (PROJECT / "docs/terminal/table-60.txt").read_text()
-
-
-def in_terminal(command: list[str], folder: Path, width: int, **variables: str) -> str:
-    """Return the text that a command writes to a terminal, without colours and ends of lines."""
-    import fcntl
-    import re
-    import struct
-    import termios
-
-    mine, its = pty.openpty()
-    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
-    environment = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
-    environment |= {"TERM": "xterm", **variables}
-    with subprocess.Popen(
-        command, cwd=folder, stdin=its, stdout=its, stderr=subprocess.DEVNULL, env=environment
-    ) as process:
-        os.close(its)
-        parts = []
-        while True:
-            try:
-                part = os.read(mine, 1 << 16)
-            except OSError:  # all of its ends are closed
-                break
-            if not part:
-                break
-            parts.append(part)
-    os.close(mine)
-    assert process.returncode == 0
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", b"".join(parts).decode())
-    return "\n".join(line.rstrip() for line in text.replace("\r", "").split("\n"))

@@ -39,7 +39,7 @@ def call(words: Words, context: Context) -> int:
 
 VERB = Verb(
     name="list",
-    rank=15,
+    rank=33,
     summary="the runs there are: when, of what, how they ended, how large",
     call=call,
     description=(
