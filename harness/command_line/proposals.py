@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from harness import PROJECT
 from harness.command_line.parsing import folders_of
@@ -13,6 +12,7 @@ from harness.command_line.verbs import SET_UP, all_verbs, chosen
 from harness.config import choices, composed_values, is_group, project_path
 from harness.errors import InputError
 from harness.facts.faults import is_name
+from harness.facts.typed import JsonObject
 from harness.mistakes.overrides import HYDRA_ERRORS, LISTS
 from harness.storage.same_run import flattened
 from harness.storage.store import PLAN
@@ -81,7 +81,7 @@ def _words(verb: Verb, words: Sequence[str], prefix: str) -> Iterator[tuple[str,
 
 
 def _of_argument(
-    argument: Argument, composed: Mapping[str, Any], folders: Sequence[Path]
+    argument: Argument, composed: JsonObject, folders: Sequence[Path]
 ) -> Sequence[str]:
     if argument.proposes == RUNS:
         return runs(composed)
@@ -105,7 +105,7 @@ def _of_key(key: str, value: str, words: Sequence[str], folders: Sequence[Path])
         yield from SWITCHES
 
 
-def runs(composed: Mapping[str, Any]) -> list[str]:
+def runs(composed: JsonObject) -> list[str]:
     """Return the ids of the runs there are, with the machine where several have one of that id."""
     results = composed.get("run", {}).get("results")
     paths = sorted(project_path(results).glob(f"*/*/{PLAN}")) if results else []
@@ -117,12 +117,12 @@ def runs(composed: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _groups(composed: Mapping[str, Any], folders: Sequence[Path]) -> list[str]:
+def _groups(composed: JsonObject, folders: Sequence[Path]) -> list[str]:
     names = [name for name in (*composed, "experiment") if is_group(name, folders)]
     return [*names, *(name for name, each in composed.items() if not isinstance(each, dict))]
 
 
-def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
+def _flat(values: JsonObject, above: str = "") -> Iterator[str]:
     for name, value in values.items():
         if isinstance(value, dict) and value:
             yield from _flat(value, f"{above}{name}.")
@@ -130,7 +130,7 @@ def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
             yield f"{above}{name}"
 
 
-def _values(words: Sequence[str], folders: Sequence[Path]) -> dict[str, Any]:
+def _values(words: Sequence[str], folders: Sequence[Path]) -> JsonObject:
     """Return what the words compose to, or what none compose to where they cannot be read yet."""
     for attempt in (words, ()):
         try:

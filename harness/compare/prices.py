@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.facts.machine_facts import Instance
+from harness.facts.typed import JsonObject
 
 OWN = "price."  # begins the word that gives a machine's price on the command line
 KEYS = ("dated", "source", "currency", "ec2", "machines")
@@ -131,7 +132,7 @@ def _priced(values: Any, key: str) -> dict[str, float]:
     }
 
 
-def _mapping(values: Any, key: str) -> dict[str, Any]:
+def _mapping(values: Any, key: str) -> JsonObject:
     if values is None:
         return {}
     if not isinstance(values, Mapping):

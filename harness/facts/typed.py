@@ -66,7 +66,7 @@ Texts = Annotated[dict[str, str], Meta(description="an object of texts")]
 
 WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
 T = TypeVar("T")
-JsonObject = dict[str, Any]  # on its way from or into a file or a pipe
+JsonObject = dict[str, Any]  # as a file, a pipe or YAML has it
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,11 +15,11 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from harness import PROJECT
 from harness.config import compose_config, project_path
 from harness.errors import HarnessError, InputError
+from harness.facts.typed import JsonObject
 from harness.files.whole_files import make_folder
 from harness.fleet.order import Order, lay_out, project_digests, unlike
 from harness.fleet.schedule import ARRIVED, REFUSED
@@ -48,7 +48,7 @@ def main() -> int:
     return 0
 
 
-def serve(order: Order, show: Display) -> dict[str, Any]:
+def serve(order: Order, show: Display) -> JsonObject:
     """Complete the run of an order, alone on this host, and pack it.
 
     Raises:

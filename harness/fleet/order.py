@@ -8,10 +8,10 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from harness import PROJECT
 from harness.errors import InputError
+from harness.facts.typed import JsonObject
 from harness.files.whole_files import sha256_of
 from harness.storage.same_run import differing
 
@@ -47,7 +47,7 @@ class Order:
 
     @classmethod
     def from_json(cls, text: str) -> Order:
-        stored: dict[str, Any] = json.loads(text)
+        stored: JsonObject = json.loads(text)
         return cls(**{**stored, "overrides": tuple(stored["overrides"])})
 
 

@@ -5,7 +5,7 @@ Knows nothing of Ray: a cluster is whatever starts attempts and tells events.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -66,7 +66,7 @@ class Job:
     attempts: list[Attempt] = field(default_factory=list)
 
     @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> Job:
+    def from_dict(cls, stored: dict[str, Any]) -> Job:
         """Return a job of an earlier driver; one that had not arrived waits again."""
         job = cls(**{**stored, "attempts": [Attempt(**attempt) for attempt in stored["attempts"]]})
         for attempt in job.attempts:

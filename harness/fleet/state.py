@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.errors import InputError
+from harness.facts.typed import JsonObject
 from harness.files import locks, whole_files
 from harness.fleet.schedule import Job
 from harness.storage import store
@@ -99,7 +99,7 @@ def load(folder: Path) -> Fleet | None:
     path = folder / STATE
     if not path.is_file():
         return None
-    stored: dict[str, Any] = whole_files.load_json(path)
+    stored: JsonObject = whole_files.load_json(path)
     if stored.get("schema") != SCHEMA:
         raise InputError(
             f"{path} has schema {stored.get('schema')}, this version reads {SCHEMA}: use the version "

@@ -24,6 +24,7 @@ from urllib.parse import quote
 import numpy as np
 
 from harness.errors import HarnessError, InputError
+from harness.facts.typed import JsonObject
 from harness.files import locks
 from harness.files.reading import Unreadable, open_plain
 from harness.nightly.entry import NightEntry, NightRow
@@ -296,7 +297,7 @@ def _text(value: Any) -> str:
     return value
 
 
-def _object(text: Any) -> dict[str, Any]:
+def _object(text: Any) -> JsonObject:
     value = json.loads(text)
     if not isinstance(value, dict):
         raise ValueError(f"{value!r:.60} is no object")

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from harness.errors import HarnessError, InputError
 from harness.facts.faults import is_name
@@ -146,7 +146,7 @@ def _manifest(archive: zipfile.ZipFile, file: Path) -> Manifest:
     _check_member(infos[0], MOST_MANIFEST, file)
     with archive.open(infos[0]) as source:
         manifest = _parsed(source.read(MOST_MANIFEST), file)
-    paths = [each["path"] for each in manifest.members]
+    paths = [member.path for member in manifest.members]
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice or len(set(paths)) < len(paths):
         raise InputError(f"file={file} has a member twice: {', '.join(twice[:5]) or 'in its list'}")
@@ -173,15 +173,16 @@ def _parsed(text: bytes, file: Path) -> Manifest:
                 f"file={file} has pack version {stored['version']}, this version reads "
                 f"{pack.VERSION}: use the version that wrote it, {stored.get('harness')}"
             )
-        manifest = Manifest(**{**stored, "members": tuple(stored["members"])})
+        for member in stored["members"]:
+            if {key: type(value) for key, value in member.items()} != MEMBER or member["bytes"] < 0:
+                raise ValueError(f"the member {member!r}")
+        members = tuple(pack.Member(**member) for member in stored["members"])
+        manifest = Manifest(**{**stored, "members": members})
         for name in (manifest.run, manifest.machine):
             if not is_name(name):
                 raise ValueError(f"{name!r} is no plain name")
         if not isinstance(manifest.models, bool):
             raise ValueError(f"models is {manifest.models!r}")
-        for each in manifest.members:
-            if {key: type(value) for key, value in each.items()} != MEMBER or each["bytes"] < 0:
-                raise ValueError(f"the member {each!r}")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"file={file} is no pack: {store.PACKED} in it has {error}") from None
     return manifest
@@ -209,18 +210,18 @@ def _unpack(archive: zipfile.ZipFile, manifest: Manifest, folder: RunFolder, fil
         )
     folder.path.mkdir(parents=True)
     durable.write(folder.path / store.PACKED, manifest.to_json())
-    for each in manifest.members:
-        target = folder.path / each["path"]
+    for member in manifest.members:
+        target = folder.path / member.path
         target.parent.mkdir(parents=True, exist_ok=True)
-        with archive.open(each["path"]) as source, target.open("xb") as out:
-            found = pack.copy(source, out, each["bytes"])
-        if found != (each["bytes"], each["sha256"]):
+        with archive.open(member.path) as source, target.open("xb") as out:
+            written = pack.copy(source, out, member.bytes)
+        if written != (member.bytes, member.sha256):
             raise InputError(
-                f"file={file}: {each['path']} in it is not the file that was packed (its bytes or its "
+                f"file={file}: {member.path} in it is not the file that was packed (its bytes or its "
                 "SHA-256 differ): fetch it again"
             )
         if target.suffix == ".npz":
-            _check_arrays(target, each["path"], file)
+            _check_arrays(target, member.path, file)
 
 
 def _check_arrays(target: Path, name: str, file: Path) -> None:
@@ -263,19 +264,16 @@ def _place(folder: RunFolder, results: Path, manifest: Manifest, file: Path) -> 
             "that away, or give run.results=DIR"
         )
     durable.make_folders(target.parent)
-    durable.keep((folder.path / each["path"] for each in manifest.members), folder.path)
+    durable.keep((folder.path / member.path for member in manifest.members), folder.path)
     durable.put(folder.path, target)
     return False
 
 
 def _same(folder: RunFolder, manifest: Manifest) -> bool:
     """Compare facts: tables and reports can be made again, and in another form."""
-    facts = [
-        each
-        for each in manifest.members
-        if "/" in each["path"] or each["path"].endswith((".json", ".npy"))
-    ]
-    there: dict[str, Any] = {
-        each["path"]: each for each in pack.manifest_of(folder, manifest.models).members
+    facts = {
+        member
+        for member in manifest.members
+        if "/" in member.path or member.path.endswith((".json", ".npy"))
     }
-    return all(there.get(each["path"]) == each for each in facts)
+    return facts <= set(pack.manifest_of(folder, manifest.models).members)

@@ -22,14 +22,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from harness import __version__
 from harness.errors import InputError
 from harness.files import durable, locks, whole_files
 from harness.host import calls
 from harness.packs import signing
-from harness.storage import record, recorded_files, store
+from harness.storage import record, store
 from harness.storage.plan import FOREIGN
 from harness.storage.store import RunFolder
 from harness.table.loaded_run import load_run
@@ -50,6 +50,15 @@ PART_OF_PACK = ".pack.part"  # ends the name of one that is being written
 
 
 @dataclass(frozen=True)
+class Member:
+    """A file of a pack; ``path`` is relative to the run's folder, with ``/``."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a pack says of itself.
 
@@ -57,15 +66,14 @@ class Manifest:
         run: the run's id.
         machine: its folder's name under results/.
         models: whether the optimised models travel as well.
-        members: path, bytes and sha256 of every file, sorted by path; paths are relative to the
-            run's folder, with ``/``.
+        members: every file, sorted by path.
         harness: the version that wrote it.
     """
 
     run: str
     machine: str
     models: bool
-    members: tuple[dict[str, Any], ...]
+    members: tuple[Member, ...]
     harness: str = __version__
     format: str = FORMAT
     version: int = VERSION
@@ -75,7 +83,7 @@ class Manifest:
 
     @property
     def bytes(self) -> int:
-        return sum(each["bytes"] for each in self.members)
+        return sum(member.bytes for member in self.members)
 
 
 def travels(path: str, models: bool) -> bool:
@@ -104,10 +112,11 @@ def manifest_of(folder: RunFolder, models: bool) -> Manifest:
         if path.is_symlink():
             raise InputError(f"{path} is a link, and a pack holds files: replace it by the file")
         if name == store.PLAN:
-            members.append(_described(name, _plan(path)))
+            content = _plan(path)
+            members.append(Member(name, len(content), hashlib.sha256(content).hexdigest()))
         else:
-            members.append(recorded_files.digest_of(path, folder.path).stored)
-    members.sort(key=lambda each: str(each["path"]))
+            members.append(Member(name, path.stat().st_size, whole_files.sha256_of(path)))
+    members.sort(key=lambda member: member.path)
     return Manifest(folder.id, folder.path.parent.name, models, tuple(members))
 
 
@@ -141,7 +150,7 @@ def write_pack(
             )
         load_run(folder)  # what cannot be read here could not be read anywhere
         manifest = manifest_of(folder, models)
-        signature = signing.signature_of(manifest.to_json(), sign) if sign else None
+        signature = signing.signed(manifest.to_json(), sign) if sign else None
         part = to.with_name(f".{to.name}.{os.getpid()}{PART_OF_PACK}")
         try:
             _clear_parts(to.parent)
@@ -154,7 +163,7 @@ def write_pack(
             durable.put(part, to)
             if signature is not None:
                 beside = to.with_name(to.name + signing.SUFFIX)
-                whole_files.write_atomically(beside, signing.to_json(signature), "to")
+                whole_files.write_atomically(beside, signature, "to")
         except OSError as error:
             raise whole_files.unwritable(to, error, "to", "FILE") from None
         except (zipfile.LargeZipFile, RuntimeError):
@@ -177,11 +186,6 @@ def _plan(path: Path) -> bytes:
     return whole_files.json_bytes(stored)
 
 
-def _described(name: str, content: bytes) -> dict[str, Any]:
-    sha256 = hashlib.sha256(content).hexdigest()
-    return {"path": name, "bytes": len(content), "sha256": sha256}
-
-
 def _clear_parts(folder: Path) -> None:
     """Remove what packs that were killed have left in a folder; one being written is locked."""
     for path in folder.glob(f".*{PART_OF_PACK}"):
@@ -200,18 +204,16 @@ def _write(handle: IO[bytes], folder: RunFolder, manifest: Manifest) -> None:
     with zipfile.ZipFile(handle, "w", allowZip64=False) as archive:
         archive.comment = SEAL + b"0" * 64
         archive.writestr(_info(store.PACKED), manifest.to_json())
-        for each in manifest.members:
-            info = _info(each["path"])
-            path = folder.path / each["path"]
+        for member in manifest.members:
+            info = _info(member.path)
+            path = folder.path / member.path
             with (
-                io.BytesIO(_plan(path))
-                if each["path"] == store.PLAN
-                else path.open("rb") as source,
+                io.BytesIO(_plan(path)) if member.path == store.PLAN else path.open("rb") as source,
                 archive.open(info, "w") as out,
             ):
                 written = copy(source, out, MOST_BYTES)
-            if written != (each["bytes"], each["sha256"]):
-                raise InputError(f"{folder.path / each['path']} changed meanwhile: pack it again")
+            if written != (member.bytes, member.sha256):
+                raise InputError(f"{path} changed meanwhile: pack it again")
 
 
 def _info(name: str) -> zipfile.ZipInfo:

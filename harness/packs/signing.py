@@ -24,7 +24,7 @@ MOST_BYTES = 1 << 20  # of a file of keys
 MAKE_ONE = 'ssh-keygen -t ed25519 -N "" -C NAME -f KEY makes KEY and KEY.pub'
 
 
-def signature_of(manifest: bytes, key: Path) -> dict[str, Any]:
+def signed(manifest: bytes, key: Path) -> str:
     """Sign a manifest.
 
     Args:
@@ -32,7 +32,7 @@ def signature_of(manifest: bytes, key: Path) -> dict[str, Any]:
         key: an ed25519 private key as ssh-keygen writes it, without a passphrase.
 
     Returns:
-        what ``FILE.sig`` holds.
+        the content of ``FILE.sig``.
 
     Raises:
         InputError: that is no such key.
@@ -49,12 +49,13 @@ def signature_of(manifest: bytes, key: Path) -> dict[str, Any]:
         ) from None
     if not isinstance(private, Ed25519PrivateKey):
         raise InputError(f"sign={key} is no ed25519 key: {MAKE_ONE}")
-    return {
+    signature = {
         "format": FORMAT,
         "version": VERSION,
         "key": _text(private.public_key().public_bytes_raw()),
         "signature": _text(private.sign(MADE_FOR + manifest)),
     }
+    return json.dumps(signature, indent=1) + "\n"
 
 
 def signer_of(manifest: bytes, file: Path, trust: Path) -> str:
@@ -138,8 +139,3 @@ def _read(path: Path, option: str) -> bytes:
 
 def _text(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
-
-
-def to_json(signature: Mapping[str, Any]) -> str:
-    """Return the content of ``FILE.sig``."""
-    return json.dumps(signature, indent=1) + "\n"

@@ -18,7 +18,7 @@ from harness.render.escape import one_line
 from harness.render.terminal import console
 from harness.screen.conclusion import conclude
 from harness.screen.printing import empty_table, is_terminal
-from harness.storage.outcomes import OK
+from harness.storage.outcomes import FINISHED
 from harness.table.footnotes import decisive_notes
 from harness.table.loaded_run import LoadedRun
 from harness.table.markdown import to_markdown
@@ -29,7 +29,7 @@ from harness.table.tables import MARKDOWN, has_intervals
 NOTES = 3  # below the table; all of them stand in the files
 WIDEST = 10_000
 LONGEST = 100  # columns of a sentence, where the terminal is wider
-BEST, BAD, FAINT = "bold", "red", "italic"  # which colours of any theme show
+BEST, BAD, FAINT = "bold", "red", "italic"  # they show on a light and on a dark ground
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def _table(
     rows: Sequence[Row], columns: Sequence[Column], best: str | None, intervals: bool
 ) -> Table:
     table = empty_table()
-    table.add_column("method", overflow="fold", style="")
+    table.add_column("method", overflow="fold")
     for column in columns:
         table.add_column(column.title, justify="right", no_wrap=True)
     table.add_column("outcome", overflow="fold")
@@ -127,7 +127,7 @@ def _table(
         table.add_row(
             Text(one_line(row.label)),
             *cells,
-            Text(kind, BAD if row.images is None and kind != OK else ""),
+            Text(kind, "" if kind in FINISHED else BAD),
             style=BEST if row.method == best else "",
         )
     return table

@@ -16,6 +16,7 @@ from enum import Enum
 from typing import Any
 
 from harness.facts.machine_facts import Machine
+from harness.facts.typed import JsonObject
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
 
@@ -121,19 +122,17 @@ def effect_of(key: str) -> Effect:
     return EFFECTS.get(key, Effect.OWN)
 
 
-def selected(
-    config: Mapping[str, Any], effects: Collection[Effect], at: str = ""
-) -> dict[str, Any]:
+def selected(config: JsonObject, effects: Collection[Effect], at: str = "") -> JsonObject:
     """Return the part of a configuration with these effects, in its order.
 
     Args:
         at: the dotted key, with a dot behind it, that ``config`` is the value of; empty at the top.
     """
-    kept: dict[str, Any] = {}
+    kept: JsonObject = {}
     for key, value in config.items():
         where = f"{at}{key}"
         wanted = effect_of(where) in effects
-        if where in DIVIDED and isinstance(value, Mapping):
+        if where in DIVIDED and isinstance(value, dict):
             section = selected(value, effects, f"{where}.")
             if section or wanted:
                 kept[key] = section
@@ -142,9 +141,9 @@ def selected(
     return kept
 
 
-def renewed(before: Mapping[str, Any], now: Mapping[str, Any], at: str = "") -> dict[str, Any]:
+def renewed(before: JsonObject, now: JsonObject, at: str = "") -> JsonObject:
     """Return a run's configuration, with the values of now for keys that determine nothing."""
-    config: dict[str, Any] = {}
+    config: JsonObject = {}
     for key in {**before, **now}:
         where = f"{at}{key}"
         if where in DIVIDED and key in before and key in now:
@@ -199,7 +198,7 @@ def listed(differences: Iterable[Difference]) -> list[str]:
     return lines
 
 
-def flattened(value: Any, at: str = "") -> dict[str, Any]:
+def flattened(value: Any, at: str = "") -> JsonObject:
     """Return the values of nested dicts by dotted key, in their order.
 
     Args:
@@ -250,7 +249,7 @@ def settings(plan: RunPlan) -> dict[str, str]:
     return {key: str(value) for key, value in values.items()}
 
 
-def alike(plan: RunPlan) -> dict[str, Any]:
+def alike(plan: RunPlan) -> JsonObject:
     """Return all that must be equal in two nights for a verdict to mean anything."""
     return {
         "machine": _facts(plan.machine, SAME_MACHINE),
@@ -261,7 +260,7 @@ def alike(plan: RunPlan) -> dict[str, Any]:
     }
 
 
-def environment(plan: RunPlan) -> dict[str, Any]:
+def environment(plan: RunPlan) -> JsonObject:
     """Return all that may change between nights and explain a difference."""
     return {
         "versions": plan.versions.stored,
@@ -272,7 +271,7 @@ def environment(plan: RunPlan) -> dict[str, Any]:
     }
 
 
-def inputs(plan: RunPlan) -> dict[str, Any]:
+def inputs(plan: RunPlan) -> JsonObject:
     """Return the inputs of a run, by their digests and numbers: equal ones give equal results."""
     return {
         "files": file_digests(plan),
@@ -292,11 +291,11 @@ def file_digests(plan: RunPlan) -> dict[str, str]:
     return {role: file.sha256 for role, file in plan.files.items()}
 
 
-def _facts(machine: Machine, keys: Collection[str]) -> dict[str, Any]:
+def _facts(machine: Machine, keys: Collection[str]) -> JsonObject:
     return {key: getattr(machine, key) for key in keys}
 
 
-def deterministic_part(plan: RunPlan, records: Sequence[MethodRecord]) -> dict[str, Any]:
+def deterministic_part(plan: RunPlan, records: Sequence[MethodRecord]) -> JsonObject:
     """Return, for the workload and each method, what the same plan gives again on the same machine.
 
     For each method: how it ended, its tuning trials without their times, what was quantised and left
@@ -313,14 +312,14 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def digests(part: Mapping[str, Any]) -> dict[str, str]:
+def digests(part: JsonObject) -> dict[str, str]:
     """Return the digest of the workload and of each method, by name; ``*`` is that of all."""
     found = {"workload": digest(part["workload"])}
     found.update({name: digest(row) for name, row in part["methods"].items()})
     return {**found, "*": digest(part)}
 
 
-def _of_row(record: MethodRecord) -> dict[str, Any]:
+def _of_row(record: MethodRecord) -> JsonObject:
     optimize, validate = record.optimize, record.validate
     stored = optimize.stored if optimize else {}  # with all that the method said
     trials = [

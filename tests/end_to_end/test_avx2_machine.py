@@ -24,11 +24,12 @@ def test_a_limit_allows_what_is_not_above_it(limit: str | None) -> None:
 @pytest.mark.slow
 def test_what_the_tests_take_for_granted_is_what_onednn_says() -> None:
     """In this process oneDNN has said nothing yet, so it is asked in another."""
-    from harness.doctor.software import software_facts
+    from harness.doctor.software import Software, software_facts
     from harness.process.executor import worker_environment
 
     facts = software_facts(worker_environment({}))
-    (told,) = [line for line in facts["onednn"] if line.startswith("cpu,isa:")]
+    assert isinstance(facts, Software), facts
+    (told,) = [line for line in facts.onednn if line.startswith("cpu,isa:")]
     best = [level for level in LEVELS if level.by_default and has_isa(level.name)][-1]
     assert told.removeprefix("cpu,isa:").startswith(best.words), (told, LIMIT)
 

@@ -30,6 +30,7 @@ QUICK = (  # one core's noise is large, so what is injected is larger
     "protocol.reruns=0",
     "protocol.roof=false",
     *TINY,
+    "threads.proc_bind='TRUE'",  # one test here looks at times
 )
 SLOW = ("method.fp32._target_=my_nightly.Worse", "+method.fp32.channels=1024")
 

@@ -16,6 +16,8 @@ from harness import PROJECT
 from helpers.command_line import PATIENCE_S
 from helpers.sample_run import SECONDS, UNSOLVED, made_run
 
+pytestmark = pytest.mark.slow
+
 FIGURE = '''\
 """The top-1 of each row."""
 

@@ -232,7 +232,7 @@ def feed_sealed_pack(data: bytes, folder: Path) -> None:
 def feed_packed_file(data: bytes, folder: Path) -> None:
     """All digests are made to fit: only one record in it is changed."""
 
-    from harness.packs.pack import Manifest, _info, _seal
+    from harness.packs.pack import Manifest, Member, _info, _seal
 
     with zipfile.ZipFile(folder / "seed.zip") as archive:
         contents = {info.filename: archive.read(info) for info in archive.infolist()}
@@ -241,7 +241,7 @@ def feed_packed_file(data: bytes, folder: Path) -> None:
     name = names[len(data) % 4]
     contents[name] = data
     members = [
-        {"path": path, "bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()}
+        Member(path, len(body), hashlib.sha256(body).hexdigest())
         for path, body in sorted(contents.items())
     ]
     path = folder / "y.zip"
@@ -252,7 +252,7 @@ def feed_packed_file(data: bytes, folder: Path) -> None:
                 _info("pack.json"), Manifest(**{**manifest, "members": tuple(members)}).to_json()
             )
             for member in members:
-                archive.writestr(_info(str(member["path"])), contents[str(member["path"])])
+                archive.writestr(_info(member.path), contents[member.path])
         _seal(handle)
     _import(path.read_bytes(), folder)
 

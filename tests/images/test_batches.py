@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def as_arrays(batches: Any) -> list[Batch]:
     return [(data.asnumpy(), label.asnumpy()) for data, label in batches]
 
 
-def of_mxnet(record: Path, images: int, transform: Mapping[str, Any], size: int) -> list[Batch]:
+def of_mxnet(record: Path, images: int, transform: Transform, size: int) -> list[Batch]:
     """Return the batches of the published pipeline."""
     from mxnet.gluon.data import DataLoader
     from mxnet.gluon.data.vision import ImageRecordDataset, transforms
@@ -104,7 +104,7 @@ def of_harness(tmp_path: Path) -> Callable[..., Any]:
     from harness.images.decode import decode_range
 
     def batches(
-        record: Path, images: int, transform: Mapping[str, Any], size: int, keep: bool = False
+        record: Path, images: int, transform: Transform, size: int, keep: bool = False
     ) -> Batches:
         with RecordFile(record) as source:
             index = source.index(CLASSES)

@@ -205,6 +205,7 @@ def kinds(verdicts: tuple[Verdict, ...]) -> dict[tuple[str, str], str]:
     }
 
 
+@pytest.mark.slow
 def test_replayed_nights_name_the_slow_row_and_no_other() -> None:
     rng = np.random.default_rng(8)
     found, alarms = 0, 0
@@ -401,6 +402,7 @@ def test_methods_lend_each_other_their_spread(runs: int, methods: int) -> None:
     assert moderated(np.zeros((runs, 1))) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("baseline", [2, 3, 5])
 @pytest.mark.parametrize("runs_sd", [0.0, 0.01])
 def test_false_alarms_with_lent_spread(baseline: int, runs_sd: float) -> None:

@@ -35,6 +35,7 @@ def test_of_100_histories_of_identical_code_at_most_one_alarms(real: dict[str, F
     assert found.alarms <= 1
 
 
+@pytest.mark.slow
 def test_histories_of_more_nights(real: dict[str, Floats]) -> None:
     """Drawn with replacement, to have rounds enough for the nights as they are planned."""
     rng = np.random.default_rng(1)
@@ -46,6 +47,7 @@ def test_histories_of_more_nights(real: dict[str, Floats]) -> None:
         assert found.alarms <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sd", [0.003, 0.02, 0.06])
 def test_identical_code_is_seldom_confirmed(sd: float) -> None:
     rng = np.random.default_rng(2)

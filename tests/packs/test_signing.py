@@ -14,7 +14,8 @@ from harness import PROJECT
 from harness.errors import InputError
 from harness.packs.importing import import_pack
 from harness.packs.pack import write_pack
-from harness.packs.signing import SUFFIX, signature_of
+from harness.packs.signing import SUFFIX
+from harness.packs.signing import signed as sign
 from harness.storage.store import SIGNED, RunFolder
 
 EXAMPLE = PROJECT / "results" / "example" / "published"
@@ -80,10 +81,10 @@ def test_a_signature_that_does_not_fit_is_refused(
     file, trust = signed
     beside = file.with_name(file.name + SUFFIX)
     said = json.loads(beside.read_text())
-    stranger = signature_of(b"x", key_of(tmp_path, "stranger")[0])
+    stranger = json.loads(sign(b"x", key_of(tmp_path, "stranger")[0]))
     ours = tmp_path / "our runner"
     changed = {
-        "of another pack": signature_of(b"another", ours),
+        "of another pack": json.loads(sign(b"another", ours)),
         "by a stranger": stranger,
         "a stranger's under a trusted name": {**said, "signature": stranger["signature"]},
         "other fields": {"format": said["format"], "version": 2},
@@ -108,6 +109,6 @@ def test_keys_that_are_none_are_refused(signed: tuple[Path, Path], tmp_path: Pat
         with pytest.raises(InputError, match=message):
             import_pack(file, tmp_path / "results", trust=trust)
     with pytest.raises(InputError, match=r"sign=.* is no private key .*ssh-keygen"):
-        signature_of(b"", trust)
+        sign(b"", trust)
     with pytest.raises(InputError, match=r"sign=.*No such file"):
-        signature_of(b"", tmp_path / "absent")
+        sign(b"", tmp_path / "absent")

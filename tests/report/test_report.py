@@ -253,6 +253,7 @@ def test_the_same_records_give_the_same_bytes(made_report: Path, cache: Path) ->
     assert sum(path.suffix == ".svg" for path in written) == 6
 
 
+@pytest.mark.slow
 def test_a_figure_without_data_is_left_out_with_the_reason(
     tmp_path: Path, cache: Path, open_page: Callable[..., Opened]
 ) -> None:
@@ -290,6 +291,7 @@ def test_files_of_other_formats_agree(made_report: Path) -> None:
     assert "\n" not in said.rstrip("\n")
 
 
+@pytest.mark.slow
 def test_a_run_without_a_row_and_a_damaged_file_are_refused(tmp_path: Path, cache: Path) -> None:
     folder = made_run(tmp_path)
     influence = folder.method("int8_custom") / "operator_influence.csv"
