@@ -74,12 +74,15 @@ def require_no_spaces(words: Sequence[str]) -> None:
     Raises:
         InputError: a word is or begins with ``=``, or ends with it before a word that is none.
     """
-    for number, word in enumerate(words[1:], 1):
-        before, after = words[number - 1], [*words[number + 1 :], ""][0]
-        if word.startswith("="):
-            value = word[1:] or after
-            typed = f"{before} {word}" + (f" {after}" if word == "=" else "")
-            raise InputError(f"{typed}: no spaces stand around =; type {before}={value}")
+    for before, word, after in zip(words, words[1:], (*words[2:], "")):
+        typed, key, value = f"{before} {word}", before, word.lstrip("=")
+        if word == "=":
+            typed, value = f"{typed} {after}", after
+        elif before.endswith("=") and word[0] != "-" and "=" not in word:
+            key = before[:-1]
+        elif not word.startswith("="):
+            continue
+        raise InputError(f"{typed}: no spaces stand around =; type {key}={value}")
 
 
 def _unknown_option(word: str, after: str, verb: Verb | None) -> InputError:

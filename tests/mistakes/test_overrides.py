@@ -40,6 +40,7 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Printed:
         ("reprot", "did you mean report?"),
         ("table run = n5", "type run=n5"),
         ("table run =n5", "type run=n5"),
+        ("table run= n5", "type run=n5"),
         ("machine=x doctor", "type ./run.sh doctor machine=x"),
         ("report publishd", "did you mean published?"),
         ("table", "type ./run.sh table latest"),
@@ -72,7 +73,7 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Printed:
 )
 def test_a_mistake_is_answered_with_what_to_type(words: str, says: str, refused: Printed) -> None:
     results = (
-        [RESULTS] if words.split()[0] in ("table", "report", "pack") and " = " not in words else []
+        [RESULTS] if words.split()[0] in ("table", "report", "pack") and "=" not in words else []
     )
     assert says in refused(*words.split(" "), *results)
     assert not Path("/no-such-folder").exists()
