@@ -45,7 +45,7 @@ def write_files(
             files[f"figures/{drawing.words.name}.pdf"] = drawing.pdf
     folder = into or run.folder.path / FOLDER
     for name, content in files.items():
-        whole_files.write_atomically(folder / name, content)
+        whole_files.write_atomically(folder / name, content, "to")
     return [folder / name for name in files]
 
 
