@@ -149,8 +149,7 @@ def acknowledge(
         InputError: there is nothing to acknowledge, or more than one row and none is named; the run
             has no such method, was not judged, or no reason is given.
     """
-    if folder.is_imported:
-        raise InputError(f"run {folder.id} was imported: no night here is compared with it")
+    folder.require_own("no night here is compared with it; ./run.sh history lists those that are")
     entry = _entry_of(folder)
     if not reason.strip():
         raise InputError("reason= is empty: say why the shift is accepted")

@@ -30,7 +30,7 @@ from harness.nightly.verdict import BATCH, Verdict
 from harness.render import terminal
 from harness.render.escape import csv_cell, markdown, markdown_cell, one_line, plain, xml
 from harness.render.markdown_table import markdown_table
-from harness.render.progress import Bars, Lines
+from harness.render.progress import Lines, Screen
 from harness.report.latex import escaped
 from harness.report.methods_text import methods_text
 from harness.report.report_writer import write_report
@@ -280,9 +280,9 @@ def test_progress_and_what_verbs_print(text: str, capsys: pytest.CaptureFixture[
     with terminal.printed_plainly():
         print(text)
         lines.note(text)
-        bars = Bars(terminal.console(stderr=True))
-        bars.note(text)
-        with bars.step(text) as report:
+        screen = Screen(terminal.console(stderr=True))
+        screen.note(text)
+        with screen.step(text) as report:
             report(1, 2, text)
         with lines.step(text) as report:
             report(1, 2, text)
