@@ -157,7 +157,7 @@ def test_no_list_names_what_no_page_shows() -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_blocks_of_code_say_their_language(page: Path) -> None:
     languages = {match[1] for match in FENCED.finditer(page.read_text())}
-    assert languages <= {"bash", "python", "yaml", "text"}
+    assert languages <= {"bash", "latex", "python", "yaml", "text"}
     assert page.read_text().count("\n```") == 2 * len(FENCED.findall(page.read_text()))
 
 
