@@ -31,9 +31,9 @@ def call(words: Words, context: Context) -> int:
 
 
 def _write_page(results: Path, cache: Path) -> Path:
+    from harness.files.whole_files import write_atomically
     from harness.nightly.database import opened
     from harness.process.font_cache import keep_fonts_in
-    from harness.files.whole_files import write_atomically
 
     keep_fonts_in(cache)
     from harness.report.history_page import to_html

@@ -6,6 +6,7 @@ Importing this imports matplotlib: set MPLCONFIGDIR before.
 from __future__ import annotations
 
 import io
+import textwrap
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ AREAS = (
     "#f0e442",
 )  # in any theme
 LONGEST = 30  # characters of a label in a picture
+NARROW_LABEL = 20  # characters in a line of a label beside a narrow picture
 WIDE_IN, NARROW_IN = 7.0, 3.3  # across a page, and in a column of two or on a phone
 NARROW = "_narrow"  # ends the names of the narrow files
 STYLE = {
@@ -185,6 +187,13 @@ def shortened(labels: Sequence[str]) -> list[str]:
         f"{label[: LONGEST - 6]}… ({at})" if fit.count(label) > 1 else label
         for at, label in enumerate(fit, 1)
     ]
+
+
+def wrapped(figure: Figure, labels: Sequence[str]) -> list[str]:
+    """Return labels in lines where the figure is narrow, so that they leave room for the rest."""
+    if not is_narrow(figure):
+        return list(labels)
+    return [textwrap.fill(label, NARROW_LABEL) for label in labels]
 
 
 def panels(figure: Figure, count: int, columns: int, sharey: bool = False) -> list[Axes]:
