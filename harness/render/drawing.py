@@ -145,6 +145,8 @@ def _picture(words: Words, size_in: tuple[float, float], fill: Callable[[Figure]
     with matplotlib.rc_context(salted), warnings.catch_warnings():
         # letters that this font lacks are boxes in the PDF, and letters in the SVG and the page
         warnings.filterwarnings("ignore", message="Glyph")
+        # labels without end leave no room for the axes, which then overlap them
+        warnings.filterwarnings("ignore", message="constrained_layout")
         figure = Figure(figsize=size_in, layout="constrained")
         FigureCanvasAgg(figure)  # it knows how large a text is
         fill(figure)
@@ -189,11 +191,15 @@ def shortened(labels: Sequence[str]) -> list[str]:
     ]
 
 
-def wrapped(figure: Figure, labels: Sequence[str]) -> list[str]:
-    """Return labels in lines where the figure is narrow, so that they leave room for the rest."""
+def wrapped(figure: Figure, labels: Sequence[str], width: int = NARROW_LABEL) -> list[str]:
+    """Return labels in lines where the figure is narrow, so that they leave room for the rest.
+
+    Args:
+        width: characters in a line.
+    """
     if not is_narrow(figure):
         return list(labels)
-    return [textwrap.fill(label, NARROW_LABEL) for label in labels]
+    return [textwrap.fill(label, width) for label in labels]
 
 
 def panels(figure: Figure, count: int, columns: int, sharey: bool = False) -> list[Axes]:

@@ -217,7 +217,7 @@ CLASSES = {  # and the style of their references
     "article": (r"\documentclass{article}", "plain"),
     "twocolumn": (r"\documentclass[twocolumn]{article}", "plain"),
     "ieee": (r"\documentclass[conference]{IEEEtran}", "IEEEtran"),
-    "acm": (r"\documentclass[sigconf,nonacm]{acmart}", "ACM-Reference-Format"),
+    "acm": (r"\documentclass[sigconf,nonacm,balance=false]{acmart}", "ACM-Reference-Format"),
 }
 WIDE = r"\newcommand{\incbenchfloat}{figure*}\newcommand{\incbenchwidth}{}"
 
