@@ -63,9 +63,10 @@ def _set_up(words: list[str]) -> int:
         return _harness(words)
     from harness.setup.launch import launch
 
+    words = ["run", SET_UP] if words == [SET_UP] else words
     verb = chosen(words)
-    if verb is None:  # the harness says so
-        return launch(words, "run", renew=False)
+    if verb is None:  # the harness says so, and needs no package for that
+        return _harness(words)
     if verb.program is not None and SET_UP not in words[1:2]:
         from harness.errors import InputError
         from harness.setup.environments import say

@@ -49,17 +49,25 @@ def call(words: Sequence[str]) -> int:
     Raises:
         InputError, HarnessError, KeyboardInterrupt: as the verb.
     """
-    from harness.command_line.parsing import parse, unknown_verb
+    from harness.command_line.parsing import parse, require_no_spaces, unknown_verb
     from harness.command_line.verbs import chosen
     from harness.errors import InputError
 
+    require_no_spaces(words)
     verb = chosen(words)
     if verb is None:
-        raise unknown_verb(words[0])
+        raise unknown_verb(words[0], words[1:])
     if verb.call is None:
         raise InputError(f"{verb.name}: start it as ./run.sh {verb.name}")
     after = parse(verb, words[1:] if words[:1] == [verb.name] else words)
+    from harness.config import project_path
+    from harness.process.variables import cache_home, unnamed_home
     from harness.render.progress import display
     from harness.run.context import Context
 
-    return verb.call(after, Context.of(after.overrides, after.folders, display()))
+    show = display()
+    context = Context.of(after.overrides, after.folders, show)
+    note = unnamed_home()
+    if note is not None and context.cache.is_relative_to(project_path(cache_home())):
+        show.note(note)
+    return verb.call(after, context)

@@ -13,34 +13,20 @@ from typing import Any
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.types import Quote, QuotedString
-from hydra.errors import HydraException
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from harness import PROJECT
 from harness.errors import InputError, proposal, spell
 from harness.facts.faults import MISSING, Fault
 from harness.facts.typed import decode
-from harness.process.variables import OWN_PREFIX, cache_home
+from harness.mistakes.overrides import HYDRA_ERRORS, Composing, explain
+from harness.process.variables import cache_home
 from harness.storage.configuration import Configuration
 from harness.storage.configuration_checks import advice, inconsistent, new_fault, takes_text
 from harness.targets import require_known
-from harness.words import for_hydra, unreadable
+from harness.words import for_hydra
 
 CONF = PROJECT / "conf"
-# what a configuration file or an override may raise on its way through Hydra
-HYDRA_ERRORS = (
-    AttributeError,
-    HydraException,
-    KeyError,
-    OmegaConfBaseException,
-    OSError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    yaml.YAMLError,
-)
-
 
 OmegaConf.register_new_resolver("cache_home", cache_home, replace=True)
 
@@ -93,7 +79,7 @@ def composed_values(overrides: Sequence[str], folders: Sequence[Path]) -> dict[s
     try:
         return _composed(overrides, folders)
     except HYDRA_ERRORS as error:
-        raise InputError(_explained(error, overrides, folders)) from None
+        raise InputError(explain(error, overrides, _composing(folders))) from None
 
 
 def project_path(path: str) -> Path:
@@ -111,6 +97,15 @@ def choices(group: str, folders: Sequence[Path] = ()) -> list[str]:
     """Return what can be chosen in a group, such as ``method``."""
     roots = [CONF, *folders]
     return sorted({path.stem for root in roots for path in (root / group).glob("*.yaml")})
+
+
+def _composing(folders: Sequence[Path]) -> Composing:
+    groups = [path.name for root in (CONF, *folders) for path in root.iterdir() if path.is_dir()]
+    return Composing(
+        compose=lambda words: _composed(words, folders),
+        groups=list(dict.fromkeys(groups)),
+        choices=lambda group: choices(group, folders),
+    )
 
 
 def _composed(overrides: Sequence[str], folders: Sequence[Path]) -> dict[str, Any]:
@@ -154,7 +149,10 @@ def _said(wrong: Fault, folders: Sequence[Path]) -> str:
         return f"{wrong}: the configuration has not the form of conf/"
     if wrong.expected == "an object":
         value = spell(wrong.value)
-        return f"{wrong.at}={value}: the configuration has not the form of conf/; give its keys"
+        return (
+            f"{wrong.at}={value}: the configuration has not the form of conf/; give its keys: type "
+            f"{wrong.at}.KEY=VALUE"
+        )
     written = None if isinstance(wrong.value, str) else _written(wrong, folders)
     if written is not None:
         file, line = written
@@ -193,51 +191,3 @@ def _text_of(read: Any, texts: Any, key: str, value: Any) -> str | None:
         if inside is not None:
             return inside
     return None
-
-
-def _explained(error: Exception, overrides: Sequence[str], folders: Sequence[Path]) -> str:
-    """Return Hydra's message in one paragraph, with the choices where one was not found."""
-    text = " ".join(str(error).split())
-    missing = re.search(r"Could not (?:find|load) '(\w+)/([^']*?)'", text)
-    if missing:
-        group, wanted = missing.groups()
-        found = choices(group, folders)
-        if found:
-            near = proposal(wanted, found)
-            return (
-                f"{group}={wanted}: there is no such {group}; choose from {', '.join(found)}{near}"
-            )
-    unknown = re.search(r"Could not override '([^']+)'", text)
-    if unknown:
-        return f"{unknown.group(1)}: there is no such key; {_known(unknown.group(1), overrides, folders)}"
-    variable = re.search(r"Environment variable '([^']*)' not found", text)
-    if variable:
-        name = variable.group(1)
-        text += (
-            f". Of your own variables run.sh passes on only those whose names begin with {OWN_PREFIX}: "
-            f"use ${{oc.env:{OWN_PREFIX}{name.removeprefix(OWN_PREFIX)}}} and set that"
-        )
-    odd = unreadable(overrides)
-    if odd is not None:
-        word, instead = odd
-        return f"{word}: this cannot be read; {instead}"
-    return f"{' '.join(overrides)}: {text}"
-
-
-def _known(key: str, overrides: Sequence[str], folders: Sequence[Path]) -> str:
-    """Say which keys there are where ``key`` was looked for."""
-    names = (word.split("=", 1)[0] for word in overrides)
-    chosen = [w for w, name in zip(overrides, names) if "." not in name and name != key]
-    try:
-        level = _composed(chosen, folders)
-    except HYDRA_ERRORS:
-        return "conf/ shows the keys"
-    parents: list[str] = []
-    for part in key.split(".")[:-1]:
-        if not isinstance(level.get(part), dict):
-            break
-        level = level[part]
-        parents.append(part)
-    groups = [] if parents else [path.name for path in CONF.iterdir() if path.is_dir()]
-    near = proposal(key, [".".join([*parents, name]) for name in [*level, *groups]])
-    return f"{'.'.join(parents) or 'the configuration'} has {', '.join(level)}{near}"

@@ -14,7 +14,8 @@ from typing import Any
 STACK = ("Traceback (most recent call last)", 'File "', "[bt]", "Stack trace")
 
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)  # said of files alone, named or not
+SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (*SPACE, errno.EROFS)  # said of files alone, named or not
 CLOSED = (errno.EACCES, errno.EPERM)  # of a file where one is named, else of the call itself
 LIMITS = {  # what a limit says that was reached -> what raises it
     errno.EAGAIN: "there may be too many processes: ulimit -u or the container's --pids-limit",
@@ -49,8 +50,8 @@ def of_system(error: OSError) -> InputError | HarnessError:
     what = f"{error.filename if named else _call(error)}: {said}"
     if error.errno in FULL or (named and error.errno in CLOSED):
         return InputError(
-            f"{error.filename or 'a file'}: {said}: make space or change the permissions, or give "
-            "run.results=DIR or run.cache=DIR; what is finished is kept"
+            f"{error.filename or 'a file'}: {said}: {remedy(error)}, or give run.results=DIR or "
+            "run.cache=DIR; what is finished is kept"
         )
     if error.errno in LIMITS:
         what = f"{what}: {LIMITS[error.errno]}"
@@ -60,6 +61,17 @@ def of_system(error: OSError) -> InputError | HarnessError:
             "Docker or kernel, or start the container with --security-opt seccomp=unconfined"
         )
     return HarnessError(f"{what}; what is finished is kept")
+
+
+def remedy(error: OSError) -> str:
+    """Return what helps where a file cannot be written, by the number of the error."""
+    if error.errno in SPACE:
+        return "free some space"
+    if error.errno in CLOSED:
+        return "change the permissions of the file or its folder"
+    if error.errno == errno.EROFS:
+        return "mount the file system for writing"
+    return "check the path"
 
 
 def is_refused_call(error: BaseException) -> bool:

@@ -87,16 +87,23 @@ def plain(value: str) -> str:
 def unreadable(words: Sequence[str]) -> tuple[str, str] | None:
     """Return the first word that Hydra cannot parse, and what to type instead."""
     for word in words:
-        try:
-            OverridesParser.create().parse_override(word)
-        except HydraException:
+        if not _reads(word):
             found = WORD.fullmatch(word)
             if found is None:
                 return word, "type KEY=VALUE, without spaces around ="
+            closed = f"{word}]" if found["value"][:1] == "[" else ""
+            if closed and _reads(closed):
+                return word, f"type {closed}"
             instead = f"{found['sign']}{found['key']}={quoted(found['value'])}"
-            try:
-                OverridesParser.create().parse_override(instead)
-            except HydraException:
-                return word, "a key has letters, digits, '_' and dots; conf/config.yaml shows them"
-            return word, instead
+            if _reads(instead):
+                return word, f"type {instead}"
+            return word, "a key has letters, digits, '_' and dots; conf/config.yaml shows them"
     return None
+
+
+def _reads(word: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(word)
+    except HydraException:
+        return False
+    return True

@@ -37,8 +37,8 @@ FLOORS = (  # who may import whom: a package imports what stands above it here, 
     ("host",),
     ("files",),
     ("storage",),
-    ("process", "table", "words"),
-    ("compare", "doctor", "setup", "targets"),
+    ("process", "runs", "table", "words"),
+    ("compare", "doctor", "mistakes", "screen", "setup", "targets"),
     ("config", "workloads"),
     ("images", "packs"),
     ("methods", "run"),
@@ -197,8 +197,13 @@ DERIVED = (  # of records and numbers, purely
         )
     ),
     *(f"harness.compare.{name}" for name in ("comparison", "prices", "unlike")),
-    *(f"harness.nightly.{name}" for name in ("aa", "judge", "night", "replay", "verdict")),
-    "harness.nightly.sequential_test",
+    *(
+        f"harness.nightly.{name}"
+        for name in (
+            *("aa.analysis", "aa.replay", "disturbed", "judge", "night", "reasons"),
+            *("second_verdicts", "sequential_test", "verdict"),
+        )
+    ),
 )
 DATA = (
     *(f"harness.facts.{name}" for name in ("faults", "machine_facts", "typed")),

@@ -55,6 +55,7 @@ def value_of(word: str) -> Any:
     return values_of([word])[key_of(word)]
 
 
+@pytest.mark.slow
 @given(name=NAMES)
 @COSTLY
 def test_any_name_is_kept(name: str) -> None:
@@ -76,6 +77,7 @@ def test_null_is_none() -> None:
     assert value_of("run.id='null'") == "null"
 
 
+@pytest.mark.slow
 @given(path=PATHS)
 @COSTLY
 def test_any_path_is_kept(path: str) -> None:
@@ -92,6 +94,7 @@ def test_quotes_can_be_taken_off_again(text: str) -> None:
     assert for_hydra([once]) == [once]
 
 
+@pytest.mark.slow
 @given(path=PATHS)
 @settings(max_examples=15, deadline=None)
 def test_what_composes_is_read_back(path: str) -> None:

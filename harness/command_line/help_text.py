@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from harness import __version__
 from harness.command_line.verb import Argument, Verb
-from harness.command_line.verbs import SET_UP, all_verbs, chosen, find_verb
+from harness.command_line.verbs import SET_UP, VERSION, all_verbs, chosen, find_verb
 
 CONF = "a folder with configuration and modules of your own; may be repeated"
 GENERAL = """\
@@ -60,7 +61,9 @@ CODES = {
 
 
 def help_for(words: Sequence[str]) -> str:
-    """Return the help that a command line asks for."""
+    """Return the help, or the version, that a command line asks for."""
+    if words[:1] == [VERSION]:
+        return f"inc-bench {__version__}\n"
     verb = chosen(words) if words and "=" not in words[0] else None
     if verb is None and words[:1] == ["help"] and len(words) > 1:
         verb = find_verb(words[1])

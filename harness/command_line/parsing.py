@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from harness import PROJECT
 from harness.command_line.help_text import CONF
-from harness.command_line.verb import Verb, Words
-from harness.command_line.verbs import HELP, SET_UP, all_verbs
+from harness.command_line.verb import RUN, Verb, Words
+from harness.command_line.verbs import HELP, SET_UP, VERSION, all_verbs, find_verb
 from harness.errors import InputError, proposal
 
 
@@ -42,10 +44,9 @@ def parse(verb: Verb, words: Sequence[str]) -> Words:
             ``KEY=VALUE``, or an argument is missing.
     """
     flags = [flag.name for flag in verb.flags]
-    for word in words:
+    for word, after in zip(words, (*words[1:], "")):
         if word.startswith("-") and word not in ("--conf", *flags):
-            near = proposal(word, ["--conf", "--help", SET_UP, *flags])
-            raise InputError(f"{word}: there is no such option{near}; see ./run.sh --help")
+            raise _unknown_option(word, after, verb)
     parsed = parser_of(verb).parse_intermixed_args(list(words))
     if None in parsed.conf:
         raise InputError("--conf needs a folder")
@@ -67,11 +68,57 @@ def folders_of(words: Sequence[str]) -> tuple[Path, ...]:
     return tuple(Path(os.path.expanduser(folder)).resolve() for folder in named)
 
 
-def unknown_verb(word: str) -> InputError:
-    """Return what to say of a first word that is neither a verb nor ``KEY=VALUE``."""
+def require_no_spaces(words: Sequence[str]) -> None:
+    """Refuse ``KEY = VALUE``.
+
+    Raises:
+        InputError: a word is or begins with ``=``, or ends with it before a word that is none.
+    """
+    for before, word, after in zip(words, words[1:], (*words[2:], "")):
+        typed, key, value = f"{before} {word}", before, word.lstrip("=")
+        if word == "=":
+            typed, value = f"{typed} {after}", after
+        elif before.endswith("=") and word[0] != "-" and "=" not in word:
+            key = before[:-1]
+        elif not word.startswith("="):
+            continue
+        raise InputError(f"{typed}: no spaces stand around =; type {key}={value}")
+
+
+def _unknown_option(word: str, after: str, verb: Verb | None) -> InputError:
+    """Return what to say of an option that there is not; ``after`` is the word behind it."""
+    key, sign, value = word.lstrip("-").partition("=")
+    own = verb is not None and verb.argument(key) is not None
+    if own or key.split(".")[0] in _keys():
+        value = value if sign else "VALUE" if after[:1] in ("", "-") or "=" in after else after
+        return InputError(f"{word}: keys stand without --; type {key}={value}")
+    flags = [flag.name for flag in verb.flags] if verb is not None else []
+    known = ["--conf", *HELP[:2], VERSION, SET_UP, *flags]
+    return InputError(
+        f"{word}: there is no such option{proposal(word, known)}; see ./run.sh --help"
+    )
+
+
+def _keys() -> set[str]:
+    """Return the first parts of the configuration's keys, without a library that reads YAML."""
+    conf = PROJECT / "conf"
+    text = (conf / "config.yaml").read_text(encoding="utf-8")
+    sections = re.findall(r"^(\w+):", text, re.MULTILINE)
+    return {*sections, *(path.name for path in conf.iterdir() if path.is_dir())}
+
+
+def unknown_verb(word: str, others: Sequence[str] = ()) -> InputError:
+    """Return what to say of a word that is neither a verb in its place nor ``KEY=VALUE``.
+
+    Args:
+        others: the words beside it, if some stand before it.
+    """
     if word.startswith("-"):
-        near = proposal(word, ["--conf", *HELP[:2]])
-        return InputError(f"{word}: there is no such option{near}; see ./run.sh --help")
+        return _unknown_option(word, [*others, ""][0], None)
+    if find_verb(word) is not None:
+        return InputError(
+            f"{word}: the verb stands first; type ./run.sh {' '.join([word, *others])}"
+        )
     names = [verb.name for verb in all_verbs()]
     return InputError(
         f"{word}: not a verb ({', '.join(names)}) and not KEY=VALUE{proposal(word, names)}; "
@@ -90,7 +137,7 @@ def _sorted(verb: Verb, words: Sequence[str]) -> tuple[dict[str, list[str]], lis
         name, sign, value = word.partition("=")
         if not sign:
             if bare is None:
-                raise unknown_verb(word)
+                raise unknown_verb(word, [each for each in words if each != word])
             if bare.name in values and not bare.repeats:
                 raise InputError(f"{word}: {bare.name}={values[bare.name][-1]} is given: name one")
             values.setdefault(bare.name, []).append(word)
@@ -108,9 +155,10 @@ def _require_all(verb: Verb, values: dict[str, list[str]], overrides: Sequence[s
     if missing:
         typed = [word.partition("=")[0] for word in overrides]
         near = next(filter(None, (proposal(key, missing, "=") for key in typed)), "")
+        example = f": type ./run.sh {verb.name} latest, or an id that ./run.sh list shows"
         raise InputError(
-            f"give {' '.join(f'{name}=...' for name in missing)}{near}; "
-            f"see ./run.sh {verb.name} --help"
+            f"give {' '.join(f'{name}=...' for name in missing)}{near}"
+            f"{example if missing == [RUN.name] else ''}; see ./run.sh {verb.name} --help"
         )
 
 

@@ -9,15 +9,15 @@ from harness import PROJECT
 from harness.command_line.parsing import folders_of
 from harness.command_line.verb import METHODS, RUNS, Argument, Verb
 from harness.command_line.verbs import SET_UP, all_verbs, chosen
-from harness.config import HYDRA_ERRORS, choices, composed_values, is_group, project_path
+from harness.config import choices, composed_values, is_group, project_path
 from harness.errors import InputError
 from harness.facts.faults import is_name
 from harness.facts.typed import JsonObject
+from harness.mistakes.overrides import HYDRA_ERRORS, LISTS
 from harness.storage.same_run import flattened
 from harness.storage.store import PLAN
 from harness.words import key_of
 
-LISTS = ("method",)  # groups of which several are chosen, as [A,B]
 RUN_KEYS = ("run.id", "run.reuse_tuned", "nightly.baseline")  # keys whose values are runs
 SWITCHES = ("false", "true")
 

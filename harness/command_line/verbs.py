@@ -13,6 +13,7 @@ from harness.command_line.verb import Verb
 DEFAULT = "run"
 SET_UP = "--set-up"
 HELP = ("-h", "--help", "help")
+VERSION = "--version"
 FOLDER = PROJECT / "harness" / "commands"
 
 
@@ -41,7 +42,12 @@ def chosen(words: Sequence[str]) -> Verb | None:
 
 
 def asks_for_help(words: Sequence[str]) -> bool:
-    """Say whether a command line asks for help, and not a program that it starts for that program's."""
+    """Say whether a command line asks for help or the version, which need no environment.
+
+    The help of a program that a verb starts is that program's.
+    """
+    if words[:1] == [VERSION]:
+        return True
     verb = find_verb(words[0]) if words else None
     if verb is not None and verb.program is not None:
         return words[1:2] != [] and words[1] in HELP

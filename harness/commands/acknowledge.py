@@ -11,24 +11,21 @@ if TYPE_CHECKING:
 
 
 def call(words: Words, context: Context) -> int:
-    """Acknowledge a shift in a run's records and in the history; print what that means."""
+    """Acknowledge shifts in a run's records and in the history; print which, and what that means."""
     from harness.errors import InputError
     from harness.nightly.baseline import METRICS
     from harness.nightly.database import opened
-    from harness.nightly.judgements import ANY, acknowledge
+    from harness.nightly.judgements import ALL, acknowledge
 
-    folder, method, metric = context.find(words["run"]), words["method"], words["metric"]
-    if metric not in (*METRICS, ANY):
-        raise InputError(f"metric={metric}: use one of {', '.join(METRICS)}")
-    entry = acknowledge(folder, method, metric, words["reason"])
+    folder, metric = context.find(words["run"]), words["metric"]
+    if metric not in (*METRICS, ALL):
+        raise InputError(f"metric={metric}: use one of {', '.join((*METRICS, ALL))}")
+    entry, rows = acknowledge(folder, words["method"], metric, words["reason"])
     with opened(context.results) as history:
         history.save(entry)
-    row = "every row" if method == ANY else method
-    what = "" if metric == ANY else f" in {metric}"
-    print(
-        f"acknowledged: later nights compare {row}{what} from run {folder.id} on "
-        f"({words['reason'].strip()})"
-    )
+    for row, of in rows:
+        print(f"acknowledged: {row} {of} of run {folder.id} ({words['reason'].strip()})")
+    print(f"later nights compare {'it' if len(rows) == 1 else 'them'} from run {folder.id} on")
     return 0
 
 
@@ -40,15 +37,30 @@ VERB = Verb(
     arguments=(
         RUN,
         Argument("reason", "WHY", "why the shift is accepted", required=True),
-        Argument("method", "NAME", "the row that shifted", "*", "every row", proposes=METHODS),
+        Argument(
+            "method",
+            "NAME|all",
+            "the row that shifted",
+            "",
+            "the one that did",
+            proposes=METHODS,
+        ),
         Argument(
             "metric",
             "NAME",
-            "batch_s, cost_s, top1 or top5",
-            "*",
-            "each of them",
-            proposes=("batch_s", "cost_s", "top1", "top5"),
+            "batch_s, cost_s, top1, top5 or all",
+            "all",
+            "each that shifted",
+            proposes=("batch_s", "cost_s", "top1", "top5", "all"),
         ),
     ),
-    examples=(('run=ID method=int8_inc_mse metric=batch_s reason="oneDNN 3.6 on purpose"', ""),),
+    description=(
+        "Accepts a shift that a night found: a regression, an improvement or a change, or times that\n"
+        "shifted for good since then. A night without any is refused. Later nights compare these rows\n"
+        "with that night and those after it, and with none before it."
+    ),
+    examples=(
+        ('run=ID method=int8_inc_mse metric=batch_s reason="oneDNN 3.6 on purpose"', ""),
+        ('run=ID method=all reason="new host"', "every row that shifted in that night"),
+    ),
 )

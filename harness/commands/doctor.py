@@ -17,11 +17,12 @@ def call(words: Words, context: Context) -> int:
     from harness.doctor.place_findings import files_of
     from harness.doctor.screen import exit_code, render
     from harness.render.terminal import console
+    from harness.run.inputs import file_checks
 
     config = context.composed.config
     findings = examine(
         config.threads.stored,
-        files_of(config.workload, project_path),
+        files_of(config.workload, project_path, file_checks(config.workload)),
         [context.results, context.cache],
     )
     render(findings, console())

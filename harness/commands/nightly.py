@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def call(words: Words, context: Context) -> int:
-    """Measure a night and print the short form of its report."""
+    """Measure a night and print its report without the rows, the headline and the next step last."""
     from harness.nightly.measurement import measure_night
-    from harness.nightly.nightly_report import short
+    from harness.nightly.nightly_report import to_print
 
-    code, text, folder = measure_night(context)
-    print(short(text), end="")
+    code, night, folder = measure_night(context)
+    print(to_print(night), end="")
     print(f"every row: {folder.path / 'nightly.md'}", file=sys.stderr)
     return code
 

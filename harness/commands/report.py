@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.command_line.verb import RUN, Verb, Words
+from harness.command_line.verb import FILES, RUN, Argument, Verb, Words
 
 if TYPE_CHECKING:
     from harness.run.context import Context
 
+REPORTS = "reports"  # under the results: reports of runs that are only read
+
 
 def call(words: Words, context: Context) -> int:
     """Write a run's report and print where it is."""
+    from harness.config import project_path
     from harness.report.report_writer import write_report
 
-    page, *others = write_report(context.find(words["run"]), context.cache, context.folders)
+    folder = context.find(words["run"])
+    into = project_path(words["to"]) if words["to"] else None
+    if into is None and folder.is_committed:
+        into = context.results / REPORTS / folder.path.parent.name / folder.id
+    page, *others = write_report(folder, context.cache, context.folders, into)
     beside = ", ".join(str(path.relative_to(page.parent)) for path in others)
     print(f"{page}\nand beside it {beside}")
     return 0
@@ -25,6 +32,18 @@ VERB = Verb(
     rank=30,
     summary="one page, LaTeX, figures: what a paper or a review needs",
     call=call,
-    arguments=(RUN,),
-    examples=(("published", "the example's, in results/example/published/report/"),),
+    arguments=(
+        RUN,
+        Argument(
+            "to",
+            "DIR",
+            "the folder to write",
+            otherwise="report/ in the run's folder; results/reports/ for the committed example",
+            proposes=FILES,
+        ),
+    ),
+    examples=(
+        ("latest", ""),
+        ("published", "the example's, in results/reports/example/published/"),
+    ),
 )

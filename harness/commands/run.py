@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 def call(words: Words, context: Context) -> int:
     """Measure what is not measured yet and print the table."""
     from harness.run.lifecycle import measure_run
-    from harness.table.tables import MARKDOWN
+    from harness.screen.run_table import show_run
+    from harness.table.tables import load_tables
 
     code, folder = measure_run(context)
-    print((folder.path / MARKDOWN).read_text(encoding="utf-8"), end="")
+    show_run(load_tables(folder), context.composed.config.table.intervals)
     return code
 
 

@@ -12,10 +12,10 @@ from harness.compare.comparison import ComparedRun
 from harness.compare.prices import OWN, Price, Prices
 from harness.compare.unlike import unlike, words_for
 from harness.errors import InputError
+from harness.runs.known_runs import find_run
 from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, RoofRecord
-from harness.storage.store import find_run
 from harness.table.loaded_run import LoadedRun, load_run
 from harness.table.roof_share import roof_peaks
 from harness.table.samples import validation_samples

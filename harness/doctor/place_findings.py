@@ -8,13 +8,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness import PROJECT
 from harness.doctor.finding import BAD, GIB, OK, WARN, Finding, in_gib, level
-from harness.errors import HarnessError
+from harness.errors import HarnessError, InputError
 from harness.files import locks
 from harness.host import calls
 from harness.process.executor import worker_environment
@@ -34,28 +34,44 @@ class FileFact:
         path: None when the configuration names none.
         required: a run cannot do without it.
         advice: what to do when it is not there.
+        check: raises InputError if a run would refuse the file; None: nothing more is looked at.
     """
 
     role: str
     path: Path | None
     required: bool
     advice: str
+    check: Callable[[], None] | None = None
 
 
-def files_of(workload: Workload, path_of: Callable[[str], Path]) -> list[FileFact]:
+def files_of(
+    workload: Workload,
+    path_of: Callable[[str], Path],
+    checks: Mapping[str, Callable[[], None]],
+) -> list[FileFact]:
     """Return the files that a workload names.
 
     Args:
         path_of: returns the path that a text in the configuration means.
+        checks: what a run checks of each, by role.
     """
     advice = {
         "rec": "give workload.rec=/path/to/file.rec",
         "params": "give workload.params=/path/to/weights.params",
+        "symbol": "give workload.symbol=/path/to/model-symbol.json",
+        "tuning": "give workload.tuning.source=/path/to/file.rec, or head",
     }
     fetched = workload.download or workload.random_weights
     return [
-        FileFact(role, path_of(str(path)) if path else None, not fetched, advice[role])
-        for role, path in ((role, workload.paths[role]) for role in advice)
+        FileFact(
+            role,
+            path_of(str(path)) if path else None,
+            role == "rec" or not fetched,
+            advice[role],
+            checks[role],
+        )
+        for role, path in workload.paths.items()
+        if role in ("rec", "params") or path
     ]
 
 
@@ -126,7 +142,7 @@ def confinement_findings() -> list[Finding]:
 
 
 def workload_findings(files: Sequence[FileFact]) -> list[Finding]:
-    """Say of each file whether it is there."""
+    """Say of each file whether it is there and a run would take it."""
     findings = []
     for file in files:
         missing = BAD if file.required else WARN
@@ -136,10 +152,22 @@ def workload_findings(files: Sequence[FileFact]) -> list[Finding]:
             findings.append(Finding(missing, file.role, f"{file.path}: not found", file.advice))
         elif not os.access(file.path, os.R_OK):
             findings.append(Finding(BAD, file.role, f"{file.path}: may not be read", file.advice))
+        elif (problem := _problem(file)) is not None:
+            findings.append(Finding(BAD, file.role, problem, file.advice))
         else:
             size = file.path.stat().st_size
             findings.append(Finding(OK, file.role, f"{file.path} ({size / 1e6:,.2f} MB)"))
     return findings
+
+
+def _problem(file: FileFact) -> str | None:
+    """Return why a run would refuse a file; None if it would not."""
+    try:
+        if file.check is not None:
+            file.check()
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _nearest(path: Path) -> Path:

@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.errors import HarnessError, InputError
+from harness.errors import HarnessError, InputError, remedy
 from harness.files import durable
 from harness.files.reading import read_json
 
@@ -35,10 +35,14 @@ def write_atomically(path: Path, content: str | bytes, key: str = "run.results")
         raise unwritable(path, error, key) from None
 
 
-def unwritable(path: Path, error: OSError, key: str) -> InputError:
-    """Return the error of a file that cannot be written, with advice for the user."""
+def unwritable(path: Path, error: OSError, key: str, value: str = "DIR") -> InputError:
+    """Return the error of a file that cannot be written, with advice for the user.
+
+    Args:
+        key, value: the word that puts it elsewhere.
+    """
     return InputError(
-        f"{path} cannot be written ({error.strerror}): free some space or give {key}=DIR"
+        f"{path} cannot be written ({error.strerror}): {remedy(error)} or give {key}={value}"
     )
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from harness import PROJECT
-from harness.errors import InputError
+from harness.errors import InputError, remedy
 from harness.facts.faults import PLAIN_NAME, is_name
 from harness.files import whole_files
 from harness.fleet import state
@@ -180,7 +180,7 @@ def _keep(folder: Path, results: Path, job: Job, pack: bytes) -> None:
         file.write_bytes(pack)
     except OSError as error:
         file.unlink(missing_ok=True)
-        raise InputError(f"{file} cannot be written ({error.strerror}): free some space") from None
+        raise InputError(f"{file} cannot be written ({error.strerror}): {remedy(error)}") from None
     try:
         import_pack(file, results, job.run)
     finally:

@@ -48,6 +48,7 @@ MIGRATIONS = (  # entry k takes the schema from version k to k + 1
     );
     CREATE INDEX by_time ON runs (machine, created);
     """,
+    "ALTER TABLE rows ADD COLUMN disturbed INTEGER",
 )
 
 
@@ -87,7 +88,7 @@ class History:
                 ),
             )
             writing.executemany(
-                "INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+                "INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 [
                     (entry.machine, entry.run, position, *_stored(row))
                     for position, row in enumerate(entry.rows)
@@ -105,8 +106,8 @@ class History:
     def _entries(self, machine: str) -> list[NightEntry]:
         rows: dict[str, list[NightRow]] = {}
         for run, *stored in self._connection.execute(
-            "SELECT run, method, label, outcome, cost_s, model, rounds, times, images, correct"
-            " FROM rows WHERE machine=? ORDER BY run, position",
+            "SELECT run, method, label, outcome, cost_s, model, rounds, times, images, correct,"
+            " disturbed FROM rows WHERE machine=? ORDER BY run, position",
             (machine,),
         ):
             rows.setdefault(run, []).append(_row(*stored))
@@ -259,6 +260,7 @@ def _stored(row: NightRow) -> tuple[Any, ...]:
         None if times is None else times.astype("<f8").tobytes(),
         None if correct is None else correct.shape[1],
         None if correct is None else np.packbits(correct, axis=1).tobytes(),
+        row.disturbed,
     )
 
 
@@ -272,6 +274,7 @@ def _row(
     times: bytes | None,
     images: int | None,
     correct: bytes | None,
+    disturbed: int | None,
 ) -> NightRow:
     seconds: Floats | None = None
     right: Bools | None = None
@@ -288,7 +291,11 @@ def _row(
         raise ValueError(f"the cost of {method} is {cost_s!r}")
     if model is not None:
         _text(model)
-    return NightRow(_text(method), _text(label), _text(outcome), cost_s, seconds, right, model)
+    if not (disturbed is None or (isinstance(disturbed, int) and disturbed >= 0)):
+        raise ValueError(f"the disturbed rounds of {method} are {disturbed!r:.60}")
+    return NightRow(
+        _text(method), _text(label), _text(outcome), cost_s, seconds, right, model, disturbed
+    )
 
 
 def _text(value: Any) -> str:

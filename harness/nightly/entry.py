@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.nightly.disturbed import disturbed_rounds, is_too_disturbed
+from harness.nightly.night import UNFINISHED
 from harness.nightly.verdict import Bools, Floats, Run
 from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.same_run import alike, differing, environment, listed
@@ -27,6 +29,7 @@ class NightRow:
         times: (R, B) seconds of forward passes, at the workload's batch size.
         correct: top-1 and top-5, (2, n) bool.
         model: digest of the model's symbol and parameters.
+        disturbed: how many of its rounds were disturbed; None in nights of before it was kept.
     """
 
     method: str
@@ -36,6 +39,12 @@ class NightRow:
     times: Floats | None = None
     correct: Bools | None = None
     model: str | None = None
+    disturbed: int | None = None
+
+    @property
+    def has_disturbed_times(self) -> bool:
+        """Whether too many of its rounds were disturbed for its times to be a baseline."""
+        return self.times is not None and is_too_disturbed(self.disturbed or 0, len(self.times))
 
     @property
     def has_no_solution(self) -> bool:
@@ -57,8 +66,7 @@ class NightEntry:
         folder: where it was, relative to the results.
         alike: what must be the same in runs that are compared.
         environment: what may differ, and then is named as what changed.
-        verdict: of the night: none, regression, first or cannot tell; None if it is no night's run,
-            or it was not judged.
+        verdict: of the night, an ``Outcome``; None if it is no night's run, or it was not judged.
         shifted: methods that a lasting shift was found for.
         regressions: (method, metric) of its rows that were called regressions.
         acknowledged: reason by (method, metric), either of them "*" for all.
@@ -75,6 +83,11 @@ class NightEntry:
     shifted: frozenset[str] = frozenset()
     regressions: frozenset[tuple[str, str]] = frozenset()
     acknowledged: Mapping[tuple[str, str], str] | None = None
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether it is a night with a verdict, and was not stopped before that was final."""
+        return self.verdict is not None and self.verdict not in UNFINISHED
 
     def row(self, method: str) -> NightRow | None:
         return next((row for row in self.rows if row.method == method), None)
@@ -108,6 +121,21 @@ def software(entry: NightEntry) -> dict[str, Any]:
     return {key: value for key, value in entry.environment.items() if key != "method"}
 
 
+def bare_entry(folder: RunFolder) -> NightEntry:
+    """Return a run's entry from its plan alone, without rows or any verdict."""
+    plan = folder.load_plan()
+    assert plan is not None
+    return NightEntry(
+        machine=folder.path.parent.name,
+        run=folder.id,
+        created=plan.created,
+        folder=f"{folder.path.parent.name}/{folder.id}",
+        alike=alike(plan),
+        environment=environment(plan),
+        rows=(),
+    )
+
+
 def build_entry(folder: RunFolder) -> NightEntry:
     """Return a run's entry from its plan and records, without any verdict.
 
@@ -116,7 +144,9 @@ def build_entry(folder: RunFolder) -> NightEntry:
     """
     plan = folder.load_plan()
     assert plan is not None
-    timed = samples_of(folder.load_rounds()).get(plan.workload.batch_size, {})
+    rounds = folder.load_rounds()
+    timed = samples_of(rounds).get(plan.workload.batch_size, {})
+    disturbed = disturbed_rounds(rounds)
     labels = folder.load_labels(plan.images)
     rows = []
     for record in folder.load_records():
@@ -135,17 +165,10 @@ def build_entry(folder: RunFolder) -> NightEntry:
                 timed[record.method].forward_s if is_ok and record.method in timed else None,
                 correct,
                 "/".join(file.sha256 for file in optimize.model) if optimize else None,
+                disturbed[record.method],
             )
         )
-    return NightEntry(
-        machine=folder.path.parent.name,
-        run=folder.id,
-        created=plan.created,
-        folder=f"{folder.path.parent.name}/{folder.id}",
-        alike=alike(plan),
-        environment=environment(plan),
-        rows=tuple(rows),
-    )
+    return replace(bare_entry(folder), rows=tuple(rows))
 
 
 def as_run(entry: NightEntry, left_out: frozenset[tuple[str, str]] = frozenset()) -> Run:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 from scipy.special import ndtri, stdtr, stdtrit
 
+from harness.nightly import reasons
 from harness.nightly.verdict import (
     BATCH,
     EQUIVALENCE,
@@ -17,10 +19,10 @@ from harness.nightly.verdict import (
     NIGHTLY,
     Bools,
     Floats,
+    Gap,
     Kind,
     Run,
     Settings,
-    Tested,
     Verdict,
 )
 from harness.stats.accuracy import mcnemar
@@ -37,6 +39,66 @@ from harness.stats.night_noise import (
 from harness.table.metrics import COST, Metric
 
 Values = TypeVar("Values", Floats, Bools, float)
+FEWEST_ROUNDS = 3  # that ``level`` takes
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A row with its test, before the table's p-values are adjusted.
+
+    Attributes:
+        equal: the estimate of no difference.
+        limits: the nearest estimates below and above it that matter.
+        finding: what was found, in a sentence.
+        matters: the threshold in words.
+        claims: whether a difference may be claimed: not from times of a single earlier run.
+        rounds_p: times: the p-value if runs differed by their rounds only; a suspicion asks no more,
+            since measuring again tells a slow hour from slow code.
+    """
+
+    method: str
+    metric: Metric
+    estimate: Interval
+    p_value: float
+    threshold: float
+    equal: float
+    limits: tuple[float, float]
+    finding: str
+    matters: str
+    claims: bool = True
+    rounds_p: float = 1.0
+
+    def decide(self, adjusted_p: float, settings: Settings) -> Verdict:
+        """Return the verdict: the noise gate, then the threshold."""
+        alpha, (low, high) = settings.alpha, self.limits
+        estimate, better = self.estimate.estimate, self.metric.higher_is_better
+        is_worse = better is not None and (estimate <= low if better else estimate >= high)
+        has_size = not low < estimate < high
+        kind: Kind = "cannot tell"
+        gap: Gap | None = None
+        if adjusted_p <= alpha and not self.claims:
+            gap = "few runs"
+        elif adjusted_p <= alpha and has_size and better is not None:
+            kind = "improvement" if (estimate > self.equal) == better else "regression"
+        elif adjusted_p <= alpha:
+            kind = "change"
+        elif low < self.estimate.low and self.estimate.high < high:
+            kind = "none"
+        else:
+            gap = "noise"
+        return Verdict(
+            self.method,
+            self.metric,
+            kind,
+            self.estimate,
+            self.p_value,
+            adjusted_p,
+            self.threshold,
+            self.finding,
+            suspected=kind == "regression" or (is_worse and self.rounds_p <= settings.suspicion),
+            advice=reasons.meaning(kind, gap, self.metric, self.matters, has_size),
+            gap=gap,
+        )
 
 
 def judge(
@@ -70,7 +132,7 @@ def judge(
     lent = _moderated([before for _, before, now in times if now is not None], settings)
     for method, before, now in times:
         if not before or now is None:
-            rows.append(_unmatched(method, BATCH, settings.slower, bool(before)))
+            rows.append(_unmatched(method, BATCH, settings.slower, now))
         else:
             assumed = lent if spread is None else spread.get(method)
             rows.append(_times(method, before, now, settings, assumed))
@@ -83,7 +145,7 @@ def judge(
         earlier = [run.correct.get(metric, {}) for run in baseline]
         for method, answers, correct in _rows(earlier, candidate.correct.get(metric, {})):
             if not answers or correct is None:
-                rows.append(_unmatched(method, metric, settings.points, bool(answers)))
+                rows.append(_unmatched(method, metric, settings.points, correct))
             else:
                 rows.append(_images(method, metric, answers[-1], correct, settings))
     tested = [row for row in rows if isinstance(row, Tested)]
@@ -109,8 +171,8 @@ def _times(
 ) -> Verdict | Tested:
     fewest = min(len(times) for times in (*before, now))
     if fewest < settings.rounds:
-        reason = f"{method} has {fewest} rounds, and a verdict takes {settings.rounds} of each run."
-        return _untested(method, BATCH, "cannot tell", settings.slower, reason)
+        sentences = reasons.few_rounds(method, fewest, settings.rounds)
+        return _untested(method, BATCH, "cannot tell", settings.slower, sentences, "few rounds")
     claims = len(before) > 1 or bool(spread and spread.freedom)
     if not claims:
         spread = SAME_HOUR
@@ -122,7 +184,6 @@ def _times(
     difference = contrast(candidate, baseline, squares, freedom)
     ratio = difference.ratio(EQUIVALENCE)
     was, now_s = (math.exp(float(level_.value.mean())) for level_ in (baseline, candidate))
-    shown = _shown([100 * (ratio_ - 1) for ratio_ in (ratio.estimate, ratio.low, ratio.high)])
     return Tested(
         method,
         BATCH,
@@ -131,11 +192,7 @@ def _times(
         settings.slower,
         equal=1.0,
         limits=(1 / (1 + settings.slower), 1 + settings.slower),
-        figures=(
-            f"A batch of {method} takes {now_s:.4g} s after {was:.4g} s in {len(before)} earlier "
-            f"run{'s' if len(before) > 1 else ''}, {shown[0]} % "
-            f"({100 * ratio.level:g} % interval {shown[1]} to {shown[2]} %)"
-        ),
+        finding=reasons.time_finding(method, now_s, was, len(before), ratio),
         matters=f"{100 * settings.slower:g} %",
         claims=claims,
         rounds_p=float(difference.rounds_only.p_value),
@@ -153,11 +210,8 @@ def _cost(
     method: str, before: list[float], now: float, settings: Settings, spread: Spread | None
 ) -> Verdict | Tested:
     if len(before) < LEAST_RUNS:
-        reason = (
-            f"{method} cost {now:.4g} s; what costs differ by is known from {LEAST_RUNS} earlier runs "
-            f"on, and there are {len(before)}."
-        )
-        return _untested(method, COST, "cannot tell", settings.dearer, reason)
+        sentences = reasons.few_costs(method, now, len(before), LEAST_RUNS)
+        return _untested(method, COST, "cannot tell", settings.dearer, sentences, "few runs")
     logs = np.log(before)
     lent, freedom = (spread.sum_of_squares, spread.freedom) if spread else (0.0, 0.0)
     known = len(before) - 1 + freedom
@@ -171,7 +225,6 @@ def _cost(
         math.exp(difference + reach),
         EQUIVALENCE,
     )
-    shown = _shown([100 * (ratio_ - 1) for ratio_ in (ratio.estimate, ratio.low, ratio.high)])
     return Tested(
         method,
         COST,
@@ -180,10 +233,7 @@ def _cost(
         settings.dearer,
         equal=1.0,
         limits=(1 / (1 + settings.dearer), 1 + settings.dearer),
-        figures=(
-            f"{method} cost {now:.4g} s after {math.exp(logs.mean()):.4g} s in {len(before)} earlier "
-            f"runs, {shown[0]} % ({100 * ratio.level:g} % interval {shown[1]} to {shown[2]} %)"
-        ),
+        finding=reasons.cost_finding(method, now, math.exp(logs.mean()), len(before), ratio),
         matters=f"{100 * settings.dearer:g} %",
     )
 
@@ -197,11 +247,13 @@ def _images(
         raise ValueError(f"{metric.title} of {method}, now against before: {error}") from None
     count, level_ = now.size, EQUIVALENCE
     if not test.b + test.c:
-        reason = f"{metric.title} of {method} is the same on each of the {count} images."
+        reason, advice = reasons.same_images(metric, method, count)
         none = Interval(0.0, 0.0, 0.0, level_)
-        return Verdict(method, metric, "none", none, None, None, settings.points, reason)
+        return Verdict(
+            method, metric, "none", none, None, None, settings.points, reason, advice=advice
+        )
     points = _difference(test.b, test.c, count, level_)
-    shown = _shown([points.estimate, points.low, points.high])
+    shares = float(now.mean()), float(before.mean())
     return Tested(
         method,
         metric,
@@ -210,11 +262,7 @@ def _images(
         settings.points,
         equal=0.0,
         limits=(-settings.points, settings.points),
-        figures=(
-            f"{metric.title} of {method} is {now.mean():.4f} after {before.mean():.4f}, {shown[0]} "
-            f"points ({100 * level_:g} % interval {shown[1]} to {shown[2]}): of {count} images "
-            f"{test.b} were lost and {test.c} won"
-        ),
+        finding=reasons.accuracy_finding(metric, method, shares, points, (count, test.b, test.c)),
         matters=f"{settings.points:g} points",
     )
 
@@ -241,17 +289,31 @@ def _rows(
     return [(m, [run[m] for run in before if m in run], now.get(m)) for m in methods]
 
 
-def _unmatched(method: str, metric: Metric, threshold: float, before: bool) -> Verdict:
-    kind: Kind = "missing" if before else "new"
-    what = "was measured before and is not now" if before else "is measured for the first time"
-    return _untested(method, metric, kind, threshold, f"{metric.title} of {method} {what}.")
+def typical_s(times: Floats | Bools) -> float:
+    """Return the seconds that a run's batches are said to take; its median where rounds are few."""
+    known = len(times) >= FEWEST_ROUNDS
+    return math.exp(float(level(times).value)) if known else float(np.median(times))
 
 
-def _untested(method: str, metric: Metric, kind: Kind, threshold: float, reason: str) -> Verdict:
-    return Verdict(method, metric, kind, None, None, None, threshold, reason)
+def _unmatched(
+    method: str, metric: Metric, threshold: float, now: Floats | Bools | None
+) -> Verdict:
+    if now is None:
+        return _untested(method, metric, "missing", threshold, reasons.missing(metric, method))
+    value = f"{typical_s(now):.4g} s a batch" if metric == BATCH else f"{now.mean():.4f}"
+    sentences = reasons.new(metric, method, value)
+    return _untested(method, metric, "new", threshold, sentences)
 
 
-def _shown(values: Sequence[float]) -> list[str]:
-    """Return values with signs, and with decimals for two significant digits of the first."""
-    digits = 1 if abs(values[0]) >= 1 else 2
-    return [f"{value:+.{digits}f}" for value in values]
+def _untested(
+    method: str,
+    metric: Metric,
+    kind: Kind,
+    threshold: float,
+    sentences: tuple[str, str],
+    gap: Gap | None = None,
+) -> Verdict:
+    reason, advice = sentences
+    return Verdict(
+        method, metric, kind, None, None, None, threshold, reason, advice=advice, gap=gap
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -13,13 +14,17 @@ from msgspec import Struct
 from harness.errors import HarnessError, InputError
 from harness.facts.typed import Facts, Mistyped, Name, decode, plain
 from harness.files import whole_files
+from harness.nightly import nightly_report
 from harness.nightly.database import NAME, Damaged, History, opened
-from harness.nightly.entry import NightEntry, build_entry
+from harness.nightly.entry import NightEntry, bare_entry, build_entry
+from harness.nightly.night import UNFINISHED, Key, Night
+from harness.nightly.verdict import BATCH
 from harness.storage.store import RunFolder
 
-NIGHT = "nightly.json"
+NIGHT, MARKDOWN, JUNIT = "nightly.json", "nightly.md", "nightly.junit.xml"
 ACKNOWLEDGED = "acknowledged.json"
-ANY = "*"
+ALL = "all"
+NOTABLE = ("regression", "improvement", "change")  # kinds that can be acknowledged
 T = TypeVar("T")
 
 
@@ -32,12 +37,13 @@ class JudgedRow(Struct, frozen=True):
 
 
 class Shift(Struct, frozen=True):
-    """A lasting shift that was found for a row."""
+    """A lasting shift that was found for a row, since a run."""
 
     method: Name
+    since: str = ""
 
 
-class Night(Struct, frozen=True):
+class Stored(Struct, frozen=True):
     """What is read of a night's verdicts (``nightly_report.to_json``)."""
 
     verdict: str
@@ -46,7 +52,7 @@ class Night(Struct, frozen=True):
 
 
 class Acknowledgement(Facts, frozen=True, kw_only=True):
-    """Why a shift is accepted; ``method`` and ``metric`` may be ``ANY``."""
+    """Why a shift is accepted; ``*`` as ``method`` or ``metric`` is any, of an earlier version."""
 
     method: str
     metric: str
@@ -62,13 +68,15 @@ def with_verdict(entry: NightEntry, folder: RunFolder) -> NightEntry:
     """
     night, known = folder.path / NIGHT, folder.path / ACKNOWLEDGED
     if night.is_file():
-        verdicts = _read(night, Night, "night")
+        verdicts = _read(night, Stored, "night")
         entry = replace(
             entry,
             verdict=verdicts.verdict,
             shifted=frozenset(shift.method for shift in verdicts.shifts),
             regressions=frozenset(
-                (row.method, row.metric) for row in verdicts.rows if row.kind == "regression"
+                (row.method, row.metric)
+                for row in verdicts.rows
+                if row.kind == "regression" and verdicts.verdict not in UNFINISHED
             ),
         )
     if known.is_file():
@@ -85,34 +93,120 @@ def _read(path: Path, kind: type[T], what: str) -> T:
         raise HarnessError(f"{path} is no {what} ({error}): restore or delete it") from None
 
 
-def acknowledge(folder: RunFolder, method: str, metric: str, reason: str) -> NightEntry:
-    """Record in a run's folder that its shift is accepted, and return its entry.
+def _entry_of(folder: RunFolder) -> NightEntry:
+    """Return the entry of a night with its verdict, from its folder; without rows if it has none."""
+    path = folder.path / NIGHT
+    stored = _read(path, Stored, "night") if path.is_file() else None
+    has_rows = stored is None or stored.rows or stored.verdict not in UNFINISHED
+    return with_verdict(build_entry(folder) if has_rows else bare_entry(folder), folder)
 
-    Args:
-        method, metric: of the row, or ``ANY``.
+
+def has_final_verdict(folder: RunFolder) -> bool:
+    """Return whether a night was judged and not stopped.
 
     Raises:
-        InputError: the run has no such method, was not judged, or no reason is given.
+        HarnessError: its file is damaged.
     """
-    if folder.is_imported:
-        raise InputError(f"run {folder.id} was imported: no night here is compared with it")
-    entry = with_verdict(build_entry(folder), folder)
+    path = folder.path / NIGHT
+    return path.is_file() and _read(path, Stored, "night").verdict not in UNFINISHED
+
+
+def has_verdicts(folder: RunFolder) -> bool:
+    """Return whether rows of a night were judged, or the night has a final verdict without any.
+
+    Raises:
+        HarnessError: its file is damaged.
+    """
+    path = folder.path / NIGHT
+    if not path.is_file():
+        return False
+    stored = _read(path, Stored, "night")
+    return bool(stored.rows) or stored.verdict not in UNFINISHED
+
+
+def publish(night: Night, entry: NightEntry, folder: RunFolder, results: Path) -> None:
+    """Write a night's verdict into its run's folder and into the history."""
+    whole_files.write_json(folder.path / NIGHT, nightly_report.to_json(night))
+    whole_files.write_atomically(folder.path / JUNIT, nightly_report.to_junit(night))
+    whole_files.write_atomically(folder.path / MARKDOWN, nightly_report.to_markdown(night))
+    with opened(results) as history:
+        history.save(with_verdict(entry, folder))
+
+
+def acknowledge(
+    folder: RunFolder, method: str, metric: str, reason: str
+) -> tuple[NightEntry, list[Key]]:
+    """Record in a run's folder that shifts of it are accepted.
+
+    Args:
+        method: of the row; ``ALL`` for every row with a shift; empty where the run has one only.
+        metric: the same of the metric; ``ALL`` for each that shifted.
+
+    Returns:
+        the run's entry, and the rows that were acknowledged.
+
+    Raises:
+        InputError: there is nothing to acknowledge, or more than one row and none is named; the run
+            has no such method, was not judged, or no reason is given.
+    """
+    folder.require_own("no night here is compared with it; ./run.sh history lists those that are")
+    entry = _entry_of(folder)
     if not reason.strip():
         raise InputError("reason= is empty: say why the shift is accepted")
     if entry.verdict is None:
         raise InputError(
             f"run {folder.id} is no judged night: name one that ./run.sh history lists"
         )
-    if method != ANY and entry.row(method) is None:
+    if not entry.is_judged:
+        raise InputError(
+            f"run {folder.id} was stopped, and its verdict is not final: ./run.sh nightly "
+            f"run.id={folder.id} goes on with it"
+        )
+    if method not in ("", ALL) and entry.row(method) is None:
         rows = ", ".join(row.method for row in entry.rows)
-        raise InputError(f"method={method}: run {folder.id} has {rows}")
+        raise InputError(f"method={method}: run {folder.id} has {rows}; method=all is every shift")
+    shifted = notable(folder)
+    open_ = [key for key in shifted if not entry.acknowledges(*key)]
+    chosen = [key for key in open_ if method in ("", ALL, key[0]) and metric in ("", ALL, key[1])]
+    listed = "; ".join(" ".join(key) for key in open_)
+    if not chosen:
+        named = " ".join(each for each in (method, metric) if each not in ("", ALL))
+        known_all = (
+            "; all of it is acknowledged" if shifted else f"; its verdict is: {entry.verdict}"
+        )
+        rest = f", only {listed}" if open_ else known_all
+        raise InputError(
+            f"run {folder.id} has nothing to acknowledge{f' of {named}' * bool(named)}{rest}"
+        )
+    if not method and len({key[0] for key in chosen}) > 1:
+        raise InputError(
+            f"run {folder.id} has shifts of more than one row ({listed}): name one with method=, or "
+            "give method=all"
+        )
     path = folder.path / ACKNOWLEDGED
     known = _read(path, list[Acknowledgement], "list of acknowledgements") if path.is_file() else []
-    others = [row for row in known if (row.method, row.metric) != (method, metric)]
+    others = [row for row in known if (row.method, row.metric) not in chosen]
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    new = Acknowledgement(method=method, metric=metric, reason=reason.strip(), when=when)
-    whole_files.write_json(path, plain([*others, new]))
-    return with_verdict(entry, folder)
+    new = [
+        Acknowledgement(method=method, metric=metric, reason=reason.strip(), when=when)
+        for method, metric in chosen
+    ]
+    whole_files.write_json(path, plain([*others, *new]))
+    return with_verdict(entry, folder), chosen
+
+
+def notable(folder: RunFolder) -> list[Key]:
+    """Return the rows of a night that differ from earlier nights: what can be acknowledged.
+
+    Also times that later nights found to have shifted for good since this one.
+    """
+    night = _read(folder.path / NIGHT, Stored, "night")
+    keys = [(row.method, row.metric) for row in night.rows if row.kind in NOTABLE]
+    for path in sorted(folder.path.parent.glob(f"*/{NIGHT}")):
+        with suppress(HarnessError):  # another night's file may be damaged
+            shifts = _read(path, Stored, "night").shifts
+            keys += [(shift.method, BATCH.name) for shift in shifts if shift.since == folder.id]
+    return list(dict.fromkeys(keys))
 
 
 def is_own(entry: NightEntry, results: Path) -> bool:
@@ -137,7 +231,7 @@ def rebuild(history: History, results: Path) -> tuple[int, list[str]]:
         try:
             if folder.is_imported:
                 continue
-            history.save(with_verdict(build_entry(folder), folder))
+            history.save(_entry_of(folder))
         except (HarnessError, OSError, ValueError, KeyError, TypeError) as error:
             unreadable.append(f"{folder.path}: {error}")
         else:

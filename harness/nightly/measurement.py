@@ -12,14 +12,16 @@ from harness.config import Composed
 from harness.errors import HarnessError, InputError
 from harness.facts.faults import is_name
 from harness.files import whole_files
-from harness.nightly import aa_report, nightly_report
-from harness.nightly.aa import FEWEST_REPEATS, analyse
+from harness.nightly.aa import report as aa_report
+from harness.nightly.aa.analysis import FEWEST_REPEATS, analyse
 from harness.nightly.baseline import Baseline, last_good, named
 from harness.nightly.database import opened
-from harness.nightly.entry import NightEntry, build_entry
-from harness.nightly.judgements import NIGHT, is_own, rebuild, with_verdict
+from harness.nightly.disturbed import summarise
+from harness.nightly.entry import NightEntry, bare_entry, build_entry
+from harness.nightly.judgements import has_final_verdict, has_verdicts, is_own, publish, rebuild
+from harness.nightly.night import WAKING, Night
 from harness.nightly.remeasure import AGAIN, BEFORE
-from harness.nightly.suspects import judge_night
+from harness.nightly.suspects import Seen, judge_night
 from harness.nightly.verdict import NIGHTLY, Floats
 from harness.process.interrupt import resumable
 from harness.process.lifetime import NOT_ALONE, alone_on_host
@@ -32,46 +34,47 @@ from harness.storage.same_run import alike
 from harness.storage.store import RunFolder
 from harness.table import row_names
 from harness.table.samples import samples_of
+from harness.words import key_of
 
 EXPERIMENT = "experiment=nightly"
-MARKDOWN, JUNIT = "nightly.md", "nightly.junit.xml"
 
 
-def measure_night(context: Context) -> tuple[int, str, RunFolder]:
+def measure_night(context: Context) -> tuple[int, Night, RunFolder]:
     """Measure a night, judge it, and keep both.
 
     Returns:
-        1 for a regression, else 3 if a row failed, else 0; the report in Markdown; the run's folder.
+        1 for a regression, else 3 if a row failed, else 0; the night; the run's folder.
 
     Raises:
         InputError: as ``measure_run``; also a named baseline that was not measured alike.
+        KeyboardInterrupt: as ``measure_run``; the night is kept as one that was stopped.
     """
     now, folders, show = context.composed, context.folders, context.show
     folder, composed = open_folder(now, folders)
-    night = replace(context, composed=composed)
+    context = replace(context, composed=composed)
     _check_names(folder, composed)
     check_named_now(folder, now, composed)
     wait_s = composed.config.run.wait_s
     with alone_on_host(wait_s, told_once(show, NOT_ALONE), show.note):
-        pinned = measure_pinned(night, context.overrides, folder)
-        chosen = _named(night) if pinned is None else build_entry(pinned)
+        pinned = measure_pinned(context, context.overrides, folder)
+        chosen = _named(context) if pinned is None else build_entry(pinned)
 
         def check(plan: RunPlan) -> None:
             if chosen is not None:
                 _compared_with(chosen, alike(plan))
 
-        code = measure_folder(folder, composed, folders, show, check)
-        with resumable(f"run.id={folder.id}"):
-            verdict, text = _judged(folder, night, chosen)
-    return (1 if verdict == "regression" else code), text, folder
+        try:
+            code = measure_folder(folder, composed, folders, show, check)
+            with resumable(f"run.id={folder.id}"):
+                night = _judged(folder, context, chosen)
+        except KeyboardInterrupt:
+            _keep_stopped(folder, context)
+            raise
+    return (1 if night.verdict in WAKING else code), night, folder
 
 
-def _judged(folder: RunFolder, context: Context, chosen: NightEntry | None) -> tuple[str, str]:
-    """Judge a measured night, write its report and save it in the history.
-
-    Returns:
-        its verdict, and the report in Markdown.
-    """
+def _judged(folder: RunFolder, context: Context, chosen: NightEntry | None) -> Night:
+    """Judge a measured night, write its report and save it in the history."""
     composed, show = context.composed, context.show
     entry = build_entry(folder)
     with opened(context.results) as history:
@@ -89,20 +92,60 @@ def _judged(folder: RunFolder, context: Context, chosen: NightEntry | None) -> t
     if chosen is not None:
         baseline = _compared_with(chosen, entry.alike)
     else:
-        baseline = last_good(earlier, entry.alike, composed.config.nightly.runs)
+        chosen_by = composed.config.nightly
+        baseline = last_good(earlier, entry.alike, chosen_by.runs, chosen_by.trust_disturbed)
         if not earlier and others:
             reason = (
                 f"nights of other machines ({', '.join(others)}) are never compared with this one"
             )
             baseline = replace(baseline, reason=reason)
-    night = judge_night(entry, earlier, baseline, folder, composed, context.folders, show)
-    text = nightly_report.to_markdown(night)
-    whole_files.write_json(folder.path / NIGHT, nightly_report.to_json(night))
-    whole_files.write_atomically(folder.path / JUNIT, nightly_report.to_junit(night))
-    whole_files.write_atomically(folder.path / MARKDOWN, text)
-    with opened(context.results) as history:
-        history.save(with_verdict(entry, folder))
-    return night.verdict, text
+
+    def keep(night: Night) -> None:
+        if not has_final_verdict(folder):
+            publish(night, entry, folder, context.results)
+
+    night = judge_night(entry, earlier, baseline, _seen(folder, context), folder, context, keep)
+    publish(night, entry, folder, context.results)
+    return night
+
+
+def _keep_stopped(folder: RunFolder, context: Context) -> None:
+    """Keep a night that was stopped, unless more is known of it by then, or it has no plan."""
+    plan = folder.load_plan()
+    if plan is None or has_verdicts(folder):
+        return
+    records, seen = folder.load_records(), _seen(folder, context)
+    night = Night(
+        machine=folder.path.parent.name,
+        run=folder.id,
+        created=plan.created,
+        verdict="stopped",
+        rows=(),
+        baseline=(),
+        again=None,
+        failed={},
+        changes=(),
+        shifted=(),
+        notes=(
+            f"{len(records)} of {len(plan.methods)} rows and {seen.disturbances.of_timings} of "
+            f"{plan.config.protocol.rounds * len(plan.methods)} timings were done when it was stopped",
+        ),
+        stopped="measuring, and nothing was judged",
+        disturbances=seen.disturbances,
+        places=seen.places,
+        words=seen.words,
+    )
+    with resumable(f"run.id={folder.id}"):  # stopped once more
+        publish(night, bare_entry(folder), folder, context.results)
+
+
+def _seen(folder: RunFolder, context: Context) -> Seen:
+    """Return what is said of a night besides its verdicts."""
+    own = [word for each in context.folders for word in ("--conf", str(each))]
+    places = [word for word in context.overrides if key_of(word) == "run.results"][-1:]
+    words = [w for w in context.overrides if key_of(w) != "run.id" and w != EXPERIMENT]
+    seen = summarise(folder.load_rounds())
+    return Seen(seen, (*places, *own), tuple([*words, *own]))
 
 
 def _check_names(folder: RunFolder, composed: Composed) -> None:

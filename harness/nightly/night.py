@@ -1,38 +1,85 @@
-"""The result of a night: its verdicts, after suspected rows were measured again."""
+"""The result of a night: its outcome, the headline that says what was judged, and the next steps."""
 
 from __future__ import annotations
 
+import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
-from harness.nightly.sequential_test import Confirmation
-from harness.nightly.verdict import Kind, Settings, Verdict
+from harness.nightly import reasons
+from harness.nightly.disturbed import Disturbances
+from harness.nightly.verdict import BATCH, NIGHTLY, Kind, Verdict
+from harness.table.metrics import COST, TOP1, TOP5
 
-Headline = Literal["regression", "none", "cannot tell", "first"]
+Outcome = Literal["regression", "none", "partly", "cannot tell", "first", "suspected", "stopped"]
+WAKING: frozenset[str] = frozenset({"regression"})  # exit code 1
+UNFINISHED: frozenset[str] = frozenset({"suspected", "stopped"})  # no night to compare with
+LISTED: dict[str, str] = {  # in a list of nights; others are listed as they are
+    "none": "no regression",
+    "partly": "no regression; not all was judged",
+    "suspected": "not finished: measuring again, or killed then",
+}
+GROUPS = (("accuracy", (TOP1, TOP5)), ("time", (BATCH,)), ("cost", (COST,)))
+WORDS: dict[Kind, str] = {"none": "unchanged", "improvement": "better", "change": "changed"}
+Key = tuple[str, str]  # method and metric
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The figures of a row, None where it was not measured.
+
+    Attributes:
+        rounds: how many there are, ``disturbed`` of them disturbed.
+    """
+
+    method: str
+    batch_s: float | None
+    rounds: int
+    disturbed: int
+    top1: float | None
+    top5: float | None
+    cost_s: float | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What to do next, and the command for it, if there is one."""
+
+    text: str
+    command: str | None = None
 
 
 @dataclass(frozen=True)
 class Night:
-    """A judged night.
+    """A judged night, or one that was stopped before.
 
     Attributes:
-        verdict: ``regression``: a row got worse, and measuring it again confirmed it. ``none``: no row
-            did. ``cannot tell``: none was found, but no row could be compared. ``first``: there is
-            nothing to compare with.
-        rows: the verdicts, final.
+        verdict: ``regression``: a row got worse, and measuring it again confirmed it. ``none``: all
+            rows were judged, and none did. ``partly``: none did of those that were judged.
+            ``cannot tell``: no row was judged. ``first``: there is nothing to compare with.
+            ``suspected``: suspected rows are being measured again. ``stopped``: the night was, before
+            its verdict was final.
+        rows: the verdicts; final, unless the night is unfinished.
         baseline: ids of the runs compared with, oldest first.
         again: id of the run that measured suspected rows again, if one did.
         failed: rows that were not measured, each with its outcome.
         changes: what differs from the latest run of the baseline in what was asked and installed.
         shifted: lasting shifts of times that nobody acknowledged: method, first run after, ratio.
         notes: what else to know.
+        figures: of every row.
+        disturbances: of the night's own rounds.
+        suspects: rows that wait to be measured again, and what is suspected of them.
+        stopped: of a stopped night: while doing what.
+        places: words that every command takes here, such as ``run.results=DIR``.
+        words: those that start another night like it.
     """
 
     machine: str
     run: str
     created: str
-    verdict: Headline
+    verdict: Outcome
     rows: tuple[Verdict, ...]
     baseline: tuple[str, ...]
     again: str | None
@@ -40,93 +87,174 @@ class Night:
     changes: tuple[str, ...]
     shifted: tuple[tuple[str, str, float], ...]
     notes: tuple[str, ...]
+    figures: tuple[Figures, ...] = ()
+    disturbances: Disturbances = field(default_factory=Disturbances)
+    suspects: Mapping[Key, str] = field(default_factory=dict)
+    stopped: str = ""
+    places: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
     @property
     def regressions(self) -> tuple[Verdict, ...]:
         return tuple(row for row in self.rows if row.kind == "regression")
 
-    def count(self, kind: Kind) -> int:
-        return sum(row.kind == kind for row in self.rows)
+    @property
+    def is_unfinished(self) -> bool:
+        return self.verdict in UNFINISHED
+
+    @property
+    def has_disturbed_times(self) -> bool:
+        """Whether times could not be judged, or are no baseline, since rounds were disturbed."""
+        return any(row.gap == "disturbed" for row in self.rows)
+
+    def command(self, verb: str, *words: str) -> str:
+        """Return a command as a shell takes it."""
+        return shlex.join(["./run.sh", verb, *words, *self.places])
 
 
-def headline(rows: Sequence[Verdict], has_baseline: bool) -> Headline:
-    """Return the verdict on the night from those on its rows."""
+def outcome_of(rows: Sequence[Verdict], has_baseline: bool) -> Outcome:
+    """Return the verdict on the night from the final ones on its rows."""
     if not has_baseline:
         return "first"
-    kinds = {row.kind for row in rows}
+    kinds = {row.kind for row in rows} - {"missing", "new"}
     if "regression" in kinds:
         return "regression"
-    compared = kinds - {"missing", "new"}
-    return "cannot tell" if compared <= {"cannot tell"} else "none"
+    if "cannot tell" not in kinds and kinds:
+        return "none"
+    return "partly" if kinds - {"cannot tell"} else "cannot tell"
 
 
-def timed_again(
-    row: Verdict, confirmation: Confirmation, before: str, settings: Settings
-) -> Verdict:
-    """Return the verdict on a row that was timed in turn with the model of run ``before``."""
-    shown = [
-        100 * (x - 1)
-        for x in (confirmation.ratio.estimate, confirmation.ratio.low, confirmation.ratio.high)
-    ]
-    figures = (
-        f"Measured again in turn with the model of run {before}, {confirmation.rounds} rounds each: "
-        f"{shown[0]:+.1f} % ({100 * confirmation.ratio.level:g} % interval {shown[1]:+.1f} to "
-        f"{shown[2]:+.1f} %), p {confirmation.p_value:.1g} where {confirmation.allowed:.1g} is allowed"
-    )
-    if confirmation.state == "confirmed":
-        kind: Kind = "regression"
-        why = "confirmed"
-    elif confirmation.ratio.high < 1 + settings.slower:
-        kind, why = "none", f"not confirmed, and {100 * settings.slower:g} % is excluded"
+def headline(night: Night) -> str:
+    """Return what was judged, the worst first, and what was not."""
+    parts = []
+    if night.is_unfinished:
+        waiting = "; ".join(_listed(list(night.suspects.values())))
+        begun = {"stopped": f"STOPPED while {night.stopped}"}
+        state = begun.get(night.verdict, "not finished, measuring suspected rows again")
+        parts.append(f"{state} (not confirmed: {waiting})" if waiting else state)
+    if night.verdict == "first":
+        parts.append("first night, nothing to compare with yet")
+        if night.has_disturbed_times:
+            parts.append(f"its times are NO baseline ({_rounds(night)})")
     else:
-        kind, why = "cannot tell", f"not confirmed, but {100 * settings.slower:g} % is not excluded"
-    return replace(row, kind=kind, reason=f"{row.reason} {figures}: {why}.")
+        confirmed = [row for row in night.regressions if _key(row) not in night.suspects]
+        parts += _listed([f"{worse(row)} (confirmed)" for row in confirmed])
+        parts += [said for name, metrics in GROUPS if (said := _group(night, name, metrics))]
+    missing = [row for row in night.rows if row.kind == "missing"]
+    if night.failed:
+        parts.append(f"NOT measured: {', '.join(_listed(list(night.failed)))}")
+    elif missing:
+        parts.append(
+            f"missing: {', '.join(_listed(list(dict.fromkeys(r.method for r in missing))))}"
+        )
+    return "; ".join(parts) or "no row was compared"
 
 
-def same_model(row: Verdict, before: str) -> Verdict:
-    """Return the verdict on a suspected row whose model, software and settings are those of before."""
-    kind: Kind = "change" if row.kind == "regression" else row.kind
-    why = (
-        f"The model, the software and the settings are those of run {before} to the last bit, so it "
-        "is the machine that differs, not the code; nothing was measured again."
-    )
-    return replace(row, kind=kind, reason=f"{row.reason} {why}")
+def worse(row: Verdict) -> str:
+    """Return by how much a row is worse."""
+    estimate = row.in_turn or row.estimate
+    if estimate is None:
+        return f"{row.method} is worse in {row.metric.title}"
+    if row.metric in (TOP1, TOP5):
+        return f"{row.method} lost {abs(estimate.estimate):.2f} points of {row.metric.title}"
+    more = reasons.percent_more(estimate.estimate)
+    return f"{row.method} {f'takes {more} time' if row.metric == BATCH else f'costs {more}'}"
 
 
-def after_remeasuring(row: Verdict, again: Verdict | None, lacking: str | None = None) -> Verdict:
-    """Return the verdict on a row that was made or timed anew and compared with the same runs.
+def steps(night: Night) -> tuple[Step, ...]:
+    """Return what to do, the most urgent first; never none."""
+    todo = []
+    go_on = night.command("nightly", f"run.id={night.run}")
+    if night.verdict == "stopped":
+        todo.append(Step("Act: no verdict is final. This goes on where the night stopped:", go_on))
+    elif night.verdict == "suspected":
+        text = (
+            "Wait for the verdict. If the night does not run any more, it was killed; this goes on:"
+        )
+        todo.append(Step(text, go_on))
+    elif night.regressions:
+        since = f"since run {night.baseline[-1]}" if night.baseline else "before"
+        todo.append(
+            Step(
+                f"Act: find what changed {since} and repair it. If it was meant, acknowledge it:",
+                night.command("acknowledge", *_which(night), "reason=WHY"),
+            )
+        )
+    if night.failed and not todo:
+        text = "Act: see why rows were not measured. This measures them again, and no more:"
+        todo.append(Step(text, go_on))
+    if todo:  # what is urgent stands alone
+        return tuple(todo)
+    if night.has_disturbed_times and night.disturbances.causes:
+        remedy = night.disturbances.causes[0].remedy
+        text = f"Act before the next night, so that its times can be judged: {remedy}. Then:"
+        todo.append(Step(text, shlex.join(["./run.sh", "nightly", *night.words])))
+    gaps = {row.gap for row in night.rows}
+    if any(0 < row.rounds < NIGHTLY.rounds for row in night.figures):
+        text = f"Act: give protocol.rounds={NIGHTLY.rounds} or more, or times are never judged."
+        todo.append(Step(text))
+    if todo:
+        return tuple(todo)
+    if night.verdict == "first":
+        return (Step("Nothing to do: later nights are compared with this one."),)
+    if "noise" in gaps:
+        return (
+            Step(
+                "Nothing to do tonight. If it stays too noisy, see what nightly.md says of each row."
+            ),
+        )
+    return (Step("Nothing to do."),)
 
-    Args:
-        again: its second verdict; None if there is none, such as of a row that failed.
-        lacking: why it was not timed in turn with an earlier model.
-    """
-    reason = row.reason + (f" ({lacking}.)" if lacking else "")
-    if again is None:
-        return replace(row, kind="cannot tell", reason=f"{reason} Measuring it again failed.")
-    kind: Kind = "regression" if again.kind == "regression" else again.kind
-    result = "Confirmed" if kind == "regression" else "Not confirmed"
-    return replace(
-        again, kind=kind, reason=f"{reason} {result} when measured again: {again.reason}"
-    )
+
+def _which(night: Night) -> list[str]:
+    """Return the words that name the regressions of a night."""
+    methods = {row.method for row in night.regressions}
+    named = f"method={methods.pop()}" if len(methods) == 1 else "method=all"
+    return [f"run={night.run}", named]
 
 
-def in_a_new_environment(turn: Verdict, again: Verdict, changes: str) -> Verdict:
-    """Return the verdict on a row whose earlier model may have become slow as well.
+def _group(night: Night, name: str, metrics: Sequence[object]) -> str | None:
+    rows = [
+        row
+        for row in night.rows
+        if row.metric in metrics
+        and row.kind not in ("regression", "missing", "new")
+        and _key(row) not in night.suspects
+    ]
+    counts = Counter(_word(row) for row in rows if row.kind != "cannot tell")
+    unjudged = len(rows) - sum(counts.values())
+    why = _why(night, rows)
+    named = [row for row in night.rows if row.kind == "regression" or _key(row) in night.suspects]
+    others = any(row.metric in metrics for row in named)
+    name = f"{name} of other rows" if others else name
+    if not counts:
+        return f"{name} {why}" if unjudged else None
+    if len(counts) == 1 and not unjudged:
+        return f"{name} {next(iter(counts))}"
+    said = [f"{count} {word}" for word, count in counts.items()]
+    return f"{name}: {', '.join([*said, *([f'{unjudged} {why}'] if unjudged else [])])}"
 
-    Args:
-        turn: after timing both in turn: not confirmed.
-        again: the times measured again, compared with the earlier runs.
-        changes: what is new in the environment.
-    """
-    if again.kind != "regression":
-        return turn
-    why = (
-        f"Yet both take longer than before, and the environment is new ({changes}). {again.reason}"
-    )
-    return replace(turn, kind="regression", reason=f"{turn.reason} {why}")
+
+def _word(row: Verdict) -> str:
+    """Return what became of a judged row; timed in turn, only that it is not slower is known."""
+    return "not slower" if row.kind == "none" and row.in_turn is not None else WORDS[row.kind]
 
 
-def solution_lost(row: Verdict, outcome: str) -> Verdict:
-    """Return the verdict on a search that found a model before and twice finds none now."""
-    reason = f"{row.reason} It ended with {outcome}, and did so again when made anew."
-    return replace(row, kind="regression", reason=reason)
+def _why(night: Night, rows: Sequence[Verdict]) -> str:
+    gaps = dict.fromkeys(row.gap for row in rows if row.gap)
+    if set(gaps) == {"few runs"}:
+        return f"not judged yet ({reasons.GAPS['few runs']})"
+    said = [_rounds(night) if gap == "disturbed" else reasons.GAPS[gap] for gap in gaps]
+    return f"NOT judged ({', '.join(said)})"
+
+
+def _rounds(night: Night) -> str:
+    return f"{night.disturbances.rounds} of {night.disturbances.of_rounds} rounds disturbed"
+
+
+def _listed(parts: list[str], most: int = 3) -> list[str]:
+    return [*parts[:most], *([f"and {len(parts) - most} more"] if len(parts) > most else [])]
+
+
+def _key(row: Verdict) -> Key:
+    return row.method, row.metric.name

@@ -2,55 +2,127 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as xml
 
 from harness.nightly.database import opened
+from harness.nightly.disturbed import Disturbances
 from harness.nightly.entry import NightEntry
-from harness.nightly.night import Night
-from harness.nightly.verdict import Verdict
-from harness.render.escape import markdown, markdown_cell
+from harness.nightly.night import LISTED, Night, Step, headline, steps
+from harness.nightly.reasons import percent_more, runs
+from harness.nightly.verdict import BATCH, Verdict
+from harness.render.escape import REPLACED, markdown, markdown_cell, one_line
 from harness.render.escape import xml as xml_text
 from harness.render.markdown_table import markdown_table
 
-SCHEMA = 1  # of the JSON: harness/nightly/nightly.schema.json
-HEADLINES = {
-    "regression": "regression",
-    "none": "no regression",
-    "cannot tell": "cannot tell",
-    "first": "first night: nothing to compare with yet",
-}
-ORDER = ("regression", "missing", "new", "improvement", "change", "cannot tell", "none")
+SCHEMA = 2  # of the JSON: harness/nightly/nightly.schema.json
+LEAST_P = 1e-9  # no noise is known well enough to tell smaller ones apart
+SKIPPED = ("cannot tell", "missing", "new")
+ORDER = (
+    "regression",
+    "suspected",
+    "missing",
+    "cannot tell",
+    "new",
+    "change",
+    "improvement",
+    "none",
+)
 
 
 def to_markdown(night: Night) -> str:
-    """Return the headline, regressions with their reasons, and the rest folded away."""
-    parts = [f"# {markdown_cell(_title(night))}", markdown(_summary(night))]
-    parts += [
-        f"**{markdown_cell(row.method)}, {row.metric.title}**: {markdown_cell(row.reason)}"
-        for row in night.regressions
-    ]
-    if night.failed:
-        listed = "\n".join(f"- {markdown(k)}: {markdown_cell(v)}" for k, v in night.failed.items())
-        parts.append(f"Not measured:\n\n{listed}")
-    parts += [f"Note: {markdown_cell(note)}." for note in night.notes]
-    parts += [
-        f"Note: {method} takes {100 * (ratio - 1):+.1f} % since run {since}. A known shift is "
-        f"acknowledged with `./run.sh acknowledge run={since} method={method} reason=...`"
-        for method, since, ratio in night.shifted
-    ]
-    if night.changes:
-        listed = "\n".join(f"- {markdown(line)}" for line in night.changes)
-        parts.append(f"{markdown(f'Changed since run {night.baseline[-1]}:')}\n\n{listed}")
+    """Return the headline and the next step, then the reasons; every row is folded away."""
+    parts = [f"# {markdown_cell(_title(night))}", *map(_step, steps(night)), *_details(night)]
     if night.rows:
         parts.append(_folded("Every row", _table(night)))
     return "\n\n".join(parts) + "\n"
 
 
-def short(night_markdown: str) -> str:
-    """Return the text to print: the Markdown without the folded rows."""
-    return night_markdown.split("<details>", 1)[0].rstrip() + "\n"
+def to_print(night: Night) -> str:
+    """Return the text to print: as the Markdown, without its folded rows, the headline last."""
+    ending = [markdown_cell(_title(night)), *map(_step, steps(night))]
+    return "\n\n".join([*_details(night), *ending]) + "\n"
+
+
+def _step(step: Step) -> str:
+    return f"**{markdown_cell(step.text)}**" + (f" {_code(step.command)}" if step.command else "")
+
+
+def _code(text: str) -> str:
+    """Return a command in Markdown, which no character of it ends."""
+    return f"`{one_line(text).replace('`', REPLACED)}`"
+
+
+def _details(night: Night) -> list[str]:
+    """Return what stands below the headline: reasons, figures of a first night, what disturbed it."""
+    parts = [markdown(_summary(night))]
+    parts += [
+        f"**{markdown_cell(row.method)}, {row.metric.title}**: {markdown_cell(row.sentences)}"
+        for row in night.regressions
+    ]
+    if night.failed:
+        listed = "\n".join(f"- {markdown(k)}: {markdown_cell(v)}" for k, v in night.failed.items())
+        parts.append(f"Not measured:\n\n{listed}")
+    if night.disturbances.causes:
+        parts.append(_disturbances(night.disturbances))
+    if night.verdict == "first":
+        parts.append(_figures(night))
+    parts += [f"Note: {markdown_cell(note)}." for note in night.notes]
+    parts += [_shift(night, *shift) for shift in night.shifted]
+    if night.changes:
+        listed = "\n".join(f"- {markdown(line)}" for line in night.changes)
+        parts.append(f"{markdown(f'Changed since run {night.baseline[-1]}:')}\n\n{listed}")
+    return parts
+
+
+def _shift(night: Night, method: str, since: str, ratio: float) -> str:
+    words = (f"run={since}", f"method={method}", f"metric={BATCH.name}", "reason=WHY")
+    return (
+        markdown_cell(
+            f"Note: {method} takes {percent_more(ratio)} time since run {since}. If that is known:"
+        )
+        + f" {_code(night.command('acknowledge', *words))}"
+    )
+
+
+def _disturbances(found: Disturbances) -> str:
+    """Return what disturbed the rounds, how often and how much, and what to do about it."""
+    listed = [
+        markdown(
+            f"{cause.timings} of {found.of_timings} timings ({cause.kind} up to {cause.worst:.3g}, "
+            f"{cause.limit:.3g} is the limit): {cause.what}. To do: {cause.remedy}."
+        )
+        for cause in found.causes
+    ]
+    return (
+        f"Disturbed: {found.rounds} of {found.of_rounds} rounds, {found.timings} of "
+        f"{found.of_timings} timings (a row in a round).\n\n" + "\n".join(f"- {x}" for x in listed)
+    )
+
+
+def _figures(night: Night) -> str:
+    """Return the figures of every row of a night that there is nothing to compare with."""
+    headers = ["Method", "Batch s", "Rounds", "Disturbed", "Top-1", "Top-5", "Cost s"]
+    body = [
+        [
+            each.method,
+            _figure(each.batch_s, ".4g"),
+            str(each.rounds),
+            str(each.disturbed),
+            _figure(each.top1, ".4f"),
+            _figure(each.top5, ".4f"),
+            _figure(each.cost_s, ".2f"),
+        ]
+        for each in night.figures
+    ]
+    return markdown_table(headers, body, ["left", *["right"] * 6])
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
 
 
 def to_json(night: Night) -> dict[str, Any]:
@@ -63,6 +135,15 @@ def to_json(night: Night) -> dict[str, Any]:
         "verdict": night.verdict,
         "baseline": list(night.baseline),
         "again": night.again,
+        "headline": headline(night),
+        "steps": [{"text": step.text, "command": step.command} for step in steps(night)],
+        "stopped": night.stopped or None,
+        "suspects": [
+            {"method": method, "metric": metric, "text": said}
+            for (method, metric), said in night.suspects.items()
+        ],
+        "disturbed": _disturbed(night.disturbances),
+        "figures": [asdict(each) for each in night.figures],
         "rows": [_row(row) for row in night.rows],
         "failed": dict(night.failed),
         "changes": list(night.changes),
@@ -74,15 +155,26 @@ def to_json(night: Night) -> dict[str, Any]:
     }
 
 
+def _disturbed(found: Disturbances) -> dict[str, Any]:
+    causes = [asdict(cause) for cause in found.causes]
+    return {**asdict(found), "causes": causes}
+
+
 def to_junit(night: Night) -> str:
-    """Return JUnit's XML: a test case a row; regressions fail, undecided rows are skipped."""
-    failures = len(night.regressions)
-    skipped = sum(row.kind in ("cannot tell", "missing", "new") for row in night.rows)
+    """Return JUnit's XML: a test case a row.
+
+    Regressions fail, rows that were not judged are skipped; rows that were not measured, and a night
+    that is unfinished, are errors.
+    """
+    unfinished = _unfinished(night)
+    failures = [row for row in night.regressions if _waits(row, night) is None]
+    skipped = [row for row in night.rows if row.kind in SKIPPED and _waits(row, night) is None]
+    waiting = sum(_waits(row, night) is not None for row in night.rows)
     counts = {
-        "tests": str(len(night.rows) + len(night.failed)),
-        "failures": str(failures),
-        "errors": str(len(night.failed)),
-        "skipped": str(skipped),
+        "tests": str(len(night.rows) + len(night.failed) + bool(unfinished)),
+        "failures": str(len(failures)),
+        "errors": str(len(night.failed) + waiting + bool(unfinished)),
+        "skipped": str(len(skipped)),
     }
     suites = xml.Element("testsuites", counts)
     suite = xml.SubElement(
@@ -90,18 +182,26 @@ def to_junit(night: Night) -> str:
         "testsuite",
         {"name": f"nightly {night.machine}", "timestamp": night.created.rstrip("Z"), **counts},
     )
+    properties = xml.SubElement(suite, "properties")
+    xml.SubElement(properties, "property", {"name": "headline", "value": headline(night)})
     for row in night.rows:
         case = xml.SubElement(suite, "testcase", {"classname": row.method, "name": row.metric.name})
-        if row.kind == "regression":
-            failure = xml.SubElement(case, "failure", {"type": row.kind, "message": row.reason})
-            failure.text = row.reason
-        elif row.kind in ("cannot tell", "missing", "new"):
-            xml.SubElement(case, "skipped", {"message": f"{row.kind}: {row.reason}"})
+        waits = _waits(row, night)
+        if waits is not None:
+            xml.SubElement(case, "error", {"type": night.verdict, "message": waits})
+        elif row.kind == "regression":
+            failure = xml.SubElement(case, "failure", {"type": row.kind, "message": row.sentences})
+            failure.text = row.sentences
+        elif row.kind in SKIPPED:
+            xml.SubElement(case, "skipped", {"message": f"{row.kind}: {row.sentences}"})
         else:
-            xml.SubElement(case, "system-out").text = f"{row.kind}: {row.reason}"
+            xml.SubElement(case, "system-out").text = f"{row.kind}: {row.sentences}"
     for label, outcome in night.failed.items():
         case = xml.SubElement(suite, "testcase", {"classname": label, "name": "measured"})
         xml.SubElement(case, "error", {"type": "outcome", "message": outcome})
+    if unfinished:
+        case = xml.SubElement(suite, "testcase", {"classname": "night", "name": "finished"})
+        xml.SubElement(case, "error", {"type": night.verdict, "message": unfinished})
     for element in suites.iter():
         element.attrib = {key: xml_text(value) for key, value in element.attrib.items()}
         element.text = element.text and xml_text(element.text)
@@ -109,15 +209,26 @@ def to_junit(night: Night) -> str:
     return xml.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
 
 
+def _waits(row: Verdict, night: Night) -> str | None:
+    """Return what is suspected of a row that was not measured again yet; None of other rows."""
+    said = night.suspects.get((row.method, row.metric.name))
+    return None if said is None else f"{said}, not confirmed. {row.sentences}"
+
+
+def _unfinished(night: Night) -> str:
+    return headline(night) if night.is_unfinished else ""
+
+
 def _title(night: Night) -> str:
-    return f"Nightly on {night.machine}: {HEADLINES[night.verdict]}"
+    return f"Nightly on {night.machine}: {headline(night)}"
 
 
 def _summary(night: Night) -> str:
-    counted = ", ".join(f"{night.count(kind)} {kind}" for kind in ORDER if night.count(kind))  # type: ignore[arg-type]
+    counts = Counter(_shown_kind(row, night) for row in night.rows)
+    counted = ", ".join(f"{counts[kind]} {kind}" for kind in ORDER if counts[kind])
+    ends = (night.baseline[0], night.baseline[-1]) if night.baseline else ()
     compared = (
-        f" against {len(night.baseline)} earlier run{'s' if len(night.baseline) > 1 else ''} "
-        f"({night.baseline[0]} to {night.baseline[-1]})"
+        f" against {runs(len(night.baseline))} ({' to '.join(dict.fromkeys(ends))})"
         if night.baseline
         else ""
     )
@@ -126,10 +237,28 @@ def _summary(night: Night) -> str:
 
 
 def _table(night: Night) -> str:
-    ordered = sorted(night.rows, key=lambda row: ORDER.index(row.kind))
-    rows = [[row.method, row.metric.title, row.kind, row.reason] for row in ordered]
-    headers = ["Method", "Metric", "Verdict", "Why"]
-    return markdown_table(headers, rows)
+    ordered = sorted(night.rows, key=lambda row: ORDER.index(_shown_kind(row, night)))
+    rows = [
+        [
+            row.method,
+            row.metric.title,
+            _shown_kind(row, night),
+            _p_value(row.adjusted_p),
+            row.sentences,
+        ]
+        for row in ordered
+    ]
+    return markdown_table(["Method", "Metric", "Verdict", "p of the table", "Why"], rows)
+
+
+def _shown_kind(row: Verdict, night: Night) -> str:
+    return row.kind if _waits(row, night) is None else "suspected"
+
+
+def _p_value(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.1g}" if value >= LEAST_P else f"below {LEAST_P:g}"
 
 
 def _folded(title: str, text: str) -> str:
@@ -150,6 +279,11 @@ def _row(row: Verdict) -> dict[str, Any]:
         "threshold": row.threshold,
         "suspected": row.suspected,
         "reason": row.reason,
+        "advice": row.advice,
+        "gap": row.gap,
+        "in_turn": None
+        if row.in_turn is None
+        else [row.in_turn.estimate, row.in_turn.low, row.in_turn.high],
     }
 
 
@@ -165,7 +299,7 @@ def _machine(name: str, entries: list[NightEntry]) -> str:
         [
             entry.created,
             entry.run,
-            entry.verdict or "",
+            LISTED.get(entry.verdict or "", entry.verdict or ""),
             ", ".join(f"{method} {metric}" for method, metric in sorted(entry.regressions)),
             "; ".join(
                 f"{method} {metric}: {reason}"

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-from harness.config import Composed
 from harness.facts.typed import changed
 from harness.nightly.entry import NightEntry, build_entry
 from harness.nightly.sequential_test import LOOKS, Confirmation, confirm
 from harness.nightly.verdict import NIGHTLY, Floats
-from harness.render.progress import Display
+from harness.run.context import Context
 from harness.run.lifecycle import run_rows, start_session
 from harness.run.reuse import copy_model, damage
 from harness.run.rounds import run_rounds
@@ -49,24 +47,22 @@ class Again:
 
 def measure_again(
     night: RunFolder,
-    composed: Composed,
+    context: Context,
     slower: Mapping[str, NightEntry],
     other: Sequence[str],
-    folders: Sequence[Path],
-    show: Display,
 ) -> Again:
     """Measure suspected rows again.
 
     Args:
         night: the run that raised the suspicions.
-        composed: its configuration.
+        context: its configuration, and where progress is shown.
         slower: by method suspected of being slower, the run whose model it is timed with.
         other: methods suspected of anything else.
 
     Raises:
         InputError, HarnessError, KeyboardInterrupt: as ``measure_folder``.
     """
-    results = night.path.parent.parent
+    composed, results = context.composed, night.path.parent.parent
     again = RunFolder(night.path.with_name(f"{night.id}{AGAIN}"))
     controls, lacking = {}, {}
     for method, entry in slower.items():
@@ -92,7 +88,9 @@ def measure_again(
         protocol=changed(config.protocol, rounds=rounds * LOOKS if slower else 0).stored,
     )
     with again.locked():
-        session = start_session(again, replace(composed, config=config), folders, show)
+        session = start_session(
+            again, replace(composed, config=config), context.folders, context.show
+        )
         own = {row.method: row for row in night.load_records()}
         for name in slower:
             if name not in other and damage(own[name], night) is None:

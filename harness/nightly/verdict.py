@@ -43,11 +43,11 @@ from harness.stats.intervals import Interval
 from harness.table.metrics import Metric
 
 Kind = Literal["regression", "improvement", "change", "none", "cannot tell", "missing", "new"]
+Gap = Literal["noise", "disturbed", "few rounds", "few runs", "nothing before", "not repeated"]
 BATCH = Metric("batch_s", "Batch s", 4, False)  # the median of a round's batches
 EQUIVALENCE = 0.9  # level of the intervals: "none" is two one-sided tests at half of what is left
 LEAST_RUNS = 3
 LEAST_COST_S = 1.0
-LEAST_P = 1e-9  # no noise is known well enough to tell smaller ones apart
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -119,8 +119,11 @@ class Verdict:
         p_value: of no difference, for this row alone; None where it was not tested.
         adjusted_p: the same for the table; what is compared with alpha.
         threshold: smallest difference that matters: of the ratio from 1, or in points.
-        reason: a sentence with the figures.
+        reason: the finding, with its figures, in a sentence or two.
         suspected: the row may be worse by the threshold or more: measure it again.
+        advice: what the finding means, and what to do.
+        gap: why it is ``cannot tell``; None for other kinds.
+        in_turn: the ratio of times to those of an earlier model, timed in turn with it.
     """
 
     method: str
@@ -132,65 +135,11 @@ class Verdict:
     threshold: float
     reason: str
     suspected: bool = False
+    advice: str = ""
+    gap: Gap | None = None
+    in_turn: Interval | None = None
 
-
-@dataclass(frozen=True)
-class Tested:
-    """A row with its test, before the table's p-values are adjusted.
-
-    Attributes:
-        equal: the estimate of no difference.
-        limits: the nearest estimates below and above it that matter.
-        figures: what was found, as the start of a sentence.
-        matters: the threshold in words.
-        claims: whether a difference may be claimed: not from times of a single earlier run.
-        rounds_p: times: the p-value if runs differed by their rounds only; a suspicion asks no more,
-            since measuring again tells a slow hour from slow code.
-    """
-
-    method: str
-    metric: Metric
-    estimate: Interval
-    p_value: float
-    threshold: float
-    equal: float
-    limits: tuple[float, float]
-    figures: str
-    matters: str
-    claims: bool = True
-    rounds_p: float = 1.0
-
-    def decide(self, adjusted_p: float, settings: Settings) -> Verdict:
-        """Return the verdict: the noise gate, then the threshold."""
-        alpha, (low, high) = settings.alpha, self.limits
-        estimate, better = self.estimate.estimate, self.metric.higher_is_better
-        is_worse = better is not None and (estimate <= low if better else estimate >= high)
-        p = f"{adjusted_p:.1g}" if adjusted_p >= LEAST_P else f"below {LEAST_P:g}"
-        chance = f"p {p} for the table, {alpha:g} allowed"
-        if adjusted_p <= alpha and not self.claims:
-            kind: Kind = "cannot tell"
-            why = "one earlier run does not show how far runs of the same code lie apart"
-        elif adjusted_p <= alpha:
-            matters = not low < estimate < high
-            if matters and better is not None:
-                kind = "improvement" if (estimate > self.equal) == better else "regression"
-            else:
-                kind = "change"
-            size = f"{self.matters} or more matters" if matters else f"it is below {self.matters}"
-            why = f"noise does not explain it ({chance}) and {size}"
-        elif low < self.estimate.low and self.estimate.high < high:
-            kind, why = "none", f"noise explains it ({chance}) and {self.matters} is excluded"
-        else:
-            kind = "cannot tell"
-            why = f"noise explains it ({chance}), but would hide {self.matters} as well"
-        return Verdict(
-            self.method,
-            self.metric,
-            kind,
-            self.estimate,
-            self.p_value,
-            adjusted_p,
-            self.threshold,
-            f"{self.figures}; {why}.",
-            suspected=kind == "regression" or (is_worse and self.rounds_p <= settings.suspicion),
-        )
+    @property
+    def sentences(self) -> str:
+        """The finding, its meaning and what to do."""
+        return f"{self.reason} {self.advice}".rstrip()

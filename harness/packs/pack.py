@@ -15,6 +15,7 @@ import io
 import json
 import os
 import re
+import shlex
 import stat
 import zipfile
 from collections.abc import Iterator
@@ -137,6 +138,11 @@ def write_pack(
     """
     if to.is_dir():
         raise InputError(f"to={to} is a folder: give the file to write")
+    if not to.parent.is_dir():
+        raise InputError(
+            f"to={to}: there is no folder {to.parent}: type mkdir -p {shlex.quote(str(to.parent))}, or "
+            "give to=FILE elsewhere"
+        )
     with folder.locked():
         if not folder.labels.is_file():
             raise InputError(
@@ -147,7 +153,6 @@ def write_pack(
         signature = signing.signed(manifest.to_json(), sign) if sign else None
         part = to.with_name(f".{to.name}.{os.getpid()}{PART_OF_PACK}")
         try:
-            durable.make_folders(to.parent)
             _clear_parts(to.parent)
             with part.open("w+b") as handle:
                 with suppress(OSError):  # where nothing locks, nothing is cleared either
@@ -160,9 +165,7 @@ def write_pack(
                 beside = to.with_name(to.name + signing.SUFFIX)
                 whole_files.write_atomically(beside, signature, "to")
         except OSError as error:
-            raise InputError(
-                f"{to} cannot be written ({error.strerror}): free some space or give to=FILE"
-            ) from None
+            raise whole_files.unwritable(to, error, "to", "FILE") from None
         except (zipfile.LargeZipFile, RuntimeError):
             raise InputError(
                 f"run {folder.id} is too large to pack ({manifest.bytes / 1e9:.1f} GB; 4 GB at most, "

@@ -26,7 +26,7 @@ class Verified:
     Attributes:
         files: how many files were checked.
         absent: the workload's files that are not on this machine, as of a run from elsewhere, and
-            the models that an imported run came without.
+            the models that an imported run, or the project's example, came without.
         wrong: what is missing or differs, one line each.
         digest: of the run's deterministic part.
     """
@@ -66,8 +66,9 @@ def verify(folder: RunFolder) -> Verified:
         checked += 1
         if whole_files.sha256_of(path) != planned.sha256:
             wrong.append(f"{path} is not the file that was recorded")
+    is_without_models = folder.is_imported or folder.is_committed
     for path, file in _recorded(folder):
-        if folder.is_imported and path.name.endswith(MODELS) and not path.is_file():
+        if is_without_models and path.name.endswith(MODELS) and not path.is_file():
             absent.append(str(path))
             continue
         checked += 1

@@ -52,11 +52,18 @@ PACKAGE_INDEX = (  # where pip gets packages and how it reaches it; nothing of w
     "PIP_TIMEOUT",
     "PIP_TRUSTED_HOST",
 )
+SCREEN = (
+    "BROWSER",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "XAUTHORITY",
+)  # where ./run.sh demo opens a report
 PASSED_ON = frozenset(
     (
         *TO_WORKERS,
         *CERTIFICATES,
         *PACKAGE_INDEX,
+        *SCREEN,
         "ALL_PROXY",
         "all_proxy",
         "HTTP_PROXY",
@@ -100,12 +107,28 @@ def passed_to_workers(environment: Mapping[str, str]) -> dict[str, str]:
 
 def cache_home() -> str:
     """Return the folder for caches as the XDG specification has it, or .cache without any home."""
+    return _cache_home()[0]
+
+
+def unnamed_home() -> str | None:
+    """Return what to say where no variable names the folder for caches; None where one does."""
+    folder, named = _cache_home()
+    if named:
+        return None
+    return (
+        f"HOME is not set, or is no absolute path, so caches are in {folder}: set HOME or "
+        "XDG_CACHE_HOME for another folder"
+    )
+
+
+def _cache_home() -> tuple[str, bool]:
+    """Return the folder for caches, and whether a variable names it."""
     variables = _sound(os.environ)
     if "XDG_CACHE_HOME" in variables:
-        return variables["XDG_CACHE_HOME"]
+        return variables["XDG_CACHE_HOME"], True
     if "HOME" in variables:
-        return os.path.join(variables["HOME"], ".cache")
-    return _home_of_user() or ".cache"
+        return os.path.join(variables["HOME"], ".cache"), True
+    return _home_of_user() or ".cache", False
 
 
 def _home_of_user() -> str | None:

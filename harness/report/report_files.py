@@ -24,10 +24,15 @@ from harness.table.metrics import PUBLISHED
 FOLDER = "report"
 
 
-def write_files(run: LoadedRun, folders: Sequence[str], code: str) -> list[Path]:
+def write_files(
+    run: LoadedRun, folders: Sequence[str], code: str, into: Path | None = None
+) -> list[Path]:
     """Write the report of a run and return the paths of its files, the page first.
 
     Nothing is written before everything is derived. Arguments and errors as ``contents.collect``.
+
+    Args:
+        into: the folder to write; None: ``FOLDER`` in the run's.
     """
     report = collect(run, folders, code)
     files: dict[str, str | bytes] = {
@@ -43,9 +48,9 @@ def write_files(run: LoadedRun, folders: Sequence[str], code: str) -> list[Path]
         for name, picture in drawing.pictures.items():
             files[f"figures/{name}.svg"] = picture.svg
             files[f"figures/{name}.pdf"] = picture.pdf
-    folder = run.folder.path / FOLDER
+    folder = into or run.folder.path / FOLDER
     for name, content in files.items():
-        whole_files.write_atomically(folder / name, content)
+        whole_files.write_atomically(folder / name, content, "to")
     return [folder / name for name in files]
 
 

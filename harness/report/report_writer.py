@@ -16,10 +16,13 @@ from harness.storage.store import RunFolder
 from harness.table.loaded_run import load_run
 
 
-def write_report(folder: RunFolder, cache: Path, folders: Sequence[Path] = ()) -> list[Path]:
-    """Write the report into the run's folder and return the paths of its files, the page first.
+def write_report(
+    folder: RunFolder, cache: Path, folders: Sequence[Path] = (), into: Path | None = None
+) -> list[Path]:
+    """Write the report and return the paths of its files, the page first.
 
     Args:
+        into: the folder to write; None: ``report`` in the run's.
         cache: where matplotlib may keep what it knows of fonts.
         folders: of ``--conf``, for the command that repeats the run.
 
@@ -36,4 +39,4 @@ def write_report(folder: RunFolder, cache: Path, folders: Sequence[Path] = ()) -
     # imported here, since it imports matplotlib, which reads at import where it keeps fonts
     from harness.report.report_files import write_files
 
-    return write_files(run, [str(path) for path in folders], code_digest(folders))
+    return write_files(run, [str(path) for path in folders], code_digest(folders), into)

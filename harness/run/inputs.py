@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.config import project_path
 from harness.errors import InputError
 from harness.files import whole_files
 from harness.images.record_file import RecordFile, RecordIndex
-from harness.storage.configuration import Workload
+from harness.storage.configuration import HEAD, Workload
 from harness.storage.plan import InputFile
+from harness.workloads.model_files import check_symbol, check_weights
+
+OUR_LOADERS = ("harness.workloads.", "benchmarks.bundled.")
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,40 @@ def check_inputs(workload: Workload) -> Inputs:
     )
 
 
+def file_checks(workload: Workload) -> dict[str, Callable[[], None]]:
+    """Return, by the role of each file that a workload names, what checks it as a run does.
+
+    Each raises InputError if a run would refuse the file: one that is damaged, is none of its kind, is
+    not the expected one, or holds too few images. Weights and symbols that a loader of the user's own
+    reads are of a form of their own, so that only their digests are checked.
+    """
+    source = workload.tuning.source
+    is_ours = workload.model.target.startswith(OUR_LOADERS)
+
+    def record() -> None:
+        index = _index(workload, workload.rec, "workload.rec")
+        _digested(str(workload.rec), "rec", workload, index.sha256)
+        images = _count_images(workload, len(index))
+        if source == HEAD:
+            _count_tuning_images(workload, images)
+
+    def tuning() -> None:
+        _count_tuning_images(workload, len(_index(workload, source, "workload.tuning.source")))
+
+    def model_file(role: str, check: Callable[[Path], object]) -> None:
+        path = str(workload.paths[role])
+        _digested(path, role, workload, None)
+        if is_ours:
+            check(project_path(path))
+
+    return {
+        "rec": record,
+        "tuning": tuning,
+        "params": lambda: model_file("params", check_weights),
+        "symbol": lambda: model_file("symbol", check_symbol),
+    }
+
+
 def _index(workload: Workload, path: str | None, key: str) -> RecordIndex:
     if path is None:
         raise InputError(f"the workload {workload.name} needs {key}=/path/to/file.rec")
@@ -98,7 +137,12 @@ def _count_tuning_images(workload: Workload, available: int) -> int:
     if wanted > available:
         raise InputError(
             f"workload.tuning.batches={batches} of workload.batch_size={size} are {wanted} images, "
-            f"but only {available} are there: lower one of the two"
+            f"but only {available} are there: lower one of the two; type "
+            + (
+                f"workload.tuning.batches={available // size}"
+                if available >= size
+                else f"workload.batch_size={available} workload.tuning.batches=1"
+            )
         )
     return wanted
 

@@ -12,7 +12,7 @@ from harness import PROJECT
 from harness.config import CONF, Composed, project_path
 from harness.errors import HarnessError, InputError
 from harness.facts.typed import decode
-from harness.files.whole_files import make_folder
+from harness.files.whole_files import make_folder, write_atomically
 from harness.host import ec2, machine, threads
 from harness.host.topology import read_topology
 from harness.packs.verify import save_digests
@@ -36,12 +36,13 @@ from harness.run.worker_setup import (
     inspection_memory_limit,
     workload_for_workers,
 )
+from harness.runs.known_runs import LATEST, find_run
 from harness.storage.configuration import Configuration
 from harness.storage.damage import set_aside_damaged
 from harness.storage.plan import RunPlan, digest_of_code, new_run_id, warnings_of
 from harness.storage.same_run import differences, renewed
 from harness.storage.stage_facts import Inspection
-from harness.storage.store import INSPECT_LOG, PLAN, RunFolder, find_run
+from harness.storage.store import INSPECT_LOG, PLAN, RunFolder
 from harness.table.tables import write_tables
 
 
@@ -82,11 +83,17 @@ def measure_folder(
         executor.clear_asides(folder.path)
         for name in set_aside_damaged(folder):
             show.note(f"{name} is damaged: it is {name}.damaged now, and measured again")
+        log = folder.path / INSPECT_LOG
+        before = log.read_bytes() if log.is_file() else b""
         try:
             session = start_session(folder, composed, folders, show, check)
         except (InputError, KeyboardInterrupt) as error:
             executor.clear_asides(folder.path)  # a signal may come between making one and waiting
-            if folder.discard() or isinstance(error, InputError):
+            if folder.discard():
+                raise
+            if isinstance(error, InputError):
+                if before:  # a run that is refused stays as it was
+                    write_atomically(log, before)
                 raise
             raise KeyboardInterrupt(f"run.id={folder.id}") from None
         with resumable(f"run.id={folder.id}"):
@@ -107,11 +114,7 @@ def measure_folder(
 
 
 def _require_own(folder: RunFolder) -> None:
-    if folder.is_imported:
-        raise InputError(
-            f"run {folder.id} was imported: it goes on where it was measured; leave run.id out to "
-            "start a new run"
-        )
+    folder.require_own("it goes on where it was measured; leave run.id out to start a new run")
 
 
 def run_rows(session: Session) -> None:
@@ -128,12 +131,15 @@ def open_folder(composed: Composed, folders: Sequence[Path]) -> tuple[RunFolder,
     """Return the run's folder and its configuration.
 
     A known id continues with what its plan keeps and what is asked now on top of it, so that
-    ``run.id=ID`` alone asks for the same again.
+    ``run.id=ID`` alone asks for the same again; ``run.id=latest`` is the newest run.
 
     Raises:
-        InputError: what the plan keeps can no longer be measured; the run was imported.
+        InputError: what the plan keeps can no longer be measured; the run is only read here; there
+            is no latest run.
     """
     results, run_id = project_path(composed.config.run.results), composed.config.run.id
+    if run_id == LATEST:
+        run_id = find_run(results, run_id).id
     known = [] if run_id is None else sorted(results.glob(f"*/{run_id}/{PLAN}"))
     if len(known) == 1:
         folder = RunFolder(known[0].parent)

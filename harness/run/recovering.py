@@ -39,11 +39,7 @@ def recover(folder: RunFolder, method: str, trial: str, context: Context) -> str
         raise InputError(f"method={method}: run {plan.run} has {', '.join(plan.methods)}{near}")
     if not trial.isdigit():
         raise InputError(f"trial={trial}: give the number of a trial, from 1")
-    if folder.is_imported:
-        raise InputError(
-            f"run {plan.run} was imported, and a tuning history never travels: recover it where it "
-            "was measured"
-        )
+    folder.require_own("a tuning history never travels, so recover it where it was measured")
     source = folder.method(method)
     configuration = _configuration(folder, method, int(trial))
     with folder.locked():

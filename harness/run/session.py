@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 
+from harness.errors import HarnessError
 from harness.facts.typed import Mistyped, decode
 from harness.files import locks, whole_files
 from harness.host import threads
@@ -22,10 +24,12 @@ from harness.process.jobs import (
     ValidateJob,
     WorkerWorkload,
 )
-from harness.render.progress import Display, told_once
+from harness.render.progress import Display, Grown, told_once
+from harness.run.course import Course, Step, course_of
 from harness.run.inputs import Inputs
 from harness.run.job_result import stage_result, with_faults
 from harness.run.worker_setup import build_environment, workload_for_workers
+from harness.screen.run_table import fitted_table
 from harness.storage import outcomes, recorded_files, store
 from harness.storage.configuration import Protocol
 from harness.storage.plan import RunPlan
@@ -33,6 +37,7 @@ from harness.storage.record import MethodRecord, Outcome, RoundRecord
 from harness.storage.stage_facts import Optimize, ProfileFacts, RoundFacts, Validate
 from harness.storage.store import RunFolder
 from harness.table import kernels, validity
+from harness.table.loaded_run import rows_of
 
 
 def open_session(
@@ -89,7 +94,8 @@ def open_session(
         plan.config.threads.stored, read_topology(), threads.find_kmp_library()
     )
     environment = build_environment(settings.environment, plan.config, folders)
-    return Session(plan, folder, workload, environment, data, show)
+    workload = workload_for_workers(plan.workload, plan.files)
+    return Session(plan, folder, workload, environment, data, show, course_of(plan, folder))
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,7 @@ class Session:
         workload: the configuration of the workload as workers get it.
         environment: the environment of every worker that measures.
         data: the prepared images by role, validation and tuning.
+        course: how far it is.
     """
 
     plan: RunPlan
@@ -108,6 +115,7 @@ class Session:
     environment: dict[str, str]
     data: dict[str, ImageSet]
     show: Display
+    course: Course
 
     @property
     def protocol(self) -> Protocol:
@@ -134,7 +142,17 @@ class Session:
             row = ended
         finally:
             self.folder.save_record(row)
-        self.show.note(f"{row.label}: {row.outcome}")
+            if row.outcome.kind != outcomes.OK:
+                self.course.drop(name)
+        self.show.ended(f"{row.label}: {row.outcome}", self._table_so_far)
+
+    def _table_so_far(self) -> Grown:
+        try:
+            rows = rows_of(self.folder, self.plan, self.folder.load_records())
+        except HarnessError:  # a run does not end because something cannot be shown
+            rows = []
+        # drawn twice a second, so made once for each size of the terminal
+        return lru_cache(lambda width, lines: fitted_table(rows[-lines:], width, best=None))
 
     def _optimize(self, row: MethodRecord, before: MethodRecord | None) -> MethodRecord:
         method = self.plan.methods[row.method]
@@ -228,7 +246,8 @@ class Session:
             sizes=list(protocol.sizes(self.workload.batch_size).items()),
             warmup_s=protocol.warmup_s,
         )
-        ended = self.run_job(row, job, f"timing, round {round_} of {protocol.rounds}")
+        activity = f"timing, round {round_} of {protocol.rounds}"
+        ended = self.run_job(row, job, activity, round_=round_)
         outcome, facts = stage_result(ended, RoundFacts, self._log_name(row, job))
         if facts:
             # only the workload's own batch size counts: a batch of one need not keep every thread busy
@@ -251,15 +270,21 @@ class Session:
         job: Job,
         activity: str,
         extra: Mapping[str, str] | None = None,
+        round_: int = 0,
     ) -> executor.Ended:
         """Run one stage of a row in a process of its own, in the row's folder, and wait for it.
 
         Args:
             extra: environment variables of this stage alone.
+            round_: the number of the round that it is.
         """
         workspace = self.folder.method(row.method)
         log = workspace / f"{job.stage}.log"
-        with self.show.step(f"{row.label}: {activity}") as report:
+        title = f"{row.label}: {activity}"
+        step = Step(row.method, job.stage, round_)
+        head = f"{self.course.place(step)}{row.label}: {self.course.named(step) or activity}"
+        left = partial(self.course.left, step)
+        with self.course.taking(step), self.show.step(title, head, left) as report:
             worker = executor.Worker(job, {**self.environment, **(extra or {})}, log, workspace)
             return worker.wait(report, self.plan.config.run.timeout_s)
 

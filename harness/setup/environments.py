@@ -26,6 +26,7 @@ from harness.files.locks import lock_open_file
 STAMP = "environment.json"  # written when all of an environment is done: its identity at each level
 LOCK = "lock"
 NOT_A_PROGRAM = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP, errno.ENOEXEC)
+SIZES = "235 MB to download, 1 GB on disk"
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of renameat2
 
 
@@ -65,6 +66,7 @@ class Place:
         self.link = root / ".venv"
         self.folder = root / ".venvs"
         self.making = root / ".venv.lock"
+        self.measuring = root / ".venv.measuring"  # locked as long as a verb that measures runs
 
     def published(self) -> Environment | None:
         """Return the environment that `.venv` leads to, held; None if there is none."""
@@ -76,6 +78,27 @@ class Place:
             if self._target() == path:
                 return found
             found.release()  # it was replaced in between, and may be gone
+
+    def hold_measuring(self) -> None:
+        """Say to other starts of this checkout, as long as this process lives, that it measures."""
+        _shared(self.measuring, create=True)
+
+    def require_nothing_measured(self) -> None:
+        """Refuse to make an environment, which loads the machine, while this checkout measures.
+
+        Raises:
+            SetupError: it does.
+        """
+        with suppress(FileNotFoundError):
+            descriptor = os.open(self.measuring, os.O_RDONLY)
+            try:
+                if lock_open_file(descriptor) is False:
+                    raise SetupError(
+                        "another run.sh of this checkout measures now, and making an environment would "
+                        "disturb it: start this again when that has ended"
+                    )
+            finally:
+                os.close(descriptor)
 
     def new(self, identity: str) -> Path:
         """Make an empty folder for an environment; the caller is the only maker."""
@@ -159,9 +182,9 @@ def say(message: str) -> None:
     print(f"run.sh: {message}", file=sys.stderr, flush=True)
 
 
-def _shared(path: Path) -> int | None:
+def _shared(path: Path, create: bool = False) -> int | None:
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | (os.O_CREAT if create else 0), 0o644)
     except FileNotFoundError:
         return None
     try:

@@ -18,6 +18,7 @@ from harness.process.interrupt import catch_signals
 from harness.process.variables import passed_on
 from harness.setup.environments import (
     NOT_A_PROGRAM,
+    SIZES,
     Environment,
     Place,
     SetupError,
@@ -34,7 +35,8 @@ def launch(words: list[str], level: str, renew: bool) -> int:
 
     Args:
         level: of the environment that the verb needs.
-        renew: the verb needs that of the current lock files; others take one that works.
+        renew: the verb measures: it needs the environment of the current lock files, and may make it.
+            Others take one that works, and make none unless set-up is all that is asked for.
     """
     os.chdir(PROJECT)
     environment = passed_on(os.environ)
@@ -43,7 +45,11 @@ def launch(words: list[str], level: str, renew: bool) -> int:
     catch_signals()
     try:
         require_supported_platform()
-        held = ready(Place(), level, renew)
+        place = Place()
+        sets_up = words[1:] == ["--set-up"]
+        held = ready(place, level, renew, makes=renew or sets_up)
+        if renew and not sets_up:
+            place.hold_measuring()
         command = [str(held.python), "-I", ENTRY, "start", *words]
         start = variables(held, environment)
         for number in (
@@ -77,18 +83,29 @@ def answer() -> int:
     os.execve(command[0], command, variables(held, os.environ))
 
 
-def ready(place: Place, level: str, renew: bool) -> Environment:
+def ready(place: Place, level: str, renew: bool, makes: bool = True) -> Environment:
     """Return the environment for a verb, held: the one that is there, or a new one.
 
     Args:
         renew: make a new one if the lock files or the Python are others now. Otherwise one that works
             is taken.
+        makes: one may be made.
+
+    Raises:
+        SetupError: none fits and none may be made, or it could not be made.
     """
     there = place.published()
     if there is not None and _fits(there, level, renew):
         return there
     if there is not None:
         there.release()
+    if not makes:
+        raise SetupError(
+            f"there is {'no environment yet' if there is None else 'no environment that starts'}, and "
+            "a verb that only reads makes none: type ./run.sh run --set-up, which makes it once "
+            f"({SIZES})"
+        )
+    place.require_nothing_measured()
     with exclusive(place.making) as lock:
         there = place.published()  # whoever had the lock may have made it
         if there is not None:
@@ -123,7 +140,7 @@ def _fits(there: Environment, level: str, renew: bool) -> bool:
     if renew and not current:
         return False
     if (problem := _trial(there)) is not None:
-        say(f"the environment {there.path} does not start ({problem}); it is made again")
+        say(f"the environment {there.path} does not start ({problem}); a new one is needed")
         return False
     if not current:
         say(

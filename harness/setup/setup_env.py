@@ -23,7 +23,7 @@ from pathlib import Path
 
 from harness import PROJECT
 from harness.process.variables import PACKAGE_INDEX
-from harness.setup.environments import STAMP, Place, SetupError, identity, say
+from harness.setup.environments import SIZES, STAMP, Place, SetupError, identity, say
 from harness.setup.fetch_pip import fetch_pip, require_named_certificates
 
 LOCKS = PROJECT / "requirements"
@@ -70,7 +70,7 @@ def make(place: Place, level: str, lock: int) -> Path:
     made = {name: wanted(name) for name, locks in LEVELS.items() if set(locks) <= {*LEVELS[level]}}
     path = place.new(made[level])
     try:
-        say(f"making the environment in {path} (once: about 235 MB to download, 1 GB on disk)")
+        say(f"making the environment in {path} (once: {SIZES})")
         venv.EnvBuilder(symlinks=True, prompt="inc-bench").create(path)
         _install_packages(path, LEVELS[level], lock)
         link_native(next(path.glob("lib/python3*/site-packages")), path / "lib" / "native")

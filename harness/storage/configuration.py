@@ -318,6 +318,7 @@ class Nightly(Facts, frozen=True, kw_only=True):
     baseline: Annotated[str, New(Name)] = "last"
     runs: Annotated[Count, New(Positive)] = 0
     pinned: Annotated[Optional[str], New(Optional[FilePath])] = None
+    trust_disturbed: Annotated[bool, New(required=False)] = False
 
 
 class ThreadsSection(Facts, frozen=True, kw_only=True):

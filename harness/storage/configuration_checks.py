@@ -81,7 +81,7 @@ def inconsistent_protocol(protocol: Protocol) -> str | None:
     if unknown:
         return (
             "protocol has not the keys of conf/protocol/careful.yaml: there is no "
-            f"{', '.join(sorted(unknown))}"
+            f"{', '.join(sorted(unknown))}; type protocol=careful and set those that there are"
         )
     if protocol.rounds and not protocol.batches:
         return "protocol.batches=0: rounds need batches to time; give at least 1"

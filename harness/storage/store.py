@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.errors import HarnessError, InputError, proposal
-from harness.facts.faults import is_name
+from harness import PROJECT
+from harness.errors import HarnessError, InputError
 from harness.files import durable, locks
 from harness.files.reading import (
     BadArray,
@@ -47,6 +47,7 @@ MODEL = ("symbol", "params")  # its files, in those facts
 HISTORY = "tuning_history.jsonl"  # there too: what each trial of a search is made from again
 TRIALS = "trials.npz"  # and what each predicted
 INSPECT_LOG = "inspect.log"
+COMMITTED = PROJECT / "results" / "example"  # the runs that the project's repository holds
 
 
 class NotAsRecorded(HarnessError):
@@ -82,6 +83,28 @@ class RunFolder:
         """
         plan = self.load_plan()  # earlier versions left the manifest of the pack alone
         return (plan is not None and plan.foreign) or (self.path / PACKED).is_file()
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether the project's repository holds it; it is only read, and came without its models."""
+        return COMMITTED in self.path.resolve().parents and (self.path / PLAN).is_file()
+
+    def require_own(self, otherwise: str) -> None:
+        """Refuse to measure or write in a run that is only read here.
+
+        Args:
+            otherwise: what to do instead.
+
+        Raises:
+            InputError: the run was imported, or the project's repository holds it.
+            HarnessError: its plan is damaged.
+        """
+        if self.is_committed:
+            raise InputError(
+                f"run {self.id} is the project's committed example, which is only read: {otherwise}"
+            )
+        if self.is_imported:
+            raise InputError(f"run {self.id} was imported: {otherwise}")
 
     def method(self, name: str) -> Path:
         """Return the folder of one row: its models, logs and tuning history."""
@@ -287,26 +310,3 @@ def in_order(rounds: list[RoundRecord], folder: Path) -> list[RoundRecord]:
                     f"{row.method} {expected}: restore or delete it"
                 )
     return ordered
-
-
-def find_run(results: Path, run_id: str) -> RunFolder:
-    """Return the folder of a run by its id, on whatever machine it was measured.
-
-    Args:
-        run_id: RUN, or MACHINE/RUN where several machines have a run of that name.
-
-    Raises:
-        InputError: there is none, or more than one.
-    """
-    machine, _, run = run_id.rpartition("/")
-    pattern = f"{machine or '*'}/{run}/{PLAN}"
-    are_names = is_name(run) and (is_name(machine) or run == run_id)
-    found = sorted(path.parent for path in results.glob(pattern)) if are_names else []
-    if len(found) == 1:
-        return RunFolder(found[0])
-    if found:
-        named = ", ".join(f"{path.parent.name}/{path.name}" for path in found)
-        raise InputError(f"run {run_id} exists for several machines: name one of {named}")
-    known = sorted(path.parent.name for path in results.glob(f"*/*/{PLAN}"))
-    hint = f"the last ones are {', '.join(known[-3:])}" if known else "there is none yet"
-    raise InputError(f"no run {run_id} under {results}: {hint}{proposal(run, known)}")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from harness.facts.machine_facts import Disturbance
 from harness.stats.night_noise import holm
 from harness.storage.outcomes import OK
-from harness.storage.plan import RunPlan
+from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
 from harness.table.kernels import NOTED_SHARE, Profile, findings
 from harness.table.metrics import VS_FUSED
@@ -48,15 +48,30 @@ def footnotes(
     ]
 
 
+def decisive_notes(
+    plan: RunPlan,
+    records: Sequence[MethodRecord],
+    rounds: Sequence[RoundRecord],
+    rows: Sequence[Row],
+) -> list[str]:
+    """Return those of the notes without which the table would be misread, the gravest first."""
+    known = {record.method: record for record in records}
+    used = [timing for timing in counted(rounds) if timing.method in known]
+    base = known.get(plan.config.baseline)
+    profile = base.profile if base is not None and base.outcome.kind == OK else None
+    return [
+        *(warning for warning in plan.warnings if warning == RANDOM_WEIGHTS),
+        *(_unfinished_note(plan, rows) if plan.config.protocol.rounds else ()),
+        *_disturbed_note(rounds, sum(bool(timing.disturbed) for timing in used)),
+        *(_defect_note(base.label, Profile.recorded(profile)) if base and profile else ()),
+        *_overlap_note(plan),
+    ]
+
+
 def _workload_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str]:
     if plan.workload.note:
         yield plan.workload.note
-    if plan.tuning_overlap:
-        yield (
-            f"The {plan.tuning_images} tuning images are the first of the {plan.images} "
-            "validated ones, as published: accuracies of calibrated and tuned rows are optimistic "
-            "by that overlap."
-        )
+    yield from _overlap_note(plan)
     if shared_calibration(plan, records):
         yield (
             "INC rows shared one calibration cache (methods.shared_calibration=true): the cost of "
@@ -81,6 +96,15 @@ def _workload_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[
         )
 
 
+def _overlap_note(plan: RunPlan) -> Iterator[str]:
+    if plan.tuning_overlap:
+        yield (
+            f"The {plan.tuning_images} tuning images are the first of the {plan.images} "
+            "validated ones, as published: accuracies of calibrated and tuned rows are optimistic "
+            "by that overlap."
+        )
+
+
 def _protocol_notes(plan: RunPlan, rows: Sequence[Row], used: Used) -> Iterator[str]:
     protocol, size = plan.config.protocol, plan.workload.batch_size
     yield (
@@ -99,21 +123,26 @@ def _protocol_notes(plan: RunPlan, rows: Sequence[Row], used: Used) -> Iterator[
                 f"warm-up, the methods in shuffled order (seed {protocol.seed}); their 95 % "
                 f"intervals are Student's t over rounds{one}. That of Speedup covers its one pass only."
             )
-        short = [
-            f"{row.label} ({row.rounds})"
-            for row in rows
-            if row.rounds is not None and row.rounds < protocol.rounds
-        ]
-        if short:
-            yield (
-                f"Not all {protocol.rounds} rounds were measured yet: {', '.join(short)}; "
-                f"./run.sh run.id={plan.run} goes on."
-            )
+        yield from _unfinished_note(plan, rows)
     elif any(row.intervals for row in rows):
         yield (
             f"Images/s, Inference speedup and {VS_FUSED.title} come from that one pass, first batch "
             "included; 95 % intervals of times cover this pass, not another process: "
             "protocol=careful measures that."
+        )
+
+
+def _unfinished_note(plan: RunPlan, rows: Sequence[Row]) -> Iterator[str]:
+    rounds = plan.config.protocol.rounds
+    short = [
+        f"{row.label} ({row.rounds})"
+        for row in rows
+        if row.rounds is not None and row.rounds < rounds
+    ]
+    if short:
+        yield (
+            f"Not all {rounds} rounds were measured yet: {', '.join(short)}; "
+            f"./run.sh run.id={plan.run} goes on."
         )
 
 
@@ -140,14 +169,20 @@ def _kernel_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[st
         profile = Profile.recorded(record.profile)
         for finding in findings(profile, called_int8(record.method, record.label)):
             yield f"{record.label}: {finding}."
-        share = profile.reference_wall_share
-        if record.method == plan.config.baseline and NOTED_SHARE <= share < 1:
-            yield (
-                f"Of all speedups over {record.label} a factor of {1 / (1 - share):.1f} is the absence "
-                f"of these reference kernels, {100 * share:.0f} % of its wall clock: read "
-                f"{VS_FUSED.title}, or add the method fp32_summed, unfused fp32 without them, and "
-                "give baseline=fp32_summed."
-            )
+        if record.method == plan.config.baseline:
+            yield from _defect_note(record.label, profile)
+
+
+def _defect_note(label: str, profile: Profile) -> Iterator[str]:
+    """Say what part of all speedups is a defect of the baseline."""
+    share = profile.reference_wall_share
+    if NOTED_SHARE <= share < 1:
+        yield (
+            f"Of all speedups over {label} a factor of {1 / (1 - share):.1f} is the absence "
+            f"of these reference kernels, {100 * share:.0f} % of its wall clock: read "
+            f"{VS_FUSED.title}, or add the method fp32_summed, unfused fp32 without them, and "
+            "give baseline=fp32_summed."
+        )
 
 
 def _significance_notes(rows: Sequence[Row]) -> Iterator[str]:
@@ -170,14 +205,9 @@ def _disturbance_notes(
     rounds: Sequence[RoundRecord],
     used: Used,
 ) -> Iterator[str]:
-    disturbed = [timing for timing in rounds if timing.disturbed]
-    if disturbed:
-        kept = [(row, timing.disturbed) for row, timing in used if timing.disturbed]
-        yield (
-            f"{len(disturbed)} of {len(rounds)} timings in the rounds were disturbed; each was "
-            f"repeated as far as protocol.reruns allows, and {len(kept)} had to count all the same."
-        )
-        yield from _advice_by_kind(kept)
+    kept = [(row, timing.disturbed) for row, timing in used if timing.disturbed]
+    yield from _disturbed_note(rounds, len(kept))
+    yield from _advice_by_kind(kept)
     optimised = [(row, row.optimize.disturbed) for row in records if row.optimize]
     validated = [(row, row.validate.disturbed) for row in records if row.validate]
     for title, stage in (("Optimising", optimised), ("Validation pass", validated)):
@@ -192,6 +222,15 @@ def _disturbance_notes(
         yield (
             f"Rounds of under {BRIEF_S:g} s are too brief to see every disturbance in; raise "
             f"protocol.batches for {', '.join(sorted(brief.values()))}."
+        )
+
+
+def _disturbed_note(rounds: Sequence[RoundRecord], kept: int) -> Iterator[str]:
+    disturbed = [timing for timing in rounds if timing.disturbed]
+    if disturbed:
+        yield (
+            f"{len(disturbed)} of {len(rounds)} timings in the rounds were disturbed; each was "
+            f"repeated as far as protocol.reruns allows, and {kept} had to count all the same."
         )
 
 

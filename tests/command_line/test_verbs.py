@@ -153,7 +153,7 @@ def test_words_are_sorted() -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ([], "give run=...; see ./run.sh some --help"),
+        ([], "give run=...: type ./run.sh some latest, or an id that ./run.sh list shows; see"),
         (["rnu=x"], r"give run=... \(did you mean run=\?\)"),
         (["a", "b"], "b: run=a is given: name one"),
         (["a", "--forse"], r"--forse: there is no such option \(did you mean --force\?\)"),
@@ -183,8 +183,10 @@ def test_runs_are_compared_by_bare_names_and_by_keys(tmp_path: Path) -> None:
 
 
 def test_verify_by_a_bare_name(printed: Printed) -> None:
-    text = printed("verify", "published", EXAMPLE, code=1)  # it is committed without models
-    assert text == printed("verify", "run=example/published", EXAMPLE, code=1)
+    text = printed(
+        "verify", "published", EXAMPLE
+    )  # it is committed without models, which is no fault
+    assert text == printed("verify", "run=example/published", EXAMPLE)
     assert "run published: " in text
 
 

@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 
 from harness import PROJECT
+from harness.config import compose_config, project_path
 from harness.doctor import place_findings, software
 from harness.doctor.examination import examine
 from harness.doctor.finding import BAD, OK, UNKNOWN, WARN, Finding
@@ -23,6 +24,7 @@ from harness.doctor.machine_findings import machine_findings, memory_findings, t
 from harness.doctor.place_findings import (
     FileFact,
     disk_findings,
+    files_of,
     refused_findings,
     workload_findings,
 )
@@ -34,6 +36,7 @@ from harness.files import locks
 from harness.host import isa
 from harness.host.topology import Topology
 from harness.process.executor import worker_environment
+from harness.run.inputs import file_checks
 from helpers.refused_calls import without
 
 GIB = 1 << 30
@@ -239,6 +242,23 @@ def test_files(tmp_path: Path) -> None:
     assert [finding.mark for finding in findings] == [OK, BAD, WARN, BAD]
     assert "2.50 MB" in findings[0].value
     assert findings[1].advice == "give workload.params="
+
+
+def test_a_file_is_checked_as_a_run_checks_it() -> None:
+    """README.md is there, and neither a record nor weights."""
+    readme = PROJECT / "README.md"
+    words = ["workload=imagenet", f"workload.rec={readme}", f"workload.params={readme}"]
+    workload = compose_config(words).config.workload
+    findings = workload_findings(files_of(workload, project_path, file_checks(workload)))
+    assert [(finding.name, finding.mark) for finding in findings] == [("rec", BAD), ("params", BAD)]
+    assert "is no RecordIO file" in findings[0].value
+    assert "no file that MXNet wrote" in findings[1].value
+    bundled = compose_config([]).config.workload
+    findings = workload_findings(files_of(bundled, project_path, file_checks(bundled)))
+    assert {finding.mark for finding in findings} == {OK}
+    few = compose_config(["workload.images=64"]).config.workload
+    record, _ = workload_findings(files_of(few, project_path, file_checks(few)))
+    assert record.mark == BAD and "type workload.tuning.batches=1" in record.value
 
 
 def test_good_software_is_all_ok() -> None:

@@ -48,6 +48,7 @@ READ = {
     "compare": 0,
     "history": 0,
     "import": 0,
+    "list": 0,
     "pack": 0,
     "report": 0,
     "table": 0,
@@ -56,6 +57,7 @@ READ = {
 # Verbs that are composed and not run, with the reason; and their own words, which Hydra does not see.
 COMPOSED = {
     "run": "it measures for minutes",
+    "demo": "it measures for minutes",
     "nightly": "it measures for hours",
     "aa": "it measures for hours",
     "fleet": "it needs a Ray cluster",

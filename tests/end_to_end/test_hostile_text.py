@@ -22,14 +22,15 @@ from harness.cli import call
 from harness.facts.typed import _described, _is_object, fault
 from harness.fleet import fleet_report
 from harness.fleet.schedule import Attempt, Job
-from harness.nightly import aa_report, judgements, nightly_report
+from harness.nightly import judgements, nightly_report
+from harness.nightly.aa import report as aa_report
 from harness.nightly.night import Night
 from harness.nightly.nightly_report import list_nights
 from harness.nightly.verdict import BATCH, Verdict
 from harness.render import terminal
 from harness.render.escape import csv_cell, markdown, markdown_cell, one_line, plain, xml
 from harness.render.markdown_table import markdown_table
-from harness.render.progress import Bars, Lines
+from harness.render.progress import Lines, Screen
 from harness.report.latex import escaped
 from harness.report.methods_text import methods_text
 from harness.report.report_writer import write_report
@@ -253,7 +254,7 @@ def test_night_and_acknowledgement(run: RunFolder, text: str) -> None:
     suite = check_xml(nightly_report.to_junit(night).split("\n", 1)[1])
     assert len(list(suite.iter("testcase"))) == 4
     json.loads(json.dumps(nightly_report.to_json(night)))
-    made_ = filled({"verdict": "none", "rows": [], "shifts": []}, judgements.Night, text)
+    made_ = filled({"verdict": "none", "rows": [], "shifts": []}, judgements.Stored, text)
     (run.path / "nightly.json").write_text(json.dumps({**made_, "verdict": "none", "rows": []}))
     known = filled([], list[judgements.Acknowledgement], text)
     (run.path / "acknowledged.json").write_text(json.dumps(known))
@@ -279,9 +280,9 @@ def test_progress_and_what_verbs_print(text: str, capsys: pytest.CaptureFixture[
     with terminal.printed_plainly():
         print(text)
         lines.note(text)
-        bars = Bars(terminal.console(stderr=True))
-        bars.note(text)
-        with bars.step(text) as report:
+        screen = Screen(terminal.console(stderr=True))
+        screen.note(text)
+        with screen.step(text) as report:
             report(1, 2, text)
         with lines.step(text) as report:
             report(1, 2, text)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import configparser
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -31,21 +33,67 @@ def composes(words: list[str]) -> None:
     compose_config([re.sub(r'"[^"]*"', "x", word) for word in overrides])
 
 
-def test_the_service_starts_a_night() -> None:
+def unit_of(name: str) -> configparser.RawConfigParser:
     unit = configparser.RawConfigParser(strict=False)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
-    unit.read(FOLDER / "inc-bench-nightly.service")
-    assert unit["Service"]["Type"] == "oneshot"
-    composes(words_of(unit["Service"]["ExecStart"]))
+    unit.read(FOLDER / name)
+    return unit
+
+
+def test_the_service_starts_a_night() -> None:
+    """As a user of its own, whose results and cache are where it may write."""
+    unit = unit_of("inc-bench-nightly.service")
+    service = unit["Service"]
+    assert service["Type"] == "oneshot" and service["User"] == "inc-bench"
+    words = words_of(service["ExecStart"])
+    composes(words)
+    assert f"run.results=/var/lib/{service['StateDirectory']}/results" in words
+    assert f"HOME=/var/lib/{service['StateDirectory']}" in service["Environment"].split()
+    assert "XDG_CACHE_HOME=/var/cache" in service["Environment"].split()
+    assert service["CacheDirectory"] == "inc-bench"  # below XDG_CACHE_HOME
+    assert service["ReadWritePaths"] == service["WorkingDirectory"]  # the environment is made there
+    assert (FOLDER / unit["Unit"]["OnFailure"]).is_file()
     timer = configparser.RawConfigParser()
     timer.read(FOLDER / "inc-bench-nightly.timer")
     assert timer["Timer"]["OnCalendar"]
 
 
+@pytest.mark.parametrize("has_mail", [True, False])
+def test_a_failed_night_is_told_by_what_onfailure_starts(tmp_path: Path, has_mail: bool) -> None:
+    """The commands are stand-ins; the script is the unit's, with what systemd replaces replaced."""
+    unit = unit_of("inc-bench-nightly-failed.service")["Service"]
+    shell, option, script = shlex.split(unit["ExecStart"].replace("\\\n", " "))
+    script = script.replace("$$", "$").replace("%%", "%")
+    says = {
+        "journalctl": 'printf "Act: do so\\n100 %%\\n"',
+        "systemd-cat": f"cat > {tmp_path}/journal",
+    }
+    if has_mail:
+        says["mail"] = f'echo "$@" > {tmp_path}/mail; cat >> {tmp_path}/mail'
+    for name, body in says.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    for name in ("cat", "uname"):
+        found = shutil.which(name)
+        assert found
+        (tmp_path / name).symlink_to(found)
+    named, _, value = unit["Environment"].partition("=")
+    done = subprocess.run(
+        [shell, option, script], env={"PATH": str(tmp_path), named: value}, check=False
+    )
+    assert done.returncode == 0
+    assert (tmp_path / "journal").read_text() == "Act: do so\n100 %\n"
+    assert (tmp_path / "mail").exists() == has_mail
+    if has_mail:
+        title, *said = (tmp_path / "mail").read_text().splitlines()
+        assert title.startswith("-s inc-bench: the night failed on ") and title.endswith(" root")
+        assert said == ["Act: do so", "100 %"]
+
+
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd is not installed")
-    for unit in FOLDER.glob("inc-bench-nightly.*"):
+    for unit in FOLDER.glob("inc-bench-nightly*"):
         text = unit.read_text().replace("/opt/inc-bench/run.sh", "/bin/true")
         (tmp_path / unit.name).write_text(text)
     done = subprocess.run(
@@ -59,10 +107,49 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     assert not complaints
 
 
-def test_the_workflow_starts_a_night() -> None:
+def workflow() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the workflow and the steps of its job."""
     flow = yaml.safe_load((FOLDER / "github-workflow.yml").read_text())
     (job,) = flow["jobs"].values()
-    commands = [step["run"] for step in job["steps"] if "run" in step]
+    return flow, job["steps"]
+
+
+def test_the_workflow_starts_a_night() -> None:
+    flow, steps = workflow()
+    commands = [step["run"] for step in steps if "run" in step]
     composes(words_of(commands[0]))
-    assert all(step.get("if") == "always()" for step in job["steps"][2:])
     assert flow[True]["schedule"][0]["cron"]  # YAML 1.1 reads the key "on" as true
+    (job,) = flow["jobs"].values()
+    assert steps[1]["timeout-minutes"] < job["timeout-minutes"]  # what shows it has its time, too
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_the_workflow_fails_once_for_a_verdict(tmp_path: Path, left: bool) -> None:
+    """Steps after the verdict run in any case, show it, and fail for nothing."""
+    _, (_, judging, *others) = workflow()
+    assert "if" not in judging and "continue-on-error" not in judging
+    assert all(step["if"] == "always()" for step in others)
+    assert all(step["continue-on-error"] for step in others if "uses" in step)
+    night = tmp_path / "inc-bench-results" / "m" / "night-1-1"
+    night.mkdir(parents=True)
+    if left:
+        for name in ("nightly.md", "nightly.json", "nightly.junit.xml"):
+            (night / name).write_text(name)
+    summary = tmp_path / "summary"
+    env = {
+        "HOME": str(tmp_path),
+        "NIGHT": night.name,
+        "GITHUB_STEP_SUMMARY": str(summary),
+        "PATH": os.environ["PATH"],
+    }
+    for step in others:
+        if "run" in step:  # as a runner does
+            command = ["bash", "-e", "-o", "pipefail", "-c", step["run"]]
+            done = subprocess.run(command, cwd=tmp_path, env=env, check=False)
+            assert done.returncode == 0, step["name"]
+    assert summary.read_text() == (
+        "nightly.md" if left else "The night left no verdict: see the step Measure and judge.\n"
+    )
+    (shows,) = (step["with"] for step in others if "report_paths" in step.get("with", {}))
+    assert (tmp_path / shows["report_paths"]).exists() == left
+    assert shows["annotate_only"] is True and shows["fail_on_failure"] is False

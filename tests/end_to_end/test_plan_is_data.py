@@ -359,7 +359,7 @@ def test_the_network_is_never_opened_by_a_plan(
 class Silent:
     """A display that shows nothing."""
 
-    def step(self, what: str) -> Any:
+    def step(self, what: str, *more: Any) -> Any:
         import contextlib
 
         return contextlib.nullcontext(lambda *_: None)

@@ -83,6 +83,7 @@ values = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(words, values), min_size=1, max_size=3))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_overrides_compose_or_are_refused(pairs: list[tuple[str, str]]) -> None:

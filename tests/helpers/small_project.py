@@ -89,6 +89,7 @@ class SmallProject:
         shutil.copytree(
             PROJECT / "harness", root / "harness", ignore=shutil.ignore_patterns("__pycache__")
         )
+        shutil.copytree(PROJECT / "conf", root / "conf")
         shutil.copy(PROJECT / "run.sh", root)
         for folder in ("benchmarks", "requirements", "wheels"):
             (root / folder).mkdir()

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 from scipy.stats import binomtest
 
-from harness.nightly.aa import Alarms, _compare, _levels, analyse, clopper_pearson
-from harness.nightly.aa_report import to_markdown
+from harness.nightly.aa.analysis import Alarms, _compare, _levels, analyse, clopper_pearson
+from harness.nightly.aa.report import to_markdown
 from harness.nightly.judge import judge
 from harness.nightly.verdict import NIGHTLY, Run, Settings
 from harness.stats.night_noise import Spread, holm

@@ -39,6 +39,7 @@ def entry(
             rng.uniform(1, 2, (5, 3)),
             rng.random((2, 20)) < 0.8,
             f"{method}/{run}",
+            1,
         )
         for method in ("fp32", "int8")
     )
@@ -61,7 +62,7 @@ def same(one: NightEntry, other: NightEntry) -> bool:
     def plain(each: NightEntry) -> Any:
         rows = [
             (
-                *(row.method, row.label, row.outcome, row.cost_s, row.model),
+                *(row.method, row.label, row.outcome, row.cost_s, row.model, row.disturbed),
                 None if row.times is None else row.times.tolist(),
                 None if row.correct is None else row.correct.tolist(),
             )
@@ -135,9 +136,9 @@ def test_an_older_schema_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyP
         pass
     with sqlite3.connect(tmp_path / NAME) as connection:
         assert connection.execute("SELECT run, place FROM runs").fetchall() == [("r001", "here")]
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
     monkeypatch.undo()
-    refused = pytest.raises(HarnessError, match=r"has schema 2, this version reads 1.*rebuild=true")
+    refused = pytest.raises(HarnessError, match=r"has schema 3, this version reads 2.*rebuild=true")
     with refused, opened(tmp_path):
         pass
 
@@ -202,6 +203,62 @@ def test_an_acknowledged_shift_starts_the_row_anew() -> None:
     }
     everything = replace(shift, acknowledged={("*", "*"): "new host"})
     assert chosen([entry(1), everything, entry(4)])["fp32"] == ["r003", "r004"]
+
+
+def with_disturbed(night: NightEntry, rounds: int, method: str = "int8") -> NightEntry:
+    rows = [replace(row, disturbed=rounds if row.method == method else 0) for row in night.rows]
+    return replace(night, rows=tuple(rows))
+
+
+def test_disturbed_times_count_only_where_they_are_trusted() -> None:
+    """Of five rounds the faster three count: one of them was disturbed if three were."""
+    nights = [with_disturbed(entry(1, "first"), 3), with_disturbed(entry(2), 2)]
+    assert chosen(nights) == {"fp32": ["r001", "r002"], "int8": ["r002"]}
+    found = last_good(nights[:1], ALIKE, 5)
+    (run,) = found.runs
+    assert set(run.times) == {"fp32"} and set(run.costs) == {"fp32", "int8"}
+    assert {name for rows in run.correct.values() for name in rows} == {"fp32", "int8"}
+    assert found.passed_over == {("int8", "batch_s"): "disturbed"}
+    trusted = last_good(nights[:1], ALIKE, 5, trust_disturbed=True)
+    assert set(trusted.runs[0].times) == {"fp32", "int8"} and not trusted.passed_over
+    known = replace(nights[0], acknowledged={("int8", "batch_s"): "always so"})
+    assert set(last_good([known], ALIKE, 5).runs[0].times) == {"fp32", "int8"}
+
+
+@pytest.mark.parametrize("verdict", ["stopped", "suspected"])
+def test_a_night_without_a_final_verdict_is_no_baseline(verdict: str) -> None:
+    nights = [entry(1), entry(2, verdict)]
+    assert chosen(nights)["fp32"] == ["r001"]
+    assert not last_good(nights[1:], ALIKE, 5).runs
+
+
+def test_an_open_regression_is_passed_over() -> None:
+    nights = [entry(1, "regression", [("int8", "batch_s")])]
+    assert last_good(nights, ALIKE, 5).passed_over == {("int8", "batch_s"): "regression"}
+
+
+def test_a_database_of_before_disturbances_were_kept_is_read(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / NAME) as connection:
+        connection.executescript(database.MIGRATIONS[0] + "PRAGMA user_version=1;")
+        values = (
+            "m",
+            "r001",
+            "2026-01-01T00:00:00Z",
+            "m/r001",
+            "{}",
+            "{}",
+            "none",
+            "[]",
+            "[]",
+            "[]",
+        )
+        connection.execute("INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?,?)", values)
+        connection.execute(
+            "INSERT INTO rows VALUES ('m','r001',0,'fp32','l','ok',NULL,NULL,NULL,NULL,NULL,NULL)"
+        )
+    with opened(tmp_path) as history:
+        (night,) = history.load("m")
+    assert night.rows[0].disturbed is None and not night.rows[0].has_disturbed_times
 
 
 def test_unlike_runs_are_passed_over_and_said() -> None:

@@ -205,6 +205,7 @@ def kinds(verdicts: tuple[Verdict, ...]) -> dict[tuple[str, str], str]:
     }
 
 
+@pytest.mark.slow
 def test_replayed_nights_name_the_slow_row_and_no_other() -> None:
     rng = np.random.default_rng(8)
     found, alarms = 0, 0
@@ -224,28 +225,28 @@ def test_an_injected_loss_of_half_a_point_is_found_and_nothing_else() -> None:
     assert kinds(found) == {("g", "top1"): "regression"}
     verdict = by_row(found)["g", "top1"]
     assert verdict.estimate and verdict.estimate.estimate == pytest.approx(-0.5)
-    assert "0.9150 after 0.9200, -0.50 points" in verdict.reason
-    assert "of 10000 images 70 were lost and 20 won" in verdict.reason
-    assert verdict.reason.endswith("0.1 points or more matters.")
+    assert "is 0.9150, 0.50 points less than the 0.9200 of the run before" in verdict.reason
+    assert "of 10000 images 70 turned wrong and 20 turned right" in verdict.reason
+    assert "Noise does not explain that, and 0.1 points or more matters." in verdict.advice
 
 
 @pytest.mark.parametrize(
-    ("factor", "kind", "end"),
+    ("factor", "kind", "says"),
     [
-        (1.06, "regression", "2.5 % or more matters."),
-        (1 / 1.06, "improvement", "2.5 % or more matters."),
-        (1.02, "change", "it is below 2.5 %."),
-        (1.0, "none", "2.5 % is excluded."),
+        (1.06, "regression", "2.5 % or more matters. Find what changed"),
+        (1 / 1.06, "improvement", "Noise does not explain that: it became better. Nothing needs"),
+        (1.02, "change", "less than 2.5 % does not matter. Nothing needs to be done."),
+        (1.0, "none", "a change of 2.5 % is excluded. Nothing needs to be done."),
     ],
 )
-def test_kinds_of_times(factor: float, kind: str, end: str) -> None:
+def test_kinds_of_times(factor: float, kind: str, says: str) -> None:
     history = nights(12, rounds_sd=0.001, spikes=0.0)
     slow = {**history[11].times, "c": history[11].times["c"] * factor}
     verdict = by_row(judge(history[:11], Run(slow)))["c", "batch_s"]
     assert (verdict.kind, verdict.metric) == (kind, BATCH)
-    assert verdict.reason.endswith(end)
+    assert says in verdict.advice
     assert verdict.reason.startswith("A batch of c takes 0.0")
-    assert "s in 11 earlier runs, " in verdict.reason
+    assert "s of 11 earlier runs (90 % interval " in verdict.reason
     assert verdict.estimate and verdict.estimate.estimate == pytest.approx(factor, abs=0.006)
     assert verdict.estimate.level == 0.9
     assert verdict.p_value is not None and verdict.adjusted_p is not None
@@ -256,7 +257,9 @@ def test_what_noise_would_hide_cannot_be_told() -> None:
     history = nights(6, rounds_sd=0.05)
     found = by_row(judge(history[:5], history[5]))["a", "batch_s"]
     assert found.kind == "cannot tell"
-    assert found.reason.endswith("but would hide 2.5 % as well.")
+    assert found.gap == "noise"
+    assert "a change of 2.5 % cannot be told from none, so this was not judged" in found.advice
+    assert found.advice.endswith("measure more rounds (protocol.rounds).")
 
 
 def test_one_earlier_run_needs_a_known_spread() -> None:
@@ -264,7 +267,8 @@ def test_one_earlier_run_needs_a_known_spread() -> None:
     slow = Run({**now.times, "a": now.times["a"] * 1.06})
     unknown = by_row(judge([before], slow))["a", "batch_s"]
     assert (unknown.kind, unknown.suspected) == ("cannot tell", True)
-    assert "one earlier run does not show" in unknown.reason
+    assert unknown.gap == "few runs"
+    assert "One earlier run does not show" in unknown.advice
     alike = by_row(judge([before], now))["a", "batch_s"]
     assert (alike.kind, alike.suspected) == ("none", False)
     known = judge([before], slow, spread={name: Spread(0.002, 9) for name in now.times})
@@ -291,17 +295,22 @@ def test_missing_and_new_rows() -> None:
         ("k", "batch_s"): "new",
         ("k", "top1"): "new",
     }
-    reasons = [each.reason for each in found if each.kind in ("missing", "new")]
-    assert "Batch s of a was measured before and is not now." in reasons
-    assert "Top-1 of k is measured for the first time." in reasons
+    said = [each.sentences for each in found if each.kind in ("missing", "new")]
+    assert any(
+        each.startswith("The time of a was measured before and is not now.") for each in said
+    )
+    assert (
+        "Top-1 of k is 0.9200. It is measured for the first time, and later nights are compared with it."
+        in said
+    )
 
 
 def test_a_method_counts_in_the_runs_that_have_it() -> None:
     history = nights(6)
     partial = [Run({k: v for k, v in history[0].times.items() if k != "a"}), *history[1:5]]
     found = by_row(judge(partial, history[5]))
-    assert "in 4 earlier runs" in found["a", "batch_s"].reason
-    assert "in 5 earlier runs" in found["b", "batch_s"].reason
+    assert "of 4 earlier runs" in found["a", "batch_s"].reason
+    assert "of 5 earlier runs" in found["b", "batch_s"].reason
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from harness import PROJECT
-from harness.nightly.replay import Replays, replay, rounds_needed
+from harness.nightly.aa.replay import Replays, replay, rounds_needed
 from harness.nightly.sequential_test import ALPHA, LOOKS, confirm
 from harness.nightly.verdict import NIGHTLY
 
@@ -47,6 +47,7 @@ def test_histories_of_more_nights(real: dict[str, Floats]) -> None:
         assert found.alarms <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sd", [0.003, 0.02, 0.06])
 def test_identical_code_is_seldom_confirmed(sd: float) -> None:
     rng = np.random.default_rng(2)

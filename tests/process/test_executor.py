@@ -410,7 +410,7 @@ def test_errors_of_files_name_the_file_and_others_the_call(tmp_path: Path) -> No
     assert isinstance(of_system(refused), InputError)
     assert "change the permissions" in str(of_system(refused))
     full = of_system(raised(lambda: Path("/dev/full").write_text("x")))
-    assert isinstance(full, InputError) and "make space" in str(full)
+    assert isinstance(full, InputError) and "free some space" in str(full)
     bad = of_system(raised(lambda: os.close(1 << 20)))
     assert str(bad).startswith("os.close: Bad file descriptor")
     for number in (errno.EPERM, errno.EACCES, errno.ENOSYS):

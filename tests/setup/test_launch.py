@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import __version__
 from harness.command_line.verbs import all_verbs
 from harness.config import compose_config
 from harness.errors import InputError
@@ -157,23 +158,33 @@ def test_a_file_system_without_locks_is_lived_with(project: SmallProject) -> Non
 
 @real
 @pytest.mark.parametrize("cause", ["run.lock", "test"])
-def test_a_live_run_stays_in_its_environment(project: SmallProject, cause: str) -> None:
+def test_no_environment_is_made_while_something_measures(project: SmallProject, cause: str) -> None:
     before = project.published
     with project.start("benchmark", "wait") as run:
         assert run.stdin and run.stdout
         assert json.loads(run.stdout.readline())["prefix"].endswith(before)
-        if cause == "test":
-            assert project("test").returncode == 1
-        else:
+        if cause == "run.lock":
             project.lock("run", "2.0")
-            assert project.facts()["packages"]["smallrun"] == "2.0"
-        assert project.environments == {before, project.published}
+        words = ["test"] if cause == "test" else ["benchmark", "facts"]
+        refused = project(*words)
+        assert refused.returncode == 3
+        assert "measures now" in refused.stderr and "start this again" in refused.stderr
+        assert project.environments == {before}
+        assert project("table", "--set-up").returncode == 0  # which takes the one there is
         run.stdin.write("\n")
         run.stdin.flush()
         assert json.loads(run.stdout.readline()) == ["1.0", "1.0"]
-    project.lock("run", "3.0")
-    assert project.facts()["packages"]["smallrun"] == "3.0"
-    assert project.environments == {project.published}
+    assert project(*words).returncode == (1 if cause == "test" else 0)
+    assert project.environments == {project.published} != {before}
+
+
+@real
+def test_two_may_measure_in_one_environment(project: SmallProject) -> None:
+    with project.start("benchmark", "wait") as run:
+        assert run.stdin and run.stdout and run.stdout.readline()
+        assert project.facts()["prefix"].endswith(project.published)
+        run.stdin.write("\n")
+        run.stdin.flush()
 
 
 @real
@@ -244,15 +255,20 @@ def test_a_set_up_that_fails_leaves_the_old_environment(project: SmallProject) -
 
 
 @real
-def test_a_verb_that_only_reads_makes_an_environment_where_none_works(
+def test_a_verb_that_only_reads_makes_an_environment_only_if_told_to(
     project: SmallProject,
 ) -> None:
     python = project.root / ".venv" / "bin" / "python"
     python.unlink()
     python.write_text("#!/bin/sh\nexit 1\n")
     python.chmod(0o755)
+    before = project.environments
+    for verb in ("table", "report", "doctor", "history"):
+        done = project(verb, "published")
+        assert done.returncode == 3 and "type ./run.sh run --set-up" in done.stderr
+        assert project.environments == before
     done = project("table", "--set-up")
-    assert done.returncode == 0 and "is made again" in done.stderr
+    assert done.returncode == 0 and "a new one is needed" in done.stderr
     (project.root / ".venv").unlink()
     done = project("table", "--set-up")
     assert done.returncode == 0 and "the environment is ready" in done.stderr
@@ -270,7 +286,7 @@ def test_an_environment_for_the_tests_serves_every_verb(project: SmallProject) -
 
 def test_every_verb_either_measures_or_reads() -> None:
     reads = {"table", "report", "compare", "doctor", "cache", "pack", "import", "verify",
-             "history", "acknowledge", "completion"}  # fmt: skip
+             "history", "acknowledge", "completion", "list"}  # fmt: skip
     verbs = all_verbs()
     assert {verb.name for verb in verbs if not verb.measures} == reads
     assert all(verb.measures for verb in verbs if verb.level != "run")
@@ -638,8 +654,15 @@ def test_a_link_to_run_sh_serves(project: SmallProject, tmp_path: Path) -> None:
 
 def test_help_needs_no_environment(tmp_path: Path) -> None:
     project = SmallProject.written(tmp_path / "fresh")
-    for word in ("--help", "-h", "help"):
-        done = project(word)
+    for words in (["--help"], ["-h"], ["help"], ["fleet", "--help"], ["test", "--help"]):
+        done = project(*words)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith("usage:")
-    assert not (project.root / ".venv").exists()
+    assert project("--version").stdout == f"inc-bench {__version__}\n"
+    for words, says in (
+        (["reprot"], "did you mean report?"),
+        (["--protocol", "quick"], "type protocol=quick"),
+    ):
+        done = project(*words)
+        assert done.returncode == 2 and says in done.stderr
+    assert not (project.root / ".venv").exists() and not (project.root / ".venvs").exists()

@@ -35,6 +35,7 @@ def test_steps_up_and_down() -> None:
     assert up.ratio == pytest.approx(1.08, abs=0.01) == 1 / down.ratio
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sd", [0.002, 0.01, 0.03])
 def test_noise_and_single_spikes_are_none(sd: float) -> None:
     noisy = spiky = 0

@@ -21,6 +21,7 @@ from harness import PROJECT
 from harness.errors import HarnessError, InputError
 from harness.facts.typed import changed
 from harness.files import whole_files
+from harness.runs.known_runs import find_run
 from harness.storage import damage, recorded_files, store
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome
@@ -300,17 +301,17 @@ def test_digests_of_large_files_are_those_of_sha256sum(tmp_path: Path) -> None:
 
 def test_find_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no run one under .*: there is none yet"):
-        store.find_run(tmp_path / "nowhere", "one")
+        find_run(tmp_path / "nowhere", "one")
     for machine, run in [("a", "one"), ("a", "two"), ("b", "one"), ("b", "three"), ("b", "zero")]:
         RunFolder(tmp_path / machine / run).save_plan(plan(run))
     (tmp_path / "a" / "unplanned").mkdir()
-    assert store.find_run(tmp_path, "two").path == tmp_path / "a" / "two"
-    assert store.find_run(tmp_path, "two").id == "two"
+    assert find_run(tmp_path, "two").path == tmp_path / "a" / "two"
+    assert find_run(tmp_path, "two").id == "two"
     with pytest.raises(
         InputError, match=r"run one exists for several machines: name one of a/one, b/one"
     ):
-        store.find_run(tmp_path, "one")
+        find_run(tmp_path, "one")
     with pytest.raises(InputError, match=r"no run four .*: the last ones are three, two, zero"):
-        store.find_run(tmp_path, "four")
+        find_run(tmp_path, "four")
     with pytest.raises(InputError, match="no run unplanned"):
-        store.find_run(tmp_path, "unplanned")
+        find_run(tmp_path, "unplanned")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.nightly.aa import AaReport, Alarms
+from harness.nightly.aa.analysis import AaReport, Alarms
 from harness.render.escape import markdown
 from harness.render.markdown_table import markdown_table
 

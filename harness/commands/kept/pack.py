@@ -17,7 +17,8 @@ def call(words: Words, context: Context) -> int:
 
     models = words.is_true("models")
     folder = context.find(words["run"])
-    to = project_path(words["to"] or str(folder.path.with_name(f"{folder.id}.zip")))
+    beside = context.results if folder.is_committed else folder.path.parent
+    to = project_path(words["to"] or str(beside / f"{folder.id}.zip"))
     sign = project_path(words["sign"]) if words["sign"] else None
     manifest, sha256 = write_pack(folder, to, models, sign)
     print(f"packed run {folder.id} of {manifest.machine}: {to}")

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betaincinv
 
-from harness.nightly.replay import Replays, replay, rounds_needed
+from harness.nightly.aa.replay import Replays, replay, rounds_needed
 from harness.nightly.verdict import NIGHTLY, Floats, Settings
 from harness.stats.intervals import LEVEL, Interval
 from harness.stats.night_noise import Contrast, Level, Spread, contrast, holm, level

@@ -1,0 +1,1 @@
+"""Verbs of runs that are kept: listing them, packing, taking in, verifying."""

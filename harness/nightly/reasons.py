@@ -1,0 +1,261 @@
+"""The sentences of verdicts: first the finding, then its meaning and the next step.
+
+No p-values: ``nightly.json`` has them. Every sentence of a verdict stands here, so that they stay alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.nightly.verdict import BATCH, Gap, Kind
+from harness.stats.intervals import Interval
+from harness.table.metrics import COST, Metric
+
+NOTHING = "Nothing needs to be done."
+WAITING = "It may be worse, and waits to be measured again: this is no verdict yet."
+GAPS: dict[Gap, str] = {  # for a headline, in brackets
+    "noise": "too noisy",
+    "disturbed": "rounds disturbed",
+    "few rounds": "too few rounds",
+    "few runs": "too few earlier nights",
+    "nothing before": "no earlier night counts",
+    "not repeated": "measuring again failed",
+}
+
+
+def percent_more(ratio: float) -> str:
+    """Return how much more or less a ratio of times or costs is: ``4.2 % more``."""
+    change = 100 * (ratio - 1)
+    size = f"{abs(change):.{_digits(change)}f}"
+    return f"{size} % {'less' if change < 0 else 'more'}"
+
+
+def _digits(percent: float) -> int:
+    return 2 if abs(percent) < 1 else 1 if abs(percent) < 100 else 0
+
+
+def points_more(points: float) -> str:
+    """Return how many points of 100 an accuracy won or lost: ``0.50 points less``."""
+    return f"{abs(points):.2f} points {'less' if points < 0 else 'more'}"
+
+
+def interval(estimate: Interval) -> str:
+    """Return a ratio's interval as changes in percent."""
+    ends = [100 * (end - 1) for end in (estimate.low, estimate.high)]
+    digits = _digits(100 * (estimate.estimate - 1))
+    low, high = (f"{end:+.{digits}f}" for end in ends)
+    return f"{100 * estimate.level:g} % interval {low} to {high} %"
+
+
+def subject(metric: Metric, method: str) -> str:
+    """Return the row of a metric as the subject of a sentence."""
+    named = {BATCH: "The time", COST: "The cost"}.get(metric, metric.title)
+    return f"{named} of {method}"
+
+
+def runs(count: int) -> str:
+    return f"{count} earlier run{'s' if count != 1 else ''}"
+
+
+def time_finding(method: str, now_s: float, before_s: float, before: int, ratio: Interval) -> str:
+    """Return how long a batch takes, and how long it took before."""
+    return (
+        f"A batch of {method} takes {now_s:.4g} s, {percent_more(ratio.estimate)} than the "
+        f"{before_s:.4g} s of {runs(before)} ({interval(ratio)})."
+    )
+
+
+def cost_finding(method: str, now_s: float, before_s: float, before: int, ratio: Interval) -> str:
+    """Return what optimising costs, and what it cost before."""
+    return (
+        f"Optimising {method} took {now_s:.4g} s, {percent_more(ratio.estimate)} than the "
+        f"{before_s:.4g} s of {runs(before)} ({interval(ratio)})."
+    )
+
+
+def accuracy_finding(
+    metric: Metric,
+    method: str,
+    shares: tuple[float, float],
+    points: Interval,
+    counts: Sequence[int],
+) -> str:
+    """Return an accuracy and what it was before.
+
+    Args:
+        shares: now and before.
+        counts: images in all, lost and won.
+    """
+    now, before = shares
+    images, lost, won = counts
+    return (
+        f"{metric.title} of {method} is {now:.4f}, {points_more(points.estimate)} than the {before:.4f} "
+        f"of the run before ({100 * points.level:g} % interval {points.low:+.2f} to "
+        f"{points.high:+.2f}): of {images} images {lost} turned wrong and {won} turned right."
+    )
+
+
+def meaning(kind: Kind, gap: Gap | None, metric: Metric, matters: str, has_size: bool) -> str:
+    """Return the second sentence of a verdict, before anything is measured again.
+
+    Args:
+        gap: why a row could not be judged.
+        matters: the threshold in words.
+        has_size: whether the difference is of the threshold or more.
+    """
+    if kind == "regression":
+        return (
+            f"Noise does not explain that, and {matters} or more matters. Find what changed and repair "
+            "it, or acknowledge it."
+        )
+    if kind == "improvement":
+        return f"Noise does not explain that: it became better. {NOTHING}"
+    if kind == "change" and has_size:
+        return (
+            "Noise does not explain that, and neither direction of this metric is better. "
+            "See whether it was meant."
+        )
+    if kind == "change":
+        return f"Noise does not explain that, but less than {matters} does not matter. {NOTHING}"
+    if kind == "none":
+        return f"Noise explains that, and a change of {matters} is excluded. {NOTHING}"
+    if gap == "few runs":
+        return (
+            "One earlier run does not show how far apart runs of the same code lie, so this was not "
+            "judged. The next night will tell."
+        )
+    return (
+        f"In nights as noisy as these a change of {matters} cannot be told from none, so this was not "
+        "judged. "
+        + (
+            "Keep the machine quieter, or measure more rounds (protocol.rounds)."
+            if metric == BATCH
+            else "Later nights know the noise better."
+            if metric == COST
+            else "More images (workload.images) would tell."
+        )
+    )
+
+
+def few_rounds(method: str, fewest: int, needed: int) -> tuple[str, str]:
+    return (
+        f"{method} has {fewest} rounds, and a verdict takes {needed} of each run.",
+        f"Its time was not judged: measure with protocol.rounds={needed} or more.",
+    )
+
+
+def few_costs(method: str, now_s: float, before: int, needed: int) -> tuple[str, str]:
+    return (
+        f"Optimising {method} took {now_s:.4g} s; costs are judged from {needed} earlier runs on, and "
+        f"there are {before}.",
+        f"{NOTHING}",
+    )
+
+
+def same_images(metric: Metric, method: str, images: int) -> tuple[str, str]:
+    return f"{metric.title} of {method} is the same on each of the {images} images.", NOTHING
+
+
+def missing(metric: Metric, method: str) -> tuple[str, str]:
+    return (
+        f"{subject(metric, method)} was measured before and is not now.",
+        "See whether the row was left out, or why it failed.",
+    )
+
+
+def new(metric: Metric, method: str, value: str) -> tuple[str, str]:
+    """Return the sentences of a row that no earlier run has; ``value`` is its figure."""
+    return (
+        f"{subject(metric, method)} is {value}.",
+        "It is measured for the first time, and later nights are compared with it.",
+    )
+
+
+def nothing_counts(disturbed: bool) -> str:
+    """Return the meaning of a row whose earlier measurements do not count."""
+    if disturbed:
+        return (
+            "The earlier nights were disturbed and do not count, so it was not judged. The first "
+            "undisturbed night will count; nightly.trust_disturbed=true lets disturbed ones count."
+        )
+    return (
+        "The earlier nights were regressions that nobody acknowledged, so it was not judged. "
+        "Acknowledge the night whose level is right."
+    )
+
+
+def disturbed(count: int, rounds: int) -> str:
+    """Return the meaning of times that could not be judged since their rounds were disturbed."""
+    return (
+        f"{count} of its {rounds} rounds were disturbed, so its time was not judged. "
+        "Remove what disturbed them and measure another night."
+    )
+
+
+def no_baseline(methods: Sequence[str]) -> str:
+    return (
+        f"the times of {', '.join(methods)} are no baseline for later nights, since more than half of "
+        "their rounds were disturbed; nightly.trust_disturbed=true lets them count"
+    )
+
+
+def same_model(before: str) -> str:
+    return (
+        f"The model, the software and the settings are those of run {before} to the last bit, so the "
+        "machine differs and not the code; nothing was measured again. If it stays so, see what "
+        "changed about the machine, and acknowledge it."
+    )
+
+
+def in_turn(before: str, rounds: int, ratio: Interval) -> str:
+    """Return what timing a row in turn with an earlier model showed."""
+    return (
+        f"Timed again in turn with the model of run {before}, {rounds} rounds each, it takes "
+        f"{percent_more(ratio.estimate)} ({interval(ratio)})"
+    )
+
+
+def confirmed(before: str) -> str:
+    return (
+        f": the slowdown is confirmed. Find what changed since run {before} and repair it, or "
+        "acknowledge it."
+    )
+
+
+def cleared(matters: str) -> str:
+    return f": a slowdown of {matters} is excluded; the first times were those of a slow hour. {NOTHING}"
+
+
+def undecided(matters: str) -> str:
+    return (
+        f": no slowdown is confirmed, and one of {matters} is not excluded, so it was not judged. Later "
+        "nights will tell."
+    )
+
+
+def environment(changes: str) -> str:
+    return (
+        f"Both models take longer than before, and the environment is new ({changes}), so it is what "
+        "became slow. Go back to the environment of before, or acknowledge it."
+    )
+
+
+def again_failed() -> str:
+    return "Measuring it again failed, so it was not judged. See the log of the run that measured again."
+
+
+def made_anew(is_confirmed: bool, finding: str, advice: str) -> str:
+    """Return what making a row anew showed.
+
+    Args:
+        finding, advice: of its second verdict.
+    """
+    result = "confirmed" if is_confirmed else "not confirmed"
+    return f"Measured again, this was {result}: {finding} {advice}"
+
+
+def solution_lost(outcome: str) -> str:
+    return (
+        f"Its search found a model before; now it ended with {outcome}, and did so again when made "
+        "anew. Find what changed, or loosen its criterion."
+    )

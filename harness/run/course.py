@@ -1,0 +1,209 @@
+"""How far a run is, and how long the rest takes, as earlier runs of this machine and its own rows tell.
+
+A step is a stage of a row in a process of its own. A search has no known end, so only an earlier run of
+the same search says how long one takes; where none does, nothing is said of the whole.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import msgspec
+
+from harness.errors import HarnessError
+from harness.files.whole_files import load_json
+from harness.runs.known_runs import planned_runs
+from harness.storage.outcomes import NO_SOLUTION, OK
+from harness.storage.plan import RunPlan
+from harness.storage.stage_facts import Process
+from harness.storage.store import RunFolder
+
+OPTIMIZE, VALIDATE, PROFILE, MEASURE = "optimize", "validate", "profile", "measure"
+ALIKE = ("name", "images", "batch_size", "transform", "tuning")  # of the workload
+TRAJECTORY = "trajectory.json"  # in a row's folder: the trials of a search
+MOST_RUNS = 5  # earlier ones that are read, the newest first
+
+
+class _Trial(msgspec.Struct):
+    seconds: float
+
+
+class Step(NamedTuple):
+    """A stage of a row; ``round`` is 0 for one that is no round."""
+
+    method: str
+    stage: str
+    round: int = 0
+
+
+class Course:
+    """The steps of a run that are still to come, and how long each takes.
+
+    Args:
+        plan: of the run.
+        known: seconds that steps of earlier runs took, rounds without their numbers.
+    """
+
+    def __init__(self, plan: RunPlan, known: Mapping[Step, float]) -> None:
+        protocol = plan.config.protocol
+        stages = [OPTIMIZE, VALIDATE, *([PROFILE] if protocol.profile_batches else [])]
+        self._methods = list(plan.methods)
+        self._searches = {
+            name for name, method in plan.methods.items() if _is_search(method.stored)
+        }
+        self._ahead = [Step(method, stage) for method in self._methods for stage in stages]
+        self._ahead += [
+            Step(method, MEASURE, round_)
+            for round_ in range(1, protocol.rounds + 1)
+            for method in self._methods
+        ]
+        self._known = dict(known)
+        self._own: dict[Step, float] = {}
+
+    def place(self, step: Step) -> str:
+        """Return which row of the run a step is of, in words; empty for a row that is not planned."""
+        if step.method not in self._methods:
+            return ""
+        return f"row {self._methods.index(step.method) + 1} of {len(self._methods)}, "
+
+    def named(self, step: Step) -> str:
+        """Return what a search does; empty for other steps."""
+        return "tuning" if self._is_endless(step) else ""
+
+    def _is_endless(self, step: Step) -> bool:
+        return step.stage == OPTIMIZE and step.method in self._searches
+
+    @contextmanager
+    def taking(self, step: Step) -> Iterator[None]:
+        """Take a step in the block: it, and what comes before it, is no longer ahead."""
+        if step.round:  # the rows of a round are shuffled
+            self._ahead = [each for each in self._ahead if each.round and each != step]
+        elif step in self._ahead:
+            del self._ahead[: self._ahead.index(step) + 1]
+        began = time.monotonic()
+        yield
+        self._own[step._replace(round=0)] = time.monotonic() - began
+
+    def drop(self, method: str) -> None:
+        """Leave out what was ahead of a row that ended early."""
+        self._ahead = [step for step in self._ahead if step.method != method]
+
+    def drop_round(self, method: str, round_: int) -> None:
+        """Leave out a round of a row that is on disk."""
+        self._ahead = [step for step in self._ahead if step[::2] != (method, round_)]
+
+    def left(self, step: Step, elapsed: float) -> float | None:
+        """Return the seconds that the run takes from now; None where a step has no known end.
+
+        Args:
+            step: that is taken now.
+            elapsed: the seconds it took so far.
+        """
+        now = self._seconds(step)
+        ahead = [self._seconds(each) for each in self._ahead]
+        if now is None or None in ahead:
+            return None
+        return max(0.0, now - elapsed) + sum(each for each in ahead if each is not None)
+
+    def _seconds(self, step: Step) -> float | None:
+        """Return how long a step takes: as it took here, as it took earlier, as others of its kind."""
+        step = step._replace(round=0)
+        for known in (self._own, self._known):
+            if step in known:
+                return known[step]
+        if self._is_endless(step):
+            return None
+        for known in (self._own, self._known):
+            alike = [
+                seconds
+                for each, seconds in known.items()
+                if each.stage == step.stage and not self._is_endless(each)
+            ]
+            if alike:
+                return fmean(alike)
+        return None
+
+
+def course_of(plan: RunPlan, folder: RunFolder) -> Course:
+    """Return the course of a run, with what the earlier ones beside its folder tell."""
+    known: dict[Step, float] = {}
+    for earlier in _earlier(plan, folder):
+        with suppress(HarnessError, OSError):  # a damaged one tells nothing
+            for step, seconds in seconds_taken(plan, earlier):
+                known.setdefault(step, seconds)
+    course = Course(plan, known)
+    for row in folder.load_records():
+        if row.outcome.finished and row.outcome.kind != OK:
+            course.drop(row.method)
+    for round_ in folder.load_rounds():
+        if round_.outcome.kind == OK:
+            course.drop_round(round_.method, round_.round)
+    return course
+
+
+def _is_search(values: Any) -> bool:
+    """Say whether a method, or one within it, has a strategy of INC to search by."""
+    if not isinstance(values, Mapping):
+        return False
+    return "strategy" in values or any(_is_search(each) for each in values.values())
+
+
+def _earlier(plan: RunPlan, folder: RunFolder) -> Iterator[RunFolder]:
+    """Yield runs of the same workload and threads on this machine, the newest first."""
+    dated = []
+    for each in planned_runs(folder.path.parent.parent):
+        if each.path.parent != folder.path.parent or each.is_committed:
+            continue
+        with suppress(HarnessError):
+            earlier = each.load_plan()
+            if earlier is not None and not earlier.foreign and _asks(earlier) == _asks(plan):
+                dated.append((earlier.created, each.id, each))
+    for _, _, each in sorted(dated, key=lambda one: one[:2], reverse=True)[:MOST_RUNS]:
+        yield each
+
+
+def _asks(plan: RunPlan) -> list[Any]:
+    """Return what of a plan determines how long its steps take."""
+    return [
+        *(plan.workload.stored.get(key) for key in ALIKE),
+        plan.files["rec"].sha256,
+        plan.threads.policy,
+        plan.threads.count,
+        plan.config.max_cpu_isa,
+    ]
+
+
+def seconds_taken(plan: RunPlan, folder: RunFolder) -> Iterator[tuple[Step, float]]:
+    """Yield the steps of an earlier run that this one takes as well, and their seconds.
+
+    Raises:
+        HarnessError: a file of the earlier run is damaged.
+    """
+    earlier = folder.load_plan()
+    assert earlier is not None
+    same = {
+        name
+        for name, method in plan.methods.items()
+        if name in earlier.methods and earlier.methods[name].stored == method.stored
+    }
+    for row in folder.load_records():
+        if row.method in same:
+            stages: dict[str, Process | None] = {VALIDATE: row.validate, PROFILE: row.profile}
+            if row.optimize is not None and row.optimize.reused_from is None:
+                stages[OPTIMIZE] = row.optimize
+            for stage, facts in stages.items():
+                if facts is not None and facts.seconds is not None:
+                    yield Step(row.method, stage), facts.seconds
+            if row.outcome.kind == NO_SOLUTION:  # it has no model, so no facts of a stage
+                trials = load_json(folder.method(row.method) / TRAJECTORY)
+                with suppress(msgspec.ValidationError):
+                    made = msgspec.convert(trials, list[_Trial])
+                    yield Step(row.method, OPTIMIZE), sum(trial.seconds for trial in made)
+    if earlier.config.protocol.stored == plan.config.protocol.stored:
+        for round_ in folder.load_rounds():
+            if round_.method in same and round_.facts and round_.facts.seconds is not None:
+                yield Step(round_.method, MEASURE), round_.facts.seconds

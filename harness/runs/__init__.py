@@ -1,0 +1,1 @@
+"""The runs there are: found by what a user calls them, and listed."""

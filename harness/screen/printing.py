@@ -1,0 +1,44 @@
+"""Tables on stdout: fitted to a terminal, in Markdown everywhere else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from harness.render.escape import one_line
+from harness.render.markdown_table import markdown_table
+from harness.render.terminal import console
+
+
+def is_terminal() -> bool:
+    """Whether stdout is a terminal, whatever may be coloured elsewhere."""
+    return sys.stdout.isatty()
+
+
+def empty_table() -> Table:
+    """Return a table with no more lines than one below its head."""
+    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
+
+
+def print_columns(
+    headers: Sequence[str], body: Sequence[Sequence[str]], right: Sequence[int] = ()
+) -> None:
+    """Print a list of rows.
+
+    Args:
+        right: the columns that are aligned to the right.
+    """
+    if not is_terminal():
+        align = ["right" if at in right else "left" for at in range(len(headers))]
+        print(markdown_table(headers, body, align))
+        return
+    table = empty_table()
+    for at, header in enumerate(headers):
+        table.add_column(header, justify="right" if at in right else "left", overflow="fold")
+    for row in body:
+        table.add_row(*(Text(one_line(cell)) for cell in row))
+    console().print(table)

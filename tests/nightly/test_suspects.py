@@ -1,0 +1,135 @@
+"""Nights judged from their history alone: what disturbed rounds and missing baselines do to a verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.config import compose_config
+from harness.nightly.baseline import last_good
+from harness.nightly.disturbed import Cause, Disturbances
+from harness.nightly.entry import NightEntry, NightRow
+from harness.nightly.night import Night, headline, steps
+from harness.nightly.nightly_report import to_markdown
+from harness.nightly.suspects import Seen, _latest, judge_night
+from harness.nightly.verdict import BATCH, Verdict
+from harness.render.progress import display
+from harness.run.context import Context
+from harness.storage.store import RunFolder
+
+CAUSE = Cause("core_load", 20, 0.8, 0.1, "something else used the cores", "close what else runs")
+SEEN = Seen(Disturbances(10, 10, 20, 20, (CAUSE,)), words=("run.results=R",))
+
+
+def entry(
+    run: int, disturbed: int = 0, sd: float = 0.001, factor: float = 1.0, **changes: Any
+) -> NightEntry:
+    """Return a night of two methods, of ten rounds each."""
+    rng = np.random.default_rng(run)
+    rows = tuple(
+        NightRow(
+            method,
+            method,
+            "ok",
+            None,
+            factor * np.exp(sd * rng.standard_normal((10, 1)) + np.zeros((10, 3))),
+            np.arange(200).reshape(2, 100) % 3 > 0,
+            f"{method}/{run}",
+            disturbed,
+        )
+        for method in ("fp32", "int8")
+    )
+    return NightEntry(
+        machine="m",
+        run=f"n{run}",
+        created=f"2026-01-{run:02d}T00:00:00Z",
+        folder=f"m/n{run}",
+        alike={"images": 100},
+        environment={"code": "c"},
+        rows=rows,
+        verdict="none",
+        **changes,
+    )
+
+
+def judged(night: NightEntry, earlier: list[NightEntry], *words: str) -> Night:
+    """Judge a night; none of these has a row that would be measured again."""
+    context = Context(compose_config(words), (), display())
+    trusts = context.composed.config.nightly.trust_disturbed
+    baseline = last_good(earlier, night.alike, 5, trusts)
+    folder = RunFolder(Path("m") / night.run)
+    return judge_night(night, earlier, baseline, SEEN, folder, context, lambda night: pytest.fail())
+
+
+def gaps(night: Night) -> set[str | None]:
+    return {row.gap for row in night.rows if row.metric.name == "batch_s"}
+
+
+TRUST = "nightly.trust_disturbed=true"
+
+
+def test_a_quiet_night_like_those_before() -> None:
+    night = judged(entry(5), [entry(run) for run in range(1, 5)])
+    assert headline(night) == "accuracy unchanged; time unchanged"
+    assert (night.verdict, gaps(night)) == ("none", {None})
+    assert [step.text for step in steps(night)] == ["Nothing to do."]
+
+
+def test_a_disturbed_night_says_that_time_was_not_judged() -> None:
+    night = judged(entry(5, 6, sd=0.1, factor=1.09), [entry(run) for run in range(1, 5)])
+    assert headline(night) == "accuracy unchanged; time NOT judged (10 of 10 rounds disturbed)"
+    assert (night.verdict, gaps(night)) == ("partly", {"disturbed"})
+    (step,) = steps(night)
+    assert step.text.endswith("so that its times can be judged: close what else runs. Then:")
+    assert step.command == "./run.sh nightly run.results=R"
+    said = [row.sentences for row in night.rows if row.metric.name == "batch_s"]
+    assert all("6 of its 10 rounds were disturbed, so its time was not judged." in x for x in said)
+    assert "the times of fp32, int8 are no baseline for later nights" in night.notes[0]
+
+
+def test_times_that_half_of_the_rounds_hold_are_judged() -> None:
+    """Five of ten rounds were disturbed, and the faster five count."""
+    night = judged(entry(5, 5), [entry(run) for run in range(1, 5)])
+    assert headline(night) == "accuracy unchanged; time unchanged"
+    assert not night.notes
+
+
+def test_a_disturbed_first_night_is_no_baseline_unless_told() -> None:
+    first = judged(entry(1, 10), [])
+    assert headline(first).endswith("its times are NO baseline (10 of 10 rounds disturbed)")
+    assert gaps(first) == {"disturbed"} and first.verdict == "first"
+    assert [figures.disturbed for figures in first.figures] == [10, 10]
+    assert "| fp32 " in to_markdown(first).split("<details>", maxsplit=1)[0]
+    second = judged(entry(2), [entry(1, 10)])
+    assert headline(second) == "accuracy unchanged; time NOT judged (no earlier night counts)"
+    assert (second.verdict, gaps(second)) == ("partly", {"nothing before"})
+    third = judged(entry(3), [entry(1, 10), entry(2)])
+    assert headline(third) == "accuracy unchanged; time unchanged"
+
+
+def test_disturbed_nights_count_where_that_is_told() -> None:
+    first = judged(entry(1, 10), [], TRUST)
+    assert headline(first) == "first night, nothing to compare with yet"
+    assert not first.notes and [step.text[:13] for step in steps(first)] == ["Nothing to do"]
+    second = judged(entry(2, 10), [entry(1, 10)], TRUST)
+    assert headline(second) == "accuracy unchanged; time unchanged"
+
+
+def test_after_regressions_that_nobody_acknowledged_there_is_nothing_to_compare_with() -> None:
+    both = frozenset({("fp32", "batch_s"), ("int8", "batch_s")})
+    night = judged(entry(2), [entry(1, regressions=both)])
+    assert gaps(night) == {"nothing before"}
+    assert "Acknowledge the night whose level is right." in night.rows[0].advice
+
+
+def test_a_suspected_row_is_timed_with_the_latest_model_that_counts() -> None:
+    """Not with that of a night whose row was a regression: it would be found as fast."""
+    slow = frozenset({("fp32", "batch_s")})
+    earlier = [entry(1), entry(2), entry(3, regressions=slow)]
+    baseline = last_good(earlier, earlier[0].alike, 5)
+    for method, run in (("fp32", "n2"), ("int8", "n3")):
+        row = Verdict(method, BATCH, "regression", None, None, None, 0.025, "It is so.")
+        assert _latest(baseline, row).run == run

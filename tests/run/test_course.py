@@ -1,0 +1,138 @@
+"""How far a run is and how long it takes, told from earlier runs and from its own rows."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.facts.typed import changed
+from harness.render.progress import TRIALS, clock, count_of, said_left
+from harness.run.course import MEASURE, OPTIMIZE, PROFILE, VALIDATE, Course, Step, course_of
+from harness.storage.plan import RunPlan
+from harness.storage.store import COMMITTED, RunFolder
+
+
+@pytest.fixture(scope="module")
+def plan() -> RunPlan:
+    found = RunFolder(COMMITTED / "published").load_plan()
+    assert found is not None
+    return found
+
+
+def of(plan: RunPlan, methods: list[str], rounds: int = 0) -> RunPlan:
+    """Return the plan for some of its rows, with rounds."""
+    config = changed(
+        plan.config,
+        protocol={**plan.config.protocol.stored, "rounds": rounds, "batches": 1},
+        method={name: plan.methods[name].stored for name in methods},
+    )
+    return replace(plan, config=config)
+
+
+def test_a_count_without_an_end_has_no_time_left() -> None:
+    assert count_of(12, 0, TRIALS) == "trial 12"
+    assert count_of(640, 1000, "images") == "640 of 1000 images"
+    assert said_left(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "says"),
+    [
+        (0, "10 s"),
+        (44, "40 s"),
+        (50, "1 min"),
+        (290, "5 min"),
+        (3600, "1 h 00 min"),
+        (9000, "2 h 30 min"),
+    ],
+)
+def test_time_left_is_as_exact_as_it_is_known(seconds: float, says: str) -> None:
+    assert said_left(seconds) == f"; about {says} left in all"
+    assert [clock(each) for each in (5, 65, 3725)] == ["0:05", "1:05", "1:02:05"]
+
+
+def test_a_run_that_nobody_knows_says_nothing_until_a_row_told(plan: RunPlan) -> None:
+    course = Course(of(plan, ["fp32", "fp32_fused"]), {})
+    first = Step("fp32", OPTIMIZE)
+    with course.taking(first):
+        assert course.left(first, 1.0) is None
+    for stage in (VALIDATE, PROFILE):
+        with course.taking(Step("fp32", stage)):
+            pass
+    second = Step("fp32_fused", OPTIMIZE)
+    with course.taking(second):
+        left = course.left(second, 0.0)
+        assert left is not None and 0 <= left < 60
+        assert course.place(second) == "row 2 of 2, "
+
+
+def test_a_search_says_nothing_unless_an_earlier_one_did(plan: RunPlan) -> None:
+    methods = of(plan, ["fp32", "int8_inc_mse"])
+    known = {Step("fp32", stage): 2.0 for stage in (OPTIMIZE, VALIDATE, PROFILE)}
+    first = Step("fp32", OPTIMIZE)
+    for search, expected in ((None, None), (30.0, 2 + 2 + 2 + 30 + 2 + 2)):
+        course = Course(
+            methods, known | ({} if search is None else {Step("int8_inc_mse", OPTIMIZE): search})
+        )
+        assert course.named(Step("int8_inc_mse", OPTIMIZE)) == "tuning"
+        with course.taking(first):
+            assert course.left(first, 0.0) == expected
+            assert search is None or course.left(first, 1.5) == expected - 1.5
+            assert search is None or course.left(first, 99.0) == expected - 2  # it takes longer
+
+
+def test_a_search_within_another_method_is_one(plan: RunPlan) -> None:
+    search = plan.methods["int8_inc_mse"].stored
+    inner = {"_target_": "a.b", "label": "x", "method": search}
+    config = changed(plan.config, method={"x": inner})
+    assert Course(replace(plan, config=config), {}).named(Step("x", OPTIMIZE)) == "tuning"
+
+
+def test_rounds_count_each_row_once_a_round(plan: RunPlan) -> None:
+    course = Course(of(plan, ["fp32", "fp32_fused"], rounds=3), {Step("fp32", MEASURE): 10.0})
+    last = Step("fp32_fused", MEASURE, 1)
+    with course.taking(last):
+        assert course.left(last, 0.0) == pytest.approx(60.0)  # six timings, this one among them
+    with course.taking(last):  # a disturbed one is repeated
+        pass
+    course._own.clear()
+    course.drop("fp32_fused")
+    course.drop_round("fp32", 2)
+    now = Step("fp32", MEASURE, 1)
+    with course.taking(now):
+        assert course.left(now, 0.0) == pytest.approx(20.0)
+
+
+def test_earlier_runs_of_this_machine_tell(plan: RunPlan, tmp_path: Path) -> None:
+    machine = tmp_path / "m"
+    shutil.copytree(COMMITTED / "published", machine / "before")
+    course = course_of(plan, RunFolder(machine / "now"))
+    step = Step("fp32", OPTIMIZE)
+    with course.taking(step):
+        left = course.left(step, 0.0)
+    assert left is not None and 100 < left < 1000
+    for other in (
+        replace(plan, config=changed(plan.config, max_cpu_isa="AVX2")),
+        replace(plan, threads=changed(plan.threads, count=64)),
+    ):
+        course = course_of(other, RunFolder(machine / "now"))
+        with course.taking(step):
+            assert course.left(step, 0.0) is None
+    elsewhere = course_of(plan, RunFolder(tmp_path / "another machine" / "now"))
+    with elsewhere.taking(step):
+        assert elsewhere.left(step, 0.0) is None
+
+
+def test_a_damaged_earlier_run_tells_nothing(plan: RunPlan, tmp_path: Path) -> None:
+    shutil.copytree(COMMITTED / "published", tmp_path / "m" / "before")
+    (tmp_path / "m" / "before" / "records" / "00_fp32.json").write_text("{")
+    (tmp_path / "m" / "worse").mkdir()
+    (tmp_path / "m" / "worse" / "plan.json").write_text(json.dumps({"schema": 1}))
+    course = course_of(plan, RunFolder(tmp_path / "m" / "now"))
+    step = Step("fp32", OPTIMIZE)
+    with course.taking(step):
+        assert course.left(step, 0.0) is None
