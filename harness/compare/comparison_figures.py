@@ -25,7 +25,9 @@ from harness.render.drawing import (
     is_narrow,
     panels,
     render_figure,
+    short,
     shortened,
+    wrapped,
 )
 from harness.storage.outcomes import OK
 
@@ -135,9 +137,9 @@ def _fill(
             ecolor=edge,
             elinewidth=0.8,
             capsize=2,
-            label=name,
+            label=short(name),
         )
-    axes.set_yticks(range(len(labels)), labels)
+    axes.set_yticks(range(len(labels)), wrapped(figure, labels))
     axes.set_ylim(len(labels) - 0.5, -0.5)
     values = [dot.value for dot in dots]
     if max(values) > WIDE_RANGE * min(values) > 0:

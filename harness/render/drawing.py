@@ -6,6 +6,7 @@ Importing this imports matplotlib: set MPLCONFIGDIR before.
 from __future__ import annotations
 
 import io
+import textwrap
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ AREAS = (
     "#f0e442",
 )  # in any theme
 LONGEST = 30  # characters of a label in a picture
+NARROW_LABEL = 20  # characters in a line of a label beside a narrow picture
 WIDE_IN, NARROW_IN = 7.0, 3.3  # across a page, and in a column of two or on a phone
 NARROW = "_narrow"  # ends the names of the narrow files
 STYLE = {
@@ -143,6 +145,8 @@ def _picture(words: Words, size_in: tuple[float, float], fill: Callable[[Figure]
     with matplotlib.rc_context(salted), warnings.catch_warnings():
         # letters that this font lacks are boxes in the PDF, and letters in the SVG and the page
         warnings.filterwarnings("ignore", message="Glyph")
+        # labels without end leave no room for the axes, which then overlap them
+        warnings.filterwarnings("ignore", message="constrained_layout")
         figure = Figure(figsize=size_in, layout="constrained")
         FigureCanvasAgg(figure)  # it knows how large a text is
         fill(figure)
@@ -185,6 +189,17 @@ def shortened(labels: Sequence[str]) -> list[str]:
         f"{label[: LONGEST - 6]}… ({at})" if fit.count(label) > 1 else label
         for at, label in enumerate(fit, 1)
     ]
+
+
+def wrapped(figure: Figure, labels: Sequence[str], width: int = NARROW_LABEL) -> list[str]:
+    """Return labels in lines where the figure is narrow, so that they leave room for the rest.
+
+    Args:
+        width: characters in a line.
+    """
+    if not is_narrow(figure):
+        return list(labels)
+    return [textwrap.fill(label, width) for label in labels]
 
 
 def panels(figure: Figure, count: int, columns: int, sharey: bool = False) -> list[Axes]:

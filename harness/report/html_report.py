@@ -37,13 +37,18 @@ class Section:
     values: Callable[[Report], Values | None]
 
 
-def to_html(report: Report) -> str:
-    """Return the page."""
+def to_html(report: Report, records: str) -> str:
+    """Return the page.
+
+    Args:
+        records: the way from the page's folder to the run's, for links.
+    """
     values = {section.anchor: section.values(report) for section in SECTIONS}
     return render(
         "report.html.j2",
         **values,
         plan=report.run.plan,
+        records_at=records,
         headline=report.headline,
         outcomes=_outcomes(report.run.rows),
         config_digest=report.config_digest,

@@ -5,6 +5,7 @@ Importing this imports matplotlib: set MPLCONFIGDIR before.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,8 +36,10 @@ def write_files(
         into: the folder to write; None: ``FOLDER`` in the run's.
     """
     report = collect(run, folders, code)
+    folder = into or run.folder.path / FOLDER
+    records = Path(os.path.relpath(run.folder.path.resolve(), folder.resolve())).as_posix()
     files: dict[str, str | bytes] = {
-        "report.html": to_html(report),
+        "report.html": to_html(report, records),
         **_tables(report),
         "published.csv": pairs_to_csv(report.published.rows),
         "methods.txt": report.methods + "\n",
@@ -48,7 +51,6 @@ def write_files(
         for name, picture in drawing.pictures.items():
             files[f"figures/{name}.svg"] = picture.svg
             files[f"figures/{name}.pdf"] = picture.pdf
-    folder = into or run.folder.path / FOLDER
     for name, content in files.items():
         whole_files.write_atomically(folder / name, content, "to")
     return [folder / name for name in files]

@@ -213,26 +213,27 @@ def test_what_files_hold_is_text_in_latex(hostile_report: Path) -> None:
 
 LATEX, BIBTEX = shutil.which("pdflatex"), shutil.which("bibtex")
 OVERFULL = re.compile(r"Overfull .*?\(([\d.]+)pt")
-CLASSES = {
-    "article": r"\documentclass{article}",
-    "twocolumn": r"\documentclass[twocolumn]{article}",
-    "ieee": r"\documentclass[conference]{IEEEtran}",
-    "acm": r"\documentclass[sigconf,nonacm]{acmart}",
+CLASSES = {  # and the style of their references
+    "article": (r"\documentclass{article}", "plain"),
+    "twocolumn": (r"\documentclass[twocolumn]{article}", "plain"),
+    "ieee": (r"\documentclass[conference]{IEEEtran}", "IEEEtran"),
+    "acm": (r"\documentclass[sigconf,nonacm,balance=false]{acmart}", "ACM-Reference-Format"),
 }
 WIDE = r"\newcommand{\incbenchfloat}{figure*}\newcommand{\incbenchwidth}{}"
 
 
-def compiled(report: Path, folder: Path, document: str, figures: str = "") -> str:
+def compiled(report: Path, folder: Path, name: str, figures: str = "") -> str:
     """Compile a paper with all that a report has for LaTeX, and return the log of the last pass."""
     preamble = re.search(r"^% Preamble: (.*)$", (report / "table.tex").read_text(), re.MULTILINE)
     assert preamble is not None and LATEX is not None
+    document, style = CLASSES[name]
     shutil.copy(report / "references.bib", folder)
     (folder / "paper.tex").write_text(
         f"{document}\n{preamble[1]}\n\\graphicspath{{{{{report}/}}}}\n\\begin{{document}}\n"
         f"\\title{{A}}\\author{{B}}\\maketitle\n"
         f"\\input{{{report}/table.tex}}\n\\input{{{report}/methods.tex}}\n"
         f"{figures}\\input{{{report}/figures.tex}}\n\\clearpage\n"
-        "\\bibliographystyle{plain}\\bibliography{references}\n\\end{document}\n"
+        f"\\bibliographystyle{{{style}}}\\bibliography{{references}}\n\\end{{document}}\n"
     )
     typeset = [LATEX, "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
     passes = [typeset, *([[BIBTEX, "paper"], typeset] if BIBTEX else [])]
@@ -247,7 +248,7 @@ def compiled(report: Path, folder: Path, document: str, figures: str = "") -> st
 
 @pytest.mark.skipif(LATEX is None, reason="no pdflatex is on PATH")
 def test_hostile_latex_compiles(hostile_report: Path, tmp_path: Path) -> None:
-    compiled(hostile_report, tmp_path, CLASSES["article"])
+    compiled(hostile_report, tmp_path, "article")
     assert not (tmp_path / "taken").exists()
 
 
@@ -256,12 +257,12 @@ def test_hostile_latex_compiles(hostile_report: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("figures", ["", WIDE], ids=["narrow", "wide"])
 @pytest.mark.parametrize("name", CLASSES)
 def test_the_latex_fits_papers(name: str, figures: str, made_report: Path, tmp_path: Path) -> None:
-    of_class = re.search(r"\{(\w+)\}", CLASSES[name])
+    of_class = re.search(r"\{(\w+)\}", CLASSES[name][0])
     assert of_class is not None
     found = subprocess.run(["kpsewhich", f"{of_class[1]}.cls"], capture_output=True)
     if found.returncode:
         pytest.skip(f"this TeX has no {of_class[1]}.cls")
-    log = compiled(made_report, tmp_path, CLASSES[name], figures)
+    log = compiled(made_report, tmp_path, name, figures)
     assert [over for over in OVERFULL.findall(log) if float(over) > 1] == []
 
 

@@ -22,12 +22,14 @@ from harness.render.drawing import (
     render_figure,
     short,
     shortened,
+    wrapped,
 )
 from harness.table.loaded_run import LoadedRun
 
 NAME, TITLE = "operator_influence", "Operator influence"
 FILE = "operator_influence.csv"  # in the folder of a row whose method excludes operators
 MOST = 3  # exclusions drawn; more are in the table
+LEGEND_WIDTH = 34  # characters in a line of a narrow legend
 MARKS = (("s", BLUE), ("^", "#009e73"), ("D", "#cc79a7"))
 
 
@@ -182,12 +184,12 @@ def _described(row: Influence) -> str:
 def _fill(figure: Figure, rows: Sequence[Influence]) -> None:
     titles = shortened([row.label for row in rows])
     for axes, row, title in zip(figure.subplots(len(rows), 1, squeeze=False).flat, rows, titles):
-        _panel(axes, row)
+        _panel(figure, axes, row)
         axes.set_title(title, color=INK)
         axes.set_xlabel("Operator, in the order in which they run")
 
 
-def _panel(axes: Axes, row: Influence) -> None:
+def _panel(figure: Figure, axes: Axes, row: Influence) -> None:
     order = range(1, len(row.operators) + 1)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(lambda value, position: f"{value:g}")
@@ -220,7 +222,9 @@ def _panel(axes: Axes, row: Influence) -> None:
         axes.axhline(row.threshold, color=MUTED, linewidth=0.9)
     axes.set_xlim(0, len(row.operators) + 1)
     axes.set_ylabel("Relative error")
-    axes.legend(loc="best", labelcolor=INK)
+    lines, names = axes.get_legend_handles_labels()
+    legend = axes.legend(lines, wrapped(figure, names, LEGEND_WIDTH), loc="best", labelcolor=INK)
+    legend.set_in_layout(False)  # a long name must not take the room of the axes
 
 
 def _named(step: Step) -> str:

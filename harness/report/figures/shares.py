@@ -19,7 +19,9 @@ from harness.render.drawing import (
     missing,
     panels,
     render_figure,
+    short,
     shortened,
+    wrapped,
 )
 from harness.render.escape import one_line
 from harness.table.kernels import RowProfile
@@ -31,6 +33,7 @@ OTHER = "other primitives"
 OUTSIDE = "outside oneDNN"
 HATCHES = ("", "///", "..", "", "xxx", "\\\\\\", "")
 LIGHT = {"#e69f00", "#cc79a7", "#56b4e9", "#f0e442", "#b9bec7"}  # dark text reads on these
+LONGEST_PART = 36  # characters, for which a legend has room
 SHOWN = 0.07  # a share that has room for its number
 
 
@@ -127,7 +130,7 @@ def _described(times: Shares, row: ShareRow) -> str:
 
 def _fill(figure: Figure, times: Shares) -> None:
     (axes,) = panels(figure, 1, 1)
-    labels = shortened([row.label for row in times.rows])
+    labels = wrapped(figure, shortened([row.label for row in times.rows]))
     left = [0.0] * len(labels)
     named = len(times.parts) - 2
     faces = dict(zip(times.parts[:named], zip(AREAS, HATCHES)))
@@ -145,7 +148,7 @@ def _fill(figure: Figure, times: Shares) -> None:
             hatch=hatch,
             edgecolor=MUTED if outlined else PAGE,
             linewidth=0.5,
-            label=part,
+            label=part if len(part) <= LONGEST_PART else short(part),
         )
         for at, width in enumerate(widths):
             if width >= 100 * SHOWN:
