@@ -118,7 +118,7 @@ def on_the_example(words: tuple[str, ...], files: Path) -> Iterator[str]:
         elif value == "ID":
             yield f"{key}={'autumn' if key == 'with' else 'published'}"
         elif key == "to":
-            yield f"to={files / 'written.zip'}"
+            yield f"to={files / ('report' if words[0] == 'report' else 'written.zip')}"
         elif value in ("ID.zip", "my.yaml", "runner.key", "keys"):
             yield f"{key}={files / value}"
         else:
