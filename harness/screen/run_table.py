@@ -61,7 +61,7 @@ def show_run(run: LoadedRun, intervals: bool | None, full: bool = False) -> None
     """Print a run on stdout: fitted to a terminal, else all of its Markdown.
 
     Args:
-        intervals: as ``print_run``.
+        intervals: as of ``print_run``.
         full: Markdown on a terminal, too.
     """
     if is_terminal() and not full:

@@ -9,12 +9,7 @@ from typing import Any
 
 from harness.errors import spell
 from harness.facts.faults import MISSING, Fault, first_fault, key_inside
-from harness.facts.typed import (
-    decode,
-    fault,
-    text_keys,
-    unkept,
-)
+from harness.facts.typed import decode, fault, text_keys, unkept
 from harness.storage.configuration import (
     ARGUMENTS,
     INC,
