@@ -13,7 +13,7 @@ from harness.errors import InputError
 from harness.facts.faults import is_name
 from harness.facts.typed import JsonObject
 from harness.mistakes.overrides import HYDRA_ERRORS, LISTS
-from harness.runs.known_runs import planned_runs
+from harness.storage.known_runs import planned_runs
 from harness.storage.same_run import flattened
 from harness.words import key_of
 

@@ -16,7 +16,7 @@ import msgspec
 
 from harness.errors import HarnessError
 from harness.files.whole_files import load_json
-from harness.runs.known_runs import planned_runs
+from harness.storage.known_runs import planned_runs
 from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.plan import RunPlan
 from harness.storage.stage_facts import Process
