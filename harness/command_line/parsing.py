@@ -134,7 +134,7 @@ def unknown_verb(word: str, others: Sequence[str] = ()) -> InputError:
 
 def _sorted(verb: Verb, words: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
     """Return the values of the verb's own arguments, and the words of the configuration."""
-    from harness.words import plain
+    from harness.words.overrides import plain
 
     values: dict[str, list[str]] = {}
     overrides = []
