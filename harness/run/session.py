@@ -94,7 +94,6 @@ def open_session(
         plan.config.threads.stored, read_topology(), threads.find_kmp_library()
     )
     environment = build_environment(settings.environment, plan.config, folders)
-    workload = workload_for_workers(plan.workload, plan.files)
     return Session(plan, folder, workload, environment, data, show, course_of(plan, folder))
 
 
