@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+import hypothesis
 import psutil
 import pytest
 
@@ -33,6 +34,13 @@ WHOLLY_SLOW = re.compile(r"^pytestmark = .*pytest\.mark\.slow", re.MULTILINE)
 def pytest_configure(config: pytest.Config) -> None:
     """Keep what matplotlib knows of fonts out of the user's home: tests of figures import it."""
     os.environ.setdefault("MPLCONFIGDIR", str(config.cache.mkdir("matplotlib")))
+
+
+# no limit of time: the machine may be busy, and a first call may import INC
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 
 MOST_PROCESSES = 4  # that run tests beside each other

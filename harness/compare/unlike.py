@@ -11,7 +11,6 @@ from harness.storage.plan import RunPlan
 from harness.storage.same_run import flattened, settings
 
 MISSING = "-"  # shown for a setting that a run does not have
-SHOWN_NOWHERE = ("config.methods.shared_calibration",)  # it changes costs of optimising, no result
 TYPED = "config."  # begins the settings that words of a command line give
 ORDER = ("versions.", "harness", "files.", "config.protocol.")
 
@@ -27,13 +26,9 @@ class Unlike:
 def unlike(plans: Sequence[RunPlan]) -> list[Unlike]:
     """Return the settings that differ: versions first, then files, the protocol, and the rest.
 
-    A method that a run does not have differs from nothing. Settings that change nothing that a
-    comparison shows are left out.
+    A method that a run does not have differs from nothing.
     """
     runs = [settings(plan) for plan in plans]
-    for run in runs:
-        for key in SHOWN_NOWHERE:
-            run.pop(key, None)
     different = []
     for key in dict.fromkeys(key for run in runs for key in run):
         values = tuple(run.get(key, MISSING) for run in runs)

@@ -15,7 +15,7 @@ import json
 import math
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -163,8 +163,7 @@ def opened(results: Path) -> Iterator[History]:
             connection.execute("PRAGMA foreign_keys=ON")
             connection.execute("PRAGMA trusted_schema=OFF")
             version = _migrate(connection, path)
-            if _schema(connection) != _own_schema():
-                raise _Wrong("its tables are not those that this program makes")
+            _require_own_schema(connection, len(MIGRATIONS))
             yield History(connection, is_new=version == 0)
     except OSError as error:
         raise InputError(
@@ -214,11 +213,22 @@ def _schema(connection: sqlite3.Connection) -> set[tuple[str, ...]]:
     return set(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
 
 
-def _own_schema() -> set[tuple[str, ...]]:
-    """Return the schema of a new history: a foreign one may hold endless views."""
+def _own_schema(version: int) -> set[tuple[str, ...]]:
+    """Return the schema of a history of a version: a foreign one may hold endless views."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        _migrate(connection, Path(":memory:"))
+        _apply(connection, MIGRATIONS[:version])
         return _schema(connection)
+
+
+def _require_own_schema(connection: sqlite3.Connection, version: int) -> None:
+    if _schema(connection) != _own_schema(version):
+        raise _Wrong("its tables are not those that this program makes")
+
+
+def _apply(connection: sqlite3.Connection, migrations: Iterable[str]) -> None:
+    for script in migrations:
+        for statement in filter(str.strip, script.split(";")):
+            connection.execute(statement)
 
 
 def _remade(path: Path, why: str) -> str:
@@ -241,9 +251,8 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> int:
                 f"{path} has schema {version}, this version reads {len(MIGRATIONS)}: use the version "
                 "that wrote it, or move it away and give ./run.sh history rebuild=true"
             )
-        for script in MIGRATIONS[version:]:
-            for statement in filter(str.strip, script.split(";")):
-                connection.execute(statement)
+        _require_own_schema(connection, version)
+        _apply(connection, MIGRATIONS[version:])
         connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
     return int(version)
 

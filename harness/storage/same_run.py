@@ -33,6 +33,7 @@ class Effect(Enum):
     INPUT = "what every row computes on"
     THREADS = "the threads that are asked for"
     MODELS = "how the rows' models are made"
+    COST = "what it costs to make them, and nothing else of them"
     TIMING = "how a batch is timed"
     AMOUNT = "how much is timed and profiled"
     REFERENCE = "the rows that others are set against"
@@ -57,6 +58,7 @@ EFFECTS = {  # by dotted key; the longest key that leads to a value counts
     "threads": Effect.THREADS,
     "method": Effect.MODELS,
     "methods": Effect.MODELS,
+    "methods.shared_calibration": Effect.COST,
     "tuning": Effect.MODELS,
     "protocol": Effect.AMOUNT,
     "protocol.batches": Effect.TIMING,
@@ -73,11 +75,10 @@ Question = frozenset[Effect]  # the effects of the keys that must be equal
 TIMES_ONLY: Question = frozenset({Effect.TIMING, Effect.AMOUNT, Effect.REFERENCE})
 SAME_RUN: Question = frozenset(Effect) - {Effect.NOTHING}
 SAME_MODELS: Question = SAME_RUN - TIMES_ONLY
-SAME_ELSEWHERE: Question = SAME_RUN - {Effect.PLACE}  # on any machine
+SAME_ELSEWHERE: Question = SAME_RUN - {Effect.PLACE, Effect.COST}  # on any machine
 SAME_TASK: Question = frozenset({Effect.INPUT, Effect.TIMING})  # for nights to be compared
-SOFTWARE: Question = frozenset(
-    {Effect.MODELS}
-)  # may change between nights, and explain a difference
+# may change between nights, and explain a difference
+SOFTWARE: Question = frozenset({Effect.MODELS, Effect.COST})
 
 
 class PartEffect(Enum):

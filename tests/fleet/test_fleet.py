@@ -103,7 +103,7 @@ class Fake:
 TICKS = ("end", "end", "vanish", "die", "hang", "late", "join", "crash", "refuse", "nothing")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     types=st.lists(st.sampled_from("ab"), min_size=1, max_size=5),
     ticks=st.lists(st.tuples(st.sampled_from(TICKS), st.integers(0, 5)), max_size=40),

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuzz.campaign import KNOWN, TESTS, Result, in_a_process, known_inputs, table
@@ -85,7 +85,7 @@ values = st.one_of(
 
 @pytest.mark.slow
 @given(st.lists(st.tuples(words, values), min_size=1, max_size=3))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 def test_any_overrides_compose_or_are_refused(pairs: list[tuple[str, str]]) -> None:
     text = "\n".join(f"{key}={value}" for key, value in pairs)
     try:

@@ -33,7 +33,7 @@ def test_bundled_record_reads_as_mxnet_reads_it() -> None:
 
 @pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 9), st.binary(max_size=300)), min_size=1, max_size=20))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_mxnet_writes_is_read_back(tmp_path: Path, items: list[tuple[int, bytes]]) -> None:
     """Payloads that hold the magic number are split by MXNet's writer; that must not show."""
     from mxnet import recordio
@@ -213,7 +213,7 @@ def test_idx_that_does_not_index(make_record, jpegs, text: str, said: str) -> No
 
 
 @given(st.binary(max_size=400))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_are_read_or_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "any.rec"
     path.write_bytes(struct.pack("<I", MAGIC) + data)

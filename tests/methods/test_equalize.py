@@ -8,7 +8,7 @@ from typing import Any
 import mxnet as mx
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -106,7 +106,6 @@ WEIGHTS = arrays.arrays(
 )
 
 
-@settings(deadline=None)
 @given(WEIGHTS)
 @example(np.array([[5e-324, 0.0], [1.0, -9.0]]))  # whose step underflows
 def test_rounding_error_is_at_most_half_a_step(weight: np.ndarray) -> None:
@@ -116,7 +115,6 @@ def test_rounding_error_is_at_most_half_a_step(weight: np.ndarray) -> None:
     assert np.all(np.abs(error) <= step / 2 + 1e-12)
 
 
-@settings(deadline=None)
 @given(WEIGHTS, st.floats(0.01, 100))
 def test_a_folded_batch_norm_does_not_matter_where_outputs_have_their_own_scales(
     weight: np.ndarray, factor: float

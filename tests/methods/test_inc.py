@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -43,8 +43,6 @@ from helpers.tuning import (
 # INC's search has a time limit of its own by SIGALRM, which pytest-timeout uses otherwise
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(method="thread")]
 
-patient = settings(deadline=None)  # the first call imports INC
-
 
 # --- mycustom's measures
 
@@ -54,7 +52,6 @@ TENSORS = arrays.arrays(
 ERRORS = st.dictionaries(st.sampled_from("abcdefgh"), st.floats(0, 10), min_size=1)
 
 
-@patient
 @given(TENSORS)
 def test_relative_error_of_a_tensor_with_itself_is_zero(tensor: Any) -> None:
     from harness.methods.mycustom import relative_error
@@ -62,7 +59,6 @@ def test_relative_error_of_a_tensor_with_itself_is_zero(tensor: Any) -> None:
     assert relative_error(tensor, tensor.copy()) == 0
 
 
-@patient
 @given(TENSORS, st.floats(0.1, 2))
 def test_relative_error_of_a_scaled_tensor_is_the_scale_less_one(tensor: Any, scale: float) -> None:
     from harness.methods.mycustom import relative_error
@@ -73,7 +69,6 @@ def test_relative_error_of_a_scaled_tensor_is_the_scale_less_one(tensor: Any, sc
     assert relative_error(tensor, tensor * scale) == pytest.approx(abs(scale - 1))
 
 
-@patient
 @given(TENSORS, st.floats(0.5, 50), st.sampled_from([2.0**k for k in (-8, -1, 1, 10)]))
 def test_relative_error_has_no_unit(tensor: Any, noise: float, unit: float) -> None:
     from harness.methods.mycustom import relative_error
@@ -93,7 +88,6 @@ def test_relative_error_of_known_tensors_and_of_zeros() -> None:
     assert relative_error(np.zeros(3), np.array([0, 0, 1e-9])) == math.inf
 
 
-@patient
 @given(ERRORS)
 def test_nothing_is_reduced_where_nothing_changed(errors: dict[str, float]) -> None:
     from harness.methods.mycustom import summed_reduction
@@ -101,7 +95,6 @@ def test_nothing_is_reduced_where_nothing_changed(errors: dict[str, float]) -> N
     assert summed_reduction(errors, errors) == 0
 
 
-@patient
 @given(ERRORS, st.data())
 def test_reduction_is_a_sum_over_the_operators_still_there(
     before: dict[str, float], data: st.DataObject

@@ -26,7 +26,7 @@ PIECES = st.sampled_from(
      "{x}", ":", "#", "%", "\\", "~", "\t", "null", "true", "1e3", "@", "|", "\N{SNOWMAN}", "\n"]
 )  # fmt: skip
 PATHS = st.lists(PIECES, min_size=1, max_size=8).map("".join)
-COSTLY = settings(max_examples=25, deadline=None)
+COSTLY = settings(max_examples=25)
 
 
 def typed(text: str) -> str:
@@ -87,7 +87,7 @@ def test_any_path_is_kept(path: str) -> None:
 
 
 @given(text=st.text(max_size=20))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_quotes_can_be_taken_off_again(text: str) -> None:
     assert plain(typed(text)) == text or "${" in text  # where OmegaConf takes the backslash off
     (once,) = for_hydra([f"run.results={text}"])
@@ -96,7 +96,7 @@ def test_quotes_can_be_taken_off_again(text: str) -> None:
 
 @pytest.mark.slow
 @given(path=PATHS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_what_composes_is_read_back(path: str) -> None:
     words = [
         "workload=custom",
