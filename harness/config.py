@@ -19,12 +19,12 @@ from harness import PROJECT
 from harness.errors import InputError, proposal, spell
 from harness.facts.faults import MISSING, Fault
 from harness.facts.typed import decode
-from harness.mistakes.overrides import HYDRA_ERRORS, Composing, explain
 from harness.process.variables import cache_home
 from harness.storage.configuration import Configuration
 from harness.storage.configuration_checks import advice, inconsistent, new_fault, takes_text
 from harness.targets import require_known
-from harness.words import for_hydra
+from harness.words.mistakes import HYDRA_ERRORS, Composing, explain
+from harness.words.overrides import for_hydra
 
 CONF = PROJECT / "conf"
 

@@ -30,7 +30,7 @@ def parser_of(verb: Verb) -> Parser:
     """Return the parser of the words after a verb; ``words`` takes all that are no options."""
     parser = Parser(prog=f"./run.sh {verb.name}", add_help=False, allow_abbrev=False)
     parser.add_argument("words", nargs="*")
-    parser.add_argument("--conf", action="append", nargs="?", default=[], metavar="DIR", help=CONF)
+    parser.add_argument("--conf", metavar="DIR", help=CONF)  # for completion: parse takes it out
     for flag in verb.flags:
         parser.add_argument(flag.name, action="store_true", help=flag.meaning)
     return parser
@@ -44,12 +44,13 @@ def parse(verb: Verb, words: Sequence[str]) -> Words:
             ``KEY=VALUE``, or an argument is missing.
     """
     flags = [flag.name for flag in verb.flags]
-    for word, after in zip(words, (*words[1:], "")):
-        if word.startswith("-") and word not in ("--conf", *flags):
-            raise _unknown_option(word, after, verb)
-    parsed = parser_of(verb).parse_intermixed_args(list(words))
-    if None in parsed.conf:
+    if words[-1:] == ["--conf"]:
         raise InputError("--conf needs a folder")
+    folders, typed = without_folders(words)
+    for word, after in zip(typed, (*typed[1:], "")):
+        if word.startswith("-") and word not in flags:
+            raise _unknown_option(word, after, verb)
+    parsed = parser_of(verb).parse_intermixed_args(typed)
     values, overrides = _sorted(verb, parsed.words)
     _require_all(verb, values, overrides)
     return Words(
@@ -57,15 +58,20 @@ def parse(verb: Verb, words: Sequence[str]) -> Words:
         defaults={argument.name: argument.default for argument in verb.arguments},
         flags=frozenset(name for name in flags if getattr(parsed, name[2:].replace("-", "_"))),
         overrides=(*_first(verb, overrides), *overrides),
-        folders=folders_of(words),
-        typed=tuple(_without_folders(words)),
+        folders=folders,
+        typed=tuple(typed),
     )
 
 
-def folders_of(words: Sequence[str]) -> tuple[Path, ...]:
-    """Return the folders that follow ``--conf``."""
-    named = [folder for word, folder in zip(words, words[1:]) if word == "--conf"]
-    return tuple(Path(os.path.expanduser(folder)).resolve() for folder in named)
+def without_folders(words: Sequence[str]) -> tuple[tuple[Path, ...], list[str]]:
+    """Return the folders that follow ``--conf``, and the words without these and without that."""
+    folders, others, rest = [], [], iter(words)
+    for word in rest:
+        if word == "--conf":
+            folders.append(Path(os.path.expanduser(next(rest, ""))).resolve())
+        else:
+            others.append(word)
+    return tuple(folders), others
 
 
 def require_no_spaces(words: Sequence[str]) -> None:
@@ -128,7 +134,7 @@ def unknown_verb(word: str, others: Sequence[str] = ()) -> InputError:
 
 def _sorted(verb: Verb, words: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
     """Return the values of the verb's own arguments, and the words of the configuration."""
-    from harness.words import plain
+    from harness.words.overrides import plain
 
     values: dict[str, list[str]] = {}
     overrides = []
@@ -165,13 +171,3 @@ def _require_all(verb: Verb, values: dict[str, list[str]], overrides: Sequence[s
 def _first(verb: Verb, overrides: Sequence[str]) -> list[str]:
     keys = {word.partition("=")[0] for word in overrides}
     return [word for word in verb.first if word.partition("=")[0] not in keys]
-
-
-def _without_folders(words: Sequence[str]) -> list[str]:
-    kept, rest = [], iter(words)
-    for word in rest:
-        if word == "--conf":
-            next(rest, None)
-        else:
-            kept.append(word)
-    return kept

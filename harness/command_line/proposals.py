@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness import PROJECT
-from harness.command_line.parsing import folders_of
+from harness.command_line.parsing import without_folders
 from harness.command_line.verb import METHODS, RUNS, Argument, Verb
 from harness.command_line.verbs import SET_UP, all_verbs, chosen
 from harness.config import choices, composed_values, is_group, project_path
 from harness.errors import InputError
 from harness.facts.faults import is_name
 from harness.facts.typed import JsonObject
-from harness.mistakes.overrides import HYDRA_ERRORS, LISTS
+from harness.storage.known_runs import planned_runs
 from harness.storage.same_run import flattened
-from harness.storage.store import PLAN
-from harness.words import key_of
+from harness.words.mistakes import HYDRA_ERRORS, LISTS
+from harness.words.overrides import key_of
 
 RUN_KEYS = ("run.id", "run.reuse_tuned", "nightly.baseline")  # keys whose values are runs
 SWITCHES = ("false", "true")
@@ -41,7 +40,8 @@ def _all(words: Sequence[str], prefix: str) -> Iterator[tuple[str, str]]:
     if verb is None:
         return
     if verb.program is not None:
-        yield from _programs(verb, words)
+        if len(words) == 1:
+            yield from ((choice, "") for choice in verb.program_choices())
     elif prefix.startswith("-"):
         yield from ((flag.name, flag.meaning) for flag in verb.flags)
         yield from (("--conf", "a folder of your own"), ("--help", "the help of this verb"))
@@ -51,15 +51,9 @@ def _all(words: Sequence[str], prefix: str) -> Iterator[tuple[str, str]]:
         yield from _words(verb, words, prefix)
 
 
-def _programs(verb: Verb, words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    if verb.name == "benchmark" and len(words) == 1:
-        for path in sorted(PROJECT.glob("benchmarks/*/__main__.py")):
-            yield path.parent.name, ""
-
-
 def _words(verb: Verb, words: Sequence[str], prefix: str) -> Iterator[tuple[str, str]]:
-    folders = folders_of(words)
-    typed = [word for word in words if "=" in word and verb.argument(key_of(word)) is None]
+    folders, others = without_folders(words)
+    typed = [word for word in others if "=" in word and verb.argument(key_of(word)) is None]
     name, sign, value = prefix.partition("=")
     key = name.lstrip("+~")
     argument = verb.argument(name)
@@ -108,12 +102,12 @@ def _of_key(key: str, value: str, words: Sequence[str], folders: Sequence[Path])
 def runs(composed: JsonObject) -> list[str]:
     """Return the ids of the runs there are, with the machine where several have one of that id."""
     results = composed.get("run", {}).get("results")
-    paths = sorted(project_path(results).glob(f"*/*/{PLAN}")) if results else []
-    named = [path.parent for path in paths if is_name(path.parent.name)]
-    ids = [path.name for path in named]
+    known = planned_runs(project_path(results)) if results else []
+    named = [folder for folder in known if is_name(folder.id)]
+    ids = [folder.id for folder in named]
     return [
-        path.name if ids.count(path.name) == 1 else f"{path.parent.name}/{path.name}"
-        for path in named
+        folder.id if ids.count(folder.id) == 1 else f"{folder.path.parent.name}/{folder.id}"
+        for folder in named
     ]
 
 

@@ -140,6 +140,7 @@ class Verb:
         program: of a verb that starts a program of the project: returns its module and its words, or
             raises InputError.
         program_words: for help, those words.
+        program_choices: returns what completion proposes as the first of them.
     """
 
     name: str
@@ -156,6 +157,7 @@ class Verb:
     measures: bool = False
     program: Program | None = None
     program_words: str = ""
+    program_choices: Callable[[], Sequence[str]] = tuple
 
     def argument(self, name: str) -> Argument | None:
         """Return the argument that a word ``NAME=VALUE`` sets; None if it is no word of the verb's."""

@@ -18,6 +18,7 @@ def call(words: Words, context: Context) -> int:
     """Measure a few rows, print their table, write the report and open it where there is a screen."""
     from harness.report.report_writer import write_report
     from harness.run.lifecycle import measure_run
+    from harness.screen.printing import is_terminal
     from harness.screen.run_table import show_run
     from harness.table.tables import load_tables
 
@@ -25,7 +26,7 @@ def call(words: Words, context: Context) -> int:
     show_run(load_tables(folder), context.composed.config.table.intervals)
     page = write_report(folder, context.cache, context.folders)[0]
     print(f"report: {page}", file=sys.stderr)
-    if sys.stdout.isatty() and any(os.environ.get(name) for name in SCREENS):
+    if is_terminal() and any(os.environ.get(name) for name in SCREENS):
         import webbrowser
 
         webbrowser.open(page.as_uri())

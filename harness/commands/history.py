@@ -49,11 +49,12 @@ def shown_night(results: Path, entry: NightEntry) -> Night:
     """Return a night of the history as the page shows it."""
     import numpy as np
 
+    from harness.nightly.judgements import MARKDOWN
     from harness.report.history_page import Night
     from harness.table.row_names import names_of
 
     labels = names_of({row.method: row.label for row in entry.rows})
-    link = f"{entry.folder}/nightly.md"
+    link = f"{entry.folder}/{MARKDOWN}"
     return Night(
         created=entry.created,
         run=entry.run,

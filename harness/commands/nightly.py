@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
 def call(words: Words, context: Context) -> int:
     """Measure a night and print its report without the rows, the headline and the next step last."""
+    from harness.nightly.judgements import MARKDOWN
     from harness.nightly.measurement import measure_night
     from harness.nightly.nightly_report import to_print
 
     code, night, folder = measure_night(context)
     print(to_print(night), end="")
-    print(f"every row: {folder.path / 'nightly.md'}", file=sys.stderr)
+    print(f"every row: {folder.path / MARKDOWN}", file=sys.stderr)
     return code
 
 

@@ -12,7 +12,7 @@ from harness.compare.comparison import ComparedRun
 from harness.compare.prices import OWN, Price, Prices
 from harness.compare.unlike import unlike, words_for
 from harness.errors import InputError
-from harness.runs.known_runs import find_run
+from harness.storage.known_runs import find_run
 from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, RoofRecord

@@ -39,9 +39,7 @@ def write_comparison(
         "disagreements.csv": disagreements_to_csv(comparison),
     }
     for drawing in drawings:
-        for name, picture in drawing.pictures.items():
-            files[f"figures/{name}.svg"] = picture.svg
-            files[f"figures/{name}.pdf"] = picture.pdf
+        files |= drawing.files
     for name, content in files.items():
         write_atomically(folder / name, content)
     return [folder / name for name in files]

@@ -32,7 +32,7 @@ from harness.facts import faults
 from harness.facts.faults import LONGEST_S, MISSING, PLAIN_NAME, Fault, first_fault, key_inside
 
 NAME = rf"\A(?a:{faults.NAME.pattern})\Z"
-LOG = rf"\A(?a:(?:{faults.NAME.pattern}/){{0,8}}{faults.NAME.pattern})\Z"
+INSIDE_PATH = rf"\A(?a:(?:{faults.NAME.pattern}/){{0,8}}{faults.NAME.pattern})\Z"
 MOST = sys.float_info.max
 
 # int and float apart, so that a number is written again as it was read
@@ -58,7 +58,7 @@ Share = Annotated[
 Count = Annotated[int, Meta(ge=0, lt=1 << 53, description="a whole number of at least 0")]
 Positive = Annotated[int, Meta(ge=1, lt=1 << 53, description="a whole number of at least 1")]
 Name = Annotated[str, Meta(pattern=NAME, description=PLAIN_NAME)]
-InsidePath = Annotated[str, Meta(pattern=LOG, description="a path inside the run's folder")]
+InsidePath = Annotated[str, Meta(pattern=INSIDE_PATH, description="a path inside the run's folder")]
 Sha256 = Annotated[
     str, Meta(pattern=rf"\A{faults.SHA256.pattern}\Z", description="64 hexadecimal digits")
 ]
@@ -105,7 +105,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 @cache
 def _keys(kind: type[msgspec.Struct]) -> tuple[tuple[str, str], ...]:
     """Return the key in JSON and the name of each field."""
-    return tuple((each.encode_name, each.name) for each in msgspec.structs.fields(kind))
+    return tuple((field.encode_name, field.name) for field in msgspec.structs.fields(kind))
 
 
 F = TypeVar("F", bound=Facts)
@@ -140,7 +140,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, Facts):
         return value.stored
     if dataclasses.is_dataclass(value):
-        return {each.name: plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
+        fields = dataclasses.fields(value)
+        return {field.name: plain(getattr(value, field.name)) for field in fields}
     if isinstance(value, msgspec.Struct):
         return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, Mapping):
@@ -165,9 +166,9 @@ def _remember(decoded: object, value: Any) -> None:
             if key in value:
                 _remember(getattr(decoded, name), value[key])
     elif dataclasses.is_dataclass(decoded):
-        for each in dataclasses.fields(decoded):
-            if each.name in value:
-                _remember(getattr(decoded, each.name), value[each.name])
+        for field in dataclasses.fields(decoded):
+            if field.name in value:
+                _remember(getattr(decoded, field.name), value[field.name])
 
 
 def fault(value: Any, kind: Any, at: str = "", new: bool = False) -> Optional[Fault]:
@@ -246,12 +247,12 @@ def _fields(kind: Any, new: bool) -> Iterator[tuple[str, Any, bool]]:
     """Yield each field of a type of objects: its key, its type, whether it must be there."""
     info = msgspec.inspect.type_info(kind)
     hints = get_type_hints(kind, include_extras=True)
-    for each in info.fields:  # type: ignore[attr-defined]  # all kinds of objects have them
-        hint, required = hints[each.name], each.required
+    for field in info.fields:  # type: ignore[attr-defined]  # all kinds of objects have them
+        hint, required = hints[field.name], field.required
         marks = (mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, New))
         for mark in marks if new else ():
             hint, required = mark.kind or hint, mark.required
-        yield each.encode_name, hint, required
+        yield field.encode_name, hint, required
 
 
 def text_keys(kind: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -26,7 +26,7 @@ from harness.process.interrupt import resumable
 from harness.run.context import Context
 from harness.run.inputs import check_inputs
 from harness.storage.plan import new_run_id
-from harness.words import key_of
+from harness.words.overrides import key_of
 
 REPORT = "fleet.md"
 LOG = "ray.log"

@@ -28,7 +28,7 @@ from harness.process.lifetime import NOT_ALONE, alone_on_host, die_with_parent
 from harness.render.progress import Display, display, told_once
 from harness.run.lifecycle import measure_folder, open_folder
 from harness.storage.plan import RunPlan
-from harness.words import key_of, set_to
+from harness.words.overrides import key_of, set_to
 
 
 def main() -> int:

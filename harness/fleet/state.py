@@ -14,7 +14,7 @@ from harness.files import locks, whole_files
 from harness.fleet.schedule import Job
 from harness.storage import store
 from harness.storage.same_run import differing
-from harness.words import looks_up, set_to
+from harness.words.overrides import looks_up, set_to
 
 SCHEMA = 1
 FOLDER = "fleet"  # under results/

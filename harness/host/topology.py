@@ -44,11 +44,6 @@ class Topology:
         return len(self.cores)
 
     @property
-    def smt(self) -> bool:
-        """Whether some core offers more than one allowed CPU."""
-        return len(self.allowed_cpus) > len(self.cores)
-
-    @property
     def usable_cores(self) -> int:
         """How many threads can run at full speed at once: the cores, up to the limits; at least 1."""
         quota = math.inf if self.cpu_quota is None else math.floor(self.cpu_quota)

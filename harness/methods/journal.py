@@ -22,7 +22,7 @@ from neural_compressor.adaptor import FRAMEWORKS
 from harness.methods.base import Context
 from harness.methods.inc_formats import OperatorConfig, TuneConfig
 from harness.storage import tuning_history
-from harness.storage.store import HISTORY, TRIALS
+from harness.storage.store import HISTORY, TRAJECTORY, TRIALS
 from harness.storage.tuning_history import IncQuantised
 
 NOT_BY_INC = "a model that the strategy made without INC's adaptor"
@@ -187,7 +187,7 @@ class Journal:
         if self._fp32 is not None:
             stacked = np.stack([self._fp32, *self._predictions])
             np.savez_compressed(self._context.workspace / TRIALS, top1=stacked)
-        trajectory = self._context.workspace / "trajectory.json"
+        trajectory = self._context.workspace / TRAJECTORY
         trajectory.write_text(json.dumps(self.trials, indent=1) + "\n")
 
 

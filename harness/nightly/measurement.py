@@ -34,7 +34,7 @@ from harness.storage.same_run import alike
 from harness.storage.store import RunFolder
 from harness.table import row_names
 from harness.table.samples import samples_of
-from harness.words import key_of
+from harness.words.overrides import key_of
 
 EXPERIMENT = "experiment=nightly"
 

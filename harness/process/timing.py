@@ -29,10 +29,6 @@ class PassTimes:
     forward_s: list[float] = field(default_factory=list)
     rest_s: list[float] = field(default_factory=list)
 
-    @property
-    def wall_s(self) -> float:
-        return sum(self.data_s) + sum(self.forward_s) + sum(self.rest_s)
-
 
 def timed_pass(
     net: Callable[[Any], Scores],

@@ -115,6 +115,15 @@ class Drawing:
             return {}
         return {self.words.name: self.wide, f"{self.words.name}{NARROW}": self.narrow}
 
+    @property
+    def files(self) -> dict[str, str | bytes]:
+        """The files of the pictures, by their paths beside the page that shows them."""
+        return {
+            f"figures/{name}.{kind}": content
+            for name, picture in self.pictures.items()
+            for kind, content in (("svg", picture.svg), ("pdf", picture.pdf))
+        }
+
 
 def missing(name: str, title: str, why: str) -> Drawing:
     """Return a figure that this run has no data for."""

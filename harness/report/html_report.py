@@ -14,6 +14,7 @@ from harness.render.inline_figures import inline_figures
 from harness.render.page import render
 from harness.report.contents import Report
 from harness.report.latex import PREAMBLE
+from harness.storage.outcomes import OK
 from harness.storage.same_run import UNDETERMINING
 from harness.table.markdown import beyond_rows, kernel_rows
 from harness.table.metrics import ADDED, BY_SIZE, PUBLISHED
@@ -131,5 +132,5 @@ SECTIONS = (  # in the order of the template
 
 
 def _outcomes(rows: list[Row]) -> dict[str, int | str]:
-    others = [f"{row.label}: {row.outcome}" for row in rows if row.outcome != "ok"]
+    others = [f"{row.label}: {row.outcome}" for row in rows if row.outcome != OK]
     return {"ok": len(rows) - len(others), "all": len(rows), "others": "; ".join(others)}

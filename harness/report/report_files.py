@@ -48,9 +48,7 @@ def write_files(
         "references.bib": to_bibtex(report.run.plan, report.plan_digest, report.config_digest),
     }
     for drawing in report.drawings:
-        for name, picture in drawing.pictures.items():
-            files[f"figures/{name}.svg"] = picture.svg
-            files[f"figures/{name}.pdf"] = picture.pdf
+        files |= drawing.files
     for name, content in files.items():
         whole_files.write_atomically(folder / name, content, "to")
     return [folder / name for name in files]

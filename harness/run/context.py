@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.config import Composed, compose_config, project_path
 from harness.render.progress import Display
-from harness.runs.known_runs import find_run
+from harness.storage.known_runs import find_run
 from harness.storage.store import RunFolder
 
 

@@ -17,7 +17,7 @@ from harness.errors import InputError
 from harness.facts.typed import JsonObject
 from harness.storage.plan import RunPlan
 from harness.storage.same_run import ABSENT, Keys, differing
-from harness.words import key_of
+from harness.words.overrides import key_of
 
 NOW = ("run",)  # sections that are always taken from what is asked now
 

@@ -16,15 +16,14 @@ import msgspec
 
 from harness.errors import HarnessError
 from harness.files.whole_files import load_json
-from harness.runs.known_runs import planned_runs
+from harness.storage.known_runs import planned_runs
 from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.plan import RunPlan
 from harness.storage.stage_facts import Process
-from harness.storage.store import RunFolder
+from harness.storage.store import TRAJECTORY, RunFolder
 
 OPTIMIZE, VALIDATE, PROFILE, MEASURE = "optimize", "validate", "profile", "measure"
 ALIKE = ("name", "images", "batch_size", "transform", "tuning")  # of the workload
-TRAJECTORY = "trajectory.json"  # in a row's folder: the trials of a search
 MOST_RUNS = 5  # earlier ones that are read, the newest first
 
 

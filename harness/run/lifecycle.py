@@ -36,9 +36,9 @@ from harness.run.worker_setup import (
     inspection_memory_limit,
     workload_for_workers,
 )
-from harness.runs.known_runs import LATEST, find_run
 from harness.storage.configuration import Configuration
 from harness.storage.damage import set_aside_damaged
+from harness.storage.known_runs import LATEST, find_run
 from harness.storage.plan import RunPlan, digest_of_code, new_run_id, warnings_of
 from harness.storage.same_run import differences, renewed
 from harness.storage.stage_facts import Inspection

@@ -55,7 +55,7 @@ def _measure(session: Session) -> RoofRecord:
         ended = worker.wait(report, plan.config.run.timeout_s)
     outcome, facts = stage_result(ended, RoofFacts, LOG)
     if facts:
-        outcome = with_faults(outcome, validity.of_pass(facts))
+        outcome = with_faults(outcome, validity.pass_faults(facts))
     return RoofRecord(plan.run, outcome, facts)
 
 

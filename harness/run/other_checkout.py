@@ -14,7 +14,7 @@ from harness.process.lifetime import die_with_parent
 from harness.process.variables import passed_on
 from harness.run.context import Context
 from harness.storage.store import RunFolder
-from harness.words import for_hydra, key_of, set_to
+from harness.words.overrides import for_hydra, key_of, set_to
 
 PINNED = "-pinned"  # after a night's id: the run of nightly.pinned
 

@@ -94,7 +94,6 @@ def open_session(
         plan.config.threads.stored, read_topology(), threads.find_kmp_library()
     )
     environment = build_environment(settings.environment, plan.config, folders)
-    workload = workload_for_workers(plan.workload, plan.files)
     return Session(plan, folder, workload, environment, data, show, course_of(plan, folder))
 
 
@@ -173,7 +172,7 @@ class Session:
         ended = self.run_job(row, job, "optimising")
         outcome, facts = stage_result(ended, Optimize, self._log_name(row, job))
         if facts:
-            outcome = with_faults(outcome, validity.of_pass(facts))
+            outcome = with_faults(outcome, validity.pass_faults(facts))
             if outcome.kind == outcomes.OK:
                 self.folder.save_optimized(row.method, facts)
         path = saved.with_name(store.HISTORY)
@@ -203,12 +202,12 @@ class Session:
         ended = self.run_job(row, job, "validating")
         outcome, facts = stage_result(ended, Validate, self._log_name(row, job))
         if facts:
-            outcome = with_faults(outcome, validity.of_validation(facts))
+            outcome = with_faults(outcome, validity.validation_faults(facts))
         return replace(row, outcome=outcome, validate=facts)
 
     def _validate_if_needed(self, row: MethodRecord, before: MethodRecord | None) -> MethodRecord:
         facts = before.validate if before and _same_model(before, row) else None
-        if facts and not validity.of_validation(facts):
+        if facts and not validity.validation_faults(facts):
             predictions = self.folder.method(row.method) / facts.predictions.path
             if recorded_files.is_intact(predictions, facts.predictions):
                 return replace(row, outcome=Outcome(outcomes.OK), validate=facts)
@@ -230,9 +229,9 @@ class Session:
         return replace(row, outcome=outcome, profile=facts)
 
     def _kernel_faults(self, row: MethodRecord, facts: ProfileFacts) -> list[str]:
-        return validity.of_profile(
+        return validity.profile_faults(
             kernels.Profile.recorded(facts),
-            validity.called_int8(row.method, row.label),
+            validity.is_called_int8(row.method, row.label),
             self.plan.machine.isa or (),
             self.plan.config.max_cpu_isa,
         )
@@ -251,7 +250,7 @@ class Session:
         outcome, facts = stage_result(ended, RoundFacts, self._log_name(row, job))
         if facts:
             # only the workload's own batch size counts: a batch of one need not keep every thread busy
-            outcome = with_faults(outcome, validity.of_pass(facts.timed[0]))
+            outcome = with_faults(outcome, validity.pass_faults(facts.timed[0]))
         return RoundRecord(self.plan.run, row.method, round_, attempt, outcome, facts)
 
     def _model(self, row: MethodRecord) -> SavedModel:

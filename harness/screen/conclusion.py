@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from harness.storage.configuration import Tuning
 from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
+from harness.table.markdown import ends
 from harness.table.metrics import COST, SPEEDUP, TOP1_LOSS, VS_FUSED, Metric
 from harness.table.rows import Row
-
-RELATIVE = "relative"  # of tuning.criterion
+from harness.table.searches import is_accurate
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def conclude(plan: RunPlan, rows: Sequence[Row]) -> Conclusion:
         return Conclusion(f"{before}Only {base.label} has a speed.")
     is_random = RANDOM_WEIGHTS in plan.warnings
     allowed = _allowed(plan.config.tuning)
-    within = [row for row in others if is_random or _keeps(row, base, plan.config.tuning)]
+    within = [row for row in others if is_random or is_accurate(row, plan.config.tuning)]
     if not within:
         closest = max(others, key=lambda row: row.top1 or 0.0)
         return Conclusion(
@@ -70,17 +70,9 @@ def _progress(plan: RunPlan, rows: Sequence[Row]) -> str:
 
 def _allowed(tuning: Tuning) -> str:
     tolerance = float(tuning.tolerance)
-    if tuning.criterion == RELATIVE:
+    if tuning.criterion == "relative":
         return f"{100 * tolerance:g} % of top-1"
     return f"{tolerance:g} of top-1"
-
-
-def _keeps(row: Row, base: Row, tuning: Tuning) -> bool:
-    assert row.top1 is not None and base.top1 is not None
-    allowed = float(tuning.tolerance)
-    if tuning.criterion == RELATIVE:
-        allowed *= base.top1
-    return base.top1 - row.top1 <= allowed
 
 
 def _speed(row: Row) -> float:
@@ -90,7 +82,5 @@ def _speed(row: Row) -> float:
 def _times(row: Row, metric: Metric, other: Row) -> str:
     """Return how many times as fast as another row, with the 95 % interval where there is one."""
     interval = row.intervals.get(metric.name)
-    within = ""
-    if interval is not None:
-        within = f" [{metric.shown(interval.low, '-')}, {metric.shown(interval.high, '-')}]"
+    within = f" {ends(metric, interval)}" if interval else ""
     return f"{metric.shown(getattr(row, metric.name), '?')} times {other.label}{within}"

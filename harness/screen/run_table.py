@@ -21,7 +21,7 @@ from harness.screen.printing import empty_table, is_terminal
 from harness.storage.outcomes import FINISHED
 from harness.table.footnotes import decisive_notes
 from harness.table.loaded_run import LoadedRun
-from harness.table.markdown import to_markdown
+from harness.table.markdown import to_markdown, with_interval
 from harness.table.metrics import COST, SPEEDUP, THROUGHPUT, TOP1, TOP1_LOSS, VS_FUSED, Metric
 from harness.table.rows import Row
 from harness.table.tables import MARKDOWN, has_intervals
@@ -61,7 +61,7 @@ def show_run(run: LoadedRun, intervals: bool | None, full: bool = False) -> None
     """Print a run on stdout: fitted to a terminal, else all of its Markdown.
 
     Args:
-        intervals: as ``print_run``.
+        intervals: as of ``print_run``.
         full: Markdown on a terminal, too.
     """
     if is_terminal() and not full:
@@ -134,12 +134,8 @@ def _table(
 
 
 def _cell(row: Row, metric: Metric, intervals: bool) -> str:
-    value: float | None = getattr(row, metric.name)
     interval = row.intervals.get(metric.name) if intervals else None
-    shown = metric.shown(value, "-")
-    if interval is None:
-        return shown
-    return f"{shown} [{metric.shown(interval.low, '-')}, {metric.shown(interval.high, '-')}]"
+    return with_interval(metric, getattr(row, metric.name), interval)
 
 
 def _brief(outcome: str) -> str:

@@ -9,12 +9,7 @@ from typing import Any
 
 from harness.errors import spell
 from harness.facts.faults import MISSING, Fault, first_fault, key_inside
-from harness.facts.typed import (
-    decode,
-    fault,
-    text_keys,
-    unkept,
-)
+from harness.facts.typed import decode, fault, text_keys, unkept
 from harness.storage.configuration import (
     ARGUMENTS,
     INC,
@@ -134,7 +129,7 @@ def wrong_search(options: object) -> str | None:
 def takes_text(key: str) -> bool:
     """Say whether what is typed for a dotted key is a text: a name, a path, or one of some words.
 
-    Such a value is never read as a number (``harness/words.py``).
+    Such a value is never read as a number (``harness/words/overrides.py``).
     """
     return any(_matches(pattern, key.split(".")) for pattern in _text_keys())
 

@@ -46,6 +46,7 @@ OPTIMIZED = "optimize.json"  # in a row's folder: what its model is, once that i
 MODEL = ("symbol", "params")  # its files, in those facts
 HISTORY = "tuning_history.jsonl"  # there too: what each trial of a search is made from again
 TRIALS = "trials.npz"  # and what each predicted
+TRAJECTORY = "trajectory.json"  # and each one's accuracy, time and changes
 INSPECT_LOG = "inspect.log"
 COMMITTED = PROJECT / "results" / "example"  # the runs that the project's repository holds
 

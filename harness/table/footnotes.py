@@ -14,7 +14,7 @@ from harness.table.metrics import VS_FUSED
 from harness.table.rows import Row
 from harness.table.samples import counted
 from harness.table.searches import shared_calibration, taken_over
-from harness.table.validity import called_int8
+from harness.table.validity import is_called_int8
 
 Used = Sequence[tuple[MethodRecord, RoundRecord]]  # the timings that count, with their rows
 
@@ -167,7 +167,7 @@ def _kernel_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[st
         if record.profile is None or record.outcome.kind != OK:
             continue
         profile = Profile.recorded(record.profile)
-        for finding in findings(profile, called_int8(record.method, record.label)):
+        for finding in findings(profile, is_called_int8(record.method, record.label)):
             yield f"{record.label}: {finding}."
         if record.method == plan.config.baseline:
             yield from _defect_note(record.label, profile)

@@ -147,11 +147,6 @@ class Profile:
         return self.reference_share * _ratio(self.total_ms, self.wall_ms or self.total_ms)
 
     @property
-    def simple_share(self) -> float:
-        """The share of oneDNN's time in its ``simple`` implementations: plain but parallel loops."""
-        return self.share(made_by("simple"))
-
-    @property
     def reorder_share(self) -> float:
         """The share of oneDNN's time in conversions of layout or type."""
         return self.share(lambda row: row.kind == "reorder")

@@ -52,7 +52,7 @@ def table(
     body = []
     for row in rows:
         values = [
-            _shown(m, getattr(row, m.name), row.intervals.get(m.name) if intervals else None)
+            with_interval(m, getattr(row, m.name), row.intervals.get(m.name) if intervals else None)
             for m in metrics
         ]
         outcome = row.outcome + (f" (log: {row.log})" if row.log else "")
@@ -103,7 +103,7 @@ def size_table(sizes: Sequence[SizeRow], intervals: bool) -> str:
     body = []
     for row in sizes:
         values = [
-            _shown(m, getattr(row, m.name), row.intervals.get(m.name) if intervals else None)
+            with_interval(m, getattr(row, m.name), row.intervals.get(m.name) if intervals else None)
             for m in BY_SIZE
         ]
         body.append([str(row.batch_size), row.label, *values, f"{row.rounds} × {row.batches}"])
@@ -144,11 +144,15 @@ def _sure(interval: Interval, digits: int) -> str:
     return f"{estimate} [{low}, {high}]"
 
 
-def _shown(metric: Metric, value: float | None, interval: Interval | None) -> str:
+def with_interval(metric: Metric, value: float | None, interval: Interval | None) -> str:
+    """Return a value as a table shows it, with its interval where there is one."""
     shown = metric.shown(value, "-")
-    if interval is None:
-        return shown
-    return f"{shown} [{metric.shown(interval.low, '-')}, {metric.shown(interval.high, '-')}]"
+    return shown if interval is None else f"{shown} {ends(metric, interval)}"
+
+
+def ends(metric: Metric, interval: Interval) -> str:
+    """Return the two ends of an interval, in brackets."""
+    return f"[{metric.shown(interval.low, '-')}, {metric.shown(interval.high, '-')}]"
 
 
 def environment(plan: RunPlan) -> str:

@@ -12,25 +12,25 @@ from harness.table.kernels import NOT_INT8, Profile
 INT8_NAME = re.compile(r"(?<![a-z0-9])int8", re.IGNORECASE)
 
 
-def called_int8(name: str, label: str) -> bool:
+def is_called_int8(name: str, label: str) -> bool:
     """Say whether a row's name or label calls it int8."""
     return any(INT8_NAME.search(text) for text in (name, label))
 
 
-def of_pass(facts: Optimize | Validate | Timed | RoofFacts) -> list[str]:
+def pass_faults(facts: Optimize | Validate | Timed | RoofFacts) -> list[str]:
     """Return the faults of a stretch that ``Watch`` saw: threads that ran on other CPUs than asked."""
     return [f"the thread policy did not take effect: {thread}" for thread in facts.misplaced or ()]
 
 
-def of_validation(facts: Validate) -> list[str]:
+def validation_faults(facts: Validate) -> list[str]:
     """Return the faults of a validation pass."""
-    wrong = of_pass(facts)
+    wrong = pass_faults(facts)
     if facts.non_finite:
         wrong.insert(0, f"{facts.non_finite} images got scores that are NaN or infinite")
     return wrong
 
 
-def of_profile(
+def profile_faults(
     profile: Profile, is_int8: bool, flags: Collection[str] | None, asked: str | None
 ) -> list[str]:
     """Return the faults of the way in which a model ran.

@@ -41,7 +41,7 @@ from harness.run.other_checkout import check_named_now
 from harness.storage.configuration import INC, Configuration
 from harness.storage.plan import RunPlan
 from harness.storage.store import RunFolder
-from harness.words import looks_up
+from harness.words.overrides import looks_up
 from helpers import sample_records
 from helpers.command_line import OWN, TINY, CommandLine, load
 

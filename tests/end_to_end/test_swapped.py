@@ -24,7 +24,7 @@ from harness.images.record_file import RecordFile, RecordIndex
 from harness.process.jobs import WorkerWorkload
 from harness.run.worker_setup import build_environment
 from harness.storage.configuration import Transform
-from harness.words import set_to
+from harness.words.overrides import set_to
 from harness.workloads import fp32_network, private
 from harness.workloads.saved import load_exported
 from helpers.command_line import OWN

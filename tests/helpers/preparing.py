@@ -15,7 +15,7 @@ from harness.images.record_file import RecordFile
 from harness.images.sidecar import Preparation
 from harness.run.worker_setup import build_environment
 from harness.storage.configuration import Transform
-from harness.words import set_to
+from harness.words.overrides import set_to
 
 TRANSFORM = Transform(resize=64, keep_ratio=False, crop=56)
 VERSIONS = Versions(

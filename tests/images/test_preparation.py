@@ -25,7 +25,7 @@ from harness.images.preparation import Place, Source
 from harness.images.prepared import Prepared
 from harness.images.record_file import RecordFile
 from harness.run.worker_setup import build_environment
-from harness.words import set_to
+from harness.words.overrides import set_to
 from helpers.bundled_images import BUNDLED
 from helpers.command_line import PATIENCE_S
 from helpers.preparing import TRANSFORM, VERSIONS, ensured, nothing

@@ -21,8 +21,8 @@ from harness import PROJECT
 from harness.errors import HarnessError, InputError
 from harness.facts.typed import changed
 from harness.files import whole_files
-from harness.runs.known_runs import find_run
 from harness.storage import damage, recorded_files, store
+from harness.storage.known_runs import find_run
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome
 from harness.storage.store import RunFolder

@@ -39,18 +39,18 @@ def profile(dtype: str, cpu_isa: str = VNNI) -> Profile:
     ],
 )
 def test_called_int8(name: str, label: str, is_int8: bool) -> None:
-    assert validity.called_int8(name, label) is is_int8
+    assert validity.is_called_int8(name, label) is is_int8
 
 
 def test_an_int8_row_without_int8_kernels_is_invalid() -> None:
-    assert validity.of_profile(profile("f32:f32:f32"), True, ICE_LAKE, None) == [NOT_INT8]
-    assert validity.of_profile(profile("f32:f32:f32"), False, ICE_LAKE, None) == []
-    assert validity.of_profile(profile("u8:s8:s8"), True, ICE_LAKE, None) == []
+    assert validity.profile_faults(profile("f32:f32:f32"), True, ICE_LAKE, None) == [NOT_INT8]
+    assert validity.profile_faults(profile("f32:f32:f32"), False, ICE_LAKE, None) == []
+    assert validity.profile_faults(profile("u8:s8:s8"), True, ICE_LAKE, None) == []
 
 
 def test_nothing_reported_is_no_proof_of_anything() -> None:
     silent = replace(profile("u8:s8:s8"), rows=())
-    assert validity.of_profile(silent, True, ICE_LAKE, None) == []
+    assert validity.profile_faults(silent, True, ICE_LAKE, None) == []
 
 
 @pytest.mark.parametrize(
@@ -79,15 +79,15 @@ def test_instruction_sets(
     if wrong:
         assert found is not None and wrong in found
         assert "unset ONEDNN_MAX_CPU_ISA" in found
-        assert validity.of_profile(profile("u8:s8:s8", told), True, flags, asked) == [found]
+        assert validity.profile_faults(profile("u8:s8:s8", told), True, flags, asked) == [found]
 
 
 def test_a_validation_pass() -> None:
     facts = measured("fp32", 1.0).validate
     assert facts is not None
-    assert validity.of_validation(changed(facts, misplaced=[], non_finite=0)) == []
+    assert validity.validation_faults(changed(facts, misplaced=[], non_finite=0)) == []
     faulty = changed(facts, misplaced=["all sat on CPU 0"], non_finite=3)
-    assert validity.of_validation(faulty) == [
+    assert validity.validation_faults(faulty) == [
         "3 images got scores that are NaN or infinite",
         "the thread policy did not take effect: all sat on CPU 0",
     ]

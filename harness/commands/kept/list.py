@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def call(words: Words, context: Context) -> int:
     """Print a line for each run, the newest first."""
     from harness.nightly.judgements import NIGHT
-    from harness.runs.listing import MB, list_runs
     from harness.screen.printing import print_columns
+    from harness.storage.listing import MB, list_runs
 
     runs = list_runs(context.results, NIGHT)
     if not runs:

@@ -20,8 +20,14 @@ def program(words: Sequence[str]) -> tuple[str, list[str]]:
             return f"benchmarks.{words[0]}", list(words[1:])
     from harness.errors import InputError
 
-    known = sorted(path.parent.name for path in PROJECT.glob("benchmarks/*/__main__.py"))
-    raise InputError(f"benchmark: name a module of benchmarks/, such as {', '.join(known)} or soak")
+    raise InputError(
+        f"benchmark: name a module of benchmarks/, such as {', '.join(packages())} or soak"
+    )
+
+
+def packages() -> list[str]:
+    """Return the benchmarks that are packages; a module such as ``soak`` can be named as well."""
+    return sorted(path.parent.name for path in PROJECT.glob("benchmarks/*/__main__.py"))
 
 
 VERB = Verb(
@@ -31,6 +37,7 @@ VERB = Verb(
     description="Runs a module of benchmarks/ with the words that follow its name.",
     program=program,
     program_words="NAME [ARGUMENT ...]",
+    program_choices=packages,
     examples=(
         ("overhead", "the timed region, the loop, the data path"),
         ("strategies --help", "the arguments of one"),

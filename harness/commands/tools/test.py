@@ -30,7 +30,7 @@ VERB = Verb(
     examples=(
         ("", "all but the quiet ones"),
         ("quick", "the unit tests, which need no model"),
-        ("tests/test_words.py -k quotes", ""),
+        ("tests/words/test_overrides.py -k quotes", ""),
     ),
     level="test",
     measures=True,

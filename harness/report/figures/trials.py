@@ -79,7 +79,7 @@ def stored_trials(run: LoadedRun) -> dict[str, tuple[Trial, ...]]:
         HarnessError: a file of them is damaged.
     """
     paths = {
-        record.method: run.folder.method(record.method) / "trajectory.json"
+        record.method: run.folder.method(record.method) / store.TRAJECTORY
         for record in run.records
         if not (record.optimize and record.optimize.trajectory)
     }

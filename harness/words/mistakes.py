@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf.errors import GrammarParseError, MissingMandatoryValue, OmegaConfBaseException
 
 from harness.errors import proposal
 from harness.process.variables import OWN_PREFIX
-from harness.words import key_of, unreadable
+from harness.words.overrides import key_of, parsed, unreadable
 
 LISTS = ("method",)  # groups of which several are chosen, as [A,B]
 # what a configuration file or an override may raise on its way through Hydra
@@ -90,28 +88,21 @@ def explain(error: Exception, words: Sequence[str], composing: Composing) -> str
     )
 
 
-def _parsed(word: str) -> Override | None:
-    try:
-        return OverridesParser.create().parse_override(word)
-    except HydraException:
-        return None
-
-
 def _wrong_choice(word: str, composing: Composing) -> str | None:
     """Return what is wrong with a word that chooses files; None for another word, or if nothing is."""
     group = key_of(word)
-    parsed = _parsed(word)
-    if parsed is None or group not in composing.groups or word.startswith("~"):
+    override = parsed(word)
+    if override is None or group not in composing.groups or word.startswith("~"):
         return None
     known = composing.choices(group)
     listed = ", ".join(known)
     is_list = group in LISTS
-    if parsed.is_sweep_override():
+    if override.is_sweep_override():
         typed = word.partition("=")[2]
         if is_list:
             return f"{word}: several rows stand in brackets; type {group}=[{typed}]"
         return f"{word}: choose one of {listed}"
-    value = parsed.value()
+    value = override.value()
     if value is None:
         if group == "experiment":
             return f"{word}: leave it out to choose none, or choose from {listed}"
@@ -135,8 +126,8 @@ def _wrong_choice(word: str, composing: Composing) -> str | None:
 
 def _wrong_value(word: str) -> str | None:
     """Return what is wrong with a word that gives a key several values, as for a sweep."""
-    parsed = _parsed(word)
-    if parsed is None or not parsed.is_sweep_override():
+    override = parsed(word)
+    if override is None or not override.is_sweep_override():
         return None
     key, _, typed = word.partition("=")
     return f"{word}: a key has one value; for a list type {key}=[{typed}]"

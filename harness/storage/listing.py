@@ -12,7 +12,7 @@ import msgspec
 
 from harness.errors import HarnessError
 from harness.files.whole_files import load_json
-from harness.runs.known_runs import planned_runs
+from harness.storage.known_runs import planned_runs
 from harness.storage.outcomes import OK
 from harness.storage.record import RECORDS
 from harness.storage.store import RunFolder

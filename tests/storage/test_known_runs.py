@@ -10,8 +10,8 @@ import pytest
 
 from harness.cli import main
 from harness.errors import InputError
-from harness.runs.known_runs import find_run
-from harness.runs.listing import list_runs
+from harness.storage.known_runs import find_run
+from harness.storage.listing import list_runs
 from harness.storage.store import COMMITTED
 
 NIGHT = "night.json"

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
 from harness.storage.configuration_checks import takes_text
@@ -71,11 +71,9 @@ def unquoted(value: str) -> str | None:
     """Return what is in the quotes around a value; None if there are none around all of it."""
     if value[:1] not in ("'", '"'):
         return None
-    try:
-        parsed = OverridesParser.create().parse_override(f"key={value}").value()
-    except HydraException:
-        return None
-    return parsed if isinstance(parsed, str) and value[-1:] == value[0] else None
+    override = parsed(f"key={value}")
+    inside = None if override is None else override.value()
+    return inside if isinstance(inside, str) and value[-1:] == value[0] else None
 
 
 def plain(value: str) -> str:
@@ -87,23 +85,23 @@ def plain(value: str) -> str:
 def unreadable(words: Sequence[str]) -> tuple[str, str] | None:
     """Return the first word that Hydra cannot parse, and what to type instead."""
     for word in words:
-        if not _reads(word):
+        if parsed(word) is None:
             found = WORD.fullmatch(word)
             if found is None:
                 return word, "type KEY=VALUE, without spaces around ="
             closed = f"{word}]" if found["value"][:1] == "[" else ""
-            if closed and _reads(closed):
+            if closed and parsed(closed) is not None:
                 return word, f"type {closed}"
             instead = f"{found['sign']}{found['key']}={quoted(found['value'])}"
-            if _reads(instead):
+            if parsed(instead) is not None:
                 return word, f"type {instead}"
             return word, "a key has letters, digits, '_' and dots; conf/config.yaml shows them"
     return None
 
 
-def _reads(word: str) -> bool:
+def parsed(word: str) -> Override | None:
+    """Return a word as Hydra parses it; None if it cannot."""
     try:
-        OverridesParser.create().parse_override(word)
+        return OverridesParser.create().parse_override(word)
     except HydraException:
-        return False
-    return True
+        return None

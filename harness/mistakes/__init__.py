@@ -1,1 +1,0 @@
-"""What was typed and cannot be composed, as a sentence that says what to type instead."""

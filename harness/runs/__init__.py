@@ -1,1 +1,0 @@
-"""The runs there are: found by what a user calls them, and listed."""
