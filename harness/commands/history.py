@@ -47,8 +47,7 @@ def _write_page(results: Path, cache: Path) -> Path:
 
 def shown_night(results: Path, entry: NightEntry) -> Night:
     """Return a night of the history as the page shows it."""
-    import numpy as np
-
+    from harness.nightly.judge import typical_s
     from harness.nightly.judgements import MARKDOWN
     from harness.report.history_page import Night
     from harness.table.row_names import names_of
@@ -66,7 +65,7 @@ def shown_night(results: Path, entry: NightEntry) -> Night:
         ],
         link=link if (results / link).is_file() else "",
         milliseconds={
-            labels[row.method]: 1e3 * float(np.median(row.times))
+            labels[row.method]: 1e3 * typical_s(row.times)
             for row in entry.rows
             if row.times is not None and row.times.size
         },

@@ -39,7 +39,7 @@ class Night:
         regressions: its rows that were called regressions, with the metric.
         acknowledged: shifts that were acknowledged in it, with the reasons.
         link: to its verdict, relative to the page; empty where the run's folder is gone.
-        milliseconds: median of a batch's forward pass, by the label of the row.
+        milliseconds: the time of a batch that verdicts compare, by the label of the row.
     """
 
     created: str
@@ -81,10 +81,10 @@ def draw(name: str, machine: str, nights: Sequence[Night]) -> Drawing:
     words = Words(
         name,
         title,
-        "Median of a batch's forward pass in ms, each row on its own scale, by night from left to "
+        "Time of a batch in ms, each row on its own scale, by night from left to "
         "right. Hollow and orange: the night called a regression of this row.",
         f"{len(last)} nights of {len(labels)} rows, the last one {last[-1].run}.",
-        ("Row", "Night", "Median ms", "Regression"),
+        ("Row", "Night", "Batch ms", "Regression"),
         [
             (label, night.run, f"{night.milliseconds[label]:.3f}", _called(night, label))
             for label in labels

@@ -10,7 +10,7 @@ from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
 from harness.table.markdown import ends
 from harness.table.metrics import COST, SPEEDUP, TOP1_LOSS, VS_FUSED, Metric
 from harness.table.rows import Row
-from harness.table.searches import is_accurate
+from harness.table.searches import best_accurate
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,13 @@ def conclude(plan: RunPlan, rows: Sequence[Row]) -> Conclusion:
         return Conclusion(f"{before}Only {base.label} has a speed.")
     is_random = RANDOM_WEIGHTS in plan.warnings
     allowed = _allowed(plan.config.tuning)
-    within = [row for row in others if is_random or is_accurate(row, plan.config.tuning)]
-    if not within:
+    best = best_accurate(plan, measured)
+    if best is None:
         closest = max(others, key=lambda row: row.top1 or 0.0)
         return Conclusion(
             f"{before}No other row stays within {allowed} of {base.label}; the closest is "
             f"{closest.label}, which loses {TOP1_LOSS.shown(closest.top1_rel_loss_pct, '?')} %."
         )
-    best = max(within, key=_speed)
     if fused is not None and best is not fused and best.speedup_vs_fused is not None:
         speed = _times(best, VS_FUSED, fused)
     else:

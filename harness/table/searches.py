@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.storage.configuration import SearchOptions, Tuning
 from harness.storage.outcomes import NO_SOLUTION
-from harness.storage.plan import RunPlan
+from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
 from harness.storage.record import MethodRecord
 from harness.table.rows import Row
 
@@ -84,6 +84,16 @@ def is_accurate(row: Row, tuning: Tuning) -> bool | None:
 
 
 def best_accurate(plan: RunPlan, rows: Sequence[Row]) -> Row | None:
-    """Return the row with the most images per second among those that meet the criterion."""
-    fit = [row for row in rows if row.images_per_s and is_accurate(row, plan.config.tuning)]
+    """Return the row with the most images per second among those that meet the criterion.
+
+    The baseline is none of them. Random weights meet any criterion: their accuracies mean nothing.
+    """
+    is_random = RANDOM_WEIGHTS in plan.warnings
+    fit = [
+        row
+        for row in rows
+        if row.images_per_s
+        and row.method != plan.config.baseline
+        and (is_random or is_accurate(row, plan.config.tuning))
+    ]
     return max(fit, key=lambda row: row.images_per_s or 0.0, default=None)

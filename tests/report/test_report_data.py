@@ -27,6 +27,7 @@ from harness.report.figures.trials import read_trials, trajectories
 from harness.report.latex import escaped
 from harness.report.published import shared_rows, workload_differences
 from harness.stats.intervals import Interval
+from harness.storage.plan import RANDOM_WEIGHTS
 from harness.storage.record import MethodRecord, Outcome
 from harness.storage.stage_facts import ProfileFacts, Trial
 from harness.table.kernels import Profile, RowProfile
@@ -104,6 +105,11 @@ def test_a_cost_is_paid_back_by_the_time_saved_on_every_image() -> None:
     assert (fast.accurate, slow.accurate) == (False, True)  # 1.25 % against 1 %
     best = best_accurate(planned(fp32="fp32"), rows)
     assert best is not None and best.label == "fused"
+    baseline_alone = [replace(rows[0], images_per_s=900.0)]
+    assert best_accurate(planned(fp32="fp32"), baseline_alone) is None
+    random = replace(planned(fp32="fp32"), warnings=(RANDOM_WEIGHTS,))
+    fastest = best_accurate(random, rows)
+    assert fastest is not None and fastest.label == "fast"  # its loss means nothing
 
 
 def test_without_fused_the_gain_is_over_the_baseline_and_without_both_there_is_none() -> None:
