@@ -15,10 +15,11 @@ from harness.files.whole_files import load_json
 from harness.process.executor import worker_environment
 from harness.process.own_modules import python_command
 from harness.storage import outcomes
+from harness.storage.known_runs import find_run
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
 from harness.storage.stage_facts import Optimize
-from harness.storage.store import RunFolder, find_run
+from harness.storage.store import RunFolder
 from harness.table.loaded_run import rows_of
 
 TRAJECTORY = "trajectory.json"

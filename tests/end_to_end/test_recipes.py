@@ -59,9 +59,9 @@ NEW_SECTION: Edits = {
         '    Section("files"',
     },
     "harness/render/templates/report.html.j2": {
-        '<section aria-labelledby="files">': '<section aria-labelledby="fastest">\n'
+        '<section class="on-screen" aria-labelledby="files">': '<section aria-labelledby="fastest">\n'
         '<h2 id="fastest">The fastest row</h2>\n<p>It is {{ fastest.label }}.</p>\n</section>\n\n'
-        '<section aria-labelledby="files">'
+        '<section class="on-screen" aria-labelledby="files">'
     },
 }
 NEW_COLUMN: Edits = {
