@@ -9,7 +9,6 @@ from harness.table.kernels import NOTED_SHARE, Profile
 from harness.table.loaded_run import LoadedRun
 from harness.table.metrics import COST, THROUGHPUT, TOP1, TOP1_LOSS, VS_FUSED, Metric
 from harness.table.rows import Row, main_speedup
-from harness.table.samples import counted
 from harness.table.searches import best_accurate
 
 
@@ -65,18 +64,12 @@ def _with_ends(row: Row, metric: Metric) -> str:
 
 def _disturbed(run: LoadedRun, methods: Sequence[str]) -> str:
     """Return one sentence on what disturbed the timings of these rows, empty where nothing did."""
-    if run.plan.config.protocol.rounds:
-        what = "Rounds"
-        timings = [(timing.method, timing.disturbed) for timing in counted(run.rounds)]
-    else:
-        what = "The validation passes"
-        timings = [(row.method, row.validate.disturbed) for row in run.records if row.validate]
-    cases = [(method, kinds) for method, kinds in timings if kinds and method in methods]
-    if not cases:
+    disturbed = {name: kinds for name, kinds in run.disturbances.items() if name in methods}
+    if not disturbed:
         return ""
-    disturbed = {method for method, _ in cases}
+    what = "Rounds" if run.plan.config.protocol.rounds else "The validation passes"
     labels = ", ".join(row.label for row in run.rows if row.method in disturbed)
-    kinds = ", ".join(dict.fromkeys(one.kind for _, several in cases for one in several))
+    kinds = ", ".join(dict.fromkeys(one.kind for several in disturbed.values() for one in several))
     return (
         f"{what} of {labels} were disturbed ({kinds}): the notes under the table say by how much."
     )
