@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from harness import PROJECT
 from harness.config import compose_config
 from harness.facts.typed import changed, decode
+from harness.report.contents import command_notes
 from harness.report.evidence import command, config_digest, evidence
 from harness.report.figures.batch_times import batches
 from harness.report.figures.gain import draw, gains
@@ -286,6 +287,16 @@ def test_the_command_is_quoted_for_a_shell(words: list[str]) -> None:
     assert shlex.split(command(made, ["my conf"])) == [
         "./run.sh", *typed[1:-1], "--conf", "my conf",
     ]  # fmt: skip
+
+
+def test_a_command_says_which_code_was_measured() -> None:
+    measured_by = replace(plan(), run="mine", harness="0.0.9", code="ab" * 32)
+    same = command_notes(measured_by, "ab" * 32)
+    assert "exactly the code" in same[0] and "run.id=mine is left out" in same[1]
+    other = command_notes(measured_by, "cd" * 32)
+    assert f"harness 0.0.9, code digest {'ab' * 32}; the commit was not recorded" in other[0]
+    assert f"code digest {'cd' * 32}" in other[0]
+    assert "no code digest in its plan" in command_notes(replace(measured_by, code=None), "")[0]
 
 
 def test_evidence_has_every_attempt_and_says_which_one_counts() -> None:
