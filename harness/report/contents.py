@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness import __version__
 from harness.errors import HarnessError
 from harness.render.drawing import Drawing
 from harness.report.all_figures import draw_all
@@ -92,8 +91,7 @@ def command_notes(plan: RunPlan, code: str) -> list[str]:
     digest = f"code digest {plan.code}" if plan.code else "no code digest in its plan"
     return [
         "This checkout's code or configuration files are not those that were measured, which were "
-        f"harness {plan.harness}, {digest}; the commit was not recorded. This checkout is harness "
-        f"{__version__}, code digest {code}. Results may differ. Add the --conf folder of the run, if "
-        "it had one.",
+        f"harness {plan.harness}, {digest}; the commit was not recorded. Results may differ. Add "
+        "the --conf folder of the run, if it had one.",
         new_run,
     ]

@@ -295,7 +295,6 @@ def test_a_command_says_which_code_was_measured() -> None:
     assert "exactly the code" in same[0] and "run.id=mine is left out" in same[1]
     other = command_notes(measured_by, "cd" * 32)
     assert f"harness 0.0.9, code digest {'ab' * 32}; the commit was not recorded" in other[0]
-    assert f"code digest {'cd' * 32}" in other[0]
     assert "no code digest in its plan" in command_notes(replace(measured_by, code=None), "")[0]
 
 
