@@ -16,6 +16,7 @@ from harness.storage.known_runs import find_run
 from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, RoofRecord
+from harness.storage.store import RunFolder
 from harness.table.loaded_run import LoadedRun, load_run
 from harness.table.roof_share import roof_peaks
 from harness.table.samples import validation_samples
@@ -64,13 +65,17 @@ def check_alike(runs: Sequence[ComparedRun], names: Sequence[str]) -> None:
             f"  {one.key}: " + ", ".join(f"{v} in {name}" for v, name in zip(one.values, names))
             for one in differences
         )
-        words = shlex.join(words_for(differences, runs[0].plan))
-        alike = (
-            f"measure the others with {words} as {names[0]} was" if words else "measure them alike"
+        commands = "".join(
+            f"  ./run.sh {shlex.join(words)}\n"
+            for run in runs[1:]
+            for words in [words_for(unlike([runs[0].plan, run.plan]), runs[0].plan, run.plan)]
+            if words
         )
+        alike = f"measure the others as {names[0]} was:\n{commands}" if commands else ""
+        otherwise = "or" if commands else "measure them alike, or"
         raise InputError(
             f"these runs were not measured alike:\n{listed}\n"
-            f"{alike}, or add {FORCE} to compare them all the same"
+            f"{alike}{otherwise} add {FORCE} to compare them all the same"
         )
 
 
@@ -97,8 +102,9 @@ def compared_run(run: LoadedRun, price: Price) -> ComparedRun:
         models={record.method: _model(record) for record in measured},
         labels=run.labels,
         threads=_threads(run.plan, measured),
+        disturbed=[row.label for row in run.rows if row.method in run.disturbances],
         roof=roof_peaks(roof),
-        roof_note=_roof_note(roof, run.plan.run),
+        roof_note=_roof_note(roof, run.folder),
         price=price,
     )
 
@@ -116,9 +122,13 @@ def _threads(plan: RunPlan, records: Sequence[MethodRecord]) -> str:
     return f"{count} asked for" if count else "not set"
 
 
-def _roof_note(roof: RoofRecord | None, run: str) -> str:
+def _roof_note(roof: RoofRecord | None, folder: RunFolder) -> str:
+    if roof is None and folder.is_committed:
+        return "not measured, and the project's committed example is only read"
     if roof is None:
-        return f"not measured; ./run.sh run.id={run} protocol.roof=true adds it, on that machine"
+        return (
+            f"not measured; ./run.sh run.id={folder.id} protocol.roof=true adds it, on that machine"
+        )
     if roof.outcome.kind != OK or roof.facts is None:
         return str(roof.outcome)
     notes = [f"{dtype} is missing: {why}" for dtype, why in roof.facts.missing.items()]

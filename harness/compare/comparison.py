@@ -41,6 +41,7 @@ class ComparedRun:
         labels: (images,).
         threads: how many MXNet had when the rows were validated, or how many the user asked for
             where no record says it.
+        disturbed: the labels of the rows whose timings were disturbed.
         roof: roofs by data type; ``roof_note`` says why there are none, or names what disturbed them.
     """
 
@@ -53,6 +54,7 @@ class ComparedRun:
     models: Mapping[str, str]
     labels: Classes
     threads: str
+    disturbed: Sequence[str]
     roof: Mapping[str, Peak]
     roof_note: str
     price: Price
@@ -60,6 +62,11 @@ class ComparedRun:
     @property
     def name(self) -> str:
         return f"{self.machine}/{self.plan.run}"
+
+    @property
+    def missing(self) -> list[str]:
+        """The methods of its plan that have no record: it was interrupted, or still goes on."""
+        return [method for method in self.plan.methods if method not in self.rows]
 
     @property
     def title(self) -> str:

@@ -40,9 +40,9 @@ MARKS = (  # a machine is told by shape and filling, not by colour alone
     ("P", INK, PAGE),
 )
 NAMES = {
-    "images_per_s": ("throughput", "Throughput", "Images/s"),
-    "cost": ("cost", "Cost of a million images", "Cost of a million images"),
-    "share": ("roof", "Share of the roof", "Share of the roof, %"),
+    "images_per_s": ("throughput", "Throughput", "Images/s", "The fastest"),
+    "cost": ("cost", "Cost of a million images", "Cost of a million images", "The cheapest"),
+    "share": ("roof", "Share of the roof", "Share of the roof, %", "The nearest to its roof"),
 }
 WIDE_RANGE = 10  # of values, from which on an axis is logarithmic
 ROW_IN, RUN_IN = 0.16, 0.13  # height of a method, and of each run in it
@@ -69,7 +69,7 @@ def _draw(question: Question, comparison: Comparison) -> Drawing | None:
     dots = list(_dots(question, comparison))
     if not dots:
         return None
-    name, title, axis = NAMES[question.key]
+    name, title, axis, extreme = NAMES[question.key]
     labels = shortened([line.label for line in comparison.lines])
     names = titles(comparison)
     best = (max if question.highest else min)(dots, key=lambda dot: dot.value)
@@ -78,7 +78,8 @@ def _draw(question: Question, comparison: Comparison) -> Drawing | None:
         title,
         f"{axis} of each method on each machine; bars are 95 % intervals. "
         + ("More is better." if question.highest else "Less is better."),
-        f"The best of all is {labels[best.method]} on {names[best.run]}: {best.value:.4g}.",
+        f"{extreme}, whatever its accuracy, is {labels[best.method]} on {names[best.run]}: "
+        f"{best.value:.4g}.",
         ("Method", "Machine", axis, "95 % interval"),
         [
             (

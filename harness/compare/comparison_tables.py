@@ -158,7 +158,9 @@ def reading_notes(comparison: Comparison, prices: str) -> list[str]:
     Args:
         prices: where the prices are from (``Prices.note``).
     """
+    names = titles(comparison)
     notes = [
+        *_cautions(comparison, names),
         "Intervals are 95 %. Those of a run are its own table's: Student's t over rounds, or of one "
         "pass without rounds. Those between runs are Welch's t over both runs' rounds, since nothing "
         "pairs the rounds of two machines; another machine of the same type, or another day, is in "
@@ -170,7 +172,6 @@ def reading_notes(comparison: Comparison, prices: str) -> list[str]:
         f"Cost: {prices} The interval is that of the throughput; the price is of the whole machine, "
         "whatever part of its CPUs the run used.",
     ]
-    names = titles(comparison)
     for name, run in zip(names, comparison.runs):
         if run.roof_note:
             notes.append(f"Roof of {name}: {run.roof_note}.")
@@ -188,6 +189,24 @@ def reading_notes(comparison: Comparison, prices: str) -> list[str]:
         if pair.left_out
     }
     return [*notes, *sorted(shares), *sorted(left_out)]
+
+
+def _cautions(comparison: Comparison, names: Sequence[str]) -> list[str]:
+    """Return which rows of which run are missing, and which were disturbed."""
+    notes = []
+    for name, run in zip(names, comparison.runs):
+        if run.missing:
+            labels = ", ".join(run.plan.methods[method].label for method in run.missing)
+            notes.append(
+                f"{len(run.missing)} of the {len(run.plan.methods)} rows of {name} are missing, since it "
+                f"was interrupted or still goes on: {labels}."
+            )
+        if run.disturbed:
+            notes.append(
+                f"Timings of {name} were disturbed, so these rows may be faster than the tables say: "
+                f"{', '.join(run.disturbed)}."
+            )
+    return notes
 
 
 def _of_row(metric: Metric) -> Callable[[MethodInRun], Cell]:

@@ -9,24 +9,51 @@ from harness.compare.comparison import Comparison
 from harness.compare.grid import titles
 from harness.compare.winners import Winner
 
-SHOWN = 4  # machines by name; the files have all
+SHOWN = 4  # machines or settings by name; the files have all
 
 
 def summary(comparison: Comparison, answers: Sequence[Winner], files: Sequence[Path]) -> str:
-    """Return at most ten lines: who wins what, where predictions differ, and where all of it is."""
+    """Return who wins what, where predictions differ, and where all of it is.
+
+    These are at most ten lines, and one more where rows are missing or were disturbed.
+    """
     page, *others = files
     named = ", ".join(_short(titles(comparison), SHOWN))
     lines = [f"{len(comparison.lines)} methods on {named}"]
+    if comparison.unlike:
+        count = len(comparison.unlike)
+        differ = "1 setting differs" if count == 1 else f"{count} settings differ"
+        keys = ", ".join(_short([one.key for one in comparison.unlike], SHOWN))
+        lines[0] += f"; not measured alike, {differ} (--force): {keys}"
+    cautions = _cautions(comparison)
+    if cautions:
+        lines.append(f"Read with care: {'; '.join(_short(cautions, SHOWN))}")
     for one in answers:
         value = f", {one.value}" if one.value else ""
         lines.append(f"{one.question.title}: {one.answer}{value}")
         if one.next:
             lines.append(f"  next: {one.next}")
     lines.append(_predictions(comparison))
-    if comparison.unlike:
-        lines[0] += f"; not measured alike, {len(comparison.unlike)} settings differ (--force)"
     beside = ", ".join(path.name for path in others if path.parent == page.parent)
     return "\n".join([*lines, f"{page}", f"and beside it {beside}", ""])
+
+
+def _cautions(comparison: Comparison) -> list[str]:
+    """Return what the numbers of a run suffer from, one phrase for each such run."""
+    cautions = []
+    for name, run in zip(titles(comparison), comparison.runs):
+        missing, disturbed = len(run.missing), len(run.disturbed)
+        parts = [
+            f"{missing} {_rows(missing)} missing" if missing else "",
+            f"{disturbed} {_rows(disturbed)} disturbed" if disturbed else "",
+        ]
+        if any(parts):
+            cautions.append(f"{name} has {' and '.join(filter(None, parts))}")
+    return cautions
+
+
+def _rows(count: int) -> str:
+    return "row" if count == 1 else "rows"
 
 
 def _short(names: Sequence[str], most: int) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,10 @@ from harness.storage.same_run import flattened, settings
 
 MISSING = "-"  # shown for a setting that a run does not have
 TYPED = "config."  # begins the settings that words of a command line give
+DERIVED_FROM = {  # settings of a plan that follow from the configuration's, by what changes them
+    "images": ("config.workload.images",),
+    "tuning_images": ("config.workload.tuning.batches", "config.workload.batch_size"),
+}
 ORDER = ("versions.", "harness", "files.", "config.protocol.")
 
 
@@ -26,34 +30,66 @@ class Unlike:
 def unlike(plans: Sequence[RunPlan]) -> list[Unlike]:
     """Return the settings that differ: versions first, then files, the protocol, and the rest.
 
-    A method that a run does not have differs from nothing.
+    A method that a run does not have differs from nothing. What follows from another difference is
+    left out.
     """
     runs = [settings(plan) for plan in plans]
     different = []
     for key in dict.fromkeys(key for run in runs for key in run):
-        values = tuple(run.get(key, MISSING) for run in runs)
+        values = tuple(_typed(run[key]) if key in run else MISSING for run in runs)
         method = _method_of(key)
         present = {v for v, plan in zip(values, plans) if method is None or method in plan.methods}
         if len(present) > 1:
             different.append(Unlike(key, values))
-    return sorted(different, key=lambda one: _place_of(one.key))
+    return sorted(_without_derived(different), key=lambda one: _place_of(one.key))
 
 
-def words_for(differences: Sequence[Unlike], first: RunPlan) -> list[str]:
-    """Return the words of a command line that measure as the first run was, where words can say it.
+def words_for(differences: Sequence[Unlike], first: RunPlan, other: RunPlan) -> list[str]:
+    """Return the words of a command line that measure another run as the first one was.
 
-    A method's own options follow from the other keys. A protocol with a name gives all its keys.
+    They are the other run's own words, unless it was imported, and the first run's values of what
+    differs. None where no word changes what differs. A method's own options follow from the other
+    keys. A protocol with a name gives all its keys.
     """
     keys = [one.key.removeprefix(TYPED) for one in differences if one.key.startswith(TYPED)]
-    words = []
+    changed = {}
     if "protocol.name" in keys:
-        words.append(f"protocol={first.config.protocol.name}")
+        changed["protocol"] = f"protocol={first.config.protocol.name}"
         keys = [key for key in keys if not key.startswith("protocol.")]
     values = flattened(first.config.stored)
     for key in keys:
         if key in values and not key.startswith("method."):
-            words.append(f"{key}={_typed(values[key])}")
-    return words
+            changed[key] = f"{key}={_typed(values[key])}"
+    if not changed:
+        return []
+    own = [] if other.foreign else other.words
+    kept = [word for word in own if not _is_replaced(word, changed)]
+    return [*kept, *changed.values()]
+
+
+def _is_replaced(word: str, changed: Collection[str]) -> bool:
+    key = word.lstrip("+").partition("=")[0]
+    return key in changed or (key.startswith("protocol.") and "protocol" in changed)
+
+
+def _without_derived(different: Sequence[Unlike]) -> list[Unlike]:
+    """Leave out what follows from another difference: numbers of images, and methods' options."""
+    values = {one.key: one.values for one in different}
+    return [one for one in different if not _is_derived(one, values)]
+
+
+def _is_derived(one: Unlike, values: Mapping[str, tuple[str, ...]]) -> bool:
+    if one.key in DERIVED_FROM:
+        return any(key in values for key in DERIVED_FROM[one.key])
+    if _method_of(one.key) is None:
+        return False
+    option = one.key.rpartition(".options.")[2]  # of a search; the tuning has it for all of them
+    return any(
+        key.startswith("config.tuning.")
+        and key.endswith(option)
+        and all(mine in (MISSING, theirs) for mine, theirs in zip(one.values, of_all))
+        for key, of_all in values.items()
+    )
 
 
 def _typed(value: Any) -> str:

@@ -28,8 +28,8 @@ FILE_BYTES = 1 << 36  # of one file that a worker writes, unless its job needs m
 NO_NETWORK = "none"
 MEMORY = "INC_BENCH_MEMORY_BYTES"  # the variable with a worker's limit, unless its job has one
 ROOT_WARNING = (
-    "this runs as root: workers give up root's rights but that to any owner's files; where the record's "
-    "confined.files says that Landlock is missing, they reach all files. Run as a user who owns little"
+    "This runs as root. Workers keep one right of root: to read and write any owner's files. Where "
+    "Landlock is missing they reach all of them. Use an account with few files."
 )
 
 SYSTEM = (  # programs, libraries and what they look up; of /etc nothing that holds secrets

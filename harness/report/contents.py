@@ -82,11 +82,16 @@ def command_notes(plan: RunPlan, code: str) -> list[str]:
     """Say whether the command would measure the same, without composing words that a plan keeps."""
     if plan.foreign:
         return ["The run was imported: read what it says before you type it."]
+    new_run = f"It starts a new run: run.id={plan.run} is left out."
     if plan.code == code:
         return [
-            "This checkout has exactly the code and the configuration files that were measured."
+            "This checkout has exactly the code and the configuration files that were measured.",
+            new_run,
         ]
+    digest = f"code digest {plan.code}" if plan.code else "no code digest in its plan"
     return [
-        "This checkout's code or configuration files are not those that were measured: check out the "
-        "same version, and add the --conf folder of the run, if it had one."
+        "This checkout's code or configuration files are not those that were measured, which were "
+        f"harness {plan.harness}, {digest}; the commit was not recorded. Results may differ. Add "
+        "the --conf folder of the run, if it had one.",
+        new_run,
     ]

@@ -16,8 +16,6 @@ from harness.storage.record import MethodRecord, RoundRecord
 from harness.storage.same_run import SAME_RUN, selected
 from harness.table.samples import batch_seconds, counted
 
-OWN_ID = ("run.id=", "run.results=", "run.cache=")  # they would lead to the run itself
-
 
 @dataclass(frozen=True)
 class File:
@@ -92,9 +90,8 @@ def command(plan: RunPlan, folders: Sequence[str] = ()) -> str:
     Args:
         folders: of ``--conf``; a plan does not keep them.
     """
-    words = [word for word in plan.overrides if not word.lstrip("+").startswith(OWN_ID)]
     named = [word for folder in folders for word in ("--conf", folder)]
-    return shlex.join(["./run.sh", *words, *named])
+    return shlex.join(["./run.sh", *plan.words, *named])
 
 
 def evidence(

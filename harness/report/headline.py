@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.table.kernels import NOTED_SHARE, Profile
 from harness.table.loaded_run import LoadedRun
-from harness.table.metrics import COST, THROUGHPUT, TOP1, TOP1_LOSS, VS_FUSED
+from harness.table.metrics import COST, THROUGHPUT, TOP1, TOP1_LOSS, VS_FUSED, Metric
 from harness.table.rows import Row, main_speedup
 from harness.table.searches import best_accurate
 
@@ -16,15 +17,17 @@ class Headline:
     """The fastest row that is accurate enough.
 
     Attributes:
-        gain: its speedup, the number that table and figure show.
+        gain: its speedup with the interval, the numbers that table and figure show.
         defect: how much of that the baseline's reference kernels explain; empty where little.
         facts: its throughput, accuracy and cost.
+        disturbed: what disturbed the timings that the gain comes from; empty where nothing did.
     """
 
     row: Row
     gain: str
     defect: str
     facts: str
+    disturbed: str
 
 
 def headline(run: LoadedRun) -> Headline | None:
@@ -35,15 +38,11 @@ def headline(run: LoadedRun) -> Headline | None:
     metric, config = main_speedup(run.rows), run.plan.config
     labels = {row.method: row.label for row in run.rows}
     over = [  # a row is not compared with itself
-        (getattr(best, shown.name), shown, method)
+        (_with_ends(best, shown), method)
         for method, shown in ((config.baseline, metric), (config.fused, VS_FUSED))
         if method in labels and method != best.method
     ]
-    gain = " and ".join(
-        f"{shown.shown(value, '')} times {labels[method]}"
-        for value, shown, method in over
-        if value is not None
-    )
+    gain = " and ".join(f"{speedup} times {labels[method]}" for speedup, method in over if speedup)
     facts = [
         f"{THROUGHPUT.shown(best.images_per_s, '')} images/s",
         f"top-1 {TOP1.shown(best.top1, '')} (loss {TOP1_LOSS.shown(best.top1_rel_loss_pct, '')} %)",
@@ -51,7 +50,29 @@ def headline(run: LoadedRun) -> Headline | None:
     if best.cost_s is not None:
         facts.append(f"made once in {COST.shown(best.cost_s, '')} s")
     defect = _defect(run, best, metric.shown(getattr(best, metric.name), ""), labels)
-    return Headline(best, gain, defect, ", ".join(facts))
+    compared = [best.method, *(method for speedup, method in over if speedup)]
+    return Headline(best, gain, defect, ", ".join(facts), _disturbed(run, compared))
+
+
+def _with_ends(row: Row, metric: Metric) -> str:
+    """Return a row's value with its interval, empty where it has no value."""
+    shown, ends = metric.shown(getattr(row, metric.name), ""), row.intervals.get(metric.name)
+    if not shown or ends is None:
+        return shown
+    return f"{shown} [{metric.shown(ends.low, '')}, {metric.shown(ends.high, '')}]"
+
+
+def _disturbed(run: LoadedRun, methods: Sequence[str]) -> str:
+    """Return one sentence on what disturbed the timings of these rows, empty where nothing did."""
+    disturbed = {name: kinds for name, kinds in run.disturbances.items() if name in methods}
+    if not disturbed:
+        return ""
+    what = "Rounds" if run.plan.config.protocol.rounds else "The validation passes"
+    labels = ", ".join(row.label for row in run.rows if row.method in disturbed)
+    kinds = ", ".join(dict.fromkeys(one.kind for several in disturbed.values() for one in several))
+    return (
+        f"{what} of {labels} were disturbed ({kinds}): the notes under the table say by how much."
+    )
 
 
 def _defect(run: LoadedRun, best: Row, gain: str, labels: dict[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from harness.render.escape import one_line
@@ -165,14 +166,14 @@ def _tuning(facts: _Facts) -> Iterator[str]:
             else f"{search.tolerance:g} absolute"
             for search in settings
         }
-        trials = " or ".join(map(str, sorted({search.max_trials for search in settings})))
+        trials = _trials(settings, facts.plan)
         limits = sorted({search.timeout_s for search in settings} - {0})
         within = f" and {' or '.join(f'{limit:g}' for limit in limits)} s" if limits else ""
         yield (
             "Intel Neural Compressor's strategies accepted a loss of top-1 of "
             f"{_either(losses)} on these images, calibrated on "
             f"{_calibrated(settings, facts.plan)} of them (objective "
-            f"{_either({search.objective for search in settings})}, at most {trials} trials{within}, "
+            f"{_either({search.objective for search in settings})}, at most {trials}{within}, "
             f"seed {_either({str(search.seed) for search in settings})})."
         )
     if shared_calibration(facts.plan, facts.records):
@@ -180,6 +181,18 @@ def _tuning(facts: _Facts) -> Iterator[str]:
     failed = [f"{row.label} ({row.outcome})" for row in facts.rows if row.top1 is None]
     if failed:
         yield f"Without a result: {', '.join(failed)}."
+
+
+def _trials(settings: Sequence[SearchSettings], plan: RunPlan) -> str:
+    """Return the limit of most searches' trials, and in brackets those with another one."""
+    limits = Counter(search.max_trials for search in settings)
+    usual = max(limits, key=lambda limit: (limits[limit], limit))
+    others = [
+        f"{plan.methods[search.method].label}: {search.max_trials}"
+        for search in settings
+        if search.max_trials != usual
+    ]
+    return f"{usual} trials" + (f" ({', '.join(others)})" if others else "")
 
 
 def _either(values: set[str]) -> str:

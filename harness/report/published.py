@@ -28,16 +28,29 @@ Reference = Mapping[str, Mapping[str, "float | None"]]  # method to the metrics'
 
 @dataclass(frozen=True)
 class Pair:
-    """A metric's two values, None where there is none; ``ratio`` is measured / published."""
+    """A metric's two values, None where there is none.
+
+    Attributes:
+        ratio: measured / published; None where one is missing, the published one is 0, or their
+            signs differ, as where one loss is a gain.
+    """
 
     measured: float | None
     published: float | None
 
     @property
     def ratio(self) -> float | None:
-        if self.measured is None or not self.published:
+        if self.measured is None or not self.published or self.measured / self.published < 0:
             return None
         return self.measured / self.published
+
+    @property
+    def ratio_shown(self) -> str:
+        """The ratio to two significant digits without an exponent; empty where there is none."""
+        if self.ratio is None:
+            return ""
+        rounded = f"{self.ratio + 0.0:.1e}"  # no sign before a 0
+        return f"{float(rounded):.{max(0, 1 - int(rounded.partition('e')[2]))}f}"
 
 
 @dataclass(frozen=True)

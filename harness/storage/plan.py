@@ -29,6 +29,7 @@ from harness.storage.configuration import Configuration, Method, SearchOptions, 
 from harness.storage.configuration_checks import stored_fault
 
 SCHEMA = 2  # 2: config has the whole protocol, and max_cpu_isa
+OWN_ID = ("run.id=", "run.results=", "run.cache=")  # they would lead to the run itself
 FOREIGN = "foreign"  # the key that marks an imported plan
 RANDOM_WEIGHTS = (
     "THE WEIGHTS ARE RANDOM (workload.params is not given): accuracies mean nothing, times do"
@@ -82,6 +83,11 @@ class RunPlan:
     schema: int = SCHEMA
     code: Optional[str] = None
     foreign: bool = False
+
+    @property
+    def words(self) -> list[str]:
+        """The words of a command line that measures the same as a new run."""
+        return [word for word in self.overrides if not word.lstrip("+").startswith(OWN_ID)]
 
     def as_dict(self) -> JsonObject:
         values: JsonObject = plain(self)

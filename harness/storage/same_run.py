@@ -235,19 +235,18 @@ def _bears_on(keys: Keys, question: Question) -> bool:
     return part != "files" or keys[-1] != "path"
 
 
-def settings(plan: RunPlan) -> dict[str, str]:
-    """Return all that determines a run's results on any machine, as texts by dotted key.
+def settings(plan: RunPlan) -> JsonObject:
+    """Return all that determines a run's results on any machine, by dotted key.
 
     Threads and CPUs are left out: they are the machine's, and machines are compared by them.
     """
-    values = {
+    return {
         **flattened(plan.versions.stored, "versions"),
         "harness": plan.harness,
         **{f"files.{role}.sha256": digest for role, digest in file_digests(plan).items()},
         **{part: getattr(plan, part) for part in DERIVED},
         **flattened(selected(plan.config.stored, SAME_ELSEWHERE), "config"),
     }
-    return {key: str(value) for key, value in values.items()}
 
 
 def alike(plan: RunPlan) -> JsonObject:

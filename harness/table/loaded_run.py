@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import InputError
+from harness.facts.machine_facts import Disturbance
 from harness.storage import store
 from harness.storage.damage import Readable, load_readable
 from harness.storage.outcomes import OK
@@ -20,7 +21,7 @@ from harness.table.footnotes import footnotes
 from harness.table.kernels import Profile, RowProfile
 from harness.table.row_names import named
 from harness.table.rows import Row, SizeRow, build_rows, size_rows
-from harness.table.samples import Samples, samples_of
+from harness.table.samples import Samples, counted, samples_of
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,22 @@ class LoadedRun:
     profiles: list[RowProfile]
     notes: list[str]
     beyond: Beyond | None
+
+    @property
+    def disturbances(self) -> dict[str, list[Disturbance]]:
+        """What disturbed the timings of the table by method, of those that were disturbed.
+
+        They are those of the rounds that count, or of the validation passes without rounds.
+        """
+        if self.plan.config.protocol.rounds:
+            timings = [(timing.method, timing.disturbed) for timing in counted(self.rounds)]
+        else:
+            timings = [(row.method, row.validate.disturbed) for row in self.records if row.validate]
+        by_method: dict[str, list[Disturbance]] = {}
+        for method, disturbed in timings:
+            if disturbed:
+                by_method.setdefault(method, []).extend(disturbed)
+        return by_method
 
 
 def load_run(folder: RunFolder, damaged: bool = False) -> LoadedRun:

@@ -19,10 +19,11 @@ from hypothesis.extra.numpy import arrays
 
 from harness.cli import main
 from harness.compare.prices import cost_per_million, parse_prices
-from harness.compare.unlike import unlike
+from harness.compare.unlike import unlike, words_for
 from harness.config import CONF
 from harness.facts.typed import decode, plain
 from harness.stats.speed import speedup_apart, throughput
+from harness.storage import store
 from harness.storage.record import Outcome, RoofRecord
 from harness.storage.stage_facts import RoofFacts
 from harness.storage.store import RunFolder
@@ -192,15 +193,66 @@ def test_another_mxnet_is_refused_and_shown_with_force(
     assert code == 2 and out == "" and not folder.exists()
     assert f"versions.mxnet: 2 in {SLOW}/made, 2.0.0b2 in {FAST}/made" in err
     assert "config.protocol.batches" in err and "--force" in err
-    assert "measure the others with protocol.batches=10 as " in err
+    assert f"measure the others as {SLOW}/made was:\n  ./run.sh protocol.batches=10\n" in err
     code, out, err, folder = compared("--force")
     assert code == 0, err
-    assert "not measured alike, 2 settings differ" in out
+    assert (
+        "not measured alike, 2 settings differ (--force): versions.mxnet, config.protocol.batches"
+        in out
+    )
     out = (folder / "comparison.md").read_text()
     assert out.index("| versions.mxnet") < out.index("| config.protocol.batches")
     assert out.index("2.0.0b2") < out.index("## Machines")
     page = (folder / "comparison.html").read_text()
     assert page.index("versions.mxnet") < page.index('<h2 id="machines">')
+
+
+def test_what_follows_from_another_difference_is_not_listed(
+    runs: tuple[RunFolder, RunFolder],
+) -> None:
+    def change(plan: Any) -> None:
+        plan["overrides"] = ["tuning.max_trials=5", "machine=other", "run.id=x", "protocol=quick"]
+        plan["config"]["protocol"]["name"] = "quick"
+        plan["config"]["tuning"]["max_trials"] = 5
+        plan["config"]["workload"]["images"] = 500
+        plan["images"] = 500
+        plan["config"]["method"]["int8_mse"]["options"]["max_trials"] = 5
+        plan["config"]["method"]["int8_custom"]["options"]["max_trials"] = 7
+
+    edit(runs[0].path / "plan.json", lambda p: p["config"]["workload"].update(images=None))
+    edit(runs[1].path / "plan.json", change)
+    first, second = (folder.load_plan() for folder in runs)
+    assert first is not None and second is not None
+    found = unlike([first, second])
+    assert {one.key: one.values for one in found} == {
+        "config.protocol.name": ("made", "quick"),
+        "config.workload.images": ("null", "500"),
+        "config.tuning.max_trials": ("3", "5"),
+        "config.method.int8_custom.options.max_trials": ("3", "7"),
+    }
+    typed = words_for(found, first, second)
+    assert typed[0] == "machine=other"  # the other run's own word; what differs is replaced
+    assert sorted(typed[1:]) == ["protocol=made", "tuning.max_trials=3", "workload.images=null"]
+    assert "machine=other" not in words_for(found, first, replace(second, foreign=True))
+
+
+def test_missing_and_disturbed_rows_are_told(
+    compared: Compared, runs: tuple[RunFolder, RunFolder]
+) -> None:
+    def disturb(record: Any) -> None:
+        record["facts"]["timed"][0]["disturbed"] = [sample_records.LOAD]
+
+    edit(runs[1].path / "rounds" / "002_fp32_1.json", disturb)
+    (path,) = (runs[1].path / "records").glob("*int8_custom*")
+    path.unlink()
+    edit(runs[1].path / "plan.json", lambda plan: plan["config"]["protocol"].update(batches=11))
+    code, out, err, folder = compared("--force")
+    assert code == 0, err
+    assert "1 setting differs (--force): config.protocol.batches\n" in out
+    assert "Read with care: c7i.xlarge has 1 row missing and 1 row disturbed\n" in out
+    page = (folder / "comparison.html").read_text()
+    assert "1 of the 6 rows of c7i.xlarge are missing" in page
+    assert "Timings of c7i.xlarge were disturbed" in page
 
 
 def test_what_a_machine_may_differ_in(runs: tuple[RunFolder, RunFolder]) -> None:
@@ -230,7 +282,10 @@ def test_other_images_are_not_compared(
 
 
 def test_three_runs_one_without_a_row_or_rounds(
-    compared: Compared, runs: tuple[RunFolder, RunFolder], tmp_path: Path
+    compared: Compared,
+    runs: tuple[RunFolder, RunFolder],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     third = on_machine(runs[0], tmp_path / "results", "third-1c")
     edit(third.path / "plan.json", lambda plan: plan["config"]["method"].pop("int8_mse"))
@@ -246,6 +301,12 @@ def test_three_runs_one_without_a_row_or_rounds(
     assert cell(folder, "fp32", "third-1c")["share_missing"] == "roof not measured"
     text = (folder / "comparison.md").read_text()
     assert "Roof of third-1c: not measured; ./run.sh run.id=made protocol.roof=true adds it" in text
+    monkeypatch.setattr(store, "COMMITTED", tmp_path / "results")
+    code, _, err, folder = compared("third-1c/made", "--force")
+    assert code == 0, err
+    text = (folder / "comparison.md").read_text()
+    assert "Roof of third-1c: not measured, and the project's committed example" in text
+    assert "protocol.roof=true" not in text
     pairs = {(row["run_a"], row["run_b"]) for row in rows_of(folder / "disagreements.csv")}
     assert pairs == {(f"{SLOW}/made", f"{FAST}/made"), (f"{FAST}/made", "third-1c/made")}
 

@@ -82,6 +82,22 @@ def test_a_rows_own_options_are_what_its_search_was_told() -> None:
     assert "(objective footprint, at most 4 trials and 60 s, seed 77)" in text
 
 
+def test_the_usual_limit_of_trials_comes_first_and_then_the_others() -> None:
+    made, record = tuned(64, 100)
+    methods = {
+        name: {
+            "label": f"INC {name}",
+            "_target_": "x",
+            "strategy": name,
+            "options": {**TUNING, "max_trials": limit},
+        }
+        for name, limit in (("basic", 120), ("mse", 120), ("bayesian", 25))
+    }
+    records = [replace(record, method=name, label=name) for name in methods]
+    text, _ = said(records, planned=configured(made, method=methods))
+    assert ", at most 120 trials (INC bayesian: 25), seed 9)" in text
+
+
 def test_a_search_that_was_not_made_is_not_told() -> None:
     made, record = tuned(100, 100)
     made = configured(made, methods={"shared_calibration": True})

@@ -235,8 +235,13 @@ def compiled(report: Path, folder: Path, name: str, figures: str = "") -> str:
         f"{figures}\\input{{{report}/figures.tex}}\n\\clearpage\n"
         f"\\bibliographystyle{{{style}}}\\bibliography{{references}}\n\\end{{document}}\n"
     )
-    typeset = [LATEX, "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
-    passes = [typeset, *([[BIBTEX, "paper"], typeset] if BIBTEX else [])]
+    return log_of_paper(folder)
+
+
+def log_of_paper(folder: Path) -> str:
+    """Compile paper.tex with its references, and return the log of the last pass."""
+    typeset = [str(LATEX), "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    passes = [typeset, *([[BIBTEX, "paper"], typeset, typeset] if BIBTEX else [])]
     for words in passes:
         ended = subprocess.run(
             words, cwd=folder, capture_output=True, errors="replace", timeout=PATIENCE_S
@@ -250,6 +255,22 @@ def compiled(report: Path, folder: Path, name: str, figures: str = "") -> str:
 def test_hostile_latex_compiles(hostile_report: Path, tmp_path: Path) -> None:
     compiled(hostile_report, tmp_path, "article")
     assert not (tmp_path / "taken").exists()
+
+
+@pytest.mark.skipif(LATEX is None or BIBTEX is None, reason="pdflatex or bibtex is not on PATH")
+def test_the_documented_latex_compiles_with_its_references(
+    made_report: Path, tmp_path: Path
+) -> None:
+    documented = (PROJECT / "docs" / "reports.md").read_text().partition("## In a paper")[2]
+    snippet = documented.partition("```text\n")[2].partition("```")[0]
+    preamble, _, body = snippet.partition("...\n")
+    assert preamble and body
+    shutil.copytree(made_report, tmp_path / "report")
+    (tmp_path / "paper.tex").write_text(
+        f"\\documentclass{{article}}\n{preamble}\\begin{{document}}\n{body}\\end{{document}}\n"
+    )
+    log = log_of_paper(tmp_path)
+    assert "undefined" not in log, re.findall(".*undefined.*", log)
 
 
 @pytest.mark.slow

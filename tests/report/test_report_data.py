@@ -17,15 +17,16 @@ from hypothesis import strategies as st
 from harness import PROJECT
 from harness.config import compose_config
 from harness.facts.typed import changed, decode
+from harness.report.contents import command_notes
 from harness.report.evidence import command, config_digest, evidence
 from harness.report.figures.batch_times import batches
-from harness.report.figures.gain import gains
+from harness.report.figures.gain import draw, gains
 from harness.report.figures.influence import influence
 from harness.report.figures.pareto import pareto
 from harness.report.figures.shares import OTHER, OUTSIDE, shares
 from harness.report.figures.trials import read_trials, trajectories
 from harness.report.latex import escaped
-from harness.report.published import shared_rows, workload_differences
+from harness.report.published import Pair, shared_rows, workload_differences
 from harness.stats.intervals import Interval
 from harness.storage.plan import RANDOM_WEIGHTS
 from harness.storage.record import MethodRecord, Outcome
@@ -52,7 +53,8 @@ def row(
     )  # so few values that ties are common
 )
 def test_no_row_on_the_front_is_beaten_and_every_other_is(points: list[tuple[int, int]]) -> None:
-    found = pareto([row(str(n), x, y / 10) for n, (x, y) in enumerate(points)]).points
+    rows = [row(str(n), x, y / 10) for n, (x, y) in enumerate(points)]
+    found = pareto(rows, plan().config.tuning).points
     front = [(p.speedup, p.top1) for p in found if p.on_front]
     assert front
     for point in found:
@@ -70,11 +72,20 @@ def test_a_front_uses_inference_where_rounds_timed_it_and_leaves_out_what_has_no
     loss = Interval(10.0, 8.0, 12.0, 0.95, None)
     fast = row("fast", 2.0, 0.72, inference_speedup=5.0, rounds=3,
                intervals={"inference_speedup": ends, "top1_rel_loss_pct": loss})  # fmt: skip
-    front = pareto([fast, row("untimed", 2.0, 0.7, rounds=0), Row("failed", "failed", "failed")])
+    rows = [fast, row("untimed", 2.0, 0.7, rounds=0), Row("failed", "failed", "failed")]
+    front = pareto(rows, plan().config.tuning)
     (point,) = front.points
     assert front.metric.name == "inference_speedup"
     assert (point.speedup, point.speedup_ends) == (5.0, (4.0, 6.0))
     assert point.top1_ends == pytest.approx((0.8 * 0.88, 0.8 * 0.92))
+
+
+def test_the_front_knows_the_rows_that_meet_the_criterion() -> None:
+    rows = [row("base", 1.0, 0.8), row("near", 2.0, 0.793), row("not", 3.0, 0.787)]
+    points = pareto(rows, plan().config.tuning).points  # a relative loss of 1 %
+    assert [point.accurate for point in points] == [True, True, False]
+    points = pareto(rows, changed(plan().config.tuning, tolerance=0.02)).points
+    assert all(point.accurate for point in points)
 
 
 def planned(**labels: str):  # type: ignore[no-untyped-def]
@@ -110,6 +121,25 @@ def test_a_cost_is_paid_back_by_the_time_saved_on_every_image() -> None:
     random = replace(planned(fp32="fp32"), warnings=(RANDOM_WEIGHTS,))
     fastest = best_accurate(random, rows)
     assert fastest is not None and fastest.label == "fast"  # its loss means nothing
+
+
+@pytest.mark.parametrize(
+    ("low", "said"),
+    [
+        (1.2, "Of the accurate rows fast pays its 30.00 s back soonest"),
+        (0.7, "none is known to pay back"),
+    ],
+)
+def test_no_row_pays_back_where_its_interval_reaches_1(low: float, said: str) -> None:
+    ends = {"speedup_vs_fused": Interval(1.5, low, 3.4, 0.95, False)}
+    fast = row("fast", 4.0, 0.8, images_per_s=150.0, speedup_vs_fused=1.5, intervals=ends)
+    rows = [
+        row("fp32_fused", 2.0, 0.8, images_per_s=100.0, speedup_vs_fused=1.0),
+        replace(fast, cost_s=30.0),
+    ]
+    words = draw(gains(planned(fp32="fp32", fp32_fused="fused"), rows)).words
+    assert said in words.description
+    assert (words.body[0][4] == "not known") is (low < 1)
 
 
 def test_without_fused_the_gain_is_over_the_baseline_and_without_both_there_is_none() -> None:
@@ -207,6 +237,17 @@ def test_influence_shows_what_was_kept_or_else_what_helped_most() -> None:
         influence("m", "m", [{"excluded": "a"}], None)
 
 
+@pytest.mark.parametrize(
+    ("measured_value", "published_value", "shown"),
+    [(3.0, 2.5, "1.2"), (1.0, 1.0, "1.0"), (0.061, 10.0, "0.0061"), (612.0, 5.0, "120"),
+     (0.996, 1.0, "1.0"), (0.0, 2.0, "0.0"), (-0.06, 0.1, ""), (0.06, -0.1, ""), (None, 1.0, "")],
+)  # fmt: skip
+def test_a_ratio_has_two_digits_and_none_where_signs_differ(
+    measured_value: float | None, published_value: float, shown: str
+) -> None:
+    assert Pair(measured_value, published_value).ratio_shown == shown
+
+
 def test_ratios_are_of_the_values_before_rounding_and_none_is_made_up() -> None:
     reference = {"a": {"top1": 0.5, "cost_s": 0.0, "speedup": None}}
     (only,) = shared_rows([row("a", 3.0, 0.6), row("not published", 3.0, 0.6)], reference)
@@ -246,6 +287,15 @@ def test_the_command_is_quoted_for_a_shell(words: list[str]) -> None:
     assert shlex.split(command(made, ["my conf"])) == [
         "./run.sh", *typed[1:-1], "--conf", "my conf",
     ]  # fmt: skip
+
+
+def test_a_command_says_which_code_was_measured() -> None:
+    measured_by = replace(plan(), run="mine", harness="0.0.9", code="ab" * 32)
+    same = command_notes(measured_by, "ab" * 32)
+    assert "exactly the code" in same[0] and "run.id=mine is left out" in same[1]
+    other = command_notes(measured_by, "cd" * 32)
+    assert f"harness 0.0.9, code digest {'ab' * 32}; the commit was not recorded" in other[0]
+    assert "no code digest in its plan" in command_notes(replace(measured_by, code=None), "")[0]
 
 
 def test_evidence_has_every_attempt_and_says_which_one_counts() -> None:

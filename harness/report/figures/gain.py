@@ -51,6 +51,18 @@ class Gain:
     repaid_images: float | None
     accurate: bool | None
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether the whole interval of the speedup is above 1; without one, the speedup itself."""
+        return (self.interval.low if self.interval else self.speedup) > 1
+
+    @property
+    def repaid_shown(self) -> str:
+        """The images after which the cost is saved, in words where it never is or may never be."""
+        if self.repaid_images is None:
+            return "never"
+        return f"{self.repaid_images:,.0f}" if self.is_sure else "not known"
+
 
 @dataclass(frozen=True)
 class Gains:
@@ -118,7 +130,7 @@ def draw(compared: Gains | None) -> Drawing:
                 f"{gain.cost_s:.2f}",
                 f"{gain.speedup:.2f}",
                 f"{gain.interval.low:.2f} to {gain.interval.high:.2f}" if gain.interval else "-",
-                f"{gain.repaid_images:,.0f}" if gain.repaid_images is not None else "never",
+                gain.repaid_shown,
                 {True: "yes", False: "no", None: "-"}[gain.accurate],
             )
             for gain in compared.rows
@@ -135,7 +147,13 @@ def _described(compared: Gains) -> str:
     ]
     if not repaid:
         return f"No accurate row is faster than {compared.reference}."
-    soonest = min(repaid, key=lambda gain: gain.repaid_images or 0.0)
+    sure = [gain for gain in repaid if gain.is_sure]
+    if not sure:
+        return (
+            f"No accurate row is faster than {compared.reference} beyond its interval, so none is "
+            "known to pay back."
+        )
+    soonest = min(sure, key=lambda gain: gain.repaid_images or 0.0)
     return (
         f"Of the accurate rows {soonest.label} pays its {soonest.cost_s:.2f} s back soonest, after "
         f"{soonest.repaid_images:,.0f} images at {soonest.speedup:.2f} times the speed of "

@@ -20,13 +20,14 @@ from harness.render.drawing import (
     render_figure,
 )
 from harness.render.label_placement import Mark, place
+from harness.storage.configuration import Tuning
 from harness.table.loaded_run import LoadedRun
 from harness.table.metrics import Metric
 from harness.table.rows import Row, main_speedup
+from harness.table.searches import is_accurate
 
 NAME, TITLE = "accuracy_speedup", "Accuracy against speedup"
-NEAR_PCT = 2.0  # of relative loss; what is within gets a panel of its own where other rows are far
-CROWD = 3
+CROWD = 3  # rows that meet the criterion, from which on they get a panel of their own
 ROOM = 0.3  # for labels, as a share of the width
 Ends = tuple[float, float]
 
@@ -40,16 +41,17 @@ class Point:
         speedup_ends: of its 95 % interval, None where there is none.
         top1_ends: of its 95 % interval given the baseline's accuracy, from that of the paired loss.
         on_front: no other row is at least as fast and as accurate, and better in one of them.
+        accurate: its top-1 meets the tuning's criterion.
     """
 
     method: str
     label: str
     speedup: float
     top1: float
-    loss_pct: float
     speedup_ends: Ends | None
     top1_ends: Ends | None
     on_front: bool
+    accurate: bool
 
 
 @dataclass(frozen=True)
@@ -62,17 +64,16 @@ class Front:
 
 def figure(run: LoadedRun) -> Drawing:
     """Return the figure of a run."""
-    return draw(pareto(run.rows))
+    return draw(pareto(run.rows, run.plan.config.tuning))
 
 
-def pareto(rows: Sequence[Row]) -> Front:
+def pareto(rows: Sequence[Row], tuning: Tuning) -> Front:
     """Return the rows with an accuracy and a speedup, in their order."""
     metric = main_speedup(rows)
     positions = [(row, _position(row, metric)) for row in rows]
     known = [(row, position) for row, position in positions if position is not None]
     points = []
     for row, mine in known:
-        assert row.top1_rel_loss_pct is not None
         beaten = any(_beats(other, mine) for _, other in known)
         ends = row.intervals.get(metric.name)
         points.append(
@@ -81,10 +82,10 @@ def pareto(rows: Sequence[Row]) -> Front:
                 label=row.label,
                 speedup=mine[0],
                 top1=mine[1],
-                loss_pct=row.top1_rel_loss_pct,
                 speedup_ends=(ends.low, ends.high) if ends else None,
                 top1_ends=_top1_ends(row),
                 on_front=not beaten,
+                accurate=is_accurate(row, tuning) is True,
             )
         )
     return Front(metric, tuple(points))
@@ -152,11 +153,11 @@ def _ends(ends: tuple[float, float] | None, digits: int) -> str:
 
 
 def _near(front: Front) -> list[Point]:
-    return [point for point in front.points if abs(point.loss_pct) <= NEAR_PCT]
+    return [point for point in front.points if point.accurate]
 
 
 def _split(front: Front) -> bool:
-    """Say whether the rows near the baseline get a panel of their own."""
+    """Say whether the rows that meet the criterion get a panel of their own."""
     return CROWD <= len(_near(front)) < len(front.points)
 
 
@@ -171,7 +172,7 @@ def _fill(figure: Figure, front: Front) -> None:
         _refer(axes[0], near, "below" if stacked else "right")
         _points(axes[1], near)
         axes[1].set_ylabel("Top-1 accuracy" if stacked else "")
-        axes[1].set_title(f"those within {NEAR_PCT:g} % of the baseline")
+        axes[1].set_title("those that meet the tuning's criterion")
     for one in axes:
         one.set_xlabel(f"{front.metric.title} (times)")
     far = [point for point in front.points if not (split and point in near)]
