@@ -199,6 +199,13 @@ def no_baseline(methods: Sequence[str]) -> str:
     )
 
 
+def trusted(methods: Sequence[str]) -> str:
+    return (
+        f"the times of {', '.join(methods)} are trusted (nightly.trust_disturbed=true), though more than "
+        "half of their rounds were disturbed: they are judged, and are a baseline for later nights"
+    )
+
+
 def same_model(before: str) -> str:
     return (
         f"The model, the software and the settings are those of run {before} to the last bit, so the "
