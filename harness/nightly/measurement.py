@@ -12,6 +12,7 @@ from harness.config import Composed
 from harness.errors import HarnessError, InputError
 from harness.facts.faults import is_name
 from harness.files import whole_files
+from harness.nightly import reasons
 from harness.nightly.aa import report as aa_report
 from harness.nightly.aa.analysis import FEWEST_REPEATS, analyse
 from harness.nightly.baseline import Baseline, last_good, named
@@ -54,10 +55,16 @@ def measure_night(context: Context) -> tuple[int, Night, RunFolder]:
     context = replace(context, composed=composed)
     _check_names(folder, composed)
     check_named_now(folder, now, composed)
+    # before the wait for the host, which may take hours
+    baseline = None if composed.config.nightly.pinned else _named(context)
+    rounds = composed.config.protocol.rounds
+    if rounds < NIGHTLY.rounds:
+        show.note(reasons.too_few_rounds(rounds, NIGHTLY.rounds))
     wait_s = composed.config.run.wait_s
     with alone_on_host(wait_s, told_once(show, NOT_ALONE), show.note):
         pinned = measure_pinned(context, context.overrides, folder)
-        chosen = _named(context) if pinned is None else build_entry(pinned)
+        against = pinned or baseline
+        chosen = None if against is None else build_entry(against)
 
         def check(plan: RunPlan) -> None:
             if chosen is not None:
@@ -163,7 +170,7 @@ def _is_before(each: NightEntry, entry: NightEntry) -> bool:
     return each.run != entry.run and (each.created, each.run) < (entry.created, entry.run)
 
 
-def _named(context: Context) -> NightEntry | None:
+def _named(context: Context) -> RunFolder | None:
     """Return the run that ``nightly.baseline`` names, if it names one."""
     wanted = context.composed.config.nightly.baseline
     if wanted == "last":
@@ -174,7 +181,7 @@ def _named(context: Context) -> NightEntry | None:
             f"nightly.baseline={wanted}: that run was imported, and a night is compared with what was "
             "measured here; ./run.sh compare shows imported runs beside others"
         )
-    return build_entry(folder)
+    return folder
 
 
 def _compared_with(entry: NightEntry, now: Mapping[str, Any]) -> Baseline:

@@ -144,6 +144,14 @@ def few_rounds(method: str, fewest: int, needed: int) -> tuple[str, str]:
     )
 
 
+def too_few_rounds(rounds: int, needed: int) -> str:
+    """Return the warning before a night whose times cannot be judged."""
+    return (
+        f"warning: protocol.rounds={rounds}: no time of this night will be judged, since a verdict takes "
+        f"{needed} rounds; accuracies will. Give protocol.rounds={needed} or more"
+    )
+
+
 def few_costs(method: str, now_s: float, before: int, needed: int) -> tuple[str, str]:
     return (
         f"Optimising {method} took {now_s:.4g} s; costs are judged from {needed} earlier runs on, and "

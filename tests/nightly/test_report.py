@@ -187,12 +187,28 @@ def test_the_first_and_the_last_lines_say_whether_to_act() -> None:
     assert "acknowledge run=r9 method=m1 metric=batch_s" in printed
 
 
+def test_one_step_names_all_that_the_next_night_needs() -> None:
+    few = night(
+        verdict("cannot tell", gap="disturbed"),
+        figures=(Figures("a", 0.0123, 3, 3, None, None, None),),
+        disturbances=summarise([timing(1, "a", core_load=0.8)]),
+        words=("method=[a]", "protocol.rounds=3", "run.results=/r"),
+    )
+    (step,) = steps(few)
+    assert step.text.endswith(
+        "can be judged: look (top shows it); and give protocol.rounds=5 or more. Then:"
+    )
+    assert step.command == "./run.sh nightly 'method=[a]' run.results=/r protocol.rounds=5"
+
+
 def test_a_first_night_prints_its_figures() -> None:
     figures = (Figures("a", 0.0123, 20, 2, 0.75, None, None),)
     first = night(verdict("new"), baseline=(), figures=figures)
     assert [step.text[:13] for step in steps(first)] == ["Nothing to do"]
     few = replace(first, figures=(replace(figures[0], rounds=4),))
-    assert [step.text[:27] for step in steps(few)] == ["Act: give protocol.rounds=5"]
+    (step,) = steps(few)
+    assert step.text.endswith("can be judged: give protocol.rounds=5 or more. Then:")
+    assert step.command == "./run.sh nightly protocol.rounds=5"
     printed = to_print(first)
     (row,) = (line for line in printed.splitlines() if line.startswith("| a "))
     assert [cell.strip() for cell in row.split("|")[2:-1]] == [
