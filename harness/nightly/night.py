@@ -114,6 +114,11 @@ class Night:
         return shlex.join(["./run.sh", verb, *words, *self.places])
 
 
+def listed_as(verdict: str) -> str:
+    """Return what a list of nights calls an outcome."""
+    return LISTED.get(verdict, verdict)
+
+
 def outcome_of(rows: Sequence[Verdict], has_baseline: bool) -> Outcome:
     """Return the verdict on the night from the final ones on its rows."""
     if not has_baseline:

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as xml
 from harness.nightly.database import opened
 from harness.nightly.disturbed import Disturbances
 from harness.nightly.entry import NightEntry
-from harness.nightly.night import LISTED, Night, Step, headline, steps
+from harness.nightly.night import Night, Step, headline, listed_as, steps
 from harness.nightly.reasons import percent_more, runs
 from harness.nightly.verdict import BATCH, Verdict
 from harness.render.escape import REPLACED, markdown, markdown_cell, one_line
@@ -225,7 +225,8 @@ def _title(night: Night) -> str:
 
 def _summary(night: Night) -> str:
     counts = Counter(_shown_kind(row, night) for row in night.rows)
-    counted = ", ".join(f"{counts[kind]} {kind}" for kind in ORDER if counts[kind])
+    named = {"none": "without a difference"}
+    counted = ", ".join(f"{counts[kind]} {named.get(kind, kind)}" for kind in ORDER if counts[kind])
     ends = (night.baseline[0], night.baseline[-1]) if night.baseline else ()
     compared = (
         f" against {runs(len(night.baseline))} ({' to '.join(dict.fromkeys(ends))})"
@@ -248,7 +249,7 @@ def _table(night: Night) -> str:
         ]
         for row in ordered
     ]
-    return markdown_table(["Method", "Metric", "Verdict", "p of the table", "Why"], rows)
+    return markdown_table(["Method", "Metric", "Verdict", "p (Holm)", "Why"], rows)
 
 
 def _shown_kind(row: Verdict, night: Night) -> str:
@@ -299,7 +300,7 @@ def _machine(name: str, entries: list[NightEntry]) -> str:
         [
             entry.created,
             entry.run,
-            LISTED.get(entry.verdict or "", entry.verdict or ""),
+            listed_as(entry.verdict or ""),
             ", ".join(f"{method} {metric}" for method, metric in sorted(entry.regressions)),
             "; ".join(
                 f"{method} {metric}: {reason}"

@@ -247,6 +247,11 @@ def test_what_disturbed_a_night_and_what_to_do() -> None:
     assert [is_too_disturbed(count, 5) for count in (2, 3)] == [False, True]
 
 
+def test_a_count_of_rows_without_a_difference_is_none_of_nothing() -> None:
+    text = to_markdown(night(verdict("none"), verdict("cannot tell", "b", gap="noise")))
+    assert "(b1 to b2): 1 cannot tell, 1 without a difference." in text
+
+
 def test_hostile_text_stays_text() -> None:
     """A label or a reason comes from files: it must not become markup or break the XML."""
     nasty = 'a | b <script>alert(1)</script>\n# x "y" & \x00\x1b \ufffe ` `` c'
@@ -319,7 +324,11 @@ def test_all_shifts_are_acknowledged_at_once(judged_run: RunFolder) -> None:
 def test_a_night_without_a_shift_is_refused(judged_run: RunFolder) -> None:
     path = judged_run.path / "nightly.json"
     write_json(path, to_json(night(verdict("none", "fp32"))))
-    with pytest.raises(InputError, match="nothing to acknowledge; its verdict is: none"):
+    with pytest.raises(InputError, match="its verdict is: no regression"):
+        acknowledge(judged_run, "all", "all", "nothing")
+    partly = night(verdict("none", "fp32"), verdict("cannot tell", "fp32_fused"))
+    write_json(path, to_json(partly))
+    with pytest.raises(InputError, match="no regression; not all was judged"):
         acknowledge(judged_run, "all", "all", "nothing")
     stopped = night(verdict("regression", "fp32"), verdict="stopped", stopped="measuring")
     write_json(path, to_json(stopped))
