@@ -12,7 +12,6 @@ from harness.nightly import reasons
 from harness.nightly.disturbed import Disturbances
 from harness.nightly.verdict import BATCH, NIGHTLY, Kind, Verdict
 from harness.table.metrics import COST, TOP1, TOP5
-from harness.words.overrides import key_of
 
 Outcome = Literal["regression", "none", "partly", "cannot tell", "first", "suspected", "stopped"]
 WAKING: frozenset[str] = frozenset({"regression"})  # exit code 1
@@ -214,7 +213,7 @@ def _before_the_next_night(night: Night) -> Step | None:
     if any(0 < row.rounds < NIGHTLY.rounds for row in night.figures):
         enough = f"{ROUNDS}={NIGHTLY.rounds}"
         todo.append(f"give {enough} or more")
-        words = [word for word in words if key_of(word) != ROUNDS] + [enough]
+        words = [word for word in words if not word.startswith(f"{ROUNDS}=")] + [enough]
     if not todo:
         return None
     text = (
