@@ -35,7 +35,7 @@ ORDER = (
 
 def to_markdown(night: Night) -> str:
     """Return the headline and the next step, then the reasons; every row is folded away."""
-    parts = [f"# {markdown_cell(_title(night))}", *map(_step, steps(night)), *_details(night)]
+    parts = [f"# {markdown_cell(title(night))}", *map(_step, steps(night)), *_details(night)]
     if night.rows:
         parts.append(_folded("Every row", _table(night)))
     return "\n\n".join(parts) + "\n"
@@ -43,8 +43,13 @@ def to_markdown(night: Night) -> str:
 
 def to_print(night: Night) -> str:
     """Return the text to print: as the Markdown, without its folded rows, the headline last."""
-    ending = [markdown_cell(_title(night)), *map(_step, steps(night))]
-    return "\n\n".join([*_details(night), *ending]) + "\n"
+    ending = [markdown_cell(title(night)), *map(_step, steps(night))]
+    return f"{details(night)}\n" + "\n\n".join(ending) + "\n"
+
+
+def details(night: Night) -> str:
+    """Return all of that but for its ending, the headline and the steps."""
+    return "\n\n".join(_details(night)) + "\n"
 
 
 def _step(step: Step) -> str:
@@ -219,7 +224,8 @@ def _unfinished(night: Night) -> str:
     return headline(night) if night.is_unfinished else ""
 
 
-def _title(night: Night) -> str:
+def title(night: Night) -> str:
+    """Return the headline with the name of the machine."""
     return f"Nightly on {night.machine}: {headline(night)}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,8 @@ import jsonschema
 import pytest
 
 from harness import PROJECT
+from harness.cli import main
+from harness.commands.nightly import _show
 from harness.errors import InputError
 from harness.files.whole_files import write_json
 from harness.nightly.database import opened
@@ -21,6 +24,7 @@ from harness.nightly.judgements import acknowledge, notable, rebuild
 from harness.nightly.night import Figures, Night, headline, outcome_of, steps
 from harness.nightly.nightly_report import list_nights, to_json, to_junit, to_markdown, to_print
 from harness.nightly.verdict import BATCH, Gap, Kind, Verdict
+from harness.screen import printing
 from harness.stats.intervals import Interval
 from harness.storage.record import RoundRecord
 from harness.storage.store import RunFolder
@@ -247,6 +251,21 @@ def test_what_disturbed_a_night_and_what_to_do() -> None:
     assert [is_too_disturbed(count, 5) for count in (2, 3)] == [False, True]
 
 
+def test_a_night_on_a_terminal_ends_with_a_command_to_copy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(printing, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    long = f"run.results=/{'long/' * 20}"
+    judged = night(verdict("regression", estimate=SLOW), changes=("mxnet",), places=(long,))
+    _show(judged, RunFolder(Path("m") / "r"))
+    shown = capsys.readouterr().out
+    assert not re.search(r"[*|`]|^#", shown, re.MULTILINE)
+    assert shown.splitlines()[-1] == steps(judged)[0].command
+    title = " ".join(shown[shown.index("Nightly on m") : shown.index("Act: ")].split())
+    assert title == "Nightly on m: a takes 48.1 % more time (confirmed)"
+
+
 def test_a_count_of_rows_without_a_difference_is_none_of_nothing() -> None:
     text = to_markdown(night(verdict("none"), verdict("cannot tell", "b", gap="noise")))
     assert "(b1 to b2): 1 cannot tell, 1 without a difference." in text
@@ -346,6 +365,19 @@ def test_what_a_stopped_night_suspects_is_no_regression(judged_run: RunFolder) -
     assert (entry.verdict, entry.regressions, entry.is_judged) == ("stopped", frozenset(), False)
     listed = list_nights(judged_run.path.parent.parent)
     assert "| stopped " in listed and "fp32 batch_s" not in listed
+
+
+def test_the_nights_on_a_terminal_are_no_markdown(
+    judged_run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["history", "rebuild=true", f"run.results={judged_run.path.parent.parent}"]
+    assert main(words) == 0
+    assert capsys.readouterr().out.startswith("# m\n\n| Measured")
+    monkeypatch.setattr(printing, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "100")
+    assert main(words[:1] + words[2:]) == 0
+    shown = capsys.readouterr().out
+    assert "fp32 batch_s" in shown and "|" not in shown and "#" not in shown
 
 
 def test_a_shift_that_later_nights_found_is_acknowledged_where_it_began(
