@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ def call(words: Words, context: Context) -> int:
     """Measure a night and print its report without the rows, the headline and the next step last."""
     from harness.nightly.measurement import measure_night
 
-    code, night, folder = measure_night(context)
+    code, night, folder = measure_night(context, _show_stopped)
     _show(night, folder)
     return code
 
@@ -34,6 +35,15 @@ def _show(night: Night, folder: RunFolder) -> None:
     else:
         print(to_print(night), end="")
     print(f"every row: {folder.path / MARKDOWN}", file=sys.stderr)
+
+
+def _show_stopped(night: Night, folder: RunFolder) -> None:
+    """Show a stopped night at once; the exit code stays that of what stopped it."""
+    try:
+        _show(night, folder)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the Ctrl-C that stopped the night ended the reader of its output, too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 VERB = Verb(

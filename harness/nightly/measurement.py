@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -40,8 +40,13 @@ from harness.words.overrides import key_of
 EXPERIMENT = "experiment=nightly"
 
 
-def measure_night(context: Context) -> tuple[int, Night, RunFolder]:
+def measure_night(
+    context: Context, show_stopped: Callable[[Night, RunFolder], None]
+) -> tuple[int, Night, RunFolder]:
     """Measure a night, judge it, and keep both.
+
+    Args:
+        show_stopped: is given a night that is kept as stopped, before the error that stopped it goes on.
 
     Returns:
         1 for a regression, else 3 if a row failed, else 0; the night; the run's folder.
@@ -73,14 +78,21 @@ def measure_night(context: Context) -> tuple[int, Night, RunFolder]:
         try:
             code = measure_folder(folder, composed, folders, show, check)
             with resumable(f"run.id={folder.id}"):
-                night = _judged(folder, context, chosen)
+                night = _judged(folder, context, chosen, show_stopped)
         except KeyboardInterrupt:
-            _keep_stopped(folder, context)
+            stopped = _keep_stopped(folder, context)
+            if stopped is not None:
+                show_stopped(stopped, folder)
             raise
     return (1 if night.verdict in WAKING else code), night, folder
 
 
-def _judged(folder: RunFolder, context: Context, chosen: NightEntry | None) -> Night:
+def _judged(
+    folder: RunFolder,
+    context: Context,
+    chosen: NightEntry | None,
+    show_stopped: Callable[[Night, RunFolder], None],
+) -> Night:
     """Judge a measured night, write its report and save it in the history."""
     composed, show = context.composed, context.show
     entry = build_entry(folder)
@@ -110,17 +122,19 @@ def _judged(folder: RunFolder, context: Context, chosen: NightEntry | None) -> N
     def keep(night: Night) -> None:
         if not has_final_verdict(folder):
             publish(night, entry, folder, context.results)
+            if night.verdict == "stopped":
+                show_stopped(night, folder)
 
     night = judge_night(entry, earlier, baseline, _seen(folder, context), folder, context, keep)
     publish(night, entry, folder, context.results)
     return night
 
 
-def _keep_stopped(folder: RunFolder, context: Context) -> None:
-    """Keep a night that was stopped, unless more is known of it by then, or it has no plan."""
+def _keep_stopped(folder: RunFolder, context: Context) -> Night | None:
+    """Keep and return a night that was stopped; None if more is known of it, or it has no plan."""
     plan = folder.load_plan()
     if plan is None or has_verdicts(folder):
-        return
+        return None
     records, seen = folder.load_records(), _seen(folder, context)
     night = Night(
         machine=folder.path.parent.name,
@@ -144,6 +158,7 @@ def _keep_stopped(folder: RunFolder, context: Context) -> None:
     )
     with resumable(f"run.id={folder.id}"):  # stopped once more
         publish(night, bare_entry(folder), folder, context.results)
+    return night
 
 
 def _seen(folder: RunFolder, context: Context) -> Seen:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,19 @@ import pytest
 
 from harness import PROJECT
 from harness.cli import main
-from harness.commands.nightly import _show
+from harness.commands.nightly import _show, _show_stopped
+from harness.config import compose_config
 from harness.errors import InputError
 from harness.files.whole_files import write_json
+from harness.nightly import measurement
 from harness.nightly.database import opened
 from harness.nightly.disturbed import Disturbances, is_too_disturbed, summarise
 from harness.nightly.judgements import acknowledge, notable, rebuild
 from harness.nightly.night import Figures, Night, headline, outcome_of, steps
 from harness.nightly.nightly_report import list_nights, to_json, to_junit, to_markdown, to_print
 from harness.nightly.verdict import BATCH, Gap, Kind, Verdict
+from harness.render.progress import display
+from harness.run.context import Context
 from harness.screen import printing
 from harness.stats.intervals import Interval
 from harness.storage.record import RoundRecord
@@ -264,6 +269,27 @@ def test_a_night_on_a_terminal_ends_with_a_command_to_copy(
     assert shown.splitlines()[-1] == steps(judged)[0].command
     title = " ".join(shown[shown.index("Nightly on m") : shown.index("Act: ")].split())
     assert title == "Nightly on m: a takes 48.1 % more time (confirmed)"
+
+
+def test_a_night_that_is_stopped_prints_its_headline_and_its_step(
+    judged_run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: Any) -> int:
+        raise KeyboardInterrupt("run.id=published")
+
+    (judged_run.path / "nightly.json").unlink()
+    words = ["experiment=nightly", f"run.results={judged_run.path.parent.parent}"]
+    composed = compose_config(words)
+    monkeypatch.setattr(measurement, "open_folder", lambda *_: (judged_run, composed))
+    monkeypatch.setattr(measurement, "alone_on_host", lambda *_: nullcontext())
+    monkeypatch.setattr(measurement, "measure_folder", stopped)
+    with pytest.raises(KeyboardInterrupt, match="published"):
+        measurement.measure_night(Context(composed, (), display()), _show_stopped)
+    shown = capsys.readouterr()
+    title, _, step = shown.out.splitlines()[-3:]
+    assert title == "Nightly on m: STOPPED while measuring, and nothing was judged"
+    assert step.startswith("**Act: ") and "`./run.sh nightly run.id=published" in step
+    assert f"every row: {judged_run.path / 'nightly.md'}" in shown.err
 
 
 def test_a_count_of_rows_without_a_difference_is_none_of_nothing() -> None:
