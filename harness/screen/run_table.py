@@ -26,7 +26,7 @@ from harness.table.metrics import COST, SPEEDUP, THROUGHPUT, TOP1, TOP1_LOSS, VS
 from harness.table.rows import Row
 from harness.table.tables import MARKDOWN, has_intervals
 
-NOTES = 3  # below the table; all of them stand in the files
+NOTES = 5  # below the table; all of them stand in the files
 WIDEST = 10_000
 LONGEST = 100  # columns of a sentence, where the terminal is wider
 BEST, BAD, FAINT = "bold", "red", "italic"  # they show on a light and on a dark ground

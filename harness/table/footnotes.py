@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 from harness.facts.machine_facts import Disturbance
@@ -59,10 +60,12 @@ def decisive_notes(
     used = [timing for timing in counted(rounds) if timing.method in known]
     base = known.get(plan.config.baseline)
     profile = base.profile if base is not None and base.outcome.kind == OK else None
+    grave = (RANDOM_WEIGHTS, *plan.threads.warnings)
     return [
-        *(warning for warning in plan.warnings if warning == RANDOM_WEIGHTS),
+        *(warning for warning in plan.warnings if warning in grave),
         *(_unfinished_note(plan, rows) if plan.config.protocol.rounds else ()),
         *_disturbed_note(rounds, sum(bool(timing.disturbed) for timing in used)),
+        *_disturbed_stages_note(records),
         *(_defect_note(base.label, Profile.recorded(profile)) if base and profile else ()),
         *_overlap_note(plan),
     ]
@@ -178,10 +181,9 @@ def _defect_note(label: str, profile: Profile) -> Iterator[str]:
     share = profile.reference_wall_share
     if NOTED_SHARE <= share < 1:
         yield (
-            f"Of all speedups over {label} a factor of {1 / (1 - share):.1f} is the absence "
-            f"of these reference kernels, {100 * share:.0f} % of its wall clock: read "
-            f"{VS_FUSED.title}, or add the method fp32_summed, unfused fp32 without them, and "
-            "give baseline=fp32_summed."
+            f"{label} spends {100 * share:.0f} % of its time in slow reference kernels of this MXNet. "
+            f"Without them it would be {1 / (1 - share):.1f} times as fast. Compare by "
+            f'"{VS_FUSED.title}", or add the method fp32_summed and give baseline=fp32_summed.'
         )
 
 
@@ -231,6 +233,28 @@ def _disturbed_note(rounds: Sequence[RoundRecord], kept: int) -> Iterator[str]:
         yield (
             f"{len(disturbed)} of {len(rounds)} timings in the rounds were disturbed; each was "
             f"repeated as far as protocol.reruns allows, and {kept} had to count all the same."
+        )
+
+
+def _disturbed_stages_note(records: Sequence[MethodRecord]) -> Iterator[str]:
+    """Say how many validation passes and optimisations were disturbed, and how much by what."""
+    passes = [record.validate.disturbed for record in records if record.validate]
+    optimisations = [record.optimize.disturbed for record in records if record.optimize]
+    counts = [
+        f"{sum(map(bool, stages))} of {len(stages)} {name}"
+        for name, stages in (("passes", passes), ("optimisations", optimisations))
+        if any(stages)
+    ]
+    by_kind: dict[str, list[Disturbance]] = {}
+    for disturbance in itertools.chain.from_iterable((*passes, *optimisations)):
+        by_kind.setdefault(disturbance.kind, []).append(disturbance)
+    kinds = [
+        f"{kind} up to {max(case.value for case in cases):.3g}, limit {cases[0].limit:.3g}"
+        for kind, cases in by_kind.items()
+    ]
+    if counts:
+        yield (
+            f"{' and '.join(counts)} were disturbed ({'; '.join(kinds)}); table full=true says by what."
         )
 
 

@@ -60,7 +60,8 @@ def test_intervals_are_shown_where_all_columns_fit_with_them(run: LoadedRun) -> 
 def test_reasons_and_what_changes_a_reading_stand_below(run: LoadedRun) -> None:
     text = " ".join(" ".join(shown(run, 100)).split())
     assert "int8 INC bayesian: no solution in 25 trials (log: methods/" in text
-    assert "a factor of 5.9 is the absence" in text and "accuracies of calibrated" in text
+    assert "it would be 5.9 times as fast" in text and "8 of 9 passes were disturbed" in text
+    assert "accuracies of calibrated" in text
     assert "Costs are below those of the tutorial's calls" not in text
     assert "./run.sh table example/published full=true" in text
 

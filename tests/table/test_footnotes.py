@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.facts.typed import decode
+from harness.facts.typed import changed, decode
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
 from harness.storage.stage_facts import Optimize
-from harness.table.footnotes import footnotes
+from harness.table.footnotes import decisive_notes, footnotes
 from harness.table.rows import build_rows
 from harness.table.samples import samples_of
 from helpers.sample_records import FILE, LABELS, LOAD, measured, plan, predicted, timed
@@ -58,10 +58,10 @@ def test_a_large_speedup_is_explained_by_the_baselines_own_profile() -> None:
     assert "residual additions" in said
     # 90 of 100 ms in oneDNN, which had half of the 200 ms
     assert (
-        "a factor of 1.8 is the absence of these reference kernels, 45 % of its wall clock" in said
+        "fp32 spends 45 % of its time in slow reference kernels of this MXNet. Without them it would "
+        "be 1.8 times as fast." in said
     )
-    assert "read vs fused" in said
-    assert "fp32_summed" in said
+    assert 'Compare by "vs fused", or add the method fp32_summed' in said
     assert "fp32_fused:" not in said
 
 
@@ -90,6 +90,31 @@ def test_a_disturbed_validation_pass_says_so() -> None:
     assert (
         "Validation pass: core_load up to 0.4 (limit 0.05) at fp32: close what else runs." in said
     )
+
+
+def test_the_short_notes_name_disturbed_stages_and_crowded_threads() -> None:
+    faults = {**LOAD, "kind": "major_faults", "value": 19, "limit": 10}
+    records = [
+        measured("fp32", 10.0, disturbed=[LOAD, faults]),
+        measured("int8", 1.0, disturbed=[{**LOAD, "value": 0.1}]),
+        replace(
+            measured("full", 1.0),
+            optimize=decode({**MODEL, "disturbed": [{**LOAD, "value": 0.9}]}, Optimize),
+        ),
+    ]
+    crowded, other = "64 threads on 2 usable core(s): threads will wait", "another warning"
+    made = replace(
+        plan(),
+        threads=changed(plan().threads, warnings=[crowded]),
+        warnings=(crowded, other),
+    )
+    rows = build_rows(records, None, lambda r: predicted(0.8, 0.9), LABELS, "fp32", "fp32_fused")
+    assert decisive_notes(made, records, [], rows) == [
+        crowded,
+        "2 of 3 passes and 1 of 3 optimisations were disturbed (core_load up to 0.9, limit 0.05; "
+        "major_faults up to 19, limit 10); table full=true says by what.",
+    ]
+    assert decisive_notes(plan(), [measured("fp32", 10.0)], [], rows[:1]) == []
 
 
 def test_wide_intervals_and_unsettled_warmups_come_with_advice() -> None:
