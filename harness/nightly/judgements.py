@@ -19,9 +19,9 @@ from harness.nightly.database import NAME, Damaged, History, opened
 from harness.nightly.entry import NightEntry, bare_entry, build_entry
 from harness.nightly.night import UNFINISHED, Key, Night
 from harness.nightly.verdict import BATCH
-from harness.storage.store import RunFolder
+from harness.storage.store import NIGHT, RunFolder
 
-NIGHT, MARKDOWN, JUNIT = "nightly.json", "nightly.md", "nightly.junit.xml"
+MARKDOWN, JUNIT = "nightly.md", "nightly.junit.xml"
 ACKNOWLEDGED = "acknowledged.json"
 ALL = "all"
 NOTABLE = ("regression", "improvement", "change")  # kinds that can be acknowledged

@@ -34,6 +34,7 @@ from harness.storage.same_run import alike
 from harness.storage.store import RunFolder
 from harness.table import row_names
 from harness.table.samples import samples_of
+from harness.table.tables import write_tables
 from harness.words.overrides import key_of
 
 EXPERIMENT = "experiment=nightly"
@@ -55,6 +56,7 @@ def measure_night(context: Context) -> tuple[int, Night, RunFolder]:
     _check_names(folder, composed)
     check_named_now(folder, now, composed)
     wait_s = composed.config.run.wait_s
+    words = f"./run.sh nightly run.id={folder.id}"
     with alone_on_host(wait_s, told_once(show, NOT_ALONE), show.note):
         pinned = measure_pinned(context, context.overrides, folder)
         chosen = _named(context) if pinned is None else build_entry(pinned)
@@ -65,11 +67,13 @@ def measure_night(context: Context) -> tuple[int, Night, RunFolder]:
 
         try:
             code = measure_folder(folder, composed, folders, show, check)
-            with resumable(f"run.id={folder.id}"):
+            with resumable(words):
                 night = _judged(folder, context, chosen)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             _keep_stopped(folder, context)
-            raise
+            if not stop.args:  # no run was begun
+                raise
+            raise KeyboardInterrupt(words) from None
     return (1 if night.verdict in WAKING else code), night, folder
 
 
@@ -135,8 +139,10 @@ def _keep_stopped(folder: RunFolder, context: Context) -> None:
         places=seen.places,
         words=seen.words,
     )
-    with resumable(f"run.id={folder.id}"):  # stopped once more
+    with resumable(f"./run.sh nightly run.id={folder.id}"):  # stopped once more
         publish(night, bare_entry(folder), folder, context.results)
+        # their notes say how to go on, which is known from now on
+        write_tables(folder, context.composed.config.table.intervals)
 
 
 def _seen(folder: RunFolder, context: Context) -> Seen:

@@ -58,6 +58,10 @@ def measure_run(context: Context) -> tuple[int, RunFolder]:
             as interrupted; it names the run.
     """
     folder, composed = open_folder(context.composed, context.folders)
+    if folder.is_night:
+        context.show.note(
+            f"run {folder.id} is a night, and this does not judge it: {folder.resuming} does"
+        )
     return measure_folder(folder, composed, context.folders, context.show), folder
 
 

@@ -150,7 +150,7 @@ def _below(run: LoadedRun) -> Iterator[RenderableType]:
         for row in run.rows
         if _brief(row.outcome) != row.outcome
     ]
-    decisive = decisive_notes(run.plan, run.records, run.rounds, run.rows)
+    decisive = decisive_notes(run.plan, run.records, run.rounds, run.rows, run.folder.resuming)
     for note in [*notes, *decisive[:NOTES]]:
         yield Text(f"- {one_line(note)}")
     name = f"{run.folder.path.parent.name}/{run.folder.id}"

@@ -29,8 +29,13 @@ def footnotes(
     records: Sequence[MethodRecord],
     rounds: Sequence[RoundRecord],
     rows: Sequence[Row],
+    resuming: str,
 ) -> list[str]:
-    """Return the notes in the order in which they are printed."""
+    """Return the notes in the order in which they are printed.
+
+    Args:
+        resuming: the command that measures what is missing.
+    """
     by_method = {record.method: record for record in records}
     used = [  # a row whose record was deleted to measure it again may have rounds left
         (by_method[timing.method], timing)
@@ -39,7 +44,8 @@ def footnotes(
     ]
     return [
         *_workload_notes(plan, records),
-        *_protocol_notes(plan, rows, used),
+        *_unfinished_rows_note(plan, records, resuming),
+        *_protocol_notes(plan, rows, used, resuming),
         *_kernel_notes(plan, records),
         *_significance_notes(rows),
         *_disturbance_notes(records, rounds, used),
@@ -54,8 +60,13 @@ def decisive_notes(
     records: Sequence[MethodRecord],
     rounds: Sequence[RoundRecord],
     rows: Sequence[Row],
+    resuming: str,
 ) -> list[str]:
-    """Return those of the notes without which the table would be misread, the gravest first."""
+    """Return those of the notes without which the table would be misread, the gravest first.
+
+    Args:
+        resuming: as of ``footnotes``.
+    """
     known = {record.method: record for record in records}
     used = [timing for timing in counted(rounds) if timing.method in known]
     base = known.get(plan.config.baseline)
@@ -63,7 +74,8 @@ def decisive_notes(
     grave = (RANDOM_WEIGHTS, *plan.threads.warnings)
     return [
         *(warning for warning in plan.warnings if warning in grave),
-        *(_unfinished_note(plan, rows) if plan.config.protocol.rounds else ()),
+        *_unfinished_rows_note(plan, records, resuming),
+        *(_unfinished_note(plan, rows, resuming) if plan.config.protocol.rounds else ()),
         *_disturbed_note(rounds, sum(bool(timing.disturbed) for timing in used)),
         *_disturbed_stages_note(records),
         *(_defect_note(base.label, Profile.recorded(profile)) if base and profile else ()),
@@ -108,7 +120,22 @@ def _overlap_note(plan: RunPlan) -> Iterator[str]:
         )
 
 
-def _protocol_notes(plan: RunPlan, rows: Sequence[Row], used: Used) -> Iterator[str]:
+def _unfinished_rows_note(
+    plan: RunPlan, records: Sequence[MethodRecord], resuming: str
+) -> Iterator[str]:
+    unfinished = [
+        f"{record.label} ({record.outcome.kind})"
+        for record in records
+        if not record.outcome.finished
+    ]
+    missing = len(plan.methods) - len(records)
+    if missing > 0:
+        unfinished.append(f"{missing} row{'s' if missing > 1 else ''} without a record yet")
+    if unfinished:
+        yield f"Not finished: {', '.join(unfinished)}. To go on type {resuming}"
+
+
+def _protocol_notes(plan: RunPlan, rows: Sequence[Row], used: Used, resuming: str) -> Iterator[str]:
     protocol, size = plan.config.protocol, plan.workload.batch_size
     yield (
         "Validation s is the wall clock of one pass over all images: data, forward pass and metric; "
@@ -126,7 +153,7 @@ def _protocol_notes(plan: RunPlan, rows: Sequence[Row], used: Used) -> Iterator[
                 f"warm-up, the methods in shuffled order (seed {protocol.seed}); their 95 % "
                 f"intervals are Student's t over rounds{one}. That of Speedup covers its one pass only."
             )
-        yield from _unfinished_note(plan, rows)
+        yield from _unfinished_note(plan, rows, resuming)
     elif any(row.intervals for row in rows):
         yield (
             f"Images/s, Inference speedup and {VS_FUSED.title} come from that one pass, first batch "
@@ -135,7 +162,7 @@ def _protocol_notes(plan: RunPlan, rows: Sequence[Row], used: Used) -> Iterator[
         )
 
 
-def _unfinished_note(plan: RunPlan, rows: Sequence[Row]) -> Iterator[str]:
+def _unfinished_note(plan: RunPlan, rows: Sequence[Row], resuming: str) -> Iterator[str]:
     rounds = plan.config.protocol.rounds
     short = [
         f"{row.label} ({row.rounds})"
@@ -144,8 +171,7 @@ def _unfinished_note(plan: RunPlan, rows: Sequence[Row]) -> Iterator[str]:
     ]
     if short:
         yield (
-            f"Not all {rounds} rounds were measured yet: {', '.join(short)}; "
-            f"./run.sh run.id={plan.run} goes on."
+            f"Not all {rounds} rounds were measured yet: {', '.join(short)}; {resuming} goes on."
         )
 
 

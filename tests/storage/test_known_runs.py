@@ -12,9 +12,7 @@ from harness.cli import main
 from harness.errors import InputError
 from harness.storage.known_runs import find_run
 from harness.storage.listing import list_runs
-from harness.storage.store import COMMITTED
-
-NIGHT = "night.json"
+from harness.storage.store import COMMITTED, NIGHT
 
 
 @pytest.fixture
@@ -56,7 +54,7 @@ def test_the_list_has_a_line_for_each(results: Path, capsys: pytest.CaptureFixtu
     (results / "a" / "first" / "records" / "00_fp32.json").write_text("{")
     (results / "a" / "zulu" / "records" / "01_fp32_fused.json").unlink()
     (results / "b" / "other" / NIGHT).write_text('{"verdict": "regression"}')
-    runs = {run.run: run for run in list_runs(results, NIGHT)}
+    runs = {run.run: run for run in list_runs(results)}
     assert list(runs) == ["other", "first", "zulu"]
     assert runs["other"].verdict == "regression"
     assert runs["other"].ended == "9 ok, 1 no solution"
@@ -67,7 +65,7 @@ def test_the_list_has_a_line_for_each(results: Path, capsys: pytest.CaptureFixtu
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 5 and "b/other" in lines[2] and "2025-01-02 00:00" in lines[2]
     (results / "b" / "other" / "plan.json").write_text("{")
-    assert [run.experiment for run in list_runs(results, NIGHT)][-1] == "the plan is damaged"
+    assert [run.experiment for run in list_runs(results)][-1] == "the plan is damaged"
 
 
 def test_an_empty_list_says_what_to_type(

@@ -12,11 +12,10 @@ if TYPE_CHECKING:
 
 def call(words: Words, context: Context) -> int:
     """Print a line for each run, the newest first."""
-    from harness.nightly.judgements import NIGHT
     from harness.screen.printing import print_columns
     from harness.storage.listing import MB, list_runs
 
-    runs = list_runs(context.results, NIGHT)
+    runs = list_runs(context.results)
     if not runs:
         print(f"there is no run in {context.results} yet; type ./run.sh demo for a small one")
         return 0
