@@ -5,7 +5,6 @@ Above it stands what the table comes to, below it where the rest is and what cha
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from rich.text import Text
 from harness.render.escape import one_line
 from harness.render.terminal import console
 from harness.screen.conclusion import conclude
-from harness.screen.printing import empty_table, is_terminal
+from harness.screen.printing import WIDE, empty_table, is_terminal
 from harness.storage.outcomes import FINISHED
 from harness.table.footnotes import decisive_notes
 from harness.table.loaded_run import LoadedRun
@@ -27,7 +26,6 @@ from harness.table.rows import Row
 from harness.table.tables import MARKDOWN, has_intervals
 
 NOTES = 5  # below the table; all of them stand in the files
-WIDEST = 10_000
 LONGEST = 100  # columns of a sentence, where the terminal is wider
 BEST, BAD, FAINT = "bold", "red", "italic"  # they show on a light and on a dark ground
 
@@ -105,10 +103,9 @@ def fitted_table(
         (tuple(column for column in COLUMNS if column not in order[:gone]), False)
         for gone in range(len(COLUMNS))
     ]
-    measure = Console(width=WIDEST, file=io.StringIO())
     for columns, shown in layouts:
         table = _table(rows, columns, best, shown)
-        if measure.measure(table).maximum <= width:
+        if WIDE.measure(table).maximum <= width:
             break
     return table
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
+from harness import PROJECT
 from harness.cli import main
 from harness.errors import InputError
 from harness.storage.known_runs import find_run
 from harness.storage.listing import list_runs
 from harness.storage.store import COMMITTED, NIGHT
+from helpers.terminals import in_terminal
 
 
 @pytest.fixture
@@ -66,6 +69,18 @@ def test_the_list_has_a_line_for_each(results: Path, capsys: pytest.CaptureFixtu
     assert len(lines) == 5 and "b/other" in lines[2] and "2025-01-02 00:00" in lines[2]
     (results / "b" / "other" / "plan.json").write_text("{")
     assert [run.experiment for run in list_runs(results)][-1] == "the plan is damaged"
+
+
+@pytest.mark.slow
+def test_no_terminal_is_so_narrow_that_it_breaks_an_id(results: Path) -> None:
+    ids = ["a/20250101-000000-new-compiler-2", "a/zulu", "b/other"]
+    (results / "a" / "first").rename(results / ids[0])
+    (results / "a" / "zulu" / "records" / "01_fp32_fused.json").unlink()
+    command = [sys.executable, "-m", "harness", "list", f"run.results={results}"]
+    for width, last in ((62, "Rows"), (80, "Rows"), (100, "Experiment"), (140, "MB")):
+        head, _, *lines = in_terminal(command, PROJECT, width).splitlines()
+        assert {line.split()[0] for line in lines if line[0] != " "} == set(ids)
+        assert last in head and max(map(len, lines)) <= width
 
 
 def test_an_empty_list_says_what_to_type(

@@ -21,6 +21,7 @@ def call(words: Words, context: Context) -> int:
         return 0
     several = len({run.machine for run in runs}) > 1
     headers = ["Run", "Date (UTC)", "Experiment", "Rows", "Verdict", "MB"]
+    _, date, experiment, rows, verdict, size = range(len(headers))
     body = [
         [
             f"{run.machine}/{run.run}" if several else run.run,
@@ -32,7 +33,7 @@ def call(words: Words, context: Context) -> int:
         ]
         for run in runs
     ]
-    print_columns(headers, body, right=(5,))
+    print_columns(headers, body, (size,), (rows,), (size, verdict, experiment, date))
     return 0
 
 
