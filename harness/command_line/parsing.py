@@ -16,7 +16,7 @@ from harness import PROJECT
 from harness.command_line.help_text import CONF
 from harness.command_line.verb import RUN, Verb, Words
 from harness.command_line.verbs import HELP, SET_UP, VERSION, all_verbs, find_verb
-from harness.errors import InputError, proposal
+from harness.errors import InputError, nearest, proposal
 
 
 class Parser(argparse.ArgumentParser):
@@ -53,6 +53,7 @@ def parse(verb: Verb, words: Sequence[str]) -> Words:
     parsed = parser_of(verb).parse_intermixed_args(typed)
     values, overrides = _sorted(verb, parsed.words)
     _require_all(verb, values, overrides)
+    _require_no_near_miss(verb, overrides, folders)
     return Words(
         values={name: tuple(each) for name, each in values.items()},
         defaults={argument.name: argument.default for argument in verb.arguments},
@@ -166,6 +167,20 @@ def _require_all(verb: Verb, values: dict[str, list[str]], overrides: Sequence[s
             f"give {' '.join(f'{name}=...' for name in missing)}{near}"
             f"{example if missing == [RUN.name] else ''}; see ./run.sh {verb.name} --help"
         )
+
+
+def _require_no_near_miss(verb: Verb, overrides: Sequence[str], folders: Sequence[Path]) -> None:
+    """Refuse a word that is no key of the configuration and is nearest to an argument of the verb."""
+    own = [argument.name for argument in verb.arguments if not argument.prefix]
+    keys = {*_keys(), *(path.name for folder in folders for path in folder.glob("*/"))}
+    for word in overrides:
+        name, _, value = word.partition("=")
+        near = nearest(name, [*keys, *own])
+        if name not in keys and near in own:
+            raise InputError(
+                f"{word}: there is no such word (did you mean {near}?); type {near}={value}; "
+                f"see ./run.sh {verb.name} --help"
+            )
 
 
 def _first(verb: Verb, overrides: Sequence[str]) -> list[str]:

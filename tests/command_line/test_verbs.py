@@ -206,6 +206,11 @@ def test_verify_by_a_bare_name(printed: Printed) -> None:
         (["baseline=fp23"], "fp32"),
         (["table", "publishd", EXAMPLE], "published"),
         (["completion", "bahs"], "bash"),
+        (["table", "run=published", "ful=true", EXAMPLE], "full"),
+        (["history", "pages=true", EXAMPLE], "page"),
+        (["verify", "published", "wth=published", EXAMPLE], "with"),
+        (["report", "latset", EXAMPLE], "latest"),
+        (["acknowledge", "published", "reason=x", "metric=bach_s", EXAMPLE], "batch_s"),
     ],
 )
 def test_the_nearest_is_proposed(words: list[str], proposes: str, printed: Printed) -> None:

@@ -12,7 +12,7 @@ import pytest
 from harness import PROJECT
 from harness.cli import main
 from harness.errors import InputError
-from harness.storage.known_runs import find_run
+from harness.storage.known_runs import find_run, like_run
 from harness.storage.listing import list_runs
 from harness.storage.store import COMMITTED, NIGHT
 from helpers.terminals import in_terminal
@@ -46,6 +46,22 @@ def test_the_latest_is_the_one_that_was_planned_last(results: Path) -> None:
 def test_a_run_of_that_name_comes_first(results: Path) -> None:
     (results / "a" / "zulu").rename(results / "a" / "latest")
     assert find_run(results, "latest").path == results / "a" / "latest"
+
+
+def test_the_last_runs_are_those_that_were_planned_last(results: Path) -> None:
+    (results / "b" / "another").mkdir()
+    (results / "b" / "another" / "plan.json").write_text("{")
+    with pytest.raises(InputError, match="the last ones are zulu, first, other;"):
+        find_run(results, "qqq")
+
+
+def test_a_new_id_that_is_near_a_known_one_may_be_mistyped(results: Path) -> None:
+    assert like_run(results, "frist") == "first"
+    assert like_run(results, "otehr") == "other"
+    (results / "a" / "zulu").rename(results / "a" / "night3")
+    assert like_run(results, "nigth3") == "night3"
+    for series in ("night4", "night3", "night3-again", "nigh", "something"):
+        assert like_run(results, series) == ""
 
 
 def test_there_is_no_latest_without_runs(tmp_path: Path) -> None:
