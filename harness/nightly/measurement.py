@@ -57,7 +57,7 @@ def measure_night(context: Context) -> tuple[int, Night, RunFolder]:
     check_named_now(folder, now, composed)
     wait_s = composed.config.run.wait_s
     words = f"./run.sh nightly run.id={folder.id}"
-    with alone_on_host(wait_s, told_once(show, NOT_ALONE), show.note):
+    with alone_on_host(wait_s, told_once(show, NOT_ALONE, wait_s), show.note):
         pinned = measure_pinned(context, context.overrides, folder)
         chosen = _named(context) if pinned is None else build_entry(pinned)
 
