@@ -95,14 +95,18 @@ def require_no_spaces(words: Sequence[str]) -> None:
 def _unknown_option(word: str, after: str, verb: Verb | None) -> InputError:
     """Return what to say of an option that there is not; ``after`` is the word behind it."""
     key, sign, value = word.lstrip("-").partition("=")
-    own = verb is not None and verb.argument(key) is not None
+    own = verb.argument(key) if verb is not None else None
     if own or key.split(".")[0] in _keys():
-        value = value if sign else "VALUE" if after[:1] in ("", "-") or "=" in after else after
+        if not sign:
+            is_switch = own is not None and "true" in own.proposes
+            is_value = after[:1] not in ("", "-") and "=" not in after
+            value = "true" if is_switch else after if is_value else "VALUE"
         return InputError(f"{word}: keys stand without --; type {key}={value}")
     flags = [flag.name for flag in verb.flags] if verb is not None else []
     known = ["--conf", *HELP[:2], VERSION, SET_UP, *flags]
+    of = f"{verb.name} " if verb is not None else ""
     return InputError(
-        f"{word}: there is no such option{proposal(word, known)}; see ./run.sh --help"
+        f"{word}: there is no such option{proposal(word, known)}; see ./run.sh {of}--help"
     )
 
 
@@ -162,10 +166,18 @@ def _require_all(verb: Verb, values: dict[str, list[str]], overrides: Sequence[s
     if missing:
         typed = [word.partition("=")[0] for word in overrides]
         near = next(filter(None, (proposal(key, missing, "=") for key in typed)), "")
-        example = f": type ./run.sh {verb.name} latest, or an id that ./run.sh list shows"
+        examples = [
+            f": type ./run.sh {verb.name} latest, or an id that ./run.sh list shows"
+            if argument.name == RUN.name
+            else f": one of {', '.join(argument.proposes)}"
+            for argument in verb.arguments
+            if [argument.name] == missing
+            and (argument.name == RUN.name or not isinstance(argument.proposes, str))
+            and argument.proposes
+        ]
         raise InputError(
             f"give {' '.join(f'{name}=...' for name in missing)}{near}"
-            f"{example if missing == [RUN.name] else ''}; see ./run.sh {verb.name} --help"
+            f"{''.join(examples)}; see ./run.sh {verb.name} --help"
         )
 
 
