@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Literal
 
@@ -20,6 +22,10 @@ from harness.render.terminal import console
 WRAPPED = 20  # characters that are left at least of a column that is wrapped
 WIDE = Console(width=10_000, file=io.StringIO())  # for measuring what has no width yet
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
+NUMBER = r"-?[\d.]+"
+TOGETHER = re.compile(rf"\[{NUMBER}, {NUMBER}\]|\d (?:%|s|ms|MB|GB|images/s|times)(?!\w)")
+
 
 def is_terminal() -> bool:
     """Whether stdout is a terminal, whatever may be coloured elsewhere."""
@@ -29,6 +35,13 @@ def is_terminal() -> bool:
 def empty_table() -> Table:
     """Return a table with no more lines than one below its head."""
     return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
+
+
+def wrapped(text: str, width: int) -> str:
+    """Return text in lines of a width that break no interval and part no number from its unit."""
+    bound = TOGETHER.sub(lambda part: part[0].replace(" ", NO_BREAK), text)
+    lines = textwrap.wrap(bound, width, break_on_hyphens=False)
+    return "\n".join(lines).replace(NO_BREAK, " ")
 
 
 def print_columns(

@@ -16,7 +16,7 @@ from rich.text import Text
 from harness.render.escape import one_line
 from harness.render.terminal import console
 from harness.screen.conclusion import conclude
-from harness.screen.printing import WIDE, empty_table, is_terminal
+from harness.screen.printing import WIDE, empty_table, is_terminal, wrapped
 from harness.storage.outcomes import FINISHED
 from harness.table.footnotes import decisive_notes
 from harness.table.loaded_run import LoadedRun
@@ -55,35 +55,44 @@ COLUMNS = (
 )
 
 
-def show_run(run: LoadedRun, intervals: bool | None, full: bool = False) -> None:
+def show_run(
+    run: LoadedRun, intervals: bool | None, full: bool = False, offers_page: bool = True
+) -> None:
     """Print a run on stdout: fitted to a terminal, else all of its Markdown.
 
     Args:
         intervals: as of ``print_run``.
         full: Markdown on a terminal, too.
+        offers_page: say which command writes the report.
     """
     if is_terminal() and not full:
-        print_run(run, intervals)
+        print_run(run, intervals, offers_page=offers_page)
     else:
         print(to_markdown(run, has_intervals(run, intervals)), end="")
 
 
-def print_run(run: LoadedRun, intervals: bool | None, to: Console | None = None) -> None:
+def print_run(
+    run: LoadedRun,
+    intervals: bool | None,
+    to: Console | None = None,
+    offers_page: bool = True,
+) -> None:
     """Print a run's conclusion, table, files and notes.
 
     Args:
         intervals: whether 95 % intervals are shown where there is room; None where the protocol has
             rounds.
         to: the console; None: stdout's, which knows its width or takes that of COLUMNS.
+        offers_page: as of ``show_run``.
     """
     to = to or console()
     best = conclude(run.plan, run.rows)
     sentences = min(to.width, LONGEST)
-    to.print(Text(one_line(best.sentence), BEST), width=sentences)
+    to.print(Text(wrapped(one_line(best.sentence), sentences), BEST))
     to.print()
     to.print(fitted_table(run.rows, to.width, best.method, has_intervals(run, intervals)))
     to.print()
-    for line in _below(run):
+    for line in _below(run, offers_page, sentences):
         to.print(line, width=sentences)
 
 
@@ -140,7 +149,7 @@ def _brief(outcome: str) -> str:
     return one_line(outcome.partition(":")[0].partition(" in ")[0])
 
 
-def _below(run: LoadedRun) -> Iterator[RenderableType]:
+def _below(run: LoadedRun, offers_page: bool, width: int) -> Iterator[RenderableType]:
     """Yield what stands below the table: reasons, notes, and where the files are."""
     notes = [
         f"{row.label}: {row.outcome}" + (f" (log: {row.log})" if row.log else "")
@@ -149,12 +158,13 @@ def _below(run: LoadedRun) -> Iterator[RenderableType]:
     ]
     decisive = decisive_notes(run.plan, run.records, run.rounds, run.rows, run.folder.resuming)
     for note in [*notes, *decisive[:NOTES]]:
-        yield Text(f"- {one_line(note)}")
+        yield Text(wrapped(f"- {one_line(note)}", width))
     name = f"{run.folder.path.parent.name}/{run.folder.id}"
     yield Text()
     yield Text(f"Files: {_near(run.folder.path)}/{MARKDOWN} and table.csv", FAINT)
     yield Text(f"Every column and note: ./run.sh table {name} full=true", FAINT)
-    yield Text(f"A page with figures: ./run.sh report {name}", FAINT)
+    if offers_page:
+        yield Text(f"A page with figures: ./run.sh report {name}", FAINT)
 
 
 def _near(path: Path) -> str:
