@@ -113,10 +113,15 @@ def proposal(word: str, known: Iterable[str], after: str = "") -> str:
     Args:
         after: what is typed after the word that is proposed, such as ``=``.
     """
+    near = nearest(word, known)
+    return f" (did you mean {near}{after}?)" if near else ""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return what a mistyped word may have meant; empty if nothing is near."""
     from difflib import get_close_matches
 
-    near = get_close_matches(word, list(known), n=1)
-    return f" (did you mean {near[0]}{after}?)" if near else ""
+    return "".join(get_close_matches(word, list(known), n=1))
 
 
 class NoSolution(Exception):

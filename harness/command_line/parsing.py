@@ -16,7 +16,7 @@ from harness import PROJECT
 from harness.command_line.help_text import CONF
 from harness.command_line.verb import RUN, Verb, Words
 from harness.command_line.verbs import HELP, SET_UP, VERSION, all_verbs, find_verb
-from harness.errors import InputError, proposal
+from harness.errors import InputError, nearest, proposal
 
 
 class Parser(argparse.ArgumentParser):
@@ -53,6 +53,7 @@ def parse(verb: Verb, words: Sequence[str]) -> Words:
     parsed = parser_of(verb).parse_intermixed_args(typed)
     values, overrides = _sorted(verb, parsed.words)
     _require_all(verb, values, overrides)
+    _require_no_near_miss(verb, overrides, folders)
     return Words(
         values={name: tuple(each) for name, each in values.items()},
         defaults={argument.name: argument.default for argument in verb.arguments},
@@ -94,14 +95,18 @@ def require_no_spaces(words: Sequence[str]) -> None:
 def _unknown_option(word: str, after: str, verb: Verb | None) -> InputError:
     """Return what to say of an option that there is not; ``after`` is the word behind it."""
     key, sign, value = word.lstrip("-").partition("=")
-    own = verb is not None and verb.argument(key) is not None
+    own = verb.argument(key) if verb is not None else None
     if own or key.split(".")[0] in _keys():
-        value = value if sign else "VALUE" if after[:1] in ("", "-") or "=" in after else after
+        if not sign:
+            is_switch = own is not None and "true" in own.proposes
+            is_value = after[:1] not in ("", "-") and "=" not in after
+            value = "true" if is_switch else after if is_value else "VALUE"
         return InputError(f"{word}: keys stand without --; type {key}={value}")
     flags = [flag.name for flag in verb.flags] if verb is not None else []
     known = ["--conf", *HELP[:2], VERSION, SET_UP, *flags]
+    of = f"{verb.name} " if verb is not None else ""
     return InputError(
-        f"{word}: there is no such option{proposal(word, known)}; see ./run.sh --help"
+        f"{word}: there is no such option{proposal(word, known)}; see ./run.sh {of}--help"
     )
 
 
@@ -161,11 +166,33 @@ def _require_all(verb: Verb, values: dict[str, list[str]], overrides: Sequence[s
     if missing:
         typed = [word.partition("=")[0] for word in overrides]
         near = next(filter(None, (proposal(key, missing, "=") for key in typed)), "")
-        example = f": type ./run.sh {verb.name} latest, or an id that ./run.sh list shows"
+        examples = [
+            f": type ./run.sh {verb.name} latest, or an id that ./run.sh list shows"
+            if argument.name == RUN.name
+            else f": one of {', '.join(argument.proposes)}"
+            for argument in verb.arguments
+            if [argument.name] == missing
+            and (argument.name == RUN.name or not isinstance(argument.proposes, str))
+            and argument.proposes
+        ]
         raise InputError(
             f"give {' '.join(f'{name}=...' for name in missing)}{near}"
-            f"{example if missing == [RUN.name] else ''}; see ./run.sh {verb.name} --help"
+            f"{''.join(examples)}; see ./run.sh {verb.name} --help"
         )
+
+
+def _require_no_near_miss(verb: Verb, overrides: Sequence[str], folders: Sequence[Path]) -> None:
+    """Refuse a word that is no key of the configuration and is nearest to an argument of the verb."""
+    own = [argument.name for argument in verb.arguments if not argument.prefix]
+    keys = {*_keys(), *(path.name for folder in folders for path in folder.glob("*/"))}
+    for word in overrides:
+        name, _, value = word.partition("=")
+        near = nearest(name, [*keys, *own])
+        if name not in keys and near in own:
+            raise InputError(
+                f"{word}: there is no such word (did you mean {near}?); type {near}={value}; "
+                f"see ./run.sh {verb.name} --help"
+            )
 
 
 def _first(verb: Verb, overrides: Sequence[str]) -> list[str]:

@@ -12,14 +12,15 @@ if TYPE_CHECKING:
 
 def call(words: Words, context: Context) -> int:
     """Acknowledge shifts in a run's records and in the history; print which, and what that means."""
-    from harness.errors import InputError
+    from harness.errors import InputError, proposal
     from harness.nightly.baseline import METRICS
     from harness.nightly.database import opened
     from harness.nightly.judgements import ALL, acknowledge
 
     folder, metric = context.find(words["run"]), words["metric"]
     if metric not in (*METRICS, ALL):
-        raise InputError(f"metric={metric}: use one of {', '.join((*METRICS, ALL))}")
+        known = (*METRICS, ALL)
+        raise InputError(f"metric={metric}: use one of {', '.join(known)}{proposal(metric, known)}")
     entry, rows = acknowledge(folder, words["method"], metric, words["reason"])
     with opened(context.results) as history:
         history.save(entry)

@@ -23,7 +23,8 @@ def call(words: Words, context: Context) -> int:
     from harness.table.tables import load_tables
 
     code, folder = measure_run(context)
-    show_run(load_tables(folder), context.composed.config.table.intervals)
+    intervals = context.composed.config.table.intervals
+    show_run(load_tables(folder), intervals, offers_page=False)
     page = write_report(folder, context.cache, context.folders)[0]
     print(f"report: {page}", file=sys.stderr)
     if is_terminal() and any(os.environ.get(name) for name in SCREENS):

@@ -100,4 +100,7 @@ def _with_descriptor(wanted: tuple[int, int, int]) -> Iterator[int]:
 def _command(folder: Path) -> str:
     words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     said = words.strip() or (folder / "comm").read_text(errors="replace")
-    return " ".join(said.split())[:LONGEST_COMMAND]
+    command = " ".join(said.split())
+    if len(command) <= LONGEST_COMMAND:
+        return command
+    return f"{command[:LONGEST_COMMAND].rpartition(' ')[0] or command[:LONGEST_COMMAND]} …"

@@ -70,7 +70,7 @@ def serve(order: Order, show: Display) -> JsonObject:
         ]
         folder, composed = open_folder(compose_config([*order.overrides, *where], folders), folders)
         wait_s = composed.config.run.wait_s
-        with alone_on_host(wait_s, told_once(show, NOT_ALONE), show.note):
+        with alone_on_host(wait_s, told_once(show, NOT_ALONE, wait_s), show.note):
             code = measure_folder(
                 folder, composed, folders, show, lambda plan: _check_files(order, plan)
             )

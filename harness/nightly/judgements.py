@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from harness.errors import HarnessError, InputError
+from harness.errors import HarnessError, InputError, proposal
 from harness.facts.typed import Facts, Mistyped, Name, decode, plain
 from harness.files import whole_files
 from harness.nightly import nightly_report
@@ -19,9 +19,9 @@ from harness.nightly.database import NAME, Damaged, History, opened
 from harness.nightly.entry import NightEntry, bare_entry, build_entry
 from harness.nightly.night import UNFINISHED, Key, Night, listed_as
 from harness.nightly.verdict import BATCH
-from harness.storage.store import RunFolder
+from harness.storage.store import NIGHT, RunFolder
 
-NIGHT, MARKDOWN, JUNIT = "nightly.json", "nightly.md", "nightly.junit.xml"
+MARKDOWN, JUNIT = "nightly.md", "nightly.junit.xml"
 ACKNOWLEDGED = "acknowledged.json"
 ALL = "all"
 NOTABLE = ("regression", "improvement", "change")  # kinds that can be acknowledged
@@ -164,7 +164,10 @@ def acknowledge(
         )
     if method not in ("", ALL) and entry.row(method) is None:
         rows = ", ".join(row.method for row in entry.rows)
-        raise InputError(f"method={method}: run {folder.id} has {rows}; method=all is every shift")
+        near = proposal(method, [row.method for row in entry.rows])
+        raise InputError(
+            f"method={method}: run {folder.id} has {rows}{near}; method=all is every shift"
+        )
     shifted = notable(folder)
     open_ = [key for key in shifted if not entry.acknowledges(*key)]
     chosen = [key for key in open_ if method in ("", ALL, key[0]) and metric in ("", ALL, key[1])]

@@ -35,6 +35,7 @@ from harness.storage.same_run import alike
 from harness.storage.store import RunFolder
 from harness.table import row_names
 from harness.table.samples import samples_of
+from harness.table.tables import write_tables
 from harness.words.overrides import key_of
 
 EXPERIMENT = "experiment=nightly"
@@ -66,7 +67,8 @@ def measure_night(
     if rounds < NIGHTLY.rounds:
         show.note(reasons.too_few_rounds(rounds, NIGHTLY.rounds))
     wait_s = composed.config.run.wait_s
-    with alone_on_host(wait_s, told_once(show, NOT_ALONE), show.note):
+    words = f"./run.sh nightly run.id={folder.id}"
+    with alone_on_host(wait_s, told_once(show, NOT_ALONE, wait_s), show.note):
         pinned = measure_pinned(context, context.overrides, folder)
         against = pinned or baseline
         chosen = None if against is None else build_entry(against)
@@ -77,13 +79,15 @@ def measure_night(
 
         try:
             code = measure_folder(folder, composed, folders, show, check)
-            with resumable(f"run.id={folder.id}"):
+            with resumable(words):
                 night = _judged(folder, context, chosen, show_stopped)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             stopped = _keep_stopped(folder, context)
             if stopped is not None:
                 show_stopped(stopped, folder)
-            raise
+            if not stop.args:  # no run was begun
+                raise
+            raise KeyboardInterrupt(words) from None
     return (1 if night.verdict in WAKING else code), night, folder
 
 
@@ -156,8 +160,10 @@ def _keep_stopped(folder: RunFolder, context: Context) -> Night | None:
         places=seen.places,
         words=seen.words,
     )
-    with resumable(f"run.id={folder.id}"):  # stopped once more
+    with resumable(f"./run.sh nightly run.id={folder.id}"):  # stopped once more
         publish(night, bare_entry(folder), folder, context.results)
+        # their notes say how to go on, which is known from now on
+        write_tables(folder, context.composed.config.table.intervals)
     return night
 
 

@@ -84,7 +84,9 @@ def import_pack(
                 _mark(folder)
                 known = _place(folder, results, manifest, file)
     except OSError as error:
-        where = error.filename or file
+        where = str(error.filename or file)
+        if where == str(file):
+            raise InputError(f"file={file}: {error.strerror}; check the path") from None
         raise InputError(f"file={file}: {where}: {error.strerror}; check both paths") from None
     except BROKEN as error:
         raise InputError(f"file={file} is no whole pack ({error}): fetch it again") from None

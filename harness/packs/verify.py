@@ -25,14 +25,17 @@ class Verified:
 
     Attributes:
         files: how many files were checked.
-        absent: the workload's files that are not on this machine, as of a run from elsewhere, and
-            the models that an imported run, or the project's example, came without.
+        absent_models: how many files of models an imported run, or the project's example, came
+            without.
+        absent_inputs: how many of the workload's files are not on this machine, as of a run from
+            elsewhere.
         wrong: what is missing or differs, one line each.
         digest: of the run's deterministic part.
     """
 
     files: int
-    absent: tuple[str, ...]
+    absent_models: int
+    absent_inputs: int
     wrong: tuple[str, ...]
     digest: str
 
@@ -54,14 +57,14 @@ def verify(folder: RunFolder) -> Verified:
     plan = folder.load_plan()
     if plan is None:
         raise InputError(f"{folder.path} holds no run: there is no {store.PLAN}")
-    checked, absent, wrong = 0, [], []
+    checked, absent_models, absent_inputs, wrong = 0, 0, 0, []
     for planned in plan.files.values():
         if folder.is_imported:  # a path of another machine: what has its name here is not opened
-            absent.append(planned.path)
+            absent_inputs += 1
             continue
         path = project_path(planned.path)
         if not path.is_file():
-            absent.append(str(path))
+            absent_inputs += 1
             continue
         checked += 1
         if whole_files.sha256_of(path) != planned.sha256:
@@ -69,7 +72,7 @@ def verify(folder: RunFolder) -> Verified:
     is_without_models = folder.is_imported or folder.is_committed
     for path, file in _recorded(folder):
         if is_without_models and path.name.endswith(MODELS) and not path.is_file():
-            absent.append(str(path))
+            absent_models += 1
             continue
         checked += 1
         if not path.is_file():
@@ -86,7 +89,7 @@ def verify(folder: RunFolder) -> Verified:
         wrong += [f"{kept}: {name} differs from what the records say now" for name in names]
     else:
         wrong.append(f"{kept} is missing: the run was not finished, or is older than it")
-    return Verified(checked, tuple(absent), tuple(wrong), now["*"])
+    return Verified(checked, absent_models, absent_inputs, tuple(wrong), now["*"])
 
 
 def differences(one: RunFolder, other: RunFolder) -> list[str]:

@@ -150,19 +150,24 @@ def said_left(seconds: float | None) -> str:
 
 
 def told_once(
-    show: Display, why: str, report: Report = lambda done, total, unit: None
+    show: Display,
+    why: str,
+    limit_s: float,
+    report: Report = lambda done, total, unit: None,
 ) -> Callable[[str, float], None]:
     """Return a function that reports a wait: it names each awaited process once, and counts seconds.
 
     Args:
         why: the reason for the wait, as a clause.
+        limit_s: how long it waits at most; 0 is no limit.
     """
     told: set[str] = set()
 
     def tell(holder: str, seconds: float) -> None:
         if holder not in told:
             told.add(holder)
-            show.note(f"{why}: waiting for it, {holder}")
+            most = f", for {clock(limit_s)} at most (run.wait_s)" if limit_s else ""
+            show.note(f"{why}: waiting for it{most}: {holder}")
         report(int(seconds), 0, "s of waiting")
 
     return tell

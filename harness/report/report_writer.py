@@ -32,7 +32,7 @@ def write_report(
     """
     if not any((folder.path / RECORDS).glob("[0-9]*.json")):
         raise InputError(
-            f"{folder.path} has no row to report yet: ./run.sh run.id={folder.id} goes on with it"
+            f"{folder.path} has no row to report yet: {folder.resuming} goes on with it"
         )
     run = load_run(folder)
     keep_fonts_in(cache)

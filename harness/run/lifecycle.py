@@ -38,7 +38,7 @@ from harness.run.worker_setup import (
 )
 from harness.storage.configuration import Configuration
 from harness.storage.damage import set_aside_damaged
-from harness.storage.known_runs import LATEST, find_run
+from harness.storage.known_runs import LATEST, find_run, like_run
 from harness.storage.plan import RunPlan, digest_of_code, new_run_id, warnings_of
 from harness.storage.same_run import differences, renewed
 from harness.storage.stage_facts import Inspection
@@ -58,6 +58,10 @@ def measure_run(context: Context) -> tuple[int, RunFolder]:
             as interrupted; it names the run.
     """
     folder, composed = open_folder(context.composed, context.folders)
+    if folder.is_night:
+        context.show.note(
+            f"run {folder.id} is a night, and this does not judge it: {folder.resuming} does"
+        )
     return measure_folder(folder, composed, context.folders, context.show), folder
 
 
@@ -73,6 +77,9 @@ def measure_folder(
     Args:
         check: gets the plan before anything is measured and may raise InputError.
     """
+    like = like_run(folder.path.parent.parent, folder.id) if composed.config.run.id else ""
+    if like:
+        show.note(f"new run {folder.id} ({like} exists; did you mean it?)")
     with folder.locked():
         _require_own(folder)
         if folder.has_lost_its_plan:

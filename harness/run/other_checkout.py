@@ -62,7 +62,8 @@ def measure_pinned(context: Context, words: Sequence[str], folder: RunFolder) ->
     ]
     places += [word for own in context.folders for word in ("--conf", str(own))]
     show.note(f"measuring the baseline with {script.parent}")
-    with finishing("its baseline's row or round", show.note), resumable(f"run.id={folder.id}"):
+    goes_on = resumable(f"./run.sh nightly run.id={folder.id}")
+    with finishing("its baseline's row or round", show.note), goes_on:
         try:
             ended = subprocess.run(
                 [script, "run", *kept, *places],

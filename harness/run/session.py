@@ -82,7 +82,12 @@ def open_session(
                 locks.Wait(
                     plan.config.run.wait_s,
                     "run.wait_s",
-                    told_once(show, "another process prepares the same images", report),
+                    told_once(
+                        show,
+                        "another process prepares the same images",
+                        plan.config.run.wait_s,
+                        report,
+                    ),
                 ),
             )
         whole_files.write_array(labels, index.labels[:images])

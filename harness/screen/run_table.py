@@ -5,7 +5,6 @@ Above it stands what the table comes to, below it where the rest is and what cha
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from rich.text import Text
 from harness.render.escape import one_line
 from harness.render.terminal import console
 from harness.screen.conclusion import conclude
-from harness.screen.printing import empty_table, is_terminal
+from harness.screen.printing import WIDE, empty_table, is_terminal, wrapped
 from harness.storage.outcomes import FINISHED
 from harness.table.footnotes import decisive_notes
 from harness.table.loaded_run import LoadedRun
@@ -26,8 +25,7 @@ from harness.table.metrics import COST, SPEEDUP, THROUGHPUT, TOP1, TOP1_LOSS, VS
 from harness.table.rows import Row
 from harness.table.tables import MARKDOWN, has_intervals
 
-NOTES = 3  # below the table; all of them stand in the files
-WIDEST = 10_000
+NOTES = 5  # below the table; all of them stand in the files
 LONGEST = 100  # columns of a sentence, where the terminal is wider
 BEST, BAD, FAINT = "bold", "red", "italic"  # they show on a light and on a dark ground
 
@@ -57,35 +55,44 @@ COLUMNS = (
 )
 
 
-def show_run(run: LoadedRun, intervals: bool | None, full: bool = False) -> None:
+def show_run(
+    run: LoadedRun, intervals: bool | None, full: bool = False, offers_page: bool = True
+) -> None:
     """Print a run on stdout: fitted to a terminal, else all of its Markdown.
 
     Args:
         intervals: as of ``print_run``.
         full: Markdown on a terminal, too.
+        offers_page: say which command writes the report.
     """
     if is_terminal() and not full:
-        print_run(run, intervals)
+        print_run(run, intervals, offers_page=offers_page)
     else:
         print(to_markdown(run, has_intervals(run, intervals)), end="")
 
 
-def print_run(run: LoadedRun, intervals: bool | None, to: Console | None = None) -> None:
+def print_run(
+    run: LoadedRun,
+    intervals: bool | None,
+    to: Console | None = None,
+    offers_page: bool = True,
+) -> None:
     """Print a run's conclusion, table, files and notes.
 
     Args:
         intervals: whether 95 % intervals are shown where there is room; None where the protocol has
             rounds.
         to: the console; None: stdout's, which knows its width or takes that of COLUMNS.
+        offers_page: as of ``show_run``.
     """
     to = to or console()
     best = conclude(run.plan, run.rows)
     sentences = min(to.width, LONGEST)
-    to.print(Text(one_line(best.sentence), BEST), width=sentences)
+    to.print(Text(wrapped(one_line(best.sentence), sentences), BEST))
     to.print()
     to.print(fitted_table(run.rows, to.width, best.method, has_intervals(run, intervals)))
     to.print()
-    for line in _below(run):
+    for line in _below(run, offers_page, sentences):
         to.print(line, width=sentences)
 
 
@@ -105,10 +112,9 @@ def fitted_table(
         (tuple(column for column in COLUMNS if column not in order[:gone]), False)
         for gone in range(len(COLUMNS))
     ]
-    measure = Console(width=WIDEST, file=io.StringIO())
     for columns, shown in layouts:
         table = _table(rows, columns, best, shown)
-        if measure.measure(table).maximum <= width:
+        if WIDE.measure(table).maximum <= width:
             break
     return table
 
@@ -143,21 +149,22 @@ def _brief(outcome: str) -> str:
     return one_line(outcome.partition(":")[0].partition(" in ")[0])
 
 
-def _below(run: LoadedRun) -> Iterator[RenderableType]:
+def _below(run: LoadedRun, offers_page: bool, width: int) -> Iterator[RenderableType]:
     """Yield what stands below the table: reasons, notes, and where the files are."""
     notes = [
         f"{row.label}: {row.outcome}" + (f" (log: {row.log})" if row.log else "")
         for row in run.rows
         if _brief(row.outcome) != row.outcome
     ]
-    decisive = decisive_notes(run.plan, run.records, run.rounds, run.rows)
+    decisive = decisive_notes(run.plan, run.records, run.rounds, run.rows, run.folder.resuming)
     for note in [*notes, *decisive[:NOTES]]:
-        yield Text(f"- {one_line(note)}")
+        yield Text(wrapped(f"- {one_line(note)}", width))
     name = f"{run.folder.path.parent.name}/{run.folder.id}"
     yield Text()
     yield Text(f"Files: {_near(run.folder.path)}/{MARKDOWN} and table.csv", FAINT)
     yield Text(f"Every column and note: ./run.sh table {name} full=true", FAINT)
-    yield Text(f"A page with figures: ./run.sh report {name}", FAINT)
+    if offers_page:
+        yield Text(f"A page with figures: ./run.sh report {name}", FAINT)
 
 
 def _near(path: Path) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from harness.errors import HarnessError, InputError, proposal
+from harness.errors import HarnessError, InputError, nearest, proposal
 from harness.facts.faults import is_name
 from harness.storage.store import PLAN, RunFolder
 
@@ -40,10 +41,39 @@ def find_run(results: Path, run_id: str) -> RunFolder:
         newest = _newest([each for each in known if machine in ("", each.path.parent.name)])
         if newest is not None:
             return newest
-    ids = sorted(each.id for each in known)
+    ids = [each.id for each in sorted(known, key=_created)]
     hint = f"the last ones are {', '.join(ids[-3:])}" if ids else "there is none yet"
-    hint += f"{proposal(run, ids)}; ./run.sh list shows all" if ids else "; ./run.sh measures one"
+    hint += (
+        f"{proposal(run, [*ids, LATEST])}; ./run.sh list shows all"
+        if ids
+        else "; ./run.sh measures one"
+    )
     raise InputError(f"no run {run_id} under {results}: {hint}")
+
+
+def like_run(results: Path, run_id: str) -> str:
+    """Return the id of a run for which a new one may be mistyped; empty if there is none.
+
+    Ids that differ in their numbers alone, or where one goes on after the other, are those of a series.
+    """
+    ids = [folder.id for folder in planned_runs(results)]
+    others = [
+        known
+        for known in ids
+        if not known.startswith(run_id)
+        and not run_id.startswith(known)
+        and re.sub(r"\d", "", known) != re.sub(r"\d", "", run_id)
+    ]
+    return "" if run_id in ids else nearest(run_id, others)
+
+
+def _created(folder: RunFolder) -> tuple[str, str]:
+    """Return when a run was planned, and its id; a damaged plan is the oldest."""
+    try:
+        plan = folder.load_plan()
+    except HarnessError:
+        plan = None
+    return "" if plan is None else plan.created, folder.id
 
 
 def _newest(runs: list[RunFolder]) -> RunFolder | None:

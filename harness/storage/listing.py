@@ -15,7 +15,7 @@ from harness.files.whole_files import load_json
 from harness.storage.known_runs import planned_runs
 from harness.storage.outcomes import OK
 from harness.storage.record import RECORDS
-from harness.storage.store import RunFolder
+from harness.storage.store import NIGHT, RunFolder
 
 MB = 1e6
 EXPERIMENT = "experiment="
@@ -61,17 +61,13 @@ class KnownRun:
         return ", ".join([*parts, *([f"{missing} not measured"] if missing > 0 else [])]) or "-"
 
 
-def list_runs(results: Path, night: str) -> list[KnownRun]:
-    """Return all runs, the newest first.
-
-    Args:
-        night: the name of the file in which a judged night keeps its verdict.
-    """
-    runs = [_known(folder, night) for folder in planned_runs(results)]
+def list_runs(results: Path) -> list[KnownRun]:
+    """Return all runs, the newest first."""
+    runs = [_known(folder) for folder in planned_runs(results)]
     return sorted(runs, key=lambda run: (run.created, run.run), reverse=True)
 
 
-def _known(folder: RunFolder, night: str) -> KnownRun:
+def _known(folder: RunFolder) -> KnownRun:
     try:
         plan = folder.load_plan()
     except HarnessError:
@@ -88,7 +84,7 @@ def _known(folder: RunFolder, night: str) -> KnownRun:
     )
     rows = len(plan.methods)
     return KnownRun(
-        machine, folder.id, plan.created, experiment, rows, outcomes, _verdict(folder, night), size
+        machine, folder.id, plan.created, experiment, rows, outcomes, _verdict(folder), size
     )
 
 
@@ -100,9 +96,9 @@ def _outcomes(folder: RunFolder) -> Iterator[str]:
             yield DAMAGED
 
 
-def _verdict(folder: RunFolder, night: str) -> str:
+def _verdict(folder: RunFolder) -> str:
     with suppress(HarnessError):
-        judged = load_json(folder.path / night) if (folder.path / night).is_file() else {}
+        judged = load_json(folder.path / NIGHT) if folder.is_night else {}
         verdict = judged.get("verdict") if isinstance(judged, dict) else None
         return verdict if isinstance(verdict, str) else ""
     return DAMAGED

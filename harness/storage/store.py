@@ -48,6 +48,7 @@ HISTORY = "tuning_history.jsonl"  # there too: what each trial of a search is ma
 TRIALS = "trials.npz"  # and what each predicted
 TRAJECTORY = "trajectory.json"  # and each one's accuracy, time and changes
 INSPECT_LOG = "inspect.log"
+NIGHT = "nightly.json"  # of a night alone: its verdict, or how far it was when it was stopped
 COMMITTED = PROJECT / "results" / "example"  # the runs that the project's repository holds
 
 
@@ -89,6 +90,16 @@ class RunFolder:
     def is_committed(self) -> bool:
         """Whether the project's repository holds it; it is only read, and came without its models."""
         return COMMITTED in self.path.resolve().parents and (self.path / PLAN).is_file()
+
+    @property
+    def is_night(self) -> bool:
+        """Whether ``./run.sh nightly`` measured it and judged it or was stopped."""
+        return (self.path / NIGHT).is_file()
+
+    @property
+    def resuming(self) -> str:
+        """The command that measures what is missing; of a night it is the one that judges it, too."""
+        return f"./run.sh {'nightly ' if self.is_night else ''}run.id={self.id}"
 
     def require_own(self, otherwise: str) -> None:
         """Refuse to measure or write in a run that is only read here.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 from harness.facts.machine_facts import Disturbance
@@ -28,8 +29,13 @@ def footnotes(
     records: Sequence[MethodRecord],
     rounds: Sequence[RoundRecord],
     rows: Sequence[Row],
+    resuming: str,
 ) -> list[str]:
-    """Return the notes in the order in which they are printed."""
+    """Return the notes in the order in which they are printed.
+
+    Args:
+        resuming: the command that measures what is missing.
+    """
     by_method = {record.method: record for record in records}
     used = [  # a row whose record was deleted to measure it again may have rounds left
         (by_method[timing.method], timing)
@@ -38,7 +44,8 @@ def footnotes(
     ]
     return [
         *_workload_notes(plan, records),
-        *_protocol_notes(plan, rows, used),
+        *_unfinished_rows_note(plan, records, resuming),
+        *_protocol_notes(plan, rows, used, resuming),
         *_kernel_notes(plan, records),
         *_significance_notes(rows),
         *_disturbance_notes(records, rounds, used),
@@ -53,16 +60,24 @@ def decisive_notes(
     records: Sequence[MethodRecord],
     rounds: Sequence[RoundRecord],
     rows: Sequence[Row],
+    resuming: str,
 ) -> list[str]:
-    """Return those of the notes without which the table would be misread, the gravest first."""
+    """Return those of the notes without which the table would be misread, the gravest first.
+
+    Args:
+        resuming: as of ``footnotes``.
+    """
     known = {record.method: record for record in records}
     used = [timing for timing in counted(rounds) if timing.method in known]
     base = known.get(plan.config.baseline)
     profile = base.profile if base is not None and base.outcome.kind == OK else None
+    grave = (RANDOM_WEIGHTS, *plan.threads.warnings)
     return [
-        *(warning for warning in plan.warnings if warning == RANDOM_WEIGHTS),
-        *(_unfinished_note(plan, rows) if plan.config.protocol.rounds else ()),
+        *(warning for warning in plan.warnings if warning in grave),
+        *_unfinished_rows_note(plan, records, resuming),
+        *(_unfinished_note(plan, rows, resuming) if plan.config.protocol.rounds else ()),
         *_disturbed_note(rounds, sum(bool(timing.disturbed) for timing in used)),
+        *_disturbed_stages_note(records),
         *(_defect_note(base.label, Profile.recorded(profile)) if base and profile else ()),
         *_overlap_note(plan),
     ]
@@ -105,7 +120,22 @@ def _overlap_note(plan: RunPlan) -> Iterator[str]:
         )
 
 
-def _protocol_notes(plan: RunPlan, rows: Sequence[Row], used: Used) -> Iterator[str]:
+def _unfinished_rows_note(
+    plan: RunPlan, records: Sequence[MethodRecord], resuming: str
+) -> Iterator[str]:
+    unfinished = [
+        f"{record.label} ({record.outcome.kind})"
+        for record in records
+        if not record.outcome.finished
+    ]
+    missing = len(plan.methods) - len(records)
+    if missing > 0:
+        unfinished.append(f"{missing} row{'s' if missing > 1 else ''} without a record yet")
+    if unfinished:
+        yield f"Not finished: {', '.join(unfinished)}. To go on type {resuming}"
+
+
+def _protocol_notes(plan: RunPlan, rows: Sequence[Row], used: Used, resuming: str) -> Iterator[str]:
     protocol, size = plan.config.protocol, plan.workload.batch_size
     yield (
         "Validation s is the wall clock of one pass over all images: data, forward pass and metric; "
@@ -123,7 +153,7 @@ def _protocol_notes(plan: RunPlan, rows: Sequence[Row], used: Used) -> Iterator[
                 f"warm-up, the methods in shuffled order (seed {protocol.seed}); their 95 % "
                 f"intervals are Student's t over rounds{one}. That of Speedup covers its one pass only."
             )
-        yield from _unfinished_note(plan, rows)
+        yield from _unfinished_note(plan, rows, resuming)
     elif any(row.intervals for row in rows):
         yield (
             f"Images/s, Inference speedup and {VS_FUSED.title} come from that one pass, first batch "
@@ -132,7 +162,7 @@ def _protocol_notes(plan: RunPlan, rows: Sequence[Row], used: Used) -> Iterator[
         )
 
 
-def _unfinished_note(plan: RunPlan, rows: Sequence[Row]) -> Iterator[str]:
+def _unfinished_note(plan: RunPlan, rows: Sequence[Row], resuming: str) -> Iterator[str]:
     rounds = plan.config.protocol.rounds
     short = [
         f"{row.label} ({row.rounds})"
@@ -141,8 +171,7 @@ def _unfinished_note(plan: RunPlan, rows: Sequence[Row]) -> Iterator[str]:
     ]
     if short:
         yield (
-            f"Not all {rounds} rounds were measured yet: {', '.join(short)}; "
-            f"./run.sh run.id={plan.run} goes on."
+            f"Not all {rounds} rounds were measured yet: {', '.join(short)}; {resuming} goes on."
         )
 
 
@@ -178,10 +207,9 @@ def _defect_note(label: str, profile: Profile) -> Iterator[str]:
     share = profile.reference_wall_share
     if NOTED_SHARE <= share < 1:
         yield (
-            f"Of all speedups over {label} a factor of {1 / (1 - share):.1f} is the absence "
-            f"of these reference kernels, {100 * share:.0f} % of its wall clock: read "
-            f"{VS_FUSED.title}, or add the method fp32_summed, unfused fp32 without them, and "
-            "give baseline=fp32_summed."
+            f"{label} spends {100 * share:.0f} % of its time in slow reference kernels of this MXNet. "
+            f"Without them it would be {1 / (1 - share):.1f} times as fast. Compare by "
+            f'"{VS_FUSED.title}", or add the method fp32_summed and give baseline=fp32_summed.'
         )
 
 
@@ -231,6 +259,28 @@ def _disturbed_note(rounds: Sequence[RoundRecord], kept: int) -> Iterator[str]:
         yield (
             f"{len(disturbed)} of {len(rounds)} timings in the rounds were disturbed; each was "
             f"repeated as far as protocol.reruns allows, and {kept} had to count all the same."
+        )
+
+
+def _disturbed_stages_note(records: Sequence[MethodRecord]) -> Iterator[str]:
+    """Say how many validation passes and optimisations were disturbed, and how much by what."""
+    passes = [record.validate.disturbed for record in records if record.validate]
+    optimisations = [record.optimize.disturbed for record in records if record.optimize]
+    counts = [
+        f"{sum(map(bool, stages))} of {len(stages)} {name}"
+        for name, stages in (("passes", passes), ("optimisations", optimisations))
+        if any(stages)
+    ]
+    by_kind: dict[str, list[Disturbance]] = {}
+    for disturbance in itertools.chain.from_iterable((*passes, *optimisations)):
+        by_kind.setdefault(disturbance.kind, []).append(disturbance)
+    kinds = [
+        f"{kind} up to {max(case.value for case in cases):.3g}, limit {cases[0].limit:.3g}"
+        for kind, cases in by_kind.items()
+    ]
+    if counts:
+        yield (
+            f"{' and '.join(counts)} were disturbed ({'; '.join(kinds)}); table full=true says by what."
         )
 
 

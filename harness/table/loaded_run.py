@@ -115,7 +115,7 @@ def load_run(folder: RunFolder, damaged: bool = False) -> LoadedRun:
             for record in records
             if record.profile is not None
         ],
-        notes=[*readable.lost, *footnotes(plan, records, rounds, rows)],
+        notes=[*readable.lost, *footnotes(plan, records, rounds, rows, folder.resuming)],
         beyond=beyond(records, timed, lambda record: predictions[record.method], labels),
     )
 

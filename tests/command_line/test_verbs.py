@@ -157,6 +157,7 @@ def test_words_are_sorted() -> None:
         (["rnu=x"], r"give run=... \(did you mean run=\?\)"),
         (["a", "b"], "b: run=a is given: name one"),
         (["a", "--forse"], r"--forse: there is no such option \(did you mean --force\?\)"),
+        (["a", "--forse"], r"see \./run\.sh some --help$"),
         (["a", "-5"], "-5: there is no such option; see"),
         (["a", "--"], "--: there is no such option; see"),
         (["a", "--conf"], "--conf needs a folder"),
@@ -187,7 +188,20 @@ def test_verify_by_a_bare_name(printed: Printed) -> None:
         "verify", "published", EXAMPLE
     )  # it is committed without models, which is no fault
     assert text == printed("verify", "run=example/published", EXAMPLE)
-    assert "run published: " in text
+    said = "18 model files and 2 workload files are not here, so they were not checked"
+    assert said in text.splitlines() and "run published: " in text
+
+
+def test_words_of_few_values_name_them(printed: Printed) -> None:
+    assert "shell=...: one of bash, zsh, fish; see" in printed("completion", code=2)
+    assert "type full=true" in printed("table", "latest", "--full", code=2)
+    assert "type full=true" in printed("table", "--full", "latest", code=2)
+    assert "type rebuild=false" in printed("history", "--rebuild=false", code=2)
+
+
+def test_a_file_that_is_not_there_is_named_once(printed: Printed, tmp_path: Path) -> None:
+    message = printed("import", f"file={tmp_path}/no.zip", f"run.results={tmp_path}", code=2)
+    assert message == f"error: file={tmp_path}/no.zip: No such file or directory; check the path\n"
 
 
 # --- what is mistyped
@@ -206,6 +220,11 @@ def test_verify_by_a_bare_name(printed: Printed) -> None:
         (["baseline=fp23"], "fp32"),
         (["table", "publishd", EXAMPLE], "published"),
         (["completion", "bahs"], "bash"),
+        (["table", "run=published", "ful=true", EXAMPLE], "full"),
+        (["history", "pages=true", EXAMPLE], "page"),
+        (["verify", "published", "wth=published", EXAMPLE], "with"),
+        (["report", "latset", EXAMPLE], "latest"),
+        (["acknowledge", "published", "reason=x", "metric=bach_s", EXAMPLE], "batch_s"),
     ],
 )
 def test_the_nearest_is_proposed(words: list[str], proposes: str, printed: Printed) -> None:

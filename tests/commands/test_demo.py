@@ -34,6 +34,7 @@ def test_a_demo_shows_how_far_it_is_and_opens_its_report(
     (page,) = tmp_path.glob("results/*/*/report/report.html")
     assert f"report: {page}" in text.replace("\n", "")
     assert opened.read_text().strip() == page.as_uri()
+    assert "A page with figures" not in text  # it is written already
     for row in ("row 1 of 2, fp32 no optimization: ", "row 2 of 2, fp32 fused: "):
         for activity in ("optimising", "validating", "profiling"):
             assert f"{row}{activity}, " in text

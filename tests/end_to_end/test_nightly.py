@@ -128,7 +128,8 @@ def test_a_stopped_night_is_kept_and_goes_on(cli: CommandLine) -> None:
     started.says("timing, round 1")
     started.process.send_signal(signal.SIGTERM)
     stopped = started.end()
-    assert stopped.code == 3 and "run.id=s2 goes on with the rest" in stopped.err
+    assert stopped.code == 3 and "; ./run.sh nightly run.id=s2 goes on with the rest" in stopped.err
+    assert "./run.sh nightly run.id=s2" in cli("table", "s2").out
     found = night(cli.results, "s2")
     assert (found["verdict"], found["stopped"]) == ("stopped", "measuring, and nothing was judged")
     assert found["rows"] == [] and "timings were done" in found["notes"][0]

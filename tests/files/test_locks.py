@@ -15,6 +15,8 @@ import pytest
 from harness import PROJECT
 from harness.errors import HarnessError
 from harness.files import locks
+from harness.files.holders import LONGEST_COMMAND
+from harness.render.progress import Lines, told_once
 from helpers.refused_calls import compiled_no_locks, without
 
 HOLDS = """
@@ -30,6 +32,18 @@ with held(Path(sys.argv[1]), wait) as got:
     print("holds" if got else "busy", flush=True)
     sys.stdin.read() if got else None
 """
+
+
+class Notes(Lines):
+    """Notes that are kept instead of printed."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
 KINDS = ["flock", "EPERM", "ENOSYS", "ENOLCK", "EINVAL", "EOPNOTSUPP"]
 
 
@@ -131,6 +145,34 @@ for line in sys.stdin:
     lock.take(shared=line.strip() == "share", wait=Wait(0))
     print(line.strip(), flush=True)
 """
+
+
+def test_a_long_command_of_a_holder_is_cut_between_words(tmp_path: Path) -> None:
+    code = f"{HOLDS}# {' longwords' * 30}"
+    holder = Process(Kind(), tmp_path / "lock", code=code)
+    assert holder.says() == "holds"
+    second = locks.Lock(tmp_path / "lock")
+    try:
+        assert not second.take()
+        command = getattr(second.holder(), "command", "")
+    finally:
+        second.close()
+        holder.end()
+    words = " ".join([sys.executable, "-c", *code.split()])
+    assert command.endswith(" …") and len(command) <= LONGEST_COMMAND + 2
+    assert words.startswith(f"{command[:-2]} ")
+
+
+def test_a_wait_says_whom_it_waits_for_and_how_long_at_most() -> None:
+    show = Notes()
+    tell = told_once(show, "another run measures", 5400.0)
+    tell("pid 1", 0.0)
+    tell("pid 1", 1.0)
+    told_once(show, "another run measures", 0.0)("pid 2", 0.0)
+    assert show.notes == [
+        "another run measures: waiting for it, for 1:30:00 at most (run.wait_s): pid 1",
+        "another run measures: waiting for it: pid 2",
+    ]
 
 
 def test_holders_that_share_do_not_wait_for_ever_to_be_alone(kind: Kind, tmp_path: Path) -> None:

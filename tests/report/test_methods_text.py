@@ -38,7 +38,7 @@ def said(
     rows = build_rows(records, samples, lambda r: predicted(0.8, 0.9), LABELS, "fp32", "fp32_fused")
     return (
         methods_text(made, records, rows, rounds),
-        "\n".join(footnotes(made, records, rounds, rows)),
+        "\n".join(footnotes(made, records, rounds, rows, "./run.sh run.id=r")),
     )
 
 

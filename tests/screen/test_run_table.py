@@ -14,6 +14,7 @@ from benchmarks.captures.__main__ import main as write_captures
 from harness import PROJECT
 from harness.facts.typed import changed
 from harness.screen.conclusion import conclude
+from harness.screen.printing import wrapped
 from harness.screen.run_table import COLUMNS, fitted_table, print_run
 from harness.stats.intervals import Interval
 from harness.storage.plan import RANDOM_WEIGHTS
@@ -57,10 +58,22 @@ def test_intervals_are_shown_where_all_columns_fit_with_them(run: LoadedRun) -> 
     assert not any("15.9 [" in line for line in shown(run, 160, intervals=False))
 
 
+@pytest.mark.parametrize("width", range(20, 60))
+def test_no_line_ends_inside_an_interval_or_before_a_unit(width: int) -> None:
+    text = (
+        "Fastest within 1.5 % of top-1: int8, 2.13 times fp32 [0.72, 3.38], made in 99.66 s. (83 %)"
+    )
+    lines = wrapped(text, width).split("\n")
+    assert " ".join(lines) == text and max(map(len, lines)) <= width
+    for whole in ("1.5 %", "2.13 times", "[0.72, 3.38]", "99.66 s.", "83 %"):
+        assert sum(whole in line for line in lines) == 1
+
+
 def test_reasons_and_what_changes_a_reading_stand_below(run: LoadedRun) -> None:
     text = " ".join(" ".join(shown(run, 100)).split())
     assert "int8 INC bayesian: no solution in 25 trials (log: methods/" in text
-    assert "a factor of 5.9 is the absence" in text and "accuracies of calibrated" in text
+    assert "it would be 5.9 times as fast" in text and "8 of 9 passes were disturbed" in text
+    assert "accuracies of calibrated" in text
     assert "Costs are below those of the tutorial's calls" not in text
     assert "./run.sh table example/published full=true" in text
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
+from harness import PROJECT
 from harness.cli import main
 from harness.errors import InputError
-from harness.storage.known_runs import find_run
+from harness.storage.known_runs import find_run, like_run
 from harness.storage.listing import list_runs
-from harness.storage.store import COMMITTED
-
-NIGHT = "night.json"
+from harness.storage.store import COMMITTED, NIGHT
+from helpers.terminals import in_terminal
 
 
 @pytest.fixture
@@ -47,6 +48,22 @@ def test_a_run_of_that_name_comes_first(results: Path) -> None:
     assert find_run(results, "latest").path == results / "a" / "latest"
 
 
+def test_the_last_runs_are_those_that_were_planned_last(results: Path) -> None:
+    (results / "b" / "another").mkdir()
+    (results / "b" / "another" / "plan.json").write_text("{")
+    with pytest.raises(InputError, match="the last ones are zulu, first, other;"):
+        find_run(results, "qqq")
+
+
+def test_a_new_id_that_is_near_a_known_one_may_be_mistyped(results: Path) -> None:
+    assert like_run(results, "frist") == "first"
+    assert like_run(results, "otehr") == "other"
+    (results / "a" / "zulu").rename(results / "a" / "night3")
+    assert like_run(results, "nigth3") == "night3"
+    for series in ("night4", "night3", "night3-again", "nigh", "something"):
+        assert like_run(results, series) == ""
+
+
 def test_there_is_no_latest_without_runs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"there is none yet; \./run\.sh measures one"):
         find_run(tmp_path, "latest")
@@ -56,7 +73,7 @@ def test_the_list_has_a_line_for_each(results: Path, capsys: pytest.CaptureFixtu
     (results / "a" / "first" / "records" / "00_fp32.json").write_text("{")
     (results / "a" / "zulu" / "records" / "01_fp32_fused.json").unlink()
     (results / "b" / "other" / NIGHT).write_text('{"verdict": "regression"}')
-    runs = {run.run: run for run in list_runs(results, NIGHT)}
+    runs = {run.run: run for run in list_runs(results)}
     assert list(runs) == ["other", "first", "zulu"]
     assert runs["other"].verdict == "regression"
     assert runs["other"].ended == "9 ok, 1 no solution"
@@ -67,7 +84,19 @@ def test_the_list_has_a_line_for_each(results: Path, capsys: pytest.CaptureFixtu
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 5 and "b/other" in lines[2] and "2025-01-02 00:00" in lines[2]
     (results / "b" / "other" / "plan.json").write_text("{")
-    assert [run.experiment for run in list_runs(results, NIGHT)][-1] == "the plan is damaged"
+    assert [run.experiment for run in list_runs(results)][-1] == "the plan is damaged"
+
+
+@pytest.mark.slow
+def test_no_terminal_is_so_narrow_that_it_breaks_an_id(results: Path) -> None:
+    ids = ["a/20250101-000000-new-compiler-2", "a/zulu", "b/other"]
+    (results / "a" / "first").rename(results / ids[0])
+    (results / "a" / "zulu" / "records" / "01_fp32_fused.json").unlink()
+    command = [sys.executable, "-m", "harness", "list", f"run.results={results}"]
+    for width, last in ((62, "Rows"), (80, "Rows"), (100, "Experiment"), (140, "MB")):
+        head, _, *lines = in_terminal(command, PROJECT, width).splitlines()
+        assert {line.split()[0] for line in lines if line[0] != " "} == set(ids)
+        assert last in head and max(map(len, lines)) <= width
 
 
 def test_an_empty_list_says_what_to_type(

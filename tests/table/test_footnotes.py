@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
-from harness.facts.typed import decode
+from harness.facts.typed import changed, decode
+from harness.storage.outcomes import Kind
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
 from harness.storage.stage_facts import Optimize
-from harness.table.footnotes import footnotes
+from harness.table.footnotes import decisive_notes, footnotes
 from harness.table.rows import build_rows
 from harness.table.samples import samples_of
 from helpers.sample_records import FILE, LABELS, LOAD, measured, plan, predicted, timed
@@ -35,6 +37,7 @@ def profile(*rows: tuple[str, str, str, float]) -> dict[str, Any]:
     }
 
 
+RESUMING = "./run.sh nightly run.id=r"
 MODEL = {"cost_s": 9.0, "symbol": FILE, "params": FILE, "disturbed": []}
 CONVOLVING = ("convolution", "brgconv:avx512_core", "f32:f32:f32", 10.0)
 ADDING = ("binary", "ref:any", "f32:f32", 90.0)
@@ -44,7 +47,7 @@ def notes(records: list[MethodRecord], timings: Sequence[RoundRecord] = (), **pr
     made = plan(**protocol)
     samples = samples_of(timings).get(100, {}) if protocol.get("rounds") else None
     rows = build_rows(records, samples, lambda r: predicted(0.8, 0.9), LABELS, "fp32", "fp32_fused")
-    return "\n".join(footnotes(made, records, timings, rows))
+    return "\n".join(footnotes(made, records, timings, rows, RESUMING))
 
 
 def test_a_large_speedup_is_explained_by_the_baselines_own_profile() -> None:
@@ -58,10 +61,10 @@ def test_a_large_speedup_is_explained_by_the_baselines_own_profile() -> None:
     assert "residual additions" in said
     # 90 of 100 ms in oneDNN, which had half of the 200 ms
     assert (
-        "a factor of 1.8 is the absence of these reference kernels, 45 % of its wall clock" in said
+        "fp32 spends 45 % of its time in slow reference kernels of this MXNet. Without them it would "
+        "be 1.8 times as fast." in said
     )
-    assert "read vs fused" in said
-    assert "fp32_summed" in said
+    assert 'Compare by "vs fused", or add the method fp32_summed' in said
     assert "fp32_fused:" not in said
 
 
@@ -90,6 +93,31 @@ def test_a_disturbed_validation_pass_says_so() -> None:
     assert (
         "Validation pass: core_load up to 0.4 (limit 0.05) at fp32: close what else runs." in said
     )
+
+
+def test_the_short_notes_name_disturbed_stages_and_crowded_threads() -> None:
+    faults = {**LOAD, "kind": "major_faults", "value": 19, "limit": 10}
+    records = [
+        measured("fp32", 10.0, disturbed=[LOAD, faults]),
+        measured("int8", 1.0, disturbed=[{**LOAD, "value": 0.1}]),
+        replace(
+            measured("full", 1.0),
+            optimize=decode({**MODEL, "disturbed": [{**LOAD, "value": 0.9}]}, Optimize),
+        ),
+    ]
+    crowded, other = "64 threads on 2 usable core(s): threads will wait", "another warning"
+    made = replace(
+        plan(),
+        threads=changed(plan().threads, warnings=[crowded]),
+        warnings=(crowded, other),
+    )
+    rows = build_rows(records, None, lambda r: predicted(0.8, 0.9), LABELS, "fp32", "fp32_fused")
+    assert decisive_notes(made, records, [], rows, RESUMING) == [
+        crowded,
+        "2 of 3 passes and 1 of 3 optimisations were disturbed (core_load up to 0.9, limit 0.05; "
+        "major_faults up to 19, limit 10); table full=true says by what.",
+    ]
+    assert decisive_notes(plan(), [measured("fp32", 10.0)], [], rows[:1], RESUMING) == []
 
 
 def test_wide_intervals_and_unsettled_warmups_come_with_advice() -> None:
@@ -134,8 +162,24 @@ def test_rounds_that_are_still_to_be_measured_are_named() -> None:
     rounds = [timed("fp32", 1, [1.0] * 10)]
     said = notes([measured("fp32", 10.0), measured("int8", 1.0)], rounds, rounds=3)
     assert (
-        "Not all 3 rounds were measured yet: fp32 (1), int8 (0); ./run.sh run.id=r goes on" in said
+        "Not all 3 rounds were measured yet: fp32 (1), int8 (0); ./run.sh nightly run.id=r goes on"
+        in said
     )
+
+
+@pytest.mark.parametrize("kind", ["interrupted", "failed", "timeout"])
+def test_a_row_that_is_not_finished_says_how_to_go_on(kind: Kind) -> None:
+    half = MethodRecord("r", "int8", "int8 full", 1, Outcome(kind))
+    records = [measured("fp32", 10.0), half]
+    rows = build_rows(records, None, lambda r: predicted(0.8, 0.9), LABELS, "fp32", "fp32_fused")
+    said = f"Not finished: int8 full ({kind}). To go on type {RESUMING}"
+    assert said in footnotes(plan(), records, [], rows, RESUMING)
+    assert decisive_notes(plan(), records, [], rows, RESUMING) == [said]
+    assert rows[1].cost_s is None
+    three = {name: {"_target_": "made.row", "label": name} for name in ("fp32", "int8", "other")}
+    planned = replace(plan(), config=changed(plan().config, method=three))
+    (said,) = decisive_notes(planned, records, [], rows, RESUMING)
+    assert f"int8 full ({kind}), 1 row without a record yet. To" in said
 
 
 def test_mcnemar_is_adjusted_for_the_number_of_rows() -> None:
@@ -145,7 +189,7 @@ def test_mcnemar_is_adjusted_for_the_number_of_rows() -> None:
     for rows, named in ((2, True), (9, False)):
         made = build_rows(records[:rows], None, lambda r: best[r.method], LABELS, "fp32", "x")
         assert made[1].mcnemar_p is not None and made[1].mcnemar_p < 0.05
-        said = "\n".join(footnotes(plan(), records[:rows], [], made))
+        said = "\n".join(footnotes(plan(), records[:rows], [], made, RESUMING))
         assert ("McNemar" in said) is named
 
 

@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 def call(words: Words, context: Context) -> int:
     """Print a line for each run, the newest first."""
-    from harness.nightly.judgements import NIGHT
     from harness.nightly.night import listed_as
     from harness.screen.printing import print_columns
     from harness.storage.listing import MB, list_runs
 
-    runs = list_runs(context.results, NIGHT)
+    runs = list_runs(context.results)
     if not runs:
         print(f"there is no run in {context.results} yet; type ./run.sh demo for a small one")
         return 0
     several = len({run.machine for run in runs}) > 1
     headers = ["Run", "Date (UTC)", "Experiment", "Rows", "Verdict", "MB"]
+    _, date, experiment, rows, verdict, size = range(len(headers))
     body = [
         [
             f"{run.machine}/{run.run}" if several else run.run,
@@ -34,7 +34,7 @@ def call(words: Words, context: Context) -> int:
         ]
         for run in runs
     ]
-    print_columns(headers, body, right=(5,))
+    print_columns(headers, body, (size,), (rows,), (size, verdict, experiment, date))
     return 0
 
 

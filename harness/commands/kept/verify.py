@@ -18,8 +18,16 @@ def call(words: Words, context: Context) -> int:
     checked = verify(folder)
     for line in checked.wrong:
         print(line)
-    for path in checked.absent:
-        print(f"{path} is not here, so it was not checked")
+    models, inputs = checked.absent_models, checked.absent_inputs
+    absent = [
+        f"{count} {kind}{'s' if count > 1 else ''}"
+        for count, kind in ((models, "model file"), (inputs, "workload file"))
+        if count
+    ]
+    if absent:
+        one = models + inputs == 1
+        said = "is not here, so it was" if one else "are not here, so they were"
+        print(f"{' and '.join(absent)} {said} not checked")
     print(f"run {folder.id}: {checked.files} files checked, {len(checked.wrong)} findings")
     print(f"digest of all but times: {checked.digest}")
     differing = differences(folder, context.find(other)) if other else []
@@ -31,7 +39,7 @@ def call(words: Words, context: Context) -> int:
 VERB = Verb(
     name="verify",
     rank=80,
-    summary="every file as recorded? two runs the same but for times?",
+    summary="whether every file is as recorded, and two runs the same but for times",
     call=call,
     arguments=(
         RUN,

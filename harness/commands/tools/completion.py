@@ -42,8 +42,8 @@ VERB = Verb(
     arguments=(
         Argument(
             "shell",
-            "SHELL",
-            "bash, zsh or fish; the name alone does as well",
+            "bash|zsh|fish",
+            "the shell; the name alone does as well",
             required=True,
             bare=True,
             proposes=SHELLS,
