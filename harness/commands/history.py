@@ -20,11 +20,12 @@ def call(words: Words, context: Context) -> int:
     """Print the nights of every machine, from a database that is made again if that is wanted."""
     from harness.nightly.judgements import rebuilt
     from harness.nightly.nightly_report import list_nights
+    from harness.screen.printing import print_markdown
 
     if words.is_true("rebuild"):
         for line in rebuilt(context.results):
             print(line, file=sys.stderr)
-    print(list_nights(context.results), end="")
+    print_markdown(list_nights(context.results))
     if words.is_true("page"):
         print(_write_page(context.results, context.cache))
     return 0

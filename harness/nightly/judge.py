@@ -290,7 +290,10 @@ def _rows(
 
 
 def typical_s(times: Floats | Bools) -> float:
-    """Return the seconds that a run's batches are said to take; its median where rounds are few."""
+    """Return the time of a batch, in seconds, as docs/nightly.md defines it.
+
+    The median of all batches where the rounds are too few for it.
+    """
     known = len(times) >= FEWEST_ROUNDS
     return math.exp(float(level(times).value)) if known else float(np.median(times))
 

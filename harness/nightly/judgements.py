@@ -17,7 +17,7 @@ from harness.files import whole_files
 from harness.nightly import nightly_report
 from harness.nightly.database import NAME, Damaged, History, opened
 from harness.nightly.entry import NightEntry, bare_entry, build_entry
-from harness.nightly.night import UNFINISHED, Key, Night
+from harness.nightly.night import UNFINISHED, Key, Night, listed_as
 from harness.nightly.verdict import BATCH
 from harness.storage.store import RunFolder
 
@@ -172,7 +172,9 @@ def acknowledge(
     if not chosen:
         named = " ".join(each for each in (method, metric) if each not in ("", ALL))
         known_all = (
-            "; all of it is acknowledged" if shifted else f"; its verdict is: {entry.verdict}"
+            "; all of it is acknowledged"
+            if shifted
+            else f"; its verdict is: {listed_as(entry.verdict)}"
         )
         rest = f", only {listed}" if open_ else known_all
         raise InputError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from harness.config import Composed
 from harness.errors import HarnessError, InputError
 from harness.facts.faults import is_name
 from harness.files import whole_files
+from harness.nightly import reasons
 from harness.nightly.aa import report as aa_report
 from harness.nightly.aa.analysis import FEWEST_REPEATS, analyse
 from harness.nightly.baseline import Baseline, last_good, named
@@ -39,8 +40,13 @@ from harness.words.overrides import key_of
 EXPERIMENT = "experiment=nightly"
 
 
-def measure_night(context: Context) -> tuple[int, Night, RunFolder]:
+def measure_night(
+    context: Context, show_stopped: Callable[[Night, RunFolder], None]
+) -> tuple[int, Night, RunFolder]:
     """Measure a night, judge it, and keep both.
+
+    Args:
+        show_stopped: is given a night that is kept as stopped, before the error that stopped it goes on.
 
     Returns:
         1 for a regression, else 3 if a row failed, else 0; the night; the run's folder.
@@ -54,10 +60,16 @@ def measure_night(context: Context) -> tuple[int, Night, RunFolder]:
     context = replace(context, composed=composed)
     _check_names(folder, composed)
     check_named_now(folder, now, composed)
+    # before the wait for the host, which may take hours
+    baseline = None if composed.config.nightly.pinned else _named(context)
+    rounds = composed.config.protocol.rounds
+    if rounds < NIGHTLY.rounds:
+        show.note(reasons.too_few_rounds(rounds, NIGHTLY.rounds))
     wait_s = composed.config.run.wait_s
     with alone_on_host(wait_s, told_once(show, NOT_ALONE), show.note):
         pinned = measure_pinned(context, context.overrides, folder)
-        chosen = _named(context) if pinned is None else build_entry(pinned)
+        against = pinned or baseline
+        chosen = None if against is None else build_entry(against)
 
         def check(plan: RunPlan) -> None:
             if chosen is not None:
@@ -66,14 +78,21 @@ def measure_night(context: Context) -> tuple[int, Night, RunFolder]:
         try:
             code = measure_folder(folder, composed, folders, show, check)
             with resumable(f"run.id={folder.id}"):
-                night = _judged(folder, context, chosen)
+                night = _judged(folder, context, chosen, show_stopped)
         except KeyboardInterrupt:
-            _keep_stopped(folder, context)
+            stopped = _keep_stopped(folder, context)
+            if stopped is not None:
+                show_stopped(stopped, folder)
             raise
     return (1 if night.verdict in WAKING else code), night, folder
 
 
-def _judged(folder: RunFolder, context: Context, chosen: NightEntry | None) -> Night:
+def _judged(
+    folder: RunFolder,
+    context: Context,
+    chosen: NightEntry | None,
+    show_stopped: Callable[[Night, RunFolder], None],
+) -> Night:
     """Judge a measured night, write its report and save it in the history."""
     composed, show = context.composed, context.show
     entry = build_entry(folder)
@@ -103,17 +122,19 @@ def _judged(folder: RunFolder, context: Context, chosen: NightEntry | None) -> N
     def keep(night: Night) -> None:
         if not has_final_verdict(folder):
             publish(night, entry, folder, context.results)
+            if night.verdict == "stopped":
+                show_stopped(night, folder)
 
     night = judge_night(entry, earlier, baseline, _seen(folder, context), folder, context, keep)
     publish(night, entry, folder, context.results)
     return night
 
 
-def _keep_stopped(folder: RunFolder, context: Context) -> None:
-    """Keep a night that was stopped, unless more is known of it by then, or it has no plan."""
+def _keep_stopped(folder: RunFolder, context: Context) -> Night | None:
+    """Keep and return a night that was stopped; None if more is known of it, or it has no plan."""
     plan = folder.load_plan()
     if plan is None or has_verdicts(folder):
-        return
+        return None
     records, seen = folder.load_records(), _seen(folder, context)
     night = Night(
         machine=folder.path.parent.name,
@@ -137,6 +158,7 @@ def _keep_stopped(folder: RunFolder, context: Context) -> None:
     )
     with resumable(f"run.id={folder.id}"):  # stopped once more
         publish(night, bare_entry(folder), folder, context.results)
+    return night
 
 
 def _seen(folder: RunFolder, context: Context) -> Seen:
@@ -163,7 +185,7 @@ def _is_before(each: NightEntry, entry: NightEntry) -> bool:
     return each.run != entry.run and (each.created, each.run) < (entry.created, entry.run)
 
 
-def _named(context: Context) -> NightEntry | None:
+def _named(context: Context) -> RunFolder | None:
     """Return the run that ``nightly.baseline`` names, if it names one."""
     wanted = context.composed.config.nightly.baseline
     if wanted == "last":
@@ -174,7 +196,7 @@ def _named(context: Context) -> NightEntry | None:
             f"nightly.baseline={wanted}: that run was imported, and a night is compared with what was "
             "measured here; ./run.sh compare shows imported runs beside others"
         )
-    return build_entry(folder)
+    return folder
 
 
 def _compared_with(entry: NightEntry, now: Mapping[str, Any]) -> Baseline:

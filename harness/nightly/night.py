@@ -23,6 +23,7 @@ LISTED: dict[str, str] = {  # in a list of nights; others are listed as they are
 }
 GROUPS = (("accuracy", (TOP1, TOP5)), ("time", (BATCH,)), ("cost", (COST,)))
 WORDS: dict[Kind, str] = {"none": "unchanged", "improvement": "better", "change": "changed"}
+ROUNDS = "protocol.rounds"
 Key = tuple[str, str]  # method and metric
 
 
@@ -112,6 +113,11 @@ class Night:
         return shlex.join(["./run.sh", verb, *words, *self.places])
 
 
+def listed_as(verdict: str) -> str:
+    """Return what a list of nights calls an outcome."""
+    return LISTED.get(verdict, verdict)
+
+
 def outcome_of(rows: Sequence[Verdict], has_baseline: bool) -> Outcome:
     """Return the verdict on the night from the final ones on its rows."""
     if not has_baseline:
@@ -185,25 +191,35 @@ def steps(night: Night) -> tuple[Step, ...]:
         todo.append(Step(text, go_on))
     if todo:  # what is urgent stands alone
         return tuple(todo)
-    if night.has_disturbed_times and night.disturbances.causes:
-        remedy = night.disturbances.causes[0].remedy
-        text = f"Act before the next night, so that its times can be judged: {remedy}. Then:"
-        todo.append(Step(text, shlex.join(["./run.sh", "nightly", *night.words])))
-    gaps = {row.gap for row in night.rows}
-    if any(0 < row.rounds < NIGHTLY.rounds for row in night.figures):
-        text = f"Act: give protocol.rounds={NIGHTLY.rounds} or more, or times are never judged."
-        todo.append(Step(text))
-    if todo:
-        return tuple(todo)
+    next_night = _before_the_next_night(night)
+    if next_night is not None:
+        return (next_night,)
     if night.verdict == "first":
         return (Step("Nothing to do: later nights are compared with this one."),)
-    if "noise" in gaps:
+    if any(row.gap == "noise" for row in night.rows):
         return (
             Step(
                 "Nothing to do tonight. If it stays too noisy, see what nightly.md says of each row."
             ),
         )
     return (Step("Nothing to do."),)
+
+
+def _before_the_next_night(night: Night) -> Step | None:
+    """Return what keeps the times of nights like this one from being judged, if anything does."""
+    todo, words = [], list(night.words)
+    if night.has_disturbed_times and night.disturbances.causes:
+        todo.append(night.disturbances.causes[0].remedy)
+    if any(0 < row.rounds < NIGHTLY.rounds for row in night.figures):
+        enough = f"{ROUNDS}={NIGHTLY.rounds}"
+        todo.append(f"give {enough} or more")
+        words = [word for word in words if not word.startswith(f"{ROUNDS}=")] + [enough]
+    if not todo:
+        return None
+    text = (
+        f"Act before the next night, so that its times can be judged: {'; and '.join(todo)}. Then:"
+    )
+    return Step(text, shlex.join(["./run.sh", "nightly", *words]))
 
 
 def _which(night: Night) -> list[str]:

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as xml
 from harness.nightly.database import opened
 from harness.nightly.disturbed import Disturbances
 from harness.nightly.entry import NightEntry
-from harness.nightly.night import LISTED, Night, Step, headline, steps
+from harness.nightly.night import Night, Step, headline, listed_as, steps
 from harness.nightly.reasons import percent_more, runs
 from harness.nightly.verdict import BATCH, Verdict
 from harness.render.escape import REPLACED, markdown, markdown_cell, one_line
@@ -35,7 +35,7 @@ ORDER = (
 
 def to_markdown(night: Night) -> str:
     """Return the headline and the next step, then the reasons; every row is folded away."""
-    parts = [f"# {markdown_cell(_title(night))}", *map(_step, steps(night)), *_details(night)]
+    parts = [f"# {markdown_cell(title(night))}", *map(_step, steps(night)), *_details(night)]
     if night.rows:
         parts.append(_folded("Every row", _table(night)))
     return "\n\n".join(parts) + "\n"
@@ -43,8 +43,13 @@ def to_markdown(night: Night) -> str:
 
 def to_print(night: Night) -> str:
     """Return the text to print: as the Markdown, without its folded rows, the headline last."""
-    ending = [markdown_cell(_title(night)), *map(_step, steps(night))]
-    return "\n\n".join([*_details(night), *ending]) + "\n"
+    ending = [markdown_cell(title(night)), *map(_step, steps(night))]
+    return f"{details(night)}\n" + "\n\n".join(ending) + "\n"
+
+
+def details(night: Night) -> str:
+    """Return all of that but for its ending, the headline and the steps."""
+    return "\n\n".join(_details(night)) + "\n"
 
 
 def _step(step: Step) -> str:
@@ -219,13 +224,15 @@ def _unfinished(night: Night) -> str:
     return headline(night) if night.is_unfinished else ""
 
 
-def _title(night: Night) -> str:
+def title(night: Night) -> str:
+    """Return the headline with the name of the machine."""
     return f"Nightly on {night.machine}: {headline(night)}"
 
 
 def _summary(night: Night) -> str:
     counts = Counter(_shown_kind(row, night) for row in night.rows)
-    counted = ", ".join(f"{counts[kind]} {kind}" for kind in ORDER if counts[kind])
+    named = {"none": "without a difference"}
+    counted = ", ".join(f"{counts[kind]} {named.get(kind, kind)}" for kind in ORDER if counts[kind])
     ends = (night.baseline[0], night.baseline[-1]) if night.baseline else ()
     compared = (
         f" against {runs(len(night.baseline))} ({' to '.join(dict.fromkeys(ends))})"
@@ -248,7 +255,7 @@ def _table(night: Night) -> str:
         ]
         for row in ordered
     ]
-    return markdown_table(["Method", "Metric", "Verdict", "p of the table", "Why"], rows)
+    return markdown_table(["Method", "Metric", "Verdict", "p (Holm)", "Why"], rows)
 
 
 def _shown_kind(row: Verdict, night: Night) -> str:
@@ -299,7 +306,7 @@ def _machine(name: str, entries: list[NightEntry]) -> str:
         [
             entry.created,
             entry.run,
-            LISTED.get(entry.verdict or "", entry.verdict or ""),
+            listed_as(entry.verdict or ""),
             ", ".join(f"{method} {metric}" for method, metric in sorted(entry.regressions)),
             "; ".join(
                 f"{method} {metric}: {reason}"

@@ -144,6 +144,14 @@ def few_rounds(method: str, fewest: int, needed: int) -> tuple[str, str]:
     )
 
 
+def too_few_rounds(rounds: int, needed: int) -> str:
+    """Return the warning before a night whose times cannot be judged."""
+    return (
+        f"warning: protocol.rounds={rounds}: no time of this night will be judged, since a verdict takes "
+        f"{needed} rounds; accuracies will. Give protocol.rounds={needed} or more"
+    )
+
+
 def few_costs(method: str, now_s: float, before: int, needed: int) -> tuple[str, str]:
     return (
         f"Optimising {method} took {now_s:.4g} s; costs are judged from {needed} earlier runs on, and "
@@ -196,6 +204,13 @@ def no_baseline(methods: Sequence[str]) -> str:
     return (
         f"the times of {', '.join(methods)} are no baseline for later nights, since more than half of "
         "their rounds were disturbed; nightly.trust_disturbed=true lets them count"
+    )
+
+
+def trusted(methods: Sequence[str]) -> str:
+    return (
+        f"the times of {', '.join(methods)} are trusted (nightly.trust_disturbed=true), though more than "
+        "half of their rounds were disturbed: they are judged, and are a baseline for later nights"
     )
 
 

@@ -93,14 +93,17 @@ def judge_night(
 
     def night(verdict: Outcome | None = None, again: str | None = None, **more: Any) -> Night:
         last = baseline.entries[-1] if baseline.entries else None
-        rows = tuple(_of_disturbed_rounds(row, entry, trusts) for row in verdicts.values())
+        rows = tuple(verdicts.values())
+        if not trusts:
+            rows = tuple(_of_disturbed_rounds(row, entry) for row in rows)
         waiting = more.get("suspects", {})
         rows = tuple(
             replace(row, advice=reasons.WAITING) if _key(row) in waiting else row for row in rows
         )
         names = names_of({row.method: row.label for row in entry.rows})
-        useless = [row.method for row in entry.rows if row.has_disturbed_times and not trusts]
-        notes = [baseline.reason or "", reasons.no_baseline(useless) if useless else ""]
+        disturbed = [row.method for row in entry.rows if row.has_disturbed_times]
+        of_disturbed = reasons.trusted if trusts else reasons.no_baseline
+        notes = [baseline.reason or "", of_disturbed(disturbed) if disturbed else ""]
         return Night(
             machine=entry.machine,
             run=entry.run,
@@ -248,16 +251,16 @@ def _comparable(row: Verdict, baseline: Baseline) -> Verdict:
     return replace(row, kind="cannot tell", gap="nothing before", advice=advice)
 
 
-def _of_disturbed_rounds(row: Verdict, entry: NightEntry, trust_disturbed: bool) -> Verdict:
+def _of_disturbed_rounds(row: Verdict, entry: NightEntry) -> Verdict:
     """Return the verdict on a row; it says so if its rounds were too disturbed to judge it.
 
-    Also if they were too disturbed for the first of them to be a baseline.
+    Also if they were too disturbed for the first of them to be a baseline. Not for times that are
+    trusted: these are judged as all others, and what they cannot tell is noise.
     """
     mine = entry.row(row.method)
     if row.metric != BATCH or mine is None or mine.times is None or not mine.has_disturbed_times:
         return row
-    could_count = row.kind == "new" and not trust_disturbed
-    if row.gap not in ("noise", "few runs") and not could_count:
+    if row.gap not in ("noise", "few runs") and row.kind != "new":
         return row
     if row.in_turn is not None:
         return replace(row, gap="disturbed")

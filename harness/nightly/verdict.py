@@ -44,7 +44,7 @@ from harness.table.metrics import Metric
 
 Kind = Literal["regression", "improvement", "change", "none", "cannot tell", "missing", "new"]
 Gap = Literal["noise", "disturbed", "few rounds", "few runs", "nothing before", "not repeated"]
-BATCH = Metric("batch_s", "Batch s", 4, False)  # the median of a round's batches
+BATCH = Metric("batch_s", "Batch s", 4, False)  # "time of a batch" in docs/nightly.md
 EQUIVALENCE = 0.9  # level of the intervals: "none" is two one-sided tests at half of what is left
 LEAST_RUNS = 3
 LEAST_COST_S = 1.0

@@ -49,8 +49,14 @@ def test_a_night_waits_until_it_is_alone_on_the_host(cli: CommandLine) -> None:
         started.says("another night or a fleet measures on this host: waiting for it")
         started.process.send_signal(signal.SIGINT)
         stopped = started.end()
+        at_once = ("nightly", *QUICK, "run.wait_s=1")
+        unknown = cli(*at_once, "nightly.baseline=no-such-run")
+        few = cli(*at_once, "protocol.rounds=3")
     assert stopped.code == 3
     assert "looking at the model" not in stopped.err
+    assert unknown.code == 2 and "no run no-such-run" in unknown.err
+    said, _, waited = few.err.partition("another night or a fleet measures on this host")
+    assert waited and "protocol.rounds=3: no time of this night will be judged" in said
 
 
 @pytest.mark.slow

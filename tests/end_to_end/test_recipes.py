@@ -117,9 +117,8 @@ def test_a_figure(folder: Path) -> None:
     figures = folder / "report" / "figures"
     assert {"top1_alone.svg", "top1_alone.pdf"} < {path.name for path in figures.iterdir()}
     page = (folder / "report" / "report.html").read_text()
-    assert (
-        '<h3 id="top1_alone">Top-1 alone</h3>' in page and "Top-1 alone: the drawn values" in page
-    )
+    assert '<h3 id="top1_alone-figure">Top-1 alone</h3>' in page
+    assert "Top-1 alone: the drawn values" in page
     assert 'href="figures/top1_alone.svg"' in page
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +15,21 @@ import jsonschema
 import pytest
 
 from harness import PROJECT
+from harness.cli import main
+from harness.commands.nightly import _show, _show_stopped
+from harness.config import compose_config
 from harness.errors import InputError
 from harness.files.whole_files import write_json
+from harness.nightly import measurement
 from harness.nightly.database import opened
 from harness.nightly.disturbed import Disturbances, is_too_disturbed, summarise
 from harness.nightly.judgements import acknowledge, notable, rebuild
 from harness.nightly.night import Figures, Night, headline, outcome_of, steps
 from harness.nightly.nightly_report import list_nights, to_json, to_junit, to_markdown, to_print
 from harness.nightly.verdict import BATCH, Gap, Kind, Verdict
+from harness.render.progress import display
+from harness.run.context import Context
+from harness.screen import printing
 from harness.stats.intervals import Interval
 from harness.storage.record import RoundRecord
 from harness.storage.store import RunFolder
@@ -187,12 +196,28 @@ def test_the_first_and_the_last_lines_say_whether_to_act() -> None:
     assert "acknowledge run=r9 method=m1 metric=batch_s" in printed
 
 
+def test_one_step_names_all_that_the_next_night_needs() -> None:
+    few = night(
+        verdict("cannot tell", gap="disturbed"),
+        figures=(Figures("a", 0.0123, 3, 3, None, None, None),),
+        disturbances=summarise([timing(1, "a", core_load=0.8)]),
+        words=("method=[a]", "protocol.rounds=3", "run.results=/r"),
+    )
+    (step,) = steps(few)
+    assert step.text.endswith(
+        "can be judged: look (top shows it); and give protocol.rounds=5 or more. Then:"
+    )
+    assert step.command == "./run.sh nightly 'method=[a]' run.results=/r protocol.rounds=5"
+
+
 def test_a_first_night_prints_its_figures() -> None:
     figures = (Figures("a", 0.0123, 20, 2, 0.75, None, None),)
     first = night(verdict("new"), baseline=(), figures=figures)
     assert [step.text[:13] for step in steps(first)] == ["Nothing to do"]
     few = replace(first, figures=(replace(figures[0], rounds=4),))
-    assert [step.text[:27] for step in steps(few)] == ["Act: give protocol.rounds=5"]
+    (step,) = steps(few)
+    assert step.text.endswith("can be judged: give protocol.rounds=5 or more. Then:")
+    assert step.command == "./run.sh nightly protocol.rounds=5"
     printed = to_print(first)
     (row,) = (line for line in printed.splitlines() if line.startswith("| a "))
     assert [cell.strip() for cell in row.split("|")[2:-1]] == [
@@ -229,6 +254,47 @@ def test_what_disturbed_a_night_and_what_to_do() -> None:
     )
     assert [is_too_disturbed(count, 6) for count in (3, 4)] == [False, True]
     assert [is_too_disturbed(count, 5) for count in (2, 3)] == [False, True]
+
+
+def test_a_night_on_a_terminal_ends_with_a_command_to_copy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(printing, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    long = f"run.results=/{'long/' * 20}"
+    judged = night(verdict("regression", estimate=SLOW), changes=("mxnet",), places=(long,))
+    _show(judged, RunFolder(Path("m") / "r"))
+    shown = capsys.readouterr().out
+    assert not re.search(r"[*|`]|^#", shown, re.MULTILINE)
+    assert shown.splitlines()[-1] == steps(judged)[0].command
+    title = " ".join(shown[shown.index("Nightly on m") : shown.index("Act: ")].split())
+    assert title == "Nightly on m: a takes 48.1 % more time (confirmed)"
+
+
+def test_a_night_that_is_stopped_prints_its_headline_and_its_step(
+    judged_run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: Any) -> int:
+        raise KeyboardInterrupt("run.id=published")
+
+    (judged_run.path / "nightly.json").unlink()
+    words = ["experiment=nightly", f"run.results={judged_run.path.parent.parent}"]
+    composed = compose_config(words)
+    monkeypatch.setattr(measurement, "open_folder", lambda *_: (judged_run, composed))
+    monkeypatch.setattr(measurement, "alone_on_host", lambda *_: nullcontext())
+    monkeypatch.setattr(measurement, "measure_folder", stopped)
+    with pytest.raises(KeyboardInterrupt, match="published"):
+        measurement.measure_night(Context(composed, (), display()), _show_stopped)
+    shown = capsys.readouterr()
+    title, _, step = shown.out.splitlines()[-3:]
+    assert title == "Nightly on m: STOPPED while measuring, and nothing was judged"
+    assert step.startswith("**Act: ") and "`./run.sh nightly run.id=published" in step
+    assert f"every row: {judged_run.path / 'nightly.md'}" in shown.err
+
+
+def test_a_count_of_rows_without_a_difference_is_none_of_nothing() -> None:
+    text = to_markdown(night(verdict("none"), verdict("cannot tell", "b", gap="noise")))
+    assert "(b1 to b2): 1 cannot tell, 1 without a difference." in text
 
 
 def test_hostile_text_stays_text() -> None:
@@ -303,7 +369,11 @@ def test_all_shifts_are_acknowledged_at_once(judged_run: RunFolder) -> None:
 def test_a_night_without_a_shift_is_refused(judged_run: RunFolder) -> None:
     path = judged_run.path / "nightly.json"
     write_json(path, to_json(night(verdict("none", "fp32"))))
-    with pytest.raises(InputError, match="nothing to acknowledge; its verdict is: none"):
+    with pytest.raises(InputError, match="its verdict is: no regression"):
+        acknowledge(judged_run, "all", "all", "nothing")
+    partly = night(verdict("none", "fp32"), verdict("cannot tell", "fp32_fused"))
+    write_json(path, to_json(partly))
+    with pytest.raises(InputError, match="no regression; not all was judged"):
         acknowledge(judged_run, "all", "all", "nothing")
     stopped = night(verdict("regression", "fp32"), verdict="stopped", stopped="measuring")
     write_json(path, to_json(stopped))
@@ -321,6 +391,19 @@ def test_what_a_stopped_night_suspects_is_no_regression(judged_run: RunFolder) -
     assert (entry.verdict, entry.regressions, entry.is_judged) == ("stopped", frozenset(), False)
     listed = list_nights(judged_run.path.parent.parent)
     assert "| stopped " in listed and "fp32 batch_s" not in listed
+
+
+def test_the_nights_on_a_terminal_are_no_markdown(
+    judged_run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["history", "rebuild=true", f"run.results={judged_run.path.parent.parent}"]
+    assert main(words) == 0
+    assert capsys.readouterr().out.startswith("# m\n\n| Measured")
+    monkeypatch.setattr(printing, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "100")
+    assert main(words[:1] + words[2:]) == 0
+    shown = capsys.readouterr().out
+    assert "fp32 batch_s" in shown and "|" not in shown and "#" not in shown
 
 
 def test_a_shift_that_later_nights_found_is_acknowledged_where_it_began(

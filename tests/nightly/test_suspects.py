@@ -113,9 +113,22 @@ def test_a_disturbed_first_night_is_no_baseline_unless_told() -> None:
 def test_disturbed_nights_count_where_that_is_told() -> None:
     first = judged(entry(1, 10), [], TRUST)
     assert headline(first) == "first night, nothing to compare with yet"
-    assert not first.notes and [step.text[:13] for step in steps(first)] == ["Nothing to do"]
+    assert [step.text[:13] for step in steps(first)] == ["Nothing to do"]
     second = judged(entry(2, 10), [entry(1, 10)], TRUST)
     assert headline(second) == "accuracy unchanged; time unchanged"
+    for night in (first, second):
+        (note,) = night.notes
+        assert note.startswith("the times of fp32, int8 are trusted (nightly.trust_disturbed=true)")
+
+
+def test_what_trusted_times_cannot_tell_is_noise() -> None:
+    earlier = [entry(run, 10) for run in range(1, 5)]
+    night = judged(entry(5, 10, sd=0.1, factor=1.09), earlier, TRUST)
+    assert headline(night) == "accuracy unchanged; time NOT judged (too noisy)"
+    assert gaps(night) == {"noise"}
+    (step,) = steps(night)
+    assert step.text.startswith("Nothing to do tonight.") and step.command is None
+    assert "disturbed" not in "".join(row.sentences for row in night.rows)
 
 
 def test_after_regressions_that_nobody_acknowledged_there_is_nothing_to_compare_with() -> None:

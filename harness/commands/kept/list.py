@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 def call(words: Words, context: Context) -> int:
     """Print a line for each run, the newest first."""
     from harness.nightly.judgements import NIGHT
+    from harness.nightly.night import listed_as
     from harness.screen.printing import print_columns
     from harness.storage.listing import MB, list_runs
 
@@ -28,7 +29,7 @@ def call(words: Words, context: Context) -> int:
             run.created[:16].replace("T", " "),
             run.experiment,
             run.ended,
-            run.verdict or "-",
+            listed_as(run.verdict) or "-",
             f"{run.bytes / MB:.1f}",
         ]
         for run in runs
