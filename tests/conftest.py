@@ -20,13 +20,17 @@ pytest_plugins = (
     "helpers.saved_network",
     "helpers.tuning",
 )
-SLOW_FIXTURES = {  # they start the harness, or MXNet in this process
+SLOW_FIXTURES = {  # they start the harness, or MXNet in this process, or draw whole pages
     "cli",
+    "compared",
     "every",
+    "hostile_report",
+    "made_report",
     "refused",
     "saved",
     "session_run",
     "tuning",
+    "written",
 }
 WHOLLY_SLOW = re.compile(r"^pytestmark = .*pytest\.mark\.slow", re.MULTILINE)
 

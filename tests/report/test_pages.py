@@ -92,6 +92,7 @@ def test_links_of_fresh_pages_lead_somewhere(written: dict[str, Path]) -> None:
     assert 'href="machine/n2/nightly.md"' in history and "machine/n1/nightly.md" not in history
 
 
+@pytest.mark.slow
 def test_links_of_a_report_in_another_folder_lead_to_the_run(tmp_path: Path) -> None:
     run = made_run(tmp_path / "results")
     page, *_ = write_report(run, tmp_path / "cache", into=tmp_path / "reports" / "a b" / "made")

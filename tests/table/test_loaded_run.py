@@ -49,7 +49,10 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     [
         write_tables,
         load_run,
-        lambda folder: write_report(folder, folder.path.parent / "cache"),
+        pytest.param(
+            lambda folder: write_report(folder, folder.path.parent / "cache"),
+            marks=pytest.mark.slow,  # it draws
+        ),
         lambda folder: load_compared_runs(folder.path.parents[1], [folder.id], PRICES, {}),
     ],
     ids=["table", "load", "report", "compare"],

@@ -66,6 +66,7 @@ def test_no_two_rows_look_alike_and_no_label_breaks_a_table(labels: list[str]) -
     assert all(name.strip() and len(name) <= LONGEST + 4 for name in found.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", ["int8 | naive", "", "x" * 400, "fp32"])
 def test_equal_labels_lose_no_row(tmp_path: Path, label: str) -> None:
     folder = made_run(tmp_path, labels=dict.fromkeys(METHODS, label))
@@ -95,6 +96,7 @@ def test_equal_labels_lose_no_row(tmp_path: Path, label: str) -> None:
         assert len(drawn) == len(set(drawn)), name
 
 
+@pytest.mark.slow
 def test_two_methods_of_one_label_lose_nothing(tmp_path: Path) -> None:
     same = {"int8_smart": "int8", "int8_mse": "int8"}
     names = [f"int8 ({method})" for method in same]
@@ -135,6 +137,7 @@ def _gains(run: LoadedRun) -> Gains:
     return compared
 
 
+@pytest.mark.slow
 def test_a_comparison_has_a_line_a_method(tmp_path: Path) -> None:
     runs: Any = [
         compared_run(
