@@ -133,13 +133,16 @@ def test_a_stopped_night_is_kept_and_goes_on(cli: CommandLine) -> None:
     found = night(cli.results, "s2")
     assert (found["verdict"], found["stopped"]) == ("stopped", "measuring, and nothing was judged")
     assert found["rows"] == [] and "timings were done" in found["notes"][0]
+    _says_at_its_end(stopped, found)
 
     again = cli.start("nightly", "run.id=s2", *TINY[-2:])
     again.says("run s2-again")
     assert night(cli.results, "s2")["verdict"] == "suspected"  # in case that it is killed
     again.process.send_signal(signal.SIGTERM)
-    assert again.end().code == 3
+    stopped = again.end()
+    assert stopped.code == 3
     found = night(cli.results, "s2")
+    _says_at_its_end(stopped, found)
     assert (found["verdict"], found["stopped"]) == ("stopped", "measuring suspected rows again")
     assert ("fp32", "batch_s") in {(each["method"], each["metric"]) for each in found["suspects"]}
     assert found["headline"].startswith("STOPPED while measuring suspected rows again (")
@@ -163,6 +166,14 @@ def test_a_stopped_night_is_kept_and_goes_on(cli: CommandLine) -> None:
     path.unlink()
     assert "2 nights read" in cli("history", "rebuild=true").err
     assert _dump(path) == before
+
+
+def _says_at_its_end(ended: Ended, found: dict[str, Any]) -> None:
+    """The last lines are the headline, the step with its command, and where every row is."""
+    title, _, step = ended.out.splitlines()[-3:]
+    assert title.replace("\\", "") == f"Nightly on {found['machine']}: {found['headline']}"
+    assert step.startswith("**Act: ") and step.endswith(f"`{found['steps'][0]['command']}`")
+    assert f"{found['run']}/nightly.md" in ended.err
 
 
 def _dump(path: Path) -> list[Any]:
