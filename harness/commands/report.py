@@ -22,8 +22,7 @@ def call(words: Words, context: Context) -> int:
     if into is None and folder.is_committed:
         into = context.results / REPORTS / folder.path.parent.name / folder.id
     page, *others = write_report(folder, context.cache, context.folders, into)
-    beside = ", ".join(str(path.relative_to(page.parent)) for path in others)
-    print(f"{page}\nand beside it {beside}")
+    print(f"{page}\nand beside it tables, LaTeX and figures ({len(others)} files)")
     return 0
 
 
