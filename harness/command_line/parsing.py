@@ -184,11 +184,14 @@ def _require_all(verb: Verb, values: dict[str, list[str]], overrides: Sequence[s
 def _require_no_near_miss(verb: Verb, overrides: Sequence[str], folders: Sequence[Path]) -> None:
     """Refuse a word that is no key of the configuration and is nearest to an argument of the verb."""
     own = [argument.name for argument in verb.arguments if not argument.prefix]
-    keys = {*_keys(), *(path.name for folder in folders for path in folder.glob("*/"))}
+    sections = {*_keys(), *(path.name for folder in folders for path in folder.glob("*/"))}
     for word in overrides:
         name, _, value = word.partition("=")
-        near = nearest(name, [*keys, *own])
-        if name not in keys and near in own:
+        section = re.split(r"[.@/]", name.lstrip("+~"))[0]
+        if section in sections:
+            continue  # whether it has such a key is seen when the words are composed
+        near = nearest(name, [*sections, *own])
+        if near in own:
             raise InputError(
                 f"{word}: there is no such word (did you mean {near}?); type {near}={value}; "
                 f"see ./run.sh {verb.name} --help"

@@ -16,7 +16,9 @@ from harness.command_line import verbs
 from harness.command_line.parsing import parse
 from harness.command_line.verb import RUN, Argument, Flag, Verb
 from harness.command_line.verbs import all_verbs, find_verb
+from harness.config import compose_config
 from harness.errors import InputError, proposal
+from harness.storage.same_run import flattened
 from helpers.command_line import PATIENCE_S
 
 NAMES = [verb.name for verb in all_verbs()]
@@ -231,6 +233,17 @@ def test_the_nearest_is_proposed(words: list[str], proposes: str, printed: Print
     message = printed(*words, code=2)
     assert f"(did you mean {proposes}?)" in message
     assert message.startswith("error: ") and message.count("\n") == 1
+
+
+def test_no_key_of_the_configuration_is_taken_for_a_mistyped_word() -> None:
+    composed = compose_config(["method=[fp32,int8_inc_mse]"]).config
+    words = [f"{key}=x" for key in flattened(composed.stored)]
+    words += ["+method.mine.bias=x", "~tuning.seed=x", "workload@workload=x"]
+    for verb in (verb for verb in all_verbs() if verb.call is not None):
+        given = [f"{argument.name}=x" for argument in verb.arguments if argument.required]
+        theirs = [word for word in words if verb.argument(word.partition("=")[0]) is None]
+        overrides = parse(verb, [*given, *theirs]).overrides
+        assert set(theirs) <= set(overrides), verb.name
 
 
 def test_nothing_is_proposed_that_is_not_near(printed: Printed) -> None:
