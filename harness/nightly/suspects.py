@@ -133,10 +133,9 @@ def judge_night(
     publish(night("suspected", suspects=suspects))
     try:
         for (method, metric), said in suspects.items():
-            how = f"in turn with the model of run {slower[method].run}"
-            context.show.note(
-                f"suspected: {said}; measuring it again {how if metric == BATCH.name else 'anew'}"
-            )
+            is_time = metric == BATCH.name
+            how = f"in turn with the model of run {slower[method].run}" if is_time else "anew"
+            context.show.note(f"suspected: {said}; measuring it again {how}")
         again = measure_again(folder, context, slower, other)
     except BaseException as error:
         doing = "measuring suspected rows again"
