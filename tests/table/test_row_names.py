@@ -105,7 +105,7 @@ def test_two_methods_of_one_label_lose_nothing(tmp_path: Path) -> None:
         "rows": [(row.method, row.label) for row in run.rows],
         "sizes": [(row.method, row.label) for row in run.sizes],
         "kernels": [(row.method, row.label) for row in run.profiles],
-        "pareto": [(p.method, p.label) for p in pareto(run.rows).points],
+        "pareto": [(p.method, p.label) for p in pareto(run.rows, run.plan.config.tuning).points],
         "gain": [(g.method, g.label) for g in _gains(run).rows],
         "batches": [
             (panel.method, panel.label)
