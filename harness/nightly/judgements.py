@@ -17,8 +17,8 @@ from harness.files import whole_files
 from harness.nightly import nightly_report
 from harness.nightly.database import NAME, Damaged, History, opened
 from harness.nightly.entry import NightEntry, bare_entry, build_entry
-from harness.nightly.night import UNFINISHED, Key, Night, listed_as
-from harness.nightly.verdict import BATCH
+from harness.nightly.night import UNFINISHED, Night, listed_as
+from harness.nightly.verdict import BATCH, Key
 from harness.storage.store import NIGHT, RunFolder
 
 MARKDOWN, JUNIT = "nightly.md", "nightly.junit.xml"
@@ -50,6 +50,16 @@ class Stored(Struct, frozen=True):
     rows: list[JudgedRow]
     shifts: list[Shift]
 
+    @property
+    def is_final(self) -> bool:
+        """Whether the night was judged and not stopped."""
+        return self.verdict not in UNFINISHED
+
+    @property
+    def has_verdicts(self) -> bool:
+        """Whether rows were judged, or the verdict is final without any."""
+        return bool(self.rows) or self.is_final
+
 
 class Acknowledgement(Facts, frozen=True, kw_only=True):
     """Why a shift is accepted; ``*`` as ``method`` or ``metric`` is any, of an earlier version."""
@@ -66,9 +76,8 @@ def with_verdict(entry: NightEntry, folder: RunFolder) -> NightEntry:
     Raises:
         HarnessError: a file is damaged.
     """
-    night, known = folder.path / NIGHT, folder.path / ACKNOWLEDGED
-    if night.is_file():
-        verdicts = _read(night, Stored, "night")
+    verdicts = stored_verdicts(folder)
+    if verdicts is not None:
         entry = replace(
             entry,
             verdict=verdicts.verdict,
@@ -76,11 +85,11 @@ def with_verdict(entry: NightEntry, folder: RunFolder) -> NightEntry:
             regressions=frozenset(
                 (row.method, row.metric)
                 for row in verdicts.rows
-                if row.kind == "regression" and verdicts.verdict not in UNFINISHED
+                if row.kind == "regression" and verdicts.is_final
             ),
         )
-    if known.is_file():
-        listed = _read(known, list[Acknowledgement], "list of acknowledgements")
+    listed = _acknowledgements(folder)
+    if listed:
         reasons = {(row.method, row.metric): row.reason for row in listed}
         entry = replace(entry, acknowledged=reasons)
     return entry
@@ -93,35 +102,25 @@ def _read(path: Path, kind: type[T], what: str) -> T:
         raise HarnessError(f"{path} is no {what} ({error}): restore or delete it") from None
 
 
+def stored_verdicts(folder: RunFolder) -> Stored | None:
+    """Return the verdicts in a night's folder; None if there are none.
+
+    Raises:
+        HarnessError: the file is damaged.
+    """
+    return _read(folder.path / NIGHT, Stored, "night") if folder.is_night else None
+
+
+def _acknowledgements(folder: RunFolder) -> list[Acknowledgement]:
+    path = folder.path / ACKNOWLEDGED
+    return _read(path, list[Acknowledgement], "list of acknowledgements") if path.is_file() else []
+
+
 def _entry_of(folder: RunFolder) -> NightEntry:
     """Return the entry of a night with its verdict, from its folder; without rows if it has none."""
-    path = folder.path / NIGHT
-    stored = _read(path, Stored, "night") if path.is_file() else None
-    has_rows = stored is None or stored.rows or stored.verdict not in UNFINISHED
+    stored = stored_verdicts(folder)
+    has_rows = stored is None or stored.has_verdicts
     return with_verdict(build_entry(folder) if has_rows else bare_entry(folder), folder)
-
-
-def has_final_verdict(folder: RunFolder) -> bool:
-    """Return whether a night was judged and not stopped.
-
-    Raises:
-        HarnessError: its file is damaged.
-    """
-    path = folder.path / NIGHT
-    return path.is_file() and _read(path, Stored, "night").verdict not in UNFINISHED
-
-
-def has_verdicts(folder: RunFolder) -> bool:
-    """Return whether rows of a night were judged, or the night has a final verdict without any.
-
-    Raises:
-        HarnessError: its file is damaged.
-    """
-    path = folder.path / NIGHT
-    if not path.is_file():
-        return False
-    stored = _read(path, Stored, "night")
-    return bool(stored.rows) or stored.verdict not in UNFINISHED
 
 
 def publish(night: Night, entry: NightEntry, folder: RunFolder, results: Path) -> None:
@@ -188,15 +187,13 @@ def acknowledge(
             f"run {folder.id} has shifts of more than one row ({listed}): name one with method=, or "
             "give method=all"
         )
-    path = folder.path / ACKNOWLEDGED
-    known = _read(path, list[Acknowledgement], "list of acknowledgements") if path.is_file() else []
-    others = [row for row in known if (row.method, row.metric) not in chosen]
+    others = [row for row in _acknowledgements(folder) if (row.method, row.metric) not in chosen]
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     new = [
         Acknowledgement(method=method, metric=metric, reason=reason.strip(), when=when)
         for method, metric in chosen
     ]
-    whole_files.write_json(path, plain([*others, *new]))
+    whole_files.write_json(folder.path / ACKNOWLEDGED, plain([*others, *new]))
     return with_verdict(entry, folder), chosen
 
 

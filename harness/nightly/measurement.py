@@ -19,7 +19,7 @@ from harness.nightly.baseline import Baseline, last_good, named
 from harness.nightly.database import opened
 from harness.nightly.disturbed import summarise
 from harness.nightly.entry import NightEntry, bare_entry, build_entry
-from harness.nightly.judgements import has_final_verdict, has_verdicts, is_own, publish, rebuild
+from harness.nightly.judgements import is_own, publish, rebuild, stored_verdicts
 from harness.nightly.night import WAKING, Night
 from harness.nightly.remeasure import AGAIN, BEFORE
 from harness.nightly.suspects import Seen, judge_night
@@ -124,7 +124,8 @@ def _judged(
             baseline = replace(baseline, reason=reason)
 
     def keep(night: Night) -> None:
-        if not has_final_verdict(folder):
+        known = stored_verdicts(folder)
+        if known is None or not known.is_final:
             publish(night, entry, folder, context.results)
             if night.verdict == "stopped":
                 show_stopped(night, folder)
@@ -137,7 +138,8 @@ def _judged(
 def _keep_stopped(folder: RunFolder, context: Context) -> Night | None:
     """Keep and return a night that was stopped; None if more is known of it, or it has no plan."""
     plan = folder.load_plan()
-    if plan is None or has_verdicts(folder):
+    known = stored_verdicts(folder)
+    if plan is None or (known is not None and known.has_verdicts):
         return None
     records, seen = folder.load_records(), _seen(folder, context)
     night = Night(

@@ -10,7 +10,7 @@ from typing import Literal
 
 from harness.nightly import reasons
 from harness.nightly.disturbed import Disturbances
-from harness.nightly.verdict import BATCH, NIGHTLY, Kind, Verdict
+from harness.nightly.verdict import BATCH, NIGHTLY, Key, Kind, Verdict
 from harness.table.metrics import COST, TOP1, TOP5
 
 Outcome = Literal["regression", "none", "partly", "cannot tell", "first", "suspected", "stopped"]
@@ -24,7 +24,6 @@ LISTED: dict[str, str] = {  # in a list of nights; others are listed as they are
 GROUPS = (("accuracy", (TOP1, TOP5)), ("time", (BATCH,)), ("cost", (COST,)))
 WORDS: dict[Kind, str] = {"none": "unchanged", "improvement": "better", "change": "changed"}
 ROUNDS = "protocol.rounds"
-Key = tuple[str, str]  # method and metric
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,7 @@ def headline(night: Night) -> str:
         if night.has_disturbed_times:
             parts.append(f"its times are NO baseline ({_rounds(night)})")
     else:
-        confirmed = [row for row in night.regressions if _key(row) not in night.suspects]
+        confirmed = [row for row in night.regressions if row.key not in night.suspects]
         parts += _listed([f"{worse(row)} (confirmed)" for row in confirmed])
         parts += [said for name, metrics in GROUPS if (said := _group(night, name, metrics))]
     missing = [row for row in night.rows if row.kind == "missing"]
@@ -235,12 +234,12 @@ def _group(night: Night, name: str, metrics: Sequence[object]) -> str | None:
         for row in night.rows
         if row.metric in metrics
         and row.kind not in ("regression", "missing", "new")
-        and _key(row) not in night.suspects
+        and row.key not in night.suspects
     ]
     counts = Counter(_word(row) for row in rows if row.kind != "cannot tell")
     unjudged = len(rows) - sum(counts.values())
     why = _why(night, rows)
-    named = [row for row in night.rows if row.kind == "regression" or _key(row) in night.suspects]
+    named = [row for row in night.rows if row.kind == "regression" or row.key in night.suspects]
     others = any(row.metric in metrics for row in named)
     name = f"{name} of other rows" if others else name
     if not counts:
@@ -270,7 +269,3 @@ def _rounds(night: Night) -> str:
 
 def _listed(parts: list[str], most: int = 3) -> list[str]:
     return [*parts[:most], *([f"and {len(parts) - most} more"] if len(parts) > most else [])]
-
-
-def _key(row: Verdict) -> Key:
-    return row.method, row.metric.name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +12,7 @@ from harness.nightly.baseline import Baseline
 from harness.nightly.disturbed import Disturbances
 from harness.nightly.entry import NightEntry, as_run, changed, software, unlike
 from harness.nightly.judge import judge, typical_s
-from harness.nightly.night import Figures, Key, Night, Outcome, outcome_of, worse
+from harness.nightly.night import Figures, Night, Outcome, outcome_of, worse
 from harness.nightly.remeasure import Again, measure_again
 from harness.nightly.second_verdicts import (
     after_remeasuring,
@@ -22,10 +21,9 @@ from harness.nightly.second_verdicts import (
     solution_lost,
     timed_again,
 )
-from harness.nightly.verdict import BATCH, NIGHTLY, Verdict
+from harness.nightly.verdict import BATCH, NIGHTLY, Key, Verdict
 from harness.run.context import Context
 from harness.stats.changes import shifts
-from harness.stats.night_noise import level
 from harness.storage.store import RunFolder
 from harness.table.row_names import names_of
 
@@ -78,7 +76,7 @@ def judge_night(
         InputError, HarnessError, KeyboardInterrupt: as ``measure_folder``, from measuring again.
     """
     judged = judge(baseline.runs, as_run(entry))
-    verdicts = {_key(row): _comparable(row, baseline) for row in judged}
+    verdicts = {row.key: _comparable(row, baseline) for row in judged}
     trusts = context.composed.config.nightly.trust_disturbed
     lasting = lasting_shifts(earlier, entry, trusts)
     origin = _origins(verdicts, baseline, lasting, earlier)
@@ -98,7 +96,7 @@ def judge_night(
             rows = tuple(_of_disturbed_rounds(row, entry) for row in rows)
         waiting = more.get("suspects", {})
         rows = tuple(
-            replace(row, advice=reasons.WAITING) if _key(row) in waiting else row for row in rows
+            replace(row, advice=reasons.WAITING) if row.key in waiting else row for row in rows
         )
         names = names_of({row.method: row.label for row in entry.rows})
         disturbed = [row.method for row in entry.rows if row.has_disturbed_times]
@@ -142,9 +140,9 @@ def judge_night(
         said = f" ({error})" if isinstance(error, (InputError, HarnessError)) else ""
         publish(night("stopped", suspects=suspects, stopped=f"{doing}{said}"))
         raise
-    second = {_key(row): row for row in judge(baseline.runs, as_run(again.entry))}
+    second = {row.key: row for row in judge(baseline.runs, as_run(again.entry))}
     for key, before in origin.items():
-        if key[0] in (slower if key[1] == BATCH.name else other):
+        if key in suspects:
             verdicts[key] = _after(verdicts[key], second.get(key), again, entry, before)
     for key in lost:
         if _has_no_solution(verdicts[key], again.entry):
@@ -190,7 +188,7 @@ def lasting_shifts(
             if timed is None or timed.times is None or len(timed.times) < NIGHTLY.rounds:
                 continue
             if trust_disturbed or not timed.has_disturbed_times:
-                series.append((night, math.exp(float(level(timed.times).value))))
+                series.append((night, typical_s(timed.times)))
         lasting += [
             LastingShift(row.method, series[at.at][0], series[at.at - 1][0], at.ratio)
             for at in shifts([value for _, value in series], NIGHTLY.slower)
@@ -243,7 +241,7 @@ def _after(
 
 def _comparable(row: Verdict, baseline: Baseline) -> Verdict:
     """Return the verdict on a row, which is no new one if earlier nights have it and do not count."""
-    why = baseline.passed_over.get(_key(row))
+    why = baseline.passed_over.get(row.key)
     if row.kind != "new" or why is None:
         return row
     advice = reasons.nothing_counts(why == "disturbed")
@@ -277,10 +275,6 @@ def _suspicion(row: Verdict, shift: LastingShift | None) -> str:
             f"{row.method} takes {reasons.percent_more(shift.ratio)} time since {shift.since.run}"
         )
     return worse(row)
-
-
-def _key(row: Verdict) -> Key:
-    return row.method, row.metric.name
 
 
 def _is_same(entry: NightEntry, before: NightEntry, method: str) -> bool:

@@ -51,6 +51,7 @@ LEAST_COST_S = 1.0
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Key = tuple[str, str]  # method and metric
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,10 @@ class Verdict:
     advice: str = ""
     gap: Gap | None = None
     in_turn: Interval | None = None
+
+    @property
+    def key(self) -> Key:
+        return self.method, self.metric.name
 
     @property
     def sentences(self) -> str:
