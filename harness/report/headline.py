@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.table.kernels import NOTED_SHARE, Profile
+from harness.table.kernels import Profile
 from harness.table.loaded_run import LoadedRun
+from harness.table.markdown import with_interval
 from harness.table.metrics import COST, THROUGHPUT, TOP1, TOP1_LOSS, VS_FUSED, Metric
 from harness.table.rows import Row, main_speedup
 from harness.table.searches import best_accurate
@@ -56,10 +57,8 @@ def headline(run: LoadedRun) -> Headline | None:
 
 def _with_ends(row: Row, metric: Metric) -> str:
     """Return a row's value with its interval, empty where it has no value."""
-    shown, ends = metric.shown(getattr(row, metric.name), ""), row.intervals.get(metric.name)
-    if not shown or ends is None:
-        return shown
-    return f"{shown} [{metric.shown(ends.low, '')}, {metric.shown(ends.high, '')}]"
+    value = getattr(row, metric.name)
+    return "" if value is None else with_interval(metric, value, row.intervals.get(metric.name))
 
 
 def _disturbed(run: LoadedRun, methods: Sequence[str]) -> str:
@@ -80,10 +79,10 @@ def _defect(run: LoadedRun, best: Row, gain: str, labels: dict[str, str]) -> str
     profiles: dict[str, Profile] = {one.method: one.profile for one in run.profiles}
     if not gain or baseline not in profiles or best.method == baseline:
         return ""
-    share = profiles[baseline].reference_wall_share
-    if not NOTED_SHARE <= share < 1:
+    profile = profiles[baseline]
+    if profile.without_reference is None:
         return ""
     return (
-        f"Of the {gain} a factor of {1 / (1 - share):.1f} is a defect of {labels[baseline]}: "
-        f"{100 * share:.0f} % of its time is in oneDNN's slow reference kernels."
+        f"Of the {gain} a factor of {profile.without_reference:.1f} is a defect of {labels[baseline]}: "
+        f"{100 * profile.reference_wall_share:.0f} % of its time is in oneDNN's slow reference kernels."
     )

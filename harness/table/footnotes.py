@@ -10,7 +10,7 @@ from harness.stats.night_noise import holm
 from harness.storage.outcomes import OK
 from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
-from harness.table.kernels import NOTED_SHARE, Profile, findings
+from harness.table.kernels import Profile, findings
 from harness.table.metrics import VS_FUSED
 from harness.table.rows import Row
 from harness.table.samples import counted
@@ -36,12 +36,7 @@ def footnotes(
     Args:
         resuming: the command that measures what is missing.
     """
-    by_method = {record.method: record for record in records}
-    used = [  # a row whose record was deleted to measure it again may have rounds left
-        (by_method[timing.method], timing)
-        for timing in counted(rounds)
-        if timing.method in by_method
-    ]
+    used = _used(records, rounds)
     return [
         *_workload_notes(plan, records),
         *_unfinished_rows_note(plan, records, resuming),
@@ -68,7 +63,6 @@ def decisive_notes(
         resuming: as of ``footnotes``.
     """
     known = {record.method: record for record in records}
-    used = [timing for timing in counted(rounds) if timing.method in known]
     base = known.get(plan.config.baseline)
     profile = base.profile if base is not None and base.outcome.kind == OK else None
     grave = (RANDOM_WEIGHTS, *plan.threads.warnings)
@@ -76,11 +70,17 @@ def decisive_notes(
         *(warning for warning in plan.warnings if warning in grave),
         *_unfinished_rows_note(plan, records, resuming),
         *(_unfinished_note(plan, rows, resuming) if plan.config.protocol.rounds else ()),
-        *_disturbed_note(rounds, sum(bool(timing.disturbed) for timing in used)),
+        *_disturbed_note(rounds, _used(records, rounds)),
         *_disturbed_stages_note(records),
         *(_defect_note(base.label, Profile.recorded(profile)) if base and profile else ()),
         *_overlap_note(plan),
     ]
+
+
+def _used(records: Sequence[MethodRecord], rounds: Sequence[RoundRecord]) -> Used:
+    """Return the timings that count; a row whose record was deleted may have rounds left."""
+    known = {record.method: record for record in records}
+    return [(known[timing.method], timing) for timing in counted(rounds) if timing.method in known]
 
 
 def _workload_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[str]:
@@ -204,11 +204,11 @@ def _kernel_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[st
 
 def _defect_note(label: str, profile: Profile) -> Iterator[str]:
     """Say what part of all speedups is a defect of the baseline."""
-    share = profile.reference_wall_share
-    if NOTED_SHARE <= share < 1:
+    faster = profile.without_reference
+    if faster is not None:
         yield (
-            f"{label} spends {100 * share:.0f} % of its time in slow reference kernels of this MXNet. "
-            f"Without them it would be {1 / (1 - share):.1f} times as fast. Compare by "
+            f"{label} spends {100 * profile.reference_wall_share:.0f} % of its time in slow reference "
+            f"kernels of this MXNet. Without them it would be {faster:.1f} times as fast. Compare by "
             f'"{VS_FUSED.title}", or add the method fp32_summed and give baseline=fp32_summed.'
         )
 
@@ -234,7 +234,7 @@ def _disturbance_notes(
     used: Used,
 ) -> Iterator[str]:
     kept = [(row, timing.disturbed) for row, timing in used if timing.disturbed]
-    yield from _disturbed_note(rounds, len(kept))
+    yield from _disturbed_note(rounds, used)
     yield from _advice_by_kind(kept)
     optimised = [(row, row.optimize.disturbed) for row in records if row.optimize]
     validated = [(row, row.validate.disturbed) for row in records if row.validate]
@@ -253,8 +253,9 @@ def _disturbance_notes(
         )
 
 
-def _disturbed_note(rounds: Sequence[RoundRecord], kept: int) -> Iterator[str]:
+def _disturbed_note(rounds: Sequence[RoundRecord], used: Used) -> Iterator[str]:
     disturbed = [timing for timing in rounds if timing.disturbed]
+    kept = sum(bool(timing.disturbed) for _, timing in used)
     if disturbed:
         yield (
             f"{len(disturbed)} of {len(rounds)} timings in the rounds were disturbed; each was "

@@ -147,6 +147,12 @@ class Profile:
         return self.reference_share * _ratio(self.total_ms, self.wall_ms or self.total_ms)
 
     @property
+    def without_reference(self) -> float | None:
+        """How many times as fast it would be without reference kernels; None where little is theirs."""
+        share = self.reference_wall_share
+        return 1 / (1 - share) if NOTED_SHARE <= share < 1 else None
+
+    @property
     def reorder_share(self) -> float:
         """The share of oneDNN's time in conversions of layout or type."""
         return self.share(lambda row: row.kind == "reorder")
