@@ -110,7 +110,7 @@ def _dots(question: Question, comparison: Comparison) -> Sequence[Dot]:
             value = question.value(entry)
             if entry.outcome != OK or entry.row is None or value is None:
                 continue
-            ends = entry.intervals.get(question.key) or entry.row.intervals.get(question.key)
+            ends = question.interval(entry)
             low, high = (scale * ends.low, scale * ends.high) if ends else (None, None)
             dots.append(Dot(method, run, scale * value, low, high))
     return dots

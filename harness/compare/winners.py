@@ -41,6 +41,11 @@ class Question:
     highest: bool
     missing: str
 
+    def interval(self, entry: MethodInRun) -> Interval | None:
+        """Return the 95 % interval of the value of a method in a run, where it has one."""
+        own = entry.row.intervals if entry.row else {}
+        return entry.intervals.get(self.key) or own.get(self.key)
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -163,9 +168,7 @@ def _candidate(
     value = question.value(entry)
     if value is None:
         return None
-    own = entry.row.intervals if entry.row else {}
-    interval = entry.intervals.get(question.key) or own.get(question.key)
-    return Candidate(line.label, machine, number, value, unit, interval)
+    return Candidate(line.label, machine, number, value, unit, question.interval(entry))
 
 
 def _shown(question: Question, one: Candidate) -> str:
