@@ -61,6 +61,11 @@ RUN = Argument(
 )
 
 
+def switch(name: str, meaning: str) -> Argument:
+    """Return an argument that is ``true`` or ``false``, which is what it is where it is left out."""
+    return Argument(name, "true|false", meaning, default="false", proposes=("true", "false"))
+
+
 @dataclass(frozen=True)
 class Flag:
     """An option of a verb's own that takes no value."""

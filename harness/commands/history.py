@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.command_line.verb import Argument, Verb, Words
+from harness.command_line.verb import Verb, Words, switch
 
 if TYPE_CHECKING:
     from harness.nightly.entry import NightEntry
@@ -79,20 +79,8 @@ VERB = Verb(
     summary="the nights so far; page=true makes a page of them, rebuild=true their database",
     call=call,
     arguments=(
-        Argument(
-            "rebuild",
-            "true|false",
-            "true reads all nights from the runs' folders again",
-            default="false",
-            proposes=("true", "false"),
-        ),
-        Argument(
-            "page",
-            "true|false",
-            f"true writes results/{PAGE}: verdicts, and the times of each row by night",
-            default="false",
-            proposes=("true", "false"),
-        ),
+        switch("rebuild", "true reads all nights from the runs' folders again"),
+        switch("page", f"true writes results/{PAGE}: verdicts, and the times of each row by night"),
     ),
     examples=(
         ("", ""),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from harness.command_line.verb import RUN, Argument, Verb, Words
+from harness.command_line.verb import RUN, Verb, Words, switch
 
 if TYPE_CHECKING:
     from harness.run.context import Context
@@ -40,13 +40,7 @@ VERB = Verb(
     ),
     arguments=(
         RUN,
-        Argument(
-            "full",
-            "true|false",
-            "true prints every column and note in a terminal, too",
-            default="false",
-            proposes=("true", "false"),
-        ),
+        switch("full", "true prints every column and note in a terminal, too"),
     ),
     examples=(
         ("published", "the example's"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.command_line.verb import FILES, RUN, Argument, Verb, Words
+from harness.command_line.verb import FILES, RUN, Argument, Verb, Words, switch
 
 if TYPE_CHECKING:
     from harness.run.context import Context
@@ -40,13 +40,7 @@ VERB = Verb(
             otherwise="RUN.zip beside the run's folder",
             proposes=FILES,
         ),
-        Argument(
-            "models",
-            "true|false",
-            "true takes the models along",
-            default="false",
-            proposes=("true", "false"),
-        ),
+        switch("models", "true takes the models along"),
         Argument(
             "sign",
             "KEY",
