@@ -105,10 +105,7 @@ def runs(composed: JsonObject) -> list[str]:
     known = planned_runs(project_path(results)) if results else []
     named = [folder for folder in known if is_name(folder.id)]
     ids = [folder.id for folder in named]
-    return [
-        folder.id if ids.count(folder.id) == 1 else f"{folder.path.parent.name}/{folder.id}"
-        for folder in named
-    ]
+    return [folder.id if ids.count(folder.id) == 1 else folder.address for folder in named]
 
 
 def _groups(composed: JsonObject, folders: Sequence[Path]) -> list[str]:

@@ -129,7 +129,7 @@ def bare_entry(folder: RunFolder) -> NightEntry:
         machine=folder.path.parent.name,
         run=folder.id,
         created=plan.created,
-        folder=f"{folder.path.parent.name}/{folder.id}",
+        folder=folder.address,
         alike=alike(plan),
         environment=environment(plan),
         rows=(),

@@ -16,7 +16,7 @@ import msgspec
 
 from harness.errors import HarnessError
 from harness.files.whole_files import load_json
-from harness.storage.known_runs import planned_runs
+from harness.storage.known_runs import planned_runs, readable_plan
 from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.plan import RunPlan
 from harness.storage.stage_facts import Process
@@ -157,10 +157,9 @@ def _earlier(plan: RunPlan, folder: RunFolder) -> Iterator[RunFolder]:
     for each in planned_runs(folder.path.parent.parent):
         if each.path.parent != folder.path.parent or each.is_committed:
             continue
-        with suppress(HarnessError):
-            earlier = each.load_plan()
-            if earlier is not None and not earlier.foreign and _asks(earlier) == _asks(plan):
-                dated.append((earlier.created, each.id, each))
+        earlier = readable_plan(each)
+        if earlier is not None and not earlier.foreign and _asks(earlier) == _asks(plan):
+            dated.append((earlier.created, each.id, each))
     for _, _, each in sorted(dated, key=lambda one: one[:2], reverse=True)[:MOST_RUNS]:
         yield each
 

@@ -159,7 +159,7 @@ def _below(run: LoadedRun, offers_page: bool, width: int) -> Iterator[Renderable
     decisive = decisive_notes(run.plan, run.records, run.rounds, run.rows, run.folder.resuming)
     for note in [*notes, *decisive[:NOTES]]:
         yield Text(wrapped(f"- {one_line(note)}", width))
-    name = f"{run.folder.path.parent.name}/{run.folder.id}"
+    name = run.folder.address
     yield Text()
     yield Text(f"Files: {_near(run.folder.path)}/{MARKDOWN} and table.csv", FAINT)
     yield Text(f"Every column and note: ./run.sh table {name} full=true", FAINT)

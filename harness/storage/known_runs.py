@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from harness.errors import HarnessError, InputError, nearest, proposal
 from harness.facts.faults import is_name
+from harness.storage.plan import RunPlan
 from harness.storage.store import PLAN, RunFolder
 
 LATEST = "latest"
@@ -31,10 +33,11 @@ def find_run(results: Path, run_id: str) -> RunFolder:
     pattern = f"{machine or '*'}/{run}/{PLAN}"
     are_names = is_name(run) and (is_name(machine) or run == run_id)
     paths = sorted(path.parent for path in results.glob(pattern)) if are_names else []
-    if len(paths) == 1:
-        return RunFolder(paths[0])
-    if paths:
-        named = ", ".join(f"{path.parent.name}/{path.name}" for path in paths)
+    folders = [RunFolder(path) for path in paths]
+    if len(folders) == 1:
+        return folders[0]
+    if folders:
+        named = ", ".join(folder.address for folder in folders)
         raise InputError(f"run {run_id} exists for several machines: name one of {named}")
     known = planned_runs(results)
     if run == LATEST:
@@ -67,12 +70,16 @@ def like_run(results: Path, run_id: str) -> str:
     return "" if run_id in ids else nearest(run_id, others)
 
 
+def readable_plan(folder: RunFolder) -> RunPlan | None:
+    """Return the plan of a run; None if it has none, or a damaged one."""
+    with suppress(HarnessError):
+        return folder.load_plan()
+    return None
+
+
 def _created(folder: RunFolder) -> tuple[str, str]:
     """Return when a run was planned, and its id; a damaged plan is the oldest."""
-    try:
-        plan = folder.load_plan()
-    except HarnessError:
-        plan = None
+    plan = readable_plan(folder)
     return "" if plan is None else plan.created, folder.id
 
 
@@ -80,10 +87,7 @@ def _newest(runs: list[RunFolder]) -> RunFolder | None:
     """Return the run that was planned last; the project's example only where there is no other."""
     dated = []
     for folder in runs:
-        try:
-            plan = folder.load_plan()
-        except HarnessError:  # a damaged one cannot say when it was
-            continue
-        if plan is not None:
+        plan = readable_plan(folder)
+        if plan is not None:  # a damaged one cannot say when it was
             dated.append((not folder.is_committed, plan.created, folder.id, folder))
     return max(dated, key=lambda each: each[:3])[-1] if dated else None

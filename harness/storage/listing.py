@@ -12,7 +12,7 @@ import msgspec
 
 from harness.errors import HarnessError
 from harness.files.whole_files import load_json
-from harness.storage.known_runs import planned_runs
+from harness.storage.known_runs import planned_runs, readable_plan
 from harness.storage.outcomes import OK
 from harness.storage.record import RECORDS
 from harness.storage.store import NIGHT, RunFolder
@@ -68,10 +68,7 @@ def list_runs(results: Path) -> list[KnownRun]:
 
 
 def _known(folder: RunFolder) -> KnownRun:
-    try:
-        plan = folder.load_plan()
-    except HarnessError:
-        plan = None
+    plan = readable_plan(folder)
     machine, size = folder.path.parent.name, sum(_sizes(folder.path))
     outcomes = Counter(_outcomes(folder))
     if plan is None:

@@ -77,6 +77,11 @@ class RunFolder:
         return self.path.name
 
     @property
+    def address(self) -> str:
+        """MACHINE/ID: what names it where several machines have a run of its id."""
+        return f"{self.path.parent.name}/{self.id}"
+
+    @property
     def is_imported(self) -> bool:
         """Whether it is a copy, without tuning history and maybe without models: its plan says so.
 
