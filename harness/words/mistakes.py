@@ -15,7 +15,7 @@ import yaml
 from hydra.errors import HydraException
 from omegaconf.errors import GrammarParseError, MissingMandatoryValue, OmegaConfBaseException
 
-from harness.errors import proposal
+from harness.errors import nearest, proposal
 from harness.process.variables import OWN_PREFIX
 from harness.words.overrides import key_of, parsed, unreadable
 
@@ -172,10 +172,9 @@ def _unknown_key(word: str, before: Sequence[str], composing: Composing) -> str 
 
 def _near(key: str, known: Sequence[str], word: str) -> str:
     """Return a remark that proposes the nearest key, and the word to type."""
-    near = proposal(key, known)
+    remark, near = proposal(key, known), nearest(key, known)
     value = word.partition("=")[2]
-    found = re.fullmatch(r" \(did you mean (.*)\?\)", near)
-    return f"{near}; type {found[1]}={value}" if found and value else near
+    return f"{remark}; type {near}={value}" if near and value else remark
 
 
 def _section(word: str, before: Sequence[str], composing: Composing) -> str | None:
