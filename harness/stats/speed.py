@@ -13,7 +13,7 @@ that hour, which is the median of the mean of two of them. For a speedup it is t
 log ratios. Where rounds are symmetric on the log scale it is their mean. Where one process in twenty
 is disturbed and takes twice as long, it is the time of the others, and not the mean of all: that mean
 depends on processes that most measurements do not meet, so no interval from 5 or 20 rounds covers it
-(Student's t: 33 to 68 %). With one round, it is the mean batch of that process.
+(Student's t: 32 to 62 %). With one round, it is the mean batch of that process.
 
 The estimate is Hodges and Lehmann's, the median of all means of two rounds ("Estimates of location
 based on rank tests", Annals of Mathematical Statistics 34, 1963), and the interval inverts Wilcoxon's
