@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.facts.machine_facts import Disturbance
 from harness.stats.night_noise import holm
+from harness.stats.speed import ENOUGH
 from harness.storage.outcomes import OK
 from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
@@ -154,6 +155,11 @@ def _protocol_notes(plan: RunPlan, rows: Sequence[Row], used: Used, resuming: st
                 f"intervals are of the typical round, by Wilcoxon's signed-rank test{one}. That of "
                 "Speedup covers its one pass only."
             )
+            if 1 < most < ENOUGH:
+                yield (
+                    f"Fewer than {ENOUGH} rounds do not show whether they resemble each other; where "
+                    "they do, the intervals of times are too narrow."
+                )
         yield from _unfinished_note(plan, rows, resuming)
     elif any(row.intervals for row in rows):
         yield (
