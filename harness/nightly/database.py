@@ -17,6 +17,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,10 +25,11 @@ from urllib.parse import quote
 import numpy as np
 
 from harness.errors import HarnessError, InputError
-from harness.facts.typed import JsonObject
+from harness.facts.typed import JsonObject, decode
 from harness.files import locks
 from harness.files.reading import Unreadable, open_plain
-from harness.nightly.entry import NightEntry, NightRow
+from harness.nightly.entry import NightEntry, NightRow, opened_by
+from harness.nightly.night import Regression
 from harness.nightly.verdict import Bools, Floats
 
 NAME = "history.sqlite"
@@ -49,6 +51,8 @@ MIGRATIONS = (  # entry k takes the schema from version k to k + 1
     CREATE INDEX by_time ON runs (machine, created);
     """,
     "ALTER TABLE rows ADD COLUMN disturbed INTEGER",
+    "ALTER TABLE runs ADD COLUMN improved TEXT NOT NULL DEFAULT '[]';"
+    "ALTER TABLE runs ADD COLUMN open TEXT",  # none where a version wrote it that kept no state
 )
 
 
@@ -73,7 +77,7 @@ class History:
                 "DELETE FROM runs WHERE machine=? AND run=?", (entry.machine, entry.run)
             )
             writing.execute(
-                "INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?,?)",
+                "INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
                 (
                     entry.machine,
                     entry.run,
@@ -82,9 +86,11 @@ class History:
                     json.dumps(entry.alike, sort_keys=True),
                     json.dumps(entry.environment, sort_keys=True),
                     entry.verdict,
-                    json.dumps(sorted(entry.shifted)),
+                    json.dumps(sorted(list(shift) for shift in entry.shifted)),
                     json.dumps(regressions),
                     json.dumps(known),
+                    json.dumps(sorted(list(row) for row in entry.improved)),
+                    json.dumps([asdict(each) for each in entry.open]),
                 ),
             )
             writing.executemany(
@@ -113,29 +119,43 @@ class History:
             rows.setdefault(run, []).append(_row(*stored))
         runs = self._connection.execute(
             "SELECT run, created, folder, alike, environment, verdict, shifted, regressions,"
-            " acknowledged FROM runs WHERE machine=? ORDER BY created, run",
+            " acknowledged, improved, open FROM runs WHERE machine=? ORDER BY created, run",
             (machine,),
         )
         return [
-            NightEntry(
-                machine,
-                _text(run),
-                _text(created),
-                _text(folder),
-                _object(alike),
-                _object(environment),
-                tuple(rows.get(run, ())),
-                None if verdict is None else _text(verdict),
-                frozenset(map(_text, json.loads(shifted))),
-                frozenset(
-                    (_text(method), _text(metric)) for method, metric in json.loads(regressions)
+            _with_open(
+                NightEntry(
+                    machine,
+                    _text(run),
+                    _text(created),
+                    _text(folder),
+                    _object(alike),
+                    _object(environment),
+                    tuple(rows.get(run, ())),
+                    None if verdict is None else _text(verdict),
+                    _shifted(shifted),
+                    _keys(regressions),
+                    {
+                        (_text(method), _text(metric)): _text(reason)
+                        for method, metric, reason in json.loads(known)
+                    },
+                    _keys(improved),
                 ),
-                {
-                    (_text(method), _text(metric)): _text(reason)
-                    for method, metric, reason in json.loads(known)
-                },
+                open_,
             )
-            for run, created, folder, alike, environment, verdict, shifted, regressions, known in runs
+            for (
+                run,
+                created,
+                folder,
+                alike,
+                environment,
+                verdict,
+                shifted,
+                regressions,
+                known,
+                improved,
+                open_,
+            ) in runs
         ]
 
     def machines(self) -> list[str]:
@@ -305,6 +325,23 @@ def _row(
     return NightRow(
         _text(method), _text(label), _text(outcome), cost_s, seconds, right, model, disturbed
     )
+
+
+def _keys(text: str) -> frozenset[tuple[str, str]]:
+    return frozenset((_text(method), _text(metric)) for method, metric in json.loads(text))
+
+
+def _shifted(text: str) -> frozenset[tuple[str, str, float]]:
+    """Return the shifts of a run; those without a place are of an earlier version and say nothing."""
+    placed = [shift for shift in json.loads(text) if not isinstance(shift, str)]
+    return frozenset((_text(method), _text(since), float(ratio)) for method, since, ratio in placed)
+
+
+def _with_open(entry: NightEntry, stored: str | None) -> NightEntry:
+    """Return an entry with its open regressions; its own ones where it was kept without them."""
+    if stored is None:
+        return replace(entry, open=opened_by(entry))
+    return replace(entry, open=tuple(decode(json.loads(stored), list[Regression])))
 
 
 def _text(value: Any) -> str:
