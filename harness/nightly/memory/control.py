@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from scipy.special import stdtr, stdtrit
 
 from harness.nightly.baseline import regressed
 from harness.nightly.entry import NightEntry
-from harness.nightly.memory.lasting import WINDOW, LastingShift, counting, series_of
+from harness.nightly.memory.lasting import FIRST, WINDOW, LastingShift, counting, drift, series_of
 from harness.nightly.verdict import BATCH, EQUIVALENCE, NIGHTLY, Floats
 from harness.stats.intervals import Interval
 
@@ -64,7 +65,10 @@ class Control:
             if not len(known) or known[-1] != len(self._nights) - 1:
                 continue
             shift = self._shift(method, beside, common, known, most)
-            if shift is not None:
+            series = [(self._nights[at], float(beside[at])) for at in known]
+            if shift is None and not _is_faster(common[known[-FIRST:]], common[known[:FIRST]]):
+                found += [replace(each, is_controlled=True) for each in drift(method, series, most)]
+            elif shift is not None:
                 found.append(shift)
         return found
 
@@ -136,6 +140,11 @@ class Control:
                 since = self._nights[known[-latest]]
                 return LastingShift(method, since, middle, math.exp(size), level, True)
         return None
+
+
+def _is_faster(now: Floats, before: Floats) -> bool:
+    """Return whether the other methods became faster, so that a steady one only seems slower."""
+    return float(np.median(now) - np.median(before)) < -math.log1p(NIGHTLY.slower)
 
 
 def _sd(values: Floats) -> float:

@@ -66,7 +66,7 @@ def lasting_shifts(
         if not any(
             step.ratio > 1 and _place(step, series) > max(better, default=0) for step in steps
         ):
-            lasting += _drift(row.method, series[max(better, default=0) :], most)
+            lasting += drift(row.method, series[max(better, default=0) :], most)
     return lasting
 
 
@@ -130,7 +130,7 @@ def _steps(method: str, series: Series, most: int) -> list[LastingShift]:
     ]
 
 
-def _drift(method: str, series: Series, most: int) -> list[LastingShift]:
+def drift(method: str, series: Series, most: int) -> list[LastingShift]:
     """Return the shift that many small steps add up to, from the level that counts to now."""
     if len(series) < FIRST + LATEST:
         return []
