@@ -79,6 +79,10 @@ def constant(night: int) -> float:
     return 1.0
 
 
+def nothing(night: int) -> float:
+    return 0.0
+
+
 @dataclass(frozen=True)
 class Course:
     """What truly happens over the nights, by method a factor of a night.
@@ -214,7 +218,7 @@ class Year:
 
     def _answers(self, method: str, number: int) -> npt.NDArray[np.bool_]:
         right = self._right
-        lost = round(self._course.lost.get(method, lambda night: 0)(number))
+        lost = round(self._course.lost.get(method, nothing)(number))
         if lost:
             right = right.copy()
             right[np.flatnonzero(right)[:lost]] = False
