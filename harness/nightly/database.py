@@ -334,6 +334,8 @@ def _keys(text: str) -> frozenset[tuple[str, str]]:
 def _shifted(text: str) -> frozenset[tuple[str, str, float]]:
     """Return the shifts of a run; those without a place are of an earlier version and say nothing."""
     placed = [shift for shift in json.loads(text) if not isinstance(shift, str)]
+    if not all(0 < float(ratio) < math.inf for _, _, ratio in placed):
+        raise ValueError(f"the ratio of a shift is not positive and finite: {text:.60}")
     return frozenset((_text(method), _text(since), float(ratio)) for method, since, ratio in placed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -93,7 +94,11 @@ def with_verdict(entry: NightEntry, folder: RunFolder) -> NightEntry:
         entry = replace(
             entry,
             verdict=verdicts.verdict,
-            shifted=frozenset((s.method, s.since, s.ratio) for s in verdicts.shifts if s.tested),
+            shifted=frozenset(
+                (s.method, s.since, s.ratio)
+                for s in verdicts.shifts
+                if s.tested and 0 < s.ratio < math.inf
+            ),
             regressions=regressions,
             improved=improved,
         )
