@@ -307,3 +307,30 @@ def delay(host: Host, course: Course, nights: int, seed: int, metric: str = BATC
     (method,) = course.changed()
     late = [at for at in red(judged, method, metric) if at >= BEGIN]
     return late[0] - BEGIN if late else None
+
+
+def false_table(years: int = 1, seed: int = 1) -> dict[tuple[str, str], float]:
+    """Return the false regressions a year by host and how often the software changes."""
+    return {
+        (name, software): false_regressions(host, software, years, seed)
+        for name, host in HOSTS.items()
+        for software in SOFTWARE
+    }
+
+
+def delays(
+    factors: Sequence[float] = (1.025, 1.03, 1.05, 1.1), series: int = 26, nights: int = 35
+) -> dict[tuple[str, str, float], list[int | None]]:
+    """Return the nights until a slowdown of one method is red, by host, its place and its size."""
+    found: dict[tuple[str, str, float], list[int | None]] = {}
+    for host in ("quiet", "shared"):
+        for factor in factors:
+            change = {METHODS[2]: step(factor)}
+            for place, course in (
+                ("model", Course(model=change, events=[BEGIN])),
+                ("library", Course(library=change, events=[BEGIN])),
+            ):
+                found[host, place, factor] = [
+                    delay(HOSTS[host], course, nights, seed) for seed in range(series)
+                ]
+    return found
