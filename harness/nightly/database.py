@@ -12,25 +12,27 @@ has of runs whose folders are gone.
 from __future__ import annotations
 
 import json
-import math
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-import numpy as np
-
 from harness.errors import HarnessError, InputError
-from harness.facts.typed import JsonObject, decode
 from harness.files import locks
 from harness.files.reading import Unreadable, open_plain
-from harness.nightly.entry import NightEntry, NightRow, opened_by
-from harness.nightly.night import Regression
-from harness.nightly.verdict import Bools, Floats
+from harness.nightly.entry import NightEntry, NightRow
+from harness.nightly.memory.cells import (
+    keys,
+    object_of,
+    row_cells,
+    row_of,
+    shifts_of,
+    text_of,
+    with_open,
+)
 
 NAME = "history.sqlite"
 PATIENCE_S = 600.0  # how long a writer waits for another
@@ -96,7 +98,7 @@ class History:
             writing.executemany(
                 "INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 [
-                    (entry.machine, entry.run, position, *_stored(row))
+                    (entry.machine, entry.run, position, *row_cells(row))
                     for position, row in enumerate(entry.rows)
                 ],
             )
@@ -116,30 +118,30 @@ class History:
             " disturbed FROM rows WHERE machine=? ORDER BY run, position",
             (machine,),
         ):
-            rows.setdefault(run, []).append(_row(*stored))
+            rows.setdefault(run, []).append(row_of(*stored))
         runs = self._connection.execute(
             "SELECT run, created, folder, alike, environment, verdict, shifted, regressions,"
             " acknowledged, improved, open FROM runs WHERE machine=? ORDER BY created, run",
             (machine,),
         )
         return [
-            _with_open(
+            with_open(
                 NightEntry(
                     machine,
-                    _text(run),
-                    _text(created),
-                    _text(folder),
-                    _object(alike),
-                    _object(environment),
+                    text_of(run),
+                    text_of(created),
+                    text_of(folder),
+                    object_of(alike),
+                    object_of(environment),
                     tuple(rows.get(run, ())),
-                    None if verdict is None else _text(verdict),
-                    _shifted(shifted),
-                    _keys(regressions),
+                    None if verdict is None else text_of(verdict),
+                    shifts_of(shifted),
+                    keys(regressions),
                     {
-                        (_text(method), _text(metric)): _text(reason)
+                        (text_of(method), text_of(metric)): text_of(reason)
                         for method, metric, reason in json.loads(known)
                     },
-                    _keys(improved),
+                    keys(improved),
                 ),
                 open_,
             )
@@ -162,7 +164,7 @@ class History:
         """Return the machines that have runs."""
         rows = self._connection.execute("SELECT DISTINCT machine FROM runs ORDER BY machine")
         try:
-            return [_text(machine) for (machine,) in rows]
+            return [text_of(machine) for (machine,) in rows]
         except ValueError as error:
             raise _Wrong(f"a machine: {error}") from None
 
@@ -275,85 +277,3 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> int:
         _apply(connection, MIGRATIONS[version:])
         connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
     return int(version)
-
-
-def _stored(row: NightRow) -> tuple[Any, ...]:
-    times, correct = row.times, row.correct
-    return (
-        row.method,
-        row.label,
-        row.outcome,
-        row.cost_s,
-        row.model,
-        None if times is None else len(times),
-        None if times is None else times.astype("<f8").tobytes(),
-        None if correct is None else correct.shape[1],
-        None if correct is None else np.packbits(correct, axis=1).tobytes(),
-        row.disturbed,
-    )
-
-
-def _row(
-    method: str,
-    label: str,
-    outcome: str,
-    cost_s: float | None,
-    model: str | None,
-    rounds: int | None,
-    times: bytes | None,
-    images: int | None,
-    correct: bytes | None,
-    disturbed: int | None,
-) -> NightRow:
-    seconds: Floats | None = None
-    right: Bools | None = None
-    if times is not None:
-        seconds = np.frombuffer(times, "<f8").reshape(rounds or 0, -1)
-        if not (np.isfinite(seconds).all() and (seconds > 0).all()):
-            raise ValueError(f"a time of {method} is not positive and finite")
-    if correct is not None:
-        bits = np.frombuffer(correct, np.uint8).reshape(2, -1)
-        if not 0 < (images or 0) <= 8 * bits.shape[1]:
-            raise ValueError(f"{images} images of {method} in {bits.shape[1]} bytes")
-        right = np.unpackbits(bits, axis=1, count=images).astype(bool)
-    if cost_s is not None and not (isinstance(cost_s, (int, float)) and 0 <= cost_s < math.inf):
-        raise ValueError(f"the cost of {method} is {cost_s!r}")
-    if model is not None:
-        _text(model)
-    if not (disturbed is None or (isinstance(disturbed, int) and disturbed >= 0)):
-        raise ValueError(f"the disturbed rounds of {method} are {disturbed!r:.60}")
-    return NightRow(
-        _text(method), _text(label), _text(outcome), cost_s, seconds, right, model, disturbed
-    )
-
-
-def _keys(text: str) -> frozenset[tuple[str, str]]:
-    return frozenset((_text(method), _text(metric)) for method, metric in json.loads(text))
-
-
-def _shifted(text: str) -> frozenset[tuple[str, str, float]]:
-    """Return the shifts of a run; those without a place are of an earlier version and say nothing."""
-    placed = [shift for shift in json.loads(text) if not isinstance(shift, str)]
-    if not all(0 < float(ratio) < math.inf for _, _, ratio in placed):
-        raise ValueError(f"the ratio of a shift is not positive and finite: {text:.60}")
-    return frozenset((_text(method), _text(since), float(ratio)) for method, since, ratio in placed)
-
-
-def _with_open(entry: NightEntry, stored: str | None) -> NightEntry:
-    """Return an entry with its open regressions; its own ones where it was kept without them."""
-    if stored is None:
-        return replace(entry, open=opened_by(entry))
-    return replace(entry, open=tuple(decode(json.loads(stored), list[Regression])))
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r:.60} is no text")
-    return value
-
-
-def _object(text: Any) -> JsonObject:
-    value = json.loads(text)
-    if not isinstance(value, dict):
-        raise ValueError(f"{value!r:.60} is no object")
-    return value
