@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.verdicts import confirmation, coverage, shift_search
+from benchmarks.verdicts import confirmation, coverage, detectors, shift_search
 from benchmarks.verdicts.figures import Figure
 from benchmarks.verdicts.report import to_csv, to_markdown
 from harness import PROJECT
@@ -25,6 +25,7 @@ PARTS: dict[str, tuple[Callable[[int, int], Iterator[Figure]], int, int]] = {
     "intervals": (coverage.measured, 600, 6000),
     "confirmation": (confirmation.measured, 100, 1500),
     "shifts": (shift_search.measured, 40, 300),
+    "detectors": (detectors.measured, 1, 6),
 }
 
 
