@@ -25,7 +25,7 @@ PARTS: dict[str, tuple[Callable[[int, int], Iterator[Figure]], int, int]] = {
     "intervals": (coverage.measured, 600, 6000),
     "confirmation": (confirmation.measured, 100, 1500),
     "shifts": (shift_search.measured, 40, 300),
-    "detectors": (detectors.measured, 1, 6),
+    "detectors": (detectors.measured, 1, 4),
 }
 
 

@@ -18,7 +18,8 @@ PLACE = 32
 
 
 def quiet(seed: int = 0, count: int = 56) -> Floats:
-    return np.exp(0.005 * np.random.default_rng(seed).standard_normal(count))
+    times: Floats = np.exp(0.005 * np.random.default_rng(seed).standard_normal(count))
+    return times
 
 
 @pytest.mark.parametrize("name", DETECTORS)
@@ -103,11 +104,12 @@ def test_the_best_split_is_the_largest_energy_of_all_places_and_ends() -> None:
             total -= 2 * other / ((count + other) * (count - 1)) * within[0]
         if other > 1:
             total -= 2 * count / ((count + other) * (other - 1)) * within[1]
-        return total
+        return float(total)
 
     largest = max((energy(at, end), at) for at in range(1, 9) for end in range(at + 1, 10))
     place, value = best_split(distances)
-    assert (value, place) == (pytest.approx(largest[0]), largest[1])
+    assert value == pytest.approx(largest[0])
+    assert place == largest[1]
 
 
 def test_the_public_series_are_whole() -> None:
