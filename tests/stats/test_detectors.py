@@ -17,7 +17,7 @@ from benchmarks.verdicts.searches import best_split
 PLACE = 32
 
 
-def quiet(seed: int = 0, count: int = 56) -> Floats:
+def quiet(seed: int = 0, count: int = 52) -> Floats:
     times: Floats = np.exp(0.005 * np.random.default_rng(seed).standard_normal(count))
     return times
 
@@ -34,9 +34,9 @@ def test_a_detector_sees_the_past_only(name: str) -> None:
     times = quiet(1)
     times[PLACE:] *= 1.06
     alarms = DETECTORS[name](times, WARM)
-    for count in (PLACE + 2, PLACE + 14):
-        before = DETECTORS[name](times[:count], WARM)
-        assert before == [alarm for alarm in alarms if alarm.night < count]
+    count = PLACE + 4
+    before = DETECTORS[name](times[:count], WARM)
+    assert before == [alarm for alarm in alarms if alarm.night < count]
 
 
 @pytest.mark.parametrize("name", DETECTORS)
@@ -78,7 +78,7 @@ def test_places_are_those_of_the_series_where_only_its_latest_nights_are_searche
 )
 def test_alarms_are_scored(alarms: list[Alarm], delay: int | None, false: int) -> None:
     scored = score(Trial(quiet(), PLACE), lambda times, first: alarms, 0.05)
-    assert (scored.delay, scored.false, scored.nights) == (delay, false, 56 - WARM)
+    assert (scored.delay, scored.false, scored.nights) == (delay, false, 52 - WARM)
 
 
 def test_f1_is_of_precision_and_recall() -> None:
