@@ -52,7 +52,7 @@ def to_html(report: Report, records: str) -> str:
         records_at=records,
         headline=report.headline,
         outcomes=_outcomes(report.run.rows),
-        config_digest=report.config_digest,
+        config_digest=report.digests.config,
         contents=[
             (section.anchor, section.title)
             for section in SECTIONS
@@ -108,7 +108,8 @@ def _records(report: Report) -> Values:
     return {
         "command": report.command,
         "command_notes": report.command_notes,
-        "plan_digest": report.plan_digest,
+        "results_digest": report.digests.results,
+        "plan_digest": report.digests.plan,
         "undigested": UNDETERMINING,
         "evidence": report.evidence,
     }
