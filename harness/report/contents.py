@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from harness.errors import HarnessError
 from harness.render.drawing import Drawing
 from harness.report.all_figures import draw_all
+from harness.report.artifact.checklist import Checklist, checklists
 from harness.report.evidence import Evidence, RunDigests, command, evidence, run_digests
 from harness.report.headline import Headline, headline
 from harness.report.methods_text import methods_text
@@ -39,6 +40,7 @@ class Report:
     command: str
     command_notes: Sequence[str]
     digests: RunDigests
+    checklists: Sequence[Checklist]
 
 
 def collect(run: LoadedRun, folders: Sequence[str], code: str) -> Report:
@@ -62,6 +64,8 @@ def collect(run: LoadedRun, folders: Sequence[str], code: str) -> Report:
     def is_kept(name: str) -> bool:
         return (run.folder.path / name).is_file()
 
+    digests = run_digests(plan, run.digests[store.PLAN], run.records)
+    repeating = command(plan, folders)
     return Report(
         run=run,
         drawings=draw_all(run),
@@ -69,9 +73,10 @@ def collect(run: LoadedRun, folders: Sequence[str], code: str) -> Report:
         published=beside_published(plan, run.rows),
         evidence=evidence(plan, run.records, run.rounds, run.digests, is_kept),
         methods=methods_text(plan, run.records, run.rows, run.rounds),
-        command=command(plan, folders),
+        command=repeating,
         command_notes=command_notes(plan, code),
-        digests=run_digests(plan, run.digests[store.PLAN], run.records),
+        digests=digests,
+        checklists=checklists(run, digests, repeating),
     )
 
 

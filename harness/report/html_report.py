@@ -12,6 +12,7 @@ from typing import Any
 from harness import __version__
 from harness.render.inline_figures import inline_figures
 from harness.render.page import render
+from harness.report.artifact.checklist import counts
 from harness.report.contents import Report
 from harness.report.latex import PREAMBLE
 from harness.storage.outcomes import OK
@@ -115,6 +116,10 @@ def _records(report: Report) -> Values:
     }
 
 
+def _checklist(report: Report) -> Values:
+    return {"lists": report.checklists, "counts": counts(report.checklists)}
+
+
 def _files(report: Report) -> Values:
     return {"drawings": report.drawings, "latex_preamble": PREAMBLE}
 
@@ -128,6 +133,7 @@ SECTIONS = (  # in the order of the template
     Section("sizes", "By batch size", _sizes),
     Section("files", "Files", _files),
     Section("methods", "Methods", _methods),
+    Section("checklist", "Checklist", _checklist),
     Section("records", "Records", _records),
 )
 

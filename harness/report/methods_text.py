@@ -161,7 +161,7 @@ def _optimising(facts: _Facts) -> Iterator[str]:
 def _sources(facts: _Facts) -> Iterator[str]:
     phrases = [source.phrase for source in sources_of(facts.plan.methods)]
     if phrases:
-        yield f"Among what the methods build on are {', '.join(phrases)}."
+        yield f"The methods build on {'; '.join(phrases)}."
 
 
 def _tuning(facts: _Facts) -> Iterator[str]:

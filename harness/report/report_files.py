@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.files import whole_files
+from harness.report.artifact.checklist import to_markdown
 from harness.report.artifact.references import cited, to_bibtex
 from harness.report.contents import Report, collect
 from harness.report.html_report import to_html
@@ -44,6 +45,7 @@ def write_files(
         "published.csv": pairs_to_csv(report.published.rows),
         "methods.txt": report.methods + "\n",
         "methods.tex": cited(paragraph(report.methods)) + "\n",
+        "checklist.md": to_markdown(report.checklists),
         "figures.tex": to_figures(report.drawings),
         "references.bib": to_bibtex(report.run.plan, report.digests),
     }
