@@ -157,14 +157,14 @@ def to_markdown(lists: Sequence[Checklist]) -> str:
     lines = [
         "# Reproducibility checklist",
         "",
-        "Filled from the record of the run. **open** marks what only a person can answer.",
+        "Filled from the record of the run. Where it says open, only a person can answer.",
     ]
     for one in lists:
         lines += ["", f"## {markdown_cell(one.title)}", ""]
         for item in one.items:
             box = "x" if item.answer.status == YES else " "
             lines.append(
-                f"- [{box}] {markdown_cell(item.question)}: **{item.answer.status}**. "
+                f"- [{box}] {markdown_cell(item.question)}: {item.answer.status}. "
                 f"{markdown_cell(item.answer.said)}"
             )
     return "\n".join(lines) + "\n"

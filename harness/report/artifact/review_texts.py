@@ -78,8 +78,8 @@ def to_readme(run: LoadedRun, digests: RunDigests, command: str, pack: str) -> s
     return README.format(
         run=plan.run,
         about=markdown_cell(_about(run)),
-        harness=plan.harness,
-        code=f" with the code digest {plan.code}" if plan.code else "",
+        harness=markdown_cell(plan.harness),
+        code=f" with the code digest {markdown_cell(plan.code)}" if plan.code else "",
         pack=_in_fence(pack),
         digest=digests.results,
         command=_in_fence(command),
