@@ -98,19 +98,19 @@ def measured(repeats: int, seed: int) -> Iterator[Figure]:
 def figures_of(part: str, size: float, rows: Mapping[str, Sequence[Score]]) -> Iterator[Figure]:
     """Yield the figures of each detector's scores, with what is wanted of this project's."""
     others = max(f1(scores) for name, scores in rows.items() if name != OURS)
+    section = f"{part}, +{100 * size:.0f} %"
     for name, scores in rows.items():
-        case = f"+{100 * size:.0f} %, {name}"
         delays = [scored.delay for scored in scores if scored.delay is not None]
         is_ours = name == OURS
         is_limited = is_ours and size == 0.05
-        yield Figure(part, case, None, "found %", 100 * len(delays) / len(scores))
-        yield Figure(part, case, None, "F1", f1(scores), least=others if is_ours else None)
+        yield Figure(section, name, None, "found %", 100 * len(delays) / len(scores))
+        yield Figure(section, name, None, "F1", f1(scores), least=others if is_ours else None)
         delay = float(np.median(delays)) if delays else math.nan
-        yield Figure(part, case, None, "delay in nights", delay, most=5 if is_limited else None)
+        yield Figure(section, name, None, "delay in nights", delay, most=5 if is_limited else None)
         false = sum(scored.false for scored in scores)
         rate = 1000 * false / sum(scored.nights for scored in scores)
         most = 3.9 if is_limited else None
-        yield Figure(part, case, None, "false alarms per 1,000 nights", rate, most=most)
+        yield Figure(section, name, None, "false alarms per 1,000 nights", rate, most=most)
 
 
 def draw_trials(rng: np.random.Generator, repeats: int) -> list[Trial]:
