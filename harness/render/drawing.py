@@ -17,7 +17,6 @@ from functools import cached_property
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import LayoutEngine
@@ -116,6 +115,9 @@ class Picture:
     @cached_property
     def pdf(self) -> bytes:
         """The figure as PDF, without a date; laid out after the SVG, and so always the same."""
+        # imported here, since it brings a library for fonts, and most pages have no PDF
+        from matplotlib.backends.backend_pdf import FigureCanvasPdf
+
         assert self.svg
         figure, layout = self._filled
         pdf = io.BytesIO()
