@@ -246,8 +246,9 @@ from pathlib import Path
 from harness.nightly.database import opened
 with opened(Path(sys.argv[1])) as history:
     history._connection.execute("BEGIN IMMEDIATE")
-    row = ["m", sys.argv[2], "", "", "{}", "{}", None, "", "", ""]
-    history._connection.execute("INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?,?)", row)
+    names = "machine, run, created, folder, alike, environment, shifted, regressions, acknowledged"
+    row = ["m", sys.argv[2], "", "", "{}", "{}", "", "", ""]
+    history._connection.execute(f"INSERT INTO runs ({names}) VALUES (?,?,?,?,?,?,?,?,?)", row)
     print("holds", flush=True)
     sys.stdin.read()
     history._connection.execute("COMMIT")
