@@ -31,13 +31,14 @@ from neural_compressor.experimental import Quantization  # noqa: E402
 from neural_compressor.strategy import STRATEGIES  # noqa: E402
 from neural_compressor.strategy.strategy import TuneStrategy, strategy_registry  # noqa: E402
 
-from harness.methods.graph import with_own_numbers  # noqa: E402
+from harness.methods.graph import numbered  # noqa: E402
 from harness.methods.inspection import inspect_on_disk  # noqa: E402
 from harness.methods.journal import Enough, Journal  # noqa: E402
 from harness.methods.long_search import (  # noqa: E402
     dynamic_shapes_asked_once,
     share_operator_configurations,
 )
+from harness.methods.operator_facts import OperatorFacts  # noqa: E402
 from harness.methods.pickles import close  # noqa: E402
 from harness.methods.shared_calibration import SharedCalibration  # noqa: E402
 from harness.methods.time_limit import time_limit  # noqa: E402
@@ -93,7 +94,8 @@ class Tuned:
             yaml.safe_dump(self._inc_config(name, context.workspace), sort_keys=False)
         )
         tuning = context.tuning.kept()
-        net = with_own_numbers(context.net, next(iter(tuning))[0][:1].shape)
+        graph = numbered(context.net, next(iter(tuning))[0][:1].shape)
+        net = graph.network()
         net.hybridize()
         context = replace(context, net=net, tuning=tuning)
         journal = Journal(context, int(self.options["max_trials"]))
@@ -124,10 +126,10 @@ class Tuned:
         finally:
             journal.save()
             cache.save()
+        fused, *_ = search.strategy.adaptor.pre_optimized_model
+        configured = _configured(best.q_config, tuning, OperatorFacts(fused, graph.layers))
         return Optimized(
-            best.model,
-            {"strategy": self.strategy, **_configured(best.q_config, tuning), **result},
-            journal.trials,
+            best.model, {"strategy": self.strategy, **configured, **result}, journal.trials
         )
 
     def _register(self) -> str:
@@ -220,7 +222,9 @@ class Tuned:
         raise NoSolution(reached, trials)
 
 
-def _configured(quantised: IncQuantised | None, tuning: Any) -> MethodFacts:
+def _configured(
+    quantised: IncQuantised | None, tuning: Any, operators: OperatorFacts
+) -> MethodFacts:
     """Return how INC's adaptor quantised a model; nothing if the strategy did not use the adaptor."""
     if not quantised:
         return {}
@@ -229,6 +233,7 @@ def _configured(quantised: IncQuantised | None, tuning: Any) -> MethodFacts:
         "quantize_mode": configuration["quantize_mode"],
         "quantize_granularity": configuration["quantize_granularity"],
         "excluded_operators": configuration["excluded_symbols"],
+        "excluded_are": operators.of(configuration["excluded_symbols"]),
         "kl_operators": sorted(quantised["calib_cfg"]["calib_kl_nodes"]),
         # INC stops after its number of batches or at the end of the loader
         "calibration_images": min(

@@ -73,6 +73,20 @@ Objective = Annotated[
 ]
 
 
+CalibMode = Annotated[
+    str,
+    one_of(
+        ("naive", "entropy", "none"),
+        "custom needs a collector, which is code: write a method of your own",
+    ),
+]
+QuantizedDtype = Annotated[str, one_of(("auto", "int8", "uint8"))]
+Names = Annotated[
+    tuple[Annotated[str, Meta(min_length=1)], ...],
+    Meta(description="a list of names, such as [node_5]"),
+]
+
+
 class RunOptions(Facts, frozen=True, kw_only=True):
     """Where a run is kept and what limits it; always what is asked now."""
 
@@ -250,10 +264,15 @@ class Native(Facts, frozen=True, kw_only=True):
     """The arguments of ``harness.methods.native.Quantized``."""
 
     quantize_mode: Annotated[Any, New(Annotated[str, one_of(("full", "smart"))])] = None
-    calib_mode: Annotated[Any, New(Annotated[str, one_of(("naive", "entropy"))])] = None
+    calib_mode: Annotated[Any, New(CalibMode)] = None
     quantize_granularity: Annotated[
         Any, New(Annotated[str, one_of(("tensor-wise", "channel-wise"))])
     ] = None
+    quantized_dtype: Annotated[Any, New(QuantizedDtype, required=False)] = None
+    exclude_layers: Annotated[Any, New(Optional[Names], required=False)] = None
+    exclude_layers_match: Annotated[Any, New(Optional[Names], required=False)] = None
+    exclude_operators: Annotated[Any, New(Optional[Names], required=False)] = None
+    num_calib_batches: Annotated[Any, New(Optional[Positive], required=False)] = None
 
 
 class Inner(Facts, frozen=True, kw_only=True):
