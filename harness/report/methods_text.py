@@ -292,7 +292,8 @@ def _statistics(facts: _Facts) -> Iterator[str]:
     said = []
     if over_rounds:
         said.append(
-            "those of times are Student's t over rounds on the log scale, ratios paired by round"
+            "those of times are Wilcoxon's signed-rank test over rounds on the log scale, ratios paired "
+            "by round"
         )
     if of_pass and of_speedup_alone:
         said.append(
