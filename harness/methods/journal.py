@@ -53,10 +53,11 @@ class Journal:
     Attributes:
         trials: the trajectory.
         stopped: the search was ended by max_trials or by the strategy's own ``stop``.
+        best: INC's model of the most accurate trial that its strategy evaluated, if it is to be kept.
     """
 
-    def __init__(self, context: Context, max_trials: int) -> None:
-        self._context, self._max_trials = context, max_trials
+    def __init__(self, context: Context, max_trials: int, keep_best: bool = False) -> None:
+        self._context, self._max_trials, self._keep_best = context, max_trials, keep_best
         self._began = time.perf_counter()
         self._configured: WeakKeyDictionary[Any, Operators] = WeakKeyDictionary()  # by network
         self._quantised: WeakKeyDictionary[Any, IncQuantised] = WeakKeyDictionary()
@@ -66,6 +67,8 @@ class Journal:
         self._predictions: list[npt.NDArray[np.uint16]] = []
         self.trials: list[JournalTrial] = []
         self.stopped = False
+        self.best: Any = None
+        self._best_accuracy = -1.0
         self._history = context.workspace / HISTORY
         tuning_history.begin(self._history)
 
@@ -101,7 +104,11 @@ class Journal:
         def evaluated(model: Any, *arguments: Any, **named: Any) -> Any:
             self._hold_to_limit(model.model)
             value = evaluate(model, *arguments, **named)
-            self.network_accuracy(model.model)  # if the strategy has a measure of its own
+            # measured here if the strategy has a measure of its own
+            accuracy = self.network_accuracy(model.model)
+            is_trial = self._keep_best and model.model in self._tried
+            if is_trial and accuracy > self._best_accuracy:
+                self.best, self._best_accuracy = model, accuracy
             return value
 
         def decided(*arguments: Any, **named: Any) -> Any:
@@ -129,6 +136,11 @@ class Journal:
         if network in self._tried:
             return self._tried[network]["accuracy"]
         return self._measure(network)
+
+    def adopt(self, model: Any, number: int) -> None:
+        """Take a model for that of a trial, from 0, whose configuration it was made of again."""
+        self._tried[model.model] = self.trials[number]
+        self._quantised[model.model] = model.q_config
 
     def _hold_to_limit(self, network: Any) -> None:
         known = network is self._context.net or network in self._tried

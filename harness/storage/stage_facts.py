@@ -106,6 +106,7 @@ class Quantization(msgspec.Struct, frozen=True, kw_only=True):
     excluded_operators: Optional[list[str]] = None
     excluded_are: Optional[dict[str, OperatorPlace]] = None
     trials: Optional[Count] = None
+    meets_criterion: Optional[bool] = None  # said only where it is false
     strategy: Optional[str] = None
     quantize_mode: Any = None  # shown as it is
     quantize_granularity: Any = None

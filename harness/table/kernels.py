@@ -206,8 +206,7 @@ def saturates(row: Kernel) -> bool:
     oneDNN's kernels for AVX2 and AVX-512 do that where there is no VNNI ("Nuances of int8
     computations" in its guide).
     """
-    source, weights = (row.dtype.split(":") + [""])[:2]
-    return is_compute(row) and (source, weights) == ("u8", "s8") and row.isa in SATURATING
+    return is_compute(row) and row.dtype.startswith("u8:s8") and row.isa in SATURATING
 
 
 def made_by(family: str) -> Chosen:

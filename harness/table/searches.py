@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.storage.configuration import SearchOptions, Tuning
+from harness.storage.method_options import SearchOptions, Tuning, as_tuple
 from harness.storage.outcomes import NO_SOLUTION
 from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
 from harness.storage.record import MethodRecord
@@ -17,7 +17,7 @@ class SearchSettings:
     """The settings of one row's search.
 
     Attributes:
-        sampling_size: how many images it should calibrate on.
+        sampling_size: how many images it should calibrate on, at most.
         calibration_images: how many it did calibrate on; None where the record does not say.
     """
 
@@ -51,8 +51,8 @@ def _settings(record: MethodRecord, options: SearchOptions, tuning: Tuning) -> S
         options.max_trials,
         float(tuning.timeout_s if options.timeout_s is None else options.timeout_s),
         tuning.seed if options.seed is None else options.seed,
-        options.objective or tuning.objective,
-        options.sampling_size or tuning.sampling_size,
+        " and ".join(as_tuple(options.objective or tuning.objective)),
+        max(as_tuple(options.sampling_size or tuning.sampling_size)),
         chosen.calibration_images if chosen else None,
     )
 
