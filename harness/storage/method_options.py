@@ -31,7 +31,8 @@ OBJECTIVE_WORDS = (
 )
 # A pattern here for the items as well as for the one crashes msgspec 0.20: ``wrong_objective`` checks
 Objective = Annotated[
-    Union[str, Annotated[tuple[str, ...], Meta(min_length=1)]],
+    # not plain str, or a list that is typed were taken for a text (``takes_text``)
+    Union[Annotated[str, Meta(min_length=1)], Annotated[tuple[str, ...], Meta(min_length=1)]],
     Meta(description=OBJECTIVE_WORDS),
 ]
 Weights = Annotated[
