@@ -13,7 +13,7 @@ from harness.errors import InputError
 from helpers.command_line import OWN
 
 BY_NAME = (  # rows of no experiment: they are asked for by name
-    "int8_smart_excluded", "int8_inc_random", "int8_inc_exhaustive", "int8_inc_tpe"
+    "int8_smart_excluded", "int8_finished", "int8_inc_random", "int8_inc_exhaustive", "int8_inc_tpe"
 )  # fmt: skip
 
 

@@ -12,9 +12,10 @@ import msgspec
 from msgspec import Meta
 
 from harness.facts.faults import LONGEST_S
-from harness.facts.typed import MOST, Count, Facts, New, Number, Positive, one_of
+from harness.facts.typed import MOST, Count, Facts, New, Number, Positive, Sha256, one_of
 
 INC = "harness.methods.inc.Tuned"
+FINISHED = "harness.methods.finished.Finished"
 
 _Whole = Annotated[int, Meta(ge=0, lt=LONGEST_S)]
 _Real = Annotated[float, Meta(ge=0, lt=LONGEST_S)]
@@ -164,6 +165,15 @@ class Native(Facts, frozen=True, kw_only=True):
     num_calib_batches: Annotated[Any, New(Optional[Positive], required=False)] = None
 
 
+class Finished(Facts, frozen=True, kw_only=True):
+    """The arguments of ``harness.methods.finished.Finished``; ``run/inputs.py`` checks the files."""
+
+    symbol: Annotated[Optional[str], New()] = None
+    params: Annotated[Optional[str], New()] = None
+    symbol_sha256: Annotated[Optional[Sha256], New(required=False)] = None
+    params_sha256: Annotated[Optional[Sha256], New(required=False)] = None
+
+
 class Inner(Facts, frozen=True, kw_only=True):
     """A method in another's arguments; it has no label."""
 
@@ -178,6 +188,7 @@ class Nesting(Facts, frozen=True, kw_only=True):
 
 ARGUMENTS: Mapping[str, type[Facts]] = {  # of the methods whose arguments are checked
     INC: Search,
+    FINISHED: Finished,
     "harness.methods.native.Quantized": Native,
     "harness.methods.equalize.Equalized": Nesting,
     "harness.methods.bf16.Bf16Fallback": Nesting,
