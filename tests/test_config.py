@@ -67,7 +67,7 @@ def test_inc_options_reach_every_inc_row() -> None:
     assert options == [
         "criterion", "tolerance", "timeout_s", "max_trials", "seed", "sampling_size", "objective",
         "objective_weights", "dtypes", "model_wise", "optype_wise", "op_wise", "performance_only",
-        "keep_best",
+        "keep_best", "resume",
     ]  # fmt: skip
     given = compose_config(["tuning.seed=5", "method.int8_inc_basic.options.seed=6"]).config.stored
     inc = {k: m["options"]["seed"] for k, m in given["method"].items() if "options" in m}

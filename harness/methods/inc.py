@@ -46,6 +46,7 @@ from harness.methods.long_search import (  # noqa: E402
 )
 from harness.methods.operator_facts import OperatorFacts  # noqa: E402
 from harness.methods.pickles import close  # noqa: E402
+from harness.methods.resumption import Resumption, digest_of_labels  # noqa: E402
 from harness.methods.shared_calibration import SharedCalibration  # noqa: E402
 from harness.methods.time_limit import time_limit  # noqa: E402
 from harness.targets import find  # noqa: E402
@@ -104,7 +105,16 @@ class Tuned:
         net = graph.network()
         net.hybridize()
         context = replace(context, net=net, tuning=tuning)
-        journal = Journal(context, self._options.max_trials, bool(self._options.keep_best))
+        resumption = None
+        if self._options.resume:
+            decisive = [
+                config.read_text(),
+                dict(self.strategy_options),
+                digest_of_labels(tuning.labels),
+            ]
+            resumption = Resumption(context.workspace, decisive, len(tuning.labels))
+        keep_best = bool(self._options.keep_best)
+        journal = Journal(context, self._options.max_trials, keep_best, resumption)
         search = SteppedQuantization(str(config))
         search.model = context.net
         search.calib_dataloader = context.tuning
@@ -130,6 +140,8 @@ class Tuned:
                     missed = self._explained(journal, limit.expired)
                     best = journal.best
                     if best is None:
+                        if resumption is not None:
+                            resumption.end()
                         raise missed
                     warnings.append(f"no model meets the criterion, this is the best one: {missed}")
             result = {
@@ -146,6 +158,13 @@ class Tuned:
             cache.save()
         fused, *_ = search.strategy.adaptor.pre_optimized_model
         configured = _configured(best.q_config, tuning, OperatorFacts(fused, graph.layers))
+        if resumption is not None:
+            resumption.end()
+            if resumption.trials:
+                warnings.append(
+                    f"the search was stopped and went on after {resumption.trials} trials: "
+                    f"{resumption.seconds:.1f} s of these are not in its cost"
+                )
         if not meets(self._options, result["tuned_accuracy"], result["baseline_accuracy"]):
             configured["meets_criterion"] = False
         return Optimized(

@@ -95,6 +95,7 @@ class Tuning(Facts, frozen=True, kw_only=True):
         model_wise, optype_wise, op_wise: what INC may choose of all operators, by kind, and by name.
         performance_only: take the first model, whatever its accuracy.
         keep_best: where no model meets the criterion, take the most accurate one.
+        resume: write each trial down, and go on from there where the search was stopped.
     """
 
     criterion: Annotated[str, New(Criterion)]
@@ -112,6 +113,7 @@ class Tuning(Facts, frozen=True, kw_only=True):
     op_wise: Annotated[Optional[Spaces], New(required=False)] = None
     performance_only: Annotated[Optional[bool], New(bool, required=False)] = None
     keep_best: Annotated[Optional[bool], New(bool, required=False)] = None
+    resume: Annotated[Optional[bool], New(bool, required=False)] = None
 
 
 class SearchOptions(Facts, frozen=True, kw_only=True):
@@ -131,6 +133,7 @@ class SearchOptions(Facts, frozen=True, kw_only=True):
     op_wise: Annotated[Optional[Spaces], New(required=False)] = None
     performance_only: Annotated[Optional[bool], New(bool, required=False)] = None
     keep_best: Annotated[Optional[bool], New(bool, required=False)] = None
+    resume: Annotated[Optional[bool], New(bool, required=False)] = None
 
 
 class StrategyOptions(Facts, frozen=True, kw_only=True):

@@ -43,7 +43,9 @@ def pair(tuning: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, P
 
 @pytest.fixture(scope="module")
 def run(session_run: Callable[..., Ended], pair: tuple[Path, Path]) -> Ended:
-    files = [f"method.int8_finished.{key}={path}" for key, path in zip(store.MODEL, pair, strict=True)]
+    files = [
+        f"method.int8_finished.{key}={path}" for key, path in zip(store.MODEL, pair, strict=True)
+    ]
     words = [f"method.{name}.{option}" for name, options in ROWS.items() for option in options]
     tuning = ["tuning.criterion=absolute", "tuning.tolerance=0.9", "tuning.max_trials=3"]
     return session_run(f"method=[{','.join(ROWS)}]", *files, *words, *tuning, *TINY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 
 from harness.errors import InputError, NoSolution
 from harness.storage.configuration_checks import wrong_search
-from helpers.tuning import ALL_TRIALS, IMPOSSIBLE, OPTIONS, Search, kept_trials
+from helpers.tuning import ALL_TRIALS, IMPOSSIBLE, OPTIONS, Search, kept_trials, tuned
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600, method="thread")]
 FP32 = {"activation": {"dtype": ["fp32"]}, "weight": {"dtype": ["fp32"]}}
@@ -156,3 +157,69 @@ def test_what_the_adaptor_cannot_do_is_refused_with_the_reason(
 ) -> None:
     assert wrong_search(OPTIONS) is None
     assert said in str(wrong_search({**OPTIONS, **options}))
+
+
+class Killed(BaseException):
+    """In place of a signal."""
+
+
+@pytest.mark.parametrize("strategy", ["random", "bayesian"])
+def test_a_search_that_was_stopped_goes_on_and_ends_as_if_it_had_not(
+    tmp_path: Path, tuning: Any, strategy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.methods.journal import Journal
+
+    measure, measured = Journal._measure, []
+
+    def counted(journal: Any, network: Any) -> float:
+        measured.append(network is journal._context.net)
+        if len(measured) == stop_after:
+            raise Killed
+        return measure(journal, network)
+
+    def run(folder: str) -> Any:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        options = {"objective": "performance", "max_trials": 4, "resume": True, **ALL_TRIALS}
+        return tuned(tmp_path / folder, tuning, strategy, **options)
+
+    stop_after = 0
+    whole = run("whole")
+    assert not (tmp_path / "whole" / "search.jsonl").exists()
+    monkeypatch.setattr(Journal, "_measure", counted)
+    stop_after = 4  # fp32, then two trials
+    with pytest.raises(Killed):
+        run("stopped")
+    lines = (tmp_path / "stopped" / "search.jsonl").read_text().splitlines()
+    assert len(lines) == 3
+    with (tmp_path / "stopped" / "search.jsonl").open("a") as handle:
+        handle.write('{"model": "cut off in the mid')
+    stop_after = 0
+    resumed = run("stopped")
+    assert resumed.warnings[0].startswith("the search was stopped and went on after 2 trials: ")
+
+    def plain(made: Any) -> list[Any]:
+        return [(t["trial"], t["accuracy"], t["changed"]) for t in made.trajectory]
+
+    assert plain(resumed) == plain(whole)
+    tops = [np.load(tmp_path / one / "trials.npz")["top1"] for one in ("whole", "stopped")]
+    np.testing.assert_array_equal(*tops)
+    seconds = [json.loads(line)["seconds"] for line in lines[1:]]
+    assert [trial["seconds"] for trial in resumed.trajectory[:2]] == seconds
+
+
+def test_trials_of_another_search_are_not_taken(tmp_path: Path) -> None:
+    from harness.methods.resumption import Evaluated, Resumption, digest_of
+
+    trial = Evaluated(digest_of("a"), 0.5, [1.0], 2.0, 1.0, np.array([3, 4], dtype=np.uint16))
+    Resumption(tmp_path, "search", 2).add(trial)
+    again = Resumption(tmp_path, "search", 2)
+    taken = again.take(digest_of("a"))
+    assert taken is not None and taken.predictions.tolist() == [3, 4]
+    assert (again.trials, again.seconds) == (1, 2.0)
+    assert again.take(digest_of("a")) is None
+    assert Resumption(tmp_path, "search", 2).take(digest_of("b")) is None, "another model"
+    assert Resumption(tmp_path, "search", 2).take(digest_of("a")) is None, "it was forgotten"
+    Resumption(tmp_path, "search", 2).add(trial)
+    assert Resumption(tmp_path, "search", 3).take(digest_of("a")) is None, "other images"
+    Resumption(tmp_path, "search", 2).add(trial)
+    assert Resumption(tmp_path, "another", 2).take(digest_of("a")) is None
