@@ -14,6 +14,7 @@ import neural_compressor.utils.utility as utility
 from harness.errors import InputError, Refused, proposal
 from harness.methods.inc_formats import IncConfig, Operator
 from harness.storage.method_options import INT8_FP32, SearchOptions, as_tuple
+from harness.table.searches import least_accepted
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\-/]*")  # INC takes any other for a pattern
 TYPES = {
@@ -114,10 +115,7 @@ def require_operators(options: SearchOptions, space: Mapping[Operator, Any]) -> 
 
 def meets(options: SearchOptions, accuracy: float, baseline: float) -> bool:
     """Say whether a top-1 meets the criterion, as INC compares it."""
-    tolerance = float(options.tolerance)
-    if options.criterion == "relative":
-        return accuracy >= baseline * (1 - tolerance)
-    return accuracy >= baseline - tolerance
+    return accuracy >= least_accepted(baseline, options.criterion, float(options.tolerance))
 
 
 @contextmanager

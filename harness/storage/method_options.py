@@ -108,9 +108,9 @@ class Tuning(Facts, frozen=True, kw_only=True):
     seed: Count
     objective_weights: Annotated[Optional[Weights], New(required=False)] = None
     dtypes: Annotated[Optional[str], New(Dtypes, required=False)] = None
-    model_wise: Annotated[Optional[Space], New(required=False)] = None
-    optype_wise: Annotated[Optional[Spaces], New(required=False)] = None
-    op_wise: Annotated[Optional[Spaces], New(required=False)] = None
+    model_wise: Annotated[Any, New(Optional[Space], required=False)] = None
+    optype_wise: Annotated[Any, New(Optional[Spaces], required=False)] = None
+    op_wise: Annotated[Any, New(Optional[Spaces], required=False)] = None
     performance_only: Annotated[Optional[bool], New(bool, required=False)] = None
     keep_best: Annotated[Optional[bool], New(bool, required=False)] = None
     resume: Annotated[Optional[bool], New(bool, required=False)] = None
@@ -128,9 +128,9 @@ class SearchOptions(Facts, frozen=True, kw_only=True):
     objective: Annotated[Any, New(Objective)] = None
     objective_weights: Annotated[Optional[Weights], New(required=False)] = None
     dtypes: Annotated[Optional[str], New(Dtypes, required=False)] = None
-    model_wise: Annotated[Optional[Space], New(required=False)] = None
-    optype_wise: Annotated[Optional[Spaces], New(required=False)] = None
-    op_wise: Annotated[Optional[Spaces], New(required=False)] = None
+    model_wise: Annotated[Any, New(Optional[Space], required=False)] = None
+    optype_wise: Annotated[Any, New(Optional[Spaces], required=False)] = None
+    op_wise: Annotated[Any, New(Optional[Spaces], required=False)] = None
     performance_only: Annotated[Optional[bool], New(bool, required=False)] = None
     keep_best: Annotated[Optional[bool], New(bool, required=False)] = None
     resume: Annotated[Optional[bool], New(bool, required=False)] = None

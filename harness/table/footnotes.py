@@ -15,13 +15,12 @@ from harness.table.kernels import Profile, findings
 from harness.table.metrics import INFERENCE_SPEEDUP, THROUGHPUT, VS_FUSED
 from harness.table.rows import Row
 from harness.table.samples import counted
-from harness.table.searches import shared_calibration, taken_over
+from harness.table.searches import excluded_notes, shared_calibration, taken_over
 from harness.table.validity import is_called_int8
 
 Used = Sequence[tuple[MethodRecord, RoundRecord]]  # the timings that count, with their rows
 
 WIDE = 0.05  # half of an interval of throughput, as a share of it, from which on there is advice
-MOST_EXCLUDED = 4  # operators in the note on a row
 REJECTED = 0.05  # McNemar's test, for all rows together
 BRIEF_S = 0.2  # of a round; a rival must then take a seventh of a core to be seen
 
@@ -44,7 +43,7 @@ def footnotes(
         *_unfinished_rows_note(plan, records, resuming),
         *_protocol_notes(plan, rows, used, resuming),
         *_kernel_notes(plan, records),
-        *_excluded_notes(records),
+        *excluded_notes(records),
         *_significance_notes(rows),
         *_disturbance_notes(records, rounds, used),
         *_precision_notes(rows, used),
@@ -209,18 +208,6 @@ def _kernel_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[st
             yield f"{record.label}: {finding}."
         if record.method == plan.config.baseline:
             yield from _defect_note(record.label, profile)
-
-
-def _excluded_notes(records: Sequence[MethodRecord]) -> Iterator[str]:
-    """Say of each row what it left out of int8; not of rows of before operators were described."""
-    for record in records:
-        chosen = record.optimize.quantization if record.optimize else None
-        if record.outcome.kind != OK or not chosen or not chosen.excluded_are:
-            continue
-        names = chosen.excluded
-        more = len(names) - MOST_EXCLUDED
-        rest = f"; and {more} more" if more > 0 else ""
-        yield f"{record.label} keeps out of int8: {'; '.join(names[:MOST_EXCLUDED])}{rest}."
 
 
 def _defect_note(label: str, profile: Profile) -> Iterator[str]:

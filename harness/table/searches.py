@@ -1,15 +1,17 @@
-"""The settings of INC's searches, and the criterion that they tune for."""
+"""The settings of INC's searches, the criterion that they tune for, and what rows exclude."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.storage.method_options import SearchOptions, Tuning, as_tuple
-from harness.storage.outcomes import NO_SOLUTION
+from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
 from harness.storage.record import MethodRecord
 from harness.table.rows import Row
+
+MOST_EXCLUDED = 4  # operators in the note on a row
 
 
 @dataclass(frozen=True)
@@ -97,3 +99,15 @@ def best_accurate(plan: RunPlan, rows: Sequence[Row]) -> Row | None:
         and (is_random or is_accurate(row, plan.config.tuning))
     ]
     return max(fit, key=lambda row: row.images_per_s or 0.0, default=None)
+
+
+def excluded_notes(records: Sequence[MethodRecord]) -> Iterator[str]:
+    """Say of each row what it left out of int8; not of rows of before operators were described."""
+    for record in records:
+        chosen = record.optimize.quantization if record.optimize else None
+        if record.outcome.kind != OK or not chosen or not chosen.excluded_are:
+            continue
+        names = chosen.excluded
+        more = len(names) - MOST_EXCLUDED
+        rest = f"; and {more} more" if more > 0 else ""
+        yield f"{record.label} keeps out of int8: {'; '.join(names[:MOST_EXCLUDED])}{rest}."
