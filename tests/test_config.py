@@ -12,13 +12,19 @@ from harness.config import CONF, choices, compose_config, project_path
 from harness.errors import InputError
 from helpers.command_line import OWN
 
+BY_NAME = (  # rows of no experiment: they are asked for by name
+    "int8_smart_excluded", "int8_finished", "int8_inc_random", "int8_inc_exhaustive", "int8_inc_tpe"
+)  # fmt: skip
+
 
 def files(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 def test_each_folder_is_tested_here() -> None:
-    tested = {"method", "workload", "threads", "protocol", "experiment", "inc_options"}
+    tested = {
+        "method", "workload", "threads", "protocol", "experiment", "inc_options", "native_options"
+    }  # fmt: skip
     assert {path.name for path in CONF.iterdir() if path.is_dir()} == tested
 
 
@@ -59,7 +65,9 @@ def test_workloads_have_the_same_geometry_keys(name: str) -> None:
 def test_inc_options_reach_every_inc_row() -> None:
     options = list(compose_config([]).config.stored["method"]["int8_inc_mse"]["options"])
     assert options == [
-        "criterion", "tolerance", "timeout_s", "max_trials", "seed", "sampling_size", "objective"
+        "criterion", "tolerance", "timeout_s", "max_trials", "seed", "sampling_size", "objective",
+        "objective_weights", "dtypes", "model_wise", "optype_wise", "op_wise", "performance_only",
+        "keep_best", "resume",
     ]  # fmt: skip
     given = compose_config(["tuning.seed=5", "method.int8_inc_basic.options.seed=6"]).config.stored
     inc = {k: m["options"]["seed"] for k, m in given["method"].items() if "options" in m}
@@ -77,7 +85,7 @@ def test_default_rows_are_those_published_in_their_order() -> None:
         "method"
     ]  # not published: off by default
     assert set(methods) < set(beyond)
-    assert sorted(beyond) == files("method")
+    assert sorted([*beyond, *BY_NAME]) == files("method")
 
 
 def test_order_of_the_rows_is_the_users() -> None:

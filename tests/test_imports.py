@@ -235,7 +235,15 @@ DATA = (
     "harness.host.isa",
     *(
         f"harness.storage.{name}"
-        for name in ("configuration", "outcomes", "plan", "record", "same_run", "stage_facts")
+        for name in (
+            "configuration",
+            "method_options",
+            "outcomes",
+            "plan",
+            "record",
+            "same_run",
+            "stage_facts",
+        )
     ),
     ESCAPE,
 )

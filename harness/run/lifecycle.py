@@ -25,7 +25,7 @@ from harness.process.variables import MODELS
 from harness.render.progress import Display
 from harness.run.context import Context
 from harness.run.continuing import continued
-from harness.run.inputs import check_inputs
+from harness.run.inputs import check_finished, check_inputs
 from harness.run.job_result import require_answer
 from harness.run.measure_roof import measure_roof
 from harness.run.reuse import adopt
@@ -180,6 +180,7 @@ def start_session(
     if config.workload.download:
         make_folder(cache / MODELS, "run.cache")  # a worker may write what is there
     inputs = check_inputs(config.workload)
+    files = {**inputs.files, **check_finished(config.method)}
     job = InspectJob(
         workload=workload_for_workers(config.workload, inputs.files),
         methods=config.method,
@@ -213,7 +214,7 @@ def start_session(
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         overrides=composed.overrides,
         config=config,
-        files=inputs.files,
+        files=files,
         threads=settings,
         machine=machine.describe(ec2=ec2.describe()),
         images=inputs.images,

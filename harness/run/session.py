@@ -28,7 +28,7 @@ from harness.render.progress import Display, Grown, told_once
 from harness.run.course import Course, Step, course_of
 from harness.run.inputs import Inputs
 from harness.run.job_result import stage_result, with_faults
-from harness.run.worker_setup import build_environment, workload_for_workers
+from harness.run.worker_setup import build_environment, method_for_workers, workload_for_workers
 from harness.screen.run_table import fitted_table
 from harness.storage import outcomes, recorded_files, store
 from harness.storage.configuration import Protocol
@@ -168,7 +168,7 @@ class Session:
         shared = self.plan.config.methods.shared_calibration
         job = OptimizeJob(
             workload=self.workload,
-            method=method,
+            method=method_for_workers(row.method, method, self.plan.files),
             tuning=self.data["tuning"],
             cpus=self.plan.machine.allowed_cpus,
             workspace=str(self.folder.method(row.method)),

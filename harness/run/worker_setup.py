@@ -16,7 +16,8 @@ from harness.process.confinement import MEMORY
 from harness.process.jobs import WorkerWorkload
 from harness.process.own_modules import named_in_environment
 from harness.storage import store
-from harness.storage.configuration import Configuration, Workload
+from harness.storage.configuration import Configuration, Method, Workload
+from harness.storage.method_options import FINISHED
 from harness.storage.plan import InputFile
 
 GB = 10**9
@@ -80,6 +81,16 @@ def absolute_paths(value: Any) -> Any:
         if isinstance(absolute.get(key), str):
             absolute[key] = str(project_path(absolute[key]))
     return absolute
+
+
+def method_for_workers(name: str, method: Method, files: Mapping[str, InputFile]) -> Method:
+    """Return a method as workers get it: files of its own by their absolute paths and their digests."""
+    if method.target != FINISHED:
+        return method
+    own = {role: files[f"{name}.{role}"] for role in store.MODEL}
+    paths = {role: str(project_path(file.path)) for role, file in own.items()}
+    digests = {f"{role}_sha256": file.sha256 for role, file in own.items()}
+    return decode({**method.stored, **paths, **digests}, Method)
 
 
 def workload_for_workers(workload: Workload, files: Mapping[str, InputFile]) -> WorkerWorkload:

@@ -8,7 +8,7 @@ workloads and methods are kept beside these (``Facts.stored``).
 
 # No ``from __future__ import annotations``: msgspec evaluates the annotations, on Python 3.9 too.
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Optional, Union
 
 import msgspec
@@ -29,20 +29,20 @@ from harness.facts.typed import (
 )
 from harness.files.locks import USUAL_LIMIT_S
 from harness.host import isa
+from harness.storage.method_options import (
+    Limit,
+    NotNegative,
+    SearchOptions,
+    StrategyOptions,
+    Tuning,
+)
 
-INC = "harness.methods.inc.Tuned"
 HEAD = "head"  # in place of a record: the first of the validated images
 
-_Whole = Annotated[int, Meta(ge=0, lt=LONGEST_S)]
-_Real = Annotated[float, Meta(ge=0, lt=LONGEST_S)]
-NotNegative = Annotated[
-    Union[Annotated[int, Meta(ge=0)], Annotated[float, Meta(ge=0, le=MOST)]],
-    Meta(description="a number of at least 0"),
+_Seconds = Union[
+    Annotated[int, Meta(ge=0, lt=LONGEST_S)], Annotated[float, Meta(ge=0, lt=LONGEST_S)]
 ]
-Limit = Annotated[Union[_Whole, _Real], Meta(description="a number of at least 0, below 1e9")]
-WarmUp = Annotated[
-    Union[_Whole, _Real], Meta(description="a number of seconds from 0 up, below 1e9")
-]
+WarmUp = Annotated[_Seconds, Meta(description="a number of seconds from 0 up, below 1e9")]
 Classes = Annotated[
     int, Meta(ge=2, le=1 << 16, description="a whole number of at least 2 and at most 65536")
 ]
@@ -63,14 +63,6 @@ FilePath = Annotated[str, Meta(pattern=r"\A[^\x00]+\Z", description="the path of
 OwnPath = Union[str, Any]  # a path, or what a class of one's own takes under that name
 
 ISA = Annotated[str, one_of(isa.NAMES, "or null")]
-Criterion = Annotated[str, one_of(("relative", "absolute"))]
-OBJECTIVES = ("accuracy", "footprint", "performance")
-Objective = Annotated[
-    str,
-    one_of(
-        OBJECTIVES, "INC's modelsize needs TensorFlow, which is not installed with this harness"
-    ),
-]
 
 
 class RunOptions(Facts, frozen=True, kw_only=True):
@@ -202,78 +194,6 @@ class Protocol(Facts, frozen=True, kw_only=True):
         shuffled = sorted(methods)
         random.Random(f"{self.seed}/{round_}").shuffle(shuffled)
         return shuffled
-
-
-class Tuning(Facts, frozen=True, kw_only=True):
-    """The options of INC's searches; rows take theirs from here."""
-
-    criterion: Annotated[str, New(Criterion)]
-    tolerance: Annotated[Number, New(NotNegative)]
-    max_trials: Positive
-    bayesian_max_trials: Annotated[Optional[Positive], New(Positive)] = None
-    timeout_s: Annotated[Limit, New()] = 0
-    sampling_size: Positive
-    objective: Annotated[str, New(Objective)]
-    seed: Count
-
-
-class SearchOptions(Facts, frozen=True, kw_only=True):
-    """The options of one row's search."""
-
-    criterion: Annotated[str, New(Criterion)]
-    tolerance: Number
-    max_trials: Positive
-    timeout_s: Annotated[Optional[Limit], New(Limit)] = None
-    seed: Annotated[Optional[Count], New(Count)] = None
-    sampling_size: Annotated[Optional[Positive], New(Positive)] = None
-    objective: Annotated[Optional[str], New(Objective)] = None
-
-
-class StrategyOptions(Facts, frozen=True, kw_only=True):
-    """The options of a strategy's own, of which one is read."""
-
-    error_threshold: Optional[Number] = None
-
-
-_OwnOptions = New(StrategyOptions, required=False)
-
-
-class Search(Facts, frozen=True, kw_only=True):
-    """The arguments of ``harness.methods.inc.Tuned``."""
-
-    strategy: str
-    options: SearchOptions
-    strategy_options: Annotated[Optional[StrategyOptions], _OwnOptions] = None
-
-
-class Native(Facts, frozen=True, kw_only=True):
-    """The arguments of ``harness.methods.native.Quantized``."""
-
-    quantize_mode: Annotated[Any, New(Annotated[str, one_of(("full", "smart"))])] = None
-    calib_mode: Annotated[Any, New(Annotated[str, one_of(("naive", "entropy"))])] = None
-    quantize_granularity: Annotated[
-        Any, New(Annotated[str, one_of(("tensor-wise", "channel-wise"))])
-    ] = None
-
-
-class Inner(Facts, frozen=True, kw_only=True):
-    """A method in another's arguments; it has no label."""
-
-    target: str = msgspec.field(name="_target_")
-
-
-class Nesting(Facts, frozen=True, kw_only=True):
-    """The arguments of a method that works with what another one makes."""
-
-    method: Annotated[Any, New(Inner)] = None
-
-
-ARGUMENTS: Mapping[str, type[Facts]] = {  # of the methods whose arguments are checked
-    INC: Search,
-    "harness.methods.native.Quantized": Native,
-    "harness.methods.equalize.Equalized": Nesting,
-    "harness.methods.bf16.Bf16Fallback": Nesting,
-}
 
 
 class Method(Facts, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from harness.table.kernels import Profile, findings
 from harness.table.metrics import INFERENCE_SPEEDUP, THROUGHPUT, VS_FUSED
 from harness.table.rows import Row
 from harness.table.samples import counted
-from harness.table.searches import shared_calibration, taken_over
+from harness.table.searches import excluded_notes, shared_calibration, taken_over
 from harness.table.validity import is_called_int8
 
 Used = Sequence[tuple[MethodRecord, RoundRecord]]  # the timings that count, with their rows
@@ -43,6 +43,7 @@ def footnotes(
         *_unfinished_rows_note(plan, records, resuming),
         *_protocol_notes(plan, rows, used, resuming),
         *_kernel_notes(plan, records),
+        *excluded_notes(records),
         *_significance_notes(rows),
         *_disturbance_notes(records, rounds, used),
         *_precision_notes(rows, used),

@@ -23,6 +23,7 @@ ISA = re.compile(r"(?:sse|avx|amx)\w+")
 COMPUTE = ("convolution", "deconvolution", "inner_product", "matmul")
 INT8 = ("s8", "u8")
 MADE_FOR_INT8 = ("vnni", "amx")
+SATURATING = ("avx2", "avx512_core")  # what implementations without them end with
 LONGEST_MS = 1e9  # of a believable primitive
 NOTED_SHARE = 0.05  # of oneDNN's time, from which on its reference is worth a sentence
 NOT_INT8 = "called int8 but no convolution or inner product ran in int8"
@@ -199,6 +200,15 @@ def is_int8_compute(row: Kernel) -> bool:
     return is_compute(row) and row.dtype.split(":")[0] in INT8
 
 
+def saturates(row: Kernel) -> bool:
+    """Say whether a row is of primitives that add products of u8 and s8 in 16 bits, with saturation.
+
+    oneDNN's kernels for AVX2 and AVX-512 do that where there is no VNNI ("Nuances of int8
+    computations" in its guide).
+    """
+    return is_compute(row) and row.dtype.startswith("u8:s8") and row.isa in SATURATING
+
+
 def made_by(family: str) -> Chosen:
     """Return a test for implementations of a family: ``ref`` is also ref_int8 and the like."""
     pattern = re.compile(rf"{family}(?:_\w+)?(?::|$)")
@@ -280,6 +290,14 @@ def _int8_findings(profile: Profile) -> Iterator[str]:
     isa = next(iter(profile.isa_shares(is_int8_compute)))
     if ISA.fullmatch(isa) and not any(name in isa for name in MADE_FOR_INT8):
         yield f"int8 ran mostly on {isa}, without the instructions made for it (VNNI, AMX)"
+    saturating = profile.count(saturates)
+    if saturating:
+        batches = max(1, profile.batches)
+        yield (
+            f"{saturating / batches:g} convolutions and inner products add pairs of u8 x s8 products "
+            "in 16 bits and cut the sum off at 32767 (vpmaddubsw), as VNNI and AMX do not: accuracies, "
+            "and which operators a search excludes, differ from theirs"
+        )
 
 
 def _reference_findings(profile: Profile) -> Iterator[str]:

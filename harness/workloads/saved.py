@@ -95,7 +95,8 @@ def _restore_norm_attributes(
     known = attributes()
     for node in bare:
         gamma = nodes[node["inputs"][1][0]]["name"]
-        node["attrs"] = {**known[gamma], **node.get("attrs", {})}
+        # a pair that was made elsewhere may have other names: it stays as its file says
+        node["attrs"] = {**known.get(gamma, {}), **node.get("attrs", {})}
 
 
 def _number_random_names(nodes: Sequence[Node]) -> None:

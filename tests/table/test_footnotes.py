@@ -197,3 +197,26 @@ def test_brief_rounds_are_said_to_be_brief() -> None:
     rounds = [timed("fp32", n, [0.001] * 10, seconds=0.01) for n in (1, 2)]
     said = notes([measured("fp32", 10.0)], rounds, rounds=2)
     assert "too brief to see every disturbance in; raise protocol.batches for fp32" in said
+
+
+def test_what_is_kept_out_of_int8_is_told_with_its_place_in_the_network() -> None:
+    place = {
+        "kind": "BatchNorm",
+        "layer": "features.5.0.bn1",
+        "behind": ["sg_onednn_conv_bn_act_0 (features.1)"],
+        "feeds": ["node_6 (features.5.0)"],
+    }
+
+    def row(names: list[str], **facts: Any) -> MethodRecord:
+        quantization = {"excluded_operators": names, **facts}
+        optimize = decode({**MODEL, "quantization": quantization}, Optimize)
+        return replace(measured("int8", 1.0), optimize=optimize)
+
+    said = notes([measured("fp32", 10.0), row(["node_5"], excluded_are={"node_5": place})])
+    assert (
+        "int8 keeps out of int8: node_5: BatchNorm in features.5.0.bn1, behind "
+        "sg_onednn_conv_bn_act_0 (features.1), feeds node_6 (features.5.0)." in said
+    )
+    many = {f"node_{n}": place for n in range(6)}
+    assert "; and 2 more." in notes([row(list(many), excluded_are=many)])
+    assert "keeps out" not in notes([row(["node_5"])]), "of a run of before they were described"
