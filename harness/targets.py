@@ -27,6 +27,7 @@ KNOWN = frozenset(
         "harness.methods.bf16.Bf16Fallback",
         "harness.methods.equalize.Equalized",
         "harness.methods.mycustom.MyCustomTuneStrategy",
+        "harness.methods.native.AsReleased",
         "harness.methods.native.Fused",
         "harness.methods.native.Quantized",
         "harness.methods.native.Unoptimized",

@@ -181,7 +181,7 @@ def start_session(
         make_folder(cache / MODELS, "run.cache")  # a worker may write what is there
     inputs = check_inputs(config.workload)
     job = InspectJob(
-        workload=workload_for_workers(config.workload, inputs.files),
+        workload=workload_for_workers(config.workload, inputs.files, config.mxnet_additions),
         methods=config.method,
         # later stages find in the cache what this one downloads
         confine=Limits(
