@@ -119,11 +119,16 @@ class ValidateJob(Job, frozen=True, kw_only=True):
 
 
 class ProfileJob(Job, frozen=True, kw_only=True):
-    """Run a model on the first batches under oneDNN's verbose mode."""
+    """Run a model on the first batches under oneDNN's verbose mode.
+
+    Attributes:
+        size: how many images a batch has; None for as many as the workload says.
+    """
 
     stage: str = "profile"
     model: SavedModel
     batches: Positive
+    size: Optional[Positive] = None
 
 
 class MeasureJob(Job, frozen=True, kw_only=True):
