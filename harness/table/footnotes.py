@@ -99,6 +99,13 @@ def _workload_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[
             "fp32 network for every configuration that it tries instead of once a search, and "
             "quantize_net would run two whole batches through it to see its graph instead of an image."
         )
+    if plan.config.mxnet_additions:
+        yield (
+            "Every method got the fp32 network with repaired residual additions "
+            "(mxnet_additions=repaired), since the published MXNet had not the defect of this one. "
+            "Predictions and int8 models are those of the network as released; fp32 itself, "
+            "calibration and INC's baseline take less time."
+        )
     reused: dict[str, list[str]] = {}
     for record in records:
         origin = taken_over(record, plan.run)
