@@ -198,7 +198,7 @@ def test_parent_imports_neither_mxnet_nor_what_imports_it(module: str) -> None:
 
 
 PURE = {"__future__", "collections", "dataclasses", "hashlib", "itertools", "json", "math", "re",
-        "shlex", "typing", "unicodedata", "numpy", "scipy", "ruptures"}  # fmt: skip
+        "shlex", "typing", "unicodedata", "numpy", "scipy"}  # fmt: skip
 DERIVED = (  # of records and numbers, purely
     "harness.stats",
     *(

@@ -222,6 +222,7 @@ def _method_in_run(method: str, run: ComparedRun, reference: ComparedRun) -> Met
         ratio = float(theirs.mean() / ours.mean())
         if all(len(side) > 1 or side.shape[1] >= FEWEST_BATCHES for side in (theirs, ours)):
             intervals["ratio"] = speedup_apart(theirs, ours)
+            ratio = intervals["ratio"].estimate
     share = roof_share(run.profiles.get(method), row.images_per_s, run.roof)
     if rate and share.value is not None:  # a share is proportional to the throughput
         low, high = (share.value * end / row.images_per_s for end in (rate.low, rate.high))

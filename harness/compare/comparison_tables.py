@@ -161,7 +161,7 @@ def reading_notes(comparison: Comparison, prices: str) -> list[str]:
     names = titles(comparison)
     notes = [
         *_cautions(comparison, names),
-        "Intervals are 95 %. Those of a run are its own table's: Student's t over rounds, or of one "
+        "Intervals are 95 %. Those of a run are its own table's: of the typical round, or of one "
         "pass without rounds. Those between runs are Welch's t over both runs' rounds, since nothing "
         "pairs the rounds of two machines; another machine of the same type, or another day, is in "
         "none of them.",

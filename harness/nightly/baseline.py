@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from harness.nightly.entry import NightEntry, as_run, unlike
-from harness.nightly.verdict import Run
+from harness.nightly.entry import NightEntry, NightRow, as_run, unlike
+from harness.nightly.verdict import Key, Run
 
 METRICS = ("batch_s", "cost_s", "top1", "top5")
+AT_ONCE = ("cost_s", "top1", "top5")  # a single night compares them with the level that counts
 PassedOver = Literal["regression", "disturbed"]
 
 
@@ -22,12 +23,14 @@ class Baseline:
         runs: the same, with only the rows that count.
         reason: why there is none, or why runs were passed over; None where there is nothing to say.
         passed_over: rows that no run counts for, (method, metric), though one has them, and why.
+        is_named: whether it is one run that was chosen by hand, whose level may be a bad one.
     """
 
     entries: tuple[NightEntry, ...]
     runs: tuple[Run, ...]
     reason: str | None = None
-    passed_over: Mapping[tuple[str, str], PassedOver] = field(default_factory=dict)
+    passed_over: Mapping[Key, PassedOver] = field(default_factory=dict)
+    is_named: bool = False
 
 
 def last_good(
@@ -38,10 +41,10 @@ def last_good(
 ) -> Baseline:
     """Return the last good runs of a machine that were measured alike.
 
-    A row counts if it was judged, or is of the first night, and was no regression; after a shift was
-    acknowledged, rows from before that run do not count any more, and the row of that run does. Each
-    row counts in at most ``most`` runs, the latest. Disturbed times do not count, unless they were
-    acknowledged, or ``trust_disturbed`` lets them.
+    A row counts if it was measured, and is of no night of a regression that is not acknowledged
+    (``regressed``). After a shift was acknowledged, rows from before that run do not count any more,
+    and the row of that run does. Each row counts in at most ``most`` runs, the latest. Disturbed times
+    do not count, unless they were acknowledged, or ``trust_disturbed`` lets them.
 
     Args:
         history: earlier runs, oldest first.
@@ -49,30 +52,27 @@ def last_good(
     """
     judged = [entry for entry in history if entry.is_judged]
     fit = [entry for entry in judged if not unlike(entry, now)]
-    chosen: list[tuple[NightEntry, frozenset[tuple[str, str]]]] = []
-    counted: dict[tuple[str, str], int] = {}
-    closed: set[tuple[str, str]] = set()  # rows whose shift was acknowledged in a later run
-    passed_over: dict[tuple[str, str], PassedOver] = {}
+    bad = regressed(fit)
+    chosen: list[tuple[NightEntry, frozenset[Key]]] = []
+    counted: dict[Key, int] = {}
+    closed: set[Key] = set()  # rows whose shift was acknowledged in a later run
+    passed_over: dict[Key, PassedOver] = {}
     for entry in reversed(fit):
         left_out = set()
         kept = 0
         for row in entry.rows:
             for metric in METRICS:
                 key = (row.method, metric)
-                known = entry.acknowledges(*key)
-                why: PassedOver | None = None
-                if key in entry.regressions and not known:
-                    why = "regression"
-                elif metric == "batch_s" and row.has_disturbed_times and not trust_disturbed:
-                    why = None if known else "disturbed"
+                why = _why_not(entry, row, metric, bad, trust_disturbed)
                 if why is not None:
                     passed_over.setdefault(key, why)
-                if why is not None or key in closed or counted.get(key, 0) >= most:
+                full = counted.get(key, 0) >= most or not row.has(metric)
+                if why is not None or key in closed or full:
                     left_out.add(key)
                 else:
                     counted[key] = counted.get(key, 0) + 1
                     kept += 1
-                if known:
+                if entry.acknowledges(*key):
                     closed.add(key)
         if kept:
             chosen.append((entry, frozenset(left_out)))
@@ -105,4 +105,69 @@ def named(entry: NightEntry, now: Mapping[str, Any]) -> Baseline:
     if differs:
         listed = "; ".join(differs[:8]) + ("; ..." if len(differs) > 8 else "")
         raise ValueError(listed)
-    return Baseline((entry,), (as_run(entry),))
+    return Baseline((entry,), (as_run(entry),), is_named=True)
+
+
+def first_good(
+    history: Sequence[NightEntry], now: Mapping[str, Any], most: int
+) -> dict[Key, tuple[NightEntry, ...]]:
+    """Return the level that counts of each cost and accuracy: what small steps add up against.
+
+    It is that of the first ``most`` good runs since the row was last acknowledged or called better.
+
+    Args:
+        history: earlier runs, oldest first.
+        now: what must be the same, ``entry.alike``.
+    """
+    fit = [entry for entry in history if entry.is_judged and not unlike(entry, now)]
+    bad = regressed(fit)
+    levels: dict[Key, tuple[NightEntry, ...]] = {}
+    for entry in fit:
+        for row in entry.rows:
+            for metric in AT_ONCE:
+                key = (row.method, metric)
+                if entry.acknowledges(*key) or key in entry.improved:
+                    levels[key] = ()
+                good = row.has(metric) and _why_not(entry, row, metric, bad, True) is None
+                if good and len(levels.get(key, ())) < most:
+                    levels[key] = (*levels.get(key, ()), entry)
+    return levels
+
+
+def regressed(history: Sequence[NightEntry]) -> frozenset[tuple[str, Key]]:
+    """Return the rows that do not count since a regression of theirs is not acknowledged.
+
+    A regression takes all nights from the first that has it to the last that it is open in. What is
+    acknowledged in any night from the first on counts; nights before that one are left out anyway.
+
+    Args:
+        history: judged runs, oldest first.
+
+    Returns:
+        run and (method, metric) of each row.
+    """
+    places = {entry.run: at for at, entry in enumerate(history)}
+    known = [(at, entry) for at, entry in enumerate(history) if entry.acknowledged]
+    bad = set()
+    for at, entry in enumerate(history):
+        starts = {key: at for key in entry.regressions}
+        starts.update((each.key, min(places.get(each.since, at), at)) for each in entry.open)
+        for key, start in starts.items():
+            if not any(later >= start and night.acknowledges(*key) for later, night in known):
+                bad |= {(night.run, key) for night in history[start : at + 1]}
+    return frozenset(bad)
+
+
+def _why_not(
+    entry: NightEntry,
+    row: NightRow,
+    metric: str,
+    bad: frozenset[tuple[str, Key]],
+    trust_disturbed: bool,
+) -> PassedOver | None:
+    """Return why a row does not count; None if it does."""
+    key = (row.method, metric)
+    if (entry.run, key) in bad:
+        return "regression"
+    is_disturbed = metric == "batch_s" and row.has_disturbed_times and not trust_disturbed
+    return "disturbed" if is_disturbed and not entry.acknowledges(*key) else None

@@ -12,23 +12,27 @@ has of runs whose folders are gone.
 from __future__ import annotations
 
 import json
-import math
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-import numpy as np
-
 from harness.errors import HarnessError, InputError
-from harness.facts.typed import JsonObject
 from harness.files import locks
 from harness.files.reading import Unreadable, open_plain
 from harness.nightly.entry import NightEntry, NightRow
-from harness.nightly.verdict import Bools, Floats
+from harness.nightly.memory.cells import (
+    keys,
+    object_of,
+    row_cells,
+    row_of,
+    shifts_of,
+    text_of,
+    with_open,
+)
 
 NAME = "history.sqlite"
 PATIENCE_S = 600.0  # how long a writer waits for another
@@ -49,6 +53,8 @@ MIGRATIONS = (  # entry k takes the schema from version k to k + 1
     CREATE INDEX by_time ON runs (machine, created);
     """,
     "ALTER TABLE rows ADD COLUMN disturbed INTEGER",
+    "ALTER TABLE runs ADD COLUMN improved TEXT NOT NULL DEFAULT '[]';"
+    "ALTER TABLE runs ADD COLUMN open TEXT",  # none where a version wrote it that kept no state
 )
 
 
@@ -73,7 +79,7 @@ class History:
                 "DELETE FROM runs WHERE machine=? AND run=?", (entry.machine, entry.run)
             )
             writing.execute(
-                "INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?,?)",
+                "INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
                 (
                     entry.machine,
                     entry.run,
@@ -82,15 +88,17 @@ class History:
                     json.dumps(entry.alike, sort_keys=True),
                     json.dumps(entry.environment, sort_keys=True),
                     entry.verdict,
-                    json.dumps(sorted(entry.shifted)),
+                    json.dumps(sorted(list(shift) for shift in entry.shifted)),
                     json.dumps(regressions),
                     json.dumps(known),
+                    json.dumps(sorted(list(row) for row in entry.improved)),
+                    json.dumps([asdict(each) for each in entry.open]),
                 ),
             )
             writing.executemany(
                 "INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 [
-                    (entry.machine, entry.run, position, *_stored(row))
+                    (entry.machine, entry.run, position, *row_cells(row))
                     for position, row in enumerate(entry.rows)
                 ],
             )
@@ -110,39 +118,53 @@ class History:
             " disturbed FROM rows WHERE machine=? ORDER BY run, position",
             (machine,),
         ):
-            rows.setdefault(run, []).append(_row(*stored))
+            rows.setdefault(run, []).append(row_of(*stored))
         runs = self._connection.execute(
             "SELECT run, created, folder, alike, environment, verdict, shifted, regressions,"
-            " acknowledged FROM runs WHERE machine=? ORDER BY created, run",
+            " acknowledged, improved, open FROM runs WHERE machine=? ORDER BY created, run",
             (machine,),
         )
         return [
-            NightEntry(
-                machine,
-                _text(run),
-                _text(created),
-                _text(folder),
-                _object(alike),
-                _object(environment),
-                tuple(rows.get(run, ())),
-                None if verdict is None else _text(verdict),
-                frozenset(map(_text, json.loads(shifted))),
-                frozenset(
-                    (_text(method), _text(metric)) for method, metric in json.loads(regressions)
+            with_open(
+                NightEntry(
+                    machine,
+                    text_of(run),
+                    text_of(created),
+                    text_of(folder),
+                    object_of(alike),
+                    object_of(environment),
+                    tuple(rows.get(run, ())),
+                    None if verdict is None else text_of(verdict),
+                    shifts_of(shifted),
+                    keys(regressions),
+                    {
+                        (text_of(method), text_of(metric)): text_of(reason)
+                        for method, metric, reason in json.loads(known)
+                    },
+                    keys(improved),
                 ),
-                {
-                    (_text(method), _text(metric)): _text(reason)
-                    for method, metric, reason in json.loads(known)
-                },
+                open_,
             )
-            for run, created, folder, alike, environment, verdict, shifted, regressions, known in runs
+            for (
+                run,
+                created,
+                folder,
+                alike,
+                environment,
+                verdict,
+                shifted,
+                regressions,
+                known,
+                improved,
+                open_,
+            ) in runs
         ]
 
     def machines(self) -> list[str]:
         """Return the machines that have runs."""
         rows = self._connection.execute("SELECT DISTINCT machine FROM runs ORDER BY machine")
         try:
-            return [_text(machine) for (machine,) in rows]
+            return [text_of(machine) for (machine,) in rows]
         except ValueError as error:
             raise _Wrong(f"a machine: {error}") from None
 
@@ -255,66 +277,3 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> int:
         _apply(connection, MIGRATIONS[version:])
         connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
     return int(version)
-
-
-def _stored(row: NightRow) -> tuple[Any, ...]:
-    times, correct = row.times, row.correct
-    return (
-        row.method,
-        row.label,
-        row.outcome,
-        row.cost_s,
-        row.model,
-        None if times is None else len(times),
-        None if times is None else times.astype("<f8").tobytes(),
-        None if correct is None else correct.shape[1],
-        None if correct is None else np.packbits(correct, axis=1).tobytes(),
-        row.disturbed,
-    )
-
-
-def _row(
-    method: str,
-    label: str,
-    outcome: str,
-    cost_s: float | None,
-    model: str | None,
-    rounds: int | None,
-    times: bytes | None,
-    images: int | None,
-    correct: bytes | None,
-    disturbed: int | None,
-) -> NightRow:
-    seconds: Floats | None = None
-    right: Bools | None = None
-    if times is not None:
-        seconds = np.frombuffer(times, "<f8").reshape(rounds or 0, -1)
-        if not (np.isfinite(seconds).all() and (seconds > 0).all()):
-            raise ValueError(f"a time of {method} is not positive and finite")
-    if correct is not None:
-        bits = np.frombuffer(correct, np.uint8).reshape(2, -1)
-        if not 0 < (images or 0) <= 8 * bits.shape[1]:
-            raise ValueError(f"{images} images of {method} in {bits.shape[1]} bytes")
-        right = np.unpackbits(bits, axis=1, count=images).astype(bool)
-    if cost_s is not None and not (isinstance(cost_s, (int, float)) and 0 <= cost_s < math.inf):
-        raise ValueError(f"the cost of {method} is {cost_s!r}")
-    if model is not None:
-        _text(model)
-    if not (disturbed is None or (isinstance(disturbed, int) and disturbed >= 0)):
-        raise ValueError(f"the disturbed rounds of {method} are {disturbed!r:.60}")
-    return NightRow(
-        _text(method), _text(label), _text(outcome), cost_s, seconds, right, model, disturbed
-    )
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r:.60} is no text")
-    return value
-
-
-def _object(text: Any) -> JsonObject:
-    value = json.loads(text)
-    if not isinstance(value, dict):
-        raise ValueError(f"{value!r:.60} is no object")
-    return value

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.nightly.disturbed import disturbed_rounds, is_too_disturbed
-from harness.nightly.night import UNFINISHED
-from harness.nightly.verdict import Bools, Floats, Run
+from harness.nightly.night import UNFINISHED, Regression
+from harness.nightly.verdict import NIGHTLY, Bools, Floats, Run
+from harness.stats.night_noise import level
 from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.same_run import alike, differing, environment, listed
 from harness.storage.store import RunFolder
@@ -46,6 +49,18 @@ class NightRow:
         """Whether too many of its rounds were disturbed for its times to be a baseline."""
         return self.times is not None and is_too_disturbed(self.disturbed or 0, len(self.times))
 
+    @cached_property
+    def level(self) -> float:
+        """The logarithm of the seconds of a batch, as verdicts compare it; NaN without enough rounds."""
+        if self.times is None or len(self.times) < NIGHTLY.rounds:
+            return math.nan
+        return float(level(self.times).value)
+
+    def has(self, metric: str) -> bool:
+        """Return whether a metric was measured."""
+        value = {"batch_s": self.times, "cost_s": self.cost_s}.get(metric, self.correct)
+        return value is not None
+
     @property
     def has_no_solution(self) -> bool:
         """Whether its search ended without a model, which is no failure."""
@@ -67,9 +82,11 @@ class NightEntry:
         alike: what must be the same in runs that are compared.
         environment: what may differ, and then is named as what changed.
         verdict: of the night, an ``Outcome``; None if it is no night's run, or it was not judged.
-        shifted: methods that a lasting shift was found for.
+        shifted: lasting shifts that were measured again: method, first run after, ratio.
         regressions: (method, metric) of its rows that were called regressions.
         acknowledged: reason by (method, metric), either of them "*" for all.
+        improved: (method, metric) of its rows that were called improvements.
+        open: the regressions that were open after it.
     """
 
     machine: str
@@ -80,9 +97,11 @@ class NightEntry:
     environment: dict[str, Any]
     rows: tuple[NightRow, ...]
     verdict: str | None = None
-    shifted: frozenset[str] = frozenset()
+    shifted: frozenset[tuple[str, str, float]] = frozenset()
     regressions: frozenset[tuple[str, str]] = frozenset()
     acknowledged: Mapping[tuple[str, str], str] | None = None
+    improved: frozenset[tuple[str, str]] = frozenset()
+    open: tuple[Regression, ...] = ()
 
     @property
     def is_judged(self) -> bool:
@@ -97,6 +116,14 @@ class NightEntry:
         return any(
             part in (method, "*") and of in (metric, "*") for part, of in self.acknowledged or {}
         )
+
+
+def opened_by(entry: NightEntry) -> tuple[Regression, ...]:
+    """Return the regressions of a night that was kept by a version that kept no open ones."""
+    return tuple(
+        Regression(*key, entry.run, entry.created, " ".join((key[0], "is worse in", key[1])))
+        for key in sorted(entry.regressions)
+    )
 
 
 def unlike(before: NightEntry, now: Mapping[str, Any]) -> list[str]:

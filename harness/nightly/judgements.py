@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -16,8 +17,8 @@ from harness.facts.typed import Facts, Mistyped, Name, decode, plain
 from harness.files import whole_files
 from harness.nightly import nightly_report
 from harness.nightly.database import NAME, Damaged, History, opened
-from harness.nightly.entry import NightEntry, bare_entry, build_entry
-from harness.nightly.night import UNFINISHED, Night, listed_as
+from harness.nightly.entry import NightEntry, bare_entry, build_entry, opened_by
+from harness.nightly.night import UNFINISHED, Night, Regression, listed_as
 from harness.nightly.verdict import BATCH, Key
 from harness.storage.store import NIGHT, RunFolder
 
@@ -37,10 +38,12 @@ class JudgedRow(Struct, frozen=True):
 
 
 class Shift(Struct, frozen=True):
-    """A lasting shift that was found for a row, since a run."""
+    """A lasting shift that was found for a row, since a run, and whether it was measured again."""
 
     method: Name
     since: str = ""
+    ratio: float = 1.0
+    tested: bool = False
 
 
 class Stored(Struct, frozen=True):
@@ -49,6 +52,8 @@ class Stored(Struct, frozen=True):
     verdict: str
     rows: list[JudgedRow]
     shifts: list[Shift]
+    open: list[Regression] = []
+    schema: int = 1
 
     @property
     def is_final(self) -> bool:
@@ -78,16 +83,27 @@ def with_verdict(entry: NightEntry, folder: RunFolder) -> NightEntry:
     """
     verdicts = stored_verdicts(folder)
     if verdicts is not None:
+        regressions, improved = (
+            frozenset(
+                (row.method, row.metric)
+                for row in verdicts.rows
+                if row.kind == kind and verdicts.is_final
+            )
+            for kind in ("regression", "improvement")
+        )
         entry = replace(
             entry,
             verdict=verdicts.verdict,
-            shifted=frozenset(shift.method for shift in verdicts.shifts),
-            regressions=frozenset(
-                (row.method, row.metric)
-                for row in verdicts.rows
-                if row.kind == "regression" and verdicts.is_final
+            shifted=frozenset(
+                (s.method, s.since, s.ratio)
+                for s in verdicts.shifts
+                if s.tested and 0 < s.ratio < math.inf
             ),
+            regressions=regressions,
+            improved=improved,
         )
+        has_open = verdicts.schema >= nightly_report.KEEPS_OPEN
+        entry = replace(entry, open=tuple(verdicts.open) if has_open else opened_by(entry))
     listed = _acknowledgements(folder)
     if listed:
         reasons = {(row.method, row.metric): row.reason for row in listed}
@@ -204,6 +220,7 @@ def notable(folder: RunFolder) -> list[Key]:
     """
     night = _read(folder.path / NIGHT, Stored, "night")
     keys = [(row.method, row.metric) for row in night.rows if row.kind in NOTABLE]
+    keys += [each.key for each in night.open]
     for path in sorted(folder.path.parent.glob(f"*/{NIGHT}")):
         with suppress(HarnessError):  # another night's file may be damaged
             shifts = _read(path, Stored, "night").shifts

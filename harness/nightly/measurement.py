@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from harness.config import Composed
@@ -21,8 +22,8 @@ from harness.nightly.disturbed import summarise
 from harness.nightly.entry import NightEntry, bare_entry, build_entry
 from harness.nightly.judgements import is_own, publish, rebuild, stored_verdicts
 from harness.nightly.night import WAKING, Night
-from harness.nightly.remeasure import AGAIN, BEFORE
-from harness.nightly.suspects import Seen, judge_night
+from harness.nightly.remeasure import AGAIN, BEFORE, measure_again
+from harness.nightly.suspects import Means, Seen, judge_night
 from harness.nightly.verdict import NIGHTLY, Floats
 from harness.process.interrupt import resumable
 from harness.process.lifetime import NOT_ALONE, alone_on_host
@@ -112,10 +113,10 @@ def _judged(
             f"warning: nights are dated after now ({', '.join(ahead[:3])}): is the clock right?"
         )
     earlier = [each for each in nights if _is_before(each, entry)]
+    chosen_by = composed.config.nightly
     if chosen is not None:
         baseline = _compared_with(chosen, entry.alike)
     else:
-        chosen_by = composed.config.nightly
         baseline = last_good(earlier, entry.alike, chosen_by.runs, chosen_by.trust_disturbed)
         if not earlier and others:
             reason = (
@@ -130,7 +131,14 @@ def _judged(
             if night.verdict == "stopped":
                 show_stopped(night, folder)
 
-    night = judge_night(entry, earlier, baseline, _seen(folder, context), folder, context, keep)
+    means = Means(
+        partial(measure_again, folder, context),
+        keep,
+        show.note,
+        chosen_by.runs,
+        chosen_by.trust_disturbed,
+    )
+    night = judge_night(entry, earlier, baseline, _seen(folder, context), means)
     publish(night, entry, folder, context.results)
     return night
 

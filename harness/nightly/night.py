@@ -44,6 +44,35 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class Regression:
+    """A confirmed regression that was neither measured fixed nor acknowledged.
+
+    Attributes:
+        since: the first run that has it.
+        created: when that was; UTC, ISO 8601.
+        said: by how much the row is worse.
+        level: ids of the runs of the level before it, oldest first.
+        in_turn: whether timing in turn with the earlier model confirmed it.
+        back: how many of the latest nights in a row measured the level before.
+        is_notified: whether an earlier night was red for it.
+    """
+
+    method: str
+    metric: str
+    since: str
+    created: str
+    said: str
+    level: tuple[str, ...] = ()
+    in_turn: bool = False
+    back: int = 0
+    is_notified: bool = False
+
+    @property
+    def key(self) -> Key:
+        return self.method, self.metric
+
+
+@dataclass(frozen=True)
 class Step:
     """What to do next, and the command for it, if there is one."""
 
@@ -56,8 +85,9 @@ class Night:
     """A judged night, or one that was stopped before.
 
     Attributes:
-        verdict: ``regression``: a row got worse, and measuring it again confirmed it. ``none``: all
-            rows were judged, and none did. ``partly``: none did of those that were judged.
+        verdict: ``regression``: a row got worse, and measuring it again confirmed it, in this night
+            or in an earlier one. ``none``: all rows were judged, and none did. ``partly``: none did
+            of those that were judged.
             ``cannot tell``: no row was judged. ``first``: there is nothing to compare with.
             ``suspected``: suspected rows are being measured again. ``stopped``: the night was, before
             its verdict was final.
@@ -74,6 +104,9 @@ class Night:
         stopped: of a stopped night: while doing what.
         places: words that every command takes here, such as ``run.results=DIR``.
         words: those that start another night like it.
+        open: the regressions that are open after this night.
+        fixed: those that this night measured fixed.
+        tested: lasting shifts that were measured again, as in ``shifted``.
     """
 
     machine: str
@@ -93,6 +126,14 @@ class Night:
     stopped: str = ""
     places: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    open: tuple[Regression, ...] = ()
+    fixed: tuple[Regression, ...] = ()
+    tested: tuple[tuple[str, str, float], ...] = ()
+
+    @property
+    def still_open(self) -> tuple[Regression, ...]:
+        """The open regressions that an earlier night was red for."""
+        return tuple(each for each in self.open if each.is_notified)
 
     @property
     def regressions(self) -> tuple[Verdict, ...]:
@@ -117,8 +158,10 @@ def listed_as(verdict: str) -> str:
     return LISTED.get(verdict, verdict)
 
 
-def outcome_of(rows: Sequence[Verdict], has_baseline: bool) -> Outcome:
-    """Return the verdict on the night from the final ones on its rows."""
+def outcome_of(rows: Sequence[Verdict], has_baseline: bool, is_open: bool = False) -> Outcome:
+    """Return the verdict on the night from the final ones on its rows, and from what is open."""
+    if is_open:
+        return "regression"
     if not has_baseline:
         return "first"
     kinds = {row.kind for row in rows} - {"missing", "new"}
@@ -142,8 +185,11 @@ def headline(night: Night) -> str:
         if night.has_disturbed_times:
             parts.append(f"its times are NO baseline ({_rounds(night)})")
     else:
-        confirmed = [row for row in night.regressions if row.key not in night.suspects]
+        known = {each.key for each in night.still_open}
+        confirmed = [row for row in night.regressions if row.key not in {*night.suspects, *known}]
         parts += _listed([f"{worse(row)} (confirmed)" for row in confirmed])
+        parts += _listed([_still_open(each) for each in night.still_open])
+        parts += _listed([f"fixed: {each.said}, since run {each.since}" for each in night.fixed])
         parts += [said for name, metrics in GROUPS if (said := _group(night, name, metrics))]
     missing = [row for row in night.rows if row.kind == "missing"]
     if night.failed:
@@ -169,6 +215,7 @@ def worse(row: Verdict) -> str:
 def steps(night: Night) -> tuple[Step, ...]:
     """Return what to do, the most urgent first; never none."""
     todo = []
+    known = {each.key for each in night.still_open}
     go_on = night.command("nightly", f"run.id={night.run}")
     if night.verdict == "stopped":
         todo.append(Step("Act: no verdict is final. This goes on where the night stopped:", go_on))
@@ -177,7 +224,7 @@ def steps(night: Night) -> tuple[Step, ...]:
             "Wait for the verdict. If the night does not run any more, it was killed; this goes on:"
         )
         todo.append(Step(text, go_on))
-    elif night.regressions:
+    elif night.regressions and not {row.key for row in night.regressions} <= known:
         since = f"since run {night.baseline[-1]}" if night.baseline else "before"
         todo.append(
             Step(
@@ -185,6 +232,9 @@ def steps(night: Night) -> tuple[Step, ...]:
                 night.command("acknowledge", *_which(night), "reason=WHY"),
             )
         )
+    elif night.still_open:
+        text = "Act: repair what is open; it closes once it is measured as before. If it was meant:"
+        todo.append(Step(text, night.command("acknowledge", *_which(night), "reason=WHY")))
     if night.failed and not todo:
         text = "Act: see why rows were not measured. This measures them again, and no more:"
         todo.append(Step(text, go_on))
@@ -223,9 +273,14 @@ def _before_the_next_night(night: Night) -> Step | None:
 
 def _which(night: Night) -> list[str]:
     """Return the words that name the regressions of a night."""
-    methods = {row.method for row in night.regressions}
+    methods = {row.method for row in night.regressions} | {each.method for each in night.open}
     named = f"method={methods.pop()}" if len(methods) == 1 else "method=all"
     return [f"run={night.run}", named]
+
+
+def _still_open(regression: Regression) -> str:
+    run, date = regression.since, regression.created[:10]
+    return f"{regression.said}: still open since run {run} ({date})"
 
 
 def _group(night: Night, name: str, metrics: Sequence[object]) -> str | None:

@@ -18,7 +18,8 @@ from harness.render.escape import REPLACED, markdown, markdown_cell, one_line
 from harness.render.escape import xml as xml_text
 from harness.render.markdown_table import markdown_table
 
-SCHEMA = 2  # of the JSON: harness/nightly/nightly.schema.json
+SCHEMA = 3  # of the JSON: harness/nightly/nightly.schema.json
+KEEPS_OPEN = 3  # the first schema that has open regressions
 LEAST_P = 1e-9  # no noise is known well enough to tell smaller ones apart
 SKIPPED = ("cannot tell", "missing", "new")
 ORDER = (
@@ -132,6 +133,7 @@ def _figure(value: float | None, form: str) -> str:
 
 def to_json(night: Night) -> dict[str, Any]:
     """Return the night for programs, as ``nightly.schema.json`` describes it."""
+    untested = [shift for shift in night.shifted if shift not in night.tested]
     return {
         "schema": SCHEMA,
         "machine": night.machine,
@@ -153,9 +155,12 @@ def to_json(night: Night) -> dict[str, Any]:
         "failed": dict(night.failed),
         "changes": list(night.changes),
         "shifts": [
-            {"method": method, "since": since, "ratio": ratio}
-            for method, since, ratio in night.shifted
+            {"method": method, "since": since, "ratio": ratio, "tested": tested}
+            for shifts, tested in ((untested, False), (night.tested, True))
+            for method, since, ratio in shifts
         ],
+        "open": [{**asdict(each), "level": list(each.level)} for each in night.open],
+        "fixed": [each.since for each in night.fixed],
         "notes": list(night.notes),
     }
 

@@ -11,6 +11,7 @@ from harness.nightly.verdict import BATCH, Gap, Kind
 from harness.stats.intervals import Interval
 from harness.table.metrics import COST, Metric
 
+LITTLE_BY_LITTLE = "In steps too small for a single night,"
 NOTHING = "Nothing needs to be done."
 WAITING = "It may be worse, and waits to be measured again: this is no verdict yet."
 GAPS: dict[Gap, str] = {  # for a headline, in brackets
@@ -20,6 +21,7 @@ GAPS: dict[Gap, str] = {  # for a headline, in brackets
     "few runs": "too few earlier nights",
     "nothing before": "no earlier night counts",
     "not repeated": "measuring again failed",
+    "machine": "the machine or the environment: not separable",
 }
 
 
@@ -248,11 +250,41 @@ def undecided(matters: str) -> str:
     )
 
 
-def environment(changes: str) -> str:
+def environment(changes: str, since: str) -> str:
     return (
-        f"Both models take longer than before, and the environment is new ({changes}), so it is what "
-        "became slow. Go back to the environment of before, or acknowledge it."
+        f"Since run {since} it takes longer than before beside the other methods of the same nights, so "
+        f"the machine does not explain it; its earlier model does so too, and the environment is new "
+        f"({changes}). Go back to the environment of before, or acknowledge it."
     )
+
+
+def not_separable(changes: str) -> str:
+    return (
+        f"Both models take longer than before, and the environment is new ({changes}). It may be the "
+        "machine or the environment: nothing here separates them, so it was not judged. Later nights "
+        "tell, or nightly.pinned=DIR with the earlier environment's checkout."
+    )
+
+
+def little_by_little(finding: str, run: str) -> str:
+    """Return a finding against the level that counts, which no single night showed."""
+    return f"{LITTLE_BY_LITTLE} since run {run}: {finding}"
+
+
+def still_open(since: str, created: str, back: int) -> str:
+    """Return the meaning of a row whose regression is open since an earlier night.
+
+    Args:
+        back: how many nights in a row measured the level before.
+    """
+    said = f"Still open since run {since} ({created[:10]})"
+    if back:
+        return f"{said}. It was measured as before it; another night like this one closes it."
+    return f"{said}: find what changed and repair it, or acknowledge it."
+
+
+def fixed(since: str) -> str:
+    return f"The regression since run {since} is fixed: measured as before it. {NOTHING}"
 
 
 def again_failed() -> str:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from harness.nightly import reasons
 from harness.nightly.sequential_test import Confirmation
-from harness.nightly.verdict import Gap, Kind, Settings, Verdict
+from harness.nightly.verdict import EQUIVALENCE, Gap, Kind, Settings, Verdict
+from harness.stats.intervals import Interval
 
 
 def same_model(row: Verdict, before: str) -> Verdict:
@@ -47,19 +48,31 @@ def after_remeasuring(row: Verdict, again: Verdict | None, lacking: str | None =
     return replace(again, reason=reason, advice=advice)
 
 
-def in_a_new_environment(turn: Verdict, again: Verdict, changes: str) -> Verdict:
-    """Return the verdict on a row whose earlier model may have become slow as well.
+def in_a_new_environment(turn: Verdict, ratio: float, changes: str, since: str) -> Verdict:
+    """Return the verdict on a row whose earlier model became slow as well, and other methods did not.
 
     Args:
         turn: after timing both in turn: not confirmed.
-        again: the times measured again, compared with the earlier runs.
+        ratio: of its time to that of before, beside the other methods.
         changes: what is new in the environment.
+        since: the first run that it is slow in.
     """
-    if again.kind != "regression":
-        return turn
-    return replace(
-        turn, kind="regression", gap=None, in_turn=None, advice=reasons.environment(changes)
+    estimate = (
+        Interval(ratio, ratio, ratio, EQUIVALENCE) if turn.estimate is None else turn.estimate
     )
+    return replace(
+        turn,
+        kind="regression",
+        gap=None,
+        in_turn=None,
+        estimate=replace(estimate, estimate=ratio),
+        advice=reasons.environment(changes, since),
+    )
+
+
+def not_separable(turn: Verdict, changes: str) -> Verdict:
+    """Return the verdict on a row that is slow with either model, without a control for the machine."""
+    return replace(turn, kind="cannot tell", gap="machine", advice=reasons.not_separable(changes))
 
 
 def solution_lost(row: Verdict, outcome: str) -> Verdict:

@@ -8,23 +8,32 @@ from typing import Any
 
 from harness.errors import HarnessError, InputError
 from harness.nightly import reasons
-from harness.nightly.baseline import Baseline
+from harness.nightly.baseline import Baseline, first_good
 from harness.nightly.disturbed import Disturbances
-from harness.nightly.entry import NightEntry, as_run, changed, software, unlike
-from harness.nightly.judge import judge, typical_s
+from harness.nightly.entry import NightEntry, changed, software
+from harness.nightly.judge import typical_s
+from harness.nightly.memory.control import Control
+from harness.nightly.memory.lasting import LastingShift, is_new, lasting_shifts
+from harness.nightly.memory.levels import against_all
+from harness.nightly.memory.regressions import (
+    Settled,
+    carried,
+    is_same,
+    opened,
+    settle,
+    settled_rows,
+)
 from harness.nightly.night import Figures, Night, Outcome, outcome_of, worse
-from harness.nightly.remeasure import Again, measure_again
+from harness.nightly.remeasure import Again
 from harness.nightly.second_verdicts import (
     after_remeasuring,
     in_a_new_environment,
+    not_separable,
     same_model,
     solution_lost,
     timed_again,
 )
 from harness.nightly.verdict import BATCH, NIGHTLY, Key, Verdict
-from harness.run.context import Context
-from harness.stats.changes import shifts
-from harness.storage.store import RunFolder
 from harness.table.row_names import names_of
 
 
@@ -38,19 +47,24 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class LastingShift:
-    """A shift of a method's times in the history that nobody acknowledged.
+class Means:
+    """What judging a night takes besides its history.
 
     Attributes:
-        since: the first run after it.
-        before: the last run before it.
-        ratio: of times, after to before.
+        remeasure: measures suspected rows again: by method suspected of being slower the run whose
+            model it is timed with, and the methods that are made anew.
+        publish: is given the night as it stands before rows are measured again, and as it stands
+            where that was stopped or failed.
+        note: shows a line of progress.
+        runs: how many runs a level has.
+        trust_disturbed: whether disturbed times count.
     """
 
-    method: str
-    since: NightEntry
-    before: NightEntry
-    ratio: float
+    remeasure: Callable[[Mapping[str, NightEntry], Sequence[str]], Again]
+    publish: Callable[[Night], None]
+    note: Callable[[str], None]
+    runs: int
+    trust_disturbed: bool = False
 
 
 def judge_night(
@@ -58,9 +72,7 @@ def judge_night(
     earlier: Sequence[NightEntry],
     baseline: Baseline,
     seen: Seen,
-    folder: RunFolder,
-    context: Context,
-    publish: Callable[[Night], None],
+    means: Means,
 ) -> Night:
     """Compare a night with its baseline, measure suspected rows again, and return the result.
 
@@ -69,44 +81,68 @@ def judge_night(
         earlier: the machine's history before it, oldest first.
         baseline: the runs that it is compared with.
         seen: what is said of the night besides its verdicts.
-        publish: is given the night as it stands before rows are measured again, and as it stands
-            where that was stopped or failed.
 
     Raises:
         InputError, HarnessError, KeyboardInterrupt: as ``measure_folder``, from measuring again.
     """
-    judged = judge(baseline.runs, as_run(entry))
-    verdicts = {row.key: _comparable(row, baseline) for row in judged}
-    trusts = context.composed.config.nightly.trust_disturbed
-    lasting = lasting_shifts(earlier, entry, trusts)
-    origin = _origins(verdicts, baseline, lasting, earlier)
-    slower: dict[str, NightEntry] = {}
+    trusts = means.trust_disturbed
+    levels = {} if baseline.is_named else first_good(earlier, entry.alike, means.runs)
+    judged = against_all(baseline, levels, entry)
+    verdicts = {key: _comparable(row, baseline) for key, row in judged.items()}
+    before_tonight = carried(earlier, entry)
+    red = {regression.method for regression in before_tonight if regression.metric == BATCH.name}
+    control = Control(earlier, entry, red, trusts)
+    settled = (
+        Settled(before_tonight, (), {}, {})
+        if baseline.is_named
+        else settle(before_tonight, earlier, entry, control)
+    )
+    open_, fixed = {each.key: each for each in settled.open}, list(settled.fixed)
+    lasting = lasting_shifts(earlier, entry, means.runs, trusts)
+    new = {
+        shift.method: shift
+        for shift in (*lasting, *control.shifts(means.runs))
+        if shift.ratio > 1 and is_new(shift, earlier)
+    }
+    origin = {
+        key: before
+        for key, before in _origins(verdicts, baseline, levels, new).items()
+        if key not in open_
+    }
+    slower: dict[str, NightEntry] = {method: run for (method, _), run in settled.doubtful.items()}
     for key, before in origin.items():
-        if key[1] == BATCH.name and _is_same(entry, before, key[0]):
+        if key[1] == BATCH.name and is_same(entry, before, key[0]):
             verdicts[key] = same_model(verdicts[key], before.run)
         elif key[1] == BATCH.name:
             slower[key[0]] = before
-    lost = [key for key, row in verdicts.items() if _has_no_solution(row, entry)]
+    lost = [k for k, row in verdicts.items() if k not in open_ and _has_no_solution(row, entry)]
     other = list(dict.fromkeys(m for m, metric in [*origin, *lost] if metric != BATCH.name))
 
     def night(verdict: Outcome | None = None, again: str | None = None, **more: Any) -> Night:
         last = baseline.entries[-1] if baseline.entries else None
-        rows = tuple(verdicts.values())
+        waiting = more.get("suspects", {})
+        final = {**verdicts, **settled_rows(open_, fixed, verdicts, settled.against, entry)}
+        rows = tuple(final.values())
         if not trusts:
             rows = tuple(_of_disturbed_rounds(row, entry) for row in rows)
-        waiting = more.get("suspects", {})
         rows = tuple(
             replace(row, advice=reasons.WAITING) if row.key in waiting else row for row in rows
         )
+        just_open = [
+            opened(row, entry, baseline, levels, new.get(row.method))
+            for row in rows
+            if row.kind == "regression" and row.key not in {*open_, *waiting}
+        ]
         names = names_of({row.method: row.label for row in entry.rows})
         disturbed = [row.method for row in entry.rows if row.has_disturbed_times]
         of_disturbed = reasons.trusted if trusts else reasons.no_baseline
         notes = [baseline.reason or "", of_disturbed(disturbed) if disturbed else ""]
+        is_open = bool(open_ or just_open)
         return Night(
             machine=entry.machine,
             run=entry.run,
             created=entry.created,
-            verdict=verdict or outcome_of(rows, last is not None),
+            verdict=verdict or outcome_of(rows, last is not None, is_open),
             rows=rows,
             baseline=tuple(run.run for run in baseline.entries),
             again=again,
@@ -118,36 +154,48 @@ def judge_night(
             disturbances=seen.disturbances,
             places=seen.places,
             words=seen.words,
+            open=(*open_.values(), *just_open),
+            fixed=tuple(fixed),
+            tested=tuple(
+                (shift.method, shift.since.run, shift.ratio)
+                for method, shift in new.items()
+                if (method, BATCH.name) in origin
+            ),
             **more,
         )
 
     if not (slower or other):
         return night()
     suspects = {
-        key: _suspicion(row, next((s for s in lasting if s.method == key[0]), None))
+        key: _suspicion(row, new.get(key[0]) if key[1] == BATCH.name else None)
         for key, row in verdicts.items()
         if (key in origin or key in lost) and key[0] in (slower if key[1] == BATCH.name else other)
     }
-    publish(night("suspected", suspects=suspects))
+    means.publish(night("suspected", suspects=suspects))
     try:
         for (method, metric), said in suspects.items():
             is_time = metric == BATCH.name
             how = f"in turn with the model of run {slower[method].run}" if is_time else "anew"
-            context.show.note(f"suspected: {said}; measuring it again {how}")
-        again = measure_again(folder, context, slower, other)
+            means.note(f"suspected: {said}; measuring it again {how}")
+        again = means.remeasure(slower, other)
     except BaseException as error:
         doing = "measuring suspected rows again"
         said = f" ({error})" if isinstance(error, (InputError, HarnessError)) else ""
-        publish(night("stopped", suspects=suspects, stopped=f"{doing}{said}"))
+        means.publish(night("stopped", suspects=suspects, stopped=f"{doing}{said}"))
         raise
-    second = {row.key: row for row in judge(baseline.runs, as_run(again.entry))}
+    second = against_all(baseline, levels, again.entry)
     for key, before in origin.items():
         if key in suspects:
-            verdicts[key] = _after(verdicts[key], second.get(key), again, entry, before)
+            shift = new.get(key[0])
+            verdicts[key] = _after(verdicts[key], second.get(key), again, entry, before, shift)
     for key in lost:
         if _has_no_solution(verdicts[key], again.entry):
             row = again.entry.row(key[0])
             verdicts[key] = solution_lost(verdicts[key], row.outcome if row else "gone")
+    for key in settled.doubtful:
+        confirmation = again.confirmations.get(key[0])
+        if confirmation is not None and confirmation.ratio.high < 1 + NIGHTLY.slower:
+            fixed.append(open_.pop(key))
     return night(again=again.run)
 
 
@@ -170,49 +218,32 @@ def figures_of(entry: NightEntry) -> tuple[Figures, ...]:
     return tuple(figures)
 
 
-def lasting_shifts(
-    earlier: Sequence[NightEntry], entry: NightEntry, trust_disturbed: bool = False
-) -> list[LastingShift]:
-    """Return the shifts of each method's times over the nights that were measured alike.
-
-    An acknowledged shift starts the series anew. Disturbed times count only where they are trusted.
-    """
-    nights = [night for night in earlier if night.is_judged and not unlike(night, entry.alike)]
-    lasting = []
-    for row in entry.rows:
-        series: list[tuple[NightEntry, float]] = []
-        for night in [*nights, entry]:
-            if night.acknowledges(row.method, BATCH.name):
-                series = []
-            timed = night.row(row.method)
-            if timed is None or timed.times is None or len(timed.times) < NIGHTLY.rounds:
-                continue
-            if trust_disturbed or not timed.has_disturbed_times:
-                series.append((night, typical_s(timed.times)))
-        lasting += [
-            LastingShift(row.method, series[at.at][0], series[at.at - 1][0], at.ratio)
-            for at in shifts([value for _, value in series], NIGHTLY.slower)
-        ]
-    return lasting
-
-
 def _origins(
     verdicts: Mapping[Key, Verdict],
     baseline: Baseline,
-    lasting: Sequence[LastingShift],
-    earlier: Sequence[NightEntry],
+    levels: Mapping[Key, Sequence[NightEntry]],
+    new: Mapping[str, LastingShift],
 ) -> dict[Key, NightEntry]:
     """Return the suspected rows, each with the run whose model it is compared with.
 
-    A gradual shift is suspected once, against the last run before it.
+    A lasting shift is suspected when it is new, against the middle of the segment before it: a row
+    of it may lie no further from the latest runs than noise does.
     """
-    origin = {key: _latest(baseline, row) for key, row in verdicts.items() if row.suspected}
-    seen = {method for night in earlier for method in night.shifted}
-    for shift in lasting:
-        key = (shift.method, BATCH.name)
-        if shift.ratio > 1 and shift.method not in seen and key in verdicts:
-            origin.setdefault(key, shift.before)
+    origin = {
+        key: _latest(baseline, row) if key[1] == BATCH.name else _counted(baseline, row, levels)
+        for key, row in verdicts.items()
+        if row.suspected
+    }
+    for shift in new.values():
+        if (shift.method, BATCH.name) in verdicts:
+            origin[shift.method, BATCH.name] = shift.before
     return origin
+
+
+def _counted(
+    baseline: Baseline, row: Verdict, levels: Mapping[Key, Sequence[NightEntry]]
+) -> NightEntry:
+    return levels[row.key][-1] if levels.get(row.key) else _latest(baseline, row)
 
 
 def _latest(baseline: Baseline, row: Verdict) -> NightEntry:
@@ -226,17 +257,29 @@ def _latest(baseline: Baseline, row: Verdict) -> NightEntry:
 
 
 def _after(
-    row: Verdict, second: Verdict | None, again: Again, entry: NightEntry, before: NightEntry
+    row: Verdict,
+    second: Verdict | None,
+    again: Again,
+    entry: NightEntry,
+    before: NightEntry,
+    shift: LastingShift | None,
 ) -> Verdict:
-    """Return the verdict on a suspected row after it was measured again."""
+    """Return the verdict on a suspected row after it was measured again.
+
+    The environment is blamed only where the other methods are a control, over two nights at least.
+    """
     confirmation = again.confirmations.get(row.method) if row.metric == BATCH else None
     if confirmation is None:
         lacking = again.lacking.get(row.method) if row.metric == BATCH else None
         return after_remeasuring(row, second, lacking)
     turn = timed_again(row, confirmation, again.before[row.method], NIGHTLY)
-    if turn.kind == "regression" or second is None or software(before) == software(entry):
+    if turn.kind == "regression" or software(before) == software(entry):
         return turn
-    return in_a_new_environment(turn, second, "; ".join(changed(before, entry)[:4]))
+    changes = "; ".join(changed(before, entry)[:4])
+    if shift is not None and shift.is_controlled:
+        return in_a_new_environment(turn, shift.ratio, changes, shift.since.run)
+    is_slower = second is not None and second.kind == "regression"
+    return not_separable(turn, changes) if is_slower else turn
 
 
 def _comparable(row: Verdict, baseline: Baseline) -> Verdict:
@@ -270,23 +313,11 @@ def _suspicion(row: Verdict, shift: LastingShift | None) -> str:
     """Return what is suspected of a row, and by how much."""
     if row.kind == "missing":
         return f"{row.method} finds no model any more"
-    if not row.suspected and shift is not None:
+    if shift is not None:
         return (
             f"{row.method} takes {reasons.percent_more(shift.ratio)} time since {shift.since.run}"
         )
     return worse(row)
-
-
-def _is_same(entry: NightEntry, before: NightEntry, method: str) -> bool:
-    """Return whether a row's model, software and settings are those of an earlier run."""
-    mine, theirs = entry.row(method), before.row(method)
-    return (
-        mine is not None
-        and theirs is not None
-        and mine.model is not None
-        and mine.model == theirs.model
-        and software(entry) == software(before)
-    )
 
 
 def _has_no_solution(row: Verdict, entry: NightEntry) -> bool:

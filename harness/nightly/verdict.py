@@ -43,7 +43,9 @@ from harness.stats.intervals import Interval
 from harness.table.metrics import Metric
 
 Kind = Literal["regression", "improvement", "change", "none", "cannot tell", "missing", "new"]
-Gap = Literal["noise", "disturbed", "few rounds", "few runs", "nothing before", "not repeated"]
+Gap = Literal[
+    "noise", "disturbed", "few rounds", "few runs", "nothing before", "not repeated", "machine"
+]
 BATCH = Metric("batch_s", "Batch s", 4, False)  # "time of a batch" in docs/nightly.md
 EQUIVALENCE = 0.9  # level of the intervals: "none" is two one-sided tests at half of what is left
 LEAST_RUNS = 3

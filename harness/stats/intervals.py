@@ -15,6 +15,8 @@ class Interval:
         level: the confidence level, between 0 and 1.
         between_rounds: whether the interval covers the variance between processes. False for a
             single round: the next process may well fall outside. None for what has no rounds.
+        doubt: why the interval may not hold its level, for a footnote; None where nothing in the
+            measurement says so.
     """
 
     estimate: float
@@ -22,6 +24,7 @@ class Interval:
     high: float
     level: float
     between_rounds: bool | None = None
+    doubt: str | None = None
 
 
 def check_level(level: float) -> None:

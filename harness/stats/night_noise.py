@@ -133,7 +133,9 @@ def moderated(values: ArrayLike) -> Spread | None:
     expression in microarray experiments", Statistical Applications in Genetics and Molecular Biology 3,
     2004, section 6.2): the variances of the methods are taken for draws about a common one, and the
     more alike they are, the more degrees of freedom that has, here never more than those it was
-    estimated from. It adds to a method's own runs, it does not replace them.
+    estimated from. It adds to a method's own runs, it does not replace them. Methods that share a
+    run's effect have variances that are alike because they are the same: they count as
+    ``effective_methods``, and where they share all, next to nothing is lent.
 
     Args:
         values: (K, M), log times of K runs of M methods.
@@ -146,11 +148,13 @@ def moderated(values: ArrayLike) -> Spread | None:
     if runs < 2 or methods < 2:
         return None
     freedom = runs - 1
-    most = float((methods - 1) * freedom)
+    most = (effective_methods(logs) - 1) * freedom
     variances = logs.var(axis=0, ddof=1)
     variances = np.maximum(variances, 1e-6 * variances.mean() + 1e-18)  # its logarithm is taken
     scatter = np.log(variances) - digamma(freedom / 2) + math.log(freedom / 2)
     excess = float(scatter.var(ddof=1) - polygamma(1, freedom / 2))
+    if most < 0.1:  # a chi-squared of so few degrees has no useful logarithm
+        return Spread(math.sqrt(float(variances.mean())), most)
     prior = most
     if excess > float(polygamma(1, most / 2)):  # else they are as alike as can be told
         from scipy.optimize import brentq  # its import takes longer than all that is done here
@@ -158,6 +162,31 @@ def moderated(values: ArrayLike) -> Spread | None:
         prior = 2 * brentq(lambda half: polygamma(1, half) - excess, 1e-3, most / 2)
     common = math.exp(float(scatter.mean()) + float(digamma(prior / 2)) - math.log(prior / 2))
     return Spread(math.sqrt(common), prior)
+
+
+def effective_methods(values: ArrayLike) -> float:
+    """Return how many independent methods tell as much of the spread between runs as these do.
+
+    It is M / (1 + (M - 1) r^2), from 1 to M. Normal values of correlation r have sample variances of
+    correlation r^2, and the mean of M such variances varies as that of so many independent ones. r is
+    the mean correlation of two methods over the runs and half its standard error more: in the few runs
+    where a shared effect happens to be small, the variance is too small as well. Where r^2 is no more
+    than independent methods show by chance, all count.
+
+    Args:
+        values: (K, M), log times of K runs of M methods; K and M at least 2.
+    """
+    logs = np.asarray(values, dtype=np.float64)
+    runs, methods = logs.shape
+    centred = logs - logs.mean(axis=0)
+    sizes = np.sqrt((centred**2).sum(axis=0))
+    standard = centred / np.where(sizes > 0, sizes, 1.0)
+    pairs = methods * (methods - 1)
+    correlation = float((standard.sum(axis=1) ** 2).sum() - (standard**2).sum()) / pairs
+    if max(correlation, 0.0) ** 2 <= 2 / (pairs * (runs - 1)):  # its mean where all are independent
+        return float(methods)
+    correlation += (1 - correlation**2) / (2 * math.sqrt(runs - 1))
+    return methods / (1 + (methods - 1) * min(correlation, 0.999) ** 2)
 
 
 @dataclass(frozen=True, eq=False)

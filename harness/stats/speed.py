@@ -2,28 +2,28 @@
 
 Times are positive seconds of shape (R, B): R rounds, each a fresh process, of B equal batches, the
 same in every round. Round r of two methods ran close together, so it is a block and shares its drift.
-Intervals for times are symmetric on the log scale: they stay positive and follow scaling and inversion.
+Intervals for times are symmetric on the log scale: they follow scaling and inversion, and stay positive.
 
 Rounds, not batches, are the independent units: batches of one process share its memory layout, and
 their number says nothing about the next process (Kalibera and Jones, "Rigorous benchmarking in
-reasonable time", ISMM 2013). Hence Student's t with R - 1 degrees of freedom. Measured coverage of 95 %
-intervals of a speedup, with heavy-tailed batches of autocorrelation 0.5, at R = 3, 5, 10:
+reasonable time", ISMM 2013). A round counts by the logarithm of its mean batch.
 
-    percentile bootstrap of rounds               75, 84, 90 %
-    percentile bootstrap of rounds and batches   79, 86, 91 %
-    the former / the latter, corrected           95, 94, 94 % / 98, 96, 96 %
-    studentised bootstrap of rounds               -, 95, 95 %
-    Student's t over rounds, as here             95, 95, 95 %
+The estimand is the typical round: the pseudomedian of the rounds of all processes that could have run in
+that hour, which is the median of the mean of two of them. For a speedup it is that of the rounds'
+log ratios. Where rounds are symmetric on the log scale it is their mean. Where one process in twenty
+is disturbed and takes twice as long, it is the time of the others, and not the mean of all: that mean
+depends on processes that most measurements do not meet, so no interval from 5 or 20 rounds covers it
+(Student's t: 32 to 62 %). With one round, it is the mean batch of that process.
 
-Resampling R rounds gives sqrt((R - 1) / R) of the standard error, and the normal quantile instead of
-Student's; resampling batches too counts their noise twice (Davison and Hinkley, "Bootstrap Methods and
-their Application", 1997, section 3.8). "Corrected" multiplies by the missing factors. Where a bootstrap
-is needed (percentiles, or a single round) it only gives the standard error, with that correction
-(Hesterberg, "What teachers should know about the bootstrap", American Statistician 69, 2015).
+The estimate is Hodges and Lehmann's, the median of all means of two rounds ("Estimates of location
+based on rank tests", Annals of Mathematical Statistics 34, 1963), and the interval inverts Wilcoxon's
+signed-rank test, interpolated between its two levels next to the one that is meant. The most that R
+rounds reach is 1 - 2^(1 - R), their whole range: 93.75 % with 5. For more, that range is stretched
+about its middle by the ratio of Student's quantiles; with 2 rounds that is Student's t itself.
 
-A limit of all these methods: an effect of one process in ten, or a very skewed one, is mostly absent
-from three rounds. With exponentially distributed drift ``throughput`` covers 90 to 94 %. ``speedup``
-keeps 95 % where drift or both methods are so skewed, and has 90 to 91 % where one method alone is.
+The interval assumes that rounds are independent of each other. From ``ENOUGH`` rounds on it is wider
+where they resemble their predecessors, by ``harness.stats.dependence``. Fewer rounds do not show that
+reliably; what they do show is a ``doubt``. docs/statistics.md has the measured coverage.
 """
 
 from __future__ import annotations
@@ -33,20 +33,27 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtrit
+from scipy.special import ndtr, stdtrit
 
+from harness.stats.dependence import autocorrelation, usual_widening, widening
 from harness.stats.intervals import LEVEL, Interval, check_level
 from harness.stats.resampling import BLOCKS, Floats, narrowness, resampled
 from harness.stats.steady import checked_timings
+
+ENOUGH = 15  # rounds in which autocorrelation shows well enough to allow for it
+ALIKE = (
+    0.3  # autocorrelation of rounds that casts doubt on an interval; 5 % of independent 20 have it
+)
+EXACT = 50  # rounds up to which the distribution of the signed-rank sum is exact
 
 
 def throughput(
     times: ArrayLike, batch_size: int, *, level: float = LEVEL, seed: int = 0
 ) -> Interval:
-    """Return images per second: ``batch_size`` over the mean time of a batch.
+    """Return images per second of the typical round: ``batch_size`` over its mean time of a batch.
 
-    The interval is Student's t over the R round means, on the log scale. With one round it comes
-    from a block bootstrap and leaves the variance between processes out; see ``speedup``.
+    With one round the estimate is that round's, and the interval comes from a block bootstrap and
+    leaves the variance between processes out; see ``speedup``.
 
     Args:
         times: (R, B), seconds.
@@ -59,8 +66,10 @@ def throughput(
     seconds = checked_timings("times", times)
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}, not a positive number of images")
-    error = _error_of_mean(seconds, seed) if len(seconds) == 1 else _error_over_rounds(seconds)
-    return _log_interval(batch_size / float(seconds.mean()), error, len(seconds), level)
+    if len(seconds) == 1:
+        error = _error_of_mean(seconds, seed)
+        return _log_interval(batch_size / float(seconds.mean()), error, 1, level)
+    return _over_rounds(math.log(batch_size) - np.log(seconds.mean(axis=1)), level)
 
 
 def speedup(
@@ -68,12 +77,9 @@ def speedup(
 ) -> Interval:
     """Return how many times faster than the reference, 1 being equal.
 
-    The estimate is the ratio of mean times, not the geometric mean of the rounds' ratios: it is what
-    running the whole workload takes, and it equals the ratio of the two throughputs. The interval is
-    Student's t over rounds on the log scale, from each round's share in the log of that ratio (the
-    delta method); drift common to a round of both methods cancels. Fieller's interval of the same
-    ratio (Kalibera and Jones, "Quantifying performance changes with effect size confidence
-    intervals", arXiv:2007.10899) covers the same here, but may be unbounded.
+    The estimate is that of the typical round, from the ratio of mean times in each; drift common to a
+    round of both methods cancels. So it is not quite the ratio of the two throughputs, which are of
+    two typical rounds that need not be the same one.
 
     With one round both errors come from a circular block bootstrap (Politis and Romano, 1992), four
     blocks to a round and Student's t for four. The next process is not covered: ``between_rounds`` is
@@ -94,9 +100,8 @@ def speedup(
         raise ValueError(f"times of shape {ours.shape} against reference of {theirs.shape}")
     if len(ours) == 1:
         error = math.hypot(_error_of_mean(theirs, seed), _error_of_mean(ours, seed))
-    else:
-        error = _error_over_rounds(theirs, ours)
-    return _log_interval(float(theirs.mean()) / float(ours.mean()), error, len(ours), level)
+        return _log_interval(float(theirs.mean()) / float(ours.mean()), error, 1, level)
+    return _over_rounds(np.log(theirs.mean(axis=1) / ours.mean(axis=1)), level)
 
 
 def speedup_apart(
@@ -105,7 +110,8 @@ def speedup_apart(
     """Return how many times faster than a reference measured elsewhere or another day.
 
     Nothing pairs the rounds of two machines, and there may be more of one, so both errors count in
-    full: Welch's t on the log scale, with the degrees of freedom of Welch ("The generalization of
+    full: Welch's t on the log scale, from the typical round of each side and half the width of its
+    interval over Student's quantile, with the degrees of freedom of Welch ("The generalization of
     'Student's' problem when several different population variances are involved", Biometrika 34,
     1947) and Satterthwaite. A side with one round has the error of a block bootstrap, as in
     ``speedup``, and the next process is then not covered. Machines of the same type that differ, and
@@ -122,15 +128,14 @@ def speedup_apart(
     Raises:
         ValueError: as for ``throughput``.
     """
+    check_level(level)
     sides = [checked_timings("reference", reference), checked_timings("times", times)]
-    errors = [
-        _error_of_mean(side, seed) if len(side) == 1 else _error_over_rounds(side) for side in sides
-    ]
+    middles, errors = zip(*(_typical(side, level, seed) for side in sides))
     freedoms = [(len(side) if len(side) > 1 else BLOCKS) - 1 for side in sides]
     squares = [error**2 for error in errors]
     freedom = welch_freedom(squares, freedoms)
-    ratio = float(sides[0].mean()) / float(sides[1].mean())
     rounds = min(map(len, sides))
+    ratio = math.exp(middles[0] - middles[1])
     return _log_interval(ratio, math.sqrt(sum(squares)), rounds, level, freedom)
 
 
@@ -184,12 +189,75 @@ def welch_freedom(squares: Sequence[float], freedoms: Sequence[float]) -> float:
     return sum(squares) ** 2 / spread if spread else float(min(freedoms))
 
 
-def _error_over_rounds(times: Floats, other: Floats | None = None) -> float:
-    """Return the standard error of log mean(times) - log mean(other) from the rounds' means."""
-    shares = times.mean(axis=1) / times.mean()
-    if other is not None:
-        shares = shares - other.mean(axis=1) / other.mean()
-    return float(shares.std(ddof=1)) / math.sqrt(len(shares))
+def _over_rounds(logs: Floats, level: float) -> Interval:
+    """Return the exponential of the typical one of logs, (R,) in the order of time, R at least 2."""
+    check_level(level)
+    middle, low, high = signed_rank_interval(logs, level)
+    count, correlation = len(logs), autocorrelation(logs)
+    factor = 1.0
+    if count >= ENOUGH:
+        factor = min(
+            widening(correlation, 4.5), (1 + 20 / count) * usual_widening(correlation, count)
+        )
+    centre, half = (low + high) / 2, (high - low) / 2 * factor
+    doubt = None
+    if correlation > ALIKE and count >= 2 * BLOCKS:
+        doubt = f"its rounds resemble the rounds before (autocorrelation {correlation:.1f})"
+        if factor > 1:
+            doubt += f", so its interval is {factor:.1f} times as wide"
+    return Interval(
+        math.exp(middle), math.exp(centre - half), math.exp(centre + half), level, True, doubt
+    )
+
+
+def signed_rank_interval(values: Floats, level: float) -> tuple[float, float, float]:
+    """Return Hodges and Lehmann's estimate and the ends of its interval.
+
+    Args:
+        values: (R,), R at least 2.
+    """
+    count = len(values)
+    first, second = np.triu_indices(count)
+    means = np.sort((values[first] + values[second]) / 2)
+    middle = float(np.median(means))
+    tail = (1 - level) / 2
+    tails = _signed_rank_tails(count)
+    if tails[0] > tail:  # even the range does not reach the level
+        stretch = float(stdtrit(count - 1, 1 - tail) / stdtrit(count - 1, 1 - tails[0]))
+        centre, half = float(means[0] + means[-1]) / 2, float(means[-1] - means[0]) / 2
+        return middle, centre - half * stretch, centre + half * stretch
+    at = min(int(np.searchsorted(tails, tail, side="right")) - 1, len(means) // 2 - 1)
+    above = tails[at + 1] if at + 1 < len(tails) else 0.5
+    share = min((tail - tails[at]) / (above - tails[at]), 1.0) if above > tails[at] else 0.0
+    inner = min(at + 1, len(means) // 2)
+    low = (1 - share) * means[at] + share * means[inner]
+    high = (1 - share) * means[-1 - at] + share * means[-1 - inner]
+    return middle, min(float(low), middle), max(float(high), middle)
+
+
+def _signed_rank_tails(count: int) -> Floats:
+    """Return the chance that the signed-rank sum of ``count`` values is at most 0, 1, 2, ..."""
+    most = count * (count + 1) // 2
+    if count > EXACT:
+        sd = math.sqrt(count * (count + 1) * (2 * count + 1) / 24)
+        tails: Floats = ndtr((np.arange(most + 1) + 0.5 - most / 2) / sd)
+        return tails
+    chances = np.ones(1)
+    for rank in range(1, count + 1):
+        with_it = np.zeros(len(chances) + rank)
+        with_it[: len(chances)] += chances / 2
+        with_it[rank:] += chances / 2
+        chances = with_it
+    return np.cumsum(chances)
+
+
+def _typical(times: Floats, level: float, seed: int) -> tuple[float, float]:
+    """Return the log time of the typical round, and the standard error that its interval stands for."""
+    if len(times) == 1:
+        return math.log(times.mean()), _error_of_mean(times, seed)
+    interval = _over_rounds(np.log(times.mean(axis=1)), level)
+    quantile = float(stdtrit(len(times) - 1, (1 + level) / 2))
+    return math.log(interval.estimate), math.log(interval.high / interval.low) / 2 / quantile
 
 
 def _error_of_mean(times: Floats, seed: int) -> float:

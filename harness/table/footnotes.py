@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 
 from harness.facts.machine_facts import Disturbance
 from harness.stats.night_noise import holm
+from harness.stats.speed import ENOUGH
 from harness.storage.outcomes import OK
 from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
 from harness.table.kernels import Profile, findings
-from harness.table.metrics import VS_FUSED
+from harness.table.metrics import INFERENCE_SPEEDUP, THROUGHPUT, VS_FUSED
 from harness.table.rows import Row
 from harness.table.samples import counted
 from harness.table.searches import shared_calibration, taken_over
@@ -158,8 +159,14 @@ def _protocol_notes(plan: RunPlan, rows: Sequence[Row], used: Used, resuming: st
                 f"{most if most == fewest else f'{fewest} to {most}'} round{'s' if most > 1 else ''} "
                 f"of {_batches(used, size)} batches of {size}, each in a fresh process after its "
                 f"warm-up, the methods in shuffled order (seed {protocol.seed}); their 95 % "
-                f"intervals are Student's t over rounds{one}. That of Speedup covers its one pass only."
+                f"intervals are of the typical round, by Wilcoxon's signed-rank test{one}. That of "
+                "Speedup covers its one pass only."
             )
+            if 1 < most < ENOUGH:
+                yield (
+                    f"Fewer than {ENOUGH} rounds do not show whether they resemble each other; where "
+                    "they do, the intervals of times are too narrow."
+                )
         yield from _unfinished_note(plan, rows, resuming)
     elif any(row.intervals for row in rows):
         yield (
@@ -319,6 +326,14 @@ def _precision_notes(rows: Sequence[Row], used: Used) -> Iterator[str]:
             f"Known to no better than {100 * WIDE:.0f} %: the Images/s of {', '.join(wide)}; use "
             "more rounds (protocol.rounds=) or a quieter machine."
         )
+    doubts: dict[str, list[str]] = {}
+    for row in rows:
+        for metric in (THROUGHPUT, INFERENCE_SPEEDUP, VS_FUSED):
+            interval = row.intervals.get(metric.name)
+            if interval is not None and interval.doubt:
+                doubts.setdefault(interval.doubt, []).append(f"{metric.title} of {row.label}")
+    for doubt, values in doubts.items():
+        yield f"May be further off than its 95 % interval says, as {doubt}: {', '.join(values)}."
     unsettled = {
         row.method: row.label for row, timing in used for part in timing.timed if not part.settled
     }

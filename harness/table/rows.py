@@ -190,14 +190,17 @@ def _row(
         images=len(mine.correct1),
     )
     if mine.forward is not None:
-        row = replace(row, images_per_s=mine.batch_size / float(mine.forward.forward_s.mean()))
-        intervals["images_per_s"] = throughput_interval(mine.forward, mine.batch_size)
+        rate = throughput_interval(mine.forward, mine.batch_size)
+        row = replace(row, images_per_s=_rate(rate, mine.forward, mine.batch_size))
+        intervals["images_per_s"] = rate
         if fused is not None and fused.forward is not None:
-            row = replace(row, speedup_vs_fused=_ratio(fused.forward, mine.forward))
-            intervals["speedup_vs_fused"] = speedup_interval(fused.forward, mine.forward)
+            ratio = speedup_interval(fused.forward, mine.forward)
+            row = replace(row, speedup_vs_fused=_ratio(ratio, fused.forward, mine.forward))
+            intervals["speedup_vs_fused"] = ratio
         if base is not None and base.forward is not None:
-            row = replace(row, inference_speedup=_ratio(base.forward, mine.forward))
-            intervals["inference_speedup"] = speedup_interval(base.forward, mine.forward)
+            ratio = speedup_interval(base.forward, mine.forward)
+            row = replace(row, inference_speedup=_ratio(ratio, base.forward, mine.forward))
+            intervals["inference_speedup"] = ratio
     if base is not None:
         row = replace(
             row,
@@ -229,11 +232,13 @@ def size_rows(
                 mine = timed[record.method]
                 rounds, batches = mine.forward_s.shape
                 milliseconds = 1e3 * mine.forward_s
-                intervals = {"images_per_s": throughput_interval(mine, size)}
+                intervals: dict[str, Interval | None] = {
+                    "images_per_s": throughput_interval(mine, size)
+                }
                 if _carries_interval(mine):
                     intervals["p50_ms"] = percentiles(milliseconds, (50,))[50]
                 p50, p90, p99 = (float(q) for q in np.percentile(milliseconds, (50, 90, 99)))
-                rate = size / float(mine.forward_s.mean())
+                rate = _rate(intervals["images_per_s"], mine, size)
                 known = {name: interval for name, interval in intervals.items() if interval}
                 row = SizeRow(
                     record.method, record.label, size, rounds, batches, rate, p50, p90, p99, known
@@ -270,7 +275,15 @@ def _carries_interval(samples: Samples) -> bool:
     return rounds > 1 or batches >= FEWEST_BATCHES
 
 
-def _ratio(reference: Samples, samples: Samples) -> float | None:
+def _rate(interval: Interval | None, samples: Samples, batch_size: int) -> float:
+    """Return images per second: of the typical round, or of the mean batch without an interval."""
+    return interval.estimate if interval else batch_size / float(samples.forward_s.mean())
+
+
+def _ratio(interval: Interval | None, reference: Samples, samples: Samples) -> float | None:
+    """Return the speedup: of the typical round, or of the mean batches without an interval."""
+    if interval:
+        return interval.estimate
     theirs, ours = reference.paired(samples)
     return float(theirs.mean() / ours.mean()) if len(ours) else None
 

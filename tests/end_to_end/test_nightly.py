@@ -82,7 +82,7 @@ def test_nights_of_the_same_code_a_slower_one_and_what_follows(cli: CommandLine)
     assert kinds(found, "regression") == {("fp32", "batch_s")}
     assert (found["verdict"], found["again"]) == ("regression", "n3-again")
     (row,) = (row for row in found["rows"] if row["kind"] == "regression")
-    assert "Timed again in turn with the model of run n2, 5 rounds each" in row["advice"]
+    assert "Timed again in turn with the model of run n2, 15 rounds each" in row["advice"]
     assert "the slowdown is confirmed. Find what changed since run n2" in row["advice"]
     assert row["in_turn"][0] > 1.025
     assert slower.out.rstrip().splitlines()[-3].startswith("Nightly on ")

@@ -177,7 +177,7 @@ def feed_database(data: bytes, folder: Path) -> None:
     if len(data) % 2 and seed.exists():
         path.write_bytes(seed.read_bytes())
         columns = {
-            "runs": "alike environment shifted regressions acknowledged verdict created",
+            "runs": "alike environment shifted regressions acknowledged verdict created improved open",
             "rows": "times rounds images correct cost_s label outcome model",
         }
         cells = [(table, column) for table, named in columns.items() for column in named.split()]

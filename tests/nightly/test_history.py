@@ -18,6 +18,7 @@ from harness.nightly.baseline import last_good, named
 from harness.nightly.database import NAME, opened
 from harness.nightly.entry import NightEntry, NightRow, as_run, changed, unlike
 from harness.nightly.judgements import rebuilt
+from harness.nightly.night import Regression
 
 ALIKE = {"machine": {"cpu_model": "a CPU"}, "images": {"validated": 20}}
 
@@ -75,7 +76,13 @@ def same(one: NightEntry, other: NightEntry) -> bool:
 
 def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     first = entry(
-        1, "regression", [("int8", "top1")], {("*", "top1"): "known"}, shifted=frozenset({"int8"})
+        1,
+        "regression",
+        [("int8", "top1")],
+        {("*", "top1"): "known"},
+        shifted=frozenset({("int8", "r000", 1.06)}),
+        improved=frozenset({("fp32", "cost_s")}),
+        open=(Regression("int8", "top1", "r000", "2026-01-01T00:00:00Z", "int8 lost", ("r9",)),),
     )
     bare = replace(entry(2), rows=(NightRow("fp32", "l", "failed: it did"),), verdict=None)
     with opened(tmp_path) as history:
@@ -136,9 +143,9 @@ def test_an_older_schema_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyP
         pass
     with sqlite3.connect(tmp_path / NAME) as connection:
         assert connection.execute("SELECT run, place FROM runs").fetchall() == [("r001", "here")]
-        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (4,)
     monkeypatch.undo()
-    refused = pytest.raises(HarnessError, match=r"has schema 3, this version reads 2.*rebuild=true")
+    refused = pytest.raises(HarnessError, match=r"has schema 4, this version reads 3.*rebuild=true")
     with refused, opened(tmp_path):
         pass
 
@@ -247,9 +254,9 @@ def test_a_database_of_before_disturbances_were_kept_is_read(tmp_path: Path) -> 
             "m/r001",
             "{}",
             "{}",
-            "none",
-            "[]",
-            "[]",
+            "regression",
+            '["int8"]',
+            '[["fp32", "top1"]]',
             "[]",
         )
         connection.execute("INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?,?)", values)
@@ -259,6 +266,8 @@ def test_a_database_of_before_disturbances_were_kept_is_read(tmp_path: Path) -> 
     with opened(tmp_path) as history:
         (night,) = history.load("m")
     assert night.rows[0].disturbed is None and not night.rows[0].has_disturbed_times
+    assert not night.shifted  # without a place it says nothing
+    assert [(each.key, each.since) for each in night.open] == [(("fp32", "top1"), "r001")]
 
 
 def test_unlike_runs_are_passed_over_and_said() -> None:

@@ -17,7 +17,16 @@ from scipy.stats import t as student
 
 from harness.nightly.judge import _difference, judge
 from harness.nightly.verdict import BATCH, EQUIVALENCE, NIGHTLY, Run, Settings, Verdict
-from harness.stats.night_noise import Contrast, Level, Spread, contrast, holm, level, moderated
+from harness.stats.night_noise import (
+    Contrast,
+    Level,
+    Spread,
+    contrast,
+    effective_methods,
+    holm,
+    level,
+    moderated,
+)
 from harness.table.metrics import TOP1, TOP5, Metric
 
 Floats = npt.NDArray[np.float64]
@@ -408,6 +417,30 @@ def test_methods_lend_each_other_their_spread(runs: int, methods: int) -> None:
     assert np.median([each.freedom for each in spread if each]) < max(3, most / 2)
     assert moderated(np.zeros((1, methods))) is None
     assert moderated(np.zeros((runs, 1))) is None
+
+
+@pytest.mark.parametrize(("shared", "low", "high"), [(0.0, 9, 10), (0.5, 2, 5), (1.0, 1, 1.1)])
+def test_methods_that_share_a_night_count_as_fewer(shared: float, low: float, high: float) -> None:
+    rng = np.random.default_rng(15)
+    nights_ = rng.standard_normal((200, 10, 1)) * shared**0.5
+    own = rng.standard_normal((200, 10, 10)) * (1 - shared) ** 0.5
+    counts = [effective_methods(values) for values in nights_ + own]
+    assert low <= np.median(counts) <= high
+    lent = [spread.freedom for values in nights_ + own if (spread := moderated(values))]
+    assert np.median(lent) <= (high - 1) * 9
+
+
+def test_a_shared_night_is_not_lent_as_many() -> None:
+    """With all degrees of freedom, 1.5 % of tables of unchanged code would have a difference."""
+    rng = np.random.default_rng(16)
+    claimed = 0
+    for values in 0.01 * rng.standard_normal((1500, 6, 1)) * np.ones(10):
+        known = moderated(values[:5] + 1e-6 * rng.standard_normal((5, 10)))
+        assert known is not None
+        runs = Level(values, np.full(values.shape, 1e-8), np.full(values.shape, 10.0))
+        excess = contrast(runs[5], runs[:5], known.sum_of_squares, known.freedom)
+        claimed += bool((holm(excess.p_value) <= NIGHTLY.alpha).any())
+    assert claimed <= NIGHTLY.alpha * 1500 + 8
 
 
 @pytest.mark.slow

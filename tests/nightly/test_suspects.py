@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,8 @@ from harness.nightly.disturbed import Cause, Disturbances
 from harness.nightly.entry import NightEntry, NightRow
 from harness.nightly.night import Night, headline, steps
 from harness.nightly.nightly_report import to_markdown
-from harness.nightly.suspects import Seen, _latest, judge_night
+from harness.nightly.suspects import Means, Seen, _latest, judge_night
 from harness.nightly.verdict import BATCH, Verdict
-from harness.render.progress import display
-from harness.run.context import Context
-from harness.storage.store import RunFolder
 
 CAUSE = Cause("core_load", 20, 0.8, 0.1, "something else used the cores", "close what else runs")
 SEEN = Seen(Disturbances(10, 10, 20, 20, (CAUSE,)), words=("run.results=R",))
@@ -57,11 +53,11 @@ def entry(
 
 def judged(night: NightEntry, earlier: list[NightEntry], *words: str) -> Night:
     """Judge a night; none of these has a row that would be measured again."""
-    context = Context(compose_config(words), (), display())
-    trusts = context.composed.config.nightly.trust_disturbed
+    trusts = compose_config(words).config.nightly.trust_disturbed
     baseline = last_good(earlier, night.alike, 5, trusts)
-    folder = RunFolder(Path("m") / night.run)
-    return judge_night(night, earlier, baseline, SEEN, folder, context, lambda night: pytest.fail())
+    refused = lambda *_: pytest.fail("nothing is measured again")  # noqa: E731
+    means = Means(refused, refused, refused, 5, trusts)
+    return judge_night(night, earlier, baseline, SEEN, means)
 
 
 def gaps(night: Night) -> set[str | None]:

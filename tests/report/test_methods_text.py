@@ -154,7 +154,7 @@ def test_intervals_are_told_where_there_are_any_and_as_what_they_are() -> None:
     records = [measured("fp32", 1.0), measured("int8", 0.5)]
     assert "Intervals" not in said([measured("other", 1.0)], [timed("other", 1, [0.1] * 3)])[0]
     one = said(records, [timed(name, 1, [0.1, 0.11] * 9) for name in ("fp32", "int8")])[0]
-    assert "Student's t over rounds" not in one and "do not cover other processes" in one
+    assert "signed-rank test over rounds" not in one and "do not cover other processes" in one
     two = [timed(name, n, [0.1, 0.11, 0.1 * n] * 6) for n in (1, 2) for name in ("fp32", "int8")]
     both = said(records, two)[0]
-    assert "Student's t over rounds on the log scale" in both
+    assert "Wilcoxon's signed-rank test over rounds on the log scale" in both

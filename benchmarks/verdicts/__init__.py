@@ -1,0 +1,1 @@
+"""How often verdicts and intervals are right, in simulations of known truth."""

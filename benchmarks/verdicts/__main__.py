@@ -1,0 +1,62 @@
+"""Measure in simulations how often intervals and verdicts are right, and write the figures.
+
+Exit codes: 0 it ran, whatever was measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.verdicts import confirmation, coverage, shift_search
+from benchmarks.verdicts.figures import Figure
+from benchmarks.verdicts.report import to_csv, to_markdown
+from harness import PROJECT
+from harness.files import whole_files
+
+OUT = PROJECT / "docs" / "verdicts"
+
+# A part yields its figures: measured(repeats, seed). Simulated years of nights are to be a part as well.
+PARTS: dict[str, tuple[Callable[[int, int], Iterator[Figure]], int, int]] = {
+    # name: what measures it, and its repeats with --quick and without
+    "intervals": (coverage.measured, 600, 6000),
+    "confirmation": (confirmation.measured, 100, 1500),
+    "shifts": (shift_search.measured, 40, 300),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="./run.sh benchmark verdicts",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer repeats: under a minute")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="default: 1")
+    parser.add_argument("--out", type=Path, metavar="DIR", help=f"default: {OUT.name} of docs/")
+    options = parser.parse_args(arguments)
+    figures: list[Figure] = []
+    repeats: list[str] = []
+    for name in options.parts:
+        measured, few, many = PARTS[name]
+        count = few if options.quick else many
+        began = time.monotonic()
+        figures += measured(count, options.seed)
+        repeats.append(f"{name} {count}")
+        print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    about = f"Simulated with seed {options.seed}; repeats of each case: {', '.join(repeats)}."
+    text = to_markdown(figures, about)
+    out = options.out or OUT
+    out.mkdir(parents=True, exist_ok=True)
+    whole_files.write_atomically(out / "verdicts.csv", to_csv(figures))
+    whole_files.write_atomically(out / "verdicts.md", text)
+    print(text, end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What nights remember of each other: open regressions, lasting shifts, and the other methods' times."""

@@ -1,0 +1,99 @@
+"""The cells of the history's tables: what is written into them, and what is read and checked again."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from harness.facts.typed import JsonObject, decode
+from harness.nightly.entry import NightEntry, NightRow, opened_by
+from harness.nightly.night import Regression
+from harness.nightly.verdict import Bools, Floats
+
+
+def row_cells(row: NightRow) -> tuple[Any, ...]:
+    times, correct = row.times, row.correct
+    return (
+        row.method,
+        row.label,
+        row.outcome,
+        row.cost_s,
+        row.model,
+        None if times is None else len(times),
+        None if times is None else times.astype("<f8").tobytes(),
+        None if correct is None else correct.shape[1],
+        None if correct is None else np.packbits(correct, axis=1).tobytes(),
+        row.disturbed,
+    )
+
+
+def row_of(
+    method: str,
+    label: str,
+    outcome: str,
+    cost_s: float | None,
+    model: str | None,
+    rounds: int | None,
+    times: bytes | None,
+    images: int | None,
+    correct: bytes | None,
+    disturbed: int | None,
+) -> NightRow:
+    seconds: Floats | None = None
+    right: Bools | None = None
+    if times is not None:
+        seconds = np.frombuffer(times, "<f8").reshape(rounds or 0, -1)
+        if not (np.isfinite(seconds).all() and (seconds > 0).all()):
+            raise ValueError(f"a time of {method} is not positive and finite")
+    if correct is not None:
+        bits = np.frombuffer(correct, np.uint8).reshape(2, -1)
+        if not 0 < (images or 0) <= 8 * bits.shape[1]:
+            raise ValueError(f"{images} images of {method} in {bits.shape[1]} bytes")
+        right = np.unpackbits(bits, axis=1, count=images).astype(bool)
+    if cost_s is not None and not (isinstance(cost_s, (int, float)) and 0 <= cost_s < math.inf):
+        raise ValueError(f"the cost of {method} is {cost_s!r}")
+    if model is not None:
+        text_of(model)
+    if not (disturbed is None or (isinstance(disturbed, int) and disturbed >= 0)):
+        raise ValueError(f"the disturbed rounds of {method} are {disturbed!r:.60}")
+    return NightRow(
+        text_of(method), text_of(label), text_of(outcome), cost_s, seconds, right, model, disturbed
+    )
+
+
+def keys(text: str) -> frozenset[tuple[str, str]]:
+    return frozenset((text_of(method), text_of(metric)) for method, metric in json.loads(text))
+
+
+def shifts_of(text: str) -> frozenset[tuple[str, str, float]]:
+    """Return the shifts of a run; those without a place are of an earlier version and say nothing."""
+    placed = [shift for shift in json.loads(text) if not isinstance(shift, str)]
+    if not all(0 < float(ratio) < math.inf for _, _, ratio in placed):
+        raise ValueError(f"the ratio of a shift is not positive and finite: {text:.60}")
+    return frozenset(
+        (text_of(method), text_of(since), float(ratio)) for method, since, ratio in placed
+    )
+
+
+def with_open(entry: NightEntry, stored: str | None) -> NightEntry:
+    """Return an entry with its open regressions; its own ones where it was kept without them."""
+    if stored is None:
+        return replace(entry, open=opened_by(entry))
+    return replace(entry, open=tuple(decode(json.loads(stored), list[Regression])))
+
+
+def text_of(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r:.60} is no text")
+    return value
+
+
+def object_of(text: Any) -> JsonObject:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(f"{value!r:.60} is no object")
+    return value

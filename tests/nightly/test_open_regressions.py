@@ -1,0 +1,191 @@
+"""What nights remember: a regression stays red until it is fixed or acknowledged, and drift adds up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from xml.etree import ElementTree as xml
+
+import numpy as np
+import pytest
+
+from benchmarks.verdicts.years import (
+    BATCH,
+    HOSTS,
+    METHODS,
+    QUIET,
+    Course,
+    Year,
+    red,
+    step,
+)
+from harness.nightly.baseline import first_good, last_good
+from harness.nightly.entry import NightEntry, NightRow
+from harness.nightly.memory.lasting import LastingShift, is_new, lasting_shifts
+from harness.nightly.night import Night, Regression, headline, steps
+from harness.nightly.nightly_report import to_json, to_junit
+
+ROW = "int8"
+QUIET_TIMES = np.exp(1e-3 * np.random.default_rng(0).standard_normal((5, 3)))
+BEGIN = 9  # few nights before: what is tested is what is kept after
+
+
+def year(course: Course, nights: int, software: str = "fixed", seed: int = 1) -> list[Night]:
+    return Year(QUIET, software, course, nights, seed).judge()
+
+
+def entry(run: int, time_s: float = 1.0, **changes: object) -> NightEntry:
+    """Return a night of a method whose rounds hardly differ."""
+    times = QUIET_TIMES * time_s * (1 + 1e-4 * (run % 3))
+    row = NightRow(ROW, ROW, "ok", 2.0, times, None, f"model {run}", 0)
+    night = NightEntry(
+        "m", f"n{run:02d}", f"2026-01-{run:02d}T00:00:00Z", "", {}, {}, (row,), "none"
+    )
+    return replace(night, **changes)  # type: ignore[arg-type]
+
+
+def test_a_confirmed_regression_stays_red_where_nothing_changes_any_more() -> None:
+    course = Course(model={ROW: step(1.05, BEGIN)}, events=[BEGIN])
+    nights = year(course, BEGIN + 8)
+    assert red(nights, ROW) == list(range(BEGIN, BEGIN + 8))
+    first, second = nights[BEGIN], nights[BEGIN + 1]
+    assert "(confirmed)" in headline(first) and "still open" not in headline(first)
+    assert f"still open since run {first.run} (2026-01-10)" in headline(second)
+    assert "(confirmed)" not in headline(second)
+    assert second.verdict == "regression" and second.again is None  # it is not measured again
+    assert steps(second)[0].text.startswith("Act: repair what is open; it closes once")
+    assert xml.fromstring(to_junit(second)).find(".//failure") is not None
+    (stored,) = to_json(second)["open"]
+    assert (stored["method"], stored["since"], stored["in_turn"]) == (ROW, first.run, True)
+    assert stored["level"] == [night.run for night in nights[BEGIN - 5 : BEGIN]]
+
+
+def test_a_revert_closes_it_and_the_same_regression_opens_anew() -> None:
+    back, again = BEGIN + 4, BEGIN + 8
+    slow = lambda night: 1.05 if BEGIN <= night < back or night >= again else 1.0  # noqa: E731
+    nights = year(Course(model={ROW: slow}, events=[BEGIN, back, again]), again + 3)
+    closed = next(at for at, night in enumerate(nights) if night.fixed)
+    assert back <= closed <= back + 1
+    assert headline(nights[closed]).startswith("fixed: int8 takes ")
+    assert red(nights, ROW) == [*range(BEGIN, closed), *range(again, again + 3)]
+    assert nights[-1].open[0].since == nights[again].run
+
+
+def test_an_acknowledged_regression_is_the_level_that_counts() -> None:
+    course = Course(model={ROW: step(1.05, BEGIN)}, events=[BEGIN], acknowledged=[BEGIN])
+    nights = year(course, BEGIN + 4)
+    assert red(nights, ROW) == [BEGIN]
+    assert not nights[-1].open and not nights[-1].fixed
+
+
+def test_a_failed_row_does_not_close_it() -> None:
+    failed = {ROW: range(BEGIN + 2, BEGIN + 4)}
+    course = Course(model={ROW: step(1.05, BEGIN)}, events=[BEGIN], failed=failed)
+    nights = year(course, BEGIN + 6)
+    assert [night.verdict for night in nights[BEGIN:]] == ["regression"] * 6
+
+
+def test_failed_nights_use_up_no_baseline() -> None:
+    nights = [entry(run) for run in (1, 2, 3)]
+    failed = [
+        replace(entry(run), rows=(NightRow(ROW, ROW, "failed: killed"),)) for run in range(4, 10)
+    ]
+    assert [each.run for each in last_good([*nights, *failed], {}, 5).entries] == [
+        "n01",
+        "n02",
+        "n03",
+    ]
+    course = Course(model={ROW: step(1.08, BEGIN)}, events=[BEGIN],
+                    failed={ROW: range(BEGIN - 5, BEGIN)})  # fmt: skip
+    assert red(year(course, BEGIN + 3), ROW) == list(range(BEGIN, BEGIN + 3))
+
+
+def test_nights_of_an_open_regression_are_no_baseline_also_from_before_it_was_noted() -> None:
+    open_ = (Regression(ROW, BATCH, "n03", "2026-01-03T00:00:00Z", "worse", ("n01", "n02")),)
+    nights = [*map(entry, (1, 2, 3, 4)), entry(5, open=open_), entry(6)]
+    timed = {run.run for run, rows in _counted(nights) if ROW in rows}
+    assert timed == {"n01", "n02", "n06"}
+    known = {(ROW, BATCH): "meant"}
+    nights[2] = entry(3, acknowledged=known)
+    assert {run.run for run, rows in _counted(nights) if ROW in rows} == {
+        "n03",
+        "n04",
+        "n05",
+        "n06",
+    }
+
+
+def _counted(nights: Sequence[NightEntry]) -> list[tuple[NightEntry, set[str]]]:
+    found = last_good(nights, {}, 9)
+    return [(each, set(run.times)) for each, run in zip(found.entries, found.runs, strict=True)]
+
+
+def test_small_losses_of_accuracy_and_cost_add_up() -> None:
+    lost = Course(lost={ROW: lambda night: 5 * night}, images=10_000)
+    nights = year(lost, 12, "nightly")
+    (first, *rest) = red(nights, ROW, "top1")
+    assert rest == list(range(first + 1, 12))
+    (row,) = (row for row in nights[first].regressions if row.metric.name == "top1")
+    assert row.reason.startswith("In steps too small for a single night, since run n000: Top-1")
+    dearer = Course(cost={ROW: lambda night: 2 ** (night / 35)})
+    assert red(year(dearer, 22, "nightly"), ROW, "cost_s")
+
+
+def test_the_level_that_counts_begins_anew_where_a_row_became_better() -> None:
+    key = (ROW, "cost_s")
+    nights = [*map(entry, (1, 2)), entry(3, improved=frozenset({key})), entry(4)]
+    assert [each.run for each in first_good(nights, {}, 5)[key]] == ["n03", "n04"]
+    nights[3] = entry(4, acknowledged={key: "new"})
+    assert [each.run for each in first_good(nights, {}, 5)[key]] == ["n04"]
+
+
+def test_drift_is_a_shift_from_the_level_that_counts() -> None:
+    nights = [entry(run, 1.0015**run) for run in range(1, 29)]
+    (shift,) = [each for each in lasting_shifts(nights[:-1], nights[-1], 5) if each.ratio > 1][:1]
+    assert shift.ratio > 1.025
+    assert shift.before.run < shift.since.run
+
+
+def test_a_shift_is_told_from_others_by_its_place() -> None:
+    earlier = [entry(run) for run in range(1, 25)]
+    shift = LastingShift(ROW, earlier[20], earlier[10], 1.04)
+    assert is_new(shift, earlier)
+    earlier[5] = entry(6, shifted=frozenset({(ROW, "n05", 1.06)}))
+    assert is_new(shift, earlier)  # one of long before
+    earlier[22] = entry(23, shifted=frozenset({(ROW, "n20", 1.04)}))
+    assert not is_new(shift, earlier)
+    assert is_new(replace(shift, ratio=1.05), earlier)  # it grew
+    assert is_new(replace(shift, method="fp32"), earlier)
+    earlier[23] = entry(24, acknowledged={(ROW, BATCH): "known"})
+    assert is_new(shift, earlier)
+
+
+def test_a_shift_is_timed_against_the_middle_of_the_segment_before() -> None:
+    nights = [entry(run, 1.04 if run > 12 else 1.0) for run in range(1, 19)]
+    (shift,) = lasting_shifts(nights[:-1], nights[-1], 5)
+    assert (shift.since.run, shift.before.run) == ("n13", "n07")
+    assert shift.level == ("n08", "n09", "n10", "n11", "n12")
+
+
+def test_a_library_is_blamed_beside_the_other_methods_in_a_second_night() -> None:
+    course = Course(library={ROW: step(1.08, BEGIN)}, events=[BEGIN])
+    nights = year(course, BEGIN + 5)
+    reds = red(nights, ROW)
+    assert reds == list(range(BEGIN + 1, BEGIN + 5))
+    (row,) = nights[BEGIN + 1].regressions
+    assert "beside the other methods of the same nights" in row.advice
+    (first,) = (row for row in nights[BEGIN].rows if row.key == (ROW, BATCH))
+    assert (first.kind, first.gap) == ("cannot tell", "machine")
+
+
+def test_all_methods_at_once_wake_nobody() -> None:
+    every = Course(library=dict.fromkeys(METHODS, step(1.08, BEGIN)), events=[BEGIN])
+    nights = year(every, BEGIN + 3)
+    assert not any(night.regressions for night in nights)
+    assert "NOT judged (the machine or the environment: not separable)" in headline(nights[BEGIN])
+
+
+@pytest.mark.parametrize("host", sorted(HOSTS))
+def test_nothing_wakes_where_nothing_happens(host: str) -> None:
+    nights = Year(HOSTS[host], "nightly", Course(), 14, 5).judge()
+    assert not any(night.regressions for night in nights)
