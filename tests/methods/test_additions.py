@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,8 @@ def named(graph: Any) -> list[Any]:
     ]
 
 
-def assert_same(released: Any, repaired: Any, data: Any, exactly: bool = True) -> None:
+def assert_same(models: Iterable[Any], data: Any, exactly: bool = True) -> None:
+    released, repaired = models
     expected, scores = released(data).asnumpy(), repaired(data).asnumpy()
     if exactly:
         assert np.array_equal(scores, expected)
@@ -65,7 +67,7 @@ def test_fp32_predicts_the_same_and_differs_in_its_additions_alone(name: str, da
     released, repaired = networks(name, data)
     for net in (released, repaired):
         net.hybridize(static_alloc=True, static_shape=True)
-    assert_same(released, repaired, data, exactly=False)
+    assert_same((released, repaired), data, exactly=False)
     counts = Counter(node["op"] for node in json.loads(repaired.export(None)[0].tojson())["nodes"])
     assert (counts["elemwise_add"], counts["_npi_add"]) == (ADDITIONS[name], 0)
 
@@ -75,7 +77,7 @@ def test_the_fused_network_is_the_same(name: str, data: Any) -> None:
     released, repaired = networks(name, data)
     for net in (released, repaired):
         net.optimize_for(data, backend="ONEDNN", static_alloc=True, static_shape=True)
-    assert_same(released, repaired, data)
+    assert_same((released, repaired), data)
 
 
 @pytest.mark.parametrize(
@@ -88,9 +90,8 @@ def test_the_fused_network_is_the_same(name: str, data: Any) -> None:
 def test_the_quantised_network_is_the_same(
     name: str, quantize_mode: str, calib_mode: str, data: Any
 ) -> None:
-    assert_same(
-        *(quantised(net, data, quantize_mode, calib_mode) for net in networks(name, data)), data
-    )
+    models = (quantised(net, data, quantize_mode, calib_mode) for net in networks(name, data))
+    assert_same(models, data)
 
 
 def quantised(net: Any, data: Any, quantize_mode: str, calib_mode: str) -> Any:
@@ -136,4 +137,4 @@ def test_an_addition_that_is_not_fused_stays(data: Any) -> None:
     net = pooled(data)
     assert repaired(net, data.shape) is net
     models = (quantised(each, data, "smart", "naive") for each in (pooled(data), net))
-    assert_same(*models, data)
+    assert_same(models, data)
