@@ -28,6 +28,7 @@ KNOWN = frozenset(
         "harness.methods.equalize.Equalized",
         FINISHED,
         "harness.methods.mycustom.MyCustomTuneStrategy",
+        "harness.methods.native.AsReleased",
         "harness.methods.native.Fused",
         "harness.methods.native.Quantized",
         "harness.methods.native.Unoptimized",

@@ -218,7 +218,7 @@ DERIVED = (  # of records and numbers, purely
         f"harness.table.{name}"
         for name in (
             *("beyond", "footnotes", "kernels", "metrics", "operations", "roof_share"),
-            *("row_names", "rows", "samples", "searches", "validity"),
+            *("published.baselines", "row_names", "rows", "samples", "searches", "validity"),
         )
     ),
     *(f"harness.compare.{name}" for name in ("comparison", "prices", "unlike")),

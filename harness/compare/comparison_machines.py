@@ -17,6 +17,7 @@ def machines(comparison: Comparison) -> Grid:
         "Microcode": lambda run: _text(run.plan.machine.microcode),
         "Instruction sets": lambda run: ", ".join(run.plan.machine.isa or ()) or DASH,
         "oneDNN limited to": lambda run: str(run.plan.config.max_cpu_isa or "nothing"),
+        "Residual additions": lambda run: str(run.plan.config.mxnet_additions or "as released"),
         "Sockets, cores, threads a core": _counts,
         "Threads used": lambda run: run.threads,
         "Caches": _caches,

@@ -167,12 +167,15 @@ def with_own_numbers(net: Any, shape: tuple[int, ...]) -> Any:
     return numbered(net, shape).network()
 
 
-def use_plain_additions(graph: Graph, shape: tuple[int, ...]) -> int:
-    """Have additions of tensors of one shape done by oneDNN's ``sum``; return how many (``Summed``).
+def use_plain_additions(
+    graph: Graph, shape: tuple[int, ...], chosen: Callable[[Node], bool] = lambda node: True
+) -> int:
+    """Have additions of tensors of one shape done by oneDNN's ``sum``; return how many.
 
     Args:
         graph: changed in place.
         shape: of an input.
+        chosen: says of an addition whether it may be replaced.
     """
     shapes, nodes = graph.shapes(shape), graph.nodes
 
@@ -183,6 +186,7 @@ def use_plain_additions(graph: Graph, shape: tuple[int, ...]) -> int:
         node
         for node in nodes
         if node["op"] == BROADCASTING
+        and chosen(node)
         and shape_of(node["inputs"][0]) == shape_of(node["inputs"][1]) is not None
     ]
     for node in additions:

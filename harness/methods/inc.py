@@ -7,11 +7,12 @@ exhausted search look alike. ``SteppedQuantization`` runs the same traversal wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import mxnet as mx
 import yaml
 
 from harness.errors import InputError, NoSolution, TuningTimeout
@@ -264,23 +265,41 @@ def exported_once(model: Any) -> Iterator[None]:
 
     For each trial INC runs two batches through the fp32 network and writes and reads it, always with
     the same result. That takes half of a trial's time for the bundled network, and more for larger ones.
+    To learn the names of the tensors it runs another batch. One image shows the same graph and names.
     """
-    prepare = inc_adaptor.prepare_model_data
+    prepare, query = inc_adaptor.prepare_model_data, inc_adaptor.query_quantizable_nodes
     kept: list[Any] = []
 
     def prepare_once(requested: Any, device: Any, data: Any) -> tuple[Any, Any]:
         if requested is not model:
             return tuple(prepare(requested, device, data))
         if not kept:
-            (symbol, arguments, states), loader = prepare(requested, device, data)
-            kept.extend((symbol, arguments, states, loader.input_desc))
+            (symbol, arguments, states), loader = prepare(requested, device, [_image(data)])
+            inputs = _described_as(loader.input_desc, next(iter(data))[0])
+            kept.extend((symbol, arguments, states, inputs))
         symbol, arguments, states, inputs = kept
         loader = data if isinstance(data, DataLoaderWrap) else DataLoaderWrap(data, inputs)
         # INC adds the states to the dict of arguments; it only copies the arrays
         return (symbol, dict(arguments), dict(states)), loader
 
+    def query_by_image(symbol: Any, device: Any, loader: Any) -> Any:
+        return query(symbol, device, DataLoaderWrap([_image(loader)], loader.input_desc))
+
     inc_adaptor.prepare_model_data = prepare_once
+    inc_adaptor.query_quantizable_nodes = query_by_image
     try:
         yield
     finally:
         inc_adaptor.prepare_model_data = prepare
+        inc_adaptor.query_quantizable_nodes = query
+
+
+def _image(data: Any) -> tuple[Any, Any]:
+    """Return the first image of a loader and its label, as a batch."""
+    images, labels = next(iter(data))
+    return images[:1], labels[:1]
+
+
+def _described_as(inputs: Sequence[Any], batch: Any) -> list[Any]:
+    """Return INC's description of a network's one input, as for this batch."""
+    return [mx.io.DataDesc(each.name, batch.shape, each.dtype, each.layout) for each in inputs]

@@ -23,6 +23,12 @@ class Unoptimized:
         return Optimized(context.net)
 
 
+class AsReleased(Unoptimized):
+    """fp32 with the additions of this MXNet, also in a run that repairs them: the second baseline."""
+
+    mxnet_additions = None  # of this row, whatever the run's
+
+
 class Fused:
     """fp32 with oneDNN's operator fusion (convolution with batch norm, ReLU and addition)."""
 

@@ -19,6 +19,7 @@ from harness.storage.outcomes import OK
 from harness.storage.same_run import UNDETERMINING
 from harness.table.markdown import beyond_rows, kernel_rows
 from harness.table.metrics import ADDED, BY_SIZE, PUBLISHED
+from harness.table.published.baselines import verdict
 from harness.table.rows import Row
 
 Values = Mapping[str, Any]  # whatever the markup of a section shows, by name
@@ -78,6 +79,8 @@ def _published(report: Report) -> Values:
         "metrics": PUBLISHED,
         "differences": report.published.differences,
         "environment": report.published.environment,
+        "speedups": report.run.speedups,
+        "verdict": verdict(report.run.speedups) if report.run.speedups else "",
     }
 
 

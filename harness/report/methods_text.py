@@ -115,6 +115,11 @@ def _software(facts: _Facts) -> Iterator[str]:
     yield f"The software was {said}, driven by inc-bench {facts.plan.harness}."
     if facts.config.max_cpu_isa:
         yield f"oneDNN was limited to {facts.config.max_cpu_isa}."
+    if facts.config.mxnet_additions:
+        yield (
+            "Before any method saw the fp32 network, its residual additions were replaced by an operator "
+            "that computes the same sums without this MXNet's reference kernel."
+        )
 
 
 def _workload(facts: _Facts) -> Iterator[str]:

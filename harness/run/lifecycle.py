@@ -182,7 +182,7 @@ def start_session(
     inputs = check_inputs(config.workload)
     files = {**inputs.files, **check_finished(config.method)}
     job = InspectJob(
-        workload=workload_for_workers(config.workload, inputs.files),
+        workload=workload_for_workers(config.workload, inputs.files, config.mxnet_additions),
         methods=config.method,
         # later stages find in the cache what this one downloads
         confine=Limits(

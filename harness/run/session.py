@@ -39,6 +39,8 @@ from harness.storage.store import RunFolder
 from harness.table import kernels, validity
 from harness.table.loaded_run import rows_of
 
+PROFILED_S = 3.0  # of forward passes; as long again before, for the one that converts the weights
+
 
 def open_session(
     plan: RunPlan,
@@ -66,7 +68,7 @@ def open_session(
     }
     used = {"validation": plan.images, "tuning": plan.tuning_images}
     data: dict[str, ImageSet] = {}
-    workload = workload_for_workers(plan.workload, plan.files)
+    workload = workload_for_workers(plan.workload, plan.files, plan.config.mxnet_additions)
     for role, (index, images, file, labels) in sources.items():
         with show.step(f"preparing the {role} images") as report:
             prepared, how = preparation.ensure(
@@ -226,7 +228,9 @@ class Session:
         known = before.profile if before and _same_model(before, row) else None
         if known and not self._kernel_faults(row, known):
             return replace(row, outcome=Outcome(outcomes.OK), profile=known)
-        job = ProfileJob(model=self._model(row), batches=batches)
+        assert row.validate is not None
+        batches, size = profiled_batches(row.validate, batches)
+        job = ProfileJob(model=self._model(row), batches=batches, size=size)
         ended = self.run_job(row, job, "profiling", kernels.ENVIRONMENT)
         outcome, facts = stage_result(ended, ProfileFacts, self._log_name(row, job))
         if facts:
@@ -295,6 +299,23 @@ class Session:
     def _log_name(self, row: MethodRecord, job: Job) -> str:
         log = self.folder.method(row.method) / f"{job.stage}.log"
         return str(log.relative_to(self.folder.path))
+
+
+def profiled_batches(validated: Validate, batches: int) -> tuple[int, int]:
+    """Return how many batches to profile, and how many images each has.
+
+    Shares of time need no more than ``PROFILED_S``: a slow model gets fewer batches, or one of fewer
+    images where a whole one takes longer than that.
+
+    Args:
+        batches: at most.
+    """
+    seconds = sum(validated.forward_s) / validated.images  # of an image
+    size = validated.batch_size
+    affordable = batches * size if seconds == 0 else int(PROFILED_S / seconds)
+    if affordable < size:
+        return 1, max(1, affordable)
+    return min(batches, affordable // size), size
 
 
 def _same_model(one: MethodRecord, other: MethodRecord) -> bool:

@@ -93,11 +93,24 @@ def method_for_workers(name: str, method: Method, files: Mapping[str, InputFile]
     return decode({**method.stored, **paths, **digests}, Method)
 
 
-def workload_for_workers(workload: Workload, files: Mapping[str, InputFile]) -> WorkerWorkload:
-    """Return a workload as workers get it: absolute paths and the digests of the model's files."""
+def workload_for_workers(
+    workload: Workload, files: Mapping[str, InputFile], additions: str | None = None
+) -> WorkerWorkload:
+    """Return a workload as workers get it: absolute paths and the digests of the model's files.
+
+    Args:
+        additions: the configuration's ``mxnet_additions``; None as MXNet was released.
+    """
     digests = {
         str(project_path(path)): files[role].sha256
         for role, path in workload.paths.items()
         if role in store.MODEL and path and role in files
     }
-    return decode({**absolute_paths(workload.stored), "files": digests}, WorkerWorkload)
+    return decode(
+        {
+            **absolute_paths(workload.stored),
+            "files": digests,
+            "mxnet_additions": additions,
+        },
+        WorkerWorkload,
+    )

@@ -8,24 +8,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
+from msgspec.structs import replace
+
 from harness.host.threads import loaded_openmp, openmp_mismatches
 from harness.host.watch import Watch
 from harness.images.batches import read_batches
 from harness.methods import instantiated
+from harness.methods.additions import clean_network
 from harness.methods.base import Context
 from harness.process.jobs import OptimizeJob
 from harness.storage.recorded_files import digest_of
 from harness.storage.stage_facts import Optimize, Quantization, Stretch, Trial
-from harness.workloads import fp32_network
 from harness.workloads.saved import save
 
 
 def run(job: OptimizeJob, progress: Callable[[int, int, str], None]) -> Optimize:
     """Optimise, time it, and export the model as ``model-symbol.json`` and ``model-0000.params``."""
     workspace = Path(job.workspace)
-    net = fp32_network(job.workload)
-    tuning = read_batches(job.tuning, job.workload)
     method = instantiated(job.method)
+    additions = getattr(method, "mxnet_additions", job.workload.mxnet_additions)
+    workload = replace(job.workload, mxnet_additions=additions)
+    net = clean_network(workload)
+    tuning = read_batches(job.tuning, workload)
     shared = Path(job.shared) if job.shared else None
     context = Context(net, tuning, workspace, shared, progress)
     with Watch(job.cpus, has_batches=False) as watch:
@@ -36,7 +40,7 @@ def run(job: OptimizeJob, progress: Callable[[int, int, str], None]) -> Optimize
         optimized.net,
         next(iter(tuning))[0],
         workspace / "model",
-        lambda: fp32_network(job.workload),
+        lambda: clean_network(workload),
     )
     openmp = loaded_openmp()
     return Optimize(

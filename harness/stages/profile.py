@@ -29,9 +29,9 @@ def run(job: ProfileJob, progress: Callable[[int, int, str], None]) -> ProfileFa
     if not any(os.environ.get(name, "0") != "0" for name in ENVIRONMENT):
         raise HarnessError(f"profiling needs {' or '.join(ENVIRONMENT)} in the environment")
     net, workload, validation = saved_network(job.model), job.model.workload, job.model.images
-    size = workload.batch_size
+    size = job.size or workload.batch_size
     images = min(job.batches * size, validation.images)
-    batches = read_batches(validation, workload, count=images // size * size or images)
+    batches = read_batches(validation, workload, size, images // size * size or images)
     held = [data for data, _ in batches]
     with captured_stdout() as first:
         net(held[0])  # this pass converts the weights, the others do not

@@ -63,6 +63,7 @@ FilePath = Annotated[str, Meta(pattern=r"\A[^\x00]+\Z", description="the path of
 OwnPath = Union[str, Any]  # a path, or what a class of one's own takes under that name
 
 ISA = Annotated[str, one_of(isa.NAMES, "or null")]
+Additions = Annotated[str, one_of(("repaired",), "or null")]
 
 
 class RunOptions(Facts, frozen=True, kw_only=True):
@@ -261,6 +262,7 @@ class Configuration(Facts, frozen=True, kw_only=True):
     fused: str
     methods: MethodsOptions
     max_cpu_isa: Annotated[Optional[str], New(Optional[ISA])]
+    mxnet_additions: Annotated[Optional[str], New(Optional[Additions], required=False)] = None
     table: Annotated[TableOptions, New()] = msgspec.field(default_factory=TableOptions)
     nightly: Annotated[Nightly, New()] = msgspec.field(default_factory=Nightly)
     threads: Annotated[ThreadsSection, New()] = msgspec.field(default_factory=ThreadsSection)

@@ -176,6 +176,8 @@ def environment(plan: RunPlan) -> str:
     ]
     if plan.config.max_cpu_isa:
         lines.append(("Instruction sets", f"limited to {plan.config.max_cpu_isa} (max_cpu_isa)"))
+    if plan.config.mxnet_additions:
+        lines.append(("Residual additions", f"{plan.config.mxnet_additions} (mxnet_additions)"))
     return "\n".join(
         f"- {markdown_cell(name)}: {markdown_cell(str(value))}" for name, value in lines
     )
