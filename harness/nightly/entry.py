@@ -21,6 +21,8 @@ from harness.storage.store import RunFolder
 from harness.table.metrics import TOP1, TOP5, top_k_correct
 from harness.table.samples import samples_of
 
+METRICS = ("batch_s", "cost_s", "top1", "top5")
+
 
 @dataclass(frozen=True)
 class NightRow:
@@ -44,7 +46,7 @@ class NightRow:
     model: str | None = None
     disturbed: int | None = None
 
-    @property
+    @cached_property
     def has_disturbed_times(self) -> bool:
         """Whether too many of its rounds were disturbed for its times to be a baseline."""
         return self.times is not None and is_too_disturbed(self.disturbed or 0, len(self.times))
@@ -108,14 +110,25 @@ class NightEntry:
         """Whether it is a night with a verdict, and was not stopped before that was final."""
         return self.verdict is not None and self.verdict not in UNFINISHED
 
+    @cached_property
+    def _by_method(self) -> dict[str, NightRow]:
+        return {row.method: row for row in self.rows}
+
+    @cached_property
+    def measured(self) -> frozenset[tuple[str, str]]:
+        """(method, metric) of all that was measured."""
+        return frozenset(
+            (r.method, metric) for r in self.rows for metric in METRICS if r.has(metric)
+        )
+
     def row(self, method: str) -> NightRow | None:
-        return next((row for row in self.rows if row.method == method), None)
+        return self._by_method.get(method)
 
     def acknowledges(self, method: str, metric: str) -> bool:
         """Return whether a shift of this row was acknowledged in this run."""
-        return any(
-            part in (method, "*") and of in (metric, "*") for part, of in self.acknowledged or {}
-        )
+        if not self.acknowledged:
+            return False
+        return any(part in (method, "*") and of in (metric, "*") for part, of in self.acknowledged)
 
 
 def opened_by(entry: NightEntry) -> tuple[Regression, ...]:

@@ -29,7 +29,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import sliding_window_view
 from scipy.special import ndtri
 from scipy.stats import mannwhitneyu
 
@@ -116,14 +115,7 @@ def segment_ends(values: Floats, penalty: float) -> list[int]:
         penalty: what a segment more must take off the sum of absolute deviations.
     """
     count = len(values)
-    costs = np.full((count, count + 1), np.inf)  # of a segment, by its start and its end
-    for length in range(FEWEST, count + 1):
-        half = length // 2
-        windows = np.partition(sliding_window_view(values, length), half, axis=-1)
-        starts = np.arange(len(windows))
-        lower, upper = windows[:, :half], windows[:, half:]
-        middle = windows[:, half] if length % 2 else 0.0  # an odd one's median has no deviation
-        costs[starts, starts + length] = upper.sum(axis=-1) - middle - lower.sum(axis=-1)
+    costs = _deviations(values)
     best = np.full(count + 1, np.inf)
     best[0] = 0.0
     starts_of = np.zeros(count + 1, dtype=np.int64)
@@ -135,6 +127,35 @@ def segment_ends(values: Floats, penalty: float) -> list[int]:
     while starts_of[ends[-1]]:
         ends.append(int(starts_of[ends[-1]]))
     return ends[::-1]
+
+
+def _deviations(values: Floats) -> Floats:
+    """Return the sums of absolute deviations from the median of all segments, by start and by end.
+
+    Ends are taken one after the other. For every start the values so far are counted and summed up to
+    each rank, so that the median of a segment is the rank at which the count passes its middle.
+
+    Returns:
+        (n, n + 1); infinite for segments shorter than ``FEWEST``.
+    """
+    count = len(values)
+    order = np.argsort(values, kind="stable")
+    ranks = np.empty(count, dtype=np.int64)
+    ranks[order] = np.arange(count)
+    ascending = values[order]
+    counts = np.zeros((count, count), dtype=np.int32)  # by start, of values up to a rank
+    sums = np.zeros((count, count))
+    costs = np.full((count, count + 1), np.inf)
+    for end in range(1, count + 1):
+        rank, value = ranks[end - 1], values[end - 1]
+        counts[:end, rank:] += 1
+        sums[:end, rank:] += value
+        starts = np.arange(end - FEWEST + 1)
+        lengths = end - starts
+        middles = (counts[: len(starts)] >= ((lengths + 1) // 2)[:, None]).argmax(axis=1)
+        halves = 2 * sums[starts, middles] - np.where(lengths % 2, ascending[middles], 0.0)
+        costs[starts, end] = sums[starts, -1] - halves
+    return costs
 
 
 def searched(p_value: float, count: int) -> float:

@@ -84,9 +84,8 @@ def series_of(
     """Return a method's times since they were acknowledged: those that count."""
     key = (method, BATCH.name)
     series: list[tuple[NightEntry, float]] = []
-    for night in nights:
-        if night.acknowledges(*key):
-            series = []
+    latest = (at for at in reversed(range(len(nights))) if nights[at].acknowledges(*key))
+    for night in nights[next(latest, 0) :]:
         timed = night.row(method)
         if timed is None or math.isnan(timed.level) or (night.run, key) in bad:
             continue
