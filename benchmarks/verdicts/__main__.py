@@ -11,7 +11,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.verdicts import confirmation, coverage, shift_search
+from benchmarks.verdicts import (
+    confirmation,
+    coverage,
+    detection,
+    false_regressions,
+    shift_search,
+)
 from benchmarks.verdicts.figures import Figure
 from benchmarks.verdicts.report import to_csv, to_markdown
 from harness import PROJECT
@@ -19,12 +25,14 @@ from harness.files import whole_files
 
 OUT = PROJECT / "docs" / "verdicts"
 
-# A part yields its figures: measured(repeats, seed). Simulated years of nights are to be a part as well.
+# A part yields its figures: measured(repeats, seed).
 PARTS: dict[str, tuple[Callable[[int, int], Iterator[Figure]], int, int]] = {
     # name: what measures it, and its repeats with --quick and without
     "intervals": (coverage.measured, 600, 6000),
     "confirmation": (confirmation.measured, 100, 1500),
     "shifts": (shift_search.measured, 40, 300),
+    "years": (false_regressions.measured, 12, 2 * false_regressions.NIGHTS),
+    "detection": (detection.measured, 1, 26),
 }
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.nightly.disturbed import disturbed_rounds, is_too_disturbed
-from harness.nightly.night import UNFINISHED, Regression
+from harness.nightly.night import UNFINISHED, MeasuredShift, Regression
 from harness.nightly.verdict import NIGHTLY, Bools, Floats, Run
 from harness.stats.night_noise import level
 from harness.storage.outcomes import NO_SOLUTION, OK
@@ -84,7 +84,7 @@ class NightEntry:
         alike: what must be the same in runs that are compared.
         environment: what may differ, and then is named as what changed.
         verdict: of the night, an ``Outcome``; None if it is no night's run, or it was not judged.
-        shifted: lasting shifts that were measured again: method, first run after, ratio.
+        shifted: lasting shifts that were measured again.
         regressions: (method, metric) of its rows that were called regressions.
         acknowledged: reason by (method, metric), either of them "*" for all.
         improved: (method, metric) of its rows that were called improvements.
@@ -99,7 +99,7 @@ class NightEntry:
     environment: dict[str, Any]
     rows: tuple[NightRow, ...]
     verdict: str | None = None
-    shifted: frozenset[tuple[str, str, float]] = frozenset()
+    shifted: frozenset[MeasuredShift] = frozenset()
     regressions: frozenset[tuple[str, str]] = frozenset()
     acknowledged: Mapping[tuple[str, str], str] | None = None
     improved: frozenset[tuple[str, str]] = frozenset()

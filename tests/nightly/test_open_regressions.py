@@ -22,7 +22,7 @@ from benchmarks.verdicts.years import (
 from harness.nightly.baseline import first_good, last_good
 from harness.nightly.entry import NightEntry, NightRow
 from harness.nightly.memory.lasting import LastingShift, is_new, lasting_shifts
-from harness.nightly.night import Night, Regression, headline, steps
+from harness.nightly.night import MeasuredShift, Night, Regression, headline, steps
 from harness.nightly.nightly_report import to_json, to_junit
 
 ROW = "int8"
@@ -150,11 +150,12 @@ def test_a_shift_is_told_from_others_by_its_place() -> None:
     earlier = [entry(run) for run in range(1, 25)]
     shift = LastingShift(ROW, earlier[20], earlier[10], 1.04)
     assert is_new(shift, earlier)
-    earlier[5] = entry(6, shifted=frozenset({(ROW, "n05", 1.06)}))
+    earlier[5] = entry(6, shifted=frozenset({MeasuredShift(ROW, "n05", 1.06)}))
     assert is_new(shift, earlier)  # one of long before
-    earlier[22] = entry(23, shifted=frozenset({(ROW, "n20", 1.04)}))
+    earlier[22] = entry(23, shifted=frozenset({MeasuredShift(ROW, "n20", 1.04)}))
     assert not is_new(shift, earlier)
     assert is_new(replace(shift, ratio=1.05), earlier)  # it grew
+    assert is_new(replace(shift, is_controlled=True), earlier)  # beside the other methods
     assert is_new(replace(shift, method="fp32"), earlier)
     earlier[23] = entry(24, acknowledged={(ROW, BATCH): "known"})
     assert is_new(shift, earlier)

@@ -97,7 +97,8 @@ def series_of(
 def is_new(shift: LastingShift, earlier: Sequence[NightEntry]) -> bool:
     """Return whether a shift was not measured again yet; also if it grew since, or was acknowledged.
 
-    One is told from another by its method and its place.
+    One is told from another by its method and its place. One beside the other methods is new as long
+    as it was measured without them only: they may say what timing in turn could not.
     """
     places = {night.run: at for at, night in enumerate(earlier)}
     here = places.get(shift.since.run, len(earlier))
@@ -106,9 +107,11 @@ def is_new(shift: LastingShift, earlier: Sequence[NightEntry]) -> bool:
         if night.acknowledges(shift.method, BATCH.name):
             known.clear()
         known += [
-            ratio
-            for method, since, ratio in night.shifted
-            if method == shift.method and abs(places.get(since, len(earlier)) - here) <= NEAR
+            other.ratio
+            for other in night.shifted
+            if other.method == shift.method
+            and abs(places.get(other.since, len(earlier)) - here) <= NEAR
+            and (other.is_controlled or not shift.is_controlled)
         ]
     return not known or math.log(shift.ratio) >= math.log(max(known)) + GROWN
 
