@@ -190,3 +190,27 @@ def test_all_methods_at_once_wake_nobody() -> None:
 def test_nothing_wakes_where_nothing_happens(host: str) -> None:
     nights = Year(HOSTS[host], "nightly", Course(), 14, 5).judge()
     assert not any(night.regressions for night in nights)
+
+
+def test_drift_is_red_once_it_adds_up() -> None:
+    course = Course(model={ROW: lambda night: 1.003 ** (night // 2)})
+    nights = year(course, 28)
+    reds = red(nights, ROW)
+    assert reds and reds == list(range(reds[0], 28))
+
+
+@pytest.mark.parametrize("before", ["nothing", "improved", "acknowledged"])
+def test_two_steps_below_the_threshold_are_red_together(before: str) -> None:
+    factor = {"nothing": 1.0, "improved": 0.94, "acknowledged": 1.06}[before]
+    known = [6] if before == "acknowledged" else []
+    two = lambda night: step(factor, 6)(night) * 1.02 ** ((night >= 14) + (night >= 20))  # noqa: E731
+    course = Course(model={ROW: two}, events=[6, 14, 20], acknowledged=known)
+    nights = year(course, 32)
+    assert red(nights, ROW)[-1] == 31
+    assert not set(red(nights, ROW)) & set(range(7, 14))
+
+
+def test_a_library_on_a_shared_host_is_found() -> None:
+    course = Course(library={ROW: step(1.08, BEGIN)}, events=[BEGIN])
+    nights = Year(HOSTS["shared"], "fixed", course, BEGIN + 8, 2).judge()
+    assert red(nights, ROW)[-1] == BEGIN + 7
