@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.verdicts.figures import Figure
+from benchmarks.verdicts.parallel import mapped
 from benchmarks.verdicts.years import (
     BATCH,
     BEGIN,
@@ -23,39 +24,76 @@ from benchmarks.verdicts.years import (
     step,
 )
 
-STEPS = "Slowdowns of one method"
+SLOWDOWNS = "Slowdowns of one method"
 COURSES = "What adds up, ends or comes again"
 METHOD = METHODS[2]
 FACTORS = (1.025, 1.03, 1.05, 1.1)
+STEPS = [(place, factor) for place in ("model", "library") for factor in FACTORS]
 WITHIN = 35  # nights from a change on
-LEAST: dict[tuple[str, str, float], float] = {}
+SERIES_A_CASE = 5  # of the steps for each series of what adds up, ends or comes again
+SHORT = 50  # nights of the cases that few series have as well
+# Wanted percentages: on a quiet host what was found before nights had a memory.
+LEAST = {
+    **{("quiet", place, factor): 100 for place, factor in STEPS},
+    ("quiet", "model", 1.025): 80,
+    ("quiet", "library", 1.025): 30,
+    ("shared", "library", 1.05): 76.9,
+}
 
 
 def measured(repeats: int, seed: int) -> Iterator[Figure]:
     """Yield percentages of series and nights.
 
     Args:
-        repeats: series of each case; a series has ``BEGIN`` nights before anything happens.
+        repeats: series of each slowdown; a series has ``BEGIN`` nights before anything happens.
     """
-    for name in ("quiet", "shared"):
-        yield from _steps(name, HOSTS[name], repeats, seed)
-    for case in cases():
-        yield from case.figures(max(repeats // 5, 1), seed)
+    for host in ("quiet", "shared"):
+        tasks = [(host, seed + number) for number in range(repeats)]
+        delays = mapped(delays_of, tasks)
+        for at, (place, factor) in enumerate(STEPS):
+            case = f"{100 * (factor - 1):.3g} % in the {place}, {host} host"
+            yield from _figures(case, [series[at] for series in delays], (host, place, factor))
+    series = repeats // SERIES_A_CASE
+    chosen = [at for at, case in enumerate(cases()) if series or case.nights <= SHORT]
+    pairs = [(at, seed + number) for at in chosen for number in range(max(series, 1))]
+    nights = dict(zip(pairs, mapped(red_nights, pairs)))
+    for at, case in enumerate(cases()):
+        if at in chosen:
+            yield from case.figures([red for (of, _), red in nights.items() if of == at])
 
 
-def _steps(name: str, host: Host, repeats: int, seed: int) -> Iterator[Figure]:
-    years = [begun(host, seed + number) for number in range(repeats)]
-    for place in ("model", "library"):
-        for factor in FACTORS:
-            course = _course(place, {METHOD: step(factor)}, BEGIN)
-            delays = [delay(year.branch(course)) for year in years]
-            case = f"{100 * (factor - 1):.3g} % in the {place}, {name} host"
-            found = [nights for nights in delays if nights is not None]
-            share, least = 100 * len(found) / len(delays), LEAST.get((name, place, factor))
-            yield Figure(STEPS, case, None, f"found within {WITHIN} nights %", share, least)
-            typical = float(np.median([WITHIN if nights is None else nights for nights in delays]))
-            most = 5.0 if factor == 1.05 else None
-            yield Figure(STEPS, case, None, "median nights until red", typical, most=most)
+def _figures(
+    case: str, delays: Sequence[int | None], step_: tuple[str, str, float]
+) -> Iterator[Figure]:
+    found = 100 * sum(nights is not None for nights in delays) / len(delays)
+    yield Figure(SLOWDOWNS, case, None, f"found within {WITHIN} nights %", found, LEAST.get(step_))
+    typical = float(np.median([WITHIN if nights is None else nights for nights in delays]))
+    most = 5 if step_[2] == 1.05 else None
+    yield Figure(SLOWDOWNS, case, None, "median nights until red", typical, most=most)
+
+
+def delays_of(task: tuple[str, int]) -> list[int | None]:
+    """Return after how many nights each of ``STEPS`` is red; None for never.
+
+    Args:
+        task: host and seed.
+    """
+    host, seed = task
+    year = begun(HOSTS[host], seed)
+    courses = [_course(place, {METHOD: step(factor)}, BEGIN) for place, factor in STEPS]
+    return [delay(year.branch(course)) for course in courses]
+
+
+def red_nights(task: tuple[int, int]) -> list[int]:
+    """Return the red nights of a year.
+
+    Args:
+        task: which of ``cases``, and the seed.
+    """
+    at, seed = task
+    case = list(cases())[at]
+    year = Year(QUIET, case.software, case.course, case.nights, seed)
+    return red(year.judge(), METHOD, case.metric)
 
 
 def begun(host: Host, seed: int) -> Year:
@@ -93,15 +131,12 @@ class Case:
     software: str = "fixed"
     metric: str = BATCH
 
-    def figures(self, repeats: int, seed: int) -> Iterator[Figure]:
-        years = [
-            Year(QUIET, self.software, self.course, self.nights, seed + number).judge()
-            for number in range(repeats)
-        ]
-        right = [self.is_right(red(nights, METHOD, self.metric)) for nights in years]
-        yield Figure(COURSES, self.name, None, "right %", 100 * float(np.mean(right)), least=100)
-        first = [min(red(nights, METHOD, self.metric), default=self.nights) for nights in years]
-        after = float(np.median(first)) - self.first.start
+    def figures(self, years: Sequence[list[int]]) -> Iterator[Figure]:
+        """Yield how many of some years are right, by their red nights."""
+        right = 100 * sum(map(self.is_right, years)) / len(years)
+        yield Figure(COURSES, self.name, None, "right %", right, least=100)
+        first = float(np.median([min(nights, default=self.nights) for nights in years]))
+        after = first - self.first.start
         yield Figure(COURSES, self.name, None, "median nights until red", after)
 
     def is_right(self, nights: list[int]) -> bool:

@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator
 
 from benchmarks.verdicts.figures import Figure
-from benchmarks.verdicts.years import HOSTS, QUIET, SOFTWARE, Course, Host, Year
+from benchmarks.verdicts.parallel import mapped
+from benchmarks.verdicts.years import HOSTS, QUIET, SOFTWARE, Course, Year
 
 PART = "Years of identical code"
 NIGHTS = 365  # of a year
@@ -19,21 +20,27 @@ def measured(repeats: int, seed: int) -> Iterator[Figure]:
     Args:
         repeats: nights of each case, in years of at most ``NIGHTS``.
     """
-    for case, host in HOSTS.items():
-        for software, stays in SOFTWARE.items():
-            what = "fixed" if stays > NIGHTS else f"new {software}"
-            value = false_a_year(host, software, repeats, seed)
-            yield Figure(PART, case, None, f"{what} software: red rows a year", value, most=0.99)
+    years, length = max(round(repeats / NIGHTS), 1), min(repeats, NIGHTS)
+    cases = [(host, software) for host in HOSTS for software in SOFTWARE]
+    tasks = [(*case, length, seed + year) for case in cases for year in range(years)]
+    counts = mapped(red_rows, tasks)
+    for at, (host, software) in enumerate(cases):
+        red = sum(counts[at * years : (at + 1) * years])
+        new = "fixed" if software == "fixed" else f"new {software}"
+        a_year = red * NIGHTS / (years * length)
+        yield Figure(PART, host, None, f"{new} software: red rows a year", a_year, most=0.99)
     nights = min(repeats, JUDGED)
     began = time.perf_counter()
     Year(QUIET, "nightly", Course(), nights, seed).judge()
     yield Figure(PART, f"{nights} nights", None, "s", time.perf_counter() - began, most=60)
 
 
-def false_a_year(host: Host, software: str, nights: int, seed: int) -> float:
-    """Return the red rows a year; each is acknowledged the morning after and counts once."""
-    years = max(round(nights / NIGHTS), 1)
-    length = min(nights, NIGHTS)
-    judged = (Year(host, software, Course(), length, seed + year).judge() for year in range(years))
-    red = sum(len(night.regressions) for year in judged for night in year)
-    return red * NIGHTS / (years * length)
+def red_rows(task: tuple[str, str, int, int]) -> int:
+    """Return the red rows of a year; each is acknowledged the morning after and counts once.
+
+    Args:
+        task: host, how often the software is new, nights, seed.
+    """
+    host, software, nights, seed = task
+    judged = Year(HOSTS[host], software, Course(), nights, seed).judge()
+    return sum(len(night.regressions) for night in judged)
