@@ -51,8 +51,8 @@ def measured(repeats: int, seed: int) -> Iterator[Figure]:
         tasks = [(host, seed + number) for number in range(repeats)]
         delays = mapped(delays_of, tasks)
         for at, (place, factor) in enumerate(STEPS):
-            case = f"{100 * (factor - 1):.3g} % in the {place}, {host} host"
-            yield from _figures(case, [series[at] for series in delays], (host, place, factor))
+            name = f"{100 * (factor - 1):.3g} % in the {place}, {host} host"
+            yield from _figures(name, [series[at] for series in delays], (host, place, factor))
     series = repeats // SERIES_A_CASE
     chosen = [at for at, case in enumerate(cases()) if series or case.nights <= SHORT]
     pairs = [(at, seed + number) for at in chosen for number in range(max(series, 1))]
