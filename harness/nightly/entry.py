@@ -141,6 +141,8 @@ def opened_by(entry: NightEntry) -> tuple[Regression, ...]:
 
 def unlike(before: NightEntry, now: Mapping[str, Any]) -> list[str]:
     """Return why two runs may not be compared, one line a key; empty if they may."""
+    if before.alike == now:
+        return []
     return listed(differing(before.alike, now))
 
 

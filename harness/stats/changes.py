@@ -24,8 +24,10 @@ Biometrics 48, 1992).
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -90,8 +92,8 @@ def shifts(values: Sequence[float], least: float) -> tuple[Shift, ...]:
     if len(series) < 2 * FEWEST:
         return ()
     noise = float(np.median(np.abs(np.diff(series)))) / 0.954  # of steps of normal noise, to one sd
-    scaled = series / max(noise, least / 10, 1e-12)
-    ends = [0, *segment_ends(scaled, PENALTY * math.log(len(series)))]
+    penalty = PENALTY * math.log(len(series)) * max(noise, least / 10, 1e-12)
+    ends = [0, *segment_ends(series, penalty)]
     places = [
         _boundary(series, start, at, end, least) for start, at, end in zip(ends, ends[1:], ends[2:])
     ]
@@ -115,12 +117,15 @@ def segment_ends(values: Floats, penalty: float) -> list[int]:
         penalty: what a segment more must take off the sum of absolute deviations.
     """
     count = len(values)
-    costs = _deviations(values)
+    costs = np.full((count + 1, count), np.inf)  # of a segment, by its end and its start
+    stored = values.astype(np.float64).tobytes()
+    for end in range(FEWEST, count + 1):
+        costs[end, : end - FEWEST + 1] = _deviations_to_end(stored[: end * values.itemsize])
     best = np.full(count + 1, np.inf)
     best[0] = 0.0
     starts_of = np.zeros(count + 1, dtype=np.int64)
     for end in range(FEWEST, count + 1):
-        totals = best[:end] + costs[:end, end]
+        totals = best[:end] + costs[end, :end]
         starts_of[end] = totals.argmin()
         best[end] = totals[starts_of[end]] + penalty
     ends = [count]
@@ -129,33 +134,35 @@ def segment_ends(values: Floats, penalty: float) -> list[int]:
     return ends[::-1]
 
 
-def _deviations(values: Floats) -> Floats:
-    """Return the sums of absolute deviations from the median of all segments, by start and by end.
+@lru_cache(maxsize=4096)
+def _deviations_to_end(values: bytes) -> Floats:
+    """Return the sums of absolute deviations from the median of all segments that end a series.
 
-    Ends are taken one after the other. For every start the values so far are counted and summed up to
-    each rank, so that the median of a segment is the rank at which the count passes its middle.
+    They are kept, since a series grows by a value a night and is searched every night. The segments grow
+    backwards, sorted, with the sum of their lower half.
+
+    Args:
+        values: of (n,) float64.
 
     Returns:
-        (n, n + 1); infinite for segments shorter than ``FEWEST``.
+        (n - FEWEST + 1,), by the start of the segment.
     """
-    count = len(values)
-    order = np.argsort(values, kind="stable")
-    ranks = np.empty(count, dtype=np.int64)
-    ranks[order] = np.arange(count)
-    ascending = values[order]
-    counts = np.zeros((count, count), dtype=np.int32)  # by start, of values up to a rank
-    sums = np.zeros((count, count))
-    costs = np.full((count, count + 1), np.inf)
-    for end in range(1, count + 1):
-        rank, value = ranks[end - 1], values[end - 1]
-        counts[:end, rank:] += 1
-        sums[:end, rank:] += value
-        starts = np.arange(end - FEWEST + 1)
-        lengths = end - starts
-        middles = (counts[: len(starts)] >= ((lengths + 1) // 2)[:, None]).argmax(axis=1)
-        halves = 2 * sums[starts, middles] - np.where(lengths % 2, ascending[middles], 0.0)
-        costs[starts, end] = sums[starts, -1] - halves
-    return costs
+    series = np.frombuffer(values).tolist()
+    ascending: list[float] = []
+    lower = total = 0.0
+    sums = []
+    for value in reversed(series):
+        half, is_odd = divmod(len(ascending), 2)
+        at = bisect_right(ascending, value)
+        ascending.insert(at, value)
+        if is_odd:
+            lower += value if at <= half else ascending[half]
+        elif at < half:
+            lower += value - ascending[half]
+        total += value
+        middle = 0.0 if is_odd else ascending[half]  # an odd number of values has one in the middle
+        sums.append(total - middle - 2 * lower)
+    return np.array(sums[: FEWEST - 2 : -1])
 
 
 def searched(p_value: float, count: int) -> float:

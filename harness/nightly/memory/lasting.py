@@ -14,7 +14,8 @@ from harness.nightly.entry import NightEntry, unlike
 from harness.nightly.verdict import BATCH, NIGHTLY
 from harness.stats.changes import shifts
 
-WINDOW = 90  # nights that steps are looked for in; older ones only say what the level was
+WINDOW = 90  # nights at most that steps are looked for in; older ones only say what the level was
+STRIDE = 30  # nights by which the window moves, so that what is known of its segments is kept
 FIRST, LATEST = 8, 7  # nights of the level that counts, and those that drift is measured by
 DRIFT = 0.001  # of the rank test between them
 NEAR = 4  # nights by which the place of one and the same shift may move as nights come in
@@ -60,7 +61,7 @@ def lasting_shifts(
     lasting = []
     for row in entry.rows:
         series = series_of(row.method, nights, bad, trust_disturbed)
-        steps = _steps(row.method, series[-WINDOW:], most)
+        steps = _steps(row.method, series[_window_start(len(series)) :], most)
         better = [place for step in steps if step.ratio < 1 for place in [_place(step, series)]]
         lasting += steps
         if not any(
@@ -114,6 +115,10 @@ def is_new(shift: LastingShift, earlier: Sequence[NightEntry]) -> bool:
             and (other.is_controlled or not shift.is_controlled)
         ]
     return not known or math.log(shift.ratio) >= math.log(max(known)) + GROWN
+
+
+def _window_start(nights: int) -> int:
+    return -(-max(nights - WINDOW, 0) // STRIDE) * STRIDE
 
 
 def _steps(method: str, series: Series, most: int) -> list[LastingShift]:
