@@ -35,6 +35,7 @@ PARTS: dict[str, tuple[Callable[[int, int], Iterator[Figure]], int, int]] = {
     "confirmation": (confirmation.measured, 100, 1500),
     "shifts": (shift_search.measured, 40, 300),
     "years": (false_regressions.measured, 12, 2 * false_regressions.NIGHTS),
+    "judging": (false_regressions.time_of_judging, 40, 400),
     "detection": (detection.measured, 1, 26),
 }
 
