@@ -51,7 +51,9 @@ def lasting_shifts(
     """Return the shifts of each method's times over the nights that were measured alike.
 
     An acknowledged shift starts the series anew. Disturbed times count only where they are trusted,
-    and nights of a regression that is not acknowledged do not.
+    and nights of a regression that is not acknowledged do not. The drift from the level that counts is
+    one of them, the last of its method, where it is larger than the steps since that level: the segment
+    before a step may have drifted itself, so that its middle is no model of that level.
 
     Args:
         most: how many runs a level has.
@@ -62,12 +64,14 @@ def lasting_shifts(
     for row in entry.rows:
         series = series_of(row.method, nights, bad, trust_disturbed)
         steps = _steps(row.method, series[_window_start(len(series)) :], most)
-        better = [place for step in steps if step.ratio < 1 for place in [_place(step, series)]]
         lasting += steps
-        if not any(
-            step.ratio > 1 and _place(step, series) > max(better, default=0) for step in steps
-        ):
-            lasting += drift(row.method, series[max(better, default=0) :], most)
+        better = max((_place(step, series) for step in steps if step.ratio < 1), default=0)
+        worse = [step.ratio for step in steps if _place(step, series) > better]
+        lasting += [
+            shift
+            for shift in drift(row.method, series[better:], most)
+            if math.log(shift.ratio) >= math.log(max(worse, default=1.0)) + GROWN
+        ]
     return lasting
 
 
