@@ -12,6 +12,7 @@ from benchmarks.verdicts.years import BATCH
 from harness.nightly.baseline import first_good, last_good
 from harness.nightly.disturbed import Disturbances
 from harness.nightly.entry import NightEntry, NightRow
+from harness.nightly.judge import judge
 from harness.nightly.memory.control import Control
 from harness.nightly.memory.lasting import WINDOW, LastingShift, lasting_shifts
 from harness.nightly.memory.levels import against_all
@@ -19,7 +20,7 @@ from harness.nightly.night import Night
 from harness.nightly.remeasure import Again
 from harness.nightly.sequential_test import Confirmation, State
 from harness.nightly.suspects import Means, Seen, _origins, judge_night
-from harness.nightly.verdict import EQUIVALENCE
+from harness.nightly.verdict import EQUIVALENCE, Run
 from harness.stats.intervals import Interval
 
 METHODS = ("fp32", "fused", "int8", "smart", "mse")
@@ -194,3 +195,24 @@ def test_rare_slow_rounds_are_not_suspected() -> None:
     for last in range(4, 12):
         night, _ = judged(nights[: last + 1], "confirmed", 1.05)
         assert not night.regressions, last
+
+
+def test_drift_is_timed_against_the_level_that_counts() -> None:
+    """Two steps of 2 %, of which the first is no step of its own: the middle before the second has it."""
+    level = [0.94, 0.94 * 1.02, 0.94 * 1.02**2]
+    nights = [entry(n, {ROW: 1.0 if n < 8 else level[(n >= 18) + (n >= 33)]}) for n in range(40)]
+    found = [s for s in lasting_shifts(nights[:-1], nights[-1], 5) if s.method == ROW]
+    assert found[0].ratio < 1
+    assert found[-1].ratio == pytest.approx(1.02**2, abs=0.003)
+    assert found[-1].before.run < "n018"
+
+
+def test_a_cost_that_is_made_anew_is_judged_by_the_spread_of_all() -> None:
+    """One method's own five nights say little of how far its costs lie apart."""
+    random = np.random.default_rng(0)
+    costs = 10 * np.exp(0.05 * random.standard_normal((5, len(METHODS))))
+    runs = [Run({}, {}, dict(zip(METHODS, map(float, row), strict=True))) for row in costs]
+    dear = {method: 10 * 1.4 for method in METHODS}
+    (alone,) = judge(runs, Run({}, {}, {ROW: dear[ROW]}))
+    beside = {row.method: row for row in judge(runs, Run({}, {}, dear))}[ROW]
+    assert alone.p_value is not None and alone.p_value == beside.p_value
