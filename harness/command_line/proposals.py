@@ -12,7 +12,7 @@ from harness.config import choices, composed_values, is_group, project_path
 from harness.errors import InputError
 from harness.facts.faults import is_name
 from harness.facts.typed import JsonObject
-from harness.storage.known_runs import planned_runs
+from harness.storage.known_runs import LATEST, planned_runs
 from harness.storage.same_run import flattened
 from harness.words.mistakes import HYDRA_ERRORS, LISTS
 from harness.words.overrides import key_of
@@ -78,7 +78,8 @@ def _of_argument(
     argument: Argument, composed: JsonObject, folders: Sequence[Path]
 ) -> Sequence[str]:
     if argument.proposes == RUNS:
-        return runs(composed)
+        ids = runs(composed)
+        return [*ids, LATEST] if ids else ids
     if argument.proposes == METHODS:
         return choices("method", folders)
     return () if isinstance(argument.proposes, str) else argument.proposes

@@ -17,7 +17,7 @@ def summary(comparison: Comparison, answers: Sequence[Winner], files: Sequence[P
 
     These are at most ten lines, and one more where rows are missing or were disturbed.
     """
-    page, *others = files
+    page = files[0]
     named = ", ".join(_short(titles(comparison), SHOWN))
     lines = [f"{len(comparison.lines)} methods on {named}"]
     if comparison.unlike:
@@ -34,8 +34,8 @@ def summary(comparison: Comparison, answers: Sequence[Winner], files: Sequence[P
         if one.next:
             lines.append(f"  next: {one.next}")
     lines.append(_predictions(comparison))
-    beside = ", ".join(path.name for path in others if path.parent == page.parent)
-    return "\n".join([*lines, f"{page}", f"and beside it {beside}", ""])
+    beside = f"and beside it tables and figures ({len(files) - 1} files)"
+    return "\n".join([*lines, f"{page}", beside, ""])
 
 
 def _cautions(comparison: Comparison) -> list[str]:

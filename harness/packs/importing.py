@@ -31,6 +31,7 @@ STAGING = ".importing"  # under results/: what is in it is not verified yet
 MOST_MANIFEST = 1 << 24  # and of zip's own list of members
 MOST_TOTAL = 1 << 34
 MEMBER = {"path": str, "bytes": int, "sha256": str}
+VERSIONS = (pack.VERSION, pack.REVIEW_VERSION)
 ENCRYPTED = 1
 END = struct.Struct("<4s4H2LH")  # zip's end of central directory, which the comment follows
 END_MAGIC = b"PK\5\6"
@@ -159,7 +160,8 @@ def _manifest(archive: zipfile.ZipFile, file: Path) -> Manifest:
         if odd:
             raise InputError(f"file={file} {kind} {', '.join(odd[:5])}: it is no whole pack")
     for info in infos[1:]:
-        if not pack.travels(info.filename, manifest.models):
+        name = info.filename
+        if not (manifest.is_for_reviewers(name) or pack.travels(name, manifest.models)):
             raise InputError(f"file={file}: {info.filename!r} is no path that a pack may hold")
         _check_member(info, pack.MOST_BYTES, file)
     return manifest
@@ -170,10 +172,11 @@ def _parsed(text: bytes, file: Path) -> Manifest:
         stored = parse_json(text)
         if stored["format"] != pack.FORMAT:
             raise ValueError(f"format {stored['format']!r}")
-        if stored["version"] != pack.VERSION:
+        if stored["version"] not in VERSIONS:
+            read = " and ".join(map(str, VERSIONS))
             raise InputError(
-                f"file={file} has pack version {stored['version']}, this version reads "
-                f"{pack.VERSION}: use the version that wrote it, {stored.get('harness')}"
+                f"file={file} has pack version {stored['version']}, this version reads {read}: use the "
+                f"version that wrote it, {stored.get('harness')}"
             )
         for member in stored["members"]:
             if {key: type(value) for key, value in member.items()} != MEMBER or member["bytes"] < 0:
@@ -203,7 +206,11 @@ def _check_member(info: zipfile.ZipInfo, most: int, file: Path) -> None:
 
 
 def _unpack(archive: zipfile.ZipFile, manifest: Manifest, folder: RunFolder, file: Path) -> None:
-    """Write every member, never more of it than the manifest says."""
+    """Write every file of the run, never more of it than the manifest says.
+
+    What is for reviewers is checked in the same way and not kept: a page from elsewhere has no place
+    among the runs, and ``./run.sh report`` makes it again.
+    """
     free = shutil.disk_usage(folder.path.parent.parent).free
     if not 0 <= manifest.bytes <= min(MOST_TOTAL, free):
         raise InputError(
@@ -213,9 +220,11 @@ def _unpack(archive: zipfile.ZipFile, manifest: Manifest, folder: RunFolder, fil
     folder.path.mkdir(parents=True)
     durable.write(folder.path / store.PACKED, manifest.to_json())
     for member in manifest.members:
-        target = folder.path / member.path
+        target, mode = folder.path / member.path, "xb"
+        if manifest.is_for_reviewers(member.path):
+            target, mode = Path(os.devnull), "wb"
         target.parent.mkdir(parents=True, exist_ok=True)
-        with archive.open(member.path) as source, target.open("xb") as out:
+        with archive.open(member.path) as source, target.open(mode) as out:
             written = pack.copy(source, out, member.bytes)
         if written != (member.bytes, member.sha256):
             raise InputError(
@@ -266,7 +275,7 @@ def _place(folder: RunFolder, results: Path, manifest: Manifest, file: Path) -> 
             "that away, or give run.results=DIR"
         )
     durable.make_folders(target.parent)
-    durable.keep((folder.path / member.path for member in manifest.members), folder.path)
+    durable.keep((folder.path / member.path for member in manifest.of_run), folder.path)
     durable.put(folder.path, target)
     return False
 
@@ -275,7 +284,7 @@ def _same(folder: RunFolder, manifest: Manifest) -> bool:
     """Compare facts: tables and reports can be made again, and in another form."""
     facts = {
         member
-        for member in manifest.members
+        for member in manifest.of_run
         if "/" in member.path or member.path.endswith((".json", ".npy"))
     }
     return facts <= set(pack.manifest_of(folder, manifest.models).members)

@@ -6,6 +6,9 @@ of all bytes before it. The same run makes the same bytes: times and modes are f
 
 Models are left out unless asked for: they are large, and no table needs them. Tuning histories stay
 where their trials can be recovered.
+
+A pack for review has a folder ``review/`` as well, with what its readers need. Its files have digests
+like all others; whoever takes the pack in checks them and does not unpack them.
 """
 
 from __future__ import annotations
@@ -36,6 +39,8 @@ from harness.table.loaded_run import load_run
 
 FORMAT = "inc-bench run"
 VERSION = 1
+REVIEW_VERSION = 2  # of a pack for review, which versions that read 1 alone do not know
+REVIEW = "review"  # the folder of what reviewers read
 # What the harness writes and reads again; none of it can run code. A report is made from it.
 FOLDERS = (record.RECORDS, record.ROUNDS, store.METHODS)
 SUFFIXES = (".csv", ".json", ".log", ".md", ".npy", ".npz", ".yaml")
@@ -66,6 +71,7 @@ class Manifest:
         run: the run's id.
         machine: its folder's name under results/.
         models: whether the optimised models travel as well.
+        version: REVIEW_VERSION where members are for reviewers, else VERSION.
         members: every file, sorted by path.
         harness: the version that wrote it.
     """
@@ -80,6 +86,18 @@ class Manifest:
 
     def to_json(self) -> bytes:
         return (json.dumps(asdict(self), indent=1) + "\n").encode()
+
+    @property
+    def of_run(self) -> list[Member]:
+        """The members that are files of the run."""
+        return [member for member in self.members if not self.is_for_reviewers(member.path)]
+
+    def is_for_reviewers(self, path: str) -> bool:
+        """Say whether a member is none of the run's files but something that reviewers read."""
+        top, *below = path.split("/")
+        return bool(
+            self.version == REVIEW_VERSION and top == REVIEW and below and PATH.fullmatch(path)
+        )
 
     @property
     def bytes(self) -> int:
@@ -98,8 +116,11 @@ def travels(path: str, models: bool) -> bool:
     return models if path.endswith(MODELS) else path.endswith(SUFFIXES)
 
 
-def manifest_of(folder: RunFolder, models: bool) -> Manifest:
+def manifest_of(folder: RunFolder, models: bool, review: Path | None = None) -> Manifest:
     """Digest everything that travels of a run.
+
+    Args:
+        review: the folder that becomes REVIEW in the pack.
 
     Raises:
         InputError: a link is among it.
@@ -116,16 +137,27 @@ def manifest_of(folder: RunFolder, models: bool) -> Manifest:
             members.append(Member(name, len(content), hashlib.sha256(content).hexdigest()))
         else:
             members.append(Member(name, path.stat().st_size, whole_files.sha256_of(path)))
+    if review is not None:
+        for path in _files(review):
+            name = f"{REVIEW}/{path.relative_to(review).as_posix()}"
+            members.append(Member(name, path.stat().st_size, whole_files.sha256_of(path)))
     members.sort(key=lambda member: member.path)
-    return Manifest(folder.id, folder.path.parent.name, models, tuple(members))
+    version = VERSION if review is None else REVIEW_VERSION
+    machine = folder.path.parent.name
+    return Manifest(folder.id, machine, models, tuple(members), version=version)
 
 
 def write_pack(
-    folder: RunFolder, to: Path, models: bool = False, sign: Path | None = None
+    folder: RunFolder,
+    to: Path,
+    models: bool = False,
+    sign: Path | None = None,
+    review: Path | None = None,
 ) -> tuple[Manifest, str]:
     """Write a run into the file ``to``, whole or not at all.
 
     Args:
+        review: a folder of what reviewers read, for a pack for review.
         sign: a private key; its signature goes into a file beside the pack (``signing.py``).
 
     Returns:
@@ -149,7 +181,7 @@ def write_pack(
                 f"run {folder.id} has measured nothing yet: go on with run.id={folder.id}"
             )
         load_run(folder)  # what cannot be read here could not be read anywhere
-        manifest = manifest_of(folder, models)
+        manifest = manifest_of(folder, models, review)
         signature = signing.signed(manifest.to_json(), sign) if sign else None
         part = to.with_name(f".{to.name}.{os.getpid()}{PART_OF_PACK}")
         try:
@@ -157,7 +189,7 @@ def write_pack(
             with part.open("w+b") as handle:
                 with suppress(OSError):  # where nothing locks, nothing is cleared either
                     locks.lock_open_file(handle.fileno())
-                _write(handle, folder, manifest)
+                _write(handle, folder, manifest, review)
                 digest = _seal(handle)
                 calls.sync(handle.fileno())
             durable.put(part, to)
@@ -200,13 +232,15 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _write(handle: IO[bytes], folder: RunFolder, manifest: Manifest) -> None:
+def _write(handle: IO[bytes], folder: RunFolder, manifest: Manifest, review: Path | None) -> None:
     with zipfile.ZipFile(handle, "w", allowZip64=False) as archive:
         archive.comment = SEAL + b"0" * 64
         archive.writestr(_info(store.PACKED), manifest.to_json())
         for member in manifest.members:
             info = _info(member.path)
             path = folder.path / member.path
+            if review is not None and manifest.is_for_reviewers(member.path):
+                path = review.joinpath(*member.path.split("/")[1:])
             with (
                 io.BytesIO(_plan(path)) if member.path == store.PLAN else path.open("rb") as source,
                 archive.open(info, "w") as out,

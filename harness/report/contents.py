@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from harness.errors import HarnessError
 from harness.render.drawing import Drawing
 from harness.report.all_figures import draw_all
-from harness.report.evidence import Evidence, command, config_digest, evidence
+from harness.report.artifact.checklist import Checklist, checklists
+from harness.report.evidence import Evidence, RunDigests, command, evidence, run_digests
 from harness.report.headline import Headline, headline
 from harness.report.methods_text import methods_text
 from harness.report.published import Published, beside_published
@@ -28,7 +29,6 @@ class Report:
         headline: the fastest row that is accurate enough, None where there is none.
         methods: the paragraph on methods, as plain text.
         command: the command that repeats the run; ``command_notes`` say what to know of it.
-        config_digest, plan_digest: SHA-256 of the configuration and of the plan.
     """
 
     run: LoadedRun
@@ -39,8 +39,8 @@ class Report:
     methods: str
     command: str
     command_notes: Sequence[str]
-    config_digest: str
-    plan_digest: str
+    digests: RunDigests
+    checklists: Sequence[Checklist]
 
 
 def collect(run: LoadedRun, folders: Sequence[str], code: str) -> Report:
@@ -64,6 +64,8 @@ def collect(run: LoadedRun, folders: Sequence[str], code: str) -> Report:
     def is_kept(name: str) -> bool:
         return (run.folder.path / name).is_file()
 
+    digests = run_digests(plan, run.digests[store.PLAN], run.records)
+    repeating = command(plan, folders)
     return Report(
         run=run,
         drawings=draw_all(run),
@@ -71,10 +73,10 @@ def collect(run: LoadedRun, folders: Sequence[str], code: str) -> Report:
         published=beside_published(plan, run.rows),
         evidence=evidence(plan, run.records, run.rounds, run.digests, is_kept),
         methods=methods_text(plan, run.records, run.rows, run.rounds),
-        command=command(plan, folders),
+        command=repeating,
         command_notes=command_notes(plan, code),
-        config_digest=config_digest(plan.config),
-        plan_digest=run.digests[store.PLAN],
+        digests=digests,
+        checklists=checklists(run, digests, repeating),
     )
 
 

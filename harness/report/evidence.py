@@ -13,7 +13,7 @@ import numpy as np
 from harness.storage.configuration import Configuration
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
-from harness.storage.same_run import SAME_RUN, selected
+from harness.storage.same_run import SAME_RUN, deterministic_part, digests, selected
 from harness.table.samples import batch_seconds, counted
 
 
@@ -72,6 +72,21 @@ class Evidence:
     timings: tuple[Timing, ...]
 
 
+@dataclass(frozen=True)
+class RunDigests:
+    """The SHA-256 of the parts of a run.
+
+    Attributes:
+        plan: of the file.
+        config: of the configuration in canonical JSON (``config_digest``).
+        results: of all that the same plan gives again on the same machine, as ``verify`` prints it.
+    """
+
+    plan: str
+    config: str
+    results: str
+
+
 def config_digest(config: Configuration) -> str:
     """Return the SHA-256 of a configuration in canonical JSON: sorted keys, no spaces, UTF-8.
 
@@ -82,6 +97,16 @@ def config_digest(config: Configuration) -> str:
         selected(config.stored, SAME_RUN), sort_keys=True, separators=(",", ":"), ensure_ascii=False
     )
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def run_digests(plan: RunPlan, plan_digest: str, records: Sequence[MethodRecord]) -> RunDigests:
+    """Return the digests of a run's parts.
+
+    Args:
+        plan_digest: SHA-256 of the plan's file.
+    """
+    results = digests(deterministic_part(plan, records))["*"]
+    return RunDigests(plan_digest, config_digest(plan.config), results)
 
 
 def command(plan: RunPlan, folders: Sequence[str] = ()) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from harness import __version__
 from harness.render.inline_figures import inline_figures
 from harness.render.page import render
+from harness.report.artifact.checklist import counts
 from harness.report.contents import Report
 from harness.report.latex import PREAMBLE
 from harness.storage.outcomes import OK
@@ -52,7 +53,7 @@ def to_html(report: Report, records: str) -> str:
         records_at=records,
         headline=report.headline,
         outcomes=_outcomes(report.run.rows),
-        config_digest=report.config_digest,
+        config_digest=report.digests.config,
         contents=[
             (section.anchor, section.title)
             for section in SECTIONS
@@ -108,10 +109,15 @@ def _records(report: Report) -> Values:
     return {
         "command": report.command,
         "command_notes": report.command_notes,
-        "plan_digest": report.plan_digest,
+        "results_digest": report.digests.results,
+        "plan_digest": report.digests.plan,
         "undigested": UNDETERMINING,
         "evidence": report.evidence,
     }
+
+
+def _checklist(report: Report) -> Values:
+    return {"lists": report.checklists, "counts": counts(report.checklists)}
 
 
 def _files(report: Report) -> Values:
@@ -127,6 +133,7 @@ SECTIONS = (  # in the order of the template
     Section("sizes", "By batch size", _sizes),
     Section("files", "Files", _files),
     Section("methods", "Methods", _methods),
+    Section("checklist", "Checklist", _checklist),
     Section("records", "Records", _records),
 )
 

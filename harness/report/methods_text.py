@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from harness.render.escape import one_line
+from harness.report.artifact.method_works import sources_of
 from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
@@ -33,6 +34,7 @@ def methods_text(
         _software,
         _workload,
         _optimising,
+        _sources,
         _tuning,
         _validating,
         _timing,
@@ -154,6 +156,12 @@ def _optimising(facts: _Facts) -> Iterator[str]:
         origins = sorted({str(taken_over(record, plan.run)) for record in taken})
         whose = "methods' models and costs" if len(taken) > 1 else "method's model and cost"
         yield f"{len(taken)} {whose} were taken over from run {', '.join(origins)}."
+
+
+def _sources(facts: _Facts) -> Iterator[str]:
+    phrases = [source.phrase for source in sources_of(facts.plan.methods)]
+    if phrases:
+        yield f"The methods build on {'; '.join(phrases)}."
 
 
 def _tuning(facts: _Facts) -> Iterator[str]:

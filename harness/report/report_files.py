@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.files import whole_files
+from harness.report.artifact.checklist import to_markdown
+from harness.report.artifact.references import cited, to_bibtex
 from harness.report.contents import Report, collect
 from harness.report.html_report import to_html
 from harness.report.latex import paragraph
 from harness.report.latex_figures import to_figures
 from harness.report.latex_table import to_latex
 from harness.report.published import pairs_to_csv
-from harness.report.references import cited, to_bibtex
 from harness.table.csv_table import to_csv
 from harness.table.loaded_run import LoadedRun
 from harness.table.markdown import table
@@ -44,8 +45,9 @@ def write_files(
         "published.csv": pairs_to_csv(report.published.rows),
         "methods.txt": report.methods + "\n",
         "methods.tex": cited(paragraph(report.methods)) + "\n",
+        "checklist.md": to_markdown(report.checklists),
         "figures.tex": to_figures(report.drawings),
-        "references.bib": to_bibtex(report.run.plan, report.plan_digest, report.config_digest),
+        "references.bib": to_bibtex(report.run.plan, report.digests),
     }
     for drawing in report.drawings:
         files |= drawing.files
@@ -63,7 +65,7 @@ def _tables(report: Report) -> dict[str, str | bytes]:
         + (", with 95 % intervals." if intervals and any(r.intervals for r in rows) else ".")
     )
     source = [
-        f"run {plan.run}, measured {plan.created}, configuration SHA-256 {report.config_digest}",
+        f"run {plan.run}, measured {plan.created}, configuration SHA-256 {report.digests.config}",
         f"./run.sh report run={plan.run}",
     ]
     return {

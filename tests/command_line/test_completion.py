@@ -54,7 +54,8 @@ def test_words_of_a_verb_and_its_options() -> None:
 def test_runs() -> None:
     for line in (f"table {RUNS} pub", f"table run.results={PROJECT / 'results'} pub"):
         assert proposed(line) == {"published"}
-    assert proposed(f"verify {RUNS} with=") == {"with=published"}
+    assert proposed(f"verify {RUNS} with=") == {"with=published", "with=latest"}
+    assert proposed(f"table {RUNS} late") == {"latest"}
     assert proposed(f"{RUNS} run.id=p") == {"run.id=published"}
     assert proposed(f"nightly {RUNS} nightly.baseline=") == {"nightly.baseline=published"}
 
@@ -64,7 +65,7 @@ def test_runs_of_one_id_are_told_apart(tmp_path: Path) -> None:
         (tmp_path / place).mkdir(parents=True)
         (tmp_path / place / "plan.json").touch()
     names = set(propose(["compare", f"run.results={tmp_path}"], "run="))
-    assert names == {"run=m/one", "run=n/one", "run=two"}
+    assert names == {"run=m/one", "run=n/one", "run=two", "run=latest"}
 
 
 def test_keys_and_choices_of_the_configuration() -> None:

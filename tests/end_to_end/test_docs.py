@@ -85,6 +85,7 @@ OTHERS = {
     ".venv/bin/mypy": "it is run on the checkout, not by a test",
     ".venv/bin/python": "licences.py is run by test_licences.py; pip-audit needs the network",
     ".venv/bin/ray": "it starts a cluster; test_fleet.py starts its own",
+    "docker": "test_container.py builds and runs the image where there is a tool",
     "eval": "test_completion.py completes in real shells",
     ".venv/bin/ruff": "it is run on the checkout, not by a test",
     "grype": "a scanner that is not installed",

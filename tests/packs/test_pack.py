@@ -255,7 +255,7 @@ FORGED: dict[str, tuple[Callable[[dict[str, bytes], dict[str, Any]], None], str]
     "negative bytes": (listed(bytes=-1), "the member"),
     "too many bytes": (listed(bytes=1 << 60), "unpacks to"),
     "odd member": (listed(path=["x"]), "the member"),
-    "version": (changed(version=2), "pack version 2, this version reads 1"),
+    "version": (changed(version=3), "pack version 3, this version reads 1 and 2"),
     "format": (changed(format="another"), "format 'another'"),
     "unknown field": (changed(more=1), "more"),
     "run id": (changed(run="../x"), "no plain name"),

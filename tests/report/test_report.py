@@ -125,6 +125,10 @@ def test_the_page_works_in_a_browser(made_report: Path, open_page: Callable[...,
         texts = [svg.locator(f"[id='{name}']").text_content() for name in named]
         assert svg.get_attribute("role") == "img" and all(texts) and len(texts) == 2
     assert page.locator("main svg.wide").count() == page.locator("main svg.narrow").count() == 6
+    items = page.locator("section[aria-labelledby=checklist] li")
+    assert items.count() == items.locator(".answer").count() > 60
+    assert set(items.locator(".answer").all_text_contents()) >= {"yes", "in part", "no", "open"}
+    assert (made_report / "checklist.md").read_text().count("\n- [") == items.count()
     ids = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
     assert len(ids) == len(set(ids))
     assert opened.console == [] and opened.requests == [path.as_uri()]

@@ -1,16 +1,9 @@
-"""The works that the paragraph on methods cites, and the run itself, for BibTeX."""
+"""The works that any report cites: of the software, the networks, the data and the statistics."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-from harness.report.latex import breakable, escaped
-from harness.storage.plan import RunPlan
-
-PREFIX = "incbench:"  # of the keys, which must not be an author's own ones
-RUN = f"{PREFIX}run"
 
 
 @dataclass(frozen=True)
@@ -62,6 +55,17 @@ WORKS = (
             "title": "{oneAPI} Deep Neural Network Library ({oneDNN})",
             "year": "2021",
             "howpublished": r"\url{https://github.com/oneapi-src/oneDNN}",
+        },
+    ),
+    Work(
+        "tutorial",
+        "misc",
+        ("as in the tutorial",),
+        {
+            "author": "{The Apache MXNet contributors}",
+            "title": "Improving accuracy with {Intel Neural Compressor}",
+            "year": "2022",
+            "howpublished": r"Tutorial, \url{https://github.com/apache/mxnet}",
         },
     ),
     Work(
@@ -149,46 +153,3 @@ WORKS = (
         },
     ),
 )
-
-
-def cited(tex: str) -> str:
-    r"""Return the paragraph, in LaTeX, with a ``\cite`` after the first phrase of each work."""
-    for work in WORKS:
-        tex = _cited(tex, work.phrases, f"{PREFIX}{work.key}")
-    return _cited(tex, ("driven by inc-bench",), RUN)
-
-
-def _cited(tex: str, phrases: Sequence[str], key: str) -> str:
-    for phrase in phrases:
-        if phrase in tex:
-            return tex.replace(phrase, rf"{phrase}~\cite{{{key}}}", 1)
-    return tex
-
-
-def to_bibtex(plan: RunPlan, plan_digest: str, config_digest: str) -> str:
-    """Return all works, and the run with its digests."""
-    run = Work(
-        "run",
-        "misc",
-        (),
-        {
-            "author": "{The inc-bench developers}",
-            "title": f"{{inc-bench}} {_text(plan.harness)}: run {_text(plan.run)} of the workload "
-            f"{_text(plan.workload.name)}",
-            "year": re.sub(r"\D.*", "", plan.created) or "n.d.",
-            "note": f"Measured {_text(plan.created)}; plan, SHA-256 {_text(plan_digest)}; "
-            f"configuration, SHA-256 {_text(config_digest)}",
-        },
-    )
-    return "\n".join(_entry(work) for work in (*WORKS, run))
-
-
-def _entry(work: Work) -> str:
-    fields = "".join(f"  {name} = {{{value}}},\n" for name, value in work.fields.items())
-    return f"@{work.kind}{{{PREFIX}{work.key},\n{fields}}}\n"
-
-
-def _text(text: str) -> str:
-    """Return text for a field: BibTeX counts braces, those that LaTeX prints as well."""
-    safe = breakable(escaped(text))
-    return safe.replace(r"\{", r"\textbraceleft{}").replace(r"\}", r"\textbraceright{}")
