@@ -51,9 +51,9 @@ def entry(
 
 
 def slow_since(
-    first: int, last: int, factors: Mapping[str, float], **more: Sequence[str]
+    first: int, last: int, factors: Mapping[str, float], methods: Sequence[str] = METHODS
 ) -> list[NightEntry]:
-    return [entry(n, factors if n >= first else None, **more) for n in range(last + 1)]
+    return [entry(n, factors if n >= first else None, methods) for n in range(last + 1)]
 
 
 def control_of(nights: Sequence[NightEntry], open_: Sequence[str] = ()) -> Control:
