@@ -210,8 +210,8 @@ def test_parent_imports_neither_mxnet_nor_what_imports_it() -> None:
     assert imports_from((*HEAVY, *WORKERS), PARENT) == {}
 
 
-PURE = {"__future__", "collections", "dataclasses", "hashlib", "itertools", "json", "math", "re",
-        "shlex", "typing", "unicodedata", "numpy", "scipy"}  # fmt: skip
+PURE = {"__future__", "bisect", "collections", "dataclasses", "functools", "hashlib", "itertools",
+        "json", "math", "re", "shlex", "typing", "unicodedata", "numpy", "scipy"}  # fmt: skip
 DERIVED = (  # of records and numbers, purely
     "harness.stats",
     *(

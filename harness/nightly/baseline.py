@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from harness.nightly.entry import NightEntry, NightRow, as_run, unlike
-from harness.nightly.verdict import Key, Run
+from harness.nightly.entry import METRICS, NightEntry, NightRow, as_run, unlike
+from harness.nightly.verdict import BATCH, Key, Run
 
-METRICS = ("batch_s", "cost_s", "top1", "top5")
 AT_ONCE = ("cost_s", "top1", "top5")  # a single night compares them with the level that counts
 PassedOver = Literal["regression", "disturbed"]
 
@@ -57,7 +56,10 @@ def last_good(
     counted: dict[Key, int] = {}
     closed: set[Key] = set()  # rows whose shift was acknowledged in a later run
     passed_over: dict[Key, PassedOver] = {}
+    settled: set[Key] = set()  # rows that older runs say nothing of
     for entry in reversed(fit):
+        if entry.measured <= settled and not entry.acknowledged:
+            continue
         left_out = set()
         kept = 0
         for row in entry.rows:
@@ -74,6 +76,8 @@ def last_good(
                     kept += 1
                 if entry.acknowledges(*key):
                     closed.add(key)
+                if counted.get(key, 0) >= (1 if key in closed else most):
+                    settled.add(key)
         if kept:
             chosen.append((entry, frozenset(left_out)))
     chosen.reverse()
@@ -122,15 +126,22 @@ def first_good(
     fit = [entry for entry in history if entry.is_judged and not unlike(entry, now)]
     bad = regressed(fit)
     levels: dict[Key, tuple[NightEntry, ...]] = {}
+    full: set[Key] = set()
     for entry in fit:
+        if entry.measured <= full and not entry.acknowledged and not entry.improved:
+            continue
         for row in entry.rows:
+            full.add((row.method, BATCH.name))
             for metric in AT_ONCE:
                 key = (row.method, metric)
                 if entry.acknowledges(*key) or key in entry.improved:
                     levels[key] = ()
+                    full.discard(key)
                 good = row.has(metric) and _why_not(entry, row, metric, bad, True) is None
                 if good and len(levels.get(key, ())) < most:
                     levels[key] = (*levels.get(key, ()), entry)
+                if len(levels.get(key, ())) >= most:
+                    full.add(key)
     return levels
 
 
@@ -147,13 +158,16 @@ def regressed(history: Sequence[NightEntry]) -> frozenset[tuple[str, Key]]:
         run and (method, metric) of each row.
     """
     places = {entry.run: at for at, entry in enumerate(history)}
-    known = [(at, entry) for at, entry in enumerate(history) if entry.acknowledged]
+    known = [(at, entry) for at, entry in reversed(list(enumerate(history))) if entry.acknowledged]
+    latest: dict[Key, int] = {}  # place of the latest acknowledgement of a row
     bad = set()
     for at, entry in enumerate(history):
         starts = {key: at for key in entry.regressions}
         starts.update((each.key, min(places.get(each.since, at), at)) for each in entry.open)
         for key, start in starts.items():
-            if not any(later >= start and night.acknowledges(*key) for later, night in known):
+            if key not in latest:
+                latest[key] = next((n for n, night in known if night.acknowledges(*key)), -1)
+            if latest[key] < start:
                 bad |= {(night.run, key) for night in history[start : at + 1]}
     return frozenset(bad)
 

@@ -18,7 +18,7 @@ from harness.files import whole_files
 from harness.nightly import nightly_report
 from harness.nightly.database import NAME, Damaged, History, opened
 from harness.nightly.entry import NightEntry, bare_entry, build_entry, opened_by
-from harness.nightly.night import UNFINISHED, Night, Regression, listed_as
+from harness.nightly.night import UNFINISHED, MeasuredShift, Night, Regression, listed_as
 from harness.nightly.verdict import BATCH, Key
 from harness.storage.store import NIGHT, RunFolder
 
@@ -38,12 +38,17 @@ class JudgedRow(Struct, frozen=True):
 
 
 class Shift(Struct, frozen=True):
-    """A lasting shift that was found for a row, since a run, and whether it was measured again."""
+    """A lasting shift that was found for a row, since a run, and whether it was measured again.
+
+    Attributes:
+        controlled: whether it is one beside the other methods of the same nights.
+    """
 
     method: Name
     since: str = ""
     ratio: float = 1.0
     tested: bool = False
+    controlled: bool = False
 
 
 class Stored(Struct, frozen=True):
@@ -95,7 +100,7 @@ def with_verdict(entry: NightEntry, folder: RunFolder) -> NightEntry:
             entry,
             verdict=verdicts.verdict,
             shifted=frozenset(
-                (s.method, s.since, s.ratio)
+                MeasuredShift(s.method, s.since, s.ratio, s.controlled)
                 for s in verdicts.shifts
                 if s.tested and 0 < s.ratio < math.inf
             ),

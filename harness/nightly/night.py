@@ -6,7 +6,7 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from harness.nightly import reasons
 from harness.nightly.disturbed import Disturbances
@@ -72,6 +72,21 @@ class Regression:
         return self.method, self.metric
 
 
+class MeasuredShift(NamedTuple):
+    """A lasting shift of a method's times that was measured again.
+
+    Attributes:
+        since: id of the first run after it.
+        ratio: of times, after to before.
+        is_controlled: whether it is one beside the other methods, which met the same nights.
+    """
+
+    method: str
+    since: str
+    ratio: float
+    is_controlled: bool = False
+
+
 @dataclass(frozen=True)
 class Step:
     """What to do next, and the command for it, if there is one."""
@@ -106,7 +121,7 @@ class Night:
         words: those that start another night like it.
         open: the regressions that are open after this night.
         fixed: those that this night measured fixed.
-        tested: lasting shifts that were measured again, as in ``shifted``.
+        tested: lasting shifts that were measured again.
     """
 
     machine: str
@@ -128,7 +143,7 @@ class Night:
     words: tuple[str, ...] = ()
     open: tuple[Regression, ...] = ()
     fixed: tuple[Regression, ...] = ()
-    tested: tuple[tuple[str, str, float], ...] = ()
+    tested: tuple[MeasuredShift, ...] = ()
 
     @property
     def still_open(self) -> tuple[Regression, ...]:

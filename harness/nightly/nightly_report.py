@@ -133,7 +133,9 @@ def _figure(value: float | None, form: str) -> str:
 
 def to_json(night: Night) -> dict[str, Any]:
     """Return the night for programs, as ``nightly.schema.json`` describes it."""
-    untested = [shift for shift in night.shifted if shift not in night.tested]
+    untested = [
+        shift for shift in night.shifted if shift not in {each[:3] for each in night.tested}
+    ]
     return {
         "schema": SCHEMA,
         "machine": night.machine,
@@ -155,9 +157,18 @@ def to_json(night: Night) -> dict[str, Any]:
         "failed": dict(night.failed),
         "changes": list(night.changes),
         "shifts": [
-            {"method": method, "since": since, "ratio": ratio, "tested": tested}
-            for shifts, tested in ((untested, False), (night.tested, True))
-            for method, since, ratio in shifts
+            {"method": method, "since": since, "ratio": ratio, "tested": False}
+            for method, since, ratio in untested
+        ]
+        + [
+            {
+                "method": shift.method,
+                "since": shift.since,
+                "ratio": shift.ratio,
+                "tested": True,
+                "controlled": shift.is_controlled,
+            }
+            for shift in night.tested
         ],
         "open": [{**asdict(each), "level": list(each.level)} for each in night.open],
         "fixed": [each.since for each in night.fixed],

@@ -23,7 +23,7 @@ from harness.nightly.memory.regressions import (
     settle,
     settled_rows,
 )
-from harness.nightly.night import Figures, Night, Outcome, outcome_of, worse
+from harness.nightly.night import Figures, MeasuredShift, Night, Outcome, outcome_of, worse
 from harness.nightly.remeasure import Again
 from harness.nightly.second_verdicts import (
     after_remeasuring,
@@ -157,7 +157,7 @@ def judge_night(
             open=(*open_.values(), *just_open),
             fixed=tuple(fixed),
             tested=tuple(
-                (shift.method, shift.since.run, shift.ratio)
+                MeasuredShift(shift.method, shift.since.run, shift.ratio, shift.is_controlled)
                 for method, shift in new.items()
                 if (method, BATCH.name) in origin
             ),

@@ -106,10 +106,9 @@ class Control:
             nothing = np.full(len(self._nights), np.nan)
             return nothing, nothing
         others = self._counted[:, steady]
-        others = others - np.nanmedian(others, axis=0)
-        enough = (~np.isnan(others)).sum(axis=1) >= OTHERS
-        common = np.full(len(self._nights), np.nan)
-        common[enough] = np.nanmedian(others[enough], axis=1)
+        others = others - _median(others.T)
+        common = _median(others)
+        common[(~np.isnan(others)).sum(axis=1) < OTHERS] = np.nan
         return self._everything[:, column] - common, common
 
     def _shift(
@@ -145,6 +144,16 @@ class Control:
 def _is_faster(now: Floats, before: Floats) -> bool:
     """Return whether the other methods became faster, so that a steady one only seems slower."""
     return float(np.median(now) - np.median(before)) < -math.log1p(NIGHTLY.slower)
+
+
+def _median(values: Floats) -> Floats:
+    """Return the medians of rows, (n, m) to (n,), without the NaN; NaN where all are."""
+    ascending = np.sort(values, axis=1)  # NaN come last
+    counts = (~np.isnan(values)).sum(axis=1)
+    rows = np.arange(len(values))
+    lower = ascending[rows, np.maximum(counts - 1, 0) // 2]
+    medians: Floats = (lower + ascending[rows, np.minimum(counts // 2, values.shape[1] - 1)]) / 2
+    return medians
 
 
 def _sd(values: Floats) -> float:
