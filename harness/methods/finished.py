@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import mxnet as mx
 import numpy as np
 
-from harness.errors import InputError
+from harness.errors import InputError, one_line
 from harness.methods.base import Context, Optimized
 from harness.workloads.saved import load_exported
 
@@ -37,7 +38,16 @@ class Finished:
         net = load_exported(Path(str(self.symbol)), Path(str(self.params)), digests)
         net.hybridize(static_alloc=True, static_shape=True)
         data, _ = next(iter(context.tuning))
-        scores, expected = net(data), context.net(data[:1])
+        expected = context.net(data[:1])
+        try:
+            scores = net(data)
+            mx.npx.waitall()
+        except mx.base.MXNetError as error:
+            raise InputError(
+                f"the model {self.symbol} does not run on the workload's images of shape "
+                f"{data.shape[1:]}: MXNet says {one_line(error)}; export one that was made for this "
+                "workload"
+            ) from None
         if isinstance(scores, (list, tuple)) or scores.shape != (len(data), expected.shape[1]):
             made = "several outputs" if isinstance(scores, (list, tuple)) else str(scores.shape)
             raise InputError(

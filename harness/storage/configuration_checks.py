@@ -19,6 +19,7 @@ from harness.storage.method_options import (
     SearchOptions,
     as_tuple,
     wrong_objective,
+    wrong_pattern,
     wrong_space,
 )
 
@@ -124,6 +125,10 @@ def _unable_spaces(options: SearchOptions, at: str) -> Iterator[str]:
     spaces = [("model_wise", options.model_wise or {})]
     for key, named in (("optype_wise", options.optype_wise), ("op_wise", options.op_wise)):
         spaces += [(f"{key}.{name}", space) for name, space in (named or {}).items()]
+    for name in options.op_wise or {}:
+        wrong = wrong_pattern(name, f"{at}.op_wise")
+        if wrong is not None:
+            yield wrong
     for key, space in spaces:
         wrong = wrong_space(space, f"{at}.{key}")
         if wrong is not None:

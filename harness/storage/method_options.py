@@ -5,6 +5,7 @@ earlier versions, and without it the method does what it did then.
 """
 
 # No ``from __future__ import annotations``: msgspec evaluates the annotations, on Python 3.9 too.
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Optional, Union
 
@@ -210,6 +211,15 @@ def wrong_space(space: Mapping[str, Mapping[str, Any]], at: str) -> Optional[str
     return next(_wrong_choices(space, at), None)
 
 
+def wrong_pattern(name: str, at: str) -> Optional[str]:
+    """Return why a name in ``op_wise``, which may be a pattern, is no pattern; ``at`` is its key."""
+    try:
+        re.compile(name)
+    except (re.error, RecursionError, OverflowError) as error:
+        return f"{at}: {name!r} is neither a name nor a pattern: {error}"
+    return None
+
+
 def _wrong_choices(space: Mapping[str, Mapping[str, Any]], at: str) -> Iterator[str]:
     for tensor, choices in space.items():
         if tensor not in CHOICES:
@@ -223,7 +233,9 @@ def _wrong_choices(space: Mapping[str, Mapping[str, Any]], at: str) -> Iterator[
             elif key not in known:
                 yield f"{where}: there is no such key; use {' or '.join(known)}"
             elif (
-                not isinstance(values, (list, tuple)) or not values or set(values) - set(known[key])
+                not isinstance(values, (list, tuple))
+                or not values
+                or any(value not in known[key] for value in values)
             ):
                 yield f"{where}={values}: use a list of {', '.join(known[key])}"
 

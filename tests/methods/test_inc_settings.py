@@ -140,6 +140,14 @@ def test_names_that_fit_nothing_are_refused(
             "options.op_wise.a.activation.dtype=['uint8']: use a list of int8, fp32, bf16",
         ),
         (
+            {"op_wise": {"a": {"activation": {"dtype": [["fp32"]]}}}},
+            "options.op_wise.a.activation.dtype=[['fp32']]: use a list of int8, fp32, bf16",
+        ),
+        (
+            {"op_wise": {"node_(1": {"activation": {"dtype": ["fp32"]}}}},
+            "options.op_wise: 'node_(1' is neither a name nor a pattern: missing ), unterminated",
+        ),
+        (
             {"tensorboard": True},
             "options.tensorboard: it cannot be chosen: INC's MXNet adaptor has",
         ),
