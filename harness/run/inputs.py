@@ -102,10 +102,7 @@ def check_finished(methods: Mapping[str, Method]) -> dict[str, InputFile]:
                     f"{key} must be given: the model is a pair; type {key}=/path/to/file"
                 )
             files[f"{name}.{role}"] = _digested_file(path, key, expected, None)
-            try:
-                check(project_path(path))
-            except InputError as error:
-                raise InputError(f"{key}: {error}") from None
+            check(project_path(path), key=key)
     return files
 
 

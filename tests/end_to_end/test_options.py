@@ -115,8 +115,11 @@ def test_a_model_made_elsewhere_is_planned_by_its_digests_and_measured(
     [
         ([], "method.int8_finished.symbol must be given: the model is a pair"),
         (["symbol=/nowhere.json"], "method.int8_finished.symbol=/nowhere.json: there is no such"),
-        (["symbol={broken}"], "method.int8_finished.symbol: the symbol {broken} cannot be read"),
-        (["symbol={symbol}", "params={broken}"], "method.int8_finished.params: "),
+        (["symbol={broken}"], "check method.int8_finished.symbol"),
+        (
+            ["symbol={symbol}", "params={broken}"],
+            "check method.int8_finished.params, or copy the file again",
+        ),
         (
             ["symbol={symbol}", "symbol_sha256=" + "0" * 64],
             "expected " + "0" * 64 + " (method.int8_finished.symbol_sha256): restore the file",
