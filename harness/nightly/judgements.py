@@ -182,13 +182,14 @@ def acknowledge(
             f"run {folder.id} was stopped, and its verdict is not final: ./run.sh nightly "
             f"run.id={folder.id} goes on with it"
         )
-    if method not in ("", ALL) and entry.row(method) is None:
-        rows = ", ".join(row.method for row in entry.rows)
-        near = proposal(method, [row.method for row in entry.rows])
+    shifted = notable(folder)
+    # the row of an open regression may not be measured any more
+    methods = list(dict.fromkeys([*(row.method for row in entry.rows), *(m for m, _ in shifted)]))
+    if method not in ("", ALL, *methods):
+        rows, near = ", ".join(methods), proposal(method, methods)
         raise InputError(
             f"method={method}: run {folder.id} has {rows}{near}; method=all is every shift"
         )
-    shifted = notable(folder)
     open_ = [key for key in shifted if not entry.acknowledges(*key)]
     chosen = [key for key in open_ if method in ("", ALL, key[0]) and metric in ("", ALL, key[1])]
     listed = "; ".join(" ".join(key) for key in open_)

@@ -203,7 +203,7 @@ def headline(night: Night) -> str:
         known = {each.key for each in night.still_open}
         confirmed = [row for row in night.regressions if row.key not in {*night.suspects, *known}]
         parts += _listed([f"{worse(row)} (confirmed)" for row in confirmed])
-        parts += _listed([_still_open(each) for each in night.still_open])
+        parts += _listed([open_since(each) for each in night.still_open])
         parts += _listed([f"fixed: {each.said}, since run {each.since}" for each in night.fixed])
         parts += [said for name, metrics in GROUPS if (said := _group(night, name, metrics))]
     missing = [row for row in night.rows if row.kind == "missing"]
@@ -293,7 +293,8 @@ def _which(night: Night) -> list[str]:
     return [f"run={night.run}", named]
 
 
-def _still_open(regression: Regression) -> str:
+def open_since(regression: Regression) -> str:
+    """Return by how much a row is worse, and since when."""
     run, date = regression.since, regression.created[:10]
     return f"{regression.said}: still open since run {run} ({date})"
 

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as xml
 from harness.nightly.database import opened
 from harness.nightly.disturbed import Disturbances
 from harness.nightly.entry import NightEntry
-from harness.nightly.night import Night, Step, headline, listed_as, steps
+from harness.nightly.night import Night, Step, headline, listed_as, open_since, steps
 from harness.nightly.reasons import percent_more, runs
 from harness.nightly.verdict import BATCH, Verdict
 from harness.render.escape import REPLACED, markdown, markdown_cell, one_line
@@ -184,16 +184,19 @@ def _disturbed(found: Disturbances) -> dict[str, Any]:
 def to_junit(night: Night) -> str:
     """Return JUnit's XML: a test case a row.
 
-    Regressions fail, rows that were not judged are skipped; rows that were not measured, and a night
-    that is unfinished, are errors.
+    Regressions fail, also open ones whose row the night does not have; rows that were not judged are
+    skipped; rows that were not measured, and a night that is unfinished, are errors.
     """
     unfinished = _unfinished(night)
     failures = [row for row in night.regressions if _waits(row, night) is None]
     skipped = [row for row in night.rows if row.kind in SKIPPED and _waits(row, night) is None]
     waiting = sum(_waits(row, night) is not None for row in night.rows)
+    rows = {row.key for row in night.rows}
+    without_row = [regression for regression in night.open if regression.key not in rows]
+    tests = len(night.rows) + len(without_row) + len(night.failed) + bool(unfinished)
     counts = {
-        "tests": str(len(night.rows) + len(night.failed) + bool(unfinished)),
-        "failures": str(len(failures)),
+        "tests": str(tests),
+        "failures": str(len(failures) + len(without_row)),
         "errors": str(len(night.failed) + waiting + bool(unfinished)),
         "skipped": str(len(skipped)),
     }
@@ -217,6 +220,10 @@ def to_junit(night: Night) -> str:
             xml.SubElement(case, "skipped", {"message": f"{row.kind}: {row.sentences}"})
         else:
             xml.SubElement(case, "system-out").text = f"{row.kind}: {row.sentences}"
+    for regression in without_row:
+        names = {"classname": regression.method, "name": regression.metric}
+        case = xml.SubElement(suite, "testcase", names)
+        xml.SubElement(case, "failure", {"type": "regression", "message": open_since(regression)})
     for label, outcome in night.failed.items():
         case = xml.SubElement(suite, "testcase", {"classname": label, "name": "measured"})
         xml.SubElement(case, "error", {"type": "outcome", "message": outcome})

@@ -89,7 +89,7 @@ def judge_night(
     levels = {} if baseline.is_named else first_good(earlier, entry.alike, means.runs)
     judged = against_all(baseline, levels, entry)
     verdicts = {key: _comparable(row, baseline) for key, row in judged.items()}
-    before_tonight = carried(earlier, entry)
+    before_tonight = carried(earlier, entry, means.runs)
     red = {regression.method for regression in before_tonight if regression.metric == BATCH.name}
     control = Control(earlier, entry, red, trusts)
     settled = (

@@ -60,5 +60,5 @@ def test_a_pair_of_other_classes_is_refused(exported: Exported) -> None:
 def test_weights_without_names_are_refused(exported: Exported, tmp_path: Path) -> None:
     symbol, _ = exported(3, CLASSES)
     mx.nd.save(str(tmp_path / "list.params"), [mx.nd.zeros((2, 2))])
-    with pytest.raises(InputError, match="list.params holds arrays without names"):
+    with pytest.raises(InputError, match=r"list\.params holds arrays without names"):
         optimize(symbol, tmp_path / "list.params")

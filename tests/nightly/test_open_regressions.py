@@ -20,8 +20,10 @@ from benchmarks.verdicts.years import (
     step,
 )
 from harness.nightly.baseline import first_good, last_good
-from harness.nightly.entry import NightEntry, NightRow
+from harness.nightly.entry import NightEntry, NightRow, opened_by
+from harness.nightly.memory.control import Control
 from harness.nightly.memory.lasting import LastingShift, is_new, lasting_shifts
+from harness.nightly.memory.regressions import carried, settle
 from harness.nightly.night import MeasuredShift, Night, Regression, headline, steps
 from harness.nightly.nightly_report import to_json, to_junit
 
@@ -118,6 +120,17 @@ def test_nights_of_an_open_regression_are_no_baseline_also_from_before_it_was_no
 def _counted(nights: Sequence[NightEntry]) -> list[tuple[NightEntry, set[str]]]:
     found = last_good(nights, {}, 9)
     return [(each, set(run.times)) for each, run in zip(found.entries, found.runs, strict=True)]
+
+
+def test_a_regression_of_a_version_that_kept_no_level_gets_the_one_before_it() -> None:
+    nights = [*map(entry, (1, 2, 3)), entry(4, 1.2, regressions=frozenset({(ROW, BATCH)}))]
+    nights[-1] = replace(nights[-1], open=opened_by(nights[-1]), verdict="regression")
+    (regression,) = carried(nights, entry(5), 2)
+    assert (regression.key, regression.level) == ((ROW, BATCH), ("n02", "n03"))
+    settled = settle([regression], nights, entry(5), Control(nights, entry(5)))
+    (regression,) = settled.open
+    assert regression.back == 1
+    assert settle([regression], nights, entry(6), Control(nights, entry(6))).fixed == (regression,)
 
 
 def test_small_losses_of_accuracy_and_cost_add_up() -> None:
