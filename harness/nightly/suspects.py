@@ -13,7 +13,7 @@ from harness.nightly.disturbed import Disturbances
 from harness.nightly.entry import NightEntry, changed, software
 from harness.nightly.judge import typical_s
 from harness.nightly.memory.control import Control
-from harness.nightly.memory.lasting import LastingShift, is_new, lasting_shifts
+from harness.nightly.memory.lasting import LastingShift, counting, is_new, lasting_shifts
 from harness.nightly.memory.levels import against_all
 from harness.nightly.memory.regressions import (
     Settled,
@@ -99,10 +99,13 @@ def judge_night(
     )
     open_, fixed = {each.key: each for each in settled.open}, list(settled.fixed)
     lasting = lasting_shifts(earlier, entry, means.runs, trusts)
+    *nights, _ = counting(
+        earlier, entry
+    )  # a night that was stopped may not have measured its shifts
     new = {
         shift.method: shift
         for shift in (*lasting, *control.shifts(means.runs))
-        if shift.ratio > 1 and is_new(shift, earlier)
+        if shift.ratio > 1 and is_new(shift, nights)
     }
     origin = {
         key: before

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,9 @@ from harness.config import compose_config
 from harness.nightly.baseline import last_good
 from harness.nightly.disturbed import Cause, Disturbances
 from harness.nightly.entry import NightEntry, NightRow
-from harness.nightly.night import Night, headline, steps
+from harness.nightly.night import MeasuredShift, Night, headline, steps
 from harness.nightly.nightly_report import to_markdown
+from harness.nightly.remeasure import Again
 from harness.nightly.suspects import Means, Seen, _latest, judge_night
 from harness.nightly.verdict import BATCH, Verdict
 
@@ -115,6 +118,28 @@ def test_disturbed_nights_count_where_that_is_told() -> None:
     for night in (first, second):
         (note,) = night.notes
         assert note.startswith("the times of fp32, int8 are trusted (nightly.trust_disturbed=true)")
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_measured"),
+    [({}, False), ({"verdict": "stopped"}, True), ({"alike": {"images": 50}}, True)],
+)
+def test_a_shift_counts_as_measured_where_a_night_like_this_one_ended(
+    changes: dict[str, Any], is_measured: bool
+) -> None:
+    earlier = [entry(run, factor=1.03 if run > 8 else 1.0) for run in range(1, 16)]
+    shift = MeasuredShift("int8", "n9", 1.03), MeasuredShift("fp32", "n9", 1.03)
+    earlier[-1] = replace(earlier[-1], shifted=frozenset(shift), **changes)
+    night = entry(16, factor=1.03)
+    measured: list[str] = []
+
+    def remeasure(slower: Mapping[str, NightEntry], _: Sequence[str]) -> Again:
+        measured.extend(slower)
+        return Again("again", night, {}, {}, dict.fromkeys(slower, "its model is gone"))
+
+    means = Means(remeasure, lambda _: None, lambda _: None, 5)
+    judge_night(night, earlier, last_good(earlier, night.alike, 5), SEEN, means)
+    assert measured == (["fp32", "int8"] if is_measured else [])
 
 
 def test_what_trusted_times_cannot_tell_is_noise() -> None:

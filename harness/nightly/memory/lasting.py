@@ -104,6 +104,9 @@ def is_new(shift: LastingShift, earlier: Sequence[NightEntry]) -> bool:
 
     One is told from another by its method and its place. One beside the other methods is new as long
     as it was measured without them only: they may say what timing in turn could not.
+
+    Args:
+        earlier: the judged nights that were measured alike, oldest first.
     """
     places = {night.run: at for at, night in enumerate(earlier)}
     here = places.get(shift.since.run, len(earlier))
