@@ -19,6 +19,7 @@ from harness.nightly.memory.regressions import (
     Settled,
     carried,
     is_same,
+    left_behind,
     opened,
     settle,
     settled_rows,
@@ -139,7 +140,11 @@ def judge_night(
         names = names_of({row.method: row.label for row in entry.rows})
         disturbed = [row.method for row in entry.rows if row.has_disturbed_times]
         of_disturbed = reasons.trusted if trusts else reasons.no_baseline
-        notes = [baseline.reason or "", of_disturbed(disturbed) if disturbed else ""]
+        notes = [
+            baseline.reason or "",
+            left_behind(earlier, entry, means.runs),
+            of_disturbed(disturbed) if disturbed else "",
+        ]
         is_open = bool(open_ or just_open)
         return Night(
             machine=entry.machine,

@@ -13,7 +13,7 @@ from harness.config import compose_config
 from harness.nightly.baseline import last_good
 from harness.nightly.disturbed import Cause, Disturbances
 from harness.nightly.entry import NightEntry, NightRow
-from harness.nightly.night import MeasuredShift, Night, headline, steps
+from harness.nightly.night import MeasuredShift, Night, Regression, headline, steps
 from harness.nightly.nightly_report import to_markdown
 from harness.nightly.remeasure import Again
 from harness.nightly.suspects import Means, Seen, _latest, judge_night
@@ -118,6 +118,18 @@ def test_disturbed_nights_count_where_that_is_told() -> None:
     for night in (first, second):
         (note,) = night.notes
         assert note.startswith("the times of fp32, int8 are trusted (nightly.trust_disturbed=true)")
+
+
+def test_the_first_night_of_another_kind_names_what_was_open() -> None:
+    open_ = Regression("int8", "cost_s", "n2", "2026-01-02T00:00:00Z", "int8 costs 30 % more")
+    before = [entry(1), replace(entry(2), verdict="regression", open=(open_,))]
+    other = replace(entry(3), alike={"images": 50})
+    first = judged(other, before)
+    assert first.verdict == "first" and not first.open
+    assert first.notes[1].endswith("neither judged nor carried on here: int8 costs 30 % more")
+    assert len(judged(replace(entry(4), alike={"images": 50}), [*before, other]).notes) == 0
+    before[1] = replace(before[1], acknowledged={open_.key: "meant"})
+    assert len(judged(other, before).notes) == 1
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,16 @@ def carried(earlier: Sequence[NightEntry], entry: NightEntry, most: int) -> tupl
     )
 
 
+def left_behind(earlier: Sequence[NightEntry], entry: NightEntry, most: int) -> str:
+    """Return what was open before the first night of its kind, which no later night carries on."""
+    judged = [night for night in earlier if night.is_judged]
+    if not judged or any(not unlike(night, entry.alike) for night in judged):
+        return ""
+    latest = judged[-1]
+    listed = [regression.said for regression in carried(judged, latest, most)]
+    return reasons.left_behind(latest.run, listed) if listed else ""
+
+
 def _before(regression: Regression, nights: Sequence[NightEntry], most: int) -> tuple[str, ...]:
     """Return the runs of the level before a regression, oldest first."""
     before = [night for night in nights if night.created < regression.created]
