@@ -12,7 +12,7 @@ from harness.facts.typed import decode
 from harness.files import whole_files
 from harness.images.record_file import RecordFile, RecordIndex
 from harness.storage.configuration import HEAD, Method, Workload
-from harness.storage.method_options import FINISHED, Finished
+from harness.storage.method_options import MADE_ELSEWHERE, Finished
 from harness.storage.plan import InputFile
 from harness.workloads.model_files import check_symbol, check_weights
 
@@ -88,7 +88,7 @@ def check_finished(methods: Mapping[str, Method]) -> dict[str, InputFile]:
     """
     files: dict[str, InputFile] = {}
     for name, method in methods.items():
-        if method.target != FINISHED:
+        if method.target != MADE_ELSEWHERE:
             continue
         arguments = decode(method.stored, Finished)
         pair = (

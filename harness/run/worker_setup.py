@@ -17,7 +17,7 @@ from harness.process.jobs import WorkerWorkload
 from harness.process.own_modules import named_in_environment
 from harness.storage import store
 from harness.storage.configuration import Configuration, Method, Workload
-from harness.storage.method_options import FINISHED
+from harness.storage.method_options import MADE_ELSEWHERE
 from harness.storage.plan import InputFile
 
 GB = 10**9
@@ -85,7 +85,7 @@ def absolute_paths(value: Any) -> Any:
 
 def method_for_workers(name: str, method: Method, files: Mapping[str, InputFile]) -> Method:
     """Return a method as workers get it: files of its own by their absolute paths and their digests."""
-    if method.target != FINISHED:
+    if method.target != MADE_ELSEWHERE:
         return method
     own = {role: files[f"{name}.{role}"] for role in store.MODEL}
     paths = {role: str(project_path(file.path)) for role, file in own.items()}

@@ -16,7 +16,7 @@ from harness.facts.faults import LONGEST_S
 from harness.facts.typed import MOST, Count, Facts, New, Number, Positive, Sha256, one_of
 
 INC = "harness.methods.inc.Tuned"
-FINISHED = "harness.methods.finished.Finished"
+MADE_ELSEWHERE = "harness.methods.finished.Finished"
 
 _Whole = Annotated[int, Meta(ge=0, lt=LONGEST_S)]
 _Real = Annotated[float, Meta(ge=0, lt=LONGEST_S)]
@@ -192,7 +192,7 @@ class Nesting(Facts, frozen=True, kw_only=True):
 
 ARGUMENTS: Mapping[str, type[Facts]] = {  # of the methods whose arguments are checked
     INC: Search,
-    FINISHED: Finished,
+    MADE_ELSEWHERE: Finished,
     "harness.methods.native.Quantized": Native,
     "harness.methods.equalize.Equalized": Nesting,
     "harness.methods.bf16.Bf16Fallback": Nesting,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.report.evidence import RunDigests
+from harness.storage.method_options import MADE_ELSEWHERE
 from harness.storage.outcomes import FINISHED, OK
 from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
 from harness.table.loaded_run import LoadedRun
@@ -128,7 +129,7 @@ def _data(plan: RunPlan) -> Mapping[str, Answer]:
             f"normalised. {'All images' if workload.images is None else 'A part of the images'} of "
             "the record file are validated.",
         )
-    bundled = (workload.rec or "").startswith(BUNDLED)
+    bundled = _is_bundled(plan)
     return {
         "data": Answer(YES, "; ".join([counts, *files]) + "."),
         "split": Answer(
@@ -149,6 +150,14 @@ def _data(plan: RunPlan) -> Mapping[str, Answer]:
             YES, "inc-bench: Apache-2.0. requirements/LICENCES.md has those of all packages."
         ),
     }
+
+
+def _is_bundled(plan: RunPlan) -> bool:
+    """Say whether the repository holds all files of images and weights that a run reads."""
+    paths = [path for path in plan.workload.paths.values() if path]
+    if any(method.target == MADE_ELSEWHERE for method in plan.methods.values()):
+        return False
+    return bool(paths) and all(path.startswith(BUNDLED) for path in paths)
 
 
 def _machine(run: LoadedRun) -> Mapping[str, Answer]:
