@@ -9,7 +9,7 @@ from typing import Any, Literal
 from harness.nightly.entry import METRICS, NightEntry, NightRow, as_run, unlike
 from harness.nightly.verdict import BATCH, Key, Run
 
-AT_ONCE = ("cost_s", "top1", "top5")  # a single night compares them with the level that counts
+AT_ONCE = [name for name in METRICS if name != BATCH.name]  # one night shows them without rounds
 PassedOver = Literal["regression", "disturbed"]
 
 
@@ -183,5 +183,5 @@ def _why_not(
     key = (row.method, metric)
     if (entry.run, key) in bad:
         return "regression"
-    is_disturbed = metric == "batch_s" and row.has_disturbed_times and not trust_disturbed
+    is_disturbed = metric == BATCH.name and row.has_disturbed_times and not trust_disturbed
     return "disturbed" if is_disturbed and not entry.acknowledges(*key) else None

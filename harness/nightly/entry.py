@@ -13,15 +13,15 @@ import numpy.typing as npt
 
 from harness.nightly.disturbed import disturbed_rounds, is_too_disturbed
 from harness.nightly.night import UNFINISHED, MeasuredShift, Regression
-from harness.nightly.verdict import NIGHTLY, Bools, Floats, Run
+from harness.nightly.verdict import BATCH, NIGHTLY, Bools, Floats, Run
 from harness.stats.night_noise import level
 from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.same_run import alike, differing, environment, listed
 from harness.storage.store import RunFolder
-from harness.table.metrics import TOP1, TOP5, top_k_correct
+from harness.table.metrics import COST, TOP1, TOP5, top_k_correct
 from harness.table.samples import samples_of
 
-METRICS = ("batch_s", "cost_s", "top1", "top5")
+METRICS = (BATCH.name, COST.name, TOP1.name, TOP5.name)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class NightRow:
 
     def has(self, metric: str) -> bool:
         """Return whether a metric was measured."""
-        value = {"batch_s": self.times, "cost_s": self.cost_s}.get(metric, self.correct)
+        value = {BATCH.name: self.times, COST.name: self.cost_s}.get(metric, self.correct)
         return value is not None
 
     @property
@@ -230,7 +230,7 @@ def as_run(entry: NightEntry, left_out: frozenset[tuple[str, str]] = frozenset()
         for at, metric in enumerate((TOP1, TOP5))
     }
     return Run(
-        {m: seconds for m, seconds in times.items() if (m, "batch_s") not in left_out},
+        {m: seconds for m, seconds in times.items() if (m, BATCH.name) not in left_out},
         correct,
-        {m: seconds for m, seconds in costs.items() if (m, "cost_s") not in left_out},
+        {m: seconds for m, seconds in costs.items() if (m, COST.name) not in left_out},
     )

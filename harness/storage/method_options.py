@@ -85,18 +85,34 @@ UNABLE = {  # keys of INC's own that its MXNet adaptor has nothing for
 }
 
 
-class Tuning(Facts, frozen=True, kw_only=True):
-    """The options of INC's searches; rows take theirs from here.
+class _NewerOptions(Facts, frozen=True, kw_only=True):
+    """The options of a search that earlier versions did not have, in ``tuning`` and in each row.
 
     Attributes:
-        objective: what a better model has less of; several are weighed against each other.
         objective_weights: one for each of several objectives.
-        sampling_size: images to calibrate on; several are tried.
         dtypes: which data types INC may choose.
         model_wise, optype_wise, op_wise: what INC may choose of all operators, by kind, and by name.
         performance_only: take the first model, whatever its accuracy.
         keep_best: where no model meets the criterion, take the most accurate one.
         resume: write each trial down, and go on from there where the search was stopped.
+    """
+
+    objective_weights: Annotated[Optional[Weights], New(required=False)] = None
+    dtypes: Annotated[Optional[str], New(Dtypes, required=False)] = None
+    model_wise: Annotated[Any, New(Optional[Space], required=False)] = None
+    optype_wise: Annotated[Any, New(Optional[Spaces], required=False)] = None
+    op_wise: Annotated[Any, New(Optional[Spaces], required=False)] = None
+    performance_only: Annotated[Optional[bool], New(bool, required=False)] = None
+    keep_best: Annotated[Optional[bool], New(bool, required=False)] = None
+    resume: Annotated[Optional[bool], New(bool, required=False)] = None
+
+
+class Tuning(_NewerOptions, frozen=True, kw_only=True):
+    """The options of INC's searches; rows take theirs from here.
+
+    Attributes:
+        objective: what a better model has less of; several are weighed against each other.
+        sampling_size: images to calibrate on; several are tried.
     """
 
     criterion: Annotated[str, New(Criterion)]
@@ -107,17 +123,9 @@ class Tuning(Facts, frozen=True, kw_only=True):
     sampling_size: SamplingSize
     objective: Annotated[Any, New(Objective)]
     seed: Count
-    objective_weights: Annotated[Optional[Weights], New(required=False)] = None
-    dtypes: Annotated[Optional[str], New(Dtypes, required=False)] = None
-    model_wise: Annotated[Any, New(Optional[Space], required=False)] = None
-    optype_wise: Annotated[Any, New(Optional[Spaces], required=False)] = None
-    op_wise: Annotated[Any, New(Optional[Spaces], required=False)] = None
-    performance_only: Annotated[Optional[bool], New(bool, required=False)] = None
-    keep_best: Annotated[Optional[bool], New(bool, required=False)] = None
-    resume: Annotated[Optional[bool], New(bool, required=False)] = None
 
 
-class SearchOptions(Facts, frozen=True, kw_only=True):
+class SearchOptions(_NewerOptions, frozen=True, kw_only=True):
     """The options of one row's search."""
 
     criterion: Annotated[str, New(Criterion)]
@@ -127,14 +135,6 @@ class SearchOptions(Facts, frozen=True, kw_only=True):
     seed: Annotated[Optional[Count], New(Count)] = None
     sampling_size: Annotated[Optional[SamplingSize], New(SamplingSize)] = None
     objective: Annotated[Any, New(Objective)] = None
-    objective_weights: Annotated[Optional[Weights], New(required=False)] = None
-    dtypes: Annotated[Optional[str], New(Dtypes, required=False)] = None
-    model_wise: Annotated[Any, New(Optional[Space], required=False)] = None
-    optype_wise: Annotated[Any, New(Optional[Spaces], required=False)] = None
-    op_wise: Annotated[Any, New(Optional[Spaces], required=False)] = None
-    performance_only: Annotated[Optional[bool], New(bool, required=False)] = None
-    keep_best: Annotated[Optional[bool], New(bool, required=False)] = None
-    resume: Annotated[Optional[bool], New(bool, required=False)] = None
 
 
 class StrategyOptions(Facts, frozen=True, kw_only=True):
