@@ -13,7 +13,7 @@ from harness.facts.typed import changed, decode
 from harness.storage.outcomes import Kind
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
 from harness.storage.stage_facts import Optimize
-from harness.table.footnotes import decisive_notes, footnotes
+from harness.table.notes.footnotes import decisive_notes, footnotes
 from harness.table.rows import build_rows
 from harness.table.samples import samples_of
 from helpers.sample_records import FILE, LABELS, LOAD, measured, plan, predicted, timed

@@ -9,13 +9,13 @@ from harness.stats.speed import ENOUGH
 from harness.storage.outcomes import OK
 from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
-from harness.table.disturbance_notes import (
+from harness.table.kernels import Profile, findings
+from harness.table.metrics import INFERENCE_SPEEDUP, THROUGHPUT, VS_FUSED
+from harness.table.notes.disturbance_notes import (
     disturbance_notes,
     disturbed_rounds_note,
     disturbed_stages_note,
 )
-from harness.table.kernels import Profile, findings
-from harness.table.metrics import INFERENCE_SPEEDUP, THROUGHPUT, VS_FUSED
 from harness.table.rows import Row
 from harness.table.samples import Used, counted
 from harness.table.searches import excluded_notes, shared_calibration, taken_over
