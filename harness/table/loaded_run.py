@@ -103,7 +103,7 @@ def load_run(folder: RunFolder, damaged: bool = False) -> LoadedRun:
     samples = samples_of(rounds)
     timed = _timed(plan, samples)
     rows = _rows(plan, records, timed, predictions, labels)
-    compared = speedups(plan, rows, read_published())
+    compared = speedups(plan, rows, read_published)
     return LoadedRun(
         folder=folder,
         plan=plan,
