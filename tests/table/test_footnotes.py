@@ -64,7 +64,7 @@ def test_a_large_speedup_is_explained_by_the_baselines_own_profile() -> None:
         "fp32 spends 45 % of its time in slow reference kernels of this MXNet. Without them it would "
         "be 1.8 times as fast." in said
     )
-    assert 'Compare by "vs fused", or add the method fp32_summed' in said
+    assert 'Compare by "vs fused", or measure with mxnet_additions=repaired' in said
     assert "fp32_fused:" not in said
 
 

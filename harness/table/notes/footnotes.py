@@ -224,7 +224,7 @@ def _defect_note(label: str, profile: Profile) -> Iterator[str]:
         yield (
             f"{label} spends {100 * profile.reference_wall_share:.0f} % of its time in slow reference "
             f"kernels of this MXNet. Without them it would be {faster:.1f} times as fast. Compare by "
-            f'"{VS_FUSED.title}", or add the method fp32_summed and give baseline=fp32_summed.'
+            f'"{VS_FUSED.title}", or measure with mxnet_additions=repaired, which removes them.'
         )
 
 
