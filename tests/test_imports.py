@@ -217,7 +217,7 @@ DERIVED = (  # of records and numbers, purely
     *(
         f"harness.table.{name}"
         for name in (
-            *("beyond", "footnotes", "kernels", "metrics", "operations", "roof_share"),
+            *("beyond", "notes", "kernels", "metrics", "operations", "roof_share"),
             *("published.baselines", "row_names", "rows", "samples", "searches", "validity"),
         )
     ),

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from harness.facts.typed import Mistyped, Seconds, Sha256, Share, decode
 from harness.files.reading import LARGEST_JSON, open_plain, parse_json
+from harness.files.whole_files import write_atomically
 
 FILE = "search.jsonl"
 Predictions = npt.NDArray[np.uint16]
@@ -70,7 +71,9 @@ class Resumption:
         self._earlier = self._read()
         self._written = 0
         self.seconds = 0.0
-        if not self._earlier:
+        if self._earlier:
+            self._keep(len(self._earlier))
+        else:
             self._path.unlink(missing_ok=True)
             self._append({"search": self._digest})
 
@@ -109,8 +112,12 @@ class Resumption:
     def _forget(self) -> None:
         """Cut off the trials that are not come to again."""
         self._earlier = []
+        self._keep(self._written)
+
+    def _keep(self, trials: int) -> None:
+        """Cut the file behind its first trials: the last line may have been written in part."""
         lines = self._path.read_text().splitlines(keepends=True)
-        self._path.write_text("".join(lines[: 1 + self._written]))
+        write_atomically(self._path, "".join(lines[: 1 + trials]))
 
     def _append(self, line: Mapping[str, Any]) -> None:
         with self._path.open("a", encoding="utf-8") as handle:

@@ -17,8 +17,8 @@ from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
 from harness.storage.store import RunFolder
 from harness.table.beyond import Beyond, beyond
-from harness.table.footnotes import footnotes
 from harness.table.kernels import Profile, RowProfile
+from harness.table.notes.footnotes import footnotes
 from harness.table.published.baselines import Speedups, speedup_note, speedups
 from harness.table.published.reference import read_published
 from harness.table.row_names import named
@@ -103,7 +103,7 @@ def load_run(folder: RunFolder, damaged: bool = False) -> LoadedRun:
     samples = samples_of(rounds)
     timed = _timed(plan, samples)
     rows = _rows(plan, records, timed, predictions, labels)
-    compared = speedups(plan, rows, read_published())
+    compared = speedups(plan, rows, read_published)
     return LoadedRun(
         folder=folder,
         plan=plan,

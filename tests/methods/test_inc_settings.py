@@ -231,3 +231,20 @@ def test_trials_of_another_search_are_not_taken(tmp_path: Path) -> None:
     assert Resumption(tmp_path, "search", 3).take(digest_of("a")) is None, "other images"
     Resumption(tmp_path, "search", 2).add(trial)
     assert Resumption(tmp_path, "another", 2).take(digest_of("a")) is None
+
+
+def test_a_line_that_was_written_in_part_is_no_part_of_the_next(tmp_path: Path) -> None:
+    from harness.methods.resumption import FILE, Evaluated, Resumption, digest_of
+
+    first, second = (
+        Evaluated(digest_of(name), 0.5, [1.0], 2.0, 1.0, np.array([1, 2], np.uint16))
+        for name in ("a", "b")
+    )
+    Resumption(tmp_path, "search", 2).add(first)
+    with (tmp_path / FILE).open("a") as handle:
+        handle.write('{"model": "3f')
+    going_on = Resumption(tmp_path, "search", 2)
+    assert going_on.take(first.model) is not None
+    going_on.add(second)
+    again = Resumption(tmp_path, "search", 2)
+    assert again.take(first.model) is not None and again.take(second.model) is not None

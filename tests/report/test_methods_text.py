@@ -12,7 +12,7 @@ from harness.facts.typed import changed
 from harness.report.methods_text import methods_text
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
-from harness.table.footnotes import footnotes
+from harness.table.notes.footnotes import footnotes
 from harness.table.rows import build_rows
 from harness.table.samples import samples_of
 from helpers.sample_records import (

@@ -38,7 +38,7 @@ def rows(**seconds: float | None) -> list[Row]:
 
 
 def test_each_published_row_has_its_speedup_over_both_baselines() -> None:
-    fused, naive = speedups(planned("repaired", AS_RELEASED), rows(), read_published())
+    fused, naive = speedups(planned("repaired", AS_RELEASED), rows(), read_published)
     assert (fused.method, fused.published, fused.released, fused.repaired) == (
         "fp32_fused", 2.1, 10.0, 2.0
     )  # fmt: skip
@@ -55,21 +55,21 @@ def test_each_published_row_has_its_speedup_over_both_baselines() -> None:
 
 def test_in_a_run_as_released_the_roles_are_exchanged() -> None:
     exchanged = rows(fp32=100.0, second=20.0)
-    repaired = speedups(planned("repaired", AS_RELEASED), rows(), read_published())
-    assert speedups(planned(None, REPAIRED), exchanged, read_published()) == repaired
+    repaired = speedups(planned("repaired", AS_RELEASED), rows(), read_published)
+    assert speedups(planned(None, REPAIRED), exchanged, read_published) == repaired
 
 
 def test_the_baseline_as_released_may_be_nearer() -> None:
     # a machine on which the reference kernel takes no time, and int8 little
     compared = speedups(
-        planned("repaired", AS_RELEASED), rows(fp32=10.0, second=21.0), read_published()
+        planned("repaired", AS_RELEASED), rows(fp32=10.0, second=21.0), read_published
     )
     assert verdict(compared).startswith("fp32 with the additions as released comes nearer")
     assert "nearer in 0 of 2 rows" in verdict(compared)
 
 
 def test_without_both_baselines_there_is_nothing_to_compare() -> None:
-    assert not speedups(planned("repaired", AS_RELEASED), rows(second=None), read_published())
-    assert not speedups(planned("repaired", FUSED), rows(), read_published())
-    assert not speedups(planned(None, AS_RELEASED), rows(), read_published())
+    assert not speedups(planned("repaired", AS_RELEASED), rows(second=None), read_published)
+    assert not speedups(planned("repaired", FUSED), rows(), read_published)
+    assert not speedups(planned(None, AS_RELEASED), rows(), read_published)
     assert list(speedup_note([])) == []

@@ -13,7 +13,7 @@ from harness.facts.typed import changed, decode
 from harness.storage.outcomes import Kind
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
 from harness.storage.stage_facts import Optimize
-from harness.table.footnotes import decisive_notes, footnotes
+from harness.table.notes.footnotes import decisive_notes, footnotes
 from harness.table.rows import build_rows
 from harness.table.samples import samples_of
 from helpers.sample_records import FILE, LABELS, LOAD, measured, plan, predicted, timed
@@ -64,7 +64,7 @@ def test_a_large_speedup_is_explained_by_the_baselines_own_profile() -> None:
         "fp32 spends 45 % of its time in slow reference kernels of this MXNet. Without them it would "
         "be 1.8 times as fast." in said
     )
-    assert 'Compare by "vs fused", or add the method fp32_summed' in said
+    assert 'Compare by "vs fused", or measure with mxnet_additions=repaired' in said
     assert "fp32_fused:" not in said
 
 

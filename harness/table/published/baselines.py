@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.storage.plan import RunPlan
@@ -38,12 +38,14 @@ class Speedups:
 
 
 def speedups(
-    plan: RunPlan, rows: Sequence[Row], published: Mapping[str, Mapping[str, float | None]]
+    plan: RunPlan,
+    rows: Sequence[Row],
+    published: Callable[[], Mapping[str, Mapping[str, float | None]]],
 ) -> list[Speedups]:
     """Return the speedups of the rows that are published; nothing without both baselines.
 
     Args:
-        published: by method, the published values by metric.
+        published: returns by method the published values by metric; called with both baselines alone.
     """
     seconds = {row.method: row.validation_s for row in rows if row.validation_s is not None}
     repairs = plan.config.mxnet_additions is not None
@@ -51,7 +53,7 @@ def speedups(
     repaired = _measured(plan, seconds, UNOPTIMIZED if repairs else REPAIRED)
     if released is None or repaired is None:
         return []
-    known = {method: values.get(SPEEDUP.name) for method, values in published.items()}
+    known = {method: values.get(SPEEDUP.name) for method, values in published().items()}
     return [
         Speedups(row.method, row.label, value, released / mine, repaired / mine)
         for row in rows

@@ -9,13 +9,13 @@ from harness.stats.speed import ENOUGH
 from harness.storage.outcomes import OK
 from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
-from harness.table.disturbance_notes import (
+from harness.table.kernels import Profile, findings
+from harness.table.metrics import INFERENCE_SPEEDUP, THROUGHPUT, VS_FUSED
+from harness.table.notes.disturbance_notes import (
     disturbance_notes,
     disturbed_rounds_note,
     disturbed_stages_note,
 )
-from harness.table.kernels import Profile, findings
-from harness.table.metrics import INFERENCE_SPEEDUP, THROUGHPUT, VS_FUSED
 from harness.table.rows import Row
 from harness.table.samples import Used, counted
 from harness.table.searches import excluded_notes, shared_calibration, taken_over
@@ -224,7 +224,7 @@ def _defect_note(label: str, profile: Profile) -> Iterator[str]:
         yield (
             f"{label} spends {100 * profile.reference_wall_share:.0f} % of its time in slow reference "
             f"kernels of this MXNet. Without them it would be {faster:.1f} times as fast. Compare by "
-            f'"{VS_FUSED.title}", or add the method fp32_summed and give baseline=fp32_summed.'
+            f'"{VS_FUSED.title}", or measure with mxnet_additions=repaired, which removes them.'
         )
 
 
