@@ -163,7 +163,9 @@ def regressed(history: Sequence[NightEntry]) -> frozenset[tuple[str, Key]]:
     bad = set()
     for at, entry in enumerate(history):
         starts = {key: at for key in entry.regressions}
-        starts.update((each.key, min(places.get(each.since, at), at)) for each in entry.open)
+        starts.update(
+            (regression.key, min(places.get(regression.since, at), at)) for regression in entry.open
+        )
         for key, start in starts.items():
             if key not in latest:
                 latest[key] = next((n for n, night in known if night.acknowledges(*key)), -1)

@@ -98,7 +98,7 @@ def judge_night(
         if baseline.is_named
         else settle(before_tonight, earlier, entry, control)
     )
-    open_, fixed = {each.key: each for each in settled.open}, list(settled.fixed)
+    open_, fixed = {regression.key: regression for regression in settled.open}, list(settled.fixed)
     lasting = lasting_shifts(earlier, entry, means.runs, trusts)
     *nights, _ = counting(
         earlier, entry
@@ -181,15 +181,15 @@ def judge_night(
     }
     means.publish(night("suspected", suspects=suspects))
     try:
-        for (method, metric), said in suspects.items():
+        for (method, metric), suspicion in suspects.items():
             is_time = metric == BATCH.name
             how = f"in turn with the model of run {slower[method].run}" if is_time else "anew"
-            means.note(f"suspected: {said}; measuring it again {how}")
+            means.note(f"suspected: {suspicion}; measuring it again {how}")
         again = means.remeasure(slower, other)
     except BaseException as error:
         doing = "measuring suspected rows again"
-        said = f" ({error})" if isinstance(error, (InputError, HarnessError)) else ""
-        means.publish(night("stopped", suspects=suspects, stopped=f"{doing}{said}"))
+        why = f" ({error})" if isinstance(error, (InputError, HarnessError)) else ""
+        means.publish(night("stopped", suspects=suspects, stopped=f"{doing}{why}"))
         raise
     second = against_all(baseline, levels, again.entry)
     for key, before in origin.items():

@@ -58,7 +58,7 @@ class Control:
 
     def shifts(self, most: int) -> list[LastingShift]:
         """Return the methods that became slower than the others over at least two nights."""
-        found = []
+        shifted: list[LastingShift] = []
         for column, method in enumerate(self._methods):
             beside, common = self._beside(column)
             known = np.flatnonzero(~np.isnan(beside) & ~np.isnan(self._counted[:, column]))
@@ -67,10 +67,11 @@ class Control:
             shift = self._shift(method, beside, common, known, most)
             series = [(self._nights[at], float(beside[at])) for at in known]
             if shift is None and not _is_faster(common[known[-FIRST:]], common[known[:FIRST]]):
-                found += [replace(each, is_controlled=True) for each in drift(method, series, most)]
+                drifted = drift(method, series, most)
+                shifted += [replace(whole, is_controlled=True) for whole in drifted]
             elif shift is not None:
-                found.append(shift)
-        return found
+                shifted.append(shift)
+        return shifted
 
     def ratio(self, method: str, level: Sequence[str], latest: int = 1) -> Interval | None:
         """Return the ratio of a method's time to that of earlier runs, beside the other methods.

@@ -130,8 +130,8 @@ def _window_start(nights: int) -> int:
 
 def _steps(method: str, series: Series, most: int) -> list[LastingShift]:
     """Return the shifts that segments of the series have between them."""
-    found = shifts([math.exp(value) for _, value in series], NIGHTLY.slower)
-    starts = [0, *(step.at for step in found)]
+    steps = shifts([math.exp(value) for _, value in series], NIGHTLY.slower)
+    starts = [0, *(step.at for step in steps)]
     return [
         LastingShift(
             method,
@@ -140,7 +140,7 @@ def _steps(method: str, series: Series, most: int) -> list[LastingShift]:
             step.ratio,
             _level(series[start : step.at], most),
         )
-        for start, step in zip(starts, found)
+        for start, step in zip(starts, steps)
     ]
 
 
