@@ -152,6 +152,14 @@ def test_what_is_wrong_is_named_with_what_would_be_right(override: str, said: li
         assert part in message
 
 
+def test_a_model_made_elsewhere_is_no_part_of_another_method() -> None:
+    inner = "method.int8_equalized_full.method"
+    words = [f"{inner}._target_=harness.methods.finished.Finished"]
+    words += [f"+{inner}.{key}=x" for key in ("symbol", "params")]
+    with pytest.raises(InputError, match=rf"{inner}: a model that was made elsewhere takes no"):
+        compose_config(["method=[fp32,int8_equalized_full]", *words])
+
+
 def test_keys_are_those_of_the_chosen_workload() -> None:
     with pytest.raises(InputError, match=r"workload has .*symbol"):
         compose_config(["workload=custom", "workload.nosuch=1"])

@@ -14,6 +14,7 @@ from harness.storage.configuration import Configuration, Protocol, Transform
 from harness.storage.method_options import (
     ARGUMENTS,
     INC,
+    MADE_ELSEWHERE,
     UNABLE,
     Nesting,
     SearchOptions,
@@ -68,7 +69,7 @@ def inconsistent(configuration: Configuration) -> str | None:
     """Return what in a new configuration does not go together and what to do, if anything does not."""
     return (
         inconsistent_protocol(configuration.protocol)
-        or next(_inconsistent_searches(configuration), None)
+        or next(_inconsistent_methods(configuration), None)
         or inconsistent_transform(configuration.workload.transform)
     )
 
@@ -135,12 +136,17 @@ def _unable_spaces(options: SearchOptions, at: str) -> Iterator[str]:
             yield wrong
 
 
-def _inconsistent_searches(configuration: Configuration) -> Iterator[str]:
+def _inconsistent_methods(configuration: Configuration) -> Iterator[str]:
     shared = decode(configuration.tuning.stored, SearchOptions)
     for name, method in configuration.method.items():
         at, values = f"method.{name}", method.stored
         while ARGUMENTS.get(values["_target_"]) is Nesting:
             at, values = f"{at}.method", values["method"]
+        if values["_target_"] == MADE_ELSEWHERE and at != f"method.{name}":
+            yield (
+                f"{at}: a model that was made elsewhere takes no network from another method: give it a "
+                "row of its own, as int8_finished is"
+            )
         if values["_target_"] == INC:
             options = decode(values["options"], SearchOptions)
             wrong = inconsistent_search(options, f"{at}.options")
