@@ -49,9 +49,9 @@ class Finished:
                 "workload"
             ) from None
         if isinstance(scores, (list, tuple)) or scores.shape != (len(data), expected.shape[1]):
-            made = "several outputs" if isinstance(scores, (list, tuple)) else str(scores.shape)
+            output = "several outputs" if isinstance(scores, (list, tuple)) else str(scores.shape)
             raise InputError(
-                f"the model {self.symbol} gives {made} for {len(data)} images, and "
+                f"the model {self.symbol} gives {output} for {len(data)} images, and "
                 f"{(len(data), expected.shape[1])} is needed: export one that was made for this workload"
             )
         if not np.isfinite(scores.asnumpy()).all():

@@ -302,4 +302,4 @@ def _image(data: Any) -> tuple[Any, Any]:
 
 def _described_as(inputs: Sequence[Any], batch: Any) -> list[Any]:
     """Return INC's description of a network's one input, as for this batch."""
-    return [mx.io.DataDesc(each.name, batch.shape, each.dtype, each.layout) for each in inputs]
+    return [mx.io.DataDesc(known.name, batch.shape, known.dtype, known.layout) for known in inputs]

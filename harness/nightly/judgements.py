@@ -226,7 +226,7 @@ def notable(folder: RunFolder) -> list[Key]:
     """
     night = _read(folder.path / NIGHT, Stored, "night")
     keys = [(row.method, row.metric) for row in night.rows if row.kind in NOTABLE]
-    keys += [each.key for each in night.open]
+    keys += [regression.key for regression in night.open]
     for path in sorted(folder.path.parent.glob(f"*/{NIGHT}")):
         with suppress(HarnessError):  # another night's file may be damaged
             shifts = _read(path, Stored, "night").shifts

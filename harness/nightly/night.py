@@ -148,7 +148,7 @@ class Night:
     @property
     def still_open(self) -> tuple[Regression, ...]:
         """The open regressions that an earlier night was red for."""
-        return tuple(each for each in self.open if each.is_notified)
+        return tuple(regression for regression in self.open if regression.is_notified)
 
     @property
     def regressions(self) -> tuple[Verdict, ...]:
@@ -200,11 +200,16 @@ def headline(night: Night) -> str:
         if night.has_disturbed_times:
             parts.append(f"its times are NO baseline ({_rounds(night)})")
     else:
-        known = {each.key for each in night.still_open}
+        known = {regression.key for regression in night.still_open}
         confirmed = [row for row in night.regressions if row.key not in {*night.suspects, *known}]
         parts += _listed([f"{worse(row)} (confirmed)" for row in confirmed])
-        parts += _listed([open_since(each) for each in night.still_open])
-        parts += _listed([f"fixed: {each.said}, since run {each.since}" for each in night.fixed])
+        parts += _listed([open_since(regression) for regression in night.still_open])
+        parts += _listed(
+            [
+                f"fixed: {regression.said}, since run {regression.since}"
+                for regression in night.fixed
+            ]
+        )
         parts += [said for name, metrics in GROUPS if (said := _group(night, name, metrics))]
     missing = [row for row in night.rows if row.kind == "missing"]
     if night.failed:
@@ -230,7 +235,7 @@ def worse(row: Verdict) -> str:
 def steps(night: Night) -> tuple[Step, ...]:
     """Return what to do, the most urgent first; never none."""
     todo = []
-    known = {each.key for each in night.still_open}
+    known = {regression.key for regression in night.still_open}
     go_on = night.command("nightly", f"run.id={night.run}")
     if night.verdict == "stopped":
         todo.append(Step("Act: no verdict is final. This goes on where the night stopped:", go_on))
@@ -288,7 +293,9 @@ def _before_the_next_night(night: Night) -> Step | None:
 
 def _which(night: Night) -> list[str]:
     """Return the words that name the regressions of a night."""
-    methods = {row.method for row in night.regressions} | {each.method for each in night.open}
+    methods = {row.method for row in night.regressions} | {
+        regression.method for regression in night.open
+    }
     named = f"method={methods.pop()}" if len(methods) == 1 else "method=all"
     return [f"run={night.run}", named]
 

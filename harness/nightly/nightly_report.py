@@ -133,9 +133,8 @@ def _figure(value: float | None, form: str) -> str:
 
 def to_json(night: Night) -> dict[str, Any]:
     """Return the night for programs, as ``nightly.schema.json`` describes it."""
-    untested = [
-        shift for shift in night.shifted if shift not in {each[:3] for each in night.tested}
-    ]
+    tested = {shift[:3] for shift in night.tested}
+    untested = [shift for shift in night.shifted if shift not in tested]
     return {
         "schema": SCHEMA,
         "machine": night.machine,
@@ -170,8 +169,10 @@ def to_json(night: Night) -> dict[str, Any]:
             }
             for shift in night.tested
         ],
-        "open": [{**asdict(each), "level": list(each.level)} for each in night.open],
-        "fixed": [each.since for each in night.fixed],
+        "open": [
+            {**asdict(regression), "level": list(regression.level)} for regression in night.open
+        ],
+        "fixed": [regression.since for regression in night.fixed],
         "notes": list(night.notes),
     }
 

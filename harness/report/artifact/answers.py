@@ -209,15 +209,15 @@ def _repeating(plan: RunPlan, digests: RunDigests, command: str) -> Mapping[str,
 
 
 def _tuning(run: LoadedRun) -> Mapping[str, Answer]:
-    made = searches(run.plan, run.records)
-    if not made:
+    settings = searches(run.plan, run.records)
+    if not settings:
         return {"hyperparameters": Answer(YES, "No row searches; plan.json has every setting.")}
-    limits = sorted({search.max_trials for search in made})
+    limits = sorted({search.max_trials for search in settings})
     return {
         "hyperparameters": Answer(
             YES,
-            f"{len(made)} rows search, with at most {' or '.join(map(str, limits))} trials. The record "
-            "has every trial; the paragraph on methods has the criterion and the seed.",
+            f"{len(settings)} rows search, with at most {' or '.join(map(str, limits))} trials. The "
+            "record has every trial; the paragraph on methods has the criterion and the seed.",
         )
     }
 
