@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from harness.nightly import reasons
 from harness.nightly.entry import METRICS, NightEntry, NightRow, as_run, unlike
-from harness.nightly.verdict import BATCH, Key, Run
+from harness.nightly.verdict import BATCH, Key, Run, Verdict
 
 AT_ONCE = [name for name in METRICS if name != BATCH.name]  # one night shows them without rounds
 PassedOver = Literal["regression", "disturbed"]
@@ -30,6 +31,27 @@ class Baseline:
     reason: str | None = None
     passed_over: Mapping[Key, PassedOver] = field(default_factory=dict)
     is_named: bool = False
+
+    def latest(self, row: Verdict) -> NightEntry:
+        """Return the latest run that has a row; of times, that they count of."""
+        runs = zip(reversed(self.entries), reversed(self.runs))
+        return next(
+            entry
+            for entry, run in runs
+            if (
+                row.method in run.times
+                if row.metric == BATCH
+                else entry.row(row.method) is not None
+            )
+        )
+
+    def comparable(self, row: Verdict) -> Verdict:
+        """Return the verdict on a row, which is no new one if earlier nights have it and do not count."""
+        why = self.passed_over.get(row.key)
+        if row.kind != "new" or why is None:
+            return row
+        advice = reasons.nothing_counts(why == "disturbed")
+        return replace(row, kind="cannot tell", gap="nothing before", advice=advice)
 
 
 def last_good(

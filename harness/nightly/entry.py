@@ -146,7 +146,7 @@ def unlike(before: NightEntry, now: Mapping[str, Any]) -> list[str]:
     return listed(differing(before.alike, now))
 
 
-def changed(before: NightEntry, now: NightEntry, part: str | None = None) -> list[str]:
+def list_changes(before: NightEntry, now: NightEntry, part: str | None = None) -> list[str]:
     """Return the differences of two runs' environments, one line a key.
 
     Args:

@@ -16,7 +16,7 @@ from harness.errors import HarnessError
 from harness.nightly import database
 from harness.nightly.baseline import last_good, named
 from harness.nightly.database import NAME, opened
-from harness.nightly.entry import NightEntry, NightRow, as_run, changed, unlike
+from harness.nightly.entry import NightEntry, NightRow, as_run, list_changes, unlike
 from harness.nightly.judgements import rebuilt
 from harness.nightly.night import MeasuredShift, Regression
 
@@ -284,7 +284,7 @@ def test_unlike_runs_are_passed_over_and_said() -> None:
 
 def test_what_changed_is_named() -> None:
     new = replace(entry(2), environment={"versions": {"mxnet": "3"}, "code": "c"})
-    assert changed(entry(1), new) == ["versions.mxnet: was '2', is '3'"]
+    assert list_changes(entry(1), new) == ["versions.mxnet: was '2', is '3'"]
 
 
 def test_a_run_is_judged_by_its_rows() -> None:

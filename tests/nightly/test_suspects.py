@@ -16,7 +16,7 @@ from harness.nightly.entry import NightEntry, NightRow
 from harness.nightly.night import MeasuredShift, Night, Regression, headline, steps
 from harness.nightly.nightly_report import to_markdown
 from harness.nightly.remeasure import Again
-from harness.nightly.suspects import Means, Seen, _latest, judge_night
+from harness.nightly.suspects import Means, Seen, judge_night
 from harness.nightly.verdict import BATCH, Verdict
 
 CAUSE = Cause("core_load", 20, 0.8, 0.1, "something else used the cores", "close what else runs")
@@ -178,4 +178,4 @@ def test_a_suspected_row_is_timed_with_the_latest_model_that_counts() -> None:
     baseline = last_good(earlier, earlier[0].alike, 5)
     for method, run in (("fp32", "n2"), ("int8", "n3")):
         row = Verdict(method, BATCH, "regression", None, None, None, 0.025, "It is so.")
-        assert _latest(baseline, row).run == run
+        assert baseline.latest(row).run == run
