@@ -26,7 +26,7 @@ class Unoptimized:
 class AsReleased(Unoptimized):
     """fp32 with the additions of this MXNet, also in a run that repairs them: the second baseline."""
 
-    mxnet_additions = None  # of this row, whatever the run's
+    repaired_additions = False
 
 
 class Fused:
@@ -50,7 +50,8 @@ class Quantized:
         calib_mode: ``naive`` takes minimum and maximum, ``entropy`` minimises the KL divergence,
             ``none`` calibrates nothing: ranges are measured again in every batch.
         quantize_granularity: ``tensor-wise`` or ``channel-wise`` scales for weights.
-        quantized_dtype: ``auto`` takes uint8 where a range has no negative values, else int8.
+        quantized_dtype: ``auto``, which None is too, takes uint8 where a range has no negative values,
+            else int8.
         exclude_layers: names of fused operators that stay in fp32.
         exclude_layers_match: parts of such names.
         exclude_operators: kinds of operators that stay in fp32, such as ``Pooling``.
@@ -60,7 +61,7 @@ class Quantized:
     quantize_mode: str
     calib_mode: str
     quantize_granularity: str
-    quantized_dtype: str = "auto"
+    quantized_dtype: str | None = None
     exclude_layers: Sequence[str] | None = None
     exclude_layers_match: Sequence[str] | None = None
     exclude_operators: Sequence[str] | None = None
@@ -88,8 +89,9 @@ class Quantized:
         except mx.base.MXNetError as error:
             if self.quantized_dtype != "uint8" and self.calib_mode != "none":
                 raise
+            dtype = self.quantized_dtype or "auto"
             raise Refused(
-                f"MXNet cannot run this network with quantized_dtype={self.quantized_dtype} and "
+                f"MXNet cannot run this network with quantized_dtype={dtype} and "
                 f"calib_mode={self.calib_mode}: {one_line(error)}"
             ) from None
         net.hybridize(static_alloc=True, static_shape=True)
@@ -108,7 +110,7 @@ class Quantized:
             quantize_mode=self.quantize_mode,
             calib_mode=self.calib_mode,
             quantize_granularity=self.quantize_granularity,
-            quantized_dtype=self.quantized_dtype,
+            quantized_dtype=self.quantized_dtype or "auto",
             exclude_layers=list(self.exclude_layers or ()),  # MXNet adds to it
             exclude_layers_match=list(self.exclude_layers_match or ()),
             exclude_operators=list(self.exclude_operators or ()),
@@ -140,7 +142,7 @@ class Quantized:
     def _unusual(self, context: Context) -> MethodFacts:
         """Return the options that a plain row does not have."""
         facts: dict[str, Any] = {}
-        if self.quantized_dtype != "auto":
+        if self.quantized_dtype not in (None, "auto"):
             facts["quantized_dtype"] = self.quantized_dtype
         if self.num_calib_batches is not None and self.calib_mode != "none":
             images = self.num_calib_batches * context.tuning.batch_size

@@ -19,6 +19,7 @@ from harness.methods.base import Context
 from harness.process.jobs import OptimizeJob
 from harness.storage.recorded_files import digest_of
 from harness.storage.stage_facts import Optimize, Quantization, Stretch, Trial
+from harness.targets import KNOWN
 from harness.workloads.saved import save
 
 
@@ -26,7 +27,9 @@ def run(job: OptimizeJob, progress: Callable[[int, int, str], None]) -> Optimize
     """Optimise, time it, and export the model as ``model-symbol.json`` and ``model-0000.params``."""
     workspace = Path(job.workspace)
     method = instantiated(job.method)
-    additions = getattr(method, "mxnet_additions", job.workload.mxnet_additions)
+    # a class of one's own may change the network's blocks, which a repaired one has not
+    is_repaired = getattr(method, "repaired_additions", job.method.target in KNOWN)
+    additions = job.workload.mxnet_additions if is_repaired else None
     workload = replace(job.workload, mxnet_additions=additions)
     net = clean_network(workload)
     tuning = read_batches(job.tuning, workload)

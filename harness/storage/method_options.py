@@ -57,7 +57,7 @@ CalibMode = Annotated[
         "custom needs a collector, which is code: write a method of your own",
     ),
 ]
-QuantizedDtype = Annotated[str, one_of(("auto", "int8", "uint8"))]
+QuantizedDtype = Annotated[str, one_of(("auto", "int8", "uint8"), "or null")]
 Names = Annotated[
     tuple[Annotated[str, Meta(min_length=1)], ...],
     Meta(description="a list of names, such as [node_5]"),
@@ -162,7 +162,7 @@ class Native(Facts, frozen=True, kw_only=True):
     quantize_granularity: Annotated[
         Any, New(Annotated[str, one_of(("tensor-wise", "channel-wise"))])
     ] = None
-    quantized_dtype: Annotated[Any, New(QuantizedDtype, required=False)] = None
+    quantized_dtype: Annotated[Any, New(Optional[QuantizedDtype], required=False)] = None
     exclude_layers: Annotated[Any, New(Optional[Names], required=False)] = None
     exclude_layers_match: Annotated[Any, New(Optional[Names], required=False)] = None
     exclude_operators: Annotated[Any, New(Optional[Names], required=False)] = None

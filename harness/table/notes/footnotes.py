@@ -103,8 +103,9 @@ def _workload_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[
         )
     if plan.config.mxnet_additions:
         yield (
-            "Every method got the fp32 network with repaired residual additions "
-            "(mxnet_additions=repaired), since the published MXNet had not the defect of this one. "
+            "Methods got the fp32 network with repaired residual additions (mxnet_additions=repaired), "
+            "since the published MXNet had not the defect of this one; those of one's own got it as "
+            "released, unless their class asks for the repair. "
             "Predictions and int8 models are those of the network as released; fp32 itself, "
             "calibration and INC's baseline take less time."
         )
