@@ -19,6 +19,9 @@ NUMBERED = re.compile(r"node_(\d+)")
 VARIABLE = "null"  # the operator of inputs and weights
 BROADCASTING, PLAIN = "_npi_add", "elemwise_add"
 
+LAYERS = (
+    "layers_of_nodes"  # attribute of a network that a graph made: it has no Gluon layers itself
+)
 Entry = list[int]  # [node, output, version]: one output of a node
 
 
@@ -43,7 +46,7 @@ class Graph:
         with layers_noted(net) as layers:
             net(mx.np.zeros(shape)).wait_to_read()
         symbol, params = net.export(None)
-        return cls(json.loads(symbol.tojson()), dict(params), layers)
+        return cls(json.loads(symbol.tojson()), dict(params), getattr(net, LAYERS, layers))
 
     @classmethod
     def from_symbol(cls, symbol: Any, params: dict[str, MxArray]) -> Graph:
@@ -72,10 +75,11 @@ class Graph:
         return mx.sym.fromjson(json.dumps(self.symbol)).as_np_ndarray()
 
     def network(self) -> Any:
-        """Return the network of the graph as it is now."""
+        """Return the network of the graph as it is now; a graph of it has the layers of this one."""
         inputs = [mx.sym.var(name).as_np_ndarray() for name in self.inputs]
         net = SymbolBlock(self.as_symbol(), inputs)
         net.load_dict(self.params, cast_dtype=True, dtype_source="saved")
+        setattr(net, LAYERS, self.layers)
         return net
 
     def shapes(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:

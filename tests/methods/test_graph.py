@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import mxnet as mx
 import numpy as np
 import pytest
 
+from harness.methods.additions import repaired
 from harness.methods.graph import VARIABLE, Graph, numbered, with_own_numbers
 from harness.methods.operator_facts import FUSED_BACKEND, OperatorFacts
 from helpers.command_line import OWN
@@ -60,8 +62,19 @@ def test_every_operator_is_placed_in_the_network_that_it_is_of() -> None:
 
 
 def test_without_layers_weights_say_where_an_operator_is() -> None:
-    graph = numbered(with_own_numbers(network(10), SHAPE), SHAPE)
+    graph = numbered(replace(Graph.of(network(10), SHAPE), layers={}).network(), SHAPE)
     assert graph.layers == {}
     operators = OperatorFacts(graph.as_symbol().optimize_for(backend=FUSED_BACKEND), graph.layers)
     described = operators.of(["node_10", "node_11"])
     assert [one["layer"] for one in described.values()] == ["features.3.0.bn1", ""]
+
+
+def test_a_repaired_network_has_the_layers_that_it_was_made_of() -> None:
+    first, again = network(10), network(10)
+    described = [
+        OperatorFacts(graph.as_symbol().optimize_for(backend=FUSED_BACKEND), graph.layers)
+        for graph in (numbered(first, SHAPE), numbered(repaired(again, (2, *SHAPE[1:])), SHAPE))
+    ]
+    assert again is not repaired(again, (2, *SHAPE[1:]))
+    before, after = (facts.of(facts.names) for facts in described)
+    assert before == after
