@@ -143,7 +143,8 @@ def test_what_gets_in_prints_the_example(copied: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_what_gets_in_measures_a_table(copied: Path, tmp_path: Path) -> None:
     limit = [f"max_cpu_isa={LIMIT}"] if LIMIT else []
-    printed = in_the_copy(copied, "run", "experiment=smoke", f"run.cache={tmp_path}", *limit)
+    words = ["run", "experiment=smoke", "method=[fp32]", f"run.cache={tmp_path}", *limit]
+    printed = in_the_copy(copied, *words)
     assert "fp32 no optimization" in printed
 
 

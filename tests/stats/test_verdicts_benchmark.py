@@ -36,6 +36,7 @@ def test_the_typical_round_of_skewed_noise_is_below_its_mean() -> None:
     assert typical("normal") == 0
 
 
+@pytest.mark.slow
 def test_parts_run_and_a_seed_decides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
