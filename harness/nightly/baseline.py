@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from harness.nightly import reasons
-from harness.nightly.entry import METRICS, NightEntry, NightRow, as_run, unlike
+from harness.nightly.entry import METRICS, NightEntry, NightRow, as_run, judged_alike, unlike
 from harness.nightly.verdict import BATCH, Key, Run, Verdict
 
 AT_ONCE = [name for name in METRICS if name != BATCH.name]  # one night shows them without rounds
@@ -72,7 +72,7 @@ def last_good(
         now: what must be the same, ``entry.alike``.
     """
     judged = [entry for entry in history if entry.is_judged]
-    fit = [entry for entry in judged if not unlike(entry, now)]
+    fit = judged_alike(judged, now)
     bad = regressed(fit)
     chosen: list[tuple[NightEntry, frozenset[Key]]] = []
     counted: dict[Key, int] = {}
@@ -145,7 +145,7 @@ def first_good(
         history: earlier runs, oldest first.
         now: what must be the same, ``entry.alike``.
     """
-    fit = [entry for entry in history if entry.is_judged and not unlike(entry, now)]
+    fit = judged_alike(history, now)
     bad = regressed(fit)
     levels: dict[Key, tuple[NightEntry, ...]] = {}
     full: set[Key] = set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -144,6 +144,15 @@ def unlike(before: NightEntry, now: Mapping[str, Any]) -> list[str]:
     if before.alike == now:
         return []
     return listed(differing(before.alike, now))
+
+
+def judged_alike(history: Iterable[NightEntry], now: Mapping[str, Any]) -> list[NightEntry]:
+    """Return the judged nights that may be compared with one, in their order.
+
+    Args:
+        now: what must be the same, ``entry.alike``.
+    """
+    return [night for night in history if night.is_judged and not unlike(night, now)]
 
 
 def list_changes(before: NightEntry, now: NightEntry, part: str | None = None) -> list[str]:

@@ -9,10 +9,10 @@ from harness.errors import HarnessError, InputError
 from harness.nightly import reasons
 from harness.nightly.baseline import Baseline, first_good
 from harness.nightly.disturbed import Disturbances
-from harness.nightly.entry import NightEntry, list_changes
+from harness.nightly.entry import NightEntry, judged_alike, list_changes
 from harness.nightly.judge import typical_s
 from harness.nightly.memory.control import Control
-from harness.nightly.memory.lasting import LastingShift, counting, is_new, lasting_shifts
+from harness.nightly.memory.lasting import LastingShift, is_new, lasting_shifts
 from harness.nightly.memory.levels import against_all
 from harness.nightly.memory.regressions import (
     Settled,
@@ -140,7 +140,8 @@ class _Judgement:
         self._open = {regression.key: regression for regression in self._settled.open}
         self._fixed = list(self._settled.fixed)
         self._lasting = lasting_shifts(earlier, entry, means.runs, means.trust_disturbed)
-        *nights, _ = counting(earlier, entry)  # a stopped night may not have measured its shifts
+        # a stopped night may not have measured its shifts
+        nights = judged_alike(earlier, entry.alike)
         self._new = {
             shift.method: shift
             for shift in (*self._lasting, *control.shifts(means.runs))

@@ -12,7 +12,7 @@ import numpy as np
 from harness.facts.typed import JsonObject, decode
 from harness.nightly.entry import NightEntry, NightRow, opened_by
 from harness.nightly.night import MeasuredShift, Regression
-from harness.nightly.verdict import Bools, Floats
+from harness.nightly.verdict import Bools, Floats, Key
 
 
 def row_cells(row: NightRow) -> tuple[Any, ...]:
@@ -65,7 +65,7 @@ def row_of(
     )
 
 
-def keys(text: str) -> frozenset[tuple[str, str]]:
+def keys(text: str) -> frozenset[Key]:
     return frozenset((text_of(method), text_of(metric)) for method, metric in json.loads(text))
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from scipy.stats import mannwhitneyu
 
 from harness.nightly.baseline import regressed
-from harness.nightly.entry import NightEntry, unlike
-from harness.nightly.verdict import BATCH, NIGHTLY
+from harness.nightly.entry import NightEntry, judged_alike
+from harness.nightly.verdict import BATCH, NIGHTLY, Key
 from harness.stats.changes import shifts
 
 WINDOW = 90  # nights at most that steps are looked for in; older ones only say what the level was
@@ -77,13 +77,13 @@ def lasting_shifts(
 
 def counting(earlier: Sequence[NightEntry], entry: NightEntry) -> list[NightEntry]:
     """Return the judged nights that were measured alike, and the night itself, oldest first."""
-    return [*(n for n in earlier if n.is_judged and not unlike(n, entry.alike)), entry]
+    return [*judged_alike(earlier, entry.alike), entry]
 
 
 def series_of(
     method: str,
     nights: Sequence[NightEntry],
-    bad: frozenset[tuple[str, tuple[str, str]]],
+    bad: frozenset[tuple[str, Key]],
     trust_disturbed: bool,
 ) -> list[tuple[NightEntry, float]]:
     """Return a method's times since they were acknowledged: those that count."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from harness.nightly import reasons
 from harness.nightly.baseline import Baseline, last_good
-from harness.nightly.entry import NightEntry, as_run, software, unlike
+from harness.nightly.entry import NightEntry, as_run, judged_alike, software
 from harness.nightly.judge import judge
 from harness.nightly.memory.control import Control
 from harness.nightly.memory.lasting import LastingShift
@@ -44,7 +44,7 @@ def carried(earlier: Sequence[NightEntry], entry: NightEntry, most: int) -> tupl
         earlier: oldest first.
         most: how many runs a level has, where a regression was kept by a version that kept none.
     """
-    nights = [night for night in earlier if night.is_judged and not unlike(night, entry.alike)]
+    nights = judged_alike(earlier, entry.alike)
     if not nights:
         return ()
     return tuple(
@@ -65,7 +65,7 @@ def carried(earlier: Sequence[NightEntry], entry: NightEntry, most: int) -> tupl
 def left_behind(earlier: Sequence[NightEntry], entry: NightEntry, most: int) -> str:
     """Return what was open before the first night of its kind, which no later night carries on."""
     judged = [night for night in earlier if night.is_judged]
-    if not judged or any(not unlike(night, entry.alike) for night in judged):
+    if not judged or judged_alike(judged, entry.alike):
         return ""
     latest = judged[-1]
     listed = [regression.said for regression in carried(judged, latest, most)]
