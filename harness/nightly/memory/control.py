@@ -39,8 +39,10 @@ class Control:
         open_: Collection[str] = (),
         trust_disturbed: bool = False,
     ) -> None:
-        """Args:
-        open_: methods with an open regression of their time: no control for others.
+        """Take the times that count.
+
+        Args:
+            open_: methods with an open regression of their time: no control for others.
         """
         self._open = open_
         self._nights = counting(earlier, entry)[-WINDOW:]
@@ -65,12 +67,12 @@ class Control:
             if not len(known) or known[-1] != len(self._nights) - 1:
                 continue
             shift = self._shift(method, beside, common, known, most)
-            series = [(self._nights[at], float(beside[at])) for at in known]
-            if shift is None and not _is_faster(common[known[-FIRST:]], common[known[:FIRST]]):
+            if shift is not None:
+                shifted.append(shift)
+            elif not _is_faster(common[known[-FIRST:]], common[known[:FIRST]]):
+                series = [(self._nights[at], float(beside[at])) for at in known]
                 drifted = drift(method, series, most)
                 shifted += [replace(whole, is_controlled=True) for whole in drifted]
-            elif shift is not None:
-                shifted.append(shift)
         return shifted
 
     def ratio(self, method: str, level: Sequence[str], latest: int = 1) -> Interval | None:
@@ -129,10 +131,8 @@ class Control:
             now, before = beside[known[-latest:]], beside[places]
             size = float(now.mean() - before.mean())
             error = _sd(before) * math.sqrt(1 / latest + 1 / len(before))
-            is_others = (
-                float(np.median(common[known[-latest:]]) - np.median(common[places])) < -least
-            )
-            if size < least or now.min() - before.mean() < least / 2 or is_others:
+            is_small = size < least or now.min() - before.mean() < least / 2
+            if is_small or _is_faster(common[known[-latest:]], common[places]):
                 continue
             if float(stdtr(len(before) - 1, -size / error)) <= allowed:
                 level = tuple(self._nights[at].run for at in places[-most:])
