@@ -122,13 +122,13 @@ class ProfileJob(Job, frozen=True, kw_only=True):
     """Run a model on the first batches under oneDNN's verbose mode.
 
     Attributes:
-        size: how many images a batch has; None for as many as the workload says.
+        size: how many images a batch has.
     """
 
     stage: str = "profile"
     model: SavedModel
     batches: Positive
-    size: Optional[Positive] = None
+    size: Positive
 
 
 class MeasureJob(Job, frozen=True, kw_only=True):

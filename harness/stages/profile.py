@@ -29,7 +29,7 @@ def run(job: ProfileJob, progress: Callable[[int, int, str], None]) -> ProfileFa
     if not any(os.environ.get(name, "0") != "0" for name in ENVIRONMENT):
         raise HarnessError(f"profiling needs {' or '.join(ENVIRONMENT)} in the environment")
     net, workload, validation = saved_network(job.model), job.model.workload, job.model.images
-    size = job.size or workload.batch_size
+    size = job.size
     images = min(job.batches * size, validation.images)
     batches = read_batches(validation, workload, size, images // size * size or images)
     held = [data for data, _ in batches]
