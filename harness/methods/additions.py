@@ -27,7 +27,11 @@ def clean_network(workload: WorkerWorkload) -> Any:
     Raises:
         InputError: as ``fp32_network``.
     """
-    net = fp32_network(workload)
+    return with_additions_of(workload, fp32_network(workload))
+
+
+def with_additions_of(workload: WorkerWorkload, net: Any) -> Any:
+    """Return the workload's loaded network with the additions that the run wants; as ``repaired``."""
     if workload.mxnet_additions is None:
         return net
     side = workload.transform.crop

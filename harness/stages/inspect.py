@@ -13,7 +13,7 @@ import numpy.typing as npt
 from harness.errors import InputError, one_line
 from harness.host.threads import loaded_openmp
 from harness.methods import instantiated
-from harness.methods.additions import clean_network
+from harness.methods.additions import with_additions_of
 from harness.process import compat
 from harness.process.jobs import InspectJob, WorkerWorkload
 from harness.storage.stage_facts import Inspection
@@ -42,7 +42,7 @@ def run(job: InspectJob, progress: Callable[[int, int, str], None]) -> Inspectio
         instantiated(method)
     scores = _scores_of_blank(net, workload.transform.crop)
     _check_shape(scores, workload.classes)
-    _check_additions(workload)
+    _check_additions(workload, net)
     weights = {name: p.data().asnumpy() for name, p in net.collect_params().items()}
     # the scores do not tell: a ReLU makes 0 of NaN
     broken = [name for name, values in weights.items() if not np.isfinite(values).all()]
@@ -63,12 +63,10 @@ def run(job: InspectJob, progress: Callable[[int, int, str], None]) -> Inspectio
     )
 
 
-def _check_additions(workload: WorkerWorkload) -> None:
-    """Make the network that methods get, if that is another one."""
-    if workload.mxnet_additions is None:
-        return
+def _check_additions(workload: WorkerWorkload, net: Any) -> None:
+    """Make the network that methods get of the loaded one."""
     try:
-        clean_network(workload)
+        with_additions_of(workload, net)
     except Exception as error:  # a network of the user's own raises what it likes
         raise InputError(
             f"mxnet_additions=repaired: the model's additions cannot be replaced "
