@@ -41,6 +41,7 @@ class Stepwise:
 
     def __init__(self, graph: Graph, marked: Collection[str]) -> None:
         self._graph, self._marked = graph, frozenset(marked)
+        (self._input,) = graph.inputs
         self._weights = {name.split(":", 1)[1]: value for name, value in graph.params.items()}
         self._operators = {
             node["name"]: single_operator(graph, node)
@@ -50,10 +51,11 @@ class Stepwise:
 
     def __call__(self, data: MxArray) -> dict[str, MxArray]:
         """Return every node's first output by the node's name."""
+        variables = {**self._weights, self._input: data}
         arrays: list[MxArray] = []
         for node in self._graph.nodes:
             if node["op"] == VARIABLE:
-                array = self._weights[node["name"]] if node["name"] in self._weights else data
+                array = variables[node["name"]]
             else:
                 array = self._operators[node["name"]](*(arrays[at] for at, *_ in node["inputs"]))
             if node["name"] in self._marked:
