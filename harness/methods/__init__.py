@@ -15,9 +15,8 @@ def instantiated(description: Method) -> Any:
     Raises:
         InputError: the class is none that may be named or imported, or does not take these arguments.
     """
-    arguments = {key: value for key, value in description.stored.items() if key != "label"}
     try:
-        method = made(arguments)
+        method = made(description.arguments)
     except Exception as error:
         raise InputError(f"method {description.label!r}: {one_line(error)}") from None
     if not callable(getattr(method, "optimize", None)):

@@ -65,8 +65,11 @@ def copy_model(row: MethodRecord, earlier: RunFolder, folder: RunFolder, method:
     assert row.optimize is not None
     source, target = earlier.method(row.method), folder.method(method)
     target.mkdir(parents=True, exist_ok=True)
-    for part, check in zip(row.optimize.model, (check_symbol, check_weights)):
-        check(source / part.path)  # it may have come in a pack
+    network = row.optimize.network
+    if network is None:  # an engine's model is checked by the engine alone
+        for part, check in zip(row.optimize.model, (check_symbol, check_weights)):
+            check(source / part.path)  # it may have come in a pack
+    for part in (*row.optimize.model, *([network] if network else [])):
         shutil.copyfile(source / part.path, target / part.path)
     first = row.optimize.reused_from or earlier.id  # through any chain
     folder.save_optimized(method, changed(row.optimize, reused_from=first))

@@ -8,7 +8,7 @@ workloads and methods are kept beside these (``Facts.stored``).
 
 # No ``from __future__ import annotations``: msgspec evaluates the annotations, on Python 3.9 too.
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Optional, Union
 
 import msgspec
@@ -31,6 +31,7 @@ from harness.files.locks import USUAL_LIMIT_S
 from harness.host import isa
 
 INC = "harness.methods.inc.Tuned"
+ROW_KEYS = ("label", "engine")  # of a method, which are no arguments of its target
 HEAD = "head"  # in place of a record: the first of the validated images
 
 _Whole = Annotated[int, Meta(ge=0, lt=LONGEST_S)]
@@ -235,52 +236,32 @@ class StrategyOptions(Facts, frozen=True, kw_only=True):
     error_threshold: Optional[Number] = None
 
 
-_OwnOptions = New(StrategyOptions, required=False)
+class EngineOptions(Facts, frozen=True, kw_only=True):
+    """What a row's network runs on in place of MXNet: ``target`` makes the engine of the other keys.
 
+    Attributes:
+        environment: that of ``requirements/engines/NAME.lock``, whose packages it needs.
+    """
 
-class Search(Facts, frozen=True, kw_only=True):
-    """The arguments of ``harness.methods.inc.Tuned``."""
-
-    strategy: str
-    options: SearchOptions
-    strategy_options: Annotated[Optional[StrategyOptions], _OwnOptions] = None
-
-
-class Native(Facts, frozen=True, kw_only=True):
-    """The arguments of ``harness.methods.native.Quantized``."""
-
-    quantize_mode: Annotated[Any, New(Annotated[str, one_of(("full", "smart"))])] = None
-    calib_mode: Annotated[Any, New(Annotated[str, one_of(("naive", "entropy"))])] = None
-    quantize_granularity: Annotated[
-        Any, New(Annotated[str, one_of(("tensor-wise", "channel-wise"))])
-    ] = None
-
-
-class Inner(Facts, frozen=True, kw_only=True):
-    """A method in another's arguments; it has no label."""
-
+    environment: Name
     target: str = msgspec.field(name="_target_")
-
-
-class Nesting(Facts, frozen=True, kw_only=True):
-    """The arguments of a method that works with what another one makes."""
-
-    method: Annotated[Any, New(Inner)] = None
-
-
-ARGUMENTS: Mapping[str, type[Facts]] = {  # of the methods whose arguments are checked
-    INC: Search,
-    "harness.methods.native.Quantized": Native,
-    "harness.methods.equalize.Equalized": Nesting,
-    "harness.methods.bf16.Bf16Fallback": Nesting,
-}
 
 
 class Method(Facts, frozen=True, kw_only=True):
-    """One row: ``target`` makes the method of the other keys, its arguments."""
+    """One row: ``target`` makes the method of the other keys, its arguments.
+
+    Attributes:
+        engine: runs the network that the method makes; None: MXNet does.
+    """
 
     label: str
     target: str = msgspec.field(name="_target_")
+    engine: Annotated[Optional[EngineOptions], New(required=False)] = None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What makes the method: its target, and the arguments of that."""
+        return {key: value for key, value in self.stored.items() if key not in ROW_KEYS}
 
     @property
     def search_options(self) -> Optional[SearchOptions]:

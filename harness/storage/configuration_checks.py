@@ -11,14 +11,13 @@ from harness.errors import spell
 from harness.facts.faults import MISSING, Fault, first_fault, key_inside
 from harness.facts.typed import decode, fault, text_keys, unkept
 from harness.storage.configuration import (
-    ARGUMENTS,
     INC,
     Configuration,
-    Nesting,
     Protocol,
     SearchOptions,
     Transform,
 )
+from harness.storage.method_arguments import ARGUMENTS, Nesting
 
 
 def advice(wrong: Fault) -> str:

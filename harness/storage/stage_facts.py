@@ -100,6 +100,8 @@ class Optimize(Process, frozen=True, kw_only=True):
     Attributes:
         cost_s: of the method alone, without loading the network and the images.
         images: how many were tuned on.
+        network: the ONNX file that an engine's model was made from.
+        packages: versions in the engine's environment, by name.
         reused_from: the run that made it, where that is another one.
         misplaced: how threads ran elsewhere than asked for, in sentences.
     """
@@ -108,6 +110,8 @@ class Optimize(Process, frozen=True, kw_only=True):
     images: Optional[Count] = None
     symbol: File
     params: File
+    network: Optional[File] = None
+    packages: Optional[Texts] = None
     quantization: Optional[Quantization] = None
     trajectory: Optional[list[Trial]] = None
     warnings: Optional[list[str]] = None
