@@ -215,6 +215,6 @@ def _types(node: Any) -> str:
 
 
 def _instruction_set(implementation: str) -> str:
-    """Return the instruction set in the name of an implementation: of brgconv_avx512_amx_I8, avx512_amx."""
+    """Return the instruction set that a name holds: avx512_amx of brgconv_avx512_amx_I8."""
     found = ISA.search(implementation)
     return found[0] if found else ""
