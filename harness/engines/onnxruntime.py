@@ -27,7 +27,7 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from harness.engines.base import Batches, EngineModel, Images, Progress, Scores, gathered
+from harness.engines.interface import Batches, EngineModel, Images, Progress, Scores, gathered
 from harness.engines.network import INPUT
 from harness.errors import InputError
 from harness.host.machine import describe

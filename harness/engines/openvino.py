@@ -21,7 +21,15 @@ import nncf
 import numpy as np
 import openvino
 
-from harness.engines.base import Batches, EngineModel, Images, Labels, Progress, Scores, gathered
+from harness.engines.interface import (
+    Batches,
+    EngineModel,
+    Images,
+    Labels,
+    Progress,
+    Scores,
+    gathered,
+)
 from harness.errors import InputError
 from harness.storage.stage_facts import Kernel
 

@@ -8,14 +8,20 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+
+from harness.engines.interface import Batches, Predictor
 from harness.engines.network import write_network
+from harness.errors import HarnessError
+from harness.files.reading import read_npy
 from harness.host.watch import Watch
+from harness.methods.row_model import SCORES, batches_of, made_engine
 from harness.process.jobs import ConvertJob
-from harness.stages.saved_model import batches_of, made_engine
 from harness.storage.recorded_files import digest_of
 from harness.storage.stage_facts import Optimize, Quantization, Stretch, Trial
 
 NETWORK = "network.onnx"
+TOLERANCE = 1e-3  # as of a model that MXNet saves: engines sum in another order
 PACKAGES = ("onnxruntime", "openvino", "nncf", "onnx", "numpy")  # whose versions are kept
 
 
@@ -24,6 +30,7 @@ def run(job: ConvertJob, progress: Callable[[int, int, str], None]) -> Optimize:
 
     Raises:
         Refused: the network has an operator that is not mapped to ONNX, or the engine refuses it.
+        HarnessError: in the engine the network computes something else than in MXNet.
     """
     model = job.model
     assert model.engine is not None
@@ -36,6 +43,7 @@ def run(job: ConvertJob, progress: Callable[[int, int, str], None]) -> Optimize:
         model.workload.transform.crop,
     )
     tuning = batches_of(model)
+    difference = _difference(engine.load(network, model.engine.cpus, False), tuning, workspace)
     # a conversion need not keep all threads busy, so where they ran is not checked
     with Watch(job.cpus, has_batches=False, bound=()) as watch:
         began = time.perf_counter()
@@ -47,6 +55,7 @@ def run(job: ConvertJob, progress: Callable[[int, int, str], None]) -> Optimize:
         symbol=digest_of(optimized.graph, workspace),
         params=digest_of(optimized.weights, workspace),
         network=digest_of(network, workspace),
+        difference=difference,
         packages=_versions(),
         quantization=cast(Quantization, optimized.quantization),
         trajectory=cast("list[Trial]", optimized.trajectory),
@@ -54,6 +63,28 @@ def run(job: ConvertJob, progress: Callable[[int, int, str], None]) -> Optimize:
         disturbed=watch.facts.disturbed,
         misplaced=[],
     )
+
+
+def _difference(predictor: Predictor, tuning: Batches, workspace: Path) -> float:
+    """Return how far an engine's scores of the first tuning images are from MXNet's.
+
+    Returns:
+        the largest difference as a part of the largest score.
+
+    Raises:
+        HarnessError: it is above TOLERANCE.
+    """
+    expected = read_npy(workspace / SCORES, "<f4", (None, None))
+    images, _ = next(iter(tuning))
+    scores = predictor(images).asnumpy()
+    largest = float(np.abs(expected).max()) or 1.0
+    difference = float(np.abs(scores - expected).max()) / largest
+    if not difference <= TOLERANCE:  # NaN is above it, too
+        raise HarnessError(
+            f"the network written as {NETWORK} differs from MXNet's by {difference:.3g} of the largest "
+            "score: not used"
+        )
+    return difference
 
 
 def _versions() -> dict[str, str]:

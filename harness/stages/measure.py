@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from harness.host.watch import Watch
+from harness.methods.row_model import batches_of, bound_cpus, load_network
 from harness.process.jobs import MeasureJob
 from harness.process.timing import timed_pass
-from harness.stages.saved_model import batches_of, bound_cpus, load_network
 from harness.stats.steady import FEWEST_TO_SETTLE, stable_from
 from harness.storage.stage_facts import RoundFacts, Stretch, Timed
 

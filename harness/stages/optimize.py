@@ -8,11 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+
 from harness.host.threads import loaded_openmp, openmp_mismatches
 from harness.host.watch import Watch
 from harness.images.batches import read_batches
 from harness.methods import instantiated
 from harness.methods.base import Context
+from harness.methods.row_model import SCORES
 from harness.process.jobs import OptimizeJob
 from harness.storage.recorded_files import digest_of
 from harness.storage.stage_facts import Optimize, Quantization, Stretch, Trial
@@ -21,7 +24,10 @@ from harness.workloads.saved import save
 
 
 def run(job: OptimizeJob, progress: Callable[[int, int, str], None]) -> Optimize:
-    """Optimise, time it, and export the model as ``model-symbol.json`` and ``model-0000.params``."""
+    """Optimise, time it, and export the model as ``model-symbol.json`` and ``model-0000.params``.
+
+    An engine is compared with the scores of the first batch, which stay beside them.
+    """
     workspace = Path(job.workspace)
     net = fp32_network(job.workload)
     tuning = read_batches(job.tuning, job.workload)
@@ -38,6 +44,9 @@ def run(job: OptimizeJob, progress: Callable[[int, int, str], None]) -> Optimize
         workspace / "model",
         lambda: fp32_network(job.workload),
     )
+    if job.method.engine:
+        first = next(iter(tuning))[0]
+        np.save(workspace / SCORES, optimized.net(first).asnumpy())
     openmp = loaded_openmp()
     return Optimize(
         cost_s=cost,

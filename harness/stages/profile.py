@@ -10,8 +10,8 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.host.stdout import captured_stdout
+from harness.methods.row_model import batches_of, load_in_engine, load_network, made_engine
 from harness.process.jobs import ProfileJob
-from harness.stages.saved_model import batches_of, load_in_engine, load_network, made_engine
 from harness.storage.stage_facts import ProfileFacts
 from harness.table.kernels import ENVIRONMENT, Profile
 

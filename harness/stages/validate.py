@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from harness.host.watch import Watch
+from harness.methods.row_model import batches_of, bound_cpus, load_network
 from harness.process.jobs import ValidateJob
 from harness.process.timing import timed_pass
-from harness.stages.saved_model import batches_of, bound_cpus, load_network
 from harness.storage.recorded_files import digest_of
 from harness.storage.stage_facts import Stretch, Validate
 

@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.engines.base import Engine
+from harness.engines.interface import Engine
 from harness.errors import InputError, one_line
 from harness.process.jobs import RowEngine, SavedModel
 from harness.process.timing import Scores
 from harness.storage.recorded_files import is_intact
 from harness.targets import made
+
+SCORES = "model-scores.npy"  # MXNet's, of the first tuning batch, beside a model for an engine
 
 
 def load_network(model: SavedModel) -> Callable[[Any], Scores]:
@@ -54,7 +56,7 @@ def batches_of(model: SavedModel, size: int | None = None, count: int | None = N
         from harness.images.batches import read_batches
 
         return read_batches(model.images, model.workload, size, count)
-    from harness.engines.batches import numpy_batches
+    from harness.engines.numpy_batches import numpy_batches
 
     size = size or model.workload.batch_size
     return numpy_batches(model.images, model.workload.transform, size, count)

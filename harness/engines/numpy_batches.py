@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.engines.base import Images, Labels
+from harness.engines.interface import Images, Labels
 from harness.images.prepared import Prepared, read_labels
 from harness.process.jobs import ImageSet
 from harness.storage.configuration import Transform
