@@ -84,11 +84,14 @@ class Engine(Protocol):
             Refused: this machine or network is not one for the engine.
         """
 
-    def load(self, graph: Path, cpus: Sequence[int], profiled: bool) -> Predictor:
-        """Load a model that ``optimize`` wrote.
+    def load(
+        self, graph: Path, threads: int | None, cpus: Sequence[int], profiled: bool
+    ) -> Predictor:
+        """Load a model that ``optimize`` wrote, or a network as ONNX.
 
         Args:
-            cpus: one a thread, to which it is bound; none: the engine's own choice.
+            threads: how many; None: the engine's own choice.
+            cpus: one a thread, to which it is bound; none: they are not bound.
             profiled: the engine is to note what it executes, for ``what_ran``.
         """
 

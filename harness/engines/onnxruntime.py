@@ -116,14 +116,16 @@ class OnnxRuntime:
         }
         return EngineModel(graph, weights, configured)
 
-    def load(self, graph: Path, cpus: Sequence[int], profiled: bool) -> OnnxRuntimePredictor:
+    def load(
+        self, graph: Path, threads: int | None, cpus: Sequence[int], profiled: bool
+    ) -> OnnxRuntimePredictor:
         options = onnxruntime.SessionOptions()
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.inter_op_num_threads = 1
         options.enable_profiling = profiled
         options.profile_file_prefix = str(Path("profile").absolute())
-        if cpus:
-            options.intra_op_num_threads = len(cpus)
+        if threads is not None:
+            options.intra_op_num_threads = threads
         if len(cpus) > 1:  # the calling thread is the first of them; processors count from 1
             affinities = ";".join(str(cpu + 1) for cpu in cpus[1:])
             options.add_session_config_entry("session.intra_op_thread_affinities", affinities)

@@ -119,16 +119,20 @@ class OpenVino:
             del whole  # it has the file open
         return controlled, excluded
 
-    def load(self, graph: Path, cpus: Sequence[int], profiled: bool) -> OpenVinoPredictor:
+    def load(
+        self, graph: Path, threads: int | None, cpus: Sequence[int], profiled: bool
+    ) -> OpenVinoPredictor:
         options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
             "INFERENCE_PRECISION_HINT": "f32",
             "PERF_COUNT": profiled,
+            "ENABLE_CPU_PINNING": bool(cpus),
         }
+        if threads is not None:
+            options["INFERENCE_NUM_THREADS"] = threads
         if cpus:
             sched_setaffinity(0, cpus)  # OpenVINO chooses among the CPUs that the process may use
-            options |= {"INFERENCE_NUM_THREADS": len(cpus), "ENABLE_CPU_PINNING": True}
         compiled = openvino.Core().compile_model(graph, "CPU", options)
         return OpenVinoPredictor(compiled, compiled.create_infer_request(), profiled)
 

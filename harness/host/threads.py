@@ -58,8 +58,7 @@ def resolve(section: object, topology: Topology, kmp_library: Path | None) -> Th
 def engine_cpus(settings: ThreadSettings, topology: Topology) -> list[int]:
     """Return the CPU of each thread of an engine that OpenMP's variables do not reach.
 
-    They are those of MXNet's threads under the same settings; none where the policy sets nothing, or
-    binds to nothing.
+    They are those of MXNet's threads under the same settings; none where those are not bound.
     """
     if settings.count is None or settings.environment.get("OMP_PROC_BIND") == "FALSE":
         return []

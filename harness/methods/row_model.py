@@ -42,7 +42,8 @@ def load_in_engine(
                 f"{folder / file.path} is missing or is not the model that was recorded: restore it, "
                 "or start a new run"
             )
-    return engine.load(folder / model.symbol.path, model.engine.cpus, profiled)
+    row = model.engine
+    return engine.load(folder / model.symbol.path, row.threads, row.cpus, profiled)
 
 
 def batches_of(model: SavedModel, size: int | None = None, count: int | None = None) -> Any:

@@ -97,10 +97,12 @@ class RowEngine(msgspec.Struct, frozen=True, kw_only=True):
     """The engine of a row.
 
     Attributes:
-        cpus: one a thread, to which it is to be bound; none: the engine's own choice.
+        threads: how many; None: the engine's own choice.
+        cpus: one a thread, to which it is to be bound; none: they are not bound.
     """
 
     options: EngineOptions
+    threads: Optional[Positive]
     cpus: list[int]
 
 

@@ -161,7 +161,10 @@ class Session:
 
     def _engine(self, row: MethodRecord) -> RowEngine | None:
         options = self.plan.methods[row.method].engine
-        return RowEngine(options=options, cpus=self.engines.cpus) if options else None
+        if options is None:
+            return None
+        threads = self.plan.threads.count
+        return RowEngine(options=options, threads=threads, cpus=self.engines.cpus)
 
     def _intact_model(self, path: Path) -> Optimize | None:
         """Return the facts of the optimised model of an interrupted run; None unless it is intact."""

@@ -35,7 +35,7 @@ def run(job: ConvertJob, progress: Callable[[int, int, str], None]) -> Optimize:
     model = job.model
     assert model.engine is not None
     workspace = Path(model.workspace)
-    engine = made_engine(model.engine)
+    row, engine = model.engine, made_engine(model.engine)
     network = write_network(
         workspace / model.symbol.path,
         workspace / model.params.path,
@@ -43,7 +43,7 @@ def run(job: ConvertJob, progress: Callable[[int, int, str], None]) -> Optimize:
         model.workload.transform.crop,
     )
     tuning = batches_of(model)
-    difference = _difference(engine.load(network, model.engine.cpus, False), tuning, workspace)
+    difference = _difference(engine.load(network, row.threads, row.cpus, False), tuning, workspace)
     # a conversion need not keep all threads busy, so where they ran is not checked
     with Watch(job.cpus, has_batches=False, bound=()) as watch:
         began = time.perf_counter()
