@@ -11,6 +11,7 @@ import pytest
 from harness.facts.typed import decode
 from harness.images.prepared import Prepared
 from harness.setup import engine_env
+from harness.setup.environments import Place
 from harness.storage.configuration import Transform
 from harness.storage.recorded_files import is_intact
 from harness.table.kernels import Profile
@@ -86,6 +87,10 @@ def test_an_environment_that_cannot_be_made_costs_its_rows_alone(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIP_NO_INDEX", "1")
         ended = cli(*WORDS, "--conf", str(own), "method=[fp32,elsewhere]")
+    place = Place(engine="nowhere")
+    assert place.published() is None and not list(place.folder.iterdir())
+    place.folder.rmdir()
+    place.making.unlink()
     assert ended.code == 3
     assert ended.outcomes["fp32"] == "ok"
     assert ended.outcomes["elsewhere"].startswith("failed: pip could not install"), ended.outcomes
