@@ -96,6 +96,32 @@ def test_an_environment_that_cannot_be_made_costs_its_rows_alone(
     assert ended.outcomes["elsewhere"].startswith("failed: pip could not install"), ended.outcomes
 
 
+OWN_ENGINE = """
+from harness.engines.onnxruntime import OnnxRuntime
+
+
+class Shifted(OnnxRuntime):
+    def what_ran(self, predictor):
+        return []
+"""
+
+
+def test_an_engine_of_ones_own_runs_in_an_environment_of_the_projects(
+    cli: CommandLine, tmp_path: Path
+) -> None:
+    require_engine("onnxruntime")
+    (tmp_path / "mine" / "method").mkdir(parents=True)
+    (tmp_path / "mine" / "my_engine.py").write_text(OWN_ENGINE)
+    (tmp_path / "mine" / "method" / "mine_fp32.yaml").write_text(
+        "# @package method.mine_fp32\nlabel: my engine fp32\n"
+        "_target_: harness.methods.native.Unoptimized\n"
+        "engine:\n  environment: onnxruntime\n  _target_: my_engine.Shifted\n"
+    )
+    ended = cli(*WORDS, "--conf", str(tmp_path / "mine"), "method=[fp32,mine_fp32]")
+    assert ended.outcomes == {"fp32": "ok", "mine_fp32": "ok"}, ended.err
+    assert np.array_equal(predictions(ended, "fp32"), predictions(ended, "mine_fp32"))
+
+
 def test_an_engine_without_a_lock_is_refused_before_anything_is_measured(cli: CommandLine) -> None:
     ended = cli(*WORDS, "method=[fp32,onnxruntime_fp32]",
                 "method.onnxruntime_fp32.engine.environment=unheard")  # fmt: skip
