@@ -27,6 +27,12 @@ from harness.words.mistakes import HYDRA_ERRORS, Composing, explain
 from harness.words.overrides import for_hydra
 
 CONF = PROJECT / "conf"
+# Hydra's own groups, of an application that Hydra itself starts: a quarter of what composing takes
+UNUSED = tuple(
+    f"~hydra/{group}"
+    for group in ("env", "help", "hydra_help", "hydra_logging", "job_logging", "launcher",
+                  "output", "sweeper")
+)  # fmt: skip
 
 OmegaConf.register_new_resolver("cache_home", cache_home, replace=True)
 
@@ -112,7 +118,8 @@ def _composed(overrides: Sequence[str], folders: Sequence[Path]) -> dict[str, An
     # Hydra reads these entries without OmegaConf, so ${ needs no escape there
     entries = (QuotedString(f"file://{folder.resolve()}", Quote.single) for folder in folders)
     search = ",".join(entry.with_quotes() for entry in entries)
-    wanted = [*for_hydra(overrides), *([f"hydra.searchpath=[{search}]"] if search else [])]
+    searched = [f"hydra.searchpath=[{search}]"] if search else []
+    wanted = [*for_hydra(overrides), *searched, *UNUSED]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("config", wanted)
     values = OmegaConf.to_container(config, resolve=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 from pathlib import Path
@@ -32,6 +33,7 @@ SLOW_FIXTURES = {  # they start the harness, or MXNet in this process, or draw w
     "tuning",
     "written",
 }
+QUICK = "not slow"  # the markers of ./run.sh test quick
 WHOLLY_SLOW = re.compile(r"^pytestmark = .*pytest\.mark\.slow", re.MULTILINE)
 
 
@@ -47,18 +49,19 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("patient")
 
 
-MOST_PROCESSES = 4  # that run tests beside each other
+MOST_PROCESSES = 5  # that run tests beside each other
 PROCESS_BYTES = 3e9  # that each of them may hold, with what it starts
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Return how many processes run the tests: one more than the cores that this one may use.
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return how many processes run the tests: more than the cores that this one may use.
 
-    Some tests wait, for a lock, a disk or a time limit. Memory may allow fewer.
+    Some tests wait, for a lock, a disk or a time limit; slow ones do so more. Memory may allow fewer.
     """
     cores = len(os.sched_getaffinity(0))
+    waiting = 1 if config.option.markexpr == QUICK else 2
     held_at_once = int(psutil.virtual_memory().available / PROCESS_BYTES)
-    return max(1, min(MOST_PROCESSES, cores + 1, held_at_once))
+    return max(1, min(MOST_PROCESSES, cores + waiting, held_at_once))
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m looks at the markers
@@ -78,8 +81,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.path not in slow)
 
 
+def pytest_collection_finish() -> None:
+    """Spare the collector what stays to the end: modules, and the tests themselves."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Do not import a file that is slow as a whole where slow tests are left out."""
-    if config.option.markexpr != "not slow" or collection_path.suffix != ".py":
+    if config.option.markexpr != QUICK or collection_path.suffix != ".py":
         return None
     return True if WHOLLY_SLOW.search(collection_path.read_text()) else None

@@ -242,7 +242,9 @@ def written(
     whole_files.write_json(out / "strategies.json", {"about": about, "cases": cases})
     whole_files.write_atomically(out / "strategies.csv", table.getvalue())
     whole_files.write_atomically(out / "strategies.md", text)
-    whole_files.write_atomically(out / "strategies.svg", figure(cases, labels).wide.svg)
+    whole_files.write_atomically(
+        out / "strategies.svg", figure(cases, labels).pictures["strategies"].svg
+    )
     return text
 
 

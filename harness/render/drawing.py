@@ -5,16 +5,18 @@ Importing this imports matplotlib: set MPLCONFIGDIR before.
 
 from __future__ import annotations
 
+import gc
 import io
 import textwrap
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import LayoutEngine
@@ -91,38 +93,80 @@ class Words:
     body: Body
 
 
-@dataclass(frozen=True)
 class Picture:
-    """A figure at one width, as files."""
+    """A figure at one width, drawn where a file of it is asked for."""
 
-    svg: str = ""
-    pdf: bytes = b""
+    def __init__(
+        self, words: Words, size_in: tuple[float, float], fill: Callable[[Figure], None]
+    ) -> None:
+        self._words, self._size_in, self._fill = words, size_in, fill
+
+    @cached_property
+    def svg(self) -> str:
+        """The figure as SVG, without a date or a random id."""
+        figure, layout = self._filled
+        svg = io.StringIO()
+        with self._style():
+            FigureCanvasSVG(figure)
+            _lay_out(figure, layout)
+            figure.savefig(svg, format="svg", metadata={"Date": None, "Title": self._words.title})
+        return xml(svg.getvalue())
+
+    @cached_property
+    def pdf(self) -> bytes:
+        """The figure as PDF, without a date; laid out after the SVG, and so always the same."""
+        # imported here, since it brings a library for fonts, and most pages have no PDF
+        from matplotlib.backends.backend_pdf import FigureCanvasPdf
+
+        assert self.svg
+        figure, layout = self._filled
+        pdf = io.BytesIO()
+        about = {"CreationDate": None, "Title": self._words.title}
+        with self._style():
+            FigureCanvasPdf(figure)
+            _lay_out(figure, layout)
+            figure.savefig(pdf, format="pdf", metadata=about)
+        return pdf.getvalue()
+
+    @cached_property
+    def _filled(self) -> tuple[Figure, LayoutEngine | None]:
+        with self._style():
+            figure = Figure(figsize=self._size_in, layout="constrained")
+            FigureCanvasAgg(figure)  # it knows how large a text is
+            self._fill(figure)
+            return figure, figure.get_layout_engine()
+
+    @contextmanager
+    def _style(self) -> Iterator[None]:
+        salted = {**STYLE, "svg.hashsalt": self._words.name}
+        with _without_collecting(), matplotlib.rc_context(salted), warnings.catch_warnings():
+            # letters that this font lacks are boxes in the PDF, and letters in the SVG and the page
+            warnings.filterwarnings("ignore", message="Glyph")
+            # labels without end leave no room for the axes, which then overlap them
+            warnings.filterwarnings("ignore", message="constrained_layout")
+            yield
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure at both widths; without a picture ``absent`` says why there is none."""
+    """A figure at both widths; without a picture ``absent`` says why there is none.
+
+    Attributes:
+        pictures: by the name of their files, the wide one first.
+    """
 
     words: Words
-    wide: Picture = Picture()
-    narrow: Picture = Picture()
+    pictures: Mapping[str, Picture] = field(default_factory=dict)
     absent: str = ""
-
-    @property
-    def pictures(self) -> dict[str, Picture]:
-        """The pictures by the name of their files, the wide one first; none without a picture."""
-        if self.absent:
-            return {}
-        return {self.words.name: self.wide, f"{self.words.name}{NARROW}": self.narrow}
 
     @property
     def files(self) -> dict[str, str | bytes]:
         """The files of the pictures, by their paths beside the page that shows them."""
-        return {
-            f"figures/{name}.{kind}": content
-            for name, picture in self.pictures.items()
-            for kind, content in (("svg", picture.svg), ("pdf", picture.pdf))
-        }
+        files: dict[str, str | bytes] = {}
+        for name, picture in self.pictures.items():
+            files[f"figures/{name}.svg"] = picture.svg
+            files[f"figures/{name}.pdf"] = picture.pdf
+        return files
 
 
 def missing(name: str, title: str, why: str) -> Drawing:
@@ -136,38 +180,26 @@ def render_figure(
     fill: Callable[[Figure], None],
     narrow_height_in: float | None = None,
 ) -> Drawing:
-    """Return the figure that ``fill`` fills at each width, as SVG and PDF without a date or random id.
+    """Return the figure that ``fill`` fills at each width.
 
     Args:
         narrow_height_in: of the narrow figure; None: as high as the wide one.
     """
-    narrow_in = narrow_height_in or height_in
-    return Drawing(
-        words,
-        _picture(words, (WIDE_IN, height_in), fill),
-        _picture(words, (NARROW_IN, narrow_in), fill),
-    )
+    wide = Picture(words, (WIDE_IN, height_in), fill)
+    narrow = Picture(words, (NARROW_IN, narrow_height_in or height_in), fill)
+    return Drawing(words, {words.name: wide, f"{words.name}{NARROW}": narrow})
 
 
-def _picture(words: Words, size_in: tuple[float, float], fill: Callable[[Figure], None]) -> Picture:
-    salted = {**STYLE, "svg.hashsalt": words.name}
-    with matplotlib.rc_context(salted), warnings.catch_warnings():
-        # letters that this font lacks are boxes in the PDF, and letters in the SVG and the page
-        warnings.filterwarnings("ignore", message="Glyph")
-        # labels without end leave no room for the axes, which then overlap them
-        warnings.filterwarnings("ignore", message="constrained_layout")
-        figure = Figure(figsize=size_in, layout="constrained")
-        FigureCanvasAgg(figure)  # it knows how large a text is
-        fill(figure)
-        svg, pdf = io.StringIO(), io.BytesIO()
-        layout = figure.get_layout_engine()
-        FigureCanvasSVG(figure)
-        _lay_out(figure, layout)
-        figure.savefig(svg, format="svg", metadata={"Date": None, "Title": words.title})
-        FigureCanvasPdf(figure)
-        _lay_out(figure, layout)
-        figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Title": words.title})
-    return Picture(xml(svg.getvalue()), pdf.getvalue())
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Have Python look for no garbage: among what matplotlib makes that is a quarter of the time."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def is_narrow(figure: Figure) -> bool:

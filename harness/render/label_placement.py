@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -101,11 +102,14 @@ class _Drawn:
 
     def best(self, mark: Mark, candidates: Sequence[Placed], others: Sequence[Placed]) -> Placed:
         """Return the candidate that covers least beside the others' places."""
-        costs = [
-            self._cost(mark, candidate, others) + FARTHER * at
-            for at, candidate in enumerate(candidates)
-        ]
-        return candidates[costs.index(min(costs))]
+        best, least = candidates[0], math.inf
+        for at, candidate in enumerate(candidates):
+            if FARTHER * at >= least:
+                break  # the farther ones cost more, even if they cover nothing
+            cost = self._cost(mark, candidate, others) + FARTHER * at
+            if cost < least:
+                best, least = candidate, cost
+        return best
 
     def _cost(self, mark: Mark, placed: Placed, others: Sequence[Placed]) -> float:
         box, leader = placed.box, placed.leader

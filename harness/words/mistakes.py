@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -48,14 +48,26 @@ class Composing:
     compose: Callable[[Sequence[str]], dict[str, Any]]
     groups: Sequence[str]
     choices: Callable[[str], list[str]]
+    _known: dict[tuple[str, ...], dict[str, Any] | Exception] = field(default_factory=dict)
+
+    def note_failure(self, words: Sequence[str], error: Exception) -> None:
+        """Keep why words do not compose, so that nobody composes them again."""
+        self._known[tuple(words)] = error
+
+    def composed(self, words: Sequence[str]) -> dict[str, Any] | Exception:
+        """Return what words compose to, or why they do not; the same words are composed once."""
+        key = tuple(words)
+        if key not in self._known:
+            try:
+                self._known[key] = self.compose(words)
+            except HYDRA_ERRORS as error:
+                self._known[key] = error
+        return self._known[key]
 
     def fails(self, words: Sequence[str]) -> Exception | None:
         """Return why words do not compose; None if they do."""
-        try:
-            self.compose(words)
-        except HYDRA_ERRORS as error:
-            return error
-        return None
+        composed = self.composed(words)
+        return composed if isinstance(composed, Exception) else None
 
 
 def explain(error: Exception, words: Sequence[str], composing: Composing) -> str:
@@ -64,6 +76,7 @@ def explain(error: Exception, words: Sequence[str], composing: Composing) -> str
     Args:
         error: what Hydra raised of all words together.
     """
+    composing.note_failure(words, error)
     odd = unreadable(words)
     if odd is not None:
         word, instead = odd
@@ -148,9 +161,8 @@ def _unknown_key(word: str, before: Sequence[str], composing: Composing) -> str 
     if word.startswith("+"):
         return None
     after = [each for each in before if key_of(each) in composing.groups]
-    try:
-        level: Any = composing.compose(after)
-    except HYDRA_ERRORS:
+    level: Any = composing.composed(after)
+    if isinstance(level, Exception):
         return f"{key}: there is no such key; {SEE}"
     parents: list[str] = []
     for part in key.split("."):
@@ -182,9 +194,8 @@ def _section(word: str, before: Sequence[str], composing: Composing) -> str | No
     key = key_of(word)
     if key in composing.groups:
         return None
-    try:
-        level: Any = composing.compose(before)
-    except HYDRA_ERRORS:
+    level: Any = composing.composed(before)
+    if isinstance(level, Exception):
         return None
     for part in key.split("."):
         level = level.get(part) if isinstance(level, Mapping) else None

@@ -79,19 +79,23 @@ class Kind:
         self.before, self.environment = before, environment or {}
 
 
+@pytest.fixture(scope="module")
+def no_locks(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    return compiled_no_locks(tmp_path_factory.mktemp("no_locks"))
+
+
 @pytest.fixture(params=[*KINDS, "no flock"])
-def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Kind:
+def kind(request: pytest.FixtureRequest, tmp_path: Path, no_locks: Path | None) -> Kind:
     if request.param == "flock":
         return Kind()
     if request.param == "no flock":
         return Kind(without("flock", errno.EPERM))
-    library = compiled_no_locks(tmp_path)
-    if library is None:
+    if no_locks is None:
         pytest.skip("needs a C compiler for a file system that refuses locks")
     (tmp_path / "files").mkdir()
     number = str(getattr(errno, request.param))
     under = {"NO_LOCKS_UNDER": str(tmp_path / "files"), "NO_LOCKS_ERRNO": number}
-    return Kind((), {"LD_PRELOAD": str(library), **under})
+    return Kind((), {"LD_PRELOAD": str(no_locks), **under})
 
 
 @pytest.mark.parametrize("ends", [False, True])
@@ -242,8 +246,9 @@ from pathlib import Path
 from harness.nightly.database import opened
 with opened(Path(sys.argv[1])) as history:
     history._connection.execute("BEGIN IMMEDIATE")
-    row = ["m", sys.argv[2], "", "", "{}", "{}", None, "", "", ""]
-    history._connection.execute("INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?,?)", row)
+    names = "machine, run, created, folder, alike, environment, shifted, regressions, acknowledged"
+    row = ["m", sys.argv[2], "", "", "{}", "{}", "", "", ""]
+    history._connection.execute(f"INSERT INTO runs ({names}) VALUES (?,?,?,?,?,?,?,?,?)", row)
     print("holds", flush=True)
     sys.stdin.read()
     history._connection.execute("COMMIT")

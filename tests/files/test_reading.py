@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import socket
 import sqlite3
@@ -129,22 +130,28 @@ MADE_UP = {
 UNPARSED = {"nested JSON": "[" * 100_000, "many values": "[" + "0," * 3_000_000 + "0]"}
 
 
-@pytest.mark.parametrize("kind", [*MADE_UP, *UNPARSED])
 def test_a_made_up_sidecar_is_damage_and_the_verb_goes_on(
-    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "prepared"
     folder.mkdir()
-    entry = CacheEntry(folder / "key")
-    entry.pixels.write_bytes(bytes(10))
-    entry.sidecar.write_text(json.dumps(sidecar()))
-    assert entry.sound()
-    entry.sidecar.write_text(UNPARSED.get(kind) or json.dumps(MADE_UP[kind]))
+    names = {kind: kind.replace(" ", "_") for kind in (*MADE_UP, *UNPARSED)}
+    entries = {kind: CacheEntry(folder / name) for kind, name in names.items()}
+    for kind, entry in entries.items():
+        entry.pixels.write_bytes(bytes(10))
+        entry.sidecar.write_text(json.dumps(sidecar(key=names[kind])))
+        assert entry.sound(), kind
+        made_up = {**MADE_UP.get(kind, {}), "key": names[kind]}
+        entry.sidecar.write_text(UNPARSED.get(kind) or json.dumps(made_up))
     where = f"run.cache={tmp_path}"
     assert call(["cache", where]) == 0
-    assert "damaged" in capsys.readouterr().out
+    listed = capsys.readouterr().out
     assert call(["cache", "check=all", where]) == 1
-    assert not entry.whole()
+    checked = capsys.readouterr().out
+    for kind, entry in entries.items():
+        assert re.search(rf"^{names[kind]} .* damaged$", listed, re.MULTILINE), kind
+        assert f"{names[kind]}: damaged" in checked
+        assert not entry.whole(), kind
 
 
 VIEWS = {

@@ -91,11 +91,16 @@ def test_an_interpreter_is_the_same_however_it_is_spelled(
 
 
 @real
-@pytest.mark.parametrize("changed", ["requirements/build.lock", "harness/setup/setup_env.py"])
-def test_other_contents_are_another_environment(project: SmallProject, changed: str) -> None:
+def test_other_contents_are_another_environment(project: SmallProject) -> None:
     before = project.published
-    with (project.root / changed).open("a") as file:
-        file.write("# changed\n")
+    for changed in ("requirements/build.lock", "harness/setup/setup_env.py"):
+        kept = (project.root / changed).read_text()
+        assert project("table", "--set-up").stderr == ""
+        (project.root / changed).write_text(f"{kept}# changed\n")
+        assert "made for other lock files" in project("table", "--set-up").stderr, changed
+        assert project.environments == {before}
+        if changed.startswith("requirements"):
+            (project.root / changed).write_text(kept)
     done = project("benchmark", "facts")
     assert "the environment is ready" in done.stderr
     assert project.environments == {project.published} != {before}
@@ -244,10 +249,16 @@ def test_a_set_up_that_fails_leaves_the_old_environment(project: SmallProject) -
     before = project.environments
     project.lock("run", "2.0")
     project.offline()
-    for words in (["nightly"], ["run"], [], ["run.id=x"], ["benchmark", "facts"], ["test"]):
+    for words in (["nightly"], ["test"]):
         done = project(*words)
         assert done.returncode == 3
         assert "PIP_INDEX_URL" in done.stderr
+        assert project.environments == before
+    nowhere = {"PIP_CERT": "/nowhere"}  # which fails before anything is installed
+    for words in (["run"], [], ["run.id=x"], ["benchmark", "facts"]):
+        done = project(*words, variables=nowhere)
+        assert done.returncode == 3
+        assert "PIP_CERT=/nowhere" in done.stderr
         assert project.environments == before
     done = project("history", "--set-up")
     assert done.returncode == 0
