@@ -129,7 +129,7 @@ def test_an_engine_without_a_lock_is_refused_before_anything_is_measured(cli: Co
 
 
 def test_an_old_c_library_is_refused_by_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_env.platform, "libc_ver", lambda: ("glibc", "2.17"))
+    monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "2.17"))
     with pytest.raises(
         engine_env.Unsupported, match=r"need glibc 2\.28, and this system has 2\.17"
     ):
