@@ -241,6 +241,7 @@ def test_options_of_a_strategy_are_its_own(own_run: Ended) -> None:
     ("strategy", "options", "said"),
     [
         ("nosuch", {}, "INC has no strategy 'nosuch': use one of .*basic.*mse"),
+        ("mse_v2", {}, "INC has no strategy 'mse_v2': use one of .*basic.*mse"),
         ("no_such_module.ATuneStrategy", {}, "no_such_module"),
         ("neural_compressor.contrib.strategy.sigopt.SigOptTuneStrategy", {}, "give --conf DIR"),
         ("basic", {"objective": "modelsize"}, "needs TensorFlow"),
