@@ -13,6 +13,7 @@ from mxnet.gluon import nn
 from harness.methods.folding import without_norms
 from harness.methods.graph import VARIABLE, Graph
 from harness.methods.noise import operators
+from harness.methods.operator_facts import FUSED_BACKEND
 from harness.methods.probe import Probe
 
 pytestmark = pytest.mark.slow
@@ -59,9 +60,7 @@ def test_a_graph_without_batch_norms_is_the_same_function(graph: Graph, data: An
 def test_gradients_in_front_of_max_pooling_are_those_of_the_margins(
     graph: Graph, data: Any
 ) -> None:
-    fused = operators(
-        json.loads(graph.as_symbol().optimize_for("ONEDNN_QUANTIZE").tojson())["nodes"]
-    )
+    fused = operators(json.loads(graph.as_symbol().optimize_for(FUSED_BACKEND).tojson())["nodes"])
     (name,) = graph.inputs
     probe = Probe(graph, fused, {name: (-3.0, 3.0)}, SHAPE)
     gradient = probe.differentiated(data.copy())[name].grad.asnumpy()
