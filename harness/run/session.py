@@ -147,8 +147,12 @@ class Session:
         outcome, facts = stage_result(ended, Optimize, self._log_name(row, job))
         if facts is None:
             return outcome, None
+        assert facts.network is not None
+        folders = map(self.folder.method, self.plan.methods)
         both = changed(
             facts,
+            network=recorded_files.share(facts.network, Path(job.model.workspace), folders),
+            converted_s=facts.seconds,
             cost_s=network.cost_s + facts.cost_s,
             seconds=(network.seconds or 0) + (facts.seconds or 0),
             peak_rss_bytes=max(network.peak_rss_bytes or 0, facts.peak_rss_bytes or 0),
