@@ -151,7 +151,7 @@ class Session:
         folders = map(self.folder.method, self.plan.methods)
         both = changed(
             facts,
-            network=recorded_files.share(facts.network, Path(job.model.workspace), folders),
+            network=recorded_files.share(facts.network, Path(job.model.workspace), folders).stored,
             converted_s=facts.seconds,
             cost_s=network.cost_s + facts.cost_s,
             seconds=(network.seconds or 0) + (facts.seconds or 0),
