@@ -63,7 +63,7 @@ def _set_up(words: list[str]) -> int:
         return _harness(words)
     from harness.setup.launch import launch
 
-    words = ["run", SET_UP] if words == [SET_UP] else words
+    words = ["run", *words] if words[:1] == [SET_UP] else words
     verb = chosen(words)
     if verb is None:  # the harness says so, and needs no package for that
         return _harness(words)

@@ -49,8 +49,9 @@ stops now, as do SIGTERM and the end of the terminal. Whatever is recorded stays
 
 Progress goes to stderr, the table to stdout; files go to results/MACHINE/RUN/ and the cache folder.
 
-VERB --set-up makes the environment that a verb needs and does nothing else. Completion of verbs, keys,
-choices and runs in bash: eval "$(./run.sh completion bash)"; for zsh and fish see completion --help.
+VERB --set-up makes the environment that a verb needs and does nothing else; engines' names behind it
+make theirs as well. Completion of verbs, keys, choices and runs in bash:
+eval "$(./run.sh completion bash)"; for zsh and fish see completion --help.
 """
 WIDTH = 100
 CODES = {

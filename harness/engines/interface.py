@@ -90,6 +90,7 @@ class Engine(Protocol):
         """Load a model that ``optimize`` wrote, or a network as ONNX.
 
         Args:
+            graph: a private copy, with the weights beside it, which is there during this call alone.
             threads: how many; None: the engine's own choice.
             cpus: one a thread, to which it is bound; none: they are not bound.
             profiled: the engine is to note what it executes, for ``what_ran``.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ from harness.engines.interface import Engine
 from harness.errors import InputError, one_line
 from harness.process.jobs import RowEngine, SavedModel
 from harness.process.timing import Scores
-from harness.storage.recorded_files import is_intact
 from harness.targets import made
+from harness.workloads.private import copied_together
 
 SCORES = "model-scores.npy"  # MXNet's, of the first tuning batch, beside a model for an engine
 
@@ -35,15 +36,21 @@ def load_in_engine(
 ) -> Callable[[Any], Scores]:
     """Return a model in its engine; as ``load_network``."""
     assert model.engine is not None
-    folder = Path(model.workspace)
-    for file in (model.symbol, model.params):
-        if not is_intact(folder / file.path, file):
-            raise InputError(
-                f"{folder / file.path} is missing or is not the model that was recorded: restore it, "
-                "or start a new run"
-            )
     row = model.engine
-    return engine.load(folder / model.symbol.path, row.threads, row.cpus, profiled)
+    with copied_model(model) as (graph, _):
+        return engine.load(graph, row.threads, row.cpus, profiled)
+
+
+@contextmanager
+def copied_model(model: SavedModel) -> Iterator[tuple[Path, Path]]:
+    """Yield private copies of a model's two files, which are removed at the end of the context.
+
+    Raises:
+        InputError: a file is missing, or is not the one that was recorded.
+    """
+    paths = [Path(model.workspace, file.path) for file in (model.symbol, model.params)]
+    with copied_together(dict(zip(paths, (model.symbol.sha256, model.params.sha256)))) as folder:
+        yield folder / paths[0].name, folder / paths[1].name
 
 
 def batches_of(model: SavedModel, size: int | None = None, count: int | None = None) -> Any:

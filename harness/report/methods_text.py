@@ -123,6 +123,8 @@ def _software(facts: _Facts) -> Iterator[str]:
         )
     if facts.config.max_cpu_isa:
         yield f"oneDNN was limited to {facts.config.max_cpu_isa}."
+        if versions.engine_texts:
+            yield "That does not bind other engines, so their rows were refused."
     if facts.config.mxnet_additions:
         yield (
             "Before any method saw the fp32 network, its residual additions were replaced by an operator "

@@ -19,11 +19,18 @@ from harness.files.whole_files import load_json
 from harness.storage.known_runs import planned_runs, readable_plan
 from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.plan import RunPlan
-from harness.storage.stage_facts import Process
+from harness.storage.stage_facts import Optimize, Process
 from harness.storage.store import TRAJECTORY, RunFolder
 
-OPTIMIZE, VALIDATE, PROFILE, MEASURE = "optimize", "validate", "profile", "measure"
+OPTIMIZE, CONVERT, VALIDATE, PROFILE, MEASURE = (
+    "optimize",
+    "convert",
+    "validate",
+    "profile",
+    "measure",
+)
 ALIKE = ("name", "images", "batch_size", "transform", "tuning")  # of the workload
+SEARCHING = {"strategy", "criterion"}  # keys of INC's rows, and of an engine's accuracy control
 MOST_RUNS = 5  # earlier ones that are read, the newest first
 
 
@@ -49,12 +56,19 @@ class Course:
 
     def __init__(self, plan: RunPlan, known: Mapping[Step, float]) -> None:
         protocol = plan.config.protocol
-        stages = [OPTIMIZE, VALIDATE, *([PROFILE] if protocol.profile_batches else [])]
         self._methods = list(plan.methods)
-        self._searches = {
-            name for name, method in plan.methods.items() if _is_search(method.stored)
+        self._endless = {
+            Step(name, stage)
+            for name, method in plan.methods.items()
+            for stage, values in _searching(method.stored).items()
+            if _is_search(values)
         }
-        self._ahead = [Step(method, stage) for method in self._methods for stage in stages]
+        last = [VALIDATE, *([PROFILE] if protocol.profile_batches else [])]
+        self._ahead = [
+            Step(name, stage)
+            for name, method in plan.methods.items()
+            for stage in (OPTIMIZE, *([CONVERT] if method.engine else []), *last)
+        ]
         self._ahead += [
             Step(method, MEASURE, round_)
             for round_ in range(1, protocol.rounds + 1)
@@ -74,7 +88,7 @@ class Course:
         return "tuning" if self._is_endless(step) else ""
 
     def _is_endless(self, step: Step) -> bool:
-        return step.stage == OPTIMIZE and step.method in self._searches
+        return step in self._endless
 
     @contextmanager
     def taking(self, step: Step) -> Iterator[None]:
@@ -144,11 +158,17 @@ def course_of(plan: RunPlan, folder: RunFolder) -> Course:
     return course
 
 
+def _searching(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that say whether a method searches, by the stage that would do it."""
+    of_mxnet = {key: value for key, value in values.items() if key != "engine"}
+    return {OPTIMIZE: of_mxnet, CONVERT: values.get("engine")}
+
+
 def _is_search(values: Any) -> bool:
-    """Say whether a method, or one within it, has a strategy of INC to search by."""
+    """Say whether a method, or one within it, has a strategy or a criterion to search by."""
     if not isinstance(values, Mapping):
         return False
-    return "strategy" in values or any(_is_search(each) for each in values.values())
+    return not SEARCHING.isdisjoint(values) or any(_is_search(each) for each in values.values())
 
 
 def _earlier(plan: RunPlan, folder: RunFolder) -> Iterator[RunFolder]:
@@ -193,9 +213,12 @@ def seconds_taken(plan: RunPlan, folder: RunFolder) -> Iterator[tuple[Step, floa
             stages: dict[str, Process | None] = {VALIDATE: row.validate, PROFILE: row.profile}
             if row.optimize is not None and row.optimize.reused_from is None:
                 stages[OPTIMIZE] = row.optimize
+                if row.optimize.converted_s is not None:
+                    yield Step(row.method, CONVERT), row.optimize.converted_s
             for stage, facts in stages.items():
                 if facts is not None and facts.seconds is not None:
-                    yield Step(row.method, stage), facts.seconds
+                    converted_s = facts.converted_s if isinstance(facts, Optimize) else None
+                    yield Step(row.method, stage), facts.seconds - (converted_s or 0)
             if row.outcome.kind == NO_SOLUTION:  # it has no model, so no facts of a stage
                 trials = load_json(folder.method(row.method) / TRAJECTORY)
                 with suppress(msgspec.ValidationError):

@@ -43,12 +43,23 @@ class Engines:
 
 
 def engine_environments(
-    methods: Mapping[str, Method], folders: Sequence[Path], show: Display
+    methods: Mapping[str, Method], folders: Sequence[Path], limit: str | None, show: Display
 ) -> dict[str, EngineEnvironment]:
     """Return the environment of each engine that a row asks for, by name.
 
     One that cannot be made costs its rows and no others.
+
+    Args:
+        limit: the configuration's max_cpu_isa. Engines have kernels beside oneDNN's, which it does not
+            bind: with OpenVINO's convolutions on AVX2, its quantisation stays on AVX-512.
     """
+    if limit is not None:
+        refused = Outcome(
+            outcomes.REFUSED,
+            f"max_cpu_isa={limit} limits oneDNN, and other engines have kernels that it does not "
+            "bind: measure this row in a run without max_cpu_isa",
+        )
+        return {name: EngineEnvironment(missing=refused) for name in _asked(methods)}
     return {name: _environment(name, folders, show) for name in _asked(methods)}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.files import locks, whole_files
-from harness.host import threads
+from harness.host import isa, threads
 from harness.host.topology import read_topology
 from harness.images import preparation
 from harness.process.jobs import ImageSet
@@ -78,14 +78,16 @@ def open_session(
     settings = threads.resolve(
         plan.config.threads.stored, read_topology(), threads.find_kmp_library()
     )
+    engine_variables = build_environment({}, plan.config, folders)
+    engine_variables.pop(isa.VARIABLE, None)  # of this shell, it would bind a part of OpenVINO
     return Session(
         plan,
         folder,
         workload,
         build_environment(settings.environment, plan.config, folders),
         Engines(
-            engine_environments(plan.methods, folders, show),
-            build_environment({}, plan.config, folders),
+            engine_environments(plan.methods, folders, plan.config.max_cpu_isa, show),
+            engine_variables,
             threads.engine_cpus(settings, read_topology()),
         ),
         data,

@@ -68,7 +68,11 @@ def copy_model(row: MethodRecord, earlier: RunFolder, folder: RunFolder, method:
     if row.optimize.network is None:  # an engine's model is checked by the engine alone
         for part, check in zip(row.optimize.model, (check_symbol, check_weights)):
             check(source / part.path)  # it may have come in a pack
-    for part in row.optimize.files:
+    for part in row.optimize.model:
         shutil.copyfile(source / part.path, target / part.path)
+    if row.optimize.network is not None:
+        name = row.optimize.network.path
+        (target / name).unlink(missing_ok=True)
+        recorded_files.link_or_copy(source / name, target / name)
     first = row.optimize.reused_from or earlier.id  # through any chain
     folder.save_optimized(method, changed(row.optimize, reused_from=first))

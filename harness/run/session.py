@@ -104,15 +104,14 @@ class Session:
     def _optimize(self, row: MethodRecord, before: MethodRecord | None) -> MethodRecord:
         method = self.plan.methods[row.method]
         saved = self.folder.method(row.method) / store.OPTIMIZED
+        missing = self._missing_engine(row)
+        if missing is not None:
+            return replace(row, outcome=missing)
         facts = self._intact_model(saved)
         if facts is not None:
             known = before.history if before else None
             return replace(row, outcome=Outcome(outcomes.OK), optimize=facts, history=known)
         engine = self._engine(row)
-        if engine is not None:
-            missing = self.engines.environments[engine.options.environment].missing
-            if missing is not None:
-                return replace(row, outcome=missing)
         shared = self.plan.config.methods.shared_calibration
         job = OptimizeJob(
             workload=self.workload,
@@ -148,8 +147,12 @@ class Session:
         outcome, facts = stage_result(ended, Optimize, self._log_name(row, job))
         if facts is None:
             return outcome, None
+        assert facts.network is not None
+        folders = map(self.folder.method, self.plan.methods)
         both = changed(
             facts,
+            network=recorded_files.share(facts.network, Path(job.model.workspace), folders).stored,
+            converted_s=facts.seconds,
             cost_s=network.cost_s + facts.cost_s,
             seconds=(network.seconds or 0) + (facts.seconds or 0),
             peak_rss_bytes=max(network.peak_rss_bytes or 0, facts.peak_rss_bytes or 0),
@@ -161,6 +164,13 @@ class Session:
             warnings=network.warnings or [],
         )
         return outcome, both
+
+    def _missing_engine(self, row: MethodRecord) -> Outcome | None:
+        """Return the outcome of a row whose engine has no environment; None where all is there."""
+        engine = self._engine(row)
+        if engine is None:
+            return None
+        return self.engines.environments[engine.options.environment].missing
 
     def _engine(self, row: MethodRecord) -> RowEngine | None:
         options = self.plan.methods[row.method].engine
@@ -231,6 +241,9 @@ class Session:
 
     def measure(self, row: MethodRecord, round_: int, attempt: int) -> RoundRecord:
         """Time a row's model in one round; the record is not on disk yet."""
+        missing = self._missing_engine(row)
+        if missing is not None:  # its environment is gone since the model was made
+            return RoundRecord(self.plan.run, row.method, round_, attempt, missing)
         protocol = self.protocol
         job = MeasureJob(
             model=self._model(row),

@@ -19,7 +19,8 @@ from harness.setup.setup_env import (
 
 OLDEST_GLIBC = (2, 28)  # of the wheels that are locked: manylinux_2_28
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.M)
-TRIAL = "import msgspec, numpy, onnx, psutil"  # what a worker imports before it knows of an engine
+NEEDED = ("msgspec", "numpy", "onnx", "psutil")  # imported before a worker knows of an engine
+TRIED = ("onnxruntime", "openvino", "nncf", "torch")  # imported as well, where they are locked
 
 
 class Unsupported(SetupError):
@@ -53,27 +54,27 @@ def ready_engine(lock_file: Path, place: Place | None = None) -> Environment:
 
     Raises:
         Unsupported: the system's C library is too old for the packages.
-        SetupError: it could not be made, or does not start.
+        SetupError: it could not be made, or does not start; or this checkout measures now.
         OSError: its folder cannot be written.
     """
     name = lock_file.stem
     place = place or Place(engine=name)
-    there = place.published()
+    there, _ = _fitting(place, lock_file)
     if there is not None:
-        if there.identity(name) == wanted_by_engine(lock_file) and _problem(there) is None:
-            return there
-        there.release()
+        return there
     _require_glibc(name)
     require_supported_platform()
+    place.require_nothing_measured()
     with exclusive(place.making) as lock:
-        there = place.published()  # whoever had the lock may have made it
+        there, broken = _fitting(place, lock_file)  # whoever had the lock may have made it
         if there is not None:
-            if there.identity(name) == wanted_by_engine(lock_file) and _problem(there) is None:
-                return there
-            there.release()
+            return there
         place.clear(unfinished=True)
-        path = make_for_engine(place, lock_file, lock)
-        if (problem := _problem(Environment(path, None))) is not None:
+        try:
+            path = make_for_engine(place, lock_file, lock)
+        except SetupError as error:
+            raise SetupError(f"{broken}{error}") from None
+        if (problem := _problem(Environment(path, None), lock_file)) is not None:
             raise SetupError(f"the new environment {path} does not start: {problem}")
         place.publish(path)
         say(f"the environment of {name} is ready")
@@ -82,6 +83,27 @@ def ready_engine(lock_file: Path, place: Place | None = None) -> Environment:
     if there is None:
         raise SetupError(f"{place.link} is gone again: start ./run.sh again")
     return there
+
+
+def _fitting(place: Place, lock_file: Path) -> tuple[Environment | None, str]:
+    """Return the environment that is there, held, if it is of this lock file and starts.
+
+    Returns:
+        the environment, or None and why one of this lock file does not start, to begin a message.
+    """
+    there = place.published()
+    if there is None:
+        return None, ""
+    broken = ""
+    if there.identity(lock_file.stem) == wanted_by_engine(lock_file):
+        problem = _problem(there, lock_file)
+        if problem is None:
+            return there, ""
+        broken = (
+            f"the environment {there.path} does not start ({problem}), so a new one is needed: "
+        )
+    there.release()
+    return None, broken
 
 
 def _require_glibc(name: str) -> None:
@@ -94,9 +116,11 @@ def _require_glibc(name: str) -> None:
         )
 
 
-def _problem(there: Environment) -> str | None:
-    """Return why an environment does not start, or None."""
-    command = [str(there.python), "-I", "-c", TRIAL]
+def _problem(there: Environment, lock_file: Path) -> str | None:
+    """Return why an environment, or a package of its engine, does not start; or None."""
+    locked = locked_versions(lock_file)
+    modules = [*NEEDED, *(name for name in TRIED if name in locked)]
+    command = [str(there.python), "-I", "-c", f"import {', '.join(modules)}"]
     try:
         done = subprocess.run(
             command,

@@ -91,19 +91,35 @@ class Place:
     def require_nothing_measured(self) -> None:
         """Refuse to make an environment, which loads the machine, while this checkout measures.
 
+        This process may hold the lock itself, for what it measures later.
+
         Raises:
-            SetupError: it does.
+            SetupError: another process measures.
         """
-        with suppress(FileNotFoundError):
-            descriptor = os.open(self.measuring, os.O_RDONLY)
-            try:
-                if lock_open_file(descriptor) is False:
-                    raise SetupError(
-                        "another run.sh of this checkout measures now, and making an environment would "
-                        "disturb it: start this again when that has ended"
-                    )
-            finally:
+        own = self._held_measuring()
+        try:
+            descriptor = os.open(self.measuring, os.O_RDONLY) if own is None else own
+        except FileNotFoundError:
+            return
+        try:
+            if lock_open_file(descriptor) is False:
+                raise SetupError(
+                    "another run.sh of this checkout measures now, and making an environment would "
+                    "disturb it: start this again when that has ended"
+                )
+        finally:
+            if own is None:
                 os.close(descriptor)
+            else:  # the attempt has taken the shared lock away
+                lock_open_file(own, shared=True, wait=True)
+
+    def _held_measuring(self) -> int | None:
+        """Return the descriptor of ``hold_measuring``, which this process had before its exec, too."""
+        for name in os.listdir("/proc/self/fd"):
+            with suppress(OSError):  # that of the listing is closed
+                if os.path.samestat(os.fstat(int(name)), os.stat(self.measuring)):
+                    return int(name)
+        return None
 
     def new(self, identity: str) -> Path:
         """Make an empty folder for an environment; the caller is the only maker."""

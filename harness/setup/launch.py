@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from harness import PROJECT
 from harness.process.interrupt import catch_signals
 from harness.process.variables import passed_on
+from harness.setup.engine_env import engine_lock, ready_engine
 from harness.setup.environments import (
     NOT_A_PROGRAM,
     SIZES,
@@ -36,21 +37,30 @@ def launch(words: list[str], level: str, renew: bool) -> int:
     Args:
         level: of the environment that the verb needs.
         renew: the verb measures: it needs the environment of the current lock files, and may make it.
-            Others take one that works, and make none unless set-up is all that is asked for.
+            Others take one that works, and make none unless set-up is all that is asked for. That may
+            be of engines as well, which are named after it.
     """
     os.chdir(PROJECT)
     environment = passed_on(os.environ)
     os.environ.clear()
     os.environ.update(environment)
     catch_signals()
+    sets_up = words[1:2] == ["--set-up"]
+    try:
+        locks = [engine_lock(name, ()) for name in words[2:]] if sets_up else []
+    except SetupError as error:
+        say(f"error: {error}")
+        return 2
     try:
         require_supported_platform()
         place = Place()
-        sets_up = words[1:] == ["--set-up"]
         held = ready(place, level, renew, makes=renew or sets_up)
         if renew and not sets_up:
             place.hold_measuring()
-        command = [str(held.python), "-I", ENTRY, "start", *words]
+        for lock in locks:
+            ready_engine(lock).release()
+        shown = words[:2] if sets_up else words
+        command = [str(held.python), "-I", ENTRY, "start", *shown]
         start = variables(held, environment)
         for number in (
             signal.SIGPIPE,

@@ -16,7 +16,7 @@ from harness.errors import HarnessError
 from harness.facts.machine_facts import ENGINE_PACKAGES
 from harness.files.reading import read_npy
 from harness.host.watch import Watch
-from harness.methods.row_model import SCORES, batches_of, made_engine
+from harness.methods.row_model import SCORES, batches_of, copied_model, made_engine
 from harness.process.jobs import ConvertJob
 from harness.storage.recorded_files import digest_of
 from harness.storage.stage_facts import Optimize, Quantization, Stretch, Trial
@@ -37,12 +37,10 @@ def run(job: ConvertJob, progress: Callable[[int, int, str], None]) -> Optimize:
     assert model.engine is not None
     workspace = Path(model.workspace)
     row, engine = model.engine, made_engine(model.engine)
-    network = write_network(
-        workspace / model.symbol.path,
-        workspace / model.params.path,
-        workspace / NETWORK,
-        model.workload.transform.crop,
-    )
+    with copied_model(model) as (symbol, params):
+        side = model.workload.transform.crop
+        network = write_network(symbol, params, workspace / NETWORK, side)
+    written = digest_of(network, workspace)
     tuning = batches_of(model)
     difference = _difference(engine.load(network, row.threads, row.cpus, False), tuning, workspace)
     # a conversion need not keep all threads busy, so where they ran is not checked
@@ -55,7 +53,7 @@ def run(job: ConvertJob, progress: Callable[[int, int, str], None]) -> Optimize:
         images=len(tuning.labels),
         symbol=digest_of(optimized.graph, workspace),
         params=digest_of(optimized.weights, workspace),
-        network=digest_of(network, workspace),
+        network=written,
         difference=difference,
         packages=_versions(),
         quantization=cast(Quantization, optimized.quantization),

@@ -138,6 +138,7 @@ class Optimize(Process, frozen=True, kw_only=True):
         difference: the largest of its scores from MXNet's, as a part of the largest score, on
             the first tuning images.
         packages: versions in the engine's environment, by name.
+        converted_s: of ``seconds``, those of the process in the engine's environment.
         reused_from: the run that made it, where that is another one.
         misplaced: how threads ran elsewhere than asked for, in sentences.
     """
@@ -149,6 +150,7 @@ class Optimize(Process, frozen=True, kw_only=True):
     network: Optional[File] = None
     difference: Optional[Duration] = None
     packages: Optional[Texts] = None
+    converted_s: Optional[Seconds] = None
     quantization: Optional[Quantization] = None
     trajectory: Optional[list[Trial]] = None
     warnings: Optional[list[str]] = None

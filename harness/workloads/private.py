@@ -33,16 +33,44 @@ def copied(path: Path, sha256: str | None = None) -> Iterator[Path]:
         InputError: the file is not the one that was planned or recorded.
     """
     expected = sha256 or _expected.get(path.absolute())
-    with path.open("rb") as source, _memory() as copy:
+    with _memory() as copy:
+        _copy(path, copy, expected)
+        _seen.add(path.absolute())
+        yield Path(f"/proc/self/fd/{copy.fileno()}")
+
+
+@contextmanager
+def copied_together(files: Mapping[Path, str]) -> Iterator[Path]:
+    """Yield a folder with private copies of files under their names, which name each other.
+
+    It is in the working directory, which is a worker's own, and removed at the end of the context.
+
+    Args:
+        files: SHA-256 by path.
+
+    Raises:
+        InputError: a file is missing, or is not the one that was recorded.
+    """
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        for path, sha256 in files.items():
+            if not path.is_file():
+                raise InputError(
+                    f"the saved model's file {path} does not exist: restore it, or start a new run"
+                )
+            with Path(folder, path.name).open("wb") as copy:
+                _copy(path, copy, sha256)
+        yield Path(folder).absolute()
+
+
+def _copy(path: Path, copy: IO[bytes], expected: str | None) -> None:
+    with path.open("rb") as source:
         digest = hashlib.sha256()
         while block := source.read(BLOCK_BYTES):
             digest.update(block)
             copy.write(block)
-        copy.flush()
-        if expected is not None and digest.hexdigest() != expected:
-            raise _other(path, digest.hexdigest(), expected)
-        _seen.add(path.absolute())
-        yield Path(f"/proc/self/fd/{copy.fileno()}")
+    copy.flush()
+    if expected is not None and digest.hexdigest() != expected:
+        raise _other(path, digest.hexdigest(), expected)
 
 
 @contextmanager

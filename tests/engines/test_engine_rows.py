@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from harness import PROJECT
 from harness.facts.typed import decode
 from harness.images.prepared import Prepared
-from harness.setup import engine_env
-from harness.setup.environments import Place
+from harness.setup.environments import STAMP
 from harness.storage.configuration import Transform
 from harness.storage.recorded_files import is_intact
 from harness.table.kernels import Profile
-from helpers.command_line import ONE_THREAD, OWN, CommandLine, Ended
-from helpers.engine_python import ENGINES, in_engine, require_engine
+from helpers.command_line import ONE_THREAD, OWN, CommandLine, Ended, same_after
+from helpers.engine_python import ENGINES, in_engine, require_rows
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +32,7 @@ def predictions(ended: Ended, method: str) -> npt.NDArray[np.uint16]:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_engine_runs_the_same_network_in_fp32_and_in_int8(cli: CommandLine, engine: str) -> None:
-    require_engine(engine)
+    require_rows(engine)
     rows = ("fp32", f"{engine}_fp32", f"{engine}_int8", f"{engine}_equalized_int8")
     ended = cli(*WORDS, *QUICK, f"method=[{','.join(rows)}]", "protocol.profile_batches=2")
     assert ended.outcomes == dict.fromkeys(rows, "ok"), ended.err
@@ -43,6 +44,13 @@ def test_an_engine_runs_the_same_network_in_fp32_and_in_int8(cli: CommandLine, e
         assert engine in facts.packages and facts.difference <= 1e-3
         folder = ended.folder.method(name)
         assert all(is_intact(folder / file.path, file) for file in facts.files)
+        assert facts.converted_s and facts.seconds and facts.converted_s < facts.seconds
+    networks = [
+        (ended.folder.method(name) / facts.network.path).stat()
+        for name in rows[1:]
+        if (facts := ended.records[name].optimize) and facts.network
+    ]
+    assert networks[0].st_ino == networks[1].st_ino != networks[2].st_ino
     shares = {}
     for name in rows[1:]:
         profile = ended.records[name].profile
@@ -58,7 +66,7 @@ def test_an_engine_runs_the_same_network_in_fp32_and_in_int8(cli: CommandLine, e
 
 
 def test_accuracy_control_has_its_evaluations_in_the_record(cli: CommandLine) -> None:
-    require_engine("openvino")
+    require_rows("openvino")
     name = "openvino_int8_controlled"
     ended = cli(*WORDS, f"method=[fp32,{name}]", "tuning.tolerance=0.5")
     assert ended.outcomes[name] == "ok", ended.err
@@ -68,32 +76,63 @@ def test_accuracy_control_has_its_evaluations_in_the_record(cli: CommandLine) ->
     assert facts.quantization.excluded_operators is not None
 
 
-def test_an_environment_that_cannot_be_made_costs_its_rows_alone(
+ODD_METHOD = """
+from harness.methods.base import Optimized
+from harness.methods.native import Unoptimized
+from mxnet.gluon import nn
+
+
+class Odd(Unoptimized):
+    def optimize(self, context):
+        net = nn.HybridSequential()
+        net.add(context.net, nn.LeakyReLU(0.1))
+        net.hybridize(static_alloc=True, static_shape=True)
+        return Optimized(net)
+"""
+
+
+def test_rows_that_cannot_run_say_why_and_run_once_they_can(
     cli: CommandLine, tmp_path: Path
 ) -> None:
-    """The lock asks for a file that no index has: as where there is no network."""
-    own = tmp_path / "own"
-    (own / "engines").mkdir(parents=True)
-    digest = "0" * 64
-    lock = f"no-such-package==1.0 --hash=sha256:{digest}\n"
-    (own / "engines" / "nowhere.lock").write_text(lock)
-    (own / "method").mkdir()
-    (own / "method" / "elsewhere.yaml").write_text(
-        "# @package method.elsewhere\nlabel: elsewhere\n"
-        "_target_: harness.methods.native.Unoptimized\n"
-        "engine:\n  environment: nowhere\n"
+    """In a copy of the checkout the engine's environment is broken, and there is no network."""
+    there = require_rows("onnxruntime").parents[1]
+    checkout, own = tmp_path / "checkout", tmp_path / "own"
+    for name in ("harness", "conf", "requirements"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(PROJECT / name, checkout / name, ignore=ignored)
+    (checkout / "benchmarks").symlink_to(PROJECT / "benchmarks")
+    broken = checkout / ".venvs-onnxruntime" / "broken"
+    broken.mkdir(parents=True)
+    shutil.copy(there / STAMP, broken)
+    link = checkout / ".venv-onnxruntime"
+    link.symlink_to(broken)
+    (own / "method").mkdir(parents=True)
+    (own / "odd_method.py").write_text(ODD_METHOD)
+    (own / "method" / "odd.yaml").write_text(
+        "# @package method.odd\nlabel: odd\n_target_: odd_method.Odd\n"
+        "engine:\n  environment: onnxruntime\n"
         "  _target_: harness.engines.onnxruntime.OnnxRuntime\n"
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PIP_NO_INDEX", "1")
-        ended = cli(*WORDS, "--conf", str(own), "method=[fp32,elsewhere]")
-    place = Place(engine="nowhere")
-    assert place.published() is None and not list(place.folder.iterdir())
-    place.folder.rmdir()
-    place.making.unlink()
-    assert ended.code == 3
-    assert ended.outcomes["fp32"] == "ok"
-    assert ended.outcomes["elsewhere"].startswith("failed: pip could not install"), ended.outcomes
+    cli.project, cli.variables = checkout, {"PIP_NO_INDEX": "1"}
+    rows = ("fp32", "onnxruntime_fp32", "odd")
+    ended = cli(*WORDS, "--conf", str(own), f"method=[{','.join(rows)}]", "run.id=first")
+    assert ended.code == 3 and ended.outcomes["fp32"] == "ok", ended.err
+    for name in rows[1:]:
+        assert ended.outcomes[name].startswith(f"failed: the environment {broken} does not start")
+        assert "pip could not install requirements/build.lock" in ended.outcomes[name]
+        assert "Check the network" in ended.outcomes[name]
+    assert "run.id=first measures that again, and no more" in ended.err
+    assert not [path for path in broken.parent.iterdir() if path != broken]
+
+    link.unlink()
+    link.symlink_to(there)
+    kept = same_after([ended.folder.method("fp32") / "predictions.npz"])
+    again = cli(*WORDS, "--conf", str(own), "run.id=first")
+    assert again.code == 0, again.err
+    assert again.outcomes["fp32"] == again.outcomes["onnxruntime_fp32"] == "ok"
+    assert again.outcomes["odd"].startswith("refused: the network's operator LeakyReLU (node ")
+    assert "has no mapping to ONNX" in again.outcomes["odd"]
+    assert same_after(list(kept)) == kept
 
 
 OWN_ENGINE = """
@@ -109,7 +148,7 @@ class Shifted(OnnxRuntime):
 def test_an_engine_of_ones_own_runs_in_an_environment_of_the_projects(
     cli: CommandLine, tmp_path: Path
 ) -> None:
-    require_engine("onnxruntime")
+    require_rows("onnxruntime")
     (tmp_path / "mine" / "method").mkdir(parents=True)
     (tmp_path / "mine" / "my_engine.py").write_text(OWN_ENGINE)
     (tmp_path / "mine" / "method" / "mine_fp32.yaml").write_text(
@@ -126,14 +165,6 @@ def test_an_engine_without_a_lock_is_refused_before_anything_is_measured(cli: Co
     ended = cli(*WORDS, "method=[fp32,onnxruntime_fp32]",
                 "method.onnxruntime_fp32.engine.environment=unheard")  # fmt: skip
     assert ended.code == 2 and "engine.environment=unheard: there is no unheard.lock" in ended.err
-
-
-def test_an_old_c_library_is_refused_by_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "2.17"))
-    with pytest.raises(
-        engine_env.Unsupported, match=r"need glibc 2\.28, and this system has 2\.17"
-    ):
-        engine_env._require_glibc("onnxruntime")
 
 
 def test_batches_are_bit_for_bit_those_of_mxnet(tmp_path: Path) -> None:

@@ -166,6 +166,7 @@ class CommandLine:
     started: list[Started] = field(default_factory=list)
     variables: dict[str, str] = field(default_factory=dict)  # besides this process's own
     through: Sequence[str] = ()  # a command that starts the one that it is given
+    project: Path = PROJECT  # the checkout
 
     def start(self, *words: str) -> Started:
         if threading.current_thread() is threading.main_thread():
@@ -173,7 +174,7 @@ class CommandLine:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         process = subprocess.Popen(
             [*self.through, sys.executable, "-m", "harness", *words, *self.places(words)],
-            cwd=PROJECT,
+            cwd=self.project,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

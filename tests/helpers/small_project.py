@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +106,20 @@ class SmallProject:
 
     def lock(self, lock: str, version: str) -> None:
         """Have a lock file want this version of its package, and let there be one."""
-        name = LOCKED[lock]
-        wheel = _write_wheel(self.wheels, name, version, lock == "run")
-        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-        text = f"{name}=={version} \\\n    --hash=sha256:{digest}\n"
+        text = self._pinned(LOCKED[lock], version, lock == "run")
         (self.root / "requirements" / f"{lock}.lock").write_text(text)
+
+    def engine(self, name: str, packages: Sequence[str]) -> None:
+        """Have an engine's lock file want some packages, and let there be these."""
+        folder = self.root / "requirements" / "engines"
+        folder.mkdir()
+        text = "".join(self._pinned(package, "1.0", False) for package in packages)
+        (folder / f"{name}.lock").write_text(text)
+
+    def _pinned(self, name: str, version: str, carries: bool) -> str:
+        wheel = _write_wheel(self.wheels, name, version, carries)
+        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        return f"{name}=={version} \\\n    --hash=sha256:{digest}\n"
 
     def offline(self) -> None:
         shutil.rmtree(self.wheels)

@@ -11,7 +11,16 @@ import pytest
 
 from harness.facts.typed import changed
 from harness.render.progress import TRIALS, clock, count_of, said_left
-from harness.run.course import MEASURE, OPTIMIZE, PROFILE, VALIDATE, Course, Step, course_of
+from harness.run.course import (
+    CONVERT,
+    MEASURE,
+    OPTIMIZE,
+    PROFILE,
+    VALIDATE,
+    Course,
+    Step,
+    course_of,
+)
 from harness.storage.plan import RunPlan
 from harness.storage.store import COMMITTED, RunFolder
 
@@ -90,6 +99,29 @@ def test_a_search_within_another_method_is_one(plan: RunPlan) -> None:
     inner = {"_target_": "a.b", "label": "x", "method": search}
     config = changed(plan.config, method={"x": inner})
     assert Course(replace(plan, config=config), {}).named(Step("x", OPTIMIZE)) == "tuning"
+
+
+@pytest.mark.parametrize("options", [{}, {"criterion": "relative"}])
+def test_an_engines_conversion_is_a_step_which_may_search(
+    plan: RunPlan, options: dict[str, str]
+) -> None:
+    engine = {"environment": "e", "_target_": "a.b", **options}
+    config = changed(
+        plan.config,
+        protocol={**plan.config.protocol.stored, "rounds": 0},
+        method={"x": {**plan.methods["fp32"].stored, "engine": engine}},
+    )
+    seconds = {OPTIMIZE: 2.0, VALIDATE: 3.0, PROFILE: 4.0}
+    known = {Step("x", stage): taken for stage, taken in seconds.items()}
+    first, second = Step("x", OPTIMIZE), Step("x", CONVERT)
+    for convert in (None, 50.0):
+        all_known = known | ({} if convert is None else {second: convert})
+        course = Course(replace(plan, config=config), all_known)
+        assert course.named(first) == "" and course.named(second) == ("tuning" if options else "")
+        with course.taking(first):
+            assert course.left(first, 0.0) == (None if convert is None else 2 + 50 + 3 + 4)
+        with course.taking(second):
+            assert course.left(second, 10.0) == (None if convert is None else 40 + 3 + 4)
 
 
 def test_rounds_count_each_row_once_a_round(plan: RunPlan) -> None:
