@@ -14,6 +14,7 @@ REPORTS = "reports"  # under the results: reports of runs that are only read
 
 def call(words: Words, context: Context) -> int:
     """Write a run's report and print where it is."""
+    from harness.compare.price_file import PRICES
     from harness.config import project_path
     from harness.report.report_writer import write_report
 
@@ -21,7 +22,8 @@ def call(words: Words, context: Context) -> int:
     into = project_path(words["to"]) if words["to"] else None
     if into is None and folder.is_committed:
         into = context.results / REPORTS / folder.path.parent.name / folder.id
-    page, *others = write_report(folder, context.cache, context.folders, into)
+    prices = project_path(words["prices"]) if "prices" in words.values else PRICES
+    page, *others = write_report(folder, context.cache, context.folders, into, prices)
     print(f"{page}\nand beside it tables, LaTeX and figures ({len(others)} files)")
     return 0
 
@@ -38,6 +40,13 @@ VERB = Verb(
             "DIR",
             "the folder to write",
             otherwise="report/ in the run's folder; results/reports/ for the committed example",
+            proposes=FILES,
+        ),
+        Argument(
+            "prices",
+            "FILE",
+            "a price list, for a run with rows of other engines",
+            otherwise="conf/prices.yaml",
             proposes=FILES,
         ),
     ),

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from harness.compare.prices import Price, cost_per_million
+from harness.compare.prices import Price, cost_interval, cost_per_million
 from harness.compare.unlike import Unlike, unlike
 from harness.stats.accuracy import McNemar, mcnemar
 from harness.stats.intervals import Interval
@@ -214,8 +214,7 @@ def _method_in_run(method: str, run: ComparedRun, reference: ComparedRun) -> Met
     if run.price.per_hour is not None:
         cost = cost_per_million(row.images_per_s, run.price.per_hour)
         if rate:
-            low, high = (cost_per_million(end, run.price.per_hour) for end in (rate.high, rate.low))
-            intervals["cost"] = Interval(cost, low, high, rate.level, rate.between_rounds)
+            intervals["cost"] = cost_interval(rate, run.price.per_hour)
     ratio = None
     if run is not reference and method in reference.times and method in run.times:
         theirs, ours = (_per_image(method, side) for side in (reference, run))

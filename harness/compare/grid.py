@@ -32,7 +32,12 @@ NOTHING = Cell(DASH)  # where nothing was measured
 
 @dataclass(frozen=True)
 class Grid:
-    """A table: methods or facts by runs; ``in_words`` where its cells are words, not numbers."""
+    """A table: methods or facts by runs.
+
+    Attributes:
+        in_words: its cells are words, not numbers.
+        best: the name of the row to mark; empty for none.
+    """
 
     anchor: str
     title: str
@@ -41,6 +46,7 @@ class Grid:
     headers: Sequence[str]
     rows: Sequence[tuple[str, Sequence[Cell]]]
     in_words: bool = False
+    best: str = ""
 
     @property
     def filled(self) -> Grid:

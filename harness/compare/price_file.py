@@ -1,4 +1,4 @@
-"""The price list of a comparison, read from its file."""
+"""A price list, read from its file."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from pathlib import Path
 
 import yaml
 
+from harness import PROJECT
 from harness.compare.prices import Prices, parse_prices
 from harness.errors import InputError
+
+PRICES = PROJECT / "conf" / "prices.yaml"
 
 
 def read_prices(path: Path) -> Prices:

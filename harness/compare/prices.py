@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.facts.machine_facts import Instance
 from harness.facts.typed import JsonObject
+from harness.stats.intervals import Interval
 
 OWN = "price."  # begins the word that gives a machine's price on the command line
 KEYS = ("dated", "source", "currency", "ec2", "machines")
@@ -114,6 +115,15 @@ def parse_prices(values: Any, name: str) -> Prices:
 def cost_per_million(images_per_s: float, per_hour: float) -> float:
     """Return the cost of a million images on a machine that does nothing else."""
     return per_hour * HOURS / images_per_s
+
+
+def cost_interval(rate: Interval, per_hour: float) -> Interval:
+    """Return the cost of a million images with the interval of the throughput, in images/s."""
+    estimate, low, high = (
+        cost_per_million(images_per_s, per_hour)
+        for images_per_s in (rate.estimate, rate.high, rate.low)
+    )
+    return Interval(estimate, low, high, rate.level, rate.between_rounds)
 
 
 def parse_price(value: Any, key: str) -> float:

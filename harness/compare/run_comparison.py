@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import PROJECT
 from harness.compare.compared_run import check_alike, load_compared_runs
 from harness.compare.comparison import compare
-from harness.compare.price_file import read_prices
+from harness.compare.price_file import PRICES, read_prices
 from harness.compare.prices import parse_price
 from harness.compare.summary import summary
 from harness.compare.winners import winners
@@ -19,7 +18,6 @@ from harness.facts.faults import PLAIN_NAME, is_name
 from harness.process.font_cache import keep_fonts_in
 
 FOLDER = "comparisons"
-PRICES = PROJECT / "conf" / "prices.yaml"
 
 
 @dataclass(frozen=True)

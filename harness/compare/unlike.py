@@ -12,6 +12,7 @@ from harness.storage.plan import RunPlan
 from harness.storage.same_run import flattened, settings
 
 MISSING = "-"  # shown for a setting that a run does not have
+ENGINES = "versions.engines."  # begins the versions of what an engine's environment has
 TYPED = "config."  # begins the settings that words of a command line give
 DERIVED_FROM = {  # settings of a plan that follow from the configuration's, by what changes them
     "images": ("config.workload.images",),
@@ -32,15 +33,14 @@ class Unlike:
 def unlike(plans: Sequence[RunPlan]) -> list[Unlike]:
     """Return the settings that differ: versions first, then files, the protocol, and the rest.
 
-    A method that a run does not have differs from nothing. What follows from another difference is
-    left out.
+    A method that a run does not have differs from nothing, nor does an engine whose rows it does not
+    have. What follows from another difference is left out.
     """
     runs = [settings(plan) for plan in plans]
     different = []
     for key in dict.fromkeys(key for run in runs for key in run):
         values = tuple(_typed(run[key]) if key in run else MISSING for run in runs)
-        method = _method_of(key)
-        present = {v for v, plan in zip(values, plans) if method is None or method in plan.methods}
+        present = {value for value, plan in zip(values, plans) if _concerns(key, plan)}
         if len(present) > 1:
             different.append(Unlike(key, values))
     return sorted(_without_derived(different), key=lambda one: _place_of(one.key))
@@ -100,6 +100,16 @@ def _is_derived(one: Unlike, values: Mapping[str, tuple[str, ...]]) -> bool:
 def _typed(value: Any) -> str:
     """Return a value as the command line takes it."""
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+
+
+def _concerns(key: str, plan: RunPlan) -> bool:
+    """Say whether a run has the method, or rows of the engine, that a setting is of."""
+    method = _method_of(key)
+    if method is not None:
+        return method in plan.methods
+    if key.startswith(ENGINES):
+        return key.split(".")[2] in (plan.versions.engines or {})
+    return True
 
 
 def _method_of(key: str) -> str | None:

@@ -15,7 +15,7 @@ from harness.facts.typed import JsonObject
 from harness.files.whole_files import sha256_of
 from harness.storage.same_run import differing
 
-CODE = ("harness/**/*.py", "conf/**/*.yaml", "benchmarks/**/*.py", "requirements/*.lock")
+CODE = ("harness/**/*.py", "conf/**/*.yaml", "benchmarks/**/*.py", "requirements/**/*.lock")
 MOST_CONF_BYTES = 1 << 24
 Files = dict[str, str]  # by path
 

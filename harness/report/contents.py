@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.compare.prices import Prices
 from harness.errors import HarnessError
 from harness.render.drawing import Drawing
 from harness.report.all_figures import draw_all
 from harness.report.artifact.checklist import Checklist, checklists
+from harness.report.choice.which_engine import WhichEngine, which_engine
 from harness.report.evidence import Evidence, RunDigests, command, evidence, run_digests
 from harness.report.headline import Headline, headline
 from harness.report.methods_text import methods_text
@@ -27,12 +29,14 @@ class Report:
 
     Attributes:
         headline: the fastest row that is accurate enough, None where there is none.
+        engines: the comparison of engines, None where all rows are MXNet's.
         methods: the paragraph on methods, as plain text.
         command: the command that repeats the run; ``command_notes`` say what to know of it.
     """
 
     run: LoadedRun
     headline: Headline | None
+    engines: WhichEngine | None
     published: Published
     drawings: Sequence[Drawing]
     evidence: Sequence[Evidence]
@@ -43,12 +47,15 @@ class Report:
     checklists: Sequence[Checklist]
 
 
-def collect(run: LoadedRun, folders: Sequence[str], code: str) -> Report:
+def collect(
+    run: LoadedRun, folders: Sequence[str], code: str, prices: Prices | None = None
+) -> Report:
     """Derive and draw the report of a run.
 
     Args:
         folders: of ``--conf``, for the command that repeats the run.
         code: digest of this checkout's code and of these folders, as ``RunPlan.code``.
+        prices: for the comparison of engines; None: nothing has a cost.
 
     Raises:
         HarnessError: a file that a figure is drawn from, or the published table, is damaged.
@@ -70,6 +77,7 @@ def collect(run: LoadedRun, folders: Sequence[str], code: str) -> Report:
         run=run,
         drawings=draw_all(run),
         headline=headline(run),
+        engines=which_engine(run, prices),
         published=beside_published(plan, run.rows),
         evidence=evidence(plan, run.records, run.rounds, run.digests, is_kept),
         methods=methods_text(plan, run.records, run.rows, run.rounds),

@@ -52,7 +52,7 @@ def headline(run: LoadedRun) -> Headline | None:
         facts.append(f"made once in {COST.shown(best.cost_s, '')} s")
     defect = _defect(run, best, metric.shown(getattr(best, metric.name), ""), labels)
     compared = [best.method, *(method for speedup, method in over if speedup)]
-    return Headline(best, gain, defect, ", ".join(facts), _disturbed(run, compared))
+    return Headline(best, gain, defect, ", ".join(facts), disturbances_of(run, compared))
 
 
 def _with_ends(row: Row, metric: Metric) -> str:
@@ -61,7 +61,7 @@ def _with_ends(row: Row, metric: Metric) -> str:
     return "" if value is None else with_interval(metric, value, row.intervals.get(metric.name))
 
 
-def _disturbed(run: LoadedRun, methods: Sequence[str]) -> str:
+def disturbances_of(run: LoadedRun, methods: Sequence[str]) -> str:
     """Return one sentence on what disturbed the timings of these rows, empty where nothing did."""
     disturbed = {name: kinds for name, kinds in run.disturbances.items() if name in methods}
     if not disturbed:

@@ -13,6 +13,7 @@ from harness import __version__
 from harness.render.inline_figures import inline_figures
 from harness.render.page import render
 from harness.report.artifact.checklist import counts
+from harness.report.choice import engine_table
 from harness.report.contents import Report
 from harness.report.latex import PREAMBLE
 from harness.storage.outcomes import OK
@@ -63,6 +64,12 @@ def to_html(report: Report, records: str) -> str:
         ],
         harness=__version__,
     )
+
+
+def _engines(report: Report) -> Values | None:
+    if report.engines is None:
+        return None
+    return {"which": report.engines, "grid": engine_table.to_grid(report.engines)}
 
 
 def _results(report: Report) -> Values:
@@ -131,6 +138,7 @@ def _files(report: Report) -> Values:
 
 
 SECTIONS = (  # in the order of the template
+    Section(engine_table.ANCHOR, engine_table.TITLE, _engines),
     Section("results", "Results", _results),
     Section("published", "Beside the published table", _published),
     Section("beyond", "Beyond the published table", _beyond),

@@ -9,9 +9,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.compare.prices import Prices
 from harness.files import whole_files
 from harness.report.artifact.checklist import to_markdown
 from harness.report.artifact.references import cited, to_bibtex
+from harness.report.choice import engine_table
 from harness.report.contents import Report, collect
 from harness.report.html_report import to_html
 from harness.report.latex import paragraph
@@ -27,7 +29,11 @@ FOLDER = "report"
 
 
 def write_files(
-    run: LoadedRun, folders: Sequence[str], code: str, into: Path | None = None
+    run: LoadedRun,
+    folders: Sequence[str],
+    code: str,
+    into: Path | None = None,
+    prices: Prices | None = None,
 ) -> list[Path]:
     """Write the report of a run and return the paths of its files, the page first.
 
@@ -36,7 +42,7 @@ def write_files(
     Args:
         into: the folder to write; None: ``FOLDER`` in the run's.
     """
-    report = collect(run, folders, code)
+    report = collect(run, folders, code, prices)
     folder = into or run.folder.path / FOLDER
     records = Path(os.path.relpath(run.folder.path.resolve(), folder.resolve())).as_posix()
     files: dict[str, str | bytes] = {
@@ -49,6 +55,8 @@ def write_files(
         "figures.tex": to_figures(report.drawings),
         "references.bib": to_bibtex(report.run.plan, report.digests),
     }
+    if report.engines is not None:
+        files["engines.csv"] = engine_table.to_csv(report.engines)
     for drawing in report.drawings:
         files |= drawing.files
     for name, content in files.items():

@@ -204,11 +204,15 @@ def _row(
         intervals["images_per_s"] = rate
         if fused is not None and fused.forward is not None:
             ratio = speedup_interval(fused.forward, mine.forward)
-            row = replace(row, speedup_vs_fused=_ratio(ratio, fused.forward, mine.forward))
+            row = replace(
+                row, speedup_vs_fused=speedup_estimate(ratio, fused.forward, mine.forward)
+            )
             intervals["speedup_vs_fused"] = ratio
         if base is not None and base.forward is not None:
             ratio = speedup_interval(base.forward, mine.forward)
-            row = replace(row, inference_speedup=_ratio(ratio, base.forward, mine.forward))
+            row = replace(
+                row, inference_speedup=speedup_estimate(ratio, base.forward, mine.forward)
+            )
             intervals["inference_speedup"] = ratio
     if base is not None:
         row = replace(
@@ -289,7 +293,9 @@ def _rate(interval: Interval | None, samples: Samples, batch_size: int) -> float
     return interval.estimate if interval else batch_size / float(samples.forward_s.mean())
 
 
-def _ratio(interval: Interval | None, reference: Samples, samples: Samples) -> float | None:
+def speedup_estimate(
+    interval: Interval | None, reference: Samples, samples: Samples
+) -> float | None:
     """Return the speedup: of the typical round, or of the mean batches without an interval."""
     if interval:
         return interval.estimate

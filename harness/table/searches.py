@@ -85,18 +85,23 @@ def is_accurate(row: Row, tuning: Tuning) -> bool | None:
     return row.top1 >= least or row.top1_rel_loss_pct == 0
 
 
+def is_accurate_enough(row: Row, plan: RunPlan) -> bool:
+    """Say whether a row is known to meet the criterion.
+
+    Random weights meet any criterion: their accuracies mean nothing.
+    """
+    return RANDOM_WEIGHTS in plan.warnings or is_accurate(row, plan.config.tuning) is True
+
+
 def best_accurate(plan: RunPlan, rows: Sequence[Row]) -> Row | None:
     """Return the row with the most images per second among those that meet the criterion.
 
-    The baseline is none of them. Random weights meet any criterion: their accuracies mean nothing.
+    The baseline is none of them.
     """
-    is_random = RANDOM_WEIGHTS in plan.warnings
     fit = [
         row
         for row in rows
-        if row.images_per_s
-        and row.method != plan.config.baseline
-        and (is_random or is_accurate(row, plan.config.tuning))
+        if row.images_per_s and row.method != plan.config.baseline and is_accurate_enough(row, plan)
     ]
     return max(fit, key=lambda row: row.images_per_s or 0.0, default=None)
 

@@ -268,6 +268,25 @@ def test_what_a_machine_may_differ_in(runs: tuple[RunFolder, RunFolder]) -> None
     assert unlike([plan for plan in plans if plan]) == []
 
 
+def test_an_engine_differs_only_between_runs_that_have_rows_of_it(tmp_path: Path) -> None:
+    first, newer, without = (
+        made_run(tmp_path / name, engines={"int8_custom": "onnxruntime"}) for name in "abc"
+    )
+    edit(
+        newer.path / "plan.json",
+        lambda plan: plan["versions"]["engines"]["onnxruntime"].update(onnxruntime="1.3"),
+    )
+
+    def leave_out(plan: Any) -> None:
+        del plan["config"]["method"]["int8_custom"], plan["versions"]["engines"]
+
+    edit(without.path / "plan.json", leave_out)
+    plans = [plan for plan in (run.load_plan() for run in (first, newer, without)) if plan]
+    assert unlike([plans[0], plans[2]]) == []
+    key = "versions.engines.onnxruntime.onnxruntime"
+    assert [(one.key, one.values) for one in unlike(plans)] == [(key, ("1.2", "1.3", "-"))]
+
+
 def test_other_images_are_not_compared(
     compared: Compared, runs: tuple[RunFolder, RunFolder]
 ) -> None:

@@ -248,6 +248,7 @@ def test_an_order_travels_with_its_folders(tmp_path: Path) -> None:
 def test_projects_are_told_apart(tmp_path: Path) -> None:
     ours = project_digests()
     assert {"harness/cli.py", "conf/config.yaml", "requirements/run.lock"} < set(ours)
+    assert "requirements/engines/onnxruntime.lock" in ours
     shutil.copytree(PROJECT / "conf", tmp_path / "conf")
     (tmp_path / "conf" / "config.yaml").write_text("changed")
     theirs = {path: sha for path, sha in ours.items() if not path.startswith("conf/")}

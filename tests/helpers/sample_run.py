@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,17 +32,26 @@ def made_run(
     reason: str = "best 0.6 against fp32's 0.9",
     run: str = "made",
     profiled: bool = True,
+    engines: Mapping[str, str] | None = None,
+    sweep: Sequence[int] = (),
 ) -> RunFolder:
     """Write a run of five rows that were measured and one without a solution.
 
     Args:
         rounds: 0 for the published protocol.
         labels: of some methods; the others' are their names.
+        engines: the environments of some methods' engines; MXNet executes the others.
+        sweep: more batch sizes, at which a batch takes as long.
     """
     named = {name: (labels or {}).get(name, name) for name in (*SECONDS, UNSOLVED)}
     folder = RunFolder(results / "machine" / run)
-    plan = replace(sample_records.plan(rounds=rounds), run=run)
+    plan = replace(sample_records.plan(rounds=rounds, sweep=sweep), run=run)
     methods = {name: _method(name, label) for name, label in named.items()}
+    for name, environment in (engines or {}).items():
+        methods[name]["engine"] = {"environment": environment, "_target_": "x"}
+        versions = {environment: {environment: "1.2", "numpy": "2.0"}}
+        known = plan.versions.engines or {}
+        plan = replace(plan, versions=changed(plan.versions, engines={**known, **versions}))
     plan = sample_records.configured(plan, method=methods)
     folder.path.mkdir(parents=True)
     folder.save_plan(plan)
@@ -50,12 +59,15 @@ def made_run(
     np.save(folder.path / "labels_tuning.npy", sample_records.LABELS[:100])
     for position, (name, seconds) in enumerate(SECONDS.items()):
         record = sample_records.measured(name, seconds, cost=3.0 * position, label=named[name])
+        profile = {**PROFILE, "engine": (engines or {}).get(name)} if profiled else None
         folder.save_record(
-            _with_files(folder, replace(record, run=run, position=position), profiled)
+            _with_files(folder, replace(record, run=run, position=position), profile)
         )
         for number in range(1, rounds + 1):
             times = [seconds / 10 * (1 + 0.01 * ((number * n) % 7)) for n in range(20)]
-            folder.save_round(replace(sample_records.timed(name, number, times), run=run))
+            sizes = (sample_records.BATCH, *sweep)
+            timed = sample_records.timed(name, number, times, sizes=sizes)
+            folder.save_round(replace(timed, run=run))
     folder.save_record(
         MethodRecord(
             run,
@@ -94,7 +106,9 @@ def _trials(accuracies: list[float]) -> list[dict[str, Any]]:
     ]
 
 
-def _with_files(folder: RunFolder, record: MethodRecord, profiled: bool) -> MethodRecord:
+def _with_files(
+    folder: RunFolder, record: MethodRecord, profile: Mapping[str, Any] | None
+) -> MethodRecord:
     own = folder.method(record.method)
     own.mkdir(parents=True)
     np.savez(own / "predictions.npz", top=sample_records.predicted(TOP1[record.method], 0.95))
@@ -111,8 +125,8 @@ def _with_files(folder: RunFolder, record: MethodRecord, profiled: bool) -> Meth
     if record.method in TUNED:
         quantization = {"strategy": "mse", "baseline_accuracy": 0.9, "trials": 3}
         optimize = changed(optimize, quantization=quantization, trajectory=_trials(TRIALS))
-    profile = decode(PROFILE, ProfileFacts) if profiled else None
-    return replace(record, validate=facts, optimize=optimize, profile=profile)
+    kernels = decode(profile, ProfileFacts) if profile else None
+    return replace(record, validate=facts, optimize=optimize, profile=kernels)
 
 
 PROFILE = {

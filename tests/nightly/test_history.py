@@ -16,11 +16,15 @@ from harness.errors import HarnessError
 from harness.nightly import database
 from harness.nightly.baseline import last_good, named
 from harness.nightly.database import NAME, opened
-from harness.nightly.entry import NightEntry, NightRow, as_run, list_changes, unlike
+from harness.nightly.entry import NightEntry, NightRow, as_run, build_entry, list_changes, unlike
 from harness.nightly.judgements import rebuilt
 from harness.nightly.night import MeasuredShift, Regression
+from harness.nightly.verdict import BATCH
 from harness.storage.same_run import alike, environment
+from harness.storage.store import RunFolder
+from helpers.other_machine import edit
 from helpers.sample_records import with_pair
+from helpers.sample_run import made_run
 
 ALIKE = {"machine": {"cpu_model": "a CPU"}, "images": {"validated": 20}}
 
@@ -287,6 +291,22 @@ def test_unlike_runs_are_passed_over_and_said() -> None:
 def test_what_changed_is_named() -> None:
     new = replace(entry(2), environment={"versions": {"mxnet": "3"}, "code": "c"})
     assert list_changes(entry(1), new) == ["versions.mxnet: was '2', is '3'"]
+
+
+def test_another_version_of_an_engine_is_named(tmp_path: Path) -> None:
+    before, now = (
+        made_run(tmp_path / name, engines={"int8_custom": "openvino"}) for name in ("before", "now")
+    )
+    edit(
+        now.path / "plan.json",
+        lambda plan: plan["versions"]["engines"]["openvino"].update(openvino="1.3"),
+    )
+    nights = [build_entry(RunFolder(run.path)) for run in (before, now)]
+    assert nights[0].alike == nights[1].alike  # they are compared all the same
+    changes = list_changes(*nights)
+    assert changes == ["versions.engines.openvino.openvino: was '1.2', is '1.3'"]
+    assert nights[1].measured == nights[0].measured
+    assert ("int8_custom", BATCH.name) in nights[1].measured
 
 
 def test_a_run_is_judged_by_its_rows() -> None:

@@ -76,7 +76,7 @@ def test_reviewers_get_records_tables_figures_locks_and_conf(
     for name in ("report.html", "checklist.md", "references.bib", "table.tex", "figures.tex"):
         assert (own / "report" / name).is_file()
     assert len(list((own / "report" / "figures").glob("*.pdf"))) == 12
-    for folder, pattern in (("requirements", "*.lock"), ("conf", "**/*.yaml")):
+    for folder, pattern in (("requirements", "**/*.lock"), ("conf", "**/*.yaml")):
         sources = list((PROJECT / folder).glob(pattern))
         assert sources
         for source in sources:

@@ -25,7 +25,7 @@ from harness.table.loaded_run import load_run
 
 TEXTS = ("CITATION.cff", "LICENSE", "NOTICE", "pyproject.toml")
 LOCKS = ("*.lock", "*.in", "*.md")  # of requirements/
-OWN = ("*.yaml", "*.py")  # of a folder of --conf
+OWN = ("*.yaml", "*.py", "*.lock")  # of a folder of --conf
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ def _sources(folders: Sequence[Path]) -> Iterator[tuple[Path, str]]:
     for name in TEXTS:
         yield PROJECT / name, name
     for pattern in LOCKS:
-        for path in sorted((PROJECT / "requirements").glob(pattern)):
-            yield path, f"requirements/{path.name}"
+        for path in sorted((PROJECT / "requirements").rglob(pattern)):
+            yield path, path.relative_to(PROJECT).as_posix()
     own = ((folder, f"own/{number}", OWN) for number, folder in enumerate(folders, 1))
     trees: list[tuple[Path, str, tuple[str, ...]]] = [(PROJECT / "conf", "conf", ("*.yaml",)), *own]
     for root, name, patterns in trees:

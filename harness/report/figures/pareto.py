@@ -74,7 +74,7 @@ def pareto(rows: Sequence[Row], tuning: Tuning) -> Front:
     known = [(row, position) for row, position in positions if position is not None]
     points = []
     for row, mine in known:
-        beaten = any(_beats(other, mine) for _, other in known)
+        beaten = any(beats(other, mine) for _, other in known)
         ends = row.intervals.get(metric.name)
         points.append(
             Point(
@@ -83,7 +83,7 @@ def pareto(rows: Sequence[Row], tuning: Tuning) -> Front:
                 speedup=mine[0],
                 top1=mine[1],
                 speedup_ends=(ends.low, ends.high) if ends else None,
-                top1_ends=_top1_ends(row),
+                top1_ends=top1_ends(row),
                 on_front=not beaten,
                 accurate=is_accurate(row, tuning) is True,
             )
@@ -98,11 +98,13 @@ def _position(row: Row, metric: Metric) -> Ends | None:
     return speedup, row.top1
 
 
-def _beats(one: Ends, other: Ends) -> bool:
+def beats(one: Ends, other: Ends) -> bool:
+    """Say whether a speed and an accuracy are both at least another's, and one of them is higher."""
     return one[0] >= other[0] and one[1] >= other[1] and one != other
 
 
-def _top1_ends(row: Row) -> Ends | None:
+def top1_ends(row: Row) -> Ends | None:
+    """Return the ends of top-1's interval given the baseline's accuracy, from the paired loss."""
     ends = row.intervals.get("top1_rel_loss_pct")
     if ends is None or row.top1 is None or row.top1_rel_loss_pct is None:
         return None
