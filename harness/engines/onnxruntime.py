@@ -58,63 +58,8 @@ KINDS = {  # in oneDNN's words
 TYPES = {"float": "f32", "uint8": "u8", "int8": "s8", "int32": "s32", "float16": "f16"}
 
 
-@dataclass(frozen=True)
-class OnnxRuntime:
-    """ONNX Runtime.
-
-    Attributes:
-        precision: fp32 or int8.
-        per_channel: whether each output channel's weights have a scale of their own.
-        reduce_range: whether weights have 7 bits; None: where the CPU has no VNNI.
-        calibration: minmax, entropy or percentile.
-    """
-
-    precision: str = "fp32"
-    per_channel: bool = False
-    reduce_range: bool | None = None
-    calibration: str = "minmax"
-
-    def __post_init__(self) -> None:
-        if self.precision not in ("fp32", "int8"):
-            raise InputError(f"engine.precision={self.precision}: use fp32 or int8")
-        if self.calibration not in CALIBRATIONS:
-            raise InputError(
-                f"engine.calibration={self.calibration}: use {', '.join(CALIBRATIONS)}"
-            )
-
-    def optimize(
-        self, network: Path, tuning: Batches, stem: Path, progress: Progress
-    ) -> EngineModel:
-        graph = stem.with_suffix(".onnx")
-        weights = graph.with_name(f"{graph.name}.data")
-        if self.precision == "fp32":
-            _save(onnx.load(network), graph)
-            return EngineModel(graph, weights)
-        reduces = self.reduce_range
-        if reduces is None:
-            reduces = not VNNI.intersection(describe().isa or ())
-        with tempfile.TemporaryDirectory(dir=".") as aside:
-            folded, quantized = Path(aside, "folded.onnx"), Path(aside, "quantized.onnx")
-            quant_pre_process(network, folded, skip_symbolic_shape=True)
-            quantize_static(
-                folded,
-                quantized,
-                _Reader(tuning, progress),
-                quant_format=QuantFormat.QDQ,
-                per_channel=self.per_channel,
-                reduce_range=reduces,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                calibrate_method=CALIBRATIONS[self.calibration],
-            )
-            _save(onnx.load(quantized), graph)
-        configured: dict[str, Any] = {
-            "quantize_granularity": "channel-wise" if self.per_channel else "tensor-wise",
-            "calib_mode": self.calibration,
-            "reduce_range": reduces,
-            "excluded_operators": [],
-        }
-        return EngineModel(graph, weights, configured)
+class OnnxRuntimeSessions:
+    """How an ONNX file runs in ONNX Runtime, whoever quantised it."""
 
     def load(
         self, graph: Path, threads: int | None, cpus: Sequence[int], profiled: bool
@@ -144,6 +89,65 @@ class OnnxRuntime:
 
 
 @dataclass(frozen=True)
+class OnnxRuntime(OnnxRuntimeSessions):
+    """ONNX Runtime.
+
+    Attributes:
+        precision: fp32 or int8.
+        per_channel: whether each output channel's weights have a scale of their own.
+        reduce_range: whether weights have 7 bits; None: where the CPU has no VNNI.
+        calibration: minmax, entropy or percentile.
+    """
+
+    precision: str = "fp32"
+    per_channel: bool = False
+    reduce_range: bool | None = None
+    calibration: str = "minmax"
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("fp32", "int8"):
+            raise InputError(f"engine.precision={self.precision}: use fp32 or int8")
+        if self.calibration not in CALIBRATIONS:
+            raise InputError(
+                f"engine.calibration={self.calibration}: use {', '.join(CALIBRATIONS)}"
+            )
+
+    def optimize(
+        self, network: Path, tuning: Batches, stem: Path, progress: Progress
+    ) -> EngineModel:
+        graph = stem.with_suffix(".onnx")
+        weights = graph.with_name(f"{graph.name}.data")
+        if self.precision == "fp32":
+            save_model(onnx.load(network), graph)
+            return EngineModel(graph, weights)
+        reduces = self.reduce_range
+        if reduces is None:
+            reduces = not VNNI.intersection(describe().isa or ())
+        with tempfile.TemporaryDirectory(dir=".") as aside:
+            folded, quantized = Path(aside, "folded.onnx"), Path(aside, "quantized.onnx")
+            quant_pre_process(network, folded, skip_symbolic_shape=True)
+            quantize_static(
+                folded,
+                quantized,
+                _Reader(tuning, progress),
+                quant_format=QuantFormat.QDQ,
+                per_channel=self.per_channel,
+                reduce_range=reduces,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                calibrate_method=CALIBRATIONS[self.calibration],
+            )
+            save_model(onnx.load(quantized), graph)
+        configured: dict[str, Any] = {
+            "quantize_granularity": "channel-wise" if self.per_channel else "tensor-wise",
+            "calib_mode": self.calibration,
+            "reduce_range": reduces,
+            "excluded_operators": [],
+        }
+        return EngineModel(graph, weights, configured)
+
+
+@dataclass(frozen=True)
 class OnnxRuntimePredictor:
     """A session; each call computes and returns."""
 
@@ -169,7 +173,7 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]  # it carries no typ
             yield {INPUT: images}
 
 
-def _save(model: Any, graph: Path) -> None:
+def save_model(model: Any, graph: Path) -> None:
     """Write the graph and, beside it, the weights: SHA-256 and size of each tell models apart."""
     weights = graph.with_name(f"{graph.name}.data")
     weights.unlink(missing_ok=True)  # onnx appends

@@ -40,8 +40,8 @@ from harness.methods.long_search import (  # noqa: E402
 )
 from harness.methods.pickles import close  # noqa: E402
 from harness.methods.shared_calibration import SharedCalibration  # noqa: E402
-from harness.methods.time_limit import time_limit  # noqa: E402
 from harness.targets import find  # noqa: E402
+from harness.time_limit import time_limit  # noqa: E402
 
 close()
 

@@ -22,7 +22,14 @@ from harness.storage.stage_facts import Optimize, Quantization, Stretch, Trial
 
 NETWORK = "network.onnx"
 TOLERANCE = 1e-3  # as of a model that MXNet saves: engines sum in another order
-PACKAGES = ("onnxruntime", "openvino", "nncf", "onnx", "numpy")  # whose versions are kept
+PACKAGES = (
+    "onnxruntime",
+    "openvino",
+    "nncf",
+    "neural-compressor",
+    "onnx",
+    "numpy",
+)  # whose versions are kept
 
 
 def run(job: ConvertJob, progress: Callable[[int, int, str], None]) -> Optimize:
