@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.errors import InputError, one_line, spell
 from harness.process.own_modules import own_folders
-from harness.storage.configuration import INC
+from harness.storage.method_options import INC, MADE_ELSEWHERE
 
 TARGET = "_target_"
 Description = Mapping[str, Any]  # of an object: ``_target_``, and its arguments by name
@@ -30,7 +30,9 @@ KNOWN = frozenset(
         "harness.methods.bf16.Bf16",
         "harness.methods.bf16.Bf16Fallback",
         "harness.methods.equalize.Equalized",
+        MADE_ELSEWHERE,
         "harness.methods.mycustom.MyCustomTuneStrategy",
+        "harness.methods.native.AsReleased",
         "harness.methods.native.Fused",
         "harness.methods.native.Quantized",
         "harness.methods.native.Unoptimized",

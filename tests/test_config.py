@@ -12,13 +12,21 @@ from harness.config import CONF, choices, compose_config, project_path
 from harness.errors import InputError
 from helpers.command_line import OWN
 
+BY_NAME = (  # rows of no experiment: they are asked for by name
+    "int8_smart_excluded", "int8_finished", "int8_inc_random", "int8_inc_exhaustive", "int8_inc_tpe",
+    "fp32_summed",  # the second baseline where mxnet_additions=null; else it would be fp32 again
+)  # fmt: skip
+SECOND = "fp32_as_released"  # the baseline that no publication has
+
 
 def files(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 def test_each_folder_is_tested_here() -> None:
-    tested = {"method", "workload", "threads", "protocol", "experiment", "inc_options"}
+    tested = {
+        "method", "workload", "threads", "protocol", "experiment", "inc_options", "native_options"
+    }  # fmt: skip
     assert {path.name for path in CONF.iterdir() if path.is_dir()} == tested
 
 
@@ -44,7 +52,7 @@ def test_each_choice_composes(group: str, name: str) -> None:
     values = compose_config([f"{group}={name}"]).config.stored
     assert set(values) == {
         "run", "machine", "tuning", "baseline", "fused", "table", "max_cpu_isa", "methods", "method",
-        "workload", "threads", "protocol", "nightly",
+        "mxnet_additions", "workload", "threads", "protocol", "nightly",
     }  # fmt: skip
     assert {"name", "rec", "classes", "batch_size", "model", "transform"} <= set(values["workload"])
     assert values["baseline"] in values["method"]
@@ -59,7 +67,9 @@ def test_workloads_have_the_same_geometry_keys(name: str) -> None:
 def test_inc_options_reach_every_inc_row() -> None:
     options = list(compose_config([]).config.stored["method"]["int8_inc_mse"]["options"])
     assert options == [
-        "criterion", "tolerance", "timeout_s", "max_trials", "seed", "sampling_size", "objective"
+        "criterion", "tolerance", "timeout_s", "max_trials", "seed", "sampling_size", "objective",
+        "objective_weights", "dtypes", "model_wise", "optype_wise", "op_wise", "performance_only",
+        "keep_best", "resume",
     ]  # fmt: skip
     given = compose_config(["tuning.seed=5", "method.int8_inc_basic.options.seed=6"]).config.stored
     inc = {k: m["options"]["seed"] for k, m in given["method"].items() if "options" in m}
@@ -72,13 +82,15 @@ def test_default_rows_are_those_published_in_their_order() -> None:
     table = PROJECT / "benchmarks" / "published" / "published_table.csv"
     published = [row["method"] for row in csv.DictReader(table.read_text().splitlines())]
     methods = compose_config([]).config.stored["method"]
-    assert [method["label"] for method in methods.values()] == published
-    beyond = compose_config(["experiment=beyond"]).config.stored[
-        "method"
-    ]  # not published: off by default
+    labels = {name: method["label"] for name, method in methods.items()}
+    assert list(labels)[:2] == ["fp32", SECOND]
+    assert labels.pop(SECOND) not in published  # the same baseline with MXNet's defect
+    assert list(labels.values()) == published
+    # not published: off by default
+    beyond = compose_config(["experiment=beyond"]).config.stored["method"]
     assert set(methods) < set(beyond)
     engines = compose_config(["experiment=engines"]).config.stored["method"]
-    assert sorted({*beyond, *engines}) == files("method")
+    assert sorted({*beyond, *engines, *BY_NAME}) == files("method")
 
 
 def test_order_of_the_rows_is_the_users() -> None:
@@ -139,6 +151,14 @@ def test_what_is_wrong_is_named_with_what_would_be_right(override: str, said: li
     assert "\n" not in message
     for part in said:
         assert part in message
+
+
+def test_a_model_made_elsewhere_is_no_part_of_another_method() -> None:
+    inner = "method.int8_equalized_full.method"
+    words = [f"{inner}._target_=harness.methods.finished.Finished"]
+    words += [f"+{inner}.{key}=x" for key in ("symbol", "params")]
+    with pytest.raises(InputError, match=rf"{inner}: a model that was made elsewhere takes no"):
+        compose_config(["method=[fp32,int8_equalized_full]", *words])
 
 
 def test_keys_are_those_of_the_chosen_workload() -> None:

@@ -228,15 +228,15 @@ def test_engines_know_neither_mxnet_nor_hydra_and_are_known_to_workers_alone(mod
         assert not engines or within(module, WORKERS)
 
 
-PURE = {"__future__", "collections", "dataclasses", "hashlib", "itertools", "json", "math", "re",
-        "shlex", "typing", "unicodedata", "numpy", "scipy"}  # fmt: skip
+PURE = {"__future__", "bisect", "collections", "dataclasses", "functools", "hashlib", "itertools",
+        "json", "math", "re", "shlex", "typing", "unicodedata", "numpy", "scipy"}  # fmt: skip
 DERIVED = (  # of records and numbers, purely
     "harness.stats",
     *(
         f"harness.table.{name}"
         for name in (
-            *("beyond", "footnotes", "kernels", "metrics", "operations", "roof_share"),
-            *("row_names", "rows", "samples", "searches", "validity"),
+            *("beyond", "notes", "kernels", "metrics", "operations", "roof_share"),
+            *("published.baselines", "row_names", "rows", "samples", "searches", "validity"),
         )
     ),
     *(f"harness.compare.{name}" for name in ("comparison", "prices", "unlike")),
@@ -253,7 +253,15 @@ DATA = (
     "harness.host.isa",
     *(
         f"harness.storage.{name}"
-        for name in ("configuration", "outcomes", "plan", "record", "same_run", "stage_facts")
+        for name in (
+            "configuration",
+            "method_options",
+            "outcomes",
+            "plan",
+            "record",
+            "same_run",
+            "stage_facts",
+        )
     ),
     ESCAPE,
 )

@@ -15,6 +15,7 @@ class Figure:
         rounds: of a run; None where there are none.
         what: the name of the figure, with its unit: a column of the section's table.
         least, most: what is wanted, ends included; None for no limit.
+        repeats, seed: of the simulation; 0 before they are known.
     """
 
     part: str
@@ -24,6 +25,8 @@ class Figure:
     value: float
     least: float | None = None
     most: float | None = None
+    repeats: int = 0
+    seed: int = 0
 
     @property
     def met(self) -> bool | None:

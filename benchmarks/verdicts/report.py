@@ -10,7 +10,7 @@ from tabulate import tabulate
 
 from benchmarks.verdicts.figures import Figure
 
-CSV = ("part", "case", "rounds", "what", "value", "least", "most", "met")
+CSV = ("part", "case", "rounds", "what", "value", "least", "most", "met", "repeats", "seed")
 
 
 def to_csv(figures: Sequence[Figure]) -> str:
@@ -23,13 +23,49 @@ def to_csv(figures: Sequence[Figure]) -> str:
     return text.getvalue()
 
 
-def to_markdown(figures: Sequence[Figure], about: str) -> str:
-    """Return the report; what is not as wanted is bold.
+def from_csv(text: str) -> list[Figure]:
+    """Return the figures that ``to_csv`` wrote."""
+    return [
+        Figure(
+            part=row["part"],
+            case=row["case"],
+            rounds=int(row["rounds"]) if row["rounds"] else None,
+            what=row["what"],
+            value=float(row["value"]),
+            least=_number(row["least"]),
+            most=_number(row["most"]),
+            repeats=int(row["repeats"]),
+            seed=int(row["seed"]),
+        )
+        for row in csv.DictReader(io.StringIO(text))
+    ]
 
-    Args:
-        about: how it was measured, a sentence.
-    """
-    parts = ["# Measured verdicts", about]
+
+def _number(text: str) -> float | None:
+    return None if not text else int(text) if text.isdigit() else float(text)
+
+
+def merged(before: Sequence[Figure], figures: Sequence[Figure]) -> list[Figure]:
+    """Return figures, and those of before of the parts that were not measured, in the parts' order."""
+    parts = dict.fromkeys(figure.part for figure in (*before, *figures))
+    anew = {figure.part for figure in figures}
+    return [
+        figure
+        for part in parts
+        for figure in (figures if part in anew else before)
+        if figure.part == part
+    ]
+
+
+def to_markdown(figures: Sequence[Figure]) -> str:
+    """Return the report; what is not as wanted is bold."""
+    counts = dict.fromkeys((f.seed, f"{f.part} {f.repeats}") for f in figures)
+    seeds = " and ".join(str(seed) for seed in dict.fromkeys(seed for seed, _ in counts))
+    listed = ", ".join(count for _, count in counts)
+    parts = [
+        "# Measured verdicts",
+        f"Simulated with seed {seeds}; repeats of each case: {listed}.",
+    ]
     for part in dict.fromkeys(figure.part for figure in figures):
         mine = [figure for figure in figures if figure.part == part]
         columns = list(dict.fromkeys(figure.what for figure in mine))

@@ -7,6 +7,7 @@ hour. A false regression is acknowledged the next morning, as its reader would, 
 
 from __future__ import annotations
 
+import copy
 import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -125,14 +126,23 @@ class Year:
         self.entries: list[NightEntry] = []
 
     def judge(self) -> list[Night]:
-        """Return the nights as they are judged; false regressions are acknowledged."""
-        judged = []
-        for number in range(self._nights):
-            entry = self._entry(number)
-            night = judged_night(entry, self.entries, partial(self._again, number))
-            judged.append(night)
-            self.entries.append(self._kept(number, entry, night))
-        return judged
+        """Return all nights as they are judged; false regressions are acknowledged."""
+        return [self.next_night() for _ in range(len(self.entries), self._nights)]
+
+    def next_night(self) -> Night:
+        """Return the next night as it is judged; the year remembers it."""
+        number = len(self.entries)
+        entry = self._entry(number)
+        night = judged_night(entry, self.entries, partial(self._again, number))
+        self.entries.append(self._kept(number, entry, night))
+        return night
+
+    def branch(self, course: Course) -> Year:
+        """Return the year as it goes on with another course; both go on alike but for that."""
+        other = copy.copy(self)
+        other._course, other.entries = course, list(self.entries)
+        other._random = copy.deepcopy(self._random)
+        return other
 
     def _kept(self, number: int, entry: NightEntry, night: Night) -> NightEntry:
         """Return a night as the history keeps it."""
@@ -288,49 +298,6 @@ def red(nights: Sequence[Night], method: str, metric: str = BATCH) -> list[int]:
             {row.key for row in night.regressions}]  # fmt: skip
 
 
-def false_regressions(host: Host, software: str, years: int, seed: int, nights: int = 365) -> float:
-    """Return the red rows a year where nothing happens but noise."""
-    rows = 0
-    for year in range(years):
-        judged = Year(host, software, Course(), nights, seed + year).judge()
-        rows += sum(len(night.regressions) for night in judged)
-    return rows / years * 365 / nights
-
-
 def step(factor: float, begin: int = BEGIN, end: int = 10**6) -> Change:
+    """Return a change by a factor from one night until another."""
     return lambda night: factor if begin <= night < end else 1.0
-
-
-def delay(host: Host, course: Course, nights: int, seed: int, metric: str = BATCH) -> int | None:
-    """Return how many nights after ``BEGIN`` the changed method is first red; None for never."""
-    judged = Year(host, "weekly", course, BEGIN + nights, seed).judge()
-    (method,) = course.changed()
-    late = [at for at in red(judged, method, metric) if at >= BEGIN]
-    return late[0] - BEGIN if late else None
-
-
-def false_table(years: int = 1, seed: int = 1) -> dict[tuple[str, str], float]:
-    """Return the false regressions a year by host and how often the software changes."""
-    return {
-        (name, software): false_regressions(host, software, years, seed)
-        for name, host in HOSTS.items()
-        for software in SOFTWARE
-    }
-
-
-def delays(
-    factors: Sequence[float] = (1.025, 1.03, 1.05, 1.1), series: int = 26, nights: int = 35
-) -> dict[tuple[str, str, float], list[int | None]]:
-    """Return the nights until a slowdown of one method is red, by host, its place and its size."""
-    found: dict[tuple[str, str, float], list[int | None]] = {}
-    for host in ("quiet", "shared"):
-        for factor in factors:
-            change = {METHODS[2]: step(factor)}
-            for place, course in (
-                ("model", Course(model=change, events=[BEGIN])),
-                ("library", Course(library=change, events=[BEGIN])),
-            ):
-                found[host, place, factor] = [
-                    delay(HOSTS[host], course, nights, seed) for seed in range(series)
-                ]
-    return found

@@ -72,7 +72,9 @@ def to_markdown(report: Report) -> str:
         "(methods.shared_calibration=true): the published side in its one process, the harness in "
         "a file. Thresholds do not depend on who computed them. Both seed the random generators before "
         "every strategy; as published, they are seeded once. The harness runs protocol=published "
-        "and gives every row the extra pass that shows oneDNN's kernels, which is in its seconds.",
+        "and gives every row the extra pass that shows oneDNN's kernels, which is in its seconds. The "
+        "published side runs the additions of this MXNet as released, the harness as mxnet_additions "
+        "says; its row of the other baseline is left out.",
         "## Targets",
         _targets(report.targets),
         "## Accuracies",

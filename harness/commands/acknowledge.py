@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def call(words: Words, context: Context) -> int:
     """Acknowledge shifts in a run's records and in the history; print which, and what that means."""
     from harness.errors import InputError, proposal
-    from harness.nightly.baseline import METRICS
     from harness.nightly.database import opened
+    from harness.nightly.entry import METRICS
     from harness.nightly.judgements import ALL, acknowledge
 
     folder, metric = context.find(words["run"]), words["metric"]

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import neural_compressor
 import numpy as np
@@ -46,6 +46,7 @@ class Inc(OnnxRuntimeSessions):
         sampling_size: images that INC calibrates on.
     """
 
+    title: ClassVar[str] = "INC on ONNX Runtime"
     strategy: str = "basic"
     tolerance: float = 0.01
     criterion: str = "relative"

@@ -21,7 +21,9 @@ class Context:
     """The input of a method.
 
     Attributes:
-        net: a clean fp32 ``HybridBlock`` of this process's own, not yet hybridized.
+        net: a clean fp32 ``HybridBlock`` of this process's own, not yet hybridized. Its additions are
+            repaired if the run's ``mxnet_additions`` says so and the class's attribute
+            ``repaired_additions`` is true; without one that holds for methods of this project alone.
         tuning: the tuning batches, as (data, label); ``tuning.kept()`` holds them in memory.
         workspace: a folder of this row's own inside the run; what is written there is kept.
         shared: a folder that the rows of the run share, or None when sharing is off.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import mxnet as mx
 from mxnet.gluon import SymbolBlock
 
+from harness.methods.layers import Layers, layers_noted
 from harness.workloads.model_files import Node, SymbolGraph
 from harness.workloads.weights_file import MxArray
 
@@ -18,6 +19,9 @@ NUMBERED = re.compile(r"node_(\d+)")
 VARIABLE = "null"  # the operator of inputs and weights
 BROADCASTING, PLAIN = "_npi_add", "elemwise_add"
 
+LAYERS = (
+    "layers_of_nodes"  # attribute of a network that a graph made: it has no Gluon layers itself
+)
 Entry = list[int]  # [node, output, version]: one output of a node
 
 
@@ -28,18 +32,21 @@ class Graph:
     Attributes:
         symbol: the object of a ``-symbol.json``; ``nodes`` are in an order in which they can run.
         params: the weights by name, each with ``arg:`` or ``aux:`` before it.
+        layers: the layers that made the nodes, by node; empty where the network has none.
     """
 
     symbol: SymbolGraph
     params: dict[str, MxArray]
+    layers: Layers = field(default_factory=dict)
 
     @classmethod
     def of(cls, net: Any, shape: tuple[int, ...]) -> Graph:
         """Trace ``net``, which gets hybridized, with a blank input of this shape."""
         net.hybridize()
-        net(mx.np.zeros(shape)).wait_to_read()
+        with layers_noted(net) as layers:
+            net(mx.np.zeros(shape)).wait_to_read()
         symbol, params = net.export(None)
-        return cls(json.loads(symbol.tojson()), dict(params))
+        return cls(json.loads(symbol.tojson()), dict(params), getattr(net, LAYERS, layers))
 
     @classmethod
     def from_symbol(cls, symbol: Any, params: dict[str, MxArray]) -> Graph:
@@ -68,10 +75,11 @@ class Graph:
         return mx.sym.fromjson(json.dumps(self.symbol)).as_np_ndarray()
 
     def network(self) -> Any:
-        """Return the network of the graph as it is now."""
+        """Return the network of the graph as it is now; a graph of it has the layers of this one."""
         inputs = [mx.sym.var(name).as_np_ndarray() for name in self.inputs]
         net = SymbolBlock(self.as_symbol(), inputs)
         net.load_dict(self.params, cast_dtype=True, dtype_source="saved")
+        setattr(net, LAYERS, self.layers)
         return net
 
     def shapes(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
@@ -135,8 +143,8 @@ def tensor_name(node: Node) -> str:
     return str(node["name"]) if node["op"] == VARIABLE else f"{node['name']}_output"
 
 
-def with_own_numbers(net: Any, shape: tuple[int, ...]) -> Any:
-    """Return ``net`` with its operators named node_0, node_1 ...: by their place in it alone.
+def numbered(net: Any, shape: tuple[int, ...]) -> Graph:
+    """Return the graph of ``net`` with its operators named node_0, node_1 ...: by their place alone.
 
     MXNet counts the operators of all networks that a process traces, so one and the same network has
     other names when another came before; and strategies draw in the order of operators' names.
@@ -147,20 +155,31 @@ def with_own_numbers(net: Any, shape: tuple[int, ...]) -> Any:
     """
     graph = Graph.of(net, shape)
     operators = [node for node in graph.nodes if node["op"] != VARIABLE]
-    numbered = [(node, NUMBERED.fullmatch(node["name"])) for node in operators]
-    first = min((int(match[1]) for _, match in numbered if match), default=0)
-    for node, match in numbered:
-        if match:
-            node["name"] = f"node_{int(match[1]) - first}"
-    return graph.network()
+    numbered_nodes = [(node, NUMBERED.fullmatch(node["name"])) for node in operators]
+    first = min((int(match[1]) for _, match in numbered_nodes if match), default=0)
+    names = {
+        node["name"]: f"node_{int(match[1]) - first}" for node, match in numbered_nodes if match
+    }
+    for node in operators:
+        node["name"] = names.get(node["name"], node["name"])
+    layers = {names.get(name, name): layer for name, layer in graph.layers.items()}
+    return replace(graph, layers=layers)
 
 
-def use_plain_additions(graph: Graph, shape: tuple[int, ...]) -> int:
-    """Have additions of tensors of one shape done by oneDNN's ``sum``; return how many (``Summed``).
+def with_own_numbers(net: Any, shape: tuple[int, ...]) -> Any:
+    """Return ``net`` as the network of ``numbered``."""
+    return numbered(net, shape).network()
+
+
+def use_plain_additions(
+    graph: Graph, shape: tuple[int, ...], chosen: Callable[[Node], bool] = lambda node: True
+) -> int:
+    """Have additions of tensors of one shape done by oneDNN's ``sum``; return how many.
 
     Args:
         graph: changed in place.
         shape: of an input.
+        chosen: says of an addition whether it may be replaced.
     """
     shapes, nodes = graph.shapes(shape), graph.nodes
 
@@ -171,6 +190,7 @@ def use_plain_additions(graph: Graph, shape: tuple[int, ...]) -> int:
         node
         for node in nodes
         if node["op"] == BROADCASTING
+        and chosen(node)
         and shape_of(node["inputs"][0]) == shape_of(node["inputs"][1]) is not None
     ]
     for node in additions:

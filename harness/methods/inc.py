@@ -7,20 +7,20 @@ exhausted search look alike. ``SteppedQuantization`` runs the same traversal wit
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+import mxnet as mx
 import yaml
 
 from harness.errors import InputError, NoSolution, TuningTimeout
-from harness.methods.base import Context, MethodFacts, Optimized
-from harness.methods.inc_formats import IncConfig
+from harness.facts.typed import decode
+from harness.methods.base import Context, Optimized
 from harness.process.compat import import_inc
 from harness.storage.configuration_checks import wrong_search
+from harness.storage.method_options import SearchOptions
 from harness.storage.tuning_history import IncQuantised
 
 import_inc()
@@ -31,14 +31,23 @@ from neural_compressor.experimental import Quantization  # noqa: E402
 from neural_compressor.strategy import STRATEGIES  # noqa: E402
 from neural_compressor.strategy.strategy import TuneStrategy, strategy_registry  # noqa: E402
 
-from harness.methods.graph import with_own_numbers  # noqa: E402
+from harness.methods.graph import numbered  # noqa: E402
+from harness.methods.inc_settings import (  # noqa: E402
+    inc_config,
+    meets,
+    require_operators,
+    weighed_best_remade,
+    without_bf16,
+)
 from harness.methods.inspection import inspect_on_disk  # noqa: E402
 from harness.methods.journal import Enough, Journal  # noqa: E402
 from harness.methods.long_search import (  # noqa: E402
     dynamic_shapes_asked_once,
     share_operator_configurations,
 )
+from harness.methods.operator_facts import OperatorFacts  # noqa: E402
 from harness.methods.pickles import close  # noqa: E402
+from harness.methods.resumption import Resumption, digest_of_labels  # noqa: E402
 from harness.methods.shared_calibration import SharedCalibration  # noqa: E402
 from harness.targets import find  # noqa: E402
 from harness.time_limit import time_limit  # noqa: E402
@@ -58,8 +67,7 @@ class Tuned:
     Attributes:
         strategy: one of INC's own (basic, mse, bayesian, ...) or the dotted path of a
             ``TuneStrategy`` subclass.
-        options: criterion, tolerance, timeout_s, max_trials, seed, sampling_size, objective; see
-            ``conf/config.yaml``.
+        options: those of ``SearchOptions``; see ``conf/config.yaml``.
         strategy_options: set as the class attribute ``options`` of a strategy given by path.
     """
 
@@ -79,6 +87,7 @@ class Tuned:
         wrong = wrong_search(self.options)
         if wrong is not None:
             raise InputError(wrong)
+        self._options = decode(self.options, SearchOptions)
 
     def optimize(self, context: Context) -> Optimized:
         """Search for a model; keep the trajectory and the tuning history in the workspace.
@@ -90,44 +99,80 @@ class Tuned:
         name = self._register()
         config = context.workspace / "inc.yaml"
         config.write_text(
-            yaml.safe_dump(self._inc_config(name, context.workspace), sort_keys=False)
+            yaml.safe_dump(inc_config(self._options, name, context.workspace), sort_keys=False)
         )
         tuning = context.tuning.kept()
-        net = with_own_numbers(context.net, next(iter(tuning))[0][:1].shape)
+        graph = numbered(context.net, next(iter(tuning))[0][:1].shape)
+        net = graph.network()
         net.hybridize()
         context = replace(context, net=net, tuning=tuning)
-        journal = Journal(context, int(self.options["max_trials"]))
+        resumption = None
+        if self._options.resume:
+            decisive = [
+                config.read_text(),
+                dict(self.strategy_options),
+                digest_of_labels(tuning.labels),
+            ]
+            resumption = Resumption(context.workspace, decisive, len(tuning.labels))
+        keep_best = bool(self._options.keep_best)
+        journal = Journal(context, self._options.max_trials, keep_best, resumption)
         search = SteppedQuantization(str(config))
         search.model = context.net
         search.calib_dataloader = context.tuning
         search.eval_func = journal.evaluate
+        warnings: list[str] = []
         cache = SharedCalibration(context.shared, search.model.calib_cache)
         cache.load()
         try:
             with exported_once(search.model), dynamic_shapes_asked_once(), journal.quantising():
                 search.pre_process()
+                require_operators(self._options, search.strategy.opwise_tune_space)
                 inspect_on_disk(search.strategy.adaptor, context.workspace)
                 journal.watch(search.strategy)
                 share_operator_configurations(search.strategy)
-                with time_limit(float(self.options["timeout_s"])) as limit, suppress(Enough):
+                with (
+                    weighed_best_remade(search.strategy, journal.adopt),
+                    time_limit(float(self._options.timeout_s or 0)) as limit,
+                    suppress(Enough),
+                ):
                     search.strategy.traverse()
                 best: Any = getattr(search.strategy, "best_qmodel", None)
                 if best is None or best.model is context.net:
-                    self._explain(journal, limit.expired)
+                    missed = self._explained(journal, limit.expired)
+                    best = journal.best
+                    if best is None:
+                        if resumption is not None:
+                            resumption.end()
+                        raise missed
+                    warnings.append(f"no model meets the criterion, this is the best one: {missed}")
             result = {
                 "baseline_accuracy": journal.network_accuracy(context.net),
                 "tuned_accuracy": journal.network_accuracy(best.model),
                 "trials": len(journal.trials),
             }
+        except TypeError as error:
+            raise without_bf16(error) from None
         except SystemExit as error:  # else the worker would end without an answer
             raise RuntimeError(f"the strategy ended its process: {error!r}") from error
         finally:
             journal.save()
             cache.save()
+        fused, *_ = search.strategy.adaptor.pre_optimized_model
+        configured = _configured(best.q_config, tuning, OperatorFacts(fused, graph.layers))
+        if resumption is not None:
+            resumption.end()
+            if resumption.trials:
+                warnings.append(
+                    f"the search was stopped and went on after {resumption.trials} trials: "
+                    f"{resumption.seconds:.1f} s of these are not in its cost"
+                )
+        if not meets(self._options, result["tuned_accuracy"], result["baseline_accuracy"]):
+            configured["meets_criterion"] = False
         return Optimized(
             best.model,
-            {"strategy": self.strategy, **_configured(best.q_config, tuning), **result},
+            {"strategy": self.strategy, **configured, **result},
             journal.trials,
+            warnings,
         )
 
     def _register(self) -> str:
@@ -174,53 +219,25 @@ class Tuned:
         cls.options = dict(self.strategy_options)
         return str(name)
 
-    def _inc_config(self, name: str, workspace: Path) -> IncConfig:
-        """Return the configuration that INC reads.
-
-        The data types are limited to the published int8 and fp32: INC adds bf16 by itself on CPUs
-        that have it, and a table must mean the same on every machine.
-        """
-        options = self.options
-        return {
-            "model": {"name": "network", "framework": "mxnet"},
-            "quantization": {
-                "approach": "post_training_static_quant",
-                "calibration": {"sampling_size": int(options["sampling_size"])},
-                "model_wise": {
-                    "weight": {"dtype": ["int8", "fp32"]},
-                    "activation": {"dtype": ["int8", "fp32"], "algorithm": ["minmax", "kl"]},
-                },
-            },
-            "tuning": {
-                "strategy": {"name": name},
-                "objective": options["objective"],
-                "accuracy_criterion": {options["criterion"]: float(options["tolerance"])},
-                "exit_policy": {
-                    "timeout": math.ceil(options["timeout_s"]),  # 0: stop at the first good model
-                    "max_trials": int(options["max_trials"]),
-                },
-                "random_seed": int(options["seed"]),
-                "workspace": {"path": str(workspace)},
-            },
-        }
-
-    def _explain(self, journal: Journal, expired: bool) -> NoReturn:
-        """Raise the error that says why the search ended without a model."""
-        trials, limit = len(journal.trials), int(self.options["max_trials"])
+    def _explained(self, journal: Journal, expired: bool) -> NoSolution | TuningTimeout:
+        """Return the error that says why the search ended without a model."""
+        trials, limit = len(journal.trials), self._options.max_trials
         best = max((trial["accuracy"] for trial in journal.trials), default=float("nan"))
         reached = f"best {best:.4f} against fp32's {journal.baseline:.4f} on the tuning batches"
         if expired:
-            raise TuningTimeout(
+            return TuningTimeout(
                 f"{self.options['timeout_s']} s ended after {trials} trials ({reached})"
             )
         if not journal.stopped:
             reached = "the strategy has nothing more to try"
         elif trials < limit:
             reached += f"; the strategy stopped by its own count before max_trials={limit} models"
-        raise NoSolution(reached, trials)
+        return NoSolution(reached, trials)
 
 
-def _configured(quantised: IncQuantised | None, tuning: Any) -> MethodFacts:
+def _configured(
+    quantised: IncQuantised | None, tuning: Any, operators: OperatorFacts
+) -> dict[str, Any]:
     """Return how INC's adaptor quantised a model; nothing if the strategy did not use the adaptor."""
     if not quantised:
         return {}
@@ -229,6 +246,7 @@ def _configured(quantised: IncQuantised | None, tuning: Any) -> MethodFacts:
         "quantize_mode": configuration["quantize_mode"],
         "quantize_granularity": configuration["quantize_granularity"],
         "excluded_operators": configuration["excluded_symbols"],
+        "excluded_are": operators.of(configuration["excluded_symbols"]),
         "kl_operators": sorted(quantised["calib_cfg"]["calib_kl_nodes"]),
         # INC stops after its number of batches or at the end of the loader
         "calibration_images": min(
@@ -247,23 +265,41 @@ def exported_once(model: Any) -> Iterator[None]:
 
     For each trial INC runs two batches through the fp32 network and writes and reads it, always with
     the same result. That takes half of a trial's time for the bundled network, and more for larger ones.
+    To learn the names of the tensors it runs another batch. One image shows the same graph and names.
     """
-    prepare = inc_adaptor.prepare_model_data
+    prepare, query = inc_adaptor.prepare_model_data, inc_adaptor.query_quantizable_nodes
     kept: list[Any] = []
 
     def prepare_once(requested: Any, device: Any, data: Any) -> tuple[Any, Any]:
         if requested is not model:
             return tuple(prepare(requested, device, data))
         if not kept:
-            (symbol, arguments, states), loader = prepare(requested, device, data)
-            kept.extend((symbol, arguments, states, loader.input_desc))
+            (symbol, arguments, states), loader = prepare(requested, device, [_image(data)])
+            inputs = _described_as(loader.input_desc, next(iter(data))[0])
+            kept.extend((symbol, arguments, states, inputs))
         symbol, arguments, states, inputs = kept
         loader = data if isinstance(data, DataLoaderWrap) else DataLoaderWrap(data, inputs)
         # INC adds the states to the dict of arguments; it only copies the arrays
         return (symbol, dict(arguments), dict(states)), loader
 
+    def query_by_image(symbol: Any, device: Any, loader: Any) -> Any:
+        return query(symbol, device, DataLoaderWrap([_image(loader)], loader.input_desc))
+
     inc_adaptor.prepare_model_data = prepare_once
+    inc_adaptor.query_quantizable_nodes = query_by_image
     try:
         yield
     finally:
         inc_adaptor.prepare_model_data = prepare
+        inc_adaptor.query_quantizable_nodes = query
+
+
+def _image(data: Any) -> tuple[Any, Any]:
+    """Return the first image of a loader and its label, as a batch."""
+    images, labels = next(iter(data))
+    return images[:1], labels[:1]
+
+
+def _described_as(inputs: Sequence[Any], batch: Any) -> list[Any]:
+    """Return INC's description of a network's one input, as for this batch."""
+    return [mx.io.DataDesc(known.name, batch.shape, known.dtype, known.layout) for known in inputs]

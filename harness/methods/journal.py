@@ -21,6 +21,7 @@ from neural_compressor.adaptor import FRAMEWORKS
 
 from harness.methods.base import Context
 from harness.methods.inc_formats import OperatorConfig, TuneConfig
+from harness.methods.resumption import Evaluated, Resumption, digest_of
 from harness.storage import tuning_history
 from harness.storage.store import HISTORY, TRAJECTORY, TRIALS
 from harness.storage.tuning_history import IncQuantised
@@ -53,10 +54,19 @@ class Journal:
     Attributes:
         trials: the trajectory.
         stopped: the search was ended by max_trials or by the strategy's own ``stop``.
+        best: INC's model of the most accurate trial that its strategy evaluated, if it is to be kept.
     """
 
-    def __init__(self, context: Context, max_trials: int) -> None:
-        self._context, self._max_trials = context, max_trials
+    def __init__(
+        self,
+        context: Context,
+        max_trials: int,
+        keep_best: bool = False,
+        resumption: Resumption | None = None,
+    ) -> None:
+        self._context, self._max_trials, self._keep_best = context, max_trials, keep_best
+        self._resumption = resumption
+        self._resumed: WeakKeyDictionary[Any, Evaluated] = WeakKeyDictionary()  # by network
         self._began = time.perf_counter()
         self._configured: WeakKeyDictionary[Any, Operators] = WeakKeyDictionary()  # by network
         self._quantised: WeakKeyDictionary[Any, IncQuantised] = WeakKeyDictionary()
@@ -66,6 +76,8 @@ class Journal:
         self._predictions: list[npt.NDArray[np.uint16]] = []
         self.trials: list[JournalTrial] = []
         self.stopped = False
+        self.best: Any = None
+        self._best_accuracy = -1.0
         self._history = context.workspace / HISTORY
         tuning_history.begin(self._history)
 
@@ -100,8 +112,15 @@ class Journal:
 
         def evaluated(model: Any, *arguments: Any, **named: Any) -> Any:
             self._hold_to_limit(model.model)
+            is_new = model.model is not self._context.net and model.model not in self._tried
             value = evaluate(model, *arguments, **named)
-            self.network_accuracy(model.model)  # if the strategy has a measure of its own
+            if is_new:
+                value = strategy.objectives.val = self._resumable(model.model, value)
+            # measured here if the strategy has a measure of its own
+            accuracy = self.network_accuracy(model.model)
+            is_trial = self._keep_best and model.model in self._tried
+            if is_trial and accuracy > self._best_accuracy:
+                self.best, self._best_accuracy = model, accuracy
             return value
 
         def decided(*arguments: Any, **named: Any) -> Any:
@@ -130,13 +149,63 @@ class Journal:
             return self._tried[network]["accuracy"]
         return self._measure(network)
 
+    def _resumable(self, network: Any, value: Any) -> Any:
+        """Return what INC measured of a new trial, or had measured before it was stopped; write it."""
+        trial, earlier = self._tried.get(network), self._resumed.get(network)
+        if earlier is not None:
+            return value[0], list(earlier.objectives)
+        if self._resumption is not None and trial is not None:
+            evaluated = Evaluated(
+                self._identity(network),
+                trial["accuracy"],
+                value[1],
+                trial["seconds"],
+                trial["evaluation_seconds"],
+                self._predictions[trial["trial"] - 1],
+            )
+            self._resumption.add(evaluated)
+        return value
+
+    def _identity(self, network: Any) -> str:
+        """Return a digest of how INC's adaptor made a network."""
+        quantised = self._quantised.get(network)
+        batches = quantised["calib_cfg"]["batches"] if quantised else None
+        return digest_of([sorted(self._configured.get(network, {}).items()), batches])
+
+    def adopt(self, model: Any, number: int) -> None:
+        """Take a model for that of a trial, from 0, whose configuration it was made of again."""
+        self._tried[model.model] = self.trials[number]
+        self._quantised[model.model] = model.q_config
+
     def _hold_to_limit(self, network: Any) -> None:
         known = network is self._context.net or network in self._tried
         if not known and len(self.trials) >= self._max_trials:
             self.stopped = True
             raise Enough
 
+    def _take_resumed(self, network: Any) -> float | None:
+        """Return the accuracy that the stopped search measured of a new network, if it did."""
+        is_new = network is not self._context.net and network not in self._tried
+        if self._resumption is None or not is_new or network not in self._configured:
+            return None
+        earlier = self._resumption.take(self._identity(network))
+        if earlier is None:
+            return None
+        with _without_alarm():
+            self._add(network, earlier.accuracy, earlier.predictions)
+            trial = self._tried[network]
+            trial["seconds"], trial["evaluation_seconds"] = (
+                earlier.seconds,
+                earlier.evaluation_seconds,
+            )
+            self._resumed[network] = earlier
+            self._began = time.perf_counter()
+        return earlier.accuracy
+
     def _measure(self, network: Any) -> float:
+        resumed = self._take_resumed(network)
+        if resumed is not None:
+            return resumed
         began = time.perf_counter()
         chosen = [network(data).argmax(axis=1).asnumpy() for data, _ in self._context.tuning]
         predictions = np.concatenate(chosen).astype(np.uint16)

@@ -9,10 +9,7 @@ from harness.methods.graph import Graph, use_plain_additions
 class Summed:
     """fp32 as it was loaded, its additions of two tensors of one shape by oneDNN's ``sum``.
 
-    MXNet 2.0.0b1 runs NumPy's ``+`` by oneDNN's ``binary``, for which it converts the inputs to
-    NCHW; where the memory plan puts the result in an input's place, the result keeps that input's
-    layout, and oneDNN has no kernel but its reference for such a mix. ``elemwise_add`` takes any
-    layout. MXNet's pull request 21132, after 2.0.0b1, does the same for ``+``.
+    The second baseline of a run with ``mxnet_additions=null``; ``additions`` explains the defect.
     """
 
     def optimize(self, context: Context) -> Optimized:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from harness.nightly.entry import NightEntry, NightRow, as_run, unlike
-from harness.nightly.verdict import Key, Run
+from harness.nightly import reasons
+from harness.nightly.entry import METRICS, NightEntry, NightRow, as_run, judged_alike, unlike
+from harness.nightly.verdict import BATCH, Key, Run, Verdict
 
-METRICS = ("batch_s", "cost_s", "top1", "top5")
-AT_ONCE = ("cost_s", "top1", "top5")  # a single night compares them with the level that counts
+AT_ONCE = [name for name in METRICS if name != BATCH.name]  # one night shows them without rounds
 PassedOver = Literal["regression", "disturbed"]
 
 
@@ -32,6 +32,27 @@ class Baseline:
     passed_over: Mapping[Key, PassedOver] = field(default_factory=dict)
     is_named: bool = False
 
+    def latest(self, row: Verdict) -> NightEntry:
+        """Return the latest run that has a row; of times, that they count of."""
+        runs = zip(reversed(self.entries), reversed(self.runs))
+        return next(
+            entry
+            for entry, run in runs
+            if (
+                row.method in run.times
+                if row.metric == BATCH
+                else entry.row(row.method) is not None
+            )
+        )
+
+    def comparable(self, row: Verdict) -> Verdict:
+        """Return the verdict on a row, which is no new one if earlier nights have it and do not count."""
+        why = self.passed_over.get(row.key)
+        if row.kind != "new" or why is None:
+            return row
+        advice = reasons.nothing_counts(why == "disturbed")
+        return replace(row, kind="cannot tell", gap="nothing before", advice=advice)
+
 
 def last_good(
     history: Sequence[NightEntry],
@@ -51,13 +72,16 @@ def last_good(
         now: what must be the same, ``entry.alike``.
     """
     judged = [entry for entry in history if entry.is_judged]
-    fit = [entry for entry in judged if not unlike(entry, now)]
+    fit = judged_alike(judged, now)
     bad = regressed(fit)
     chosen: list[tuple[NightEntry, frozenset[Key]]] = []
     counted: dict[Key, int] = {}
     closed: set[Key] = set()  # rows whose shift was acknowledged in a later run
     passed_over: dict[Key, PassedOver] = {}
+    settled: set[Key] = set()  # rows that older runs say nothing of
     for entry in reversed(fit):
+        if entry.measured <= settled and not entry.acknowledged:
+            continue
         left_out = set()
         kept = 0
         for row in entry.rows:
@@ -74,6 +98,8 @@ def last_good(
                     kept += 1
                 if entry.acknowledges(*key):
                     closed.add(key)
+                if counted.get(key, 0) >= (1 if key in closed else most):
+                    settled.add(key)
         if kept:
             chosen.append((entry, frozenset(left_out)))
     chosen.reverse()
@@ -119,18 +145,25 @@ def first_good(
         history: earlier runs, oldest first.
         now: what must be the same, ``entry.alike``.
     """
-    fit = [entry for entry in history if entry.is_judged and not unlike(entry, now)]
+    fit = judged_alike(history, now)
     bad = regressed(fit)
     levels: dict[Key, tuple[NightEntry, ...]] = {}
+    full: set[Key] = set()
     for entry in fit:
+        if entry.measured <= full and not entry.acknowledged and not entry.improved:
+            continue
         for row in entry.rows:
+            full.add((row.method, BATCH.name))
             for metric in AT_ONCE:
                 key = (row.method, metric)
                 if entry.acknowledges(*key) or key in entry.improved:
                     levels[key] = ()
+                    full.discard(key)
                 good = row.has(metric) and _why_not(entry, row, metric, bad, True) is None
                 if good and len(levels.get(key, ())) < most:
                     levels[key] = (*levels.get(key, ()), entry)
+                if len(levels.get(key, ())) >= most:
+                    full.add(key)
     return levels
 
 
@@ -147,13 +180,18 @@ def regressed(history: Sequence[NightEntry]) -> frozenset[tuple[str, Key]]:
         run and (method, metric) of each row.
     """
     places = {entry.run: at for at, entry in enumerate(history)}
-    known = [(at, entry) for at, entry in enumerate(history) if entry.acknowledged]
+    known = [(at, entry) for at, entry in reversed(list(enumerate(history))) if entry.acknowledged]
+    latest: dict[Key, int] = {}  # place of the latest acknowledgement of a row
     bad = set()
     for at, entry in enumerate(history):
         starts = {key: at for key in entry.regressions}
-        starts.update((each.key, min(places.get(each.since, at), at)) for each in entry.open)
+        starts.update(
+            (regression.key, min(places.get(regression.since, at), at)) for regression in entry.open
+        )
         for key, start in starts.items():
-            if not any(later >= start and night.acknowledges(*key) for later, night in known):
+            if key not in latest:
+                latest[key] = next((n for n, night in known if night.acknowledges(*key)), -1)
+            if latest[key] < start:
                 bad |= {(night.run, key) for night in history[start : at + 1]}
     return frozenset(bad)
 
@@ -169,5 +207,5 @@ def _why_not(
     key = (row.method, metric)
     if (entry.run, key) in bad:
         return "regression"
-    is_disturbed = metric == "batch_s" and row.has_disturbed_times and not trust_disturbed
+    is_disturbed = metric == BATCH.name and row.has_disturbed_times and not trust_disturbed
     return "disturbed" if is_disturbed and not entry.acknowledges(*key) else None

@@ -92,7 +92,7 @@ class History:
                     json.dumps(regressions),
                     json.dumps(known),
                     json.dumps(sorted(list(row) for row in entry.improved)),
-                    json.dumps([asdict(each) for each in entry.open]),
+                    json.dumps([asdict(regression) for regression in entry.open]),
                 ),
             )
             writing.executemany(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -12,14 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.nightly.disturbed import disturbed_rounds, is_too_disturbed
-from harness.nightly.night import UNFINISHED, Regression
-from harness.nightly.verdict import NIGHTLY, Bools, Floats, Run
+from harness.nightly.night import UNFINISHED, MeasuredShift, Regression
+from harness.nightly.verdict import BATCH, NIGHTLY, Bools, Floats, Run
 from harness.stats.night_noise import level
 from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.same_run import alike, differing, environment, listed
 from harness.storage.store import RunFolder
-from harness.table.metrics import TOP1, TOP5, top_k_correct
+from harness.table.metrics import COST, TOP1, TOP5, top_k_correct
 from harness.table.samples import samples_of
+
+METRICS = (BATCH.name, COST.name, TOP1.name, TOP5.name)
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class NightRow:
     model: str | None = None
     disturbed: int | None = None
 
-    @property
+    @cached_property
     def has_disturbed_times(self) -> bool:
         """Whether too many of its rounds were disturbed for its times to be a baseline."""
         return self.times is not None and is_too_disturbed(self.disturbed or 0, len(self.times))
@@ -58,7 +60,7 @@ class NightRow:
 
     def has(self, metric: str) -> bool:
         """Return whether a metric was measured."""
-        value = {"batch_s": self.times, "cost_s": self.cost_s}.get(metric, self.correct)
+        value = {BATCH.name: self.times, COST.name: self.cost_s}.get(metric, self.correct)
         return value is not None
 
     @property
@@ -82,7 +84,7 @@ class NightEntry:
         alike: what must be the same in runs that are compared.
         environment: what may differ, and then is named as what changed.
         verdict: of the night, an ``Outcome``; None if it is no night's run, or it was not judged.
-        shifted: lasting shifts that were measured again: method, first run after, ratio.
+        shifted: lasting shifts that were measured again.
         regressions: (method, metric) of its rows that were called regressions.
         acknowledged: reason by (method, metric), either of them "*" for all.
         improved: (method, metric) of its rows that were called improvements.
@@ -97,7 +99,7 @@ class NightEntry:
     environment: dict[str, Any]
     rows: tuple[NightRow, ...]
     verdict: str | None = None
-    shifted: frozenset[tuple[str, str, float]] = frozenset()
+    shifted: frozenset[MeasuredShift] = frozenset()
     regressions: frozenset[tuple[str, str]] = frozenset()
     acknowledged: Mapping[tuple[str, str], str] | None = None
     improved: frozenset[tuple[str, str]] = frozenset()
@@ -108,14 +110,25 @@ class NightEntry:
         """Whether it is a night with a verdict, and was not stopped before that was final."""
         return self.verdict is not None and self.verdict not in UNFINISHED
 
+    @cached_property
+    def _by_method(self) -> dict[str, NightRow]:
+        return {row.method: row for row in self.rows}
+
+    @cached_property
+    def measured(self) -> frozenset[tuple[str, str]]:
+        """(method, metric) of all that was measured."""
+        return frozenset(
+            (r.method, metric) for r in self.rows for metric in METRICS if r.has(metric)
+        )
+
     def row(self, method: str) -> NightRow | None:
-        return next((row for row in self.rows if row.method == method), None)
+        return self._by_method.get(method)
 
     def acknowledges(self, method: str, metric: str) -> bool:
         """Return whether a shift of this row was acknowledged in this run."""
-        return any(
-            part in (method, "*") and of in (metric, "*") for part, of in self.acknowledged or {}
-        )
+        if not self.acknowledged:
+            return False
+        return any(part in (method, "*") and of in (metric, "*") for part, of in self.acknowledged)
 
 
 def opened_by(entry: NightEntry) -> tuple[Regression, ...]:
@@ -128,10 +141,21 @@ def opened_by(entry: NightEntry) -> tuple[Regression, ...]:
 
 def unlike(before: NightEntry, now: Mapping[str, Any]) -> list[str]:
     """Return why two runs may not be compared, one line a key; empty if they may."""
+    if before.alike == now:
+        return []
     return listed(differing(before.alike, now))
 
 
-def changed(before: NightEntry, now: NightEntry, part: str | None = None) -> list[str]:
+def judged_alike(history: Iterable[NightEntry], now: Mapping[str, Any]) -> list[NightEntry]:
+    """Return the judged nights that may be compared with one, in their order.
+
+    Args:
+        now: what must be the same, ``entry.alike``.
+    """
+    return [night for night in history if night.is_judged and not unlike(night, now)]
+
+
+def list_changes(before: NightEntry, now: NightEntry, part: str | None = None) -> list[str]:
     """Return the differences of two runs' environments, one line a key.
 
     Args:
@@ -215,7 +239,7 @@ def as_run(entry: NightEntry, left_out: frozenset[tuple[str, str]] = frozenset()
         for at, metric in enumerate((TOP1, TOP5))
     }
     return Run(
-        {m: seconds for m, seconds in times.items() if (m, "batch_s") not in left_out},
+        {m: seconds for m, seconds in times.items() if (m, BATCH.name) not in left_out},
         correct,
-        {m: seconds for m, seconds in costs.items() if (m, "cost_s") not in left_out},
+        {m: seconds for m, seconds in costs.items() if (m, COST.name) not in left_out},
     )

@@ -137,7 +137,8 @@ def judge(
             assumed = lent if spread is None else spread.get(method)
             rows.append(_times(method, before, now, settings, assumed))
     costs = _rows([run.costs for run in baseline], candidate.costs)
-    known = _cost_spread([before for _, before, now in costs if now is not None])
+    # also of rows that were not measured now: they tell as much of the machine
+    known = _cost_spread([before for _, before, _now in costs])
     for method, earlier_s, now_s in costs:
         if earlier_s and now_s is not None and min(*earlier_s, now_s) >= LEAST_COST_S:
             rows.append(_cost(method, earlier_s, now_s, settings, known))

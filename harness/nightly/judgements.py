@@ -18,7 +18,7 @@ from harness.files import whole_files
 from harness.nightly import nightly_report
 from harness.nightly.database import NAME, Damaged, History, opened
 from harness.nightly.entry import NightEntry, bare_entry, build_entry, opened_by
-from harness.nightly.night import UNFINISHED, Night, Regression, listed_as
+from harness.nightly.night import UNFINISHED, MeasuredShift, Night, Regression, listed_as
 from harness.nightly.verdict import BATCH, Key
 from harness.storage.store import NIGHT, RunFolder
 
@@ -38,12 +38,17 @@ class JudgedRow(Struct, frozen=True):
 
 
 class Shift(Struct, frozen=True):
-    """A lasting shift that was found for a row, since a run, and whether it was measured again."""
+    """A lasting shift that was found for a row, since a run, and whether it was measured again.
+
+    Attributes:
+        controlled: whether it is one beside the other methods of the same nights.
+    """
 
     method: Name
     since: str = ""
     ratio: float = 1.0
     tested: bool = False
+    controlled: bool = False
 
 
 class Stored(Struct, frozen=True):
@@ -95,7 +100,7 @@ def with_verdict(entry: NightEntry, folder: RunFolder) -> NightEntry:
             entry,
             verdict=verdicts.verdict,
             shifted=frozenset(
-                (s.method, s.since, s.ratio)
+                MeasuredShift(s.method, s.since, s.ratio, s.controlled)
                 for s in verdicts.shifts
                 if s.tested and 0 < s.ratio < math.inf
             ),
@@ -177,13 +182,14 @@ def acknowledge(
             f"run {folder.id} was stopped, and its verdict is not final: ./run.sh nightly "
             f"run.id={folder.id} goes on with it"
         )
-    if method not in ("", ALL) and entry.row(method) is None:
-        rows = ", ".join(row.method for row in entry.rows)
-        near = proposal(method, [row.method for row in entry.rows])
+    shifted = notable(folder)
+    # the row of an open regression may not be measured any more
+    methods = list(dict.fromkeys([*(row.method for row in entry.rows), *(m for m, _ in shifted)]))
+    if method not in ("", ALL, *methods):
+        rows, near = ", ".join(methods), proposal(method, methods)
         raise InputError(
             f"method={method}: run {folder.id} has {rows}{near}; method=all is every shift"
         )
-    shifted = notable(folder)
     open_ = [key for key in shifted if not entry.acknowledges(*key)]
     chosen = [key for key in open_ if method in ("", ALL, key[0]) and metric in ("", ALL, key[1])]
     listed = "; ".join(" ".join(key) for key in open_)
@@ -220,7 +226,7 @@ def notable(folder: RunFolder) -> list[Key]:
     """
     night = _read(folder.path / NIGHT, Stored, "night")
     keys = [(row.method, row.metric) for row in night.rows if row.kind in NOTABLE]
-    keys += [each.key for each in night.open]
+    keys += [regression.key for regression in night.open]
     for path in sorted(folder.path.parent.glob(f"*/{NIGHT}")):
         with suppress(HarnessError):  # another night's file may be damaged
             shifts = _read(path, Stored, "night").shifts

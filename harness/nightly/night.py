@@ -6,7 +6,7 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from harness.nightly import reasons
 from harness.nightly.disturbed import Disturbances
@@ -72,6 +72,21 @@ class Regression:
         return self.method, self.metric
 
 
+class MeasuredShift(NamedTuple):
+    """A lasting shift of a method's times that was measured again.
+
+    Attributes:
+        since: id of the first run after it.
+        ratio: of times, after to before.
+        is_controlled: whether it is one beside the other methods, which met the same nights.
+    """
+
+    method: str
+    since: str
+    ratio: float
+    is_controlled: bool = False
+
+
 @dataclass(frozen=True)
 class Step:
     """What to do next, and the command for it, if there is one."""
@@ -106,7 +121,7 @@ class Night:
         words: those that start another night like it.
         open: the regressions that are open after this night.
         fixed: those that this night measured fixed.
-        tested: lasting shifts that were measured again, as in ``shifted``.
+        tested: lasting shifts that were measured again.
     """
 
     machine: str
@@ -128,12 +143,12 @@ class Night:
     words: tuple[str, ...] = ()
     open: tuple[Regression, ...] = ()
     fixed: tuple[Regression, ...] = ()
-    tested: tuple[tuple[str, str, float], ...] = ()
+    tested: tuple[MeasuredShift, ...] = ()
 
     @property
     def still_open(self) -> tuple[Regression, ...]:
         """The open regressions that an earlier night was red for."""
-        return tuple(each for each in self.open if each.is_notified)
+        return tuple(regression for regression in self.open if regression.is_notified)
 
     @property
     def regressions(self) -> tuple[Verdict, ...]:
@@ -185,11 +200,16 @@ def headline(night: Night) -> str:
         if night.has_disturbed_times:
             parts.append(f"its times are NO baseline ({_rounds(night)})")
     else:
-        known = {each.key for each in night.still_open}
+        known = {regression.key for regression in night.still_open}
         confirmed = [row for row in night.regressions if row.key not in {*night.suspects, *known}]
         parts += _listed([f"{worse(row)} (confirmed)" for row in confirmed])
-        parts += _listed([_still_open(each) for each in night.still_open])
-        parts += _listed([f"fixed: {each.said}, since run {each.since}" for each in night.fixed])
+        parts += _listed([open_since(regression) for regression in night.still_open])
+        parts += _listed(
+            [
+                f"fixed: {regression.said}, since run {regression.since}"
+                for regression in night.fixed
+            ]
+        )
         parts += [said for name, metrics in GROUPS if (said := _group(night, name, metrics))]
     missing = [row for row in night.rows if row.kind == "missing"]
     if night.failed:
@@ -215,7 +235,7 @@ def worse(row: Verdict) -> str:
 def steps(night: Night) -> tuple[Step, ...]:
     """Return what to do, the most urgent first; never none."""
     todo = []
-    known = {each.key for each in night.still_open}
+    known = {regression.key for regression in night.still_open}
     go_on = night.command("nightly", f"run.id={night.run}")
     if night.verdict == "stopped":
         todo.append(Step("Act: no verdict is final. This goes on where the night stopped:", go_on))
@@ -273,12 +293,15 @@ def _before_the_next_night(night: Night) -> Step | None:
 
 def _which(night: Night) -> list[str]:
     """Return the words that name the regressions of a night."""
-    methods = {row.method for row in night.regressions} | {each.method for each in night.open}
+    methods = {row.method for row in night.regressions} | {
+        regression.method for regression in night.open
+    }
     named = f"method={methods.pop()}" if len(methods) == 1 else "method=all"
     return [f"run={night.run}", named]
 
 
-def _still_open(regression: Regression) -> str:
+def open_since(regression: Regression) -> str:
+    """Return by how much a row is worse, and since when."""
     run, date = regression.since, regression.created[:10]
     return f"{regression.said}: still open since run {run} ({date})"
 

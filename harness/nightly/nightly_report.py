@@ -11,7 +11,7 @@ from xml.etree import ElementTree as xml
 from harness.nightly.database import opened
 from harness.nightly.disturbed import Disturbances
 from harness.nightly.entry import NightEntry
-from harness.nightly.night import Night, Step, headline, listed_as, steps
+from harness.nightly.night import Night, Step, headline, listed_as, open_since, steps
 from harness.nightly.reasons import percent_more, runs
 from harness.nightly.verdict import BATCH, Verdict
 from harness.render.escape import REPLACED, markdown, markdown_cell, one_line
@@ -133,7 +133,8 @@ def _figure(value: float | None, form: str) -> str:
 
 def to_json(night: Night) -> dict[str, Any]:
     """Return the night for programs, as ``nightly.schema.json`` describes it."""
-    untested = [shift for shift in night.shifted if shift not in night.tested]
+    tested = {shift[:3] for shift in night.tested}
+    untested = [shift for shift in night.shifted if shift not in tested]
     return {
         "schema": SCHEMA,
         "machine": night.machine,
@@ -155,12 +156,23 @@ def to_json(night: Night) -> dict[str, Any]:
         "failed": dict(night.failed),
         "changes": list(night.changes),
         "shifts": [
-            {"method": method, "since": since, "ratio": ratio, "tested": tested}
-            for shifts, tested in ((untested, False), (night.tested, True))
-            for method, since, ratio in shifts
+            {"method": method, "since": since, "ratio": ratio, "tested": False}
+            for method, since, ratio in untested
+        ]
+        + [
+            {
+                "method": shift.method,
+                "since": shift.since,
+                "ratio": shift.ratio,
+                "tested": True,
+                "controlled": shift.is_controlled,
+            }
+            for shift in night.tested
         ],
-        "open": [{**asdict(each), "level": list(each.level)} for each in night.open],
-        "fixed": [each.since for each in night.fixed],
+        "open": [
+            {**asdict(regression), "level": list(regression.level)} for regression in night.open
+        ],
+        "fixed": [regression.since for regression in night.fixed],
         "notes": list(night.notes),
     }
 
@@ -173,16 +185,19 @@ def _disturbed(found: Disturbances) -> dict[str, Any]:
 def to_junit(night: Night) -> str:
     """Return JUnit's XML: a test case a row.
 
-    Regressions fail, rows that were not judged are skipped; rows that were not measured, and a night
-    that is unfinished, are errors.
+    Regressions fail, also open ones whose row the night does not have; rows that were not judged are
+    skipped; rows that were not measured, and a night that is unfinished, are errors.
     """
     unfinished = _unfinished(night)
     failures = [row for row in night.regressions if _waits(row, night) is None]
     skipped = [row for row in night.rows if row.kind in SKIPPED and _waits(row, night) is None]
     waiting = sum(_waits(row, night) is not None for row in night.rows)
+    rows = {row.key for row in night.rows}
+    without_row = [regression for regression in night.open if regression.key not in rows]
+    tests = len(night.rows) + len(without_row) + len(night.failed) + bool(unfinished)
     counts = {
-        "tests": str(len(night.rows) + len(night.failed) + bool(unfinished)),
-        "failures": str(len(failures)),
+        "tests": str(tests),
+        "failures": str(len(failures) + len(without_row)),
         "errors": str(len(night.failed) + waiting + bool(unfinished)),
         "skipped": str(len(skipped)),
     }
@@ -206,6 +221,10 @@ def to_junit(night: Night) -> str:
             xml.SubElement(case, "skipped", {"message": f"{row.kind}: {row.sentences}"})
         else:
             xml.SubElement(case, "system-out").text = f"{row.kind}: {row.sentences}"
+    for regression in without_row:
+        names = {"classname": regression.method, "name": regression.metric}
+        case = xml.SubElement(suite, "testcase", names)
+        xml.SubElement(case, "failure", {"type": "regression", "message": open_since(regression)})
     for label, outcome in night.failed.items():
         case = xml.SubElement(suite, "testcase", {"classname": label, "name": "measured"})
         xml.SubElement(case, "error", {"type": "outcome", "message": outcome})

@@ -283,6 +283,13 @@ def still_open(since: str, created: str, back: int) -> str:
     return f"{said}: find what changed and repair it, or acknowledge it."
 
 
+def left_behind(run: str, listed: Sequence[str]) -> str:
+    return (
+        f"run {run} was not measured alike, so what is open in it is neither judged nor carried on here: "
+        f"{'; '.join(listed)}"
+    )
+
+
 def fixed(since: str) -> str:
     return f"The regression since run {since} is fixed: measured as before it. {NOTHING}"
 

@@ -10,9 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.facts.typed import changed
-from harness.nightly.entry import NightEntry, build_entry
+from harness.nightly.entry import NightEntry, build_entry, list_changes, software
+from harness.nightly.memory.lasting import LastingShift
+from harness.nightly.second_verdicts import (
+    after_remeasuring,
+    in_a_new_environment,
+    not_separable,
+    timed_again,
+)
 from harness.nightly.sequential_test import LOOKS, Confirmation, confirm
-from harness.nightly.verdict import NIGHTLY, Floats
+from harness.nightly.verdict import BATCH, NIGHTLY, Floats, Verdict
 from harness.run.context import Context
 from harness.run.lifecycle import run_rows, start_session
 from harness.run.reuse import copy_model, damage
@@ -134,3 +141,29 @@ def _looks(
             decided[confirmation.method] = confirmation
         pending = [name for name in now if decided[name].state == "open"]
     return decided
+
+
+def second_verdict(
+    row: Verdict,
+    second: Verdict | None,
+    again: Again,
+    entry: NightEntry,
+    before: NightEntry,
+    shift: LastingShift | None,
+) -> Verdict:
+    """Return the verdict on a suspected row after it was measured again.
+
+    The environment is blamed only where the other methods are a control, over two nights at least.
+    """
+    confirmation = again.confirmations.get(row.method) if row.metric == BATCH else None
+    if confirmation is None:
+        lacking = again.lacking.get(row.method) if row.metric == BATCH else None
+        return after_remeasuring(row, second, lacking)
+    turn = timed_again(row, confirmation, again.before[row.method], NIGHTLY)
+    if turn.kind == "regression" or software(before) == software(entry):
+        return turn
+    changes = "; ".join(list_changes(before, entry)[:4])
+    if shift is not None and shift.is_controlled:
+        return in_a_new_environment(turn, shift.ratio, changes, shift.since.run)
+    is_slower = second is not None and second.kind == "regression"
+    return not_separable(turn, changes) if is_slower else turn

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from harness.errors import HarnessError, InputError
 from harness.nightly import reasons
 from harness.nightly.baseline import Baseline, first_good
 from harness.nightly.disturbed import Disturbances
-from harness.nightly.entry import NightEntry, changed, software
+from harness.nightly.entry import NightEntry, judged_alike, list_changes
 from harness.nightly.judge import typical_s
 from harness.nightly.memory.control import Control
 from harness.nightly.memory.lasting import LastingShift, is_new, lasting_shifts
@@ -19,20 +18,14 @@ from harness.nightly.memory.regressions import (
     Settled,
     carried,
     is_same,
+    left_behind,
     opened,
     settle,
     settled_rows,
 )
-from harness.nightly.night import Figures, Night, Outcome, outcome_of, worse
-from harness.nightly.remeasure import Again
-from harness.nightly.second_verdicts import (
-    after_remeasuring,
-    in_a_new_environment,
-    not_separable,
-    same_model,
-    solution_lost,
-    timed_again,
-)
+from harness.nightly.night import Figures, MeasuredShift, Night, Outcome, outcome_of, worse
+from harness.nightly.remeasure import Again, second_verdict
+from harness.nightly.second_verdicts import same_model, solution_lost
 from harness.nightly.verdict import BATCH, NIGHTLY, Key, Verdict
 from harness.table.row_names import names_of
 
@@ -85,59 +78,146 @@ def judge_night(
     Raises:
         InputError, HarnessError, KeyboardInterrupt: as ``measure_folder``, from measuring again.
     """
-    trusts = means.trust_disturbed
-    levels = {} if baseline.is_named else first_good(earlier, entry.alike, means.runs)
-    judged = against_all(baseline, levels, entry)
-    verdicts = {key: _comparable(row, baseline) for key, row in judged.items()}
-    before_tonight = carried(earlier, entry)
-    red = {regression.method for regression in before_tonight if regression.metric == BATCH.name}
-    control = Control(earlier, entry, red, trusts)
-    settled = (
-        Settled(before_tonight, (), {}, {})
-        if baseline.is_named
-        else settle(before_tonight, earlier, entry, control)
-    )
-    open_, fixed = {each.key: each for each in settled.open}, list(settled.fixed)
-    lasting = lasting_shifts(earlier, entry, means.runs, trusts)
-    new = {
-        shift.method: shift
-        for shift in (*lasting, *control.shifts(means.runs))
-        if shift.ratio > 1 and is_new(shift, earlier)
-    }
-    origin = {
-        key: before
-        for key, before in _origins(verdicts, baseline, levels, new).items()
-        if key not in open_
-    }
-    slower: dict[str, NightEntry] = {method: run for (method, _), run in settled.doubtful.items()}
-    for key, before in origin.items():
-        if key[1] == BATCH.name and is_same(entry, before, key[0]):
-            verdicts[key] = same_model(verdicts[key], before.run)
-        elif key[1] == BATCH.name:
-            slower[key[0]] = before
-    lost = [k for k, row in verdicts.items() if k not in open_ and _has_no_solution(row, entry)]
-    other = list(dict.fromkeys(m for m, metric in [*origin, *lost] if metric != BATCH.name))
+    judgement = _Judgement(entry, earlier, baseline, seen, means)
+    suspects = judgement.suspects()
+    if not (judgement.slower or judgement.others):
+        return judgement.night()
+    means.publish(judgement.night("suspected", suspects=suspects))
+    try:
+        for (method, metric), suspicion in suspects.items():
+            is_time = metric == BATCH.name
+            how = (
+                f"in turn with the model of run {judgement.slower[method].run}"
+                if is_time
+                else "anew"
+            )
+            means.note(f"suspected: {suspicion}; measuring it again {how}")
+        again = means.remeasure(judgement.slower, judgement.others)
+    except BaseException as error:
+        doing = "measuring suspected rows again"
+        why = f" ({error})" if isinstance(error, (InputError, HarnessError)) else ""
+        means.publish(judgement.night("stopped", suspects=suspects, stopped=f"{doing}{why}"))
+        raise
+    judgement.take(again, suspects)
+    return judgement.night(again=again.run)
 
-    def night(verdict: Outcome | None = None, again: str | None = None, **more: Any) -> Night:
-        last = baseline.entries[-1] if baseline.entries else None
-        waiting = more.get("suspects", {})
-        final = {**verdicts, **settled_rows(open_, fixed, verdicts, settled.against, entry)}
-        rows = tuple(final.values())
-        if not trusts:
-            rows = tuple(_of_disturbed_rounds(row, entry) for row in rows)
-        rows = tuple(
-            replace(row, advice=reasons.WAITING) if row.key in waiting else row for row in rows
+
+class _Judgement:
+    """A night that is being judged: its verdicts as they stand, and what is to be measured again.
+
+    Attributes:
+        slower: methods that are timed again, each with the run whose model it is timed with.
+        others: methods whose models are made anew.
+    """
+
+    def __init__(
+        self,
+        entry: NightEntry,
+        earlier: Sequence[NightEntry],
+        baseline: Baseline,
+        seen: Seen,
+        means: Means,
+    ) -> None:
+        self._entry, self._earlier, self._baseline = entry, earlier, baseline
+        self._seen, self._means = seen, means
+        self._levels = {} if baseline.is_named else first_good(earlier, entry.alike, means.runs)
+        judged = against_all(baseline, self._levels, entry)
+        self._verdicts = {key: baseline.comparable(row) for key, row in judged.items()}
+        self._remember()
+        self._suspect()
+
+    def _remember(self) -> None:
+        """Settle the regressions that were open, and look for shifts over the nights."""
+        entry, earlier, means = self._entry, self._earlier, self._means
+        before_tonight = carried(earlier, entry, means.runs)
+        red = {each.method for each in before_tonight if each.metric == BATCH.name}
+        control = Control(earlier, entry, red, means.trust_disturbed)
+        self._settled = (
+            Settled(before_tonight, (), {}, {})
+            if self._baseline.is_named
+            else settle(before_tonight, earlier, entry, control)
         )
+        self._open = {regression.key: regression for regression in self._settled.open}
+        self._fixed = list(self._settled.fixed)
+        self._lasting = lasting_shifts(earlier, entry, means.runs, means.trust_disturbed)
+        # a stopped night may not have measured its shifts
+        nights = judged_alike(earlier, entry.alike)
+        self._new = {
+            shift.method: shift
+            for shift in (*self._lasting, *control.shifts(means.runs))
+            if shift.ratio > 1 and is_new(shift, nights)
+        }
+
+    def _suspect(self) -> None:
+        """Find the rows to measure again; a row with the same model and software is none."""
+        origins = _origins(self._verdicts, self._baseline, self._levels, self._new)
+        self._origins = {key: run for key, run in origins.items() if key not in self._open}
+        self.slower = {method: run for (method, _), run in self._settled.doubtful.items()}
+        for key, before in self._origins.items():
+            if key[1] == BATCH.name and is_same(self._entry, before, key[0]):
+                self._verdicts[key] = same_model(self._verdicts[key], before.run)
+            elif key[1] == BATCH.name:
+                self.slower[key[0]] = before
+        self._lost = [
+            key
+            for key, row in self._verdicts.items()
+            if key not in self._open and _has_no_solution(row, self._entry)
+        ]
+        anew = (method for method, metric in (*self._origins, *self._lost) if metric != BATCH.name)
+        self.others = list(dict.fromkeys(anew))
+
+    def suspects(self) -> dict[Key, str]:
+        """Return what is suspected of the rows that are measured again."""
+        return {
+            key: _suspicion(row, self._new.get(key[0]) if key[1] == BATCH.name else None)
+            for key, row in self._verdicts.items()
+            if (key in self._origins or key in self._lost)
+            and key[0] in (self.slower if key[1] == BATCH.name else self.others)
+        }
+
+    def take(self, again: Again, suspects: Mapping[Key, str]) -> None:
+        """Replace the verdicts on suspected rows by those after measuring them again."""
+        entry, verdicts = self._entry, self._verdicts
+        second = against_all(self._baseline, self._levels, again.entry)
+        for key, before in self._origins.items():
+            if key in suspects:
+                shift = self._new.get(key[0])
+                verdicts[key] = second_verdict(
+                    verdicts[key], second.get(key), again, entry, before, shift
+                )
+        for key in self._lost:
+            if _has_no_solution(verdicts[key], again.entry):
+                row = again.entry.row(key[0])
+                verdicts[key] = solution_lost(verdicts[key], row.outcome if row else "gone")
+        for key in self._settled.doubtful:
+            confirmation = again.confirmations.get(key[0])
+            if confirmation is not None and confirmation.ratio.high < 1 + NIGHTLY.slower:
+                self._fixed.append(self._open.pop(key))
+
+    def night(
+        self,
+        verdict: Outcome | None = None,
+        again: str | None = None,
+        suspects: Mapping[Key, str] | None = None,
+        stopped: str = "",
+    ) -> Night:
+        """Return the night as it stands.
+
+        Args:
+            verdict: of a night that is not judged to its end.
+            again: the run that measured rows again.
+            suspects, stopped: as of ``Night``.
+        """
+        entry, baseline, waiting = self._entry, self._baseline, suspects or {}
+        last = baseline.entries[-1] if baseline.entries else None
+        rows = self._rows(waiting)
         just_open = [
-            opened(row, entry, baseline, levels, new.get(row.method))
+            opened(row, entry, baseline, self._levels, self._new.get(row.method))
             for row in rows
-            if row.kind == "regression" and row.key not in {*open_, *waiting}
+            if row.kind == "regression" and row.key not in {*self._open, *waiting}
         ]
         names = names_of({row.method: row.label for row in entry.rows})
-        disturbed = [row.method for row in entry.rows if row.has_disturbed_times]
-        of_disturbed = reasons.trusted if trusts else reasons.no_baseline
-        notes = [baseline.reason or "", of_disturbed(disturbed) if disturbed else ""]
-        is_open = bool(open_ or just_open)
+        is_open = bool(self._open or just_open)
         return Night(
             machine=entry.machine,
             run=entry.run,
@@ -147,56 +227,46 @@ def judge_night(
             baseline=tuple(run.run for run in baseline.entries),
             again=again,
             failed={names[row.method]: row.outcome for row in entry.rows if row.failed},
-            changes=tuple(changed(last, entry)) if last else (),
-            shifted=tuple((shift.method, shift.since.run, shift.ratio) for shift in lasting),
-            notes=tuple(filter(None, notes)),
+            changes=tuple(list_changes(last, entry)) if last else (),
+            shifted=tuple((shift.method, shift.since.run, shift.ratio) for shift in self._lasting),
+            notes=self._notes(),
             figures=figures_of(entry),
-            disturbances=seen.disturbances,
-            places=seen.places,
-            words=seen.words,
-            open=(*open_.values(), *just_open),
-            fixed=tuple(fixed),
+            disturbances=self._seen.disturbances,
+            places=self._seen.places,
+            words=self._seen.words,
+            suspects=waiting,
+            stopped=stopped,
+            open=(*self._open.values(), *just_open),
+            fixed=tuple(self._fixed),
             tested=tuple(
-                (shift.method, shift.since.run, shift.ratio)
-                for method, shift in new.items()
-                if (method, BATCH.name) in origin
+                MeasuredShift(shift.method, shift.since.run, shift.ratio, shift.is_controlled)
+                for method, shift in self._new.items()
+                if (method, BATCH.name) in self._origins
             ),
-            **more,
         )
 
-    if not (slower or other):
-        return night()
-    suspects = {
-        key: _suspicion(row, new.get(key[0]) if key[1] == BATCH.name else None)
-        for key, row in verdicts.items()
-        if (key in origin or key in lost) and key[0] in (slower if key[1] == BATCH.name else other)
-    }
-    means.publish(night("suspected", suspects=suspects))
-    try:
-        for (method, metric), said in suspects.items():
-            is_time = metric == BATCH.name
-            how = f"in turn with the model of run {slower[method].run}" if is_time else "anew"
-            means.note(f"suspected: {said}; measuring it again {how}")
-        again = means.remeasure(slower, other)
-    except BaseException as error:
-        doing = "measuring suspected rows again"
-        said = f" ({error})" if isinstance(error, (InputError, HarnessError)) else ""
-        means.publish(night("stopped", suspects=suspects, stopped=f"{doing}{said}"))
-        raise
-    second = against_all(baseline, levels, again.entry)
-    for key, before in origin.items():
-        if key in suspects:
-            shift = new.get(key[0])
-            verdicts[key] = _after(verdicts[key], second.get(key), again, entry, before, shift)
-    for key in lost:
-        if _has_no_solution(verdicts[key], again.entry):
-            row = again.entry.row(key[0])
-            verdicts[key] = solution_lost(verdicts[key], row.outcome if row else "gone")
-    for key in settled.doubtful:
-        confirmation = again.confirmations.get(key[0])
-        if confirmation is not None and confirmation.ratio.high < 1 + NIGHTLY.slower:
-            fixed.append(open_.pop(key))
-    return night(again=again.run)
+    def _rows(self, waiting: Mapping[Key, str]) -> tuple[Verdict, ...]:
+        """Return the verdicts as they stand; those of ``waiting`` say that they wait."""
+        settled = settled_rows(
+            self._open, self._fixed, self._verdicts, self._settled.against, self._entry
+        )
+        rows: Iterable[Verdict] = {**self._verdicts, **settled}.values()
+        if not self._means.trust_disturbed:
+            rows = [_of_disturbed_rounds(row, self._entry) for row in rows]
+        return tuple(
+            replace(row, advice=reasons.WAITING) if row.key in waiting else row for row in rows
+        )
+
+    def _notes(self) -> tuple[str, ...]:
+        entry = self._entry
+        disturbed = [row.method for row in entry.rows if row.has_disturbed_times]
+        of_disturbed = reasons.trusted if self._means.trust_disturbed else reasons.no_baseline
+        notes = (
+            self._baseline.reason or "",
+            left_behind(self._earlier, entry, self._means.runs),
+            of_disturbed(disturbed) if disturbed else "",
+        )
+        return tuple(filter(None, notes))
 
 
 def figures_of(entry: NightEntry) -> tuple[Figures, ...]:
@@ -230,7 +300,7 @@ def _origins(
     of it may lie no further from the latest runs than noise does.
     """
     origin = {
-        key: _latest(baseline, row) if key[1] == BATCH.name else _counted(baseline, row, levels)
+        key: levels[key][-1] if key[1] != BATCH.name and levels.get(key) else baseline.latest(row)
         for key, row in verdicts.items()
         if row.suspected
     }
@@ -238,57 +308,6 @@ def _origins(
         if (shift.method, BATCH.name) in verdicts:
             origin[shift.method, BATCH.name] = shift.before
     return origin
-
-
-def _counted(
-    baseline: Baseline, row: Verdict, levels: Mapping[Key, Sequence[NightEntry]]
-) -> NightEntry:
-    return levels[row.key][-1] if levels.get(row.key) else _latest(baseline, row)
-
-
-def _latest(baseline: Baseline, row: Verdict) -> NightEntry:
-    """Return the latest run of the baseline that has a row; of times, that they count of."""
-    runs = zip(reversed(baseline.entries), reversed(baseline.runs))
-    return next(
-        entry
-        for entry, run in runs
-        if (row.method in run.times if row.metric == BATCH else entry.row(row.method) is not None)
-    )
-
-
-def _after(
-    row: Verdict,
-    second: Verdict | None,
-    again: Again,
-    entry: NightEntry,
-    before: NightEntry,
-    shift: LastingShift | None,
-) -> Verdict:
-    """Return the verdict on a suspected row after it was measured again.
-
-    The environment is blamed only where the other methods are a control, over two nights at least.
-    """
-    confirmation = again.confirmations.get(row.method) if row.metric == BATCH else None
-    if confirmation is None:
-        lacking = again.lacking.get(row.method) if row.metric == BATCH else None
-        return after_remeasuring(row, second, lacking)
-    turn = timed_again(row, confirmation, again.before[row.method], NIGHTLY)
-    if turn.kind == "regression" or software(before) == software(entry):
-        return turn
-    changes = "; ".join(changed(before, entry)[:4])
-    if shift is not None and shift.is_controlled:
-        return in_a_new_environment(turn, shift.ratio, changes, shift.since.run)
-    is_slower = second is not None and second.kind == "regression"
-    return not_separable(turn, changes) if is_slower else turn
-
-
-def _comparable(row: Verdict, baseline: Baseline) -> Verdict:
-    """Return the verdict on a row, which is no new one if earlier nights have it and do not count."""
-    why = baseline.passed_over.get(row.key)
-    if row.kind != "new" or why is None:
-        return row
-    advice = reasons.nothing_counts(why == "disturbed")
-    return replace(row, kind="cannot tell", gap="nothing before", advice=advice)
 
 
 def _of_disturbed_rounds(row: Verdict, entry: NightEntry) -> Verdict:

@@ -10,7 +10,14 @@ from typing import Any, Optional, Union
 import msgspec
 
 from harness.facts.typed import Count, Facts, Name, Positive, Sha256
-from harness.storage.configuration import EngineOptions, Method, Transform, WarmUp, Workload
+from harness.storage.configuration import (
+    Additions,
+    EngineOptions,
+    Method,
+    Transform,
+    WarmUp,
+    Workload,
+)
 from harness.storage.stage_facts import Dtype, File
 from harness.storage.tuning_history import QConfig
 
@@ -31,9 +38,15 @@ class Job(Facts, frozen=True, kw_only=True):
 
 
 class WorkerWorkload(Workload, frozen=True, kw_only=True):
-    """A workload that is measured; ``files`` are the SHA-256 of the model's files, by path."""
+    """A workload that is measured.
+
+    Attributes:
+        files: the SHA-256 of the model's files, by path.
+        mxnet_additions: as in the configuration.
+    """
 
     transform: Transform
+    mxnet_additions: Optional[Additions] = None
     files: dict[str, Sha256] = msgspec.field(default_factory=dict)
 
 
@@ -139,11 +152,16 @@ class ValidateJob(Job, frozen=True, kw_only=True):
 
 
 class ProfileJob(Job, frozen=True, kw_only=True):
-    """Run a model on the first batches under oneDNN's verbose mode."""
+    """Run a model on the first batches under oneDNN's verbose mode.
+
+    Attributes:
+        size: how many images a batch has.
+    """
 
     stage: str = "profile"
     model: SavedModel
     batches: Positive
+    size: Positive
 
 
 class MeasureJob(Job, frozen=True, kw_only=True):

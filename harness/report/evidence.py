@@ -193,7 +193,7 @@ def _facts(record: MethodRecord) -> list[tuple[str, str]]:
         )
         pairs += [(name, str(value)) for name, value in values if value is not None]
         if chosen.excluded_operators is not None:
-            pairs.append(("excluded operators", ", ".join(chosen.excluded_operators) or "none"))
+            pairs.append(("excluded operators", "; ".join(chosen.excluded) or "none"))
     openmp = record.validate.openmp if record.validate else None
     if openmp:
         pairs.append(("threads", f"{openmp.max_threads} of {openmp.runtime}"))

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from harness import PROJECT
-from harness.errors import HarnessError
 from harness.storage.plan import RunPlan
 from harness.storage.same_run import flattened
-from harness.table.beyond import PUBLISHED as METHODS
 from harness.table.csv_table import csv_text
 from harness.table.metrics import PUBLISHED
+from harness.table.published.reference import FOLDER, Reference, read_published
 from harness.table.rows import Row
 
-REFERENCE = PROJECT / "benchmarks" / "published"
-TABLE = "published_table.csv"
 ENVIRONMENT = "published_environment.yaml"
-Reference = Mapping[str, Mapping[str, "float | None"]]  # method to the metrics' values
 
 
 @dataclass(frozen=True)
@@ -84,39 +76,13 @@ def beside_published(plan: RunPlan, rows: Sequence[Row]) -> Published:
     Raises:
         HarnessError: the file of the table is missing or damaged.
     """
-    reference = read_reference(REFERENCE / TABLE)
-    environment = yaml.safe_load((REFERENCE / ENVIRONMENT).read_text("utf-8"))
+    reference = read_published()
+    environment = yaml.safe_load((FOLDER / ENVIRONMENT).read_text("utf-8"))
     return Published(
         shared_rows(rows, reference),
         workload_differences(plan, environment["workload"]),
         environment,
     )
-
-
-def read_reference(path: Path) -> Reference:
-    """Return a published table: by method, the values of the metrics.
-
-    Args:
-        path: a CSV with one row a method, in the order of the published table.
-
-    Raises:
-        HarnessError: the file is missing or damaged.
-    """
-    try:
-        with path.open(encoding="utf-8", newline="") as handle:
-            lines = list(csv.DictReader(handle, strict=True))
-        rows = []
-        for line in lines:
-            del line["method"]  # the label in the publication
-            rows.append({name: float(text) if text else None for name, text in line.items()})
-        values = [value for row in rows for value in row.values()]
-        if not rows or not all(value is None or math.isfinite(value) for value in values):
-            raise ValueError("it has no rows, or a number is none")
-    except (csv.Error, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
-        raise HarnessError(
-            f"{path} is damaged ({type(error).__name__}: {error}): restore it"
-        ) from None
-    return dict(zip(METHODS, rows))
 
 
 def shared_rows(rows: Sequence[Row], reference: Reference) -> list[SharedRow]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.config import project_path
 from harness.errors import InputError
+from harness.facts.typed import decode
 from harness.files import whole_files
 from harness.images.record_file import RecordFile, RecordIndex
-from harness.storage.configuration import HEAD, Workload
+from harness.storage.configuration import HEAD, Method, Workload
+from harness.storage.method_options import MADE_ELSEWHERE, Finished
 from harness.storage.plan import InputFile
 from harness.workloads.model_files import check_symbol, check_weights
 
@@ -76,6 +78,32 @@ def check_inputs(workload: Workload) -> Inputs:
             if path
         },
     )
+
+
+def check_finished(methods: Mapping[str, Method]) -> dict[str, InputFile]:
+    """Return the files of models that were made elsewhere, by role, such as ``int8_mine.symbol``.
+
+    Raises:
+        InputError: a file is not given, is missing or damaged, or not the expected one.
+    """
+    files: dict[str, InputFile] = {}
+    for name, method in methods.items():
+        if method.target != MADE_ELSEWHERE:
+            continue
+        arguments = decode(method.stored, Finished)
+        pair = (
+            ("symbol", arguments.symbol, arguments.symbol_sha256, check_symbol),
+            ("params", arguments.params, arguments.params_sha256, check_weights),
+        )
+        for role, path, expected, check in pair:
+            key = f"method.{name}.{role}"
+            if not path:
+                raise InputError(
+                    f"{key} must be given: the model is a pair; type {key}=/path/to/file"
+                )
+            files[f"{name}.{role}"] = _digested_file(path, key, expected, None)
+            check(project_path(path), key=key)
+    return files
 
 
 def file_checks(workload: Workload) -> dict[str, Callable[[], None]]:
@@ -148,17 +176,20 @@ def _count_tuning_images(workload: Workload, available: int) -> int:
 
 
 def _digested(path: str, role: str, workload: Workload, known: str | None) -> InputFile:
+    return _digested_file(path, f"workload.{role}", workload.digests[role], known)
+
+
+def _digested_file(path: str, key: str, expected: str | None, known: str | None) -> InputFile:
     file = project_path(path)
     if not file.is_file():
-        raise InputError(f"workload.{role}={file}: there is no such file")
+        raise InputError(f"{key}={file}: there is no such file")
     try:
         digest = known or whole_files.sha256_of(file)
     except OSError as error:
-        raise InputError(f"workload.{role}={file} cannot be read: {error.strerror}") from None
-    expected = workload.digests[role]
+        raise InputError(f"{key}={file} cannot be read: {error.strerror}") from None
     if expected is not None and digest != expected:
         raise InputError(
-            f"workload.{role}={file} has SHA-256 {digest}, expected {expected} "
-            f"(workload.{role}_sha256): restore the file, or set the digest to the one you mean"
+            f"{key}={file} has SHA-256 {digest}, expected {expected} "
+            f"({key}_sha256): restore the file, or set the digest to the one you mean"
         )
     return InputFile(path=str(file), bytes=file.stat().st_size, sha256=digest)

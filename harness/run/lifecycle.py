@@ -27,7 +27,7 @@ from harness.render.progress import Display
 from harness.run.context import Context
 from harness.run.continuing import continued
 from harness.run.engine_environments import engine_versions
-from harness.run.inputs import check_inputs
+from harness.run.inputs import check_finished, check_inputs
 from harness.run.job_result import require_answer
 from harness.run.measure_roof import measure_roof
 from harness.run.opening import open_session
@@ -184,8 +184,9 @@ def start_session(
     if config.workload.download:
         make_folder(cache / MODELS, "run.cache")  # a worker may write what is there
     inputs = check_inputs(config.workload)
+    files = {**inputs.files, **check_finished(config.method)}
     job = InspectJob(
-        workload=workload_for_workers(config.workload, inputs.files),
+        workload=workload_for_workers(config.workload, inputs.files, config.mxnet_additions),
         methods=config.method,
         # later stages find in the cache what this one downloads
         confine=Limits(
@@ -217,7 +218,7 @@ def start_session(
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         overrides=composed.overrides,
         config=config,
-        files=inputs.files,
+        files=files,
         threads=settings,
         machine=machine.describe(ec2=ec2.describe()),
         images=inputs.images,

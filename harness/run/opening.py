@@ -46,7 +46,7 @@ def open_session(
     }
     used = {"validation": plan.images, "tuning": plan.tuning_images}
     data: dict[str, ImageSet] = {}
-    workload = workload_for_workers(plan.workload, plan.files)
+    workload = workload_for_workers(plan.workload, plan.files, plan.config.mxnet_additions)
     for role, (index, images, file, labels) in sources.items():
         with show.step(f"preparing the {role} images") as report:
             prepared, how = preparation.ensure(

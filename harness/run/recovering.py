@@ -45,7 +45,7 @@ def recover(folder: RunFolder, method: str, trial: str, context: Context) -> str
     with folder.locked():
         inputs = check_inputs(plan.workload)
         for role, file in plan.files.items():
-            if inputs.files[role].sha256 != file.sha256:
+            if role in inputs.files and inputs.files[role].sha256 != file.sha256:
                 raise InputError(f"{file.path} is not the file that run {plan.run} used")
         session = open_session(plan, inputs, folder, context.folders, context.show)
         name = f"{method}/recovered_{int(trial)}"

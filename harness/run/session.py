@@ -29,6 +29,7 @@ from harness.render.progress import Display, Grown
 from harness.run.course import Course, Step
 from harness.run.engine_environments import Engines
 from harness.run.job_result import stage_result, with_faults
+from harness.run.worker_setup import method_for_workers
 from harness.screen.run_table import fitted_table
 from harness.storage import outcomes, recorded_files, store
 from harness.storage.configuration import Protocol
@@ -38,6 +39,8 @@ from harness.storage.stage_facts import Optimize, ProfileFacts, RoundFacts, Vali
 from harness.storage.store import RunFolder
 from harness.table import kernels, validity
 from harness.table.loaded_run import rows_of
+
+PROFILED_S = 3.0  # of forward passes; as long again before, for the one that converts the weights
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ class Session:
         shared = self.plan.config.methods.shared_calibration
         job = OptimizeJob(
             workload=self.workload,
-            method=method,
+            method=method_for_workers(row.method, method, self.plan.files),
             tuning=self.data["tuning"],
             cpus=self.plan.machine.allowed_cpus,
             workspace=str(self.folder.method(row.method)),
@@ -208,7 +211,9 @@ class Session:
         known = before.profile if before and _same_model(before, row) else None
         if known and not self._kernel_faults(row, known):
             return replace(row, outcome=Outcome(outcomes.OK), profile=known)
-        job = ProfileJob(model=self._model(row), batches=batches)
+        assert row.validate is not None
+        batches, size = profiled_batches(row.validate, batches)
+        job = ProfileJob(model=self._model(row), batches=batches, size=size)
         extra = None if job.model.engine else kernels.ENVIRONMENT  # OpenVINO's oneDNN fails with it
         ended = self.run_job(row, job, "profiling", extra, engine=job.model.engine)
         outcome, facts = stage_result(ended, ProfileFacts, self._log_name(row, job))
@@ -289,6 +294,23 @@ class Session:
     def _log_name(self, row: MethodRecord, job: Job) -> str:
         log = self.folder.method(row.method) / f"{job.stage}.log"
         return str(log.relative_to(self.folder.path))
+
+
+def profiled_batches(validated: Validate, batches: int) -> tuple[int, int]:
+    """Return how many batches to profile, and how many images each has.
+
+    Shares of time need no more than ``PROFILED_S``: a slow model gets fewer batches, or one of fewer
+    images where a whole one takes longer than that.
+
+    Args:
+        batches: at most.
+    """
+    seconds = sum(validated.forward_s) / validated.images  # of an image
+    size = validated.batch_size
+    affordable = batches * size if seconds == 0 else int(PROFILED_S / seconds)
+    if affordable < size:
+        return 1, max(1, affordable)
+    return min(batches, affordable // size), size
 
 
 def _same_model(one: MethodRecord, other: MethodRecord) -> bool:

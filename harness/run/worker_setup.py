@@ -16,7 +16,8 @@ from harness.process.confinement import MEMORY
 from harness.process.jobs import WorkerWorkload
 from harness.process.own_modules import named_in_environment
 from harness.storage import store
-from harness.storage.configuration import Configuration, Workload
+from harness.storage.configuration import Configuration, Method, Workload
+from harness.storage.method_options import MADE_ELSEWHERE
 from harness.storage.plan import InputFile
 
 GB = 10**9
@@ -82,11 +83,34 @@ def absolute_paths(value: Any) -> Any:
     return absolute
 
 
-def workload_for_workers(workload: Workload, files: Mapping[str, InputFile]) -> WorkerWorkload:
-    """Return a workload as workers get it: absolute paths and the digests of the model's files."""
+def method_for_workers(name: str, method: Method, files: Mapping[str, InputFile]) -> Method:
+    """Return a method as workers get it: files of its own by their absolute paths and their digests."""
+    if method.target != MADE_ELSEWHERE:
+        return method
+    own = {role: files[f"{name}.{role}"] for role in store.MODEL}
+    paths = {role: str(project_path(file.path)) for role, file in own.items()}
+    digests = {f"{role}_sha256": file.sha256 for role, file in own.items()}
+    return decode({**method.stored, **paths, **digests}, Method)
+
+
+def workload_for_workers(
+    workload: Workload, files: Mapping[str, InputFile], additions: str | None = None
+) -> WorkerWorkload:
+    """Return a workload as workers get it: absolute paths and the digests of the model's files.
+
+    Args:
+        additions: the configuration's ``mxnet_additions``; None as MXNet was released.
+    """
     digests = {
         str(project_path(path)): files[role].sha256
         for role, path in workload.paths.items()
         if role in store.MODEL and path and role in files
     }
-    return decode({**absolute_paths(workload.stored), "files": digests}, WorkerWorkload)
+    return decode(
+        {
+            **absolute_paths(workload.stored),
+            "files": digests,
+            "mxnet_additions": additions,
+        },
+        WorkerWorkload,
+    )

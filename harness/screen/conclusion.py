@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.storage.configuration import Tuning
+from harness.storage.method_options import Tuning
 from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
 from harness.table.markdown import ends
 from harness.table.metrics import COST, SPEEDUP, TOP1_LOSS, VS_FUSED, Metric

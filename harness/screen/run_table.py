@@ -18,10 +18,11 @@ from harness.render.terminal import console
 from harness.screen.conclusion import conclude
 from harness.screen.printing import WIDE, empty_table, is_terminal, wrapped
 from harness.storage.outcomes import FINISHED
-from harness.table.footnotes import decisive_notes
 from harness.table.loaded_run import LoadedRun
 from harness.table.markdown import to_markdown, with_interval
 from harness.table.metrics import COST, SPEEDUP, THROUGHPUT, TOP1, TOP1_LOSS, VS_FUSED, Metric
+from harness.table.notes.footnotes import decisive_notes
+from harness.table.published.baselines import verdict
 from harness.table.rows import Row
 from harness.table.tables import MARKDOWN, has_intervals
 
@@ -157,6 +158,8 @@ def _below(run: LoadedRun, offers_page: bool, width: int) -> Iterator[Renderable
         if _brief(row.outcome) != row.outcome
     ]
     decisive = decisive_notes(run.plan, run.records, run.rounds, run.rows, run.folder.resuming)
+    if run.speedups:
+        decisive.append(verdict(run.speedups))
     for note in [*notes, *decisive[:NOTES]]:
         yield Text(wrapped(f"- {one_line(note)}", width))
     name = run.folder.address

@@ -13,8 +13,9 @@ import numpy.typing as npt
 from harness.errors import InputError, one_line
 from harness.host.threads import loaded_openmp
 from harness.methods import instantiated
+from harness.methods.additions import with_additions_of
 from harness.process import compat
-from harness.process.jobs import InspectJob
+from harness.process.jobs import InspectJob, WorkerWorkload
 from harness.storage.stage_facts import Inspection
 from harness.workloads import fp32_network
 from harness.workloads.weights_file import WeightsWarning
@@ -41,6 +42,7 @@ def run(job: InspectJob, progress: Callable[[int, int, str], None]) -> Inspectio
         instantiated(method)
     scores = _scores_of_blank(net, workload.transform.crop)
     _check_shape(scores, workload.classes)
+    _check_additions(workload, net)
     weights = {name: p.data().asnumpy() for name, p in net.collect_params().items()}
     # the scores do not tell: a ReLU makes 0 of NaN
     broken = [name for name, values in weights.items() if not np.isfinite(values).all()]
@@ -59,6 +61,17 @@ def run(job: InspectJob, progress: Callable[[int, int, str], None]) -> Inspectio
         parameters=sum(values.size for values in weights.values()),
         warnings=[str(w.message) for w in warned if issubclass(w.category, WeightsWarning)],
     )
+
+
+def _check_additions(workload: WorkerWorkload, net: Any) -> None:
+    """Make the network that methods get of the loaded one."""
+    try:
+        with_additions_of(workload, net)
+    except Exception as error:  # a network of the user's own raises what it likes
+        raise InputError(
+            f"mxnet_additions=repaired: the model's additions cannot be replaced "
+            f"({one_line(error) or type(error).__name__}): give mxnet_additions=null"
+        ) from None
 
 
 def _scores_of_blank(net: Any, side: int) -> npt.NDArray[Any]:

@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+from msgspec.structs import replace
 
 from harness.host.threads import loaded_openmp, openmp_mismatches
 from harness.host.watch import Watch
 from harness.images.batches import read_batches
 from harness.methods import instantiated
+from harness.methods.additions import clean_network
 from harness.methods.base import Context
 from harness.methods.row_model import SCORES
 from harness.process.jobs import OptimizeJob
 from harness.storage.recorded_files import digest_of
 from harness.storage.stage_facts import Optimize, Quantization, Stretch, Trial
-from harness.workloads import fp32_network
+from harness.targets import KNOWN
 from harness.workloads.saved import save
 
 
@@ -29,9 +31,13 @@ def run(job: OptimizeJob, progress: Callable[[int, int, str], None]) -> Optimize
     An engine is compared with the scores of the first batch, which stay beside them.
     """
     workspace = Path(job.workspace)
-    net = fp32_network(job.workload)
-    tuning = read_batches(job.tuning, job.workload)
     method = instantiated(job.method)
+    # a class of one's own may change the network's blocks, which a repaired one has not
+    is_repaired = getattr(method, "repaired_additions", job.method.target in KNOWN)
+    additions = job.workload.mxnet_additions if is_repaired else None
+    workload = replace(job.workload, mxnet_additions=additions)
+    net = clean_network(workload)
+    tuning = read_batches(job.tuning, workload)
     shared = Path(job.shared) if job.shared else None
     context = Context(net, tuning, workspace, shared, progress)
     with Watch(job.cpus, has_batches=False) as watch:
@@ -42,7 +48,7 @@ def run(job: OptimizeJob, progress: Callable[[int, int, str], None]) -> Optimize
         optimized.net,
         next(iter(tuning))[0],
         workspace / "model",
-        lambda: fp32_network(job.workload),
+        lambda: clean_network(workload),
     )
     if job.method.engine:
         first = next(iter(tuning))[0]

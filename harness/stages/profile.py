@@ -27,10 +27,9 @@ def run(job: ProfileJob, progress: Progress) -> ProfileFacts:
         HarnessError: the process's environment does not hold ``harness.table.kernels.ENVIRONMENT``,
             which MXNet's oneDNN reads once.
     """
-    workload, validation = job.model.workload, job.model.images
-    size = workload.batch_size
+    size, validation = job.size, job.model.images
     images = min(job.batches * size, validation.images)
-    batches = batches_of(job.model, count=images // size * size or images)
+    batches = batches_of(job.model, size, images // size * size or images)
     held = [data for data, _ in batches]
     profile = _of_engine if job.model.engine else _of_mxnet
     return profile(job, held, len(batches.labels), progress)
@@ -59,6 +58,7 @@ def _of_engine(
         wall_ms=1e3 * wall,
         malformed=0,
         cpu_isa="",
+        engine=str(getattr(engine, "title", type(engine).__name__)),
     )
 
 

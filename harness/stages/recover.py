@@ -10,12 +10,12 @@ import numpy as np
 from harness.errors import HarnessError, InputError
 from harness.files.reading import BadArray, read_npz
 from harness.images.batches import read_batches
+from harness.methods.additions import clean_network
 from harness.methods.recovery import recover
 from harness.process.jobs import RecoverJob
 from harness.storage.recorded_files import digest_of
 from harness.storage.stage_facts import Recovered
 from harness.storage.store import TRIALS
-from harness.workloads import fp32_network
 from harness.workloads.saved import save
 
 
@@ -29,7 +29,7 @@ def run(job: RecoverJob, progress: Callable[[int, int, str], None]) -> Recovered
     source, workspace, trial = Path(job.source), Path(job.workspace), job.trial
     tuning = read_batches(job.tuning, job.workload)
     data = next(iter(tuning))[0]
-    net = recover(fp32_network(job.workload), job.q_config, data)
+    net = recover(clean_network(job.workload), job.q_config, data)
     now = np.concatenate([net(data).argmax(axis=1).asnumpy() for data, _ in tuning])
     try:
         then = read_npz(source / TRIALS, "top1", "<u2", (None, len(now)))[trial]
@@ -42,7 +42,7 @@ def run(job: RecoverJob, progress: Callable[[int, int, str], None]) -> Recovered
             f"otherwise than it did while tuning (first: image {differing[0]}): another machine, "
             "oneDNN instruction set or version?"
         )
-    symbol, params = save(net, data, workspace / "model", lambda: fp32_network(job.workload))
+    symbol, params = save(net, data, workspace / "model", lambda: clean_network(job.workload))
     return Recovered(
         trial=trial,
         accuracy=float((now == tuning.labels).mean()),

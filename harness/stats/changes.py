@@ -24,12 +24,13 @@ Biometrics 48, 1992).
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import sliding_window_view
 from scipy.special import ndtri
 from scipy.stats import mannwhitneyu
 
@@ -91,8 +92,8 @@ def shifts(values: Sequence[float], least: float) -> tuple[Shift, ...]:
     if len(series) < 2 * FEWEST:
         return ()
     noise = float(np.median(np.abs(np.diff(series)))) / 0.954  # of steps of normal noise, to one sd
-    scaled = series / max(noise, least / 10, 1e-12)
-    ends = [0, *segment_ends(scaled, PENALTY * math.log(len(series)))]
+    penalty = PENALTY * math.log(len(series)) * max(noise, least / 10, 1e-12)
+    ends = [0, *segment_ends(series, penalty)]
     places = [
         _boundary(series, start, at, end, least) for start, at, end in zip(ends, ends[1:], ends[2:])
     ]
@@ -116,25 +117,52 @@ def segment_ends(values: Floats, penalty: float) -> list[int]:
         penalty: what a segment more must take off the sum of absolute deviations.
     """
     count = len(values)
-    costs = np.full((count, count + 1), np.inf)  # of a segment, by its start and its end
-    for length in range(FEWEST, count + 1):
-        half = length // 2
-        windows = np.partition(sliding_window_view(values, length), half, axis=-1)
-        starts = np.arange(len(windows))
-        lower, upper = windows[:, :half], windows[:, half:]
-        middle = windows[:, half] if length % 2 else 0.0  # an odd one's median has no deviation
-        costs[starts, starts + length] = upper.sum(axis=-1) - middle - lower.sum(axis=-1)
+    costs = np.full((count + 1, count), np.inf)  # of a segment, by its end and its start
+    stored = values.astype(np.float64).tobytes()
+    for end in range(FEWEST, count + 1):
+        costs[end, : end - FEWEST + 1] = _deviations_to_end(stored[: end * values.itemsize])
     best = np.full(count + 1, np.inf)
     best[0] = 0.0
     starts_of = np.zeros(count + 1, dtype=np.int64)
     for end in range(FEWEST, count + 1):
-        totals = best[:end] + costs[:end, end]
+        totals = best[:end] + costs[end, :end]
         starts_of[end] = totals.argmin()
         best[end] = totals[starts_of[end]] + penalty
     ends = [count]
     while starts_of[ends[-1]]:
         ends.append(int(starts_of[ends[-1]]))
     return ends[::-1]
+
+
+@lru_cache(maxsize=4096)
+def _deviations_to_end(values: bytes) -> Floats:
+    """Return the sums of absolute deviations from the median of all segments that end a series.
+
+    They are kept, since a series grows by a value a night and is searched every night. The segments grow
+    backwards, sorted, with the sum of their lower half.
+
+    Args:
+        values: of (n,) float64.
+
+    Returns:
+        (n - FEWEST + 1,), by the start of the segment.
+    """
+    series = np.frombuffer(values).tolist()
+    ascending: list[float] = []
+    lower = total = 0.0
+    sums = []
+    for value in reversed(series):
+        half, is_odd = divmod(len(ascending), 2)
+        at = bisect_right(ascending, value)
+        ascending.insert(at, value)
+        if is_odd:
+            lower += value if at <= half else ascending[half]
+        elif at < half:
+            lower += value - ascending[half]
+        total += value
+        middle = 0.0 if is_odd else ascending[half]  # an odd number of values has one in the middle
+        sums.append(total - middle - 2 * lower)
+    return np.array(sums[: FEWEST - 2 : -1])
 
 
 def searched(p_value: float, count: int) -> float:

@@ -29,21 +29,21 @@ from harness.facts.typed import (
 )
 from harness.files.locks import USUAL_LIMIT_S
 from harness.host import isa
+from harness.storage.method_options import (
+    Limit,
+    NotNegative,
+    SearchOptions,
+    StrategyOptions,
+    Tuning,
+)
 
-INC = "harness.methods.inc.Tuned"
 ROW_KEYS = ("label", "engine")  # of a method, which are no arguments of its target
 HEAD = "head"  # in place of a record: the first of the validated images
 
-_Whole = Annotated[int, Meta(ge=0, lt=LONGEST_S)]
-_Real = Annotated[float, Meta(ge=0, lt=LONGEST_S)]
-NotNegative = Annotated[
-    Union[Annotated[int, Meta(ge=0)], Annotated[float, Meta(ge=0, le=MOST)]],
-    Meta(description="a number of at least 0"),
+_Seconds = Union[
+    Annotated[int, Meta(ge=0, lt=LONGEST_S)], Annotated[float, Meta(ge=0, lt=LONGEST_S)]
 ]
-Limit = Annotated[Union[_Whole, _Real], Meta(description="a number of at least 0, below 1e9")]
-WarmUp = Annotated[
-    Union[_Whole, _Real], Meta(description="a number of seconds from 0 up, below 1e9")
-]
+WarmUp = Annotated[_Seconds, Meta(description="a number of seconds from 0 up, below 1e9")]
 Classes = Annotated[
     int, Meta(ge=2, le=1 << 16, description="a whole number of at least 2 and at most 65536")
 ]
@@ -64,14 +64,7 @@ FilePath = Annotated[str, Meta(pattern=r"\A[^\x00]+\Z", description="the path of
 OwnPath = Union[str, Any]  # a path, or what a class of one's own takes under that name
 
 ISA = Annotated[str, one_of(isa.NAMES, "or null")]
-Criterion = Annotated[str, one_of(("relative", "absolute"))]
-OBJECTIVES = ("accuracy", "footprint", "performance")
-Objective = Annotated[
-    str,
-    one_of(
-        OBJECTIVES, "INC's modelsize needs TensorFlow, which is not installed with this harness"
-    ),
-]
+Additions = Annotated[str, one_of(("repaired",), "or null")]
 
 
 class RunOptions(Facts, frozen=True, kw_only=True):
@@ -205,37 +198,6 @@ class Protocol(Facts, frozen=True, kw_only=True):
         return shuffled
 
 
-class Tuning(Facts, frozen=True, kw_only=True):
-    """The options of INC's searches; rows take theirs from here."""
-
-    criterion: Annotated[str, New(Criterion)]
-    tolerance: Annotated[Number, New(NotNegative)]
-    max_trials: Positive
-    bayesian_max_trials: Annotated[Optional[Positive], New(Positive)] = None
-    timeout_s: Annotated[Limit, New()] = 0
-    sampling_size: Positive
-    objective: Annotated[str, New(Objective)]
-    seed: Count
-
-
-class SearchOptions(Facts, frozen=True, kw_only=True):
-    """The options of one row's search."""
-
-    criterion: Annotated[str, New(Criterion)]
-    tolerance: Number
-    max_trials: Positive
-    timeout_s: Annotated[Optional[Limit], New(Limit)] = None
-    seed: Annotated[Optional[Count], New(Count)] = None
-    sampling_size: Annotated[Optional[Positive], New(Positive)] = None
-    objective: Annotated[Optional[str], New(Objective)] = None
-
-
-class StrategyOptions(Facts, frozen=True, kw_only=True):
-    """The options of a strategy's own, of which one is read."""
-
-    error_threshold: Optional[Number] = None
-
-
 class EngineOptions(Facts, frozen=True, kw_only=True):
     """What a row's network runs on in place of MXNet: ``target`` makes the engine of the other keys.
 
@@ -322,6 +284,7 @@ class Configuration(Facts, frozen=True, kw_only=True):
     fused: str
     methods: MethodsOptions
     max_cpu_isa: Annotated[Optional[str], New(Optional[ISA])]
+    mxnet_additions: Annotated[Optional[str], New(Optional[Additions], required=False)] = None
     table: Annotated[TableOptions, New()] = msgspec.field(default_factory=TableOptions)
     nightly: Annotated[Nightly, New()] = msgspec.field(default_factory=Nightly)
     threads: Annotated[ThreadsSection, New()] = msgspec.field(default_factory=ThreadsSection)

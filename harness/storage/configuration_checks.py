@@ -10,14 +10,19 @@ from typing import Any
 from harness.errors import spell
 from harness.facts.faults import MISSING, Fault, first_fault, key_inside
 from harness.facts.typed import decode, fault, text_keys, unkept
-from harness.storage.configuration import (
+from harness.storage.configuration import Configuration, Protocol, Transform
+from harness.storage.method_options import (
+    ARGUMENTS,
     INC,
-    Configuration,
-    Protocol,
+    MADE_ELSEWHERE,
+    UNABLE,
+    Nesting,
     SearchOptions,
-    Transform,
+    as_tuple,
+    wrong_objective,
+    wrong_pattern,
+    wrong_space,
 )
-from harness.storage.method_arguments import ARGUMENTS, Nesting
 
 
 def advice(wrong: Fault) -> str:
@@ -64,7 +69,7 @@ def inconsistent(configuration: Configuration) -> str | None:
     """Return what in a new configuration does not go together and what to do, if anything does not."""
     return (
         inconsistent_protocol(configuration.protocol)
-        or next(_inconsistent_searches(configuration), None)
+        or next(_inconsistent_methods(configuration), None)
         or inconsistent_transform(configuration.workload.transform)
     )
 
@@ -101,20 +106,52 @@ def inconsistent_search(options: SearchOptions, at: str) -> str | None:
     """Return what in a search's options does not go together; ``at`` is their dotted key."""
     if options.criterion == "relative" and not -1 < options.tolerance < 1:
         return f"{at}.tolerance={options.tolerance}: use a number below 1"
-    return None
+    unable = next((key for key in options.stored if key in UNABLE), None)
+    if unable is not None:
+        return f"{at}.{unable}: it cannot be chosen: {UNABLE[unable]}"
+    weights, objectives = options.objective_weights, options.objective
+    wrong = wrong_objective(objectives, f"{at}.objective") if objectives is not None else None
+    if wrong is not None:
+        return wrong
+    several = len(as_tuple(objectives))
+    if weights is not None and len(weights) != several:
+        return (
+            f"{at}.objective_weights={list(weights)}: give one weight for each objective; there "
+            f"{'is' if several == 1 else 'are'} {several}"
+        )
+    return next(_unable_spaces(options, at), None)
 
 
-def _inconsistent_searches(configuration: Configuration) -> Iterator[str]:
+def _unable_spaces(options: SearchOptions, at: str) -> Iterator[str]:
+    spaces = [("model_wise", options.model_wise or {})]
+    for key, named in (("optype_wise", options.optype_wise), ("op_wise", options.op_wise)):
+        spaces += [(f"{key}.{name}", space) for name, space in (named or {}).items()]
+    for name in options.op_wise or {}:
+        wrong = wrong_pattern(name, f"{at}.op_wise")
+        if wrong is not None:
+            yield wrong
+    for key, space in spaces:
+        wrong = wrong_space(space, f"{at}.{key}")
+        if wrong is not None:
+            yield wrong
+
+
+def _inconsistent_methods(configuration: Configuration) -> Iterator[str]:
+    shared = decode(configuration.tuning.stored, SearchOptions)
     for name, method in configuration.method.items():
         at, values = f"method.{name}", method.stored
         while ARGUMENTS.get(values["_target_"]) is Nesting:
             at, values = f"{at}.method", values["method"]
+        if values["_target_"] == MADE_ELSEWHERE and at != f"method.{name}":
+            yield (
+                f"{at}: a model that was made elsewhere takes no network from another method: give it a "
+                "row of its own, as int8_finished is"
+            )
         if values["_target_"] == INC:
             options = decode(values["options"], SearchOptions)
-            is_shared = options.tolerance == configuration.tuning.tolerance
-            wrong = inconsistent_search(options, "tuning" if is_shared else f"{at}.options")
-            if wrong is not None:
-                yield wrong
+            wrong = inconsistent_search(options, f"{at}.options")
+            if wrong is not None:  # rows take their options from tuning
+                yield inconsistent_search(shared, "tuning") or wrong
 
 
 def wrong_search(options: object) -> str | None:

@@ -25,8 +25,9 @@ from harness.facts.typed import (
     decode,
     plain,
 )
-from harness.storage.configuration import Configuration, Method, SearchOptions, Workload
+from harness.storage.configuration import Configuration, Method, Workload
 from harness.storage.configuration_checks import stored_fault
+from harness.storage.method_options import SearchOptions
 
 SCHEMA = 2  # 2: config has the whole protocol, and max_cpu_isa
 OWN_ID = ("run.id=", "run.results=", "run.cache=")  # they would lead to the run itself

@@ -55,6 +55,7 @@ EFFECTS = {  # by dotted key; the longest key that leads to a value counts
     "workload.model.symbol": Effect.PLACE,
     "workload.download": Effect.FETCHING,
     "max_cpu_isa": Effect.INPUT,
+    "mxnet_additions": Effect.INPUT,
     "threads": Effect.THREADS,
     "method": Effect.MODELS,
     "methods": Effect.MODELS,

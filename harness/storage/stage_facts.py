@@ -75,16 +75,50 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     changed: Texts
 
 
+class OperatorPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator is, where its name does not say so.
+
+    Attributes:
+        kind: of the unfused operators in it.
+        layer: the path of its layer in the Gluon network; empty where it has none.
+        behind: the operators whose scale it reads, each with its layer in parentheses.
+        feeds: the operators that read it, likewise.
+    """
+
+    kind: str
+    layer: str
+    behind: list[str]
+    feeds: list[str]
+
+    def __str__(self) -> str:
+        """Return it in words, such as ``BatchNorm in features.5.0.bn1, feeds node_6``."""
+        layer = f" in {self.layer}" if self.layer else ""
+        behind = f", behind {', '.join(self.behind)}" if self.behind else ""
+        feeds = f", feeds {', '.join(self.feeds)}" if self.feeds else ""
+        return f"{self.kind}{layer}{behind}{feeds}"
+
+
 class Quantization(msgspec.Struct, frozen=True, kw_only=True):
-    """What a method says that it configured."""
+    """What a method says that it configured; ``excluded_are`` describes operators by their names."""
 
     baseline_accuracy: Optional[Share] = None
     calibration_images: Optional[Positive] = None
     excluded_operators: Optional[list[str]] = None
+    excluded_are: Optional[dict[str, OperatorPlace]] = None
     trials: Optional[Count] = None
+    meets_criterion: Optional[bool] = None  # said only where it is false
     strategy: Optional[str] = None
     quantize_mode: Any = None  # shown as it is
     quantize_granularity: Any = None
+
+    @property
+    def excluded(self) -> list[str]:
+        """The excluded operators in words: the name, and what it is if that is known."""
+        known = self.excluded_are or {}
+        return [
+            f"{name}: {known[name]}" if name in known else name
+            for name in self.excluded_operators or ()
+        ]
 
 
 class Process(Facts, frozen=True, kw_only=True):
@@ -160,7 +194,7 @@ class Validate(Process, frozen=True, kw_only=True):
 
 
 class Kernel(msgspec.Struct, frozen=True):
-    """All primitives of one kind, implementation and types that oneDNN executed.
+    """All primitives of one kind, implementation and types that oneDNN or an engine executed.
 
     Attributes:
         isa: the instruction set that the implementation's name ends with, such as
@@ -180,7 +214,11 @@ class Kernel(msgspec.Struct, frozen=True):
 
 
 class ProfileFacts(Process, frozen=True, kw_only=True):
-    """What oneDNN said that it executed (``harness.table.kernels.Profile``)."""
+    """What oneDNN, or another engine, said that it executed (``harness.table.kernels.Profile``).
+
+    Attributes:
+        engine: its name in texts; None: the oneDNN of MXNet.
+    """
 
     total_ms: Seconds
     rows: list[Kernel]
@@ -189,6 +227,7 @@ class ProfileFacts(Process, frozen=True, kw_only=True):
     wall_ms: Seconds
     malformed: Count
     cpu_isa: str
+    engine: Optional[str] = None
 
 
 class Timed(msgspec.Struct, frozen=True, kw_only=True):

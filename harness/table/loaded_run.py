@@ -17,8 +17,10 @@ from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
 from harness.storage.store import RunFolder
 from harness.table.beyond import Beyond, beyond
-from harness.table.footnotes import footnotes
 from harness.table.kernels import Profile, RowProfile
+from harness.table.notes.footnotes import footnotes
+from harness.table.published.baselines import Speedups, speedup_note, speedups
+from harness.table.published.reference import read_published
 from harness.table.row_names import named
 from harness.table.rows import Row, SizeRow, build_rows, size_rows
 from harness.table.samples import Samples, counted, samples_of
@@ -40,6 +42,7 @@ class LoadedRun:
         sizes: throughput and latency by batch size; empty without rounds.
         profiles: how each row ran, of those that were profiled.
         notes: what a reader must know.
+        speedups: over both baselines, beside the published ones; empty unless both were measured.
         beyond: rows that the published table lacks against its best; None without any.
     """
 
@@ -55,6 +58,7 @@ class LoadedRun:
     sizes: list[SizeRow]
     profiles: list[RowProfile]
     notes: list[str]
+    speedups: list[Speedups]
     beyond: Beyond | None
 
     @property
@@ -82,7 +86,7 @@ def load_run(folder: RunFolder, damaged: bool = False) -> LoadedRun:
 
     Raises:
         InputError: nothing was planned in this folder.
-        HarnessError: a record or a file of predictions is damaged.
+        HarnessError: a record, a file of predictions, or the published table is damaged.
     """
     plan = folder.load_plan()
     if plan is None:
@@ -99,6 +103,7 @@ def load_run(folder: RunFolder, damaged: bool = False) -> LoadedRun:
     samples = samples_of(rounds)
     timed = _timed(plan, samples)
     rows = _rows(plan, records, timed, predictions, labels)
+    compared = speedups(plan, rows, read_published)
     return LoadedRun(
         folder=folder,
         plan=plan,
@@ -115,7 +120,12 @@ def load_run(folder: RunFolder, damaged: bool = False) -> LoadedRun:
             for record in records
             if record.profile is not None
         ],
-        notes=[*readable.lost, *footnotes(plan, records, rounds, rows, folder.resuming)],
+        notes=[
+            *readable.lost,
+            *footnotes(plan, records, rounds, rows, folder.resuming),
+            *speedup_note(compared),
+        ],
+        speedups=compared,
         beyond=beyond(records, timed, lambda record: predictions[record.method], labels),
     )
 

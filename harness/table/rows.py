@@ -26,6 +26,9 @@ from harness.table.samples import Samples, validation_samples
 Predictions = Callable[[MethodRecord], "npt.NDArray[np.uint16]"]
 
 
+MISSES = " (misses the criterion)"  # behind the label of a row whose model does
+
+
 @dataclass(frozen=True)
 class Row:
     """A row; a value that was not measured is None.
@@ -164,6 +167,12 @@ def _measured(
     )
 
 
+def _misses(record: MethodRecord) -> bool:
+    """Say whether a search took a model that does not meet its criterion (``tuning.keep_best``)."""
+    chosen = record.optimize.quantization if record.optimize else None
+    return chosen is not None and chosen.meets_criterion is False
+
+
 def _row(
     record: MethodRecord,
     mine: Measurement | None,
@@ -172,7 +181,7 @@ def _row(
 ) -> Row:
     row = Row(
         method=record.method,
-        label=record.label,
+        label=f"{record.label}{MISSES}" if _misses(record) else record.label,
         outcome=str(record.outcome),
         log=record.outcome.log,
         cost_s=record.optimize.cost_s if record.optimize else None,

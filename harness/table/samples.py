@@ -13,6 +13,7 @@ from harness.storage.outcomes import OK
 from harness.storage.record import MethodRecord, RoundRecord
 
 Times = npt.NDArray[np.float64]
+Used = Sequence[tuple[MethodRecord, RoundRecord]]  # the timings that count, with their rows
 
 
 @dataclass(frozen=True)

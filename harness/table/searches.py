@@ -1,15 +1,17 @@
-"""The settings of INC's searches, and the criterion that they tune for."""
+"""The settings of INC's searches, the criterion that they tune for, and what rows exclude."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.storage.configuration import SearchOptions, Tuning
-from harness.storage.outcomes import NO_SOLUTION
+from harness.storage.method_options import SearchOptions, Tuning, as_tuple
+from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
 from harness.storage.record import MethodRecord
 from harness.table.rows import Row
+
+MOST_EXCLUDED = 4  # operators in the note on a row
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class SearchSettings:
     """The settings of one row's search.
 
     Attributes:
-        sampling_size: how many images it should calibrate on.
+        sampling_size: how many images it should calibrate on, at most.
         calibration_images: how many it did calibrate on; None where the record does not say.
     """
 
@@ -51,8 +53,8 @@ def _settings(record: MethodRecord, options: SearchOptions, tuning: Tuning) -> S
         options.max_trials,
         float(tuning.timeout_s if options.timeout_s is None else options.timeout_s),
         tuning.seed if options.seed is None else options.seed,
-        options.objective or tuning.objective,
-        options.sampling_size or tuning.sampling_size,
+        " and ".join(as_tuple(options.objective or tuning.objective)),
+        max(as_tuple(options.sampling_size or tuning.sampling_size)),
         chosen.calibration_images if chosen else None,
     )
 
@@ -97,3 +99,15 @@ def best_accurate(plan: RunPlan, rows: Sequence[Row]) -> Row | None:
         and (is_random or is_accurate(row, plan.config.tuning))
     ]
     return max(fit, key=lambda row: row.images_per_s or 0.0, default=None)
+
+
+def excluded_notes(records: Sequence[MethodRecord]) -> Iterator[str]:
+    """Say of each row what it left out of int8; not of rows of before operators were described."""
+    for record in records:
+        chosen = record.optimize.quantization if record.optimize else None
+        if record.outcome.kind != OK or not chosen or not chosen.excluded_are:
+            continue
+        names = chosen.excluded
+        more = len(names) - MOST_EXCLUDED
+        rest = f"; and {more} more" if more > 0 else ""
+        yield f"{record.label} keeps out of int8: {'; '.join(names[:MOST_EXCLUDED])}{rest}."

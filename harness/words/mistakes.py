@@ -17,6 +17,7 @@ from omegaconf.errors import GrammarParseError, MissingMandatoryValue, OmegaConf
 
 from harness.errors import nearest, proposal
 from harness.process.variables import OWN_PREFIX
+from harness.storage.method_options import UNABLE
 from harness.words.overrides import key_of, parsed, unreadable
 
 LISTS = ("method",)  # groups of which several are chosen, as [A,B]
@@ -172,6 +173,9 @@ def _unknown_key(word: str, before: Sequence[str], composing: Composing) -> str 
         level = level[part]
     else:
         return None
+    why = UNABLE.get(key.rpartition(".")[2])
+    if why is not None and parents[:1] in (["tuning"], ["method"]):
+        return f"{key}: it cannot be chosen: {why}"
     if not isinstance(level, Mapping):
         return f"{key}: {'.'.join(parents)} is a value and has no keys; {SEE}"
     groups = [] if parents else composing.groups

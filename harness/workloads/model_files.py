@@ -34,11 +34,12 @@ class Unfilled(BadArray):
     """The array is whole and has no values, in a file of MXNet 1."""
 
 
-def check_weights(file: Path, path: Path | None = None) -> None:
+def check_weights(file: Path, path: Path | None = None, key: str = "workload.params") -> None:
     """Raise InputError if a file of weights is damaged.
 
     Args:
         path: what a message calls the file, where it is a copy.
+        key: of the configuration that names it.
 
     Raises:
         InputError: it is damaged, or no file of weights; the message says where.
@@ -62,15 +63,16 @@ def check_weights(file: Path, path: Path | None = None) -> None:
         said = f"{type(error).__name__}: {error}" if not isinstance(error, BadArray) else str(error)
         raise InputError(
             f"the weights {path} are damaged or no file that MXNet wrote ({said}): check "
-            "workload.params, or copy the file again"
+            f"{key}, or copy the file again"
         ) from None
 
 
-def check_symbol(file: Path, path: Path | None = None) -> SymbolGraph:
+def check_symbol(file: Path, path: Path | None = None, key: str = "workload.symbol") -> SymbolGraph:
     """Return a symbol's graph; raise InputError if it is damaged.
 
     Args:
         path: what a message calls the file, where it is a copy.
+        key: of the configuration that names it.
 
     Raises:
         InputError: it is damaged, or no symbol.
@@ -83,7 +85,7 @@ def check_symbol(file: Path, path: Path | None = None) -> SymbolGraph:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise InputError(
             f"the symbol {path} cannot be read ({type(error).__name__}: {str(error)[:200]}): check "
-            "workload.symbol"
+            f"{key}"
         ) from None
     return dict(graph)
 

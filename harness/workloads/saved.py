@@ -95,7 +95,8 @@ def _restore_norm_attributes(
     known = attributes()
     for node in bare:
         gamma = nodes[node["inputs"][1][0]]["name"]
-        node["attrs"] = {**known[gamma], **node.get("attrs", {})}
+        # a pair that was made elsewhere may have other names: it stays as its file says
+        node["attrs"] = {**known.get(gamma, {}), **node.get("attrs", {})}
 
 
 def _number_random_names(nodes: Sequence[Node]) -> None:
@@ -145,7 +146,10 @@ def load_exported(
             raise InputError(f"the saved model's file {path} does not exist: make the model again")
     try:
         with copied(symbol, sha256[0]) as graph, copied(params, sha256[1]) as weights:
-            stored = {name.split(":", 1)[-1] for name in mx.npx.load(str(weights))}
+            arrays = mx.npx.load(str(weights))
+            if not isinstance(arrays, dict):  # a foreign file; none of ours lacks the names
+                raise ValueError(f"{params.name} holds arrays without names")
+            stored = {name.split(":", 1)[-1] for name in arrays}
             inputs = [name for name in mx.sym.load(str(graph)).list_inputs() if name not in stored]
             return SymbolBlock.imports(str(graph), inputs, str(weights))
     except (mx.base.MXNetError, ValueError, AssertionError) as error:

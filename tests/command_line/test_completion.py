@@ -54,10 +54,10 @@ def test_words_of_a_verb_and_its_options() -> None:
 def test_runs() -> None:
     for line in (f"table {RUNS} pub", f"table run.results={PROJECT / 'results'} pub"):
         assert proposed(line) == {"published"}
-    assert proposed(f"verify {RUNS} with=") == {"with=published", "with=latest"}
+    assert proposed(f"verify {RUNS} with=") >= {"with=published", "with=latest"}
     assert proposed(f"table {RUNS} late") == {"latest"}
     assert proposed(f"{RUNS} run.id=p") == {"run.id=published"}
-    assert proposed(f"nightly {RUNS} nightly.baseline=") == {"nightly.baseline=published"}
+    assert "nightly.baseline=published" in proposed(f"nightly {RUNS} nightly.baseline=")
 
 
 def test_runs_of_one_id_are_told_apart(tmp_path: Path) -> None:

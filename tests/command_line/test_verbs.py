@@ -102,7 +102,8 @@ def test_a_new_verb_is_one_file(tmp_path: Path) -> None:
             cwd=tmp_path, capture_output=True, text=True, check=True, timeout=PATIENCE_S,
         ).stdout  # fmt: skip
 
-    assert run("count-runs", EXAMPLE) == "1\n"
+    runs = len(list((PROJECT / "results").glob("*/*/plan.json")))  # the example, and the user's
+    assert run("count-runs", EXAMPLE) == f"{runs}\n"
     assert "  count-runs   how many runs there are\n" in run("--help")
     assert run("count-runs", "--help").startswith("usage: ./run.sh count-runs [KEY=VALUE ...]")
 

@@ -338,6 +338,7 @@ def test_a_probe_that_fails_gives_its_last_line(tmp_path: Path) -> None:
     assert facts == Failure("no answer, exit code 9")
 
 
+@pytest.mark.slow
 def test_a_probe_that_hangs_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mxnet.py").write_text("import time\ntime.sleep(10**6)\n")
     monkeypatch.setattr(software, "PROBE_TIMEOUT_S", 2)

@@ -38,7 +38,8 @@ from harness.run import lifecycle
 from harness.run.context import Context
 from harness.run.continuing import continued
 from harness.run.other_checkout import check_named_now
-from harness.storage.configuration import INC, Configuration
+from harness.storage.configuration import Configuration
+from harness.storage.method_options import INC
 from harness.storage.plan import RunPlan
 from harness.storage.store import RunFolder
 from harness.words.overrides import looks_up

@@ -368,7 +368,7 @@ def test_ids_of_one_second_differ_and_sort_by_time() -> None:
         (["workload.images=100000"], "workload.images=100000"),
         (["workload.tuning.batches=200"], "workload.tuning.batches=200"),
         (["run.id=../away"], "use a plain name"),
-        (["method=[nosuch]"], "choose from bf16, fp32, fp32_fused"),
+        (["method=[nosuch]"], "choose from bf16, fp32, fp32_as_released, fp32_fused"),
         (["nosuch"], "not a verb"),
         (["--nosuch"], "no such option"),
         (["--conf", "/nosuch"], "no such folder"),

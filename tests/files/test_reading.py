@@ -229,6 +229,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(VALUES)
 @settings(max_examples=200)
 def test_what_is_parsed_is_what_json_parses(value: Any) -> None:

@@ -29,13 +29,13 @@ def feed_prices(data: bytes, folder: Path) -> None:
 
 
 def published(folder: Path) -> list[bytes]:
-    from harness.report.published import REFERENCE, TABLE
+    from harness.table.published.reference import FOLDER, TABLE
 
-    return [(REFERENCE / TABLE).read_bytes()]
+    return [(FOLDER / TABLE).read_bytes()]
 
 
 def feed_published(data: bytes, folder: Path) -> None:
-    from harness.report.published import read_reference
+    from harness.table.published.reference import read_reference
 
     path = folder / "published_table.csv"
     path.write_bytes(data)

@@ -114,6 +114,7 @@ def test_a_group_that_is_stopped_with_its_parent(working: Callable[..., Working]
     assert worker.facts()[0] > STOPPED_S / 2
 
 
+@pytest.mark.slow
 def test_waiting_for_a_cpu_is_no_gap(working: Callable[..., Working]) -> None:
     """Three more that never sleep, on the worker's own CPU."""
     worker = working("batches")

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from harness.config import compose_config
-from harness.errors import HarnessError, InputError, NoSolution, TuningTimeout
+from harness.errors import HarnessError, InputError, NoSolution, Refused, TuningTimeout
 from harness.facts.machine_facts import Versions
 from harness.facts.typed import decode
 from harness.process import compat
@@ -264,7 +264,7 @@ def test_objectives_on_offer_are_those_of_inc_that_run_here() -> None:
     from neural_compressor.objective import OBJECTIVES
 
     from harness.methods import inc  # noqa: F401 - it imports INC as INC must be imported
-    from harness.storage.configuration import OBJECTIVES as OFFERED
+    from harness.storage.method_options import OBJECTIVES as OFFERED
 
     can_run = set()
     for name, cls in OBJECTIVES.items():
@@ -496,18 +496,10 @@ def test_bf16_is_never_proposed(
     assert kinds_of(made.trajectory) <= {"int8 minmax", "int8 kl", "fp32"}
 
 
-def test_bf16_would_be_proposed_without_the_limit(search: Search, bf16: None) -> None:
+def test_bf16_is_refused_where_inc_may_choose_it(search: Search, bf16: None) -> None:
     """INC falls back to bf16 then, and MXNet 2.0.0b1 does not even take the call."""
-    from harness.methods.inc import Tuned
-
-    class Unlimited(Tuned):
-        def _inc_config(self, name: str, workspace: Path) -> dict[str, Any]:
-            config = super()._inc_config(name, workspace)
-            del config["quantization"]["model_wise"]
-            return config
-
-    with pytest.raises(TypeError, match="target_dtype"):
-        search("basic", cls=Unlimited, max_trials=30, sampling_size=16, **ALL_TRIALS)
+    with pytest.raises(Refused, match=r"INC falls back to bf16 .*target_dtype.*int8_fp32"):
+        search("basic", dtypes="inc", max_trials=30, sampling_size=16, **ALL_TRIALS)
 
 
 # --- the shared calibration cache

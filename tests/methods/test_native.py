@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from mxnet.contrib.quantization import quantize_net
 
+from harness.errors import InputError, Refused
 from harness.images.batches import Batches
 from harness.images.prepared import Prepared
 from harness.methods.base import Context
@@ -71,3 +72,101 @@ def test_one_image_shows_the_graph_as_two_batches_do(
     for mine, other in zip(weights, expected_weights, strict=True):
         np.testing.assert_array_equal(mine, other)
     np.testing.assert_array_equal(ours(data).asnumpy(), theirs(data).asnumpy())
+
+
+def quantised(tuning: Batches, folder: Path, **options: Any) -> Any:
+    usual = {"quantize_mode": "smart", "calib_mode": "naive", "quantize_granularity": "tensor-wise"}
+    context = Context(clean(), tuning, folder, None, lambda done, total, what: None)
+    return Quantized(**{**usual, **options}).optimize(context)
+
+
+def in_int8(made: Any, data: Any, folder: Path) -> set[str]:
+    """Return the fused operators that a network runs in int8, by the names that INC's rows print."""
+    symbol, _ = made.net.export(None)
+    nodes = json.loads(symbol.tojson())["nodes"]
+    prefix = "quantized_"
+    return {node["name"][len(prefix) :] for node in nodes if node["name"].startswith(prefix)}
+
+
+@pytest.mark.parametrize(
+    ("options", "excluded"),
+    [
+        ({"exclude_layers": ["node_10"]}, ["node_10"]),
+        ({"exclude_layers_match": ["conv_add"]}, ["sg_onednn_conv_add_2", "sg_onednn_conv_add_5"]),
+        ({"exclude_operators": ["Activation", "Pooling"]}, ["node_11", "node_19", "node_20"]),
+        (
+            {"exclude_layers": ["node_10"], "exclude_operators": ["_sg_onednn_fully_connected"]},
+            ["node_10", "sg_onednn_fully_connected_0"],
+        ),
+    ],
+)
+def test_what_is_excluded_stays_in_fp32_and_is_recorded_with_its_layer(
+    tuning: Batches, tmp_path: Path, options: dict[str, list[str]], excluded: list[str]
+) -> None:
+    clean()(next(iter(tuning))[0])  # MXNet counts on, and names do not
+    data = next(iter(tuning))[0]
+    made = quantised(tuning, tmp_path, **options)
+    assert made.quantization["excluded_operators"] == excluded
+    assert list(made.quantization["excluded_are"]) == excluded
+    assert not in_int8(made, data, tmp_path) & set(excluded)
+    assert "sg_onednn_conv_bn_act_0" in in_int8(made, data, tmp_path)
+    if "node_10" in excluded:
+        assert made.quantization["excluded_are"]["node_10"] == {
+            "kind": "BatchNorm",
+            "layer": "features.3.0.bn1",
+            "behind": ["sg_onednn_conv_add_2 (features.2.0.conv2)"],
+            "feeds": ["node_11 (features.3.0)"],
+        }
+
+
+def test_fewer_batches_to_calibrate_on_are_another_model_and_are_recorded(
+    tuning: Batches, tmp_path: Path
+) -> None:
+    data = next(iter(tuning))[0]
+    scores = {
+        batches: quantised(tuning, tmp_path, num_calib_batches=batches) for batches in (1, 2, 9)
+    }
+    images = [made.quantization["calibration_images"] for made in scores.values()]
+    assert images == [16, 32, 32]
+    one, two, nine = (made.net(data).asnumpy() for made in scores.values())
+    np.testing.assert_array_equal(two, nine)
+    assert (one != two).any()
+
+
+def test_a_type_that_mxnet_cannot_run_here_is_refused(tuning: Batches, tmp_path: Path) -> None:
+    assert quantised(tuning, tmp_path, quantized_dtype="int8").quantization["quantized_dtype"] == (
+        "int8"
+    )
+    with pytest.raises(Refused, match=r"quantized_dtype=uint8 .*Expect int8 when data_min < 0.0"):
+        quantised(tuning, tmp_path, quantized_dtype="uint8")
+    with pytest.raises(Refused, match=r"calib_mode=none: .*Quantized BN currently don't support"):
+        quantised(tuning, tmp_path, calib_mode="none")
+
+
+def test_without_calibration_ranges_are_measured_in_every_batch(
+    tuning: Batches, tmp_path: Path
+) -> None:
+    made = quantised(tuning, tmp_path, calib_mode="none", exclude_operators=["BatchNorm"])
+    data = next(iter(tuning))[0]
+    expected = clean()(data).asnumpy()
+    assert np.abs(made.net(data).asnumpy() - expected).max() < np.abs(expected).max()
+    assert made.quantization["calib_mode"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"exclude_layers": ["node_9"]}, r"exclude_layers: 'node_9' is no .*\(did you mean node_"),
+        ({"exclude_layers_match": ["conv9"]}, "exclude_layers_match: 'conv9' is no operator"),
+        (
+            {"exclude_operators": ["Poolin"]},
+            r"exclude_operators: 'Poolin' is no operator of this network \(did you mean Pooling\?\)"
+            ": it has Activation, BatchNorm, Flatten, Pooling, _sg_onednn_conv, ",
+        ),
+    ],
+)
+def test_names_that_the_network_lacks_are_refused(
+    tuning: Batches, tmp_path: Path, options: dict[str, list[str]], said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        quantised(tuning, tmp_path, **options)

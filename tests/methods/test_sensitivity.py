@@ -27,7 +27,7 @@ assert OWN  # it is on the path now
 from harness.methods.backend import Choice, Network  # noqa: E402
 from harness.methods.graph import Graph, with_own_numbers  # noqa: E402
 from harness.methods.noise import Noise, Source, operators  # noqa: E402
-from harness.methods.probe import Probe, halved  # noqa: E402
+from harness.methods.probe import GATE, Probe, halved  # noqa: E402
 from harness.methods.search import Search  # noqa: E402
 from my_network import network  # noqa: E402
 
@@ -82,7 +82,7 @@ def margins(probe: Probe, data: Any, openings: dict[Source, float]) -> np.ndarra
 def _scores(probe: Probe, data: Any, openings: dict[Source, float]) -> np.ndarray:
     given = {
         f"{source.kind}:{source.name}:gate": mx.np.full(
-            (len(data), *probe._gate_shape(source)), openings.get(source, 0.0), dtype="float32"
+            (len(data), *GATE), openings.get(source, 0.0), dtype="float32"
         )
         for source in probe.sources
     }

@@ -16,9 +16,9 @@ from harness.errors import HarnessError
 from harness.nightly import database
 from harness.nightly.baseline import last_good, named
 from harness.nightly.database import NAME, opened
-from harness.nightly.entry import NightEntry, NightRow, as_run, changed, unlike
+from harness.nightly.entry import NightEntry, NightRow, as_run, list_changes, unlike
 from harness.nightly.judgements import rebuilt
-from harness.nightly.night import Regression
+from harness.nightly.night import MeasuredShift, Regression
 
 ALIKE = {"machine": {"cpu_model": "a CPU"}, "images": {"validated": 20}}
 
@@ -80,7 +80,7 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
         "regression",
         [("int8", "top1")],
         {("*", "top1"): "known"},
-        shifted=frozenset({("int8", "r000", 1.06)}),
+        shifted=frozenset({MeasuredShift("int8", "r000", 1.06, True)}),
         improved=frozenset({("fp32", "cost_s")}),
         open=(Regression("int8", "top1", "r000", "2026-01-01T00:00:00Z", "int8 lost", ("r9",)),),
     )
@@ -284,7 +284,7 @@ def test_unlike_runs_are_passed_over_and_said() -> None:
 
 def test_what_changed_is_named() -> None:
     new = replace(entry(2), environment={"versions": {"mxnet": "3"}, "code": "c"})
-    assert changed(entry(1), new) == ["versions.mxnet: was '2', is '3'"]
+    assert list_changes(entry(1), new) == ["versions.mxnet: was '2', is '3'"]
 
 
 def test_a_run_is_judged_by_its_rows() -> None:

@@ -24,7 +24,7 @@ from harness.nightly import measurement
 from harness.nightly.database import opened
 from harness.nightly.disturbed import Disturbances, is_too_disturbed, summarise
 from harness.nightly.judgements import acknowledge, notable, rebuild
-from harness.nightly.night import Figures, Night, headline, outcome_of, steps
+from harness.nightly.night import Figures, Night, Regression, headline, outcome_of, steps
 from harness.nightly.nightly_report import list_nights, to_json, to_junit, to_markdown, to_print
 from harness.nightly.verdict import BATCH, Gap, Kind, Verdict
 from harness.render.progress import display
@@ -358,6 +358,23 @@ def test_a_shift_is_acknowledged_by_name(judged_run: RunFolder) -> None:
     assert entry.acknowledges("fp32", "top1") and entry.acknowledges("fp32_fused", "batch_s")
     with pytest.raises(InputError, match="nothing to acknowledge; all of it is acknowledged"):
         acknowledge(judged_run, "all", "all", "again")
+
+
+def test_an_open_regression_whose_row_is_gone_fails_and_can_be_acknowledged(
+    judged_run: RunFolder,
+) -> None:
+    gone = Regression("gone", "cost_s", "r0", "2026-01-01T00:00:00Z", "gone costs 30 % more")
+    gone = replace(gone, is_notified=True)
+    red = night(verdict("none", "fp32"), verdict="regression", open=(gone,))
+    (suite,) = xml.fromstring(to_junit(red))
+    assert [suite.get(name) for name in ("tests", "failures", "errors")] == ["2", "1", "0"]
+    (failure,) = suite.iter("failure")
+    assert str(failure.get("message")).startswith("gone costs 30 % more: still open since run r0")
+    write_json(judged_run.path / "nightly.json", to_json(red))
+    (step,) = steps(red)
+    assert step.command == "./run.sh acknowledge run=r method=gone reason=WHY"
+    _, rows = acknowledge(judged_run, "gone", "all", "the row was dropped")
+    assert rows == [("gone", "cost_s")]
 
 
 def test_all_shifts_are_acknowledged_at_once(judged_run: RunFolder) -> None:

@@ -20,9 +20,11 @@ from benchmarks.verdicts.years import (
     step,
 )
 from harness.nightly.baseline import first_good, last_good
-from harness.nightly.entry import NightEntry, NightRow
+from harness.nightly.entry import NightEntry, NightRow, opened_by
+from harness.nightly.memory.control import Control
 from harness.nightly.memory.lasting import LastingShift, is_new, lasting_shifts
-from harness.nightly.night import Night, Regression, headline, steps
+from harness.nightly.memory.regressions import carried, settle
+from harness.nightly.night import MeasuredShift, Night, Regression, headline, steps
 from harness.nightly.nightly_report import to_json, to_junit
 
 ROW = "int8"
@@ -120,6 +122,17 @@ def _counted(nights: Sequence[NightEntry]) -> list[tuple[NightEntry, set[str]]]:
     return [(each, set(run.times)) for each, run in zip(found.entries, found.runs, strict=True)]
 
 
+def test_a_regression_of_a_version_that_kept_no_level_gets_the_one_before_it() -> None:
+    nights = [*map(entry, (1, 2, 3)), entry(4, 1.2, regressions=frozenset({(ROW, BATCH)}))]
+    nights[-1] = replace(nights[-1], open=opened_by(nights[-1]), verdict="regression")
+    (regression,) = carried(nights, entry(5), 2)
+    assert (regression.key, regression.level) == ((ROW, BATCH), ("n02", "n03"))
+    settled = settle([regression], nights, entry(5), Control(nights, entry(5)))
+    (regression,) = settled.open
+    assert regression.back == 1
+    assert settle([regression], nights, entry(6), Control(nights, entry(6))).fixed == (regression,)
+
+
 def test_small_losses_of_accuracy_and_cost_add_up() -> None:
     lost = Course(lost={ROW: lambda night: 5 * night}, images=10_000)
     nights = year(lost, 12, "nightly")
@@ -150,11 +163,12 @@ def test_a_shift_is_told_from_others_by_its_place() -> None:
     earlier = [entry(run) for run in range(1, 25)]
     shift = LastingShift(ROW, earlier[20], earlier[10], 1.04)
     assert is_new(shift, earlier)
-    earlier[5] = entry(6, shifted=frozenset({(ROW, "n05", 1.06)}))
+    earlier[5] = entry(6, shifted=frozenset({MeasuredShift(ROW, "n05", 1.06)}))
     assert is_new(shift, earlier)  # one of long before
-    earlier[22] = entry(23, shifted=frozenset({(ROW, "n20", 1.04)}))
+    earlier[22] = entry(23, shifted=frozenset({MeasuredShift(ROW, "n20", 1.04)}))
     assert not is_new(shift, earlier)
     assert is_new(replace(shift, ratio=1.05), earlier)  # it grew
+    assert is_new(replace(shift, is_controlled=True), earlier)  # beside the other methods
     assert is_new(replace(shift, method="fp32"), earlier)
     earlier[23] = entry(24, acknowledged={(ROW, BATCH): "known"})
     assert is_new(shift, earlier)
@@ -189,3 +203,27 @@ def test_all_methods_at_once_wake_nobody() -> None:
 def test_nothing_wakes_where_nothing_happens(host: str) -> None:
     nights = Year(HOSTS[host], "nightly", Course(), 14, 5).judge()
     assert not any(night.regressions for night in nights)
+
+
+def test_drift_is_red_once_it_adds_up() -> None:
+    course = Course(model={ROW: lambda night: 1.003 ** (night // 2)})
+    nights = year(course, 28)
+    reds = red(nights, ROW)
+    assert reds and reds == list(range(reds[0], 28))
+
+
+@pytest.mark.parametrize("before", ["nothing", "improved", "acknowledged"])
+def test_two_steps_below_the_threshold_are_red_together(before: str) -> None:
+    factor = {"nothing": 1.0, "improved": 0.94, "acknowledged": 1.06}[before]
+    known = [6] if before == "acknowledged" else []
+    two = lambda night: step(factor, 6)(night) * 1.02 ** ((night >= 14) + (night >= 20))  # noqa: E731
+    course = Course(model={ROW: two}, events=[6, 14, 20], acknowledged=known)
+    nights = year(course, 32)
+    assert red(nights, ROW)[-1] == 31
+    assert not set(red(nights, ROW)) & set(range(7, 14))
+
+
+def test_a_library_on_a_shared_host_is_found() -> None:
+    course = Course(library={ROW: step(1.08, BEGIN)}, events=[BEGIN])
+    nights = Year(HOSTS["shared"], "fixed", course, BEGIN + 8, 2).judge()
+    assert red(nights, ROW)[-1] == BEGIN + 7

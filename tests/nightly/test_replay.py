@@ -103,6 +103,7 @@ def autocorrelated(rng: np.random.Generator, rho: float, count: int) -> Floats:
     return values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bimodal", "half", "own"])
 @pytest.mark.parametrize("rounds", [5, 20])
 def test_drift_and_modes_of_processes_are_seldom_confirmed(kind: str, rounds: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,10 @@ from harness.config import compose_config
 from harness.nightly.baseline import last_good
 from harness.nightly.disturbed import Cause, Disturbances
 from harness.nightly.entry import NightEntry, NightRow
-from harness.nightly.night import Night, headline, steps
+from harness.nightly.night import MeasuredShift, Night, Regression, headline, steps
 from harness.nightly.nightly_report import to_markdown
-from harness.nightly.suspects import Means, Seen, _latest, judge_night
+from harness.nightly.remeasure import Again
+from harness.nightly.suspects import Means, Seen, judge_night
 from harness.nightly.verdict import BATCH, Verdict
 
 CAUSE = Cause("core_load", 20, 0.8, 0.1, "something else used the cores", "close what else runs")
@@ -117,6 +120,40 @@ def test_disturbed_nights_count_where_that_is_told() -> None:
         assert note.startswith("the times of fp32, int8 are trusted (nightly.trust_disturbed=true)")
 
 
+def test_the_first_night_of_another_kind_names_what_was_open() -> None:
+    open_ = Regression("int8", "cost_s", "n2", "2026-01-02T00:00:00Z", "int8 costs 30 % more")
+    before = [entry(1), replace(entry(2), verdict="regression", open=(open_,))]
+    other = replace(entry(3), alike={"images": 50})
+    first = judged(other, before)
+    assert first.verdict == "first" and not first.open
+    assert first.notes[1].endswith("neither judged nor carried on here: int8 costs 30 % more")
+    assert len(judged(replace(entry(4), alike={"images": 50}), [*before, other]).notes) == 0
+    before[1] = replace(before[1], acknowledged={open_.key: "meant"})
+    assert len(judged(other, before).notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_measured"),
+    [({}, False), ({"verdict": "stopped"}, True), ({"alike": {"images": 50}}, True)],
+)
+def test_a_shift_counts_as_measured_where_a_night_like_this_one_ended(
+    changes: dict[str, Any], is_measured: bool
+) -> None:
+    earlier = [entry(run, factor=1.03 if run > 8 else 1.0) for run in range(1, 16)]
+    shift = MeasuredShift("int8", "n9", 1.03), MeasuredShift("fp32", "n9", 1.03)
+    earlier[-1] = replace(earlier[-1], shifted=frozenset(shift), **changes)
+    night = entry(16, factor=1.03)
+    measured: list[str] = []
+
+    def remeasure(slower: Mapping[str, NightEntry], _: Sequence[str]) -> Again:
+        measured.extend(slower)
+        return Again("again", night, {}, {}, dict.fromkeys(slower, "its model is gone"))
+
+    means = Means(remeasure, lambda _: None, lambda _: None, 5)
+    judge_night(night, earlier, last_good(earlier, night.alike, 5), SEEN, means)
+    assert measured == (["fp32", "int8"] if is_measured else [])
+
+
 def test_what_trusted_times_cannot_tell_is_noise() -> None:
     earlier = [entry(run, 10) for run in range(1, 5)]
     night = judged(entry(5, 10, sd=0.1, factor=1.09), earlier, TRUST)
@@ -141,4 +178,4 @@ def test_a_suspected_row_is_timed_with_the_latest_model_that_counts() -> None:
     baseline = last_good(earlier, earlier[0].alike, 5)
     for method, run in (("fp32", "n2"), ("int8", "n3")):
         row = Verdict(method, BATCH, "regression", None, None, None, 0.025, "It is so.")
-        assert _latest(baseline, row).run == run
+        assert baseline.latest(row).run == run

@@ -41,6 +41,8 @@ def review(tmp_path_factory: pytest.TempPathFactory) -> Review:
     (own / "method").mkdir(parents=True)
     (own / "method" / "mine.yaml").write_text("label: mine\n")
     (own / "secret.key").write_text("no reviewer's")
+    (own / ".checkpoints").mkdir()
+    (own / ".checkpoints" / "mine.yaml").write_text("label: hidden\n")
     return Review(tmp_path_factory.mktemp("cache"), (own,))
 
 
@@ -82,7 +84,18 @@ def test_reviewers_get_records_tables_figures_locks_and_conf(
             assert copy.read_bytes() == source.read_bytes()
     assert (own / "CITATION.cff").is_file() and (own / "LICENSE").is_file()
     assert (own / "own" / "1" / "method" / "mine.yaml").is_file()
-    assert not list(own.rglob("*.key"))
+    assert not list(own.rglob("*.key")) and not list(own.rglob(".*"))
+
+
+def test_a_name_that_no_pack_may_hold_is_refused(run: RunFolder, tmp_path: Path) -> None:
+    odd = tmp_path / "own" / "mine (1).yaml"
+    odd.parent.mkdir()
+    odd.write_text("label: mine\n")
+    with pytest.raises(
+        InputError, match=r"mine \(1\)\.yaml has a name that no pack may hold: rename"
+    ):
+        write_review(run, tmp_path / "review.zip", Review(tmp_path / "cache", (odd.parent,)))
+    assert not (tmp_path / "review.zip").exists()
 
 
 def test_links_of_its_report_fit_the_unpacked_file(unpacked: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from harness.report.artifact.answers import NO, NONE, OPEN, PARTLY, YES, Answer, answers
 from harness.report.artifact.checklist import QUESTIONS, checklists, counts, to_markdown
@@ -64,6 +65,20 @@ def test_variation_is_claimed_only_where_rounds_were_measured(
     assert "3 rounds" in facts(rounds)["runs"].said
     assert facts(one_pass)["spread"].status == NO
     assert "one validation pass" in facts(one_pass)["runs"].said
+
+
+def test_licences_are_known_only_where_all_files_are_those_of_the_repository(
+    rounds: LoadedRun,
+) -> None:
+    def status(rec: str, params: str | None) -> str:
+        workload = structs.replace(rounds.plan.workload, rec=rec, params=params)
+        config = structs.replace(rounds.plan.config, workload=workload)
+        plan = replace(rounds.plan, config=config)
+        return facts(replace(rounds, plan=plan))["data_licence"].status
+
+    assert status("benchmarks/bundled/x.rec", "benchmarks/bundled/y.params") == YES
+    assert status("benchmarks/bundled/x.rec", "/home/me/y.params") == OPEN
+    assert status("/data/x.rec", "benchmarks/bundled/y.params") == OPEN
 
 
 def test_rows_without_a_result_are_named(rounds: LoadedRun) -> None:

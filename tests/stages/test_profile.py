@@ -335,7 +335,9 @@ class Models:
             params=digest_of(workspace / "model-0000.params", workspace),
         )
         (workspace / "profile.log").unlink(missing_ok=True)
-        return self.start(name, ProfileJob(model=model, batches=batches), extra)
+        return self.start(
+            name, ProfileJob(model=model, batches=batches, size=model.workload.batch_size), extra
+        )
 
     def profiled(self, name: str, **options: Any) -> Profile:
         ended = self.profile(name, **options)

@@ -115,6 +115,7 @@ def test_a_percentile_bootstrap_of_rounds_would_not_cover(rounds: int, stated: f
     assert np.mean((low <= 4) & (high >= 4)) == pytest.approx(stated, abs=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tail", "lowest"), [("normal", 0.93), ("lomax", 0.90)])
 def test_one_round_covers_its_own_process_only(
     tail: str, lowest: float, monkeypatch: pytest.MonkeyPatch
@@ -129,6 +130,7 @@ def test_one_round_covers_its_own_process_only(
     assert {each.between_rounds for each in alone + ratios} == {False}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tail", TAILS)
 @pytest.mark.parametrize("rounds", [3, 10])
 def test_percentiles_cover(rounds: int, tail: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,6 +144,7 @@ def test_percentiles_cover(rounds: int, tail: str, monkeypatch: pytest.MonkeyPat
         assert coverage([each[q] for each in found], actual) >= lowest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("images", [576, 10_000, 50_000])
 @pytest.mark.parametrize("discordant", [0.001, 0.01, 0.1])
 @pytest.mark.parametrize("one_way", [True, False])

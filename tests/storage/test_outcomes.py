@@ -12,7 +12,7 @@ OTHERS = {  # words with another meaning there
     "harness/doctor/finding.py": {"ok"},
     "harness/fleet/ray_cluster.py": {"refused"},
     "harness/fleet/schedule.py": {"refused"},
-    "harness/methods/inc.py": {"timeout"},
+    "harness/methods/inc_settings.py": {"timeout"},
     "harness/methods/recovery.py": {"input"},
     "harness/nightly/nightly_report.py": {"failed"},
     "harness/process/executor.py": {"timeout"},

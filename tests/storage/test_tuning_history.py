@@ -23,6 +23,7 @@ from hypothesis.extra import numpy as arrays
 
 from fuzz.data import histories
 from harness.errors import HarnessError, InputError
+from harness.facts.typed import decode
 from harness.storage.store import HISTORY, TRIALS
 from harness.storage.tuning_history import append, begin, described, read_history
 from helpers.command_line import load
@@ -259,7 +260,9 @@ def test_the_pickles_are_what_they_say(tmp_path: Path) -> None:
 def test_inc_reads_no_pickle_either(tmp_path: Path, tuning: Any, way: str, kind: str) -> None:
     from neural_compressor.utils.utility import recover
 
-    from harness.methods.inc import SteppedQuantization, Tuned
+    from harness.methods.inc import SteppedQuantization
+    from harness.methods.inc_settings import inc_config
+    from harness.storage.method_options import SearchOptions
     from helpers.tuning import OPTIONS
 
     marker, path = tmp_path / "taken", tmp_path / "history.snapshot"
@@ -268,7 +271,7 @@ def test_inc_reads_no_pickle_either(tmp_path: Path, tuning: Any, way: str, kind:
         if way == "recover":
             recover(None, str(path), 0)
         else:
-            config = Tuned("basic", OPTIONS)._inc_config("basic", tmp_path)
+            config = inc_config(decode(OPTIONS, SearchOptions), "basic", tmp_path)
             config["tuning"]["workspace"]["resume"] = str(path)
             (tmp_path / "inc.yaml").write_text(yaml.safe_dump(config))
             from my_network import network

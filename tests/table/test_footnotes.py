@@ -13,7 +13,7 @@ from harness.facts.typed import changed, decode
 from harness.storage.outcomes import Kind
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
 from harness.storage.stage_facts import Optimize
-from harness.table.footnotes import decisive_notes, footnotes
+from harness.table.notes.footnotes import decisive_notes, footnotes
 from harness.table.rows import build_rows
 from harness.table.samples import samples_of
 from helpers.sample_records import FILE, LABELS, LOAD, measured, plan, predicted, timed
@@ -64,8 +64,15 @@ def test_a_large_speedup_is_explained_by_the_baselines_own_profile() -> None:
         "fp32 spends 45 % of its time in slow reference kernels of this MXNet. Without them it would "
         "be 1.8 times as fast." in said
     )
-    assert 'Compare by "vs fused", or add the method fp32_summed' in said
+    assert 'Compare by "vs fused", or measure with mxnet_additions=repaired' in said
     assert "fp32_fused:" not in said
+
+
+def test_a_row_of_another_engine_is_told_of_in_that_engines_words() -> None:
+    of_engine = {**profile(CONVOLVING, ADDING), "engine": "OpenVINO"}
+    said = notes([measured("fp32", 40.0, profile=of_engine)])
+    assert "fp32: 90 % of OpenVINO's time in its reference implementation binary,ref:any" in said
+    assert "oneDNN" not in said and "this MXNet" not in said
 
 
 def test_without_reference_kernels_nothing_is_explained_away() -> None:
@@ -197,3 +204,26 @@ def test_brief_rounds_are_said_to_be_brief() -> None:
     rounds = [timed("fp32", n, [0.001] * 10, seconds=0.01) for n in (1, 2)]
     said = notes([measured("fp32", 10.0)], rounds, rounds=2)
     assert "too brief to see every disturbance in; raise protocol.batches for fp32" in said
+
+
+def test_what_is_kept_out_of_int8_is_told_with_its_place_in_the_network() -> None:
+    place = {
+        "kind": "BatchNorm",
+        "layer": "features.5.0.bn1",
+        "behind": ["sg_onednn_conv_bn_act_0 (features.1)"],
+        "feeds": ["node_6 (features.5.0)"],
+    }
+
+    def row(names: list[str], **facts: Any) -> MethodRecord:
+        quantization = {"excluded_operators": names, **facts}
+        optimize = decode({**MODEL, "quantization": quantization}, Optimize)
+        return replace(measured("int8", 1.0), optimize=optimize)
+
+    said = notes([measured("fp32", 10.0), row(["node_5"], excluded_are={"node_5": place})])
+    assert (
+        "int8 keeps out of int8: node_5: BatchNorm in features.5.0.bn1, behind "
+        "sg_onednn_conv_bn_act_0 (features.1), feeds node_6 (features.5.0)." in said
+    )
+    many = {f"node_{n}": place for n in range(6)}
+    assert "; and 2 more." in notes([row(list(many), excluded_are=many)])
+    assert "keeps out" not in notes([row(["node_5"])]), "of a run of before they were described"

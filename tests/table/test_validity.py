@@ -10,7 +10,7 @@ from harness.facts.typed import changed
 from harness.host import isa
 from harness.storage.stage_facts import Kernel
 from harness.table import validity
-from harness.table.kernels import NOT_INT8, Profile
+from harness.table.kernels import NOT_INT8, Profile, findings
 from helpers.sample_records import measured
 
 BF16 = "Intel AVX-512 with Intel DL Boost and bfloat16 support"
@@ -91,3 +91,22 @@ def test_a_validation_pass() -> None:
         "3 images got scores that are NaN or infinite",
         "the thread policy did not take effect: all sat on CPU 0",
     ]
+
+
+@pytest.mark.parametrize(
+    ("implementation", "isa_name", "dtype", "saturates"),
+    [
+        ("jit_uni_int8:avx2", "avx2", "u8:s8:u8", True),
+        ("jit_int8_1x1:avx512_core", "avx512_core", "u8:s8:s8", True),
+        ("brgconv:avx512_core_vnni", "avx512_core_vnni", "u8:s8:u8", False),
+        ("brgconv:avx512_core_amx_int8", "avx512_core_amx_int8", "u8:s8:u8", False),
+        ("ref_int8:any", "", "s8:s8:s32", False),
+        ("jit:avx2", "avx2", "f32:f32:f32", False),
+    ],
+)
+def test_products_that_saturate_are_said_where_the_instructions_for_int8_are_missing(
+    implementation: str, isa_name: str, dtype: str, saturates: bool
+) -> None:
+    row = Kernel("convolution", implementation, isa_name, dtype, 6, 9.0)
+    said = findings(Profile(9.0, (row,), 2, 64, 10.0, 0, ""), expects_int8=True)
+    assert any(one.startswith("3 convolutions and inner products") for one in said) is saturates

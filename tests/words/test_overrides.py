@@ -231,7 +231,7 @@ def test_arguments_that_json_does_not_keep(tmp_path: Path, line: str, said: str)
         ),
         ("method.int8_inc_mse.options.tolerance=nan", "use a finite number"),
         ("method.int8_inc_mse.options=5", "method.int8_inc_mse.options=5"),
-        ("method.int8_full_naive.calib_mode=none", "use naive or entropy"),
+        ("method.int8_full_naive.calib_mode=custom", "use naive, entropy or none (custom needs"),
         ("method.int8_full_naive.quantize_mode=half", "use full or smart"),
         ("method.int8_full_naive.quantize_granularity=5", "use tensor-wise or channel-wise"),
         ("tuning.seed=99999999999999999999", "tuning.seed=99999999999999999999"),

@@ -11,8 +11,8 @@ import numpy as np
 
 from harness.facts.typed import JsonObject, decode
 from harness.nightly.entry import NightEntry, NightRow, opened_by
-from harness.nightly.night import Regression
-from harness.nightly.verdict import Bools, Floats
+from harness.nightly.night import MeasuredShift, Regression
+from harness.nightly.verdict import Bools, Floats, Key
 
 
 def row_cells(row: NightRow) -> tuple[Any, ...]:
@@ -65,17 +65,22 @@ def row_of(
     )
 
 
-def keys(text: str) -> frozenset[tuple[str, str]]:
+def keys(text: str) -> frozenset[Key]:
     return frozenset((text_of(method), text_of(metric)) for method, metric in json.loads(text))
 
 
-def shifts_of(text: str) -> frozenset[tuple[str, str, float]]:
+def shifts_of(text: str) -> frozenset[MeasuredShift]:
     """Return the shifts of a run; those without a place are of an earlier version and say nothing."""
-    placed = [shift for shift in json.loads(text) if not isinstance(shift, str)]
-    if not all(0 < float(ratio) < math.inf for _, _, ratio in placed):
+    placed = [MeasuredShift(*shift) for shift in json.loads(text) if not isinstance(shift, str)]
+    if not all(0 < float(shift.ratio) < math.inf for shift in placed):
         raise ValueError(f"the ratio of a shift is not positive and finite: {text:.60}")
+    if not all(isinstance(shift.is_controlled, bool) for shift in placed):
+        raise ValueError(f"whether a shift is controlled is neither true nor false: {text:.60}")
     return frozenset(
-        (text_of(method), text_of(since), float(ratio)) for method, since, ratio in placed
+        shift._replace(
+            method=text_of(shift.method), since=text_of(shift.since), ratio=float(shift.ratio)
+        )
+        for shift in placed
     )
 
 

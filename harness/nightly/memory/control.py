@@ -39,8 +39,10 @@ class Control:
         open_: Collection[str] = (),
         trust_disturbed: bool = False,
     ) -> None:
-        """Args:
-        open_: methods with an open regression of their time: no control for others.
+        """Take the times that count.
+
+        Args:
+            open_: methods with an open regression of their time: no control for others.
         """
         self._open = open_
         self._nights = counting(earlier, entry)[-WINDOW:]
@@ -58,19 +60,20 @@ class Control:
 
     def shifts(self, most: int) -> list[LastingShift]:
         """Return the methods that became slower than the others over at least two nights."""
-        found = []
+        shifted: list[LastingShift] = []
         for column, method in enumerate(self._methods):
             beside, common = self._beside(column)
             known = np.flatnonzero(~np.isnan(beside) & ~np.isnan(self._counted[:, column]))
             if not len(known) or known[-1] != len(self._nights) - 1:
                 continue
             shift = self._shift(method, beside, common, known, most)
-            series = [(self._nights[at], float(beside[at])) for at in known]
-            if shift is None and not _is_faster(common[known[-FIRST:]], common[known[:FIRST]]):
-                found += [replace(each, is_controlled=True) for each in drift(method, series, most)]
-            elif shift is not None:
-                found.append(shift)
-        return found
+            if shift is not None:
+                shifted.append(shift)
+            elif not _is_faster(common[known[-FIRST:]], common[known[:FIRST]]):
+                series = [(self._nights[at], float(beside[at])) for at in known]
+                drifted = drift(method, series, most)
+                shifted += [replace(whole, is_controlled=True) for whole in drifted]
+        return shifted
 
     def ratio(self, method: str, level: Sequence[str], latest: int = 1) -> Interval | None:
         """Return the ratio of a method's time to that of earlier runs, beside the other methods.
@@ -106,10 +109,9 @@ class Control:
             nothing = np.full(len(self._nights), np.nan)
             return nothing, nothing
         others = self._counted[:, steady]
-        others = others - np.nanmedian(others, axis=0)
-        enough = (~np.isnan(others)).sum(axis=1) >= OTHERS
-        common = np.full(len(self._nights), np.nan)
-        common[enough] = np.nanmedian(others[enough], axis=1)
+        others = others - _median(others.T)
+        common = _median(others)
+        common[(~np.isnan(others)).sum(axis=1) < OTHERS] = np.nan
         return self._everything[:, column] - common, common
 
     def _shift(
@@ -129,10 +131,8 @@ class Control:
             now, before = beside[known[-latest:]], beside[places]
             size = float(now.mean() - before.mean())
             error = _sd(before) * math.sqrt(1 / latest + 1 / len(before))
-            is_others = (
-                float(np.median(common[known[-latest:]]) - np.median(common[places])) < -least
-            )
-            if size < least or now.min() - before.mean() < least / 2 or is_others:
+            is_small = size < least or now.min() - before.mean() < least / 2
+            if is_small or _is_faster(common[known[-latest:]], common[places]):
                 continue
             if float(stdtr(len(before) - 1, -size / error)) <= allowed:
                 level = tuple(self._nights[at].run for at in places[-most:])
@@ -145,6 +145,16 @@ class Control:
 def _is_faster(now: Floats, before: Floats) -> bool:
     """Return whether the other methods became faster, so that a steady one only seems slower."""
     return float(np.median(now) - np.median(before)) < -math.log1p(NIGHTLY.slower)
+
+
+def _median(values: Floats) -> Floats:
+    """Return the medians of rows, (n, m) to (n,), without the NaN; NaN where all are."""
+    ascending = np.sort(values, axis=1)  # NaN come last
+    counts = (~np.isnan(values)).sum(axis=1)
+    rows = np.arange(len(values))
+    lower = ascending[rows, np.maximum(counts - 1, 0) // 2]
+    medians: Floats = (lower + ascending[rows, np.minimum(counts // 2, values.shape[1] - 1)]) / 2
+    return medians
 
 
 def _sd(values: Floats) -> float:

@@ -10,11 +10,12 @@ import numpy as np
 from scipy.stats import mannwhitneyu
 
 from harness.nightly.baseline import regressed
-from harness.nightly.entry import NightEntry, unlike
-from harness.nightly.verdict import BATCH, NIGHTLY
+from harness.nightly.entry import NightEntry, judged_alike
+from harness.nightly.verdict import BATCH, NIGHTLY, Key
 from harness.stats.changes import shifts
 
-WINDOW = 90  # nights that steps are looked for in; older ones only say what the level was
+WINDOW = 90  # nights at most that steps are looked for in; older ones only say what the level was
+STRIDE = 30  # nights by which the window moves, so that what is known of its segments is kept
 FIRST, LATEST = 8, 7  # nights of the level that counts, and those that drift is measured by
 DRIFT = 0.001  # of the rank test between them
 NEAR = 4  # nights by which the place of one and the same shift may move as nights come in
@@ -50,7 +51,9 @@ def lasting_shifts(
     """Return the shifts of each method's times over the nights that were measured alike.
 
     An acknowledged shift starts the series anew. Disturbed times count only where they are trusted,
-    and nights of a regression that is not acknowledged do not.
+    and nights of a regression that is not acknowledged do not. The drift from the level that counts is
+    one of them, the last of its method, where it is larger than the steps since that level: the segment
+    before a step may have drifted itself, so that its middle is no model of that level.
 
     Args:
         most: how many runs a level has.
@@ -60,33 +63,34 @@ def lasting_shifts(
     lasting = []
     for row in entry.rows:
         series = series_of(row.method, nights, bad, trust_disturbed)
-        steps = _steps(row.method, series[-WINDOW:], most)
-        better = [place for step in steps if step.ratio < 1 for place in [_place(step, series)]]
+        steps = _steps(row.method, series[_window_start(len(series)) :], most)
         lasting += steps
-        if not any(
-            step.ratio > 1 and _place(step, series) > max(better, default=0) for step in steps
-        ):
-            lasting += drift(row.method, series[max(better, default=0) :], most)
+        better = max((_place(step, series) for step in steps if step.ratio < 1), default=0)
+        worse = [step.ratio for step in steps if _place(step, series) > better]
+        lasting += [
+            shift
+            for shift in drift(row.method, series[better:], most)
+            if math.log(shift.ratio) >= math.log(max(worse, default=1.0)) + GROWN
+        ]
     return lasting
 
 
 def counting(earlier: Sequence[NightEntry], entry: NightEntry) -> list[NightEntry]:
     """Return the judged nights that were measured alike, and the night itself, oldest first."""
-    return [*(n for n in earlier if n.is_judged and not unlike(n, entry.alike)), entry]
+    return [*judged_alike(earlier, entry.alike), entry]
 
 
 def series_of(
     method: str,
     nights: Sequence[NightEntry],
-    bad: frozenset[tuple[str, tuple[str, str]]],
+    bad: frozenset[tuple[str, Key]],
     trust_disturbed: bool,
 ) -> list[tuple[NightEntry, float]]:
     """Return a method's times since they were acknowledged: those that count."""
     key = (method, BATCH.name)
     series: list[tuple[NightEntry, float]] = []
-    for night in nights:
-        if night.acknowledges(*key):
-            series = []
+    latest = (at for at in reversed(range(len(nights))) if nights[at].acknowledges(*key))
+    for night in nights[next(latest, 0) :]:
         timed = night.row(method)
         if timed is None or math.isnan(timed.level) or (night.run, key) in bad:
             continue
@@ -98,7 +102,11 @@ def series_of(
 def is_new(shift: LastingShift, earlier: Sequence[NightEntry]) -> bool:
     """Return whether a shift was not measured again yet; also if it grew since, or was acknowledged.
 
-    One is told from another by its method and its place.
+    One is told from another by its method and its place. One beside the other methods is new as long
+    as it was measured without them only: they may say what timing in turn could not.
+
+    Args:
+        earlier: the judged nights that were measured alike, oldest first.
     """
     places = {night.run: at for at, night in enumerate(earlier)}
     here = places.get(shift.since.run, len(earlier))
@@ -107,17 +115,23 @@ def is_new(shift: LastingShift, earlier: Sequence[NightEntry]) -> bool:
         if night.acknowledges(shift.method, BATCH.name):
             known.clear()
         known += [
-            ratio
-            for method, since, ratio in night.shifted
-            if method == shift.method and abs(places.get(since, len(earlier)) - here) <= NEAR
+            other.ratio
+            for other in night.shifted
+            if other.method == shift.method
+            and abs(places.get(other.since, len(earlier)) - here) <= NEAR
+            and (other.is_controlled or not shift.is_controlled)
         ]
     return not known or math.log(shift.ratio) >= math.log(max(known)) + GROWN
 
 
+def _window_start(nights: int) -> int:
+    return -(-max(nights - WINDOW, 0) // STRIDE) * STRIDE
+
+
 def _steps(method: str, series: Series, most: int) -> list[LastingShift]:
     """Return the shifts that segments of the series have between them."""
-    found = shifts([math.exp(value) for _, value in series], NIGHTLY.slower)
-    starts = [0, *(step.at for step in found)]
+    steps = shifts([math.exp(value) for _, value in series], NIGHTLY.slower)
+    starts = [0, *(step.at for step in steps)]
     return [
         LastingShift(
             method,
@@ -126,7 +140,7 @@ def _steps(method: str, series: Series, most: int) -> list[LastingShift]:
             step.ratio,
             _level(series[start : step.at], most),
         )
-        for start, step in zip(starts, found)
+        for start, step in zip(starts, steps)
     ]
 
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from harness.nightly import reasons
-from harness.nightly.baseline import METRICS, Baseline
-from harness.nightly.entry import NightEntry, as_run
+from harness.nightly.baseline import Baseline
+from harness.nightly.entry import METRICS, NightEntry, as_run
 from harness.nightly.judge import judge
 from harness.nightly.verdict import Key, Run, Verdict
 

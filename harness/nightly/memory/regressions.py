@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.nightly import reasons
-from harness.nightly.baseline import Baseline
-from harness.nightly.entry import NightEntry, as_run, software, unlike
+from harness.nightly.baseline import Baseline, last_good
+from harness.nightly.entry import NightEntry, as_run, judged_alike, software
 from harness.nightly.judge import judge
 from harness.nightly.memory.control import Control
 from harness.nightly.memory.lasting import LastingShift
@@ -37,13 +37,22 @@ class Settled:
     doubtful: Mapping[Key, NightEntry]
 
 
-def carried(earlier: Sequence[NightEntry], entry: NightEntry) -> tuple[Regression, ...]:
-    """Return the regressions that are open before a night, oldest run of ``earlier`` first."""
-    nights = [night for night in earlier if night.is_judged and not unlike(night, entry.alike)]
+def carried(earlier: Sequence[NightEntry], entry: NightEntry, most: int) -> tuple[Regression, ...]:
+    """Return the regressions that are open before a night.
+
+    Args:
+        earlier: oldest first.
+        most: how many runs a level has, where a regression was kept by a version that kept none.
+    """
+    nights = judged_alike(earlier, entry.alike)
     if not nights:
         return ()
     return tuple(
-        replace(regression, is_notified=True)
+        replace(
+            regression,
+            is_notified=True,
+            level=regression.level or _before(regression, nights, most),
+        )
         for regression in nights[-1].open
         if not any(
             night.acknowledges(*regression.key)
@@ -51,6 +60,23 @@ def carried(earlier: Sequence[NightEntry], entry: NightEntry) -> tuple[Regressio
             if night.created >= regression.created or night.run == regression.since
         )
     )
+
+
+def left_behind(earlier: Sequence[NightEntry], entry: NightEntry, most: int) -> str:
+    """Return what was open before the first night of its kind, which no later night carries on."""
+    judged = [night for night in earlier if night.is_judged]
+    if not judged or judged_alike(judged, entry.alike):
+        return ""
+    latest = judged[-1]
+    listed = [regression.said for regression in carried(judged, latest, most)]
+    return reasons.left_behind(latest.run, listed) if listed else ""
+
+
+def _before(regression: Regression, nights: Sequence[NightEntry], most: int) -> tuple[str, ...]:
+    """Return the runs of the level before a regression, oldest first."""
+    before = [night for night in nights if night.created < regression.created]
+    baseline = last_good(before, nights[-1].alike, most)
+    return tuple(_ids(baseline, *regression.key))
 
 
 def settle(
@@ -152,7 +178,7 @@ def opened(
 ) -> Regression:
     """Return the regression that a confirmed verdict opens, with the level before it."""
     key = row.key
-    since, level = entry, tuple(_ids(baseline, row))
+    since, level = entry, tuple(_ids(baseline, *key))
     said = worse(row)
     if row.metric == BATCH and shift is not None:
         since, level = shift.since, shift.level
@@ -163,16 +189,19 @@ def opened(
     )
 
 
-def _ids(baseline: Baseline, row: Verdict) -> list[str]:
+def _ids(baseline: Baseline, method: str, metric: str) -> list[str]:
     """Return the runs of the baseline that count for a row, oldest first."""
     pairs = zip(baseline.entries, baseline.runs)
-    return [entry.run for entry, run in pairs if row.method in _values(run, row)]
+    return [entry.run for entry, run in pairs if method in _measured(run, metric)]
 
 
-def _values(run: Run, row: Verdict) -> Collection[str]:
-    if row.metric == BATCH:
+def _measured(run: Run, metric: str) -> Collection[str]:
+    """Return the methods of a run whose metric counts."""
+    if metric == BATCH.name:
         return run.times
-    return run.costs if row.metric == COST else run.correct.get(row.metric, {})
+    if metric == COST.name:
+        return run.costs
+    return next((values for known, values in run.correct.items() if known.name == metric), ())
 
 
 def _still_open(regression: Regression, row: Verdict) -> Verdict:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.report.evidence import RunDigests
+from harness.storage.method_options import MADE_ELSEWHERE
 from harness.storage.outcomes import FINISHED, OK
 from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
 from harness.table.loaded_run import LoadedRun
@@ -101,7 +102,10 @@ def _software(plan: RunPlan) -> Mapping[str, Answer]:
             else f"{built}; the digest of its wheel was not recorded.",
         ),
         "dependencies": Answer(
-            YES, "requirements/*.lock name every package with the SHA-256 of its files."
+            YES,
+            "requirements/*.lock"
+            + (" and requirements/engines/*.lock" if versions.engines else "")
+            + " name every package with the SHA-256 of its files.",
         ),
         "model": model,
         "training": Answer(NONE, "The run trains nothing: it takes weights and quantises them."),
@@ -128,7 +132,7 @@ def _data(plan: RunPlan) -> Mapping[str, Answer]:
             f"normalised. {'All images' if workload.images is None else 'A part of the images'} of "
             "the record file are validated.",
         )
-    bundled = (workload.rec or "").startswith(BUNDLED)
+    bundled = _is_bundled(plan)
     return {
         "data": Answer(YES, "; ".join([counts, *files]) + "."),
         "split": Answer(
@@ -151,6 +155,14 @@ def _data(plan: RunPlan) -> Mapping[str, Answer]:
     }
 
 
+def _is_bundled(plan: RunPlan) -> bool:
+    """Say whether the repository holds all files of images and weights that a run reads."""
+    paths = [path for path in plan.workload.paths.values() if path]
+    if any(method.target == MADE_ELSEWHERE for method in plan.methods.values()):
+        return False
+    return bool(paths) and all(path.startswith(BUNDLED) for path in paths)
+
+
 def _machine(run: LoadedRun) -> Mapping[str, Answer]:
     plan, machine = run.plan, run.plan.machine
     sets = f", instruction sets {', '.join(machine.isa)}" if machine.isa else ""
@@ -163,8 +175,15 @@ def _machine(run: LoadedRun) -> Mapping[str, Answer]:
         ),
         "environment": Answer(
             YES,
-            f"{machine.os}, kernel {machine.kernel}; MXNet {plan.versions.mxnet}; Intel Neural "
-            f"Compressor {plan.versions.neural_compressor}.",
+            "; ".join(
+                [
+                    f"{machine.os}, kernel {machine.kernel}",
+                    f"MXNet {plan.versions.mxnet}",
+                    f"Intel Neural Compressor {plan.versions.neural_compressor}",
+                    *plan.versions.engine_texts,
+                ]
+            )
+            + ".",
         ),
         "state": Answer(
             PARTLY if disturbed else YES,
@@ -200,15 +219,15 @@ def _repeating(plan: RunPlan, digests: RunDigests, command: str) -> Mapping[str,
 
 
 def _tuning(run: LoadedRun) -> Mapping[str, Answer]:
-    made = searches(run.plan, run.records)
-    if not made:
+    settings = searches(run.plan, run.records)
+    if not settings:
         return {"hyperparameters": Answer(YES, "No row searches; plan.json has every setting.")}
-    limits = sorted({search.max_trials for search in made})
+    limits = sorted({search.max_trials for search in settings})
     return {
         "hyperparameters": Answer(
             YES,
-            f"{len(made)} rows search, with at most {' or '.join(map(str, limits))} trials. The record "
-            "has every trial; the paragraph on methods has the criterion and the seed.",
+            f"{len(settings)} rows search, with at most {' or '.join(map(str, limits))} trials. The "
+            "record has every trial; the paragraph on methods has the criterion and the seed.",
         )
     }
 

@@ -148,8 +148,8 @@ def checklists(run: LoadedRun, digests: RunDigests, command: str) -> list[Checkl
 
 def counts(lists: Sequence[Checklist]) -> dict[str, int]:
     """Return how many items have each status."""
-    found = [item.answer.status for one in lists for item in one.items]
-    return {status: found.count(status) for status in (YES, PARTLY, NO, NONE, OPEN)}
+    statuses = [item.answer.status for one in lists for item in one.items]
+    return {status: statuses.count(status) for status in (YES, PARTLY, NO, NONE, OPEN)}
 
 
 def to_markdown(lists: Sequence[Checklist]) -> str:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import PROJECT
+from harness.errors import InputError
 from harness.files import whole_files
-from harness.packs.pack import REVIEW, Manifest, manifest_of, write_pack
+from harness.packs.pack import PATH, REVIEW, Manifest, manifest_of, write_pack
 from harness.report.artifact.review_texts import to_readme, to_zenodo
 from harness.report.evidence import command, run_digests
 from harness.report.report_writer import write_report
@@ -51,7 +52,8 @@ def write_review(folder: RunFolder, to: Path, review: Review) -> tuple[Manifest,
         the manifest, and the SHA-256 of the file.
 
     Raises:
-        InputError: the run has no row yet, or as ``write_pack``.
+        InputError: the run has no row yet, a file of ``--conf`` has a name that no pack may hold, or as
+            ``write_pack``.
         HarnessError: a file of the run is damaged.
     """
     with tempfile.TemporaryDirectory(prefix="inc-bench-review-") as place:
@@ -62,6 +64,11 @@ def write_review(folder: RunFolder, to: Path, review: Review) -> tuple[Manifest,
         write_report(copy, review.cache, review.folders, into / "report")
         _write_texts(copy, into, to.name, review.folders)
         for source, name in _sources(review.folders):
+            if not PATH.fullmatch(name):
+                raise InputError(
+                    f"{source} has a name that no pack may hold: rename it to letters, digits, spaces "
+                    "and the signs _+=@,.-"
+                )
             _put(source, into / name)
         return write_pack(folder, to, review.models, review.sign, into)
 
@@ -87,8 +94,10 @@ def _sources(folders: Sequence[Path]) -> Iterator[tuple[Path, str]]:
     for root, name, patterns in trees:
         for pattern in patterns:
             for path in sorted(root.rglob(pattern)):
-                if path.is_file() and not path.is_symlink():
-                    yield path, f"{name}/{path.relative_to(root).as_posix()}"
+                below = path.relative_to(root)
+                is_hidden = any(part.startswith(".") for part in below.parts)
+                if path.is_file() and not path.is_symlink() and not is_hidden:
+                    yield path, f"{name}/{below.as_posix()}"
 
 
 def _write_texts(folder: RunFolder, into: Path, pack: str, folders: Sequence[Path]) -> None:

@@ -20,7 +20,7 @@ from harness.render.drawing import (
     render_figure,
 )
 from harness.render.label_placement import Mark, place
-from harness.storage.configuration import Tuning
+from harness.storage.method_options import Tuning
 from harness.table.loaded_run import LoadedRun
 from harness.table.metrics import Metric
 from harness.table.rows import Row, main_speedup

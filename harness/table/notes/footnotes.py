@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 
-from harness.facts.machine_facts import Disturbance
 from harness.stats.night_noise import holm
 from harness.stats.speed import ENOUGH
 from harness.storage.outcomes import OK
 from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
-from harness.table.kernels import Profile, findings
+from harness.table.kernels import ONEDNN, Profile, findings
 from harness.table.metrics import INFERENCE_SPEEDUP, THROUGHPUT, VS_FUSED
+from harness.table.notes.disturbance_notes import (
+    disturbance_notes,
+    disturbed_rounds_note,
+    disturbed_stages_note,
+)
 from harness.table.rows import Row
-from harness.table.samples import counted
-from harness.table.searches import shared_calibration, taken_over
+from harness.table.samples import Used, counted
+from harness.table.searches import excluded_notes, shared_calibration, taken_over
 from harness.table.validity import is_called_int8
-
-Used = Sequence[tuple[MethodRecord, RoundRecord]]  # the timings that count, with their rows
 
 WIDE = 0.05  # half of an interval of throughput, as a share of it, from which on there is advice
 REJECTED = 0.05  # McNemar's test, for all rows together
-BRIEF_S = 0.2  # of a round; a rival must then take a seventh of a core to be seen
 
 
 def footnotes(
@@ -43,8 +43,9 @@ def footnotes(
         *_unfinished_rows_note(plan, records, resuming),
         *_protocol_notes(plan, rows, used, resuming),
         *_kernel_notes(plan, records),
+        *excluded_notes(records),
         *_significance_notes(rows),
-        *_disturbance_notes(records, rounds, used),
+        *disturbance_notes(records, rounds, used),
         *_precision_notes(rows, used),
         *plan.warnings,
         *_warnings(records),
@@ -71,8 +72,8 @@ def decisive_notes(
         *(warning for warning in plan.warnings if warning in grave),
         *_unfinished_rows_note(plan, records, resuming),
         *(_unfinished_note(plan, rows, resuming) if plan.config.protocol.rounds else ()),
-        *_disturbed_note(rounds, _used(records, rounds)),
-        *_disturbed_stages_note(records),
+        *disturbed_rounds_note(rounds, _used(records, rounds)),
+        *disturbed_stages_note(records),
         *(_defect_note(base.label, Profile.recorded(profile)) if base and profile else ()),
         *_overlap_note(plan),
     ]
@@ -94,11 +95,24 @@ def _workload_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[
             "each depends on the rows before it."
         )
     # whatever a method says that it configured, also what has no field
-    if any(record.optimize and record.optimize.stored.get("quantization") for record in records):
+    if any(
+        record.optimize
+        and record.optimize.stored.get("quantization")
+        and not record.optimize.network  # of another engine
+        for record in records
+    ):
         yield (
             "Costs are below those of the tutorial's calls, with the same models: INC would export the "
             "fp32 network for every configuration that it tries instead of once a search, and "
             "quantize_net would run two whole batches through it to see its graph instead of an image."
+        )
+    if plan.config.mxnet_additions:
+        yield (
+            "Methods got the fp32 network with repaired residual additions (mxnet_additions=repaired), "
+            "since the published MXNet had not the defect of this one; those of one's own got it as "
+            "released, unless their class asks for the repair. "
+            "Predictions and int8 models are those of the network as released; fp32 itself, "
+            "calibration and INC's baseline take less time."
         )
     reused: dict[str, list[str]] = {}
     for record in records:
@@ -212,11 +226,11 @@ def _kernel_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[st
 def _defect_note(label: str, profile: Profile) -> Iterator[str]:
     """Say what part of all speedups is a defect of the baseline."""
     faster = profile.without_reference
-    if faster is not None:
+    if faster is not None and profile.engine == ONEDNN:
         yield (
             f"{label} spends {100 * profile.reference_wall_share:.0f} % of its time in slow reference "
             f"kernels of this MXNet. Without them it would be {faster:.1f} times as fast. Compare by "
-            f'"{VS_FUSED.title}", or add the method fp32_summed and give baseline=fp32_summed.'
+            f'"{VS_FUSED.title}", or measure with mxnet_additions=repaired, which removes them.'
         )
 
 
@@ -233,78 +247,6 @@ def _significance_notes(rows: Sequence[Row]) -> Iterator[str]:
 
 def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"= {value:.3f}"
-
-
-def _disturbance_notes(
-    records: Sequence[MethodRecord],
-    rounds: Sequence[RoundRecord],
-    used: Used,
-) -> Iterator[str]:
-    kept = [(row, timing.disturbed) for row, timing in used if timing.disturbed]
-    yield from _disturbed_note(rounds, used)
-    yield from _advice_by_kind(kept)
-    optimised = [(row, row.optimize.disturbed) for row in records if row.optimize]
-    validated = [(row, row.validate.disturbed) for row in records if row.validate]
-    for title, stage in (("Optimising", optimised), ("Validation pass", validated)):
-        for note in _advice_by_kind(stage):
-            yield f"{title}: {note}"
-    brief = {
-        row.method: row.label
-        for row, timing in used
-        if timing.timed and timing.timed[0].conditions.seconds < BRIEF_S
-    }
-    if brief:
-        yield (
-            f"Rounds of under {BRIEF_S:g} s are too brief to see every disturbance in; raise "
-            f"protocol.batches for {', '.join(sorted(brief.values()))}."
-        )
-
-
-def _disturbed_note(rounds: Sequence[RoundRecord], used: Used) -> Iterator[str]:
-    disturbed = [timing for timing in rounds if timing.disturbed]
-    kept = sum(bool(timing.disturbed) for _, timing in used)
-    if disturbed:
-        yield (
-            f"{len(disturbed)} of {len(rounds)} timings in the rounds were disturbed; each was "
-            f"repeated as far as protocol.reruns allows, and {kept} had to count all the same."
-        )
-
-
-def _disturbed_stages_note(records: Sequence[MethodRecord]) -> Iterator[str]:
-    """Say how many validation passes and optimisations were disturbed, and how much by what."""
-    passes = [record.validate.disturbed for record in records if record.validate]
-    optimisations = [record.optimize.disturbed for record in records if record.optimize]
-    counts = [
-        f"{sum(map(bool, stages))} of {len(stages)} {name}"
-        for name, stages in (("passes", passes), ("optimisations", optimisations))
-        if any(stages)
-    ]
-    by_kind: dict[str, list[Disturbance]] = {}
-    for disturbance in itertools.chain.from_iterable((*passes, *optimisations)):
-        by_kind.setdefault(disturbance.kind, []).append(disturbance)
-    kinds = [
-        f"{kind} up to {max(case.value for case in cases):.3g}, limit {cases[0].limit:.3g}"
-        for kind, cases in by_kind.items()
-    ]
-    if counts:
-        yield (
-            f"{' and '.join(counts)} were disturbed ({'; '.join(kinds)}); table full=true says by what."
-        )
-
-
-def _advice_by_kind(
-    disturbances: Sequence[tuple[MethodRecord, Sequence[Disturbance]]],
-) -> Iterator[str]:
-    """Yield one sentence for each kind of disturbance: where, how much, and what to do."""
-    kinds: dict[str, list[tuple[MethodRecord, Disturbance]]] = {}
-    for row, of_row in disturbances:
-        for disturbance in of_row:
-            kinds.setdefault(disturbance.kind, []).append((row, disturbance))
-    for kind, cases in kinds.items():
-        worst = max(disturbance.value for _, disturbance in cases)
-        labels = ", ".join({row.method: row.label for row, _ in cases}.values())
-        first = cases[0][1]
-        yield f"{kind} up to {worst:.3g} (limit {first.limit:.3g}) at {labels}: {first.advice}."
 
 
 def _precision_notes(rows: Sequence[Row], used: Used) -> Iterator[str]:
