@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
 import neural_compressor
 import numpy as np
@@ -24,7 +24,7 @@ from neural_compressor.strategy import STRATEGIES
 
 from harness.engines.interface import Batches, EngineModel, Images, Labels, Progress
 from harness.engines.network import INPUT
-from harness.engines.onnxruntime import OnnxRuntimeSessions, save_model
+from harness.engines.onnx_sessions import OnnxRuntimeSessions, save_model
 from harness.engines.trials import Trials
 from harness.errors import InputError, NoSolution, TuningTimeout
 from harness.time_limit import time_limit
@@ -46,7 +46,6 @@ class Inc(OnnxRuntimeSessions):
         sampling_size: images that INC calibrates on.
     """
 
-    title: ClassVar[str] = "INC on ONNX Runtime"
     strategy: str = "basic"
     tolerance: float = 0.01
     criterion: str = "relative"

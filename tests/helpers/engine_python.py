@@ -13,6 +13,7 @@ from harness.setup.environments import Place
 from harness.setup.setup_env import wanted_by_engine
 
 ENGINES = ("onnxruntime", "openvino")
+ENVIRONMENTS = (*ENGINES, "inc")
 
 
 def require_engine(name: str) -> Path:
