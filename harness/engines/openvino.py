@@ -29,7 +29,7 @@ from harness.engines.interface import (
     Scores,
     gathered,
 )
-from harness.engines.trials import Trials
+from harness.engines.search_trials import Trials
 from harness.errors import InputError
 from harness.storage.stage_facts import Kernel
 

@@ -198,13 +198,15 @@ print("reached:", reached)
 
 
 @pytest.mark.parametrize(
-    ("module", "made"),
+    ("environment", "module", "made"),
     [
-        ("onnxruntime", "OnnxRuntime(precision='int8')"),
-        ("openvino", "OpenVino(precision='int8')"),
-        ("inc", "Inc(criterion='absolute', tolerance=0.99)"),
+        ("onnxruntime", "onnxruntime", "OnnxRuntime(precision='int8')"),
+        ("openvino", "openvino", "OpenVino(precision='int8')"),
+        ("inc", "neural_compressor", "Inc(criterion='absolute', tolerance=0.99)"),
     ],
 )
-def test_an_engine_tries_to_reach_nobody(tmp_path: Path, module: str, made: str) -> None:
-    said = in_engine(module, LISTENING.format(module=module, made=made), str(tmp_path))
+def test_an_engine_tries_to_reach_nobody(
+    tmp_path: Path, environment: str, module: str, made: str
+) -> None:
+    said = in_engine(environment, LISTENING.format(module=module, made=made), str(tmp_path))
     assert said.splitlines()[-1] == "reached: []"

@@ -20,7 +20,7 @@ import json, os, sys
 from pathlib import Path
 import numpy as np, onnx, onnxruntime
 from onnx import TensorProto, helper, numpy_helper
-from harness.engines.inc import Inc
+from harness.engines.neural_compressor import Inc
 from harness.engines.network import INPUT
 from harness.errors import NoSolution
 

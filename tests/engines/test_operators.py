@@ -66,7 +66,7 @@ def relu_of(data: Any) -> Any:
     return mx.npx.relu(data)
 
 
-FUNCTIONS: Mapping[str, Any] = {
+FUNCTIONS: Mapping[str, Callable[[], Any]] = {
     "leaky": lambda: Calling(unchanged, nn.LeakyReLU(0.1)),
     "prelu": lambda: Calling(unchanged, nn.PReLU(in_channels=4)),
     "prelu of one slope": lambda: Calling(unchanged, nn.PReLU()),
@@ -101,7 +101,7 @@ FUNCTIONS: Mapping[str, Any] = {
         unchanged, nn.AvgPool2D(3, 2, 1, count_include_pad=False)
     ),
 }
-REFUSED = {
+REFUSED: Mapping[str, tuple[Callable[[], Any], str]] = {
     "gelu": (lambda: Calling(unchanged, nn.GELU()), "act_type=gelu"),
     "stretched": (
         lambda: Calling(unchanged, nn.MaxPool2D(2, 3, ceil_mode=True)),

@@ -25,7 +25,7 @@ from neural_compressor.strategy import STRATEGIES
 from harness.engines.interface import Batches, EngineModel, Images, Labels, Progress
 from harness.engines.network import INPUT
 from harness.engines.onnx_sessions import OnnxRuntimeSessions, save_model
-from harness.engines.trials import Trials
+from harness.engines.search_trials import Trials
 from harness.errors import InputError, NoSolution, TuningTimeout
 from harness.time_limit import time_limit
 
