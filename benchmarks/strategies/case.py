@@ -22,7 +22,6 @@ from harness.images.batches import Batches
 from harness.images.prepared import Prepared
 from harness.methods import instantiated
 from harness.methods.base import Context
-from harness.methods.sensitivity import PASSES
 from harness.methods.shared_calibration import SHARED_CACHE
 from harness.process.jobs import WorkerWorkload
 from harness.stats import accuracy, speed
@@ -106,7 +105,7 @@ class Case:
             asked += self.sampling
         if (folder / "sensitivity.json").is_file():
             probed = json.loads((folder / "sensitivity.json").read_text())["images"]
-            asked += PASSES * BACKWARD * int(probed)
+            asked += BACKWARD * int(probed)
         return {
             "outcome": outcome,
             "trials": trials,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,15 +20,16 @@ from neural_compressor.adaptor.mxnet_utils.util import (
 
 from harness.methods.graph import Graph, tensor_name
 from harness.methods.noise import Noise, Operator, Source, noise_sources, operators
-from harness.methods.probe import Probe, givers, halved
+from harness.methods.probe import Probe, givers
 from harness.methods.roofline import cycles, multiplications
+from harness.methods.rounding import Limits, halved
 from harness.methods.shared_calibration import MEASURED
 from harness.workloads.model_files import Node
 
 LOUD = 12  # tensors whose ranges are looked at
-HALVINGS = range(1, 9)
+RANKING = 8  # images that say which tensors are the loudest
 
-Limits = Mapping[str, tuple[float, float]]
+Ranges = Mapping[str, Limits]
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Network:
         self._givers = givers(self.operators)
         self._quantised: dict[frozenset[str], tuple[frozenset[Source], float]] = {}
 
-    def calibrate(self, batches: int) -> tuple[Limits, Noise]:
+    def calibrate(self, batches: int) -> tuple[Ranges, Noise]:
         """Return every tensor's range, and the noise without any place, by one pass for all trials."""
         wanted = {operator.tensor for operator in self.operators.values()} | set(self.graph.inputs)
         collector = _Ranges(wanted, self._scores)
@@ -92,22 +95,31 @@ class Network:
             limits = halved(cache[MEASURED][tensor], times)
             cache["minmax"][tensor] = tuple(np.float32(limit) for limit in limits)
 
-    def with_places(self, noise: Noise, ranges: Limits, images: int) -> Noise:
-        """Return the noise with every place, by a pass forward and backward."""
-        return self._probed(noise, images, Probe(self.graph, self.operators, ranges, self._shape))
+    def with_places(self, noise: Noise, ranges: Ranges, images: int) -> Noise:
+        """Return the noise with every place, and with smaller ranges of the loudest tensors.
 
-    def with_halvings(self, noise: Noise, ranges: Limits, images: int) -> Noise:
-        """Return the noise with smaller ranges of the loudest tensors, too, by another pass."""
+        The first images say which tensors are the loudest, so for these images every tensor's smaller
+        ranges are measured.
+        """
+        probe = Probe(self.graph, self.operators, ranges, self._shape)
+        passes = probe.passes(self._data, images)
+        every = {place.source.name for place in probe.places if place.source.kind == "tensor"}
+        all_sources = probe.sources(every)
+        first = probe.measure(islice(passes, math.ceil(RANKING / probe.images)), every)
+        loud = self._loudest(noise.joined(all_sources, first))
+        sources = probe.sources([name for name in every if self.ranged(name) in loud])
+        columns = [all_sources.index(source) for source in sources]
+        shifts = [
+            first[:, columns],
+            probe.measure(passes, {source.name for source in sources if source.halvings}),
+        ]
+        return noise.joined(sources, np.concatenate(shifts))
+
+    def _loudest(self, noise: Noise) -> list[str]:
+        """Return the tensors whose ranges are looked at: no weights, no input."""
         loudest = (self.ranged(source.name) for source in noise.loudest(self.present(Choice())))
-        written = (name for name in loudest if name in self._elements)  # no weights, no input
-        loud = list(dict.fromkeys(written))[:LOUD]
-        alike = [source.name for source in noise.sources if self.ranged(source.name) in loud]
-        smaller = dict.fromkeys(alike, HALVINGS)
-        probe = Probe(self.graph, self.operators, ranges, self._shape, smaller)
-        return self._probed(noise, images, probe)
-
-    def _probed(self, noise: Noise, images: int, probe: Probe) -> Noise:
-        return noise.joined(probe.sources, probe.measure(iter(self._data), images))
+        written = (name for name in loudest if name in self._elements)
+        return list(dict.fromkeys(written))[:LOUD]
 
     def present(self, choice: Choice) -> frozenset[Source]:
         """Return the places where the network rounds, with their ranges."""

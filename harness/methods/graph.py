@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -117,10 +117,29 @@ class Graph:
             **self.symbol,
             "nodes": nodes,
             "heads": [places[at] for at, *_ in self.heads],
-            "arg_nodes": [at for at, node in enumerate(nodes) if node["op"] == VARIABLE],
-            "node_row_ptr": list(range(len(nodes) + 1)),
+            **_tables(nodes),
         }
         return Graph(symbol, {**self.params, **builder.params})
+
+    def pruned(self) -> Graph:
+        """Return the graph without the nodes that no output depends on."""
+        nodes = self.nodes
+        needed, waiting = set[int](), [at for at, *_ in self.heads]
+        while waiting:
+            at = waiting.pop()
+            if at not in needed:
+                needed.add(at)
+                waiting += [before for before, *_ in nodes[at]["inputs"]]
+        places = {at: place for place, at in enumerate(sorted(needed))}
+
+        def moved(entries: list[Entry]) -> list[Entry]:
+            return [[places[at], *rest] for at, *rest in entries]
+
+        kept = [{**nodes[at], "inputs": moved(nodes[at]["inputs"])} for at in places]
+        symbol = {**self.symbol, "nodes": kept, "heads": moved(self.heads), **_tables(kept)}
+        names = {node["name"] for node in kept}
+        params = {key: value for key, value in self.params.items() if key.split(":", 1)[1] in names}
+        return Graph(symbol, params)
 
 
 @dataclass
@@ -136,6 +155,14 @@ class Builder:
             node["attrs"] = {key: str(value) for key, value in attrs.items()}
         self.nodes.append(node)
         return [len(self.nodes) - 1, 0, 0]
+
+
+def _tables(nodes: Sequence[Node]) -> dict[str, list[int]]:
+    """Return what a symbol's JSON says of its nodes beside them."""
+    return {
+        "arg_nodes": [at for at, node in enumerate(nodes) if node["op"] == VARIABLE],
+        "node_row_ptr": list(range(len(nodes) + 1)),
+    }
 
 
 def tensor_name(node: Node) -> str:

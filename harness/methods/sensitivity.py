@@ -25,7 +25,6 @@ from harness.methods.operator_facts import OperatorFacts
 from harness.methods.search import Search
 
 FALLBACK = "fp32"
-PASSES = 2  # forward and backward: the places, and the loudest with smaller ranges
 DEFAULTS = {"images": 64, "worth": 10.0, "tighten": 2.0, "sure": 1.645}
 
 
@@ -49,7 +48,6 @@ class SensitivityTuneStrategy(TuneStrategy):  # type: ignore[misc]
         network = Network(self.model, self.adaptor, self.calib_dataloader)
         ranges, noise = network.calibrate(int(self.calib_iter[0]))
         noise = network.with_places(noise, ranges, int(options["images"]))
-        noise = network.with_halvings(noise, ranges, int(options["images"]))
         can_be_fp32 = frozenset(
             name
             for name, kind in self.opwise_tune_cfgs

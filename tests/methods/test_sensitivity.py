@@ -25,10 +25,11 @@ from helpers.tuning import kept_trials
 
 assert OWN  # it is on the path now
 from harness.methods.backend import Choice, Network  # noqa: E402
-from harness.methods.graph import Graph, with_own_numbers  # noqa: E402
+from harness.methods.graph import VARIABLE, Builder, Graph, with_own_numbers  # noqa: E402
 from harness.methods.noise import Noise, Source, operators  # noqa: E402
 from harness.methods.operator_facts import FUSED_BACKEND, OperatorFacts  # noqa: E402
-from harness.methods.probe import GATE, Probe, halved  # noqa: E402
+from harness.methods.probe import Place, Probe  # noqa: E402
+from harness.methods.rounding import halved  # noqa: E402
 from harness.methods.search import Search  # noqa: E402
 from my_network import network  # noqa: E402
 
@@ -68,12 +69,11 @@ def probed(tuning: Batches) -> tuple[Network, Probe, Noise]:
     asked = Network(MXNetModel(net), MxNetAdaptor(info), tuning)
     ranges, noise = asked.calibrate(2)
     probe = Probe(asked.graph, asked.operators, ranges, SHAPE)
-    noise = noise.joined(probe.sources, probe.measure(iter(tuning), 64))
-    return asked, probe, asked.with_halvings(noise, ranges, 64)
+    return asked, probe, asked.with_places(noise, ranges, 64)
 
 
 def margins(probe: Probe, data: Any, openings: dict[Source, float]) -> np.ndarray:
-    """Return the fp32 winners' leads over the seconds with some gates open."""
+    """Return the fp32 winners' leads over the seconds with a share of some places' noise."""
     closed, found = _scores(probe, data, {}), _scores(probe, data, openings)
     second, first = np.argsort(closed, axis=1)[:, -2:].T
     rows = np.arange(len(data))
@@ -81,25 +81,45 @@ def margins(probe: Probe, data: Any, openings: dict[Source, float]) -> np.ndarra
 
 
 def _scores(probe: Probe, data: Any, openings: dict[Source, float]) -> np.ndarray:
-    given = {
-        f"{source.kind}:{source.name}:gate": mx.np.full(
-            (len(data), *GATE), openings.get(source, 0.0), dtype="float32"
-        )
-        for source in probe.sources
-    }
-    with mx.autograd.record(train_mode=False):  # as it is measured
-        found = probe._net(*({**given, probe._data: data}[name] for name in probe._inputs))
-        return np.asarray(found.asnumpy())
+    tensors = probe.differentiated(data)
+    noise: dict[str, np.ndarray] = {}
+    for place in probe.places:
+        if place.source in openings:
+            added = openings[place.source] * _noise(probe, place, tensors)
+            noise[place.output] = noise.get(place.output, 0) + added
+
+    def visit(builder: Builder, node: dict[str, Any], at: list[int]) -> list[int]:
+        if node["name"] not in noise:
+            return at
+        name = f"{node['name']}:noise"
+        builder.params[f"arg:{name}"] = mx.np.array(noise[node["name"]], dtype="float32")
+        return builder.add("elemwise_add", f"{name}:sum", at, builder.add(VARIABLE, name))
+
+    return np.asarray(probe.graph.rewritten(visit).network()(data).asnumpy())
 
 
-def test_closed_gates_leave_fp32(probed: Any, tuning: Batches) -> None:
-    _, _, noise = probed
+def _noise(probe: Probe, place: Place, tensors: dict[str, Any]) -> np.ndarray:
+    if place.source.kind == "weights":
+        return np.asarray(probe.weight_noise(place, tensors))
+    values = tensors[place.output].asnumpy().astype(np.float64)
+    low, high = probe.ranges[place.source.name]
+    if low >= 0 and place.source.name not in probe.norms_read:
+        step, least, most = high / 255, 0, 255
+    else:
+        step, least, most = max(-low, high) / 127, -127, 127
+    return np.asarray(np.clip(np.rint(values / step), least, most) * step - values)
+
+
+def test_the_probe_is_the_fp32_network(probed: Any, tuning: Batches) -> None:
+    _, probe, noise = probed
     data = next(iter(tuning))[0]
     expected = np.sort(network(10)(data).asnumpy(), axis=1)
     np.testing.assert_allclose(noise.margins[:32], expected[:, -1] - expected[:, -2], atol=1e-4)
+    own = np.sort(_scores(probe, data, {}), axis=1)
+    np.testing.assert_allclose(own, expected, atol=1e-4)
 
 
-def test_shifts_are_what_opening_a_gate_does(probed: Any, tuning: Batches) -> None:
+def test_shifts_are_what_a_little_noise_does(probed: Any, tuning: Batches) -> None:
     _, probe, noise = probed
     data = next(iter(tuning))[0]
     before = margins(probe, data, {})
@@ -111,7 +131,9 @@ def test_shifts_are_what_opening_a_gate_does(probed: Any, tuning: Batches) -> No
         assert np.corrcoef(found, predicted)[0, 1] > 0.98, source
 
 
-def test_all_gates_open_is_the_int8_network(probed: Any, tuning: Batches, tmp_path: Path) -> None:
+def test_all_noise_is_that_of_the_int8_network(
+    probed: Any, tuning: Batches, tmp_path: Path
+) -> None:
     """The fake noise and the real one are of the same size."""
     asked, probe, _ = probed
     data = next(iter(tuning))[0]
@@ -172,10 +194,10 @@ def test_halved_ranges_are_measured_as_they_round(probed: Any, tuning: Batches) 
     ranges, _ = asked.calibrate(2)
     alone = {tensor: halved(limits, 3) for tensor, limits in ranges.items()}
     other = Probe(asked.graph, asked.operators, alone, SHAPE)
-    shifts = other.measure(iter(tuning), 64)
+    shifts = other.measure(other.passes(tuning, 64))
     for name in {source.name for source in measured}:
         found = noise.shifts[:, noise.sources.index(Source("tensor", name, 3))]
-        expected = shifts[:, other.sources.index(Source("tensor", name))]
+        expected = shifts[:, other.sources(()).index(Source("tensor", name))]
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 
