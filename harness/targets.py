@@ -22,7 +22,9 @@ KNOWN = frozenset(
     (
         "benchmarks.bundled.make.pretrained",
         "benchmarks.strategies.calibrating.AllAlikeTuneStrategy",
+        "benchmarks.strategies.models.network",
         INC,
+        "harness.engines.neural_compressor.Inc",
         "harness.engines.onnxruntime.OnnxRuntime",
         "harness.engines.openvino.OpenVino",
         "harness.methods.bf16.Bf16",

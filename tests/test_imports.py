@@ -35,7 +35,7 @@ ESCAPE = "harness.render.escape"  # what makes text of files harmless: all that 
 BOTH = "harness.process.compat"  # imports MXNet where it is asked to
 
 FLOORS = (  # who may import whom: a package imports what stands above it here, and nothing else
-    ("errors", "facts", "render", "stats"),
+    ("errors", "facts", "render", "stats", "time_limit"),
     ("host",),
     ("files",),
     ("storage",),
@@ -75,6 +75,9 @@ def within(name: str, packages: tuple[str, ...]) -> bool:
     return any(name == package or name.startswith(f"{package}.") for package in packages)
 
 
+NEWER_INC = (
+    "harness.engines.neural_compressor"  # of another version than MXNet's, in an engine's worker
+)
 PARENT = [name for name in ALL if not within(name, (*WORKERS, BOTH))]
 
 
@@ -208,7 +211,8 @@ def test_no_two_modules_have_one_name() -> None:
 
 
 def test_parent_imports_neither_mxnet_nor_what_imports_it() -> None:
-    assert imports_from((*HEAVY, *WORKERS), PARENT) == {}
+    parent = [name for name in PARENT if name != NEWER_INC]
+    assert imports_from((*HEAVY, *WORKERS), parent) == {}
 
 
 ENGINES_OWN = {"nncf", "onnx", "onnxruntime", "openvino"}  # in environments of engines alone
@@ -218,7 +222,8 @@ ENGINES_OWN = {"nncf", "onnx", "onnxruntime", "openvino"}  # in environments of 
 def test_engines_know_neither_mxnet_nor_hydra_and_are_known_to_workers_alone(module: str) -> None:
     packages = {name.split(".")[0] for name in imported(module)}
     if within(module, ("harness.engines",)):
-        assert not packages & {*HEAVY, "hydra", "omegaconf"}
+        heavy = {*HEAVY} - ({"neural_compressor"} if module == NEWER_INC else set())
+        assert not packages & {*heavy, "hydra", "omegaconf"}
         assert not {name for name in imported(module) if within(name, WORKERS)}
     else:
         assert not packages & ENGINES_OWN

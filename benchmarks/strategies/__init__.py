@@ -2,3 +2,12 @@
 
 ./run.sh benchmark strategies [--seeds N] [--images N] [--full] [--out DIR]
 """
+
+DEFECTS = (
+    "none",
+    "first",
+    "middle",
+    "two",
+    "residual",
+    "heavy tails",
+)  # names of those in models.py

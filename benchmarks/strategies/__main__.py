@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.arguments import positive
-from benchmarks.strategies import report
+from benchmarks.strategies import DEFECTS, report
 from harness import PROJECT
 from harness.config import compose_config, project_path
 from harness.errors import HarnessError, InputError, exit_code
@@ -43,7 +43,6 @@ from harness.run.job_result import require_answer
 from harness.run.worker_setup import build_environment, workload_for_workers
 
 OUT = PROJECT / "results" / "benchmark_strategies"
-DEFECTS = ("none", "first", "middle", "two", "residual", "heavy tails")
 ROWS = ("fp32_fused", "int8_smart_naive", "int8_equalized_smart", "int8_inc_basic", "int8_inc_mse",
         "int8_inc_mycustom", "int8_inc_bayesian", "int8_inc_sensitivity",
         "int8_equalized_sensitivity")  # fmt: skip

@@ -24,9 +24,9 @@ FIRST_STAGE, LAST_STAGE, FINAL_NORM = 5, 8, 9  # among ``net.features``
 Rng = np.random.Generator
 
 
-def sound() -> Any:
+def sound(params: str = str(HERE / "resnet50v2_w4.params")) -> Any:
     """Return the network as it was trained: the bundled weights with their rescaling undone."""
-    net = pretrained(str(HERE / "resnet50v2_w4.params"))
+    net = pretrained(params)
     scale = np.array(json.loads((HERE / "rescale.json").read_text())["scale"])
     apply_scale(net, 1 / scale)
     return net
@@ -111,6 +111,13 @@ def made(defect: str, seed: int) -> tuple[Any, str]:
     net = sound()
     where = DEFECTS[defect](net, np.random.default_rng(seed))
     return net, where
+
+
+def network(params: str, defect: str, seed: int) -> Any:
+    """Return a network with a defect, as a workload names it; ``params``: the bundled weights."""
+    net = sound(params)
+    DEFECTS[defect](net, np.random.default_rng(seed))
+    return net
 
 
 def _gateway(net: Any, rng: Rng) -> tuple[str, Any, list[Any]]:

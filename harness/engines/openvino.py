@@ -9,7 +9,6 @@ called. Neither sends telemetry: the package that would is not installed.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from os import sched_setaffinity
@@ -30,6 +29,7 @@ from harness.engines.interface import (
     Scores,
     gathered,
 )
+from harness.engines.search_trials import Trials
 from harness.errors import InputError
 from harness.storage.stage_facts import Kernel
 
@@ -75,7 +75,7 @@ class OpenVino:
         self, network: Path, tuning: Batches, stem: Path, progress: Progress
     ) -> EngineModel:
         model = openvino.Core().read_model(network)
-        trials = _Trials(progress)
+        evaluations = _Evaluations(Trials(progress, "evaluations"))
         configured: dict[str, Any] = {}
         if self.precision == "int8":
             data = nncf.Dataset(list(tuning), _images)
@@ -84,20 +84,20 @@ class OpenVino:
             )
             configured = {"quantize_granularity": "channel-wise", "excluded_operators": []}
         elif self.precision != "fp32":
-            model, excluded = self._controlled(model, list(tuning), trials)
+            model, excluded = self._controlled(model, list(tuning), evaluations)
             configured = {
                 "quantize_granularity": "channel-wise",
                 "strategy": "nncf accuracy control",
-                "trials": len(trials.made),
-                "baseline_accuracy": trials.first_of_all,
+                "trials": len(evaluations.trials.entries),
+                "baseline_accuracy": evaluations.baseline,
                 "excluded_operators": excluded,
             }
         graph = stem.with_suffix(".xml")
         openvino.save_model(model, graph, compress_to_fp16=False)
-        return EngineModel(graph, stem.with_suffix(".bin"), configured, trials.made)
+        return EngineModel(graph, stem.with_suffix(".bin"), configured, evaluations.trials.entries)
 
     def _controlled(
-        self, model: Any, tuning: Sequence[Any], trials: _Trials
+        self, model: Any, tuning: Sequence[Any], evaluations: _Evaluations
     ) -> tuple[Any, list[str]]:
         """Return the model of NNCF's accuracy control, and the operators that went back to fp32."""
         is_relative = self.criterion == "relative"
@@ -106,7 +106,7 @@ class OpenVino:
                 model,
                 nncf.Dataset(tuning, _images),
                 nncf.Dataset(tuning),
-                trials.accuracy,
+                evaluations.accuracy,
                 max_drop=self.tolerance,
                 drop_type=nncf.DropType.RELATIVE if is_relative else nncf.DropType.ABSOLUTE,
                 target_device=nncf.TargetDevice.CPU,
@@ -173,13 +173,11 @@ class OpenVinoPredictor:
 
 
 @dataclass
-class _Trials:
-    """The evaluations of accuracy control, as a search's trajectory has them."""
+class _Evaluations:
+    """The accuracies that NNCF asks for."""
 
-    progress: Progress
-    first_of_all: float = 0.0  # accuracy of the fp32 model on all images
-    made: list[dict[str, Any]] = field(default_factory=list)
-    began: float = field(default_factory=time.perf_counter)
+    trials: Trials
+    baseline: float = 0.0  # accuracy of the fp32 model on all images
     _most: int = 0
 
     def accuracy(self, compiled: Any, batches: Iterable[Any]) -> tuple[float, list[float]]:
@@ -190,18 +188,8 @@ class _Trials:
         accuracy = float(np.mean(np.concatenate(right)))
         images = sum(map(len, right))
         if images > self._most:  # it looks at a part of them first
-            self._most, self.first_of_all = images, accuracy
-        now = time.perf_counter()
-        self.made.append(
-            {
-                "trial": len(self.made) + 1,
-                "accuracy": accuracy,
-                "seconds": now - self.began,
-                "changed": {},
-            }
-        )
-        self.began = now
-        self.progress(len(self.made), 0, "evaluations")
+            self._most, self.baseline = images, accuracy
+        self.trials.add(accuracy)
         return accuracy, [float(np.mean(batch)) for batch in right]
 
 

@@ -49,8 +49,8 @@ from harness.methods.operator_facts import OperatorFacts  # noqa: E402
 from harness.methods.pickles import close  # noqa: E402
 from harness.methods.resumption import Resumption, digest_of_labels  # noqa: E402
 from harness.methods.shared_calibration import SharedCalibration  # noqa: E402
-from harness.methods.time_limit import time_limit  # noqa: E402
 from harness.targets import find  # noqa: E402
+from harness.time_limit import time_limit  # noqa: E402
 
 close()
 

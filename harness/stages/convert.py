@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -42,7 +43,9 @@ def run(job: ConvertJob, progress: Callable[[int, int, str], None]) -> Optimize:
         network = write_network(symbol, params, workspace / NETWORK, side)
     written = digest_of(network, workspace)
     tuning = batches_of(model)
+    before = os.sched_getaffinity(0)
     difference = _difference(engine.load(network, row.threads, row.cpus, False), tuning, workspace)
+    os.sched_setaffinity(0, before)  # loading binds this thread, and tuning's threads inherit that
     # a conversion need not keep all threads busy, so where they ran is not checked
     with Watch(job.cpus, has_batches=False, bound=()) as watch:
         began = time.perf_counter()

@@ -220,17 +220,24 @@ graph = helper.make_graph(
 model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
 folder = Path(sys.argv[1])
 onnx.save(model, folder / "n.onnx")
-images = np.zeros((2, 3, 8, 8), "float32")
-engine = {module}.{name}(precision="int8")
-made = engine.optimize(folder / "n.onnx", [(images, np.zeros(2))], folder / "m", lambda *args: None)
-engine.load(made.graph, 1, (), False)(images)
+images = np.random.default_rng(1).normal(size=(2, 3, 8, 8)).astype("float32")
+engine = {module}.{made}
+model = engine.optimize(folder / "n.onnx", [(images, np.zeros(2))], folder / "m", lambda *args: None)
+engine.load(model.graph, 1, (), False)(images)
 print("reached:", reached)
 """
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [("onnxruntime", "OnnxRuntime"), ("openvino", "OpenVino")]
+    ("environment", "module", "made"),
+    [
+        ("onnxruntime", "onnxruntime", "OnnxRuntime(precision='int8')"),
+        ("openvino", "openvino", "OpenVino(precision='int8')"),
+        ("inc", "neural_compressor", "Inc(criterion='absolute', tolerance=0.99)"),
+    ],
 )
-def test_an_engine_tries_to_reach_nobody(tmp_path: Path, module: str, name: str) -> None:
-    said = in_engine(module, LISTENING.format(module=module, name=name), str(tmp_path))
+def test_an_engine_tries_to_reach_nobody(
+    tmp_path: Path, environment: str, module: str, made: str
+) -> None:
+    said = in_engine(environment, LISTENING.format(module=module, made=made), str(tmp_path))
     assert said.splitlines()[-1] == "reached: []"

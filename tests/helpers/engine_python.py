@@ -14,6 +14,7 @@ from harness.setup.setup_env import wanted_by_engine
 from helpers.instruction_sets import LIMIT
 
 ENGINES = ("onnxruntime", "openvino")
+ENVIRONMENTS = (*ENGINES, "inc")
 
 
 def require_engine(name: str) -> Path:

@@ -390,7 +390,7 @@ def test_time_limit_keeps_a_model_found_before_it(search: Search) -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_time_limit_holds_where_a_callback_loses_its_exception() -> None:
     """MXNet calls INC's collector through ctypes, which prints an exception and goes on."""
-    from harness.methods.time_limit import time_limit
+    from harness.time_limit import time_limit
 
     callback = ctypes.CFUNCTYPE(None)(lambda: time.sleep(1))
     with time_limit(0.2) as limit:
@@ -400,7 +400,7 @@ def test_time_limit_holds_where_a_callback_loses_its_exception() -> None:
 
 
 def test_time_limit_that_does_not_expire_leaves_nothing_behind() -> None:
-    from harness.methods.time_limit import time_limit
+    from harness.time_limit import time_limit
 
     with time_limit(0.3) as limit:
         pass

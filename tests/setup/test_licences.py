@@ -10,7 +10,7 @@ import pytest
 
 from harness import PROJECT
 from harness.setup.engine_env import engine_lock, locked_versions
-from helpers.engine_python import ENGINES, require_engine
+from helpers.engine_python import ENVIRONMENTS, require_engine
 
 LISTED = PROJECT / "requirements" / "LICENCES.md"
 
@@ -28,7 +28,7 @@ def test_the_list_is_current() -> None:
     assert "not installed here" not in made.stdout
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ENVIRONMENTS)
 def test_an_engines_list_has_what_its_lock_has(engine: str) -> None:
     text = (PROJECT / "requirements" / "engines" / f"{engine}-LICENCES.md").read_text()
     listed = dict(re.findall(r"^\| ([a-z0-9.-]+) \| (\S+) \|", text, re.MULTILINE))
@@ -38,7 +38,7 @@ def test_an_engines_list_has_what_its_lock_has(engine: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ENVIRONMENTS)
 def test_an_engines_list_is_current(engine: str) -> None:
     made = subprocess.run(
         [str(require_engine(engine)), str(PROJECT / "requirements" / "licences.py"), engine],

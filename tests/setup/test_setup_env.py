@@ -25,7 +25,7 @@ from harness.process.variables import CERTIFICATES
 from harness.setup import setup_env
 from harness.setup.environments import SetupError
 from harness.setup.fetch_pip import fetch_pip, pinned
-from helpers.engine_python import ENGINES
+from helpers.engine_python import ENVIRONMENTS
 from helpers.zoo_server import TLS, Repository, repository_server
 
 LOCKS = ("build", "run", "fleet", "test")
@@ -52,7 +52,7 @@ def pinned_everywhere() -> dict[str, str]:
     return {name: version for lock in LOCKS for name, version in pins(lock).items()}
 
 
-@pytest.mark.parametrize("lock", [*LOCKS, *(f"engines/{name}" for name in ENGINES)])
+@pytest.mark.parametrize("lock", [*LOCKS, *(f"engines/{name}" for name in ENVIRONMENTS)])
 def test_every_line_of_a_lock_is_an_exact_pin_with_hashes(lock: str) -> None:
     assert pins(lock)
 
@@ -80,7 +80,7 @@ def test_direct_dependencies_are_locked_within_their_bounds(lock: str, declared:
         assert requirement.specifier.contains(locked[name], prereleases=True), name
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ENVIRONMENTS)
 def test_an_engine_is_locked_within_its_bounds(engine: str) -> None:
     folder = PROJECT / "requirements" / "engines"
     declared = [
@@ -97,7 +97,7 @@ def test_an_engine_is_locked_within_its_bounds(engine: str) -> None:
 
 
 def test_what_is_left_out_is_in_no_lock() -> None:
-    engines = {name for engine in ENGINES for name in pins(f"engines/{engine}")}
+    engines = {name for engine in ENVIRONMENTS for name in pins(f"engines/{engine}")}
     assert not LEFT_OUT & (pinned_everywhere().keys() | engines)
 
 

@@ -231,7 +231,7 @@ SOURCES = (
                 "howpublished": r"\url{https://onnxruntime.ai}",
             },
         ),
-        ((ENVIRONMENT, "onnxruntime"),),
+        ((ENVIRONMENT, "onnxruntime"), (ENVIRONMENT, "inc")),
     ),
     Source(
         Work(

@@ -1,0 +1,46 @@
+"""The evaluations of an engine's search, as a record's trajectory has them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.engines.interface import Progress
+
+
+@dataclass
+class Trials:
+    """Evaluations so far, each with the seconds since the one before.
+
+    Attributes:
+        what: their name in the progress.
+        most: how many there are at most; 0: nobody knows.
+        entries: as ``harness.storage.stage_facts.Trial``.
+    """
+
+    progress: Progress
+    what: str
+    most: int = 0
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    _began: float = field(default_factory=time.perf_counter)
+
+    def add(self, accuracy: float, changed: Mapping[str, str] | None = None) -> None:
+        """Add an evaluation.
+
+        Args:
+            accuracy: top-1.
+            changed: what operators became, by name.
+        """
+        now = time.perf_counter()
+        self.entries.append(
+            {
+                "trial": len(self.entries) + 1,
+                "accuracy": accuracy,
+                "seconds": now - self._began,
+                "changed": dict(changed or {}),
+            }
+        )
+        self._began = now
+        self.progress(len(self.entries), self.most, self.what)
