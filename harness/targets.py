@@ -23,6 +23,8 @@ KNOWN = frozenset(
         "benchmarks.bundled.make.pretrained",
         "benchmarks.strategies.calibrating.AllAlikeTuneStrategy",
         INC,
+        "harness.engines.onnxruntime.OnnxRuntime",
+        "harness.engines.openvino.OpenVino",
         "harness.methods.bf16.Bf16",
         "harness.methods.bf16.Bf16Fallback",
         "harness.methods.equalize.Equalized",

@@ -12,7 +12,7 @@ import re
 import uuid
 from typing import Any
 
-from licences import FOLDER, LOCKS
+from licences import FOLDER, LOCKS, engine_locks
 
 SPECIFICATION = "1.6"
 PINNED = re.compile(
@@ -22,9 +22,9 @@ INDEX = "https://pypi.org/project"
 
 
 def components() -> list[dict[str, Any]]:
-    """Return every locked package by name, with the digests of the files that may be installed."""
+    """Return every locked version of a package, with the digests of the files that may be installed."""
     found: dict[str, dict[str, Any]] = {}
-    for lock, use in LOCKS.items():
+    for lock, use in {**LOCKS, **engine_locks()}.items():
         text = (FOLDER / lock).read_text(encoding="utf-8")
         for name, version, digests in PINNED.findall(text):
             reference = f"pkg:pypi/{name.lower().replace('_', '-')}@{version}"
@@ -44,8 +44,8 @@ def components() -> list[dict[str, Any]]:
                 ],
                 "properties": [{"name": "inc-bench:installed-for", "value": use}],
             }
-            found.setdefault(name, component)  # the first lock that has it counts
-    return [found[name] for name in sorted(found, key=str.lower)]
+            found.setdefault(reference, component)  # the first lock that has this version counts
+    return [found[reference] for reference in sorted(found)]
 
 
 def bill() -> dict[str, Any]:

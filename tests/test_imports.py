@@ -43,6 +43,7 @@ FLOORS = (  # who may import whom: a package imports what stands above it here, 
     ("compare", "doctor", "screen", "setup", "targets", "words"),
     ("config", "workloads"),
     ("images", "packs"),
+    ("engines",),
     ("methods", "run"),
     ("fleet", "nightly", "report", "stages"),
     ("command_line",),
@@ -208,6 +209,21 @@ def test_no_two_modules_have_one_name() -> None:
 
 def test_parent_imports_neither_mxnet_nor_what_imports_it() -> None:
     assert imports_from((*HEAVY, *WORKERS), PARENT) == {}
+
+
+ENGINES_OWN = {"nncf", "onnx", "onnxruntime", "openvino"}  # in environments of engines alone
+
+
+@pytest.mark.parametrize("module", ALL)
+def test_engines_know_neither_mxnet_nor_hydra_and_are_known_to_workers_alone(module: str) -> None:
+    packages = {name.split(".")[0] for name in imported(module)}
+    if within(module, ("harness.engines",)):
+        assert not packages & {*HEAVY, "hydra", "omegaconf"}
+        assert not {name for name in imported(module) if within(name, WORKERS)}
+    else:
+        assert not packages & ENGINES_OWN
+        engines = {name for name in imported(module) if within(name, ("harness.engines",))}
+        assert not engines or within(module, WORKERS)
 
 
 PURE = {"__future__", "bisect", "collections", "dataclasses", "functools", "hashlib", "itertools",

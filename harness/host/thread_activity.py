@@ -137,6 +137,28 @@ def thread_mismatches(
     return mismatches
 
 
+def bound_mismatches(cpus: Sequence[int], busy: Sequence[BusyThread]) -> list[str]:
+    """Return how the threads of an engine that worked differ from what it was told, one sentence each.
+
+    Args:
+        cpus: one a thread; none: the engine was told nothing, and nothing is checked.
+        busy: from ``busy_threads`` for a stretch of forward passes.
+    """
+    if not cpus:
+        return []
+    team = [thread for thread in busy if thread.worker]
+    mismatches = []
+    if len(team) != len(cpus):
+        mismatches.append(f"{len(cpus)} thread(s) were asked for and {len(team)} did the work")
+    for allowed, threads in Counter(thread.allowed for thread in team).items():
+        where = f"{threads} working thread(s) may run on {spell_cpus(allowed)}"
+        if not set(cpus).issuperset(allowed):
+            mismatches.append(f"{where}, and not only on {spell_cpus(cpus)}")
+        if threads > len(allowed):
+            mismatches.append(f"{where} alone: they take turns")
+    return mismatches
+
+
 def _configured_places(
     environment: Mapping[str, str], cores: Iterable[tuple[int, ...]]
 ) -> tuple[str, list[set[int]]]:

@@ -55,6 +55,19 @@ def resolve(section: object, topology: Topology, kmp_library: Path | None) -> Th
     )
 
 
+def engine_cpus(settings: ThreadSettings, topology: Topology) -> list[int]:
+    """Return the CPU of each thread of an engine that OpenMP's variables do not reach.
+
+    They are those of MXNet's threads under the same settings; none where those are not bound.
+    """
+    if settings.count is None or settings.environment.get("OMP_PROC_BIND") == "FALSE":
+        return []
+    places = listed_places(settings.environment.get("OMP_PLACES", ""))
+    if len(places) >= settings.count:
+        return [min(place) for place in places[: settings.count]]
+    return _one_cpu_per_thread(topology, settings.count)
+
+
 def _options(section: object) -> ThreadOptions:
     """Return a section as the options of its policy.
 

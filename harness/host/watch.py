@@ -7,15 +7,21 @@ one. It starts a thread only for work without batches.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from harness.facts.machine_facts import Disturbance
+from harness.facts.machine_facts import Disturbance, OpenMP
 from harness.host.conditions import Conditions, conditions_between, shows_workers
 from harness.host.disturbances import find_disturbances
 from harness.host.gaps import Gaps, Heartbeat
 from harness.host.snapshot import take_snapshot
-from harness.host.thread_activity import busy_threads, list_threads, thread_mismatches
+from harness.host.thread_activity import (
+    BusyThread,
+    bound_mismatches,
+    busy_threads,
+    list_threads,
+    thread_mismatches,
+)
 from harness.host.threads import loaded_openmp, openmp_mismatches
 from harness.host.topology import read_topology
 
@@ -25,12 +31,14 @@ class Watched:
     """How a stretch ran.
 
     Attributes:
+        openmp: the library that served MXNet; None where an engine of another kind ran.
         misplaced: from ``thread_mismatches``, or only from ``openmp_mismatches`` where the stretch does
-            not show which threads worked.
+            not show which threads worked; of an engine from ``bound_mismatches``.
     """
 
     conditions: Conditions
     disturbed: list[Disturbance]
+    openmp: OpenMP | None
     misplaced: list[str]
 
 
@@ -40,6 +48,8 @@ class Watch:
     Args:
         cpus: the CPUs to watch, best the allowed ones as the parent process sees them.
         has_batches: whether the block calls ``beat`` once a batch; if not, a thread looks regularly.
+        bound: the CPUs that an engine's threads were to be bound to, one a thread; None: MXNet runs,
+            and its OpenMP's variables say where.
 
     Attributes:
         facts: there once the block has ended.
@@ -47,8 +57,14 @@ class Watch:
 
     facts: Watched
 
-    def __init__(self, cpus: Collection[int], has_batches: bool = True) -> None:
+    def __init__(
+        self,
+        cpus: Collection[int],
+        has_batches: bool = True,
+        bound: Sequence[int] | None = None,
+    ) -> None:
         self._cpus = cpus
+        self._bound = bound
         self._has_batches = has_batches
         self._cores = read_topology(affinity=cpus).cores
 
@@ -72,13 +88,19 @@ class Watch:
         self._gaps.close()
         after, busy = take_snapshot(cpus=self._cpus), busy_threads(self._threads, list_threads())
         conditions = conditions_between(self._before, after, busy, self._cores, self._gaps.seconds)
-        loaded = loaded_openmp()
+        openmp = None if self._bound is not None else loaded_openmp()
         self.facts = Watched(
             conditions=conditions,
             disturbed=find_disturbances(conditions),
-            misplaced=(
-                thread_mismatches(os.environ, loaded, busy, self._cores)
-                if shows_workers(conditions)
-                else openmp_mismatches(os.environ, loaded)
-            ),
+            openmp=openmp,
+            misplaced=self._misplaced(openmp, busy, shows_workers(conditions)),
         )
+
+    def _misplaced(
+        self, openmp: OpenMP | None, busy: Sequence[BusyThread], shows: bool
+    ) -> list[str]:
+        if openmp is None:
+            return bound_mismatches(self._bound or (), busy) if shows else []
+        if shows:
+            return thread_mismatches(os.environ, openmp, busy, self._cores)
+        return openmp_mismatches(os.environ, openmp)

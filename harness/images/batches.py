@@ -16,9 +16,7 @@ import numpy.typing as npt
 from mxnet.gluon.data import DataLoader
 from mxnet.gluon.data.vision import transforms
 
-from harness.errors import HarnessError
-from harness.files.reading import BadArray, read_npy
-from harness.images.prepared import Prepared
+from harness.images.prepared import Prepared, read_labels
 from harness.process.jobs import ImageSet, WorkerWorkload
 from harness.storage.configuration import Transform
 
@@ -90,14 +88,5 @@ def read_batches(
         count: how many images, from the first; None: all that are used.
     """
     prepared = Prepared(Path(images.prepared), images.stored, workload.transform.crop)
-    labels = _labels(images.labels)[: images.images if count is None else count]
+    labels = read_labels(images.labels)[: images.images if count is None else count]
     return Batches(prepared, labels, size or workload.batch_size, workload.transform)
-
-
-def _labels(path: str) -> npt.NDArray[np.int64]:
-    try:
-        return read_npy(Path(path), "<i8", (None,))
-    except BadArray as error:
-        raise HarnessError(
-            f"{path} cannot be read ({error}): start the run again, which writes it"
-        ) from None

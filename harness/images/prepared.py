@@ -14,6 +14,7 @@ import numpy.typing as npt
 from harness.errors import HarnessError
 from harness.facts.machine_facts import Versions
 from harness.facts.typed import plain
+from harness.files.reading import BadArray, read_npy
 from harness.images.sidecar import Geometry
 from harness.storage.configuration import Transform
 
@@ -88,3 +89,17 @@ def cache_key(images_sha256: str, images: int, transform: Transform, versions: V
         "libraries": pixel_libraries(versions),
     }
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def read_labels(path: str) -> npt.NDArray[np.int64]:
+    """Return the labels of prepared images, one integer an image.
+
+    Raises:
+        HarnessError: the file is damaged or gone.
+    """
+    try:
+        return read_npy(Path(path), "<i8", (None,))
+    except BadArray as error:
+        raise HarnessError(
+            f"{path} cannot be read ({error}): start the run again, which writes it"
+        ) from None

@@ -19,8 +19,8 @@ def instantiated(description: Method) -> Any:
     Raises:
         InputError: the class is none that may be named or imported, or does not take these arguments.
     """
-    arguments = {key: value for key, value in description.stored.items() if key != "label"}
     try:
+        arguments = description.arguments
         if description.target not in KNOWN:
             taken = inspect.signature(find(description.target)).parameters
             takes_all = any(each.kind is each.VAR_KEYWORD for each in taken.values())

@@ -74,13 +74,21 @@ def clear_asides(folder: Path) -> None:
 class Worker:
     """One running job."""
 
-    def __init__(self, job: Job, environment: Mapping[str, str], log: Path, folder: Path) -> None:
+    def __init__(
+        self,
+        job: Job,
+        environment: Mapping[str, str],
+        log: Path,
+        folder: Path,
+        python: Path | None = None,
+    ) -> None:
         """Start the job.
 
         Args:
             log: where what it prints goes, as much as ``WorkerLog`` keeps.
             folder: in it the worker gets a working directory of its own, empty, and removed after
                 it. What is to stay needs an absolute path.
+            python: the interpreter of an engine's environment; None: this one.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self._log = WorkerLog(log)
@@ -92,7 +100,9 @@ class Worker:
         self._read, write = os.pipe()
         try:
             self._process = subprocess.Popen(
-                python_command("harness.process.worker", str(write), str(os.getpid())),
+                python_command(
+                    "harness.process.worker", str(write), str(os.getpid()), python=python
+                ),
                 stdin=subprocess.PIPE,
                 stdout=self._log.write,
                 stderr=self._log.write,

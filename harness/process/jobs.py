@@ -10,7 +10,14 @@ from typing import Any, Optional, Union
 import msgspec
 
 from harness.facts.typed import Count, Facts, Name, Positive, Sha256
-from harness.storage.configuration import Additions, Method, Transform, WarmUp, Workload
+from harness.storage.configuration import (
+    Additions,
+    EngineOptions,
+    Method,
+    Transform,
+    WarmUp,
+    Workload,
+)
 from harness.storage.stage_facts import Dtype, File
 from harness.storage.tuning_history import QConfig
 
@@ -99,14 +106,40 @@ class OptimizeJob(Job, frozen=True, kw_only=True):
     shared: Optional[str] = None
 
 
+class RowEngine(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine of a row.
+
+    Attributes:
+        threads: how many; None: the engine's own choice.
+        cpus: one a thread, to which it is to be bound; none: they are not bound.
+    """
+
+    options: EngineOptions
+    threads: Optional[Positive]
+    cpus: list[int]
+
+
 class SavedModel(msgspec.Struct, frozen=True, kw_only=True):
-    """One row's saved model, which is in ``workspace``, and the images that it runs on."""
+    """One row's saved model, which is in ``workspace``, and the images that it runs on.
+
+    Attributes:
+        engine: what it runs on; None: MXNet.
+    """
 
     workload: WorkerWorkload
     images: ImageSet
     workspace: str
     symbol: File
     params: File
+    engine: Optional[RowEngine] = None
+
+
+class ConvertJob(Job, frozen=True, kw_only=True):
+    """Make the model of an engine's row from a network that MXNet saved, on the tuning images."""
+
+    stage: str = "convert"
+    model: SavedModel
+    cpus: list[int]
 
 
 class ValidateJob(Job, frozen=True, kw_only=True):

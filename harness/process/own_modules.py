@@ -20,9 +20,13 @@ BOOTSTRAP = Path(__file__).resolve().with_name("bootstrap.py")
 VARIABLE = "INC_BENCH_MODULES"  # a JSON list of the folders given now with --conf
 
 
-def python_command(module: str, *arguments: str) -> list[str]:
-    """Return the command that starts a module of this project in an interpreter of its own."""
-    return [sys.executable, str(BOOTSTRAP), module, *arguments]
+def python_command(module: str, *arguments: str, python: Path | None = None) -> list[str]:
+    """Return the command that starts a module of this project in an interpreter of its own.
+
+    Args:
+        python: that of another environment; None: of this one.
+    """
+    return [str(python or sys.executable), str(BOOTSTRAP), module, *arguments]
 
 
 def named_in_environment(folders: Sequence[Path]) -> dict[str, str]:

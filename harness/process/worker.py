@@ -23,7 +23,7 @@ from harness.errors import (
     of_system,
     one_line,
 )
-from harness.process.confinement import Reach, confine
+from harness.process.confinement import RawJob, Reach, confine
 from harness.process.lifetime import Keeper, die_with_parent, end_group_with_this
 from harness.process.own_modules import find_own_modules
 from harness.storage import outcomes
@@ -58,6 +58,11 @@ class Reporter:
 def stage_module(stage: str) -> str:
     """Return the module of a stage: a name in ``harness.stages``, or a dotted path."""
     return stage if "." in stage else f"harness.stages.{stage}"
+
+
+def has_engine(job: RawJob) -> bool:
+    """Say whether a job is on a model of an engine's, in whose environment MXNet is not."""
+    return bool(job.get("model", {}).get("engine"))
 
 
 def wants_memory(error: BaseException | None) -> bool:
@@ -106,7 +111,7 @@ def main() -> None:
         job = json.load(sys.stdin)
         confined = confine(Reach.of(job))
         die_with_parent(parent)  # again: a new user namespace may have undone it
-        if job["stage"] in WITH_MXNET:
+        if job["stage"] in WITH_MXNET and not has_engine(job):
             from harness.process.compat import import_mxnet  # other stages need none of it
 
             import_mxnet()

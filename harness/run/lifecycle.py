@@ -11,7 +11,8 @@ from pathlib import Path
 from harness import PROJECT
 from harness.config import CONF, Composed, project_path
 from harness.errors import HarnessError, InputError
-from harness.facts.typed import decode
+from harness.facts.machine_facts import Versions
+from harness.facts.typed import changed, decode
 from harness.files.whole_files import make_folder, write_atomically
 from harness.host import ec2, machine, threads
 from harness.host.topology import read_topology
@@ -25,17 +26,20 @@ from harness.process.variables import MODELS
 from harness.render.progress import Display
 from harness.run.context import Context
 from harness.run.continuing import continued
+from harness.run.engine_environments import engine_versions
 from harness.run.inputs import check_finished, check_inputs
 from harness.run.job_result import require_answer
 from harness.run.measure_roof import measure_roof
+from harness.run.opening import open_session
 from harness.run.reuse import adopt
 from harness.run.rounds import run_rounds
-from harness.run.session import Session, open_session
+from harness.run.session import Session
 from harness.run.worker_setup import (
     build_environment,
     inspection_memory_limit,
     workload_for_workers,
 )
+from harness.setup.environments import SetupError
 from harness.storage.configuration import Configuration
 from harness.storage.damage import set_aside_damaged
 from harness.storage.known_runs import LATEST, find_run, like_run
@@ -220,7 +224,7 @@ def start_session(
         images=inputs.images,
         tuning_images=inputs.tuning_images,
         tuning_overlap=inputs.overlap,
-        versions=seen.versions,
+        versions=with_engines(seen.versions, config, folders),
         warnings=(
             *warnings_of(config.workload, settings.warnings),
             *inputs.warnings,
@@ -248,6 +252,19 @@ def start_session(
         adopt(find_run(project_path(config.run.results), earlier), folder, plan)
     plan = fix_plan(plan, folder)
     return open_session(plan, inputs, folder, folders, show)
+
+
+def with_engines(versions: Versions, config: Configuration, folders: Sequence[Path]) -> Versions:
+    """Return the versions of what is installed, with those of the engines that rows ask for.
+
+    Raises:
+        InputError: an engine has no lock file.
+    """
+    try:
+        engines = engine_versions(config.method, folders)
+    except SetupError as error:
+        raise InputError(str(error)) from None
+    return changed(versions, engines=engines) if engines else versions
 
 
 def code_digest(folders: Sequence[Path]) -> str:

@@ -9,7 +9,7 @@ from harness.process.jobs import RecoverJob
 from harness.run.context import Context
 from harness.run.inputs import check_inputs
 from harness.run.job_result import require_answer
-from harness.run.session import open_session
+from harness.run.opening import open_session
 from harness.storage import outcomes
 from harness.storage.record import MethodRecord, Outcome
 from harness.storage.stage_facts import Optimize, Recovered

@@ -53,7 +53,7 @@ def adopt(earlier: RunFolder, folder: RunFolder, plan: RunPlan) -> None:
 
 def damage(row: MethodRecord, earlier: RunFolder) -> Path | None:
     """Return the file of a row's model that is missing or is not the one recorded, if any is."""
-    for part in row.optimize.model if row.optimize else ():
+    for part in row.optimize.files if row.optimize else ():
         file = earlier.method(row.method) / part.path
         if not recorded_files.is_intact(file, part):
             return file
@@ -65,8 +65,10 @@ def copy_model(row: MethodRecord, earlier: RunFolder, folder: RunFolder, method:
     assert row.optimize is not None
     source, target = earlier.method(row.method), folder.method(method)
     target.mkdir(parents=True, exist_ok=True)
-    for part, check in zip(row.optimize.model, (check_symbol, check_weights)):
-        check(source / part.path)  # it may have come in a pack
+    if row.optimize.network is None:  # an engine's model is checked by the engine alone
+        for part, check in zip(row.optimize.model, (check_symbol, check_weights)):
+            check(source / part.path)  # it may have come in a pack
+    for part in row.optimize.files:
         shutil.copyfile(source / part.path, target / part.path)
     first = row.optimize.reused_from or earlier.id  # through any chain
     folder.save_optimized(method, changed(row.optimize, reused_from=first))

@@ -1,34 +1,35 @@
-"""A run in progress: prepares its images and runs its jobs."""
+"""A run in progress: runs the jobs of its rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
+from msgspec.structs import replace as replace_struct
+
 from harness.errors import HarnessError
-from harness.facts.typed import Mistyped, decode
-from harness.files import locks, whole_files
-from harness.host import threads
-from harness.host.topology import read_topology
-from harness.images import preparation
+from harness.facts.typed import Mistyped, changed, decode, plain
+from harness.files import whole_files
 from harness.process import executor
 from harness.process.jobs import (
+    ConvertJob,
     ImageSet,
     Job,
     MeasureJob,
     OptimizeJob,
     ProfileJob,
+    RowEngine,
     SavedModel,
     ValidateJob,
     WorkerWorkload,
 )
-from harness.render.progress import Display, Grown, told_once
-from harness.run.course import Course, Step, course_of
-from harness.run.inputs import Inputs
+from harness.render.progress import Display, Grown
+from harness.run.course import Course, Step
+from harness.run.engine_environments import Engines
 from harness.run.job_result import stage_result, with_faults
-from harness.run.worker_setup import build_environment, method_for_workers, workload_for_workers
+from harness.run.worker_setup import method_for_workers
 from harness.screen.run_table import fitted_table
 from harness.storage import outcomes, recorded_files, store
 from harness.storage.configuration import Protocol
@@ -42,75 +43,14 @@ from harness.table.loaded_run import rows_of
 PROFILED_S = 3.0  # of forward passes; as long again before, for the one that converts the weights
 
 
-def open_session(
-    plan: RunPlan,
-    inputs: Inputs,
-    folder: RunFolder,
-    folders: Sequence[Path],
-    show: Display,
-) -> Session:
-    """Prepare the images, unless the cache holds them, and return the session of a run.
-
-    The workers' thread settings come from the plan's options, never from the variables that the plan
-    keeps: a plan is data, and such variables could make a worker load any library.
-
-    Raises:
-        InputError: an image does not decode, or there is no space for the prepared images.
-    """
-    sources = {
-        "validation": (inputs.validation, plan.images, plan.files["rec"], folder.labels),
-        "tuning": (
-            inputs.tuning,
-            plan.images if inputs.overlap else plan.tuning_images,
-            plan.files["rec" if inputs.overlap else "tuning"],
-            folder.labels if inputs.overlap else folder.path / "labels_tuning.npy",
-        ),
-    }
-    used = {"validation": plan.images, "tuning": plan.tuning_images}
-    data: dict[str, ImageSet] = {}
-    workload = workload_for_workers(plan.workload, plan.files, plan.config.mxnet_additions)
-    for role, (index, images, file, labels) in sources.items():
-        with show.step(f"preparing the {role} images") as report:
-            prepared, how = preparation.ensure(
-                preparation.Source(index, file.sha256, images),
-                workload.transform,
-                plan.versions,
-                preparation.Place.of(plan.config.run),
-                plan.machine.usable_cores,
-                # not bound to cores: bound workers would all sit on the first place
-                build_environment({}, plan.config, folders),
-                report,
-                plan.config.run.timeout_s,
-                locks.Wait(
-                    plan.config.run.wait_s,
-                    "run.wait_s",
-                    told_once(
-                        show,
-                        "another process prepares the same images",
-                        plan.config.run.wait_s,
-                        report,
-                    ),
-                ),
-            )
-        whole_files.write_array(labels, index.labels[:images])
-        whole_files.write_json(folder.path / f"prepared_{role}.json", how.stored)
-        data[role] = ImageSet(
-            prepared=str(prepared.path), stored=images, labels=str(labels), images=used[role]
-        )
-    settings = threads.resolve(
-        plan.config.threads.stored, read_topology(), threads.find_kmp_library()
-    )
-    environment = build_environment(settings.environment, plan.config, folders)
-    return Session(plan, folder, workload, environment, data, show, course_of(plan, folder))
-
-
 @dataclass(frozen=True)
 class Session:
     """A run in progress.
 
     Attributes:
         workload: the configuration of the workload as workers get it.
-        environment: the environment of every worker that measures.
+        environment: the environment of every worker that measures with MXNet.
+        engines: how the others are started.
         data: the prepared images by role, validation and tuning.
         course: how far it is.
     """
@@ -119,6 +59,7 @@ class Session:
     folder: RunFolder
     workload: WorkerWorkload
     environment: dict[str, str]
+    engines: Engines
     data: dict[str, ImageSet]
     show: Display
     course: Course
@@ -167,6 +108,11 @@ class Session:
         if facts is not None:
             known = before.history if before else None
             return replace(row, outcome=Outcome(outcomes.OK), optimize=facts, history=known)
+        engine = self._engine(row)
+        if engine is not None:
+            missing = self.engines.environments[engine.options.environment].missing
+            if missing is not None:
+                return replace(row, outcome=missing)
         shared = self.plan.config.methods.shared_calibration
         job = OptimizeJob(
             workload=self.workload,
@@ -180,11 +126,48 @@ class Session:
         outcome, facts = stage_result(ended, Optimize, self._log_name(row, job))
         if facts:
             outcome = with_faults(outcome, validity.pass_faults(facts))
-            if outcome.kind == outcomes.OK:
-                self.folder.save_optimized(row.method, facts)
+            if engine is not None and outcome.kind == outcomes.OK:
+                outcome, facts = self._convert(row, engine, facts)
+        if facts and outcome.kind == outcomes.OK:
+            self.folder.save_optimized(row.method, facts)
         path = saved.with_name(store.HISTORY)
         history = recorded_files.digest_of(path, path.parent) if path.is_file() else None
         return replace(row, outcome=outcome, optimize=facts, history=history)
+
+    def _convert(
+        self, row: MethodRecord, engine: RowEngine, network: Optimize
+    ) -> tuple[Outcome, Optimize | None]:
+        """Have an engine make the row's model of the network that the row's method made.
+
+        Returns:
+            the outcome, and the facts of both: their costs are one.
+        """
+        model = replace_struct(self._saved(row, network), images=self.data["tuning"])
+        job = ConvertJob(model=model, cpus=self.plan.machine.allowed_cpus)
+        ended = self.run_job(row, job, "converting", engine=engine)
+        outcome, facts = stage_result(ended, Optimize, self._log_name(row, job))
+        if facts is None:
+            return outcome, None
+        both = changed(
+            facts,
+            cost_s=network.cost_s + facts.cost_s,
+            seconds=(network.seconds or 0) + (facts.seconds or 0),
+            peak_rss_bytes=max(network.peak_rss_bytes or 0, facts.peak_rss_bytes or 0),
+            quantization={
+                **(network.stored.get("quantization") or {}),
+                **(facts.stored.get("quantization") or {}),
+            },
+            disturbed=[*plain(network.disturbed), *plain(facts.disturbed)],
+            warnings=network.warnings or [],
+        )
+        return outcome, both
+
+    def _engine(self, row: MethodRecord) -> RowEngine | None:
+        options = self.plan.methods[row.method].engine
+        if options is None:
+            return None
+        threads = self.plan.threads.count
+        return RowEngine(options=options, threads=threads, cpus=self.engines.cpus)
 
     def _intact_model(self, path: Path) -> Optimize | None:
         """Return the facts of the optimised model of an interrupted run; None unless it is intact."""
@@ -206,7 +189,7 @@ class Session:
             cpus=self.plan.machine.allowed_cpus,
             predictions="predictions.npz",
         )
-        ended = self.run_job(row, job, "validating")
+        ended = self.run_job(row, job, "validating", engine=job.model.engine)
         outcome, facts = stage_result(ended, Validate, self._log_name(row, job))
         if facts:
             outcome = with_faults(outcome, validity.validation_faults(facts))
@@ -231,7 +214,8 @@ class Session:
         assert row.validate is not None
         batches, size = profiled_batches(row.validate, batches)
         job = ProfileJob(model=self._model(row), batches=batches, size=size)
-        ended = self.run_job(row, job, "profiling", kernels.ENVIRONMENT)
+        extra = None if job.model.engine else kernels.ENVIRONMENT  # OpenVINO's oneDNN fails with it
+        ended = self.run_job(row, job, "profiling", extra, engine=job.model.engine)
         outcome, facts = stage_result(ended, ProfileFacts, self._log_name(row, job))
         if facts:
             outcome = with_faults(outcome, self._kernel_faults(row, facts))
@@ -255,7 +239,7 @@ class Session:
             warmup_s=protocol.warmup_s,
         )
         activity = f"timing, round {round_} of {protocol.rounds}"
-        ended = self.run_job(row, job, activity, round_=round_)
+        ended = self.run_job(row, job, activity, round_=round_, engine=job.model.engine)
         outcome, facts = stage_result(ended, RoundFacts, self._log_name(row, job))
         if facts:
             # only the workload's own batch size counts: a batch of one need not keep every thread busy
@@ -264,12 +248,16 @@ class Session:
 
     def _model(self, row: MethodRecord) -> SavedModel:
         assert row.optimize is not None
+        return self._saved(row, row.optimize)
+
+    def _saved(self, row: MethodRecord, facts: Optimize) -> SavedModel:
         return SavedModel(
             workload=self.workload,
             images=self.data["validation"],
             workspace=str(self.folder.method(row.method)),
-            symbol=row.optimize.symbol,
-            params=row.optimize.params,
+            symbol=facts.symbol,
+            params=facts.params,
+            engine=self._engine(row),
         )
 
     def run_job(
@@ -279,12 +267,14 @@ class Session:
         activity: str,
         extra: Mapping[str, str] | None = None,
         round_: int = 0,
+        engine: RowEngine | None = None,
     ) -> executor.Ended:
         """Run one stage of a row in a process of its own, in the row's folder, and wait for it.
 
         Args:
             extra: environment variables of this stage alone.
             round_: the number of the round that it is.
+            engine: in whose environment the stage runs; None: MXNet's.
         """
         workspace = self.folder.method(row.method)
         log = workspace / f"{job.stage}.log"
@@ -293,7 +283,12 @@ class Session:
         head = f"{self.course.place(step)}{row.label}: {self.course.named(step) or activity}"
         left = partial(self.course.left, step)
         with self.course.taking(step), self.show.step(title, head, left) as report:
-            worker = executor.Worker(job, {**self.environment, **(extra or {})}, log, workspace)
+            variables, python = self.environment, None
+            if engine is not None:
+                variables = self.engines.variables
+                python = self.engines.environments[engine.options.environment].python
+            environment = {**variables, **(extra or {})}
+            worker = executor.Worker(job, environment, log, workspace, python)
             return worker.wait(report, self.plan.config.run.timeout_s)
 
     def _log_name(self, row: MethodRecord, job: Job) -> str:

@@ -60,12 +60,17 @@ class Environment:
 
 
 class Place:
-    """The environments of a checkout."""
+    """The environments of a checkout: the harness's own, or those of an engine.
 
-    def __init__(self, root: Path = PROJECT) -> None:
-        self.link = root / ".venv"
-        self.folder = root / ".venvs"
-        self.making = root / ".venv.lock"
+    Args:
+        engine: its name, which ends the names of what is here; empty for the harness's own.
+    """
+
+    def __init__(self, root: Path = PROJECT, engine: str = "") -> None:
+        ending = f"-{engine}" if engine else ""
+        self.link = root / f".venv{ending}"
+        self.folder = root / f".venvs{ending}"
+        self.making = root / f".venv{ending}.lock"
         self.measuring = root / ".venv.measuring"  # locked as long as a verb that measures runs
 
     def published(self) -> Environment | None:

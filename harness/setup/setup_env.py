@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import venv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from harness import PROJECT
@@ -57,7 +57,7 @@ def require_supported_platform() -> None:
 
 
 def make(place: Place, level: str, lock: int) -> Path:
-    """Make an environment and return its folder; nobody else sees it yet.
+    """Make an environment of the harness and return its folder; nobody else sees it yet.
 
     Args:
         lock: the makers' lock. Children hold it too: should this process be killed, nobody builds
@@ -66,15 +66,60 @@ def make(place: Place, level: str, lock: int) -> Path:
     Raises:
         SetupError, OSError: it could not be made; nothing of it is left.
     """
+    levels = [name for name, locks in LEVELS.items() if set(locks) <= {*LEVELS[level]}]
+    locks = [LOCKS / name for name in LEVELS[level]]
+    path = _make(
+        place,
+        locks,
+        lock,
+        level,
+        lambda: {name: wanted(name) for name in levels},
+        SIZES,
+        link_native,
+    )
+    return path
+
+
+def make_for_engine(place: Place, lock_file: Path, lock: int) -> Path:
+    """Make the environment of an engine and return its folder; as ``make``."""
+    name = lock_file.stem
+
+    def identities() -> dict[str, str]:
+        return {name: wanted_by_engine(lock_file)}
+
+    return _make(place, [lock_file], lock, name, identities, "some hundred MB on disk", None)
+
+
+def wanted_by_engine(lock_file: Path) -> str:
+    """Return the identity of an engine's environment, made now."""
+    return identity([Path(__file__), LOCKS / "build.lock", lock_file])
+
+
+def _make(
+    place: Place,
+    locks: Sequence[Path],
+    lock: int,
+    level: str,
+    identities: Callable[[], dict[str, str]],
+    sizes: str,
+    complete: Callable[[Path, Path], None] | None,
+) -> Path:
+    """Make an environment of some lock files.
+
+    Args:
+        identities: of the environment at each level that it will be good for.
+        complete: adds to its site-packages what wheels lack.
+    """
     require_named_certificates()
-    made = {name: wanted(name) for name, locks in LEVELS.items() if set(locks) <= {*LEVELS[level]}}
+    made = identities()
     path = place.new(made[level])
     try:
-        say(f"making the environment in {path} (once: {SIZES})")
+        say(f"making the environment in {path} (once: {sizes})")
         venv.EnvBuilder(symlinks=True, prompt="inc-bench").create(path)
-        _install_packages(path, LEVELS[level], lock)
-        link_native(next(path.glob("lib/python3*/site-packages")), path / "lib" / "native")
-        if made != {name: wanted(name) for name in made}:
+        _install_packages(path, locks, lock)
+        if complete is not None:
+            complete(next(path.glob("lib/python3*/site-packages")), path / "lib" / "native")
+        if made != identities():
             raise SetupError("the lock files changed meanwhile; start ./run.sh again")
         (path / STAMP).write_text(json.dumps(made, indent=1), encoding="utf-8")
     except BaseException:
@@ -83,7 +128,7 @@ def make(place: Place, level: str, lock: int) -> Path:
     return path
 
 
-def _install_packages(path: Path, locks: Sequence[str], lock: int) -> None:
+def _install_packages(path: Path, locks: Sequence[Path], lock: int) -> None:
     python = path / "bin" / "python"
     pip: list[str | Path] = [python, "-I", "-m", "pip"]
     with tempfile.TemporaryDirectory() as folder:
@@ -93,7 +138,7 @@ def _install_packages(path: Path, locks: Sequence[str], lock: int) -> None:
         else:  # Debian and Ubuntu keep it in another package
             first = [python, "-I", fetch_pip(Path(folder), LOCKS / "build.lock") / "pip"]
         settings = pip_settings(first, lock)
-        pip_install(first, "build.lock", path, settings, lock)
+        pip_install(first, LOCKS / "build.lock", path, settings, lock)
     for lock_file in locks:
         pip_install(pip, lock_file, path, settings, lock)
 
@@ -116,16 +161,17 @@ def pip_settings(pip: Sequence[str | Path], lock: int) -> dict[str, str]:
 
 
 def pip_install(
-    pip: Sequence[str | Path], lock_file: str, path: Path, settings: Mapping[str, str], lock: int
+    pip: Sequence[str | Path], lock_file: Path, path: Path, settings: Mapping[str, str], lock: int
 ) -> None:
     """Install the packages of one lock file: exactly those, each checked by its sha256."""
-    say(f"installing requirements/{lock_file}")
+    shown = os.path.relpath(lock_file, PROJECT) if PROJECT in lock_file.parents else lock_file
+    say(f"installing {shown}")
     options = ["--no-deps", "--require-hashes", "--no-build-isolation"]
     quiet = ["--quiet", "--no-input", "--disable-pip-version-check", "--no-warn-script-location"]
-    report = path / f"{lock_file}.json"  # harness/process/compat.py reads the digests from it
+    report = path / f"{lock_file.name}.json"  # harness/process/compat.py reads the digests from it
     call(
-        [*pip, "install", *options, *quiet, "--report", report, "--requirement", LOCKS / lock_file],
-        f"pip could not install requirements/{lock_file}. Check the network (https_proxy, "
+        [*pip, "install", *options, *quiet, "--report", report, "--requirement", lock_file],
+        f"pip could not install {shown}. Check the network (https_proxy, "
         "PIP_INDEX_URL, PIP_CERT) and the disk, then start ./run.sh again. What pip said:",
         lock,
         settings,

@@ -7,14 +7,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from harness.host.threads import loaded_openmp
 from harness.host.watch import Watch
-from harness.images.batches import read_batches
+from harness.methods.row_model import batches_of, bound_cpus, load_network
 from harness.process.jobs import MeasureJob
 from harness.process.timing import timed_pass
 from harness.stats.steady import FEWEST_TO_SETTLE, stable_from
 from harness.storage.stage_facts import RoundFacts, Stretch, Timed
-from harness.workloads.saved import saved_network
 
 LOOK_EVERY = 5  # batches between two looks at whether the times have settled
 
@@ -28,11 +26,11 @@ def run(job: MeasureJob, progress: Callable[[int, int, str], None]) -> RoundFact
     model = job.model
     timed: list[Timed] = []
     for size, count in job.sizes:
-        net = saved_network(model)
+        net = load_network(model)
         whole = model.images.images // size * size
-        batches = read_batches(model.images, model.workload, size, whole)
+        batches = batches_of(model, size, whole)
         warmup, settled = warm_up(net, batches, job.warmup_s)
-        with Watch(job.cpus) as watch:
+        with Watch(job.cpus, bound=bound_cpus(model)) as watch:
             chosen = itertools.islice(_endless(batches), count)
             times = timed_pass(net, chosen, lambda scores, label: watch.beat())
         progress(len(timed) + 1, len(job.sizes), "batch sizes")
@@ -48,7 +46,7 @@ def run(job: MeasureJob, progress: Callable[[int, int, str], None]) -> RoundFact
                 misplaced=watch.facts.misplaced,
             )
         )
-    return RoundFacts(timed=timed, openmp=loaded_openmp())
+    return RoundFacts(timed=timed, openmp=watch.facts.openmp)
 
 
 def warm_up(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 from msgspec.structs import replace
 
 from harness.host.threads import loaded_openmp, openmp_mismatches
@@ -16,6 +17,7 @@ from harness.images.batches import read_batches
 from harness.methods import instantiated
 from harness.methods.additions import clean_network
 from harness.methods.base import Context
+from harness.methods.row_model import SCORES
 from harness.process.jobs import OptimizeJob
 from harness.storage.recorded_files import digest_of
 from harness.storage.stage_facts import Optimize, Quantization, Stretch, Trial
@@ -24,7 +26,10 @@ from harness.workloads.saved import save
 
 
 def run(job: OptimizeJob, progress: Callable[[int, int, str], None]) -> Optimize:
-    """Optimise, time it, and export the model as ``model-symbol.json`` and ``model-0000.params``."""
+    """Optimise, time it, and export the model as ``model-symbol.json`` and ``model-0000.params``.
+
+    An engine is compared with the scores of the first batch, which stay beside them.
+    """
     workspace = Path(job.workspace)
     method = instantiated(job.method)
     # a class of one's own may change the network's blocks, which a repaired one has not
@@ -45,6 +50,9 @@ def run(job: OptimizeJob, progress: Callable[[int, int, str], None]) -> Optimize
         workspace / "model",
         lambda: clean_network(workload),
     )
+    if job.method.engine:
+        first = next(iter(tuning))[0]
+        np.save(workspace / SCORES, optimized.net(first).asnumpy())
     openmp = loaded_openmp()
     return Optimize(
         cost_s=cost,

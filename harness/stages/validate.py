@@ -9,14 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from harness.host.threads import loaded_openmp
 from harness.host.watch import Watch
-from harness.images.batches import read_batches
+from harness.methods.row_model import batches_of, bound_cpus, load_network
 from harness.process.jobs import ValidateJob
 from harness.process.timing import timed_pass
 from harness.storage.recorded_files import digest_of
 from harness.storage.stage_facts import Stretch, Validate
-from harness.workloads.saved import saved_network
 
 TOP = 5
 REPORT_EVERY_S = 0.2
@@ -25,9 +23,9 @@ REPORT_EVERY_S = 0.2
 def run(job: ValidateJob, progress: Callable[[int, int, str], None]) -> Validate:
     """Load the model, predict every image once, and keep each image's best classes."""
     workload, workspace = job.model.workload, Path(job.model.workspace)
-    net, batches = saved_network(job.model), read_batches(job.model.images, workload)
+    net, batches = load_network(job.model), batches_of(job.model)
     images = len(batches.labels)
-    with Watch(job.cpus) as watch:
+    with Watch(job.cpus, bound=bound_cpus(job.model)) as watch:
         metric = _BestClasses(images, min(TOP, workload.classes), progress, watch.beat)
         began = time.perf_counter()
         times = timed_pass(net, batches, metric.update)
@@ -45,7 +43,7 @@ def run(job: ValidateJob, progress: Callable[[int, int, str], None]) -> Validate
         rest_s=times.rest_s,
         non_finite=metric.non_finite,
         predictions=digest_of(predictions, workspace),
-        openmp=loaded_openmp(),
+        openmp=watch.facts.openmp,
         conditions=Stretch.measured(watch.facts.conditions),
         disturbed=watch.facts.disturbed,
         misplaced=watch.facts.misplaced,

@@ -37,6 +37,7 @@ from harness.storage.method_options import (
     Tuning,
 )
 
+ROW_KEYS = ("label", "engine")  # of a method, which are no arguments of its target
 HEAD = "head"  # in place of a record: the first of the validated images
 
 _Seconds = Union[
@@ -197,11 +198,32 @@ class Protocol(Facts, frozen=True, kw_only=True):
         return shuffled
 
 
+class EngineOptions(Facts, frozen=True, kw_only=True):
+    """What a row's network runs on in place of MXNet: ``target`` makes the engine of the other keys.
+
+    Attributes:
+        environment: that of ``requirements/engines/NAME.lock``, whose packages it needs.
+    """
+
+    environment: Name
+    target: str = msgspec.field(name="_target_")
+
+
 class Method(Facts, frozen=True, kw_only=True):
-    """One row: ``target`` makes the method of the other keys, its arguments."""
+    """One row: ``target`` makes the method of the other keys, its arguments.
+
+    Attributes:
+        engine: runs the network that the method makes; None: MXNet does.
+    """
 
     label: str
     target: str = msgspec.field(name="_target_")
+    engine: Annotated[Optional[EngineOptions], New(required=False)] = None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What makes the method: its target, and the arguments of that."""
+        return {key: value for key, value in self.stored.items() if key not in ROW_KEYS}
 
     @property
     def search_options(self) -> Optional[SearchOptions]:

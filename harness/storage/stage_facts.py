@@ -134,6 +134,10 @@ class Optimize(Process, frozen=True, kw_only=True):
     Attributes:
         cost_s: of the method alone, without loading the network and the images.
         images: how many were tuned on.
+        network: the ONNX file that an engine's model was made from.
+        difference: the largest of its scores from MXNet's, as a part of the largest score, on
+            the first tuning images.
+        packages: versions in the engine's environment, by name.
         reused_from: the run that made it, where that is another one.
         misplaced: how threads ran elsewhere than asked for, in sentences.
     """
@@ -142,6 +146,9 @@ class Optimize(Process, frozen=True, kw_only=True):
     images: Optional[Count] = None
     symbol: File
     params: File
+    network: Optional[File] = None
+    difference: Optional[Duration] = None
+    packages: Optional[Texts] = None
     quantization: Optional[Quantization] = None
     trajectory: Optional[list[Trial]] = None
     warnings: Optional[list[str]] = None
@@ -153,8 +160,13 @@ class Optimize(Process, frozen=True, kw_only=True):
 
     @property
     def model(self) -> tuple[File, File]:
-        """The model's files: its symbol and its params."""
+        """The model's files: its symbol and its params, or an engine's graph and weights."""
         return self.symbol, self.params
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        """The model's files, and the ONNX file that an engine's was made from."""
+        return (*self.model, self.network) if self.network else self.model
 
 
 class Validate(Process, frozen=True, kw_only=True):

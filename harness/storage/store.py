@@ -209,7 +209,7 @@ class RunFolder:
     def save_optimized(self, method: str, facts: Optimize) -> None:
         """Write what a row's model is, once the model is on its disk."""
         folder = self.method(method)
-        self._keep([folder / file.path for file in facts.model])
+        self._keep([folder / file.path for file in facts.files])
         write_json(folder / OPTIMIZED, facts.stored)
 
     def _keep(self, files: Sequence[Path]) -> None:
@@ -222,7 +222,7 @@ class RunFolder:
         """Yield the path of each file that a row's record names, and what was recorded of it."""
         base = self.method(record.method)
         files = [
-            *(record.optimize.model if record.optimize else ()),
+            *(record.optimize.files if record.optimize else ()),
             *((record.history,) if record.history else ()),
             *((record.validate.predictions,) if record.validate else ()),
         ]

@@ -84,6 +84,7 @@ OTHERS = {
     ".venv/bin/mkdocs": "test_the_site_builds_strictly_and_offline runs it",
     ".venv/bin/mypy": "it is run on the checkout, not by a test",
     ".venv/bin/python": "licences.py is run by test_licences.py; pip-audit needs the network",
+    ".venv-openvino/bin/python": "test_licences.py runs it where that environment is",
     ".venv/bin/ray": "it starts a cluster; test_fleet.py starts its own",
     "docker": "test_container.py builds and runs the image where there is a tool",
     "eval": "test_completion.py completes in real shells",

@@ -26,6 +26,7 @@ from harness.host.snapshot import TICKS_PER_S, Snapshot, take_snapshot
 from harness.host.thread_activity import (
     BusyThread,
     Thread,
+    bound_mismatches,
     busy_threads,
     list_threads,
     thread_mismatches,
@@ -400,6 +401,26 @@ def test_threads_that_came_and_went_tell_nothing() -> None:
     assert not shows_workers(conditions_between(start, end, brief)) and not shows_workers(
         conditions_between(start, end, [])
     )
+
+
+@pytest.mark.parametrize(
+    ("cpus", "busy", "words"),
+    [
+        ([0, 1], [[0], [1]], []),
+        ([0, 1], [[0, 1], [0, 1]], []),
+        ([], [[0], [5], [6]], []),
+        ([0, 1], [[0]], ["2 thread(s) were asked for and 1 did the work"]),
+        ([0, 1], [[0], [7]], ["CPU 7, and not only on CPU 0,1"]),
+        ([0, 1], [[0, 1, 2], [0]], ["CPU 0,1,2, and not only on CPU 0,1"]),
+        ([0, 1], [[0], [0]], ["2 working thread(s) may run on CPU 0 alone: they take turns"]),
+    ],
+)
+def test_an_engines_threads_are_held_to_their_cpus(
+    cpus: list[int], busy: list[list[int]], words: list[str]
+) -> None:
+    said = bound_mismatches(cpus, [worker([9], works=False), *map(worker, busy)])
+    assert len(said) == len(words)
+    assert all(word in sentence for word, sentence in zip(words, said, strict=True))
 
 
 OMP = {"OMP_NUM_THREADS": "2", "OMP_PROC_BIND": "TRUE"}

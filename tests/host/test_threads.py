@@ -21,6 +21,7 @@ from harness.errors import InputError
 from harness.facts.machine_facts import OpenMP, ThreadOptions, ThreadSettings
 from harness.facts.typed import decode
 from harness.host.threads import (
+    engine_cpus,
     find_kmp_library,
     openmp_mismatches,
     resolve,
@@ -82,6 +83,7 @@ def test_one_place_per_thread_and_core(topology: Topology, count: int | None) ->
     core_of = {cpu: core for core in topology.cores for cpu in core}
     used = {core_of[cpu] for cpu in places}
     assert len(used) == min(len(places), topology.physical_cores)
+    assert engine_cpus(settings, topology) == places
     assert len(set(places)) == min(len(places), len(topology.allowed_cpus))
     assert bool(settings.warnings) == (len(places) > topology.usable_cores)
     kmp = resolve(options("kmp", count=count), topology, LIBRARY)
@@ -308,3 +310,11 @@ def test_differences(environment: dict[str, str], changes: dict[str, Any], word:
     loaded = {"runtime": "libgomp", "library": "/x/libgomp.so.1", "max_threads": 4, "places": []}
     found = openmp_mismatches(environment, decode({**loaded, **changes}, OpenMP))
     assert found == [] if word is None else word in found[0]
+
+
+def test_an_engines_threads_go_where_mxnets_go() -> None:
+    listed = resolve(options("omp", count=2, places="{3},{1}"), PLAIN, None)
+    assert engine_cpus(listed, PLAIN) == [3, 1]
+    assert engine_cpus(resolve(options("kmp", count=2), SMT, LIBRARY), SMT) == [0, 1]
+    assert engine_cpus(resolve(options("omp", proc_bind="FALSE"), PLAIN, None), PLAIN) == []
+    assert engine_cpus(resolve(options("none"), PLAIN, None), PLAIN) == []

@@ -1,0 +1,232 @@
+"""OpenVINO on the CPU: fp32, and int8 by NNCF, with its accuracy control or without.
+
+Settings follow the documentation of both: one stream and as many threads as asked for, bound to
+cores (https://docs.openvino.ai, "CPU device"), and NNCF's own preset. Computation in fp32 is asked for
+by name: on a CPU with bf16 OpenVINO would take that by itself, and the row would not be what it is
+called. Neither sends telemetry: the package that would is not installed.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from os import sched_setaffinity
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import nncf
+import numpy as np
+import openvino
+
+from harness.engines.interface import (
+    Batches,
+    EngineModel,
+    Images,
+    Labels,
+    Progress,
+    Scores,
+    gathered,
+)
+from harness.errors import InputError
+from harness.storage.stage_facts import Kernel
+
+PRECISIONS = ("fp32", "int8", "int8_controlled")
+KINDS = {  # in oneDNN's words
+    "Convolution": "convolution",
+    "GroupConvolution": "convolution",
+    "FullyConnected": "inner_product",
+    "FullyConnectedQuantized": "inner_product",
+    "FullyConnectedQuantizedLegacy": "inner_product",
+    "MatMul": "matmul",
+    "Reorder": "reorder",
+    "Convert": "reorder",
+}
+EXECUTED = openvino.ProfilingInfo.Status.EXECUTED
+TYPES = {"f32": "f32", "u8": "u8", "i8": "s8", "i32": "s32", "bf16": "bf16", "f16": "f16"}
+ISA = re.compile(r"(?:sse|avx|amx)[a-z]*\d*(?:_(?:core|vnni|amx|bf16|fp16)(?!$))*")
+
+
+@dataclass(frozen=True)
+class OpenVino:
+    """OpenVINO.
+
+    Attributes:
+        precision: fp32, int8, or int8_controlled: layers go back to fp32 until the accuracy on the
+            tuning images has not fallen by more than ``tolerance``.
+        tolerance: of top-1; a part of the fp32 accuracy if ``criterion`` is relative.
+        criterion: relative or absolute.
+    """
+
+    precision: str = "fp32"
+    tolerance: float = 0.01
+    criterion: str = "relative"
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise InputError(f"engine.precision={self.precision}: use {', '.join(PRECISIONS)}")
+        if self.criterion not in ("relative", "absolute"):
+            raise InputError(f"engine.criterion={self.criterion}: use relative or absolute")
+
+    def optimize(
+        self, network: Path, tuning: Batches, stem: Path, progress: Progress
+    ) -> EngineModel:
+        model = openvino.Core().read_model(network)
+        trials = _Trials(progress)
+        configured: dict[str, Any] = {}
+        if self.precision == "int8":
+            data = nncf.Dataset(list(tuning), _images)
+            model = nncf.quantize(
+                model, data, target_device=nncf.TargetDevice.CPU, subset_size=len(tuning)
+            )
+            configured = {"quantize_granularity": "channel-wise", "excluded_operators": []}
+        elif self.precision != "fp32":
+            model, excluded = self._controlled(model, list(tuning), trials)
+            configured = {
+                "quantize_granularity": "channel-wise",
+                "strategy": "nncf accuracy control",
+                "trials": len(trials.made),
+                "baseline_accuracy": trials.first_of_all,
+                "excluded_operators": excluded,
+            }
+        graph = stem.with_suffix(".xml")
+        openvino.save_model(model, graph, compress_to_fp16=False)
+        return EngineModel(graph, stem.with_suffix(".bin"), configured, trials.made)
+
+    def _controlled(
+        self, model: Any, tuning: Sequence[Any], trials: _Trials
+    ) -> tuple[Any, list[str]]:
+        """Return the model of NNCF's accuracy control, and the operators that went back to fp32."""
+        is_relative = self.criterion == "relative"
+        with TemporaryDirectory(dir=".") as aside:
+            controlled = nncf.quantize_with_accuracy_control(
+                model,
+                nncf.Dataset(tuning, _images),
+                nncf.Dataset(tuning),
+                trials.accuracy,
+                max_drop=self.tolerance,
+                drop_type=nncf.DropType.RELATIVE if is_relative else nncf.DropType.ABSOLUTE,
+                target_device=nncf.TargetDevice.CPU,
+                subset_size=len(tuning),
+                advanced_accuracy_restorer_parameters=nncf.AdvancedAccuracyRestorerParameters(
+                    intermediate_model_dir=aside
+                ),
+            )
+            whole = openvino.Core().read_model(Path(aside, "intermediate_model.xml"))
+            excluded = sorted(_quantized(whole) - _quantized(controlled))
+            del whole  # it has the file open
+        return controlled, excluded
+
+    def load(
+        self, graph: Path, threads: int | None, cpus: Sequence[int], profiled: bool
+    ) -> OpenVinoPredictor:
+        options: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "INFERENCE_PRECISION_HINT": "f32",
+            "PERF_COUNT": profiled,
+            "ENABLE_CPU_PINNING": bool(cpus),
+        }
+        if threads is not None:
+            options["INFERENCE_NUM_THREADS"] = threads
+        if cpus:
+            sched_setaffinity(0, cpus)  # OpenVINO chooses among the CPUs that the process may use
+        compiled = openvino.Core().compile_model(graph, "CPU", options)
+        return OpenVinoPredictor(compiled, compiled.create_infer_request(), profiled)
+
+    def what_ran(self, predictor: OpenVinoPredictor) -> list[Kernel]:
+        types = {
+            node.get_friendly_name(): _types(node)
+            for node in predictor.compiled.get_runtime_model().get_ordered_ops()
+        }
+        return gathered(
+            (
+                KINDS.get(one.node_type, one.node_type.lower()),
+                one.exec_type,
+                _instruction_set(one.exec_type),
+                types.get(one.node_name, ""),
+                1e3 * one.real_time.total_seconds(),
+            )
+            for executed in predictor.executed[1:]
+            for one in executed
+        )
+
+
+@dataclass(frozen=True)
+class OpenVinoPredictor:
+    """A compiled model; each call computes and returns. ``executed``: by call, if it is profiled."""
+
+    compiled: Any
+    request: Any
+    profiled: bool
+    executed: list[list[Any]] = field(default_factory=list)
+
+    def __call__(self, images: Images) -> Scores:
+        results = self.request.infer([images], share_inputs=True, share_outputs=True)
+        if self.profiled:
+            infos = self.request.profiling_info
+            self.executed.append([one for one in infos if one.status == EXECUTED])
+        return Scores(results[0])
+
+
+@dataclass
+class _Trials:
+    """The evaluations of accuracy control, as a search's trajectory has them."""
+
+    progress: Progress
+    first_of_all: float = 0.0  # accuracy of the fp32 model on all images
+    made: list[dict[str, Any]] = field(default_factory=list)
+    began: float = field(default_factory=time.perf_counter)
+    _most: int = 0
+
+    def accuracy(self, compiled: Any, batches: Iterable[Any]) -> tuple[float, list[float]]:
+        """Return top-1 of all images, and of each batch: NNCF ranks layers by these."""
+        right: list[Any] = []
+        for images, labels in batches:
+            right.append(np.argmax(compiled([images])[0], axis=1) == labels)
+        accuracy = float(np.mean(np.concatenate(right)))
+        images = sum(map(len, right))
+        if images > self._most:  # it looks at a part of them first
+            self._most, self.first_of_all = images, accuracy
+        now = time.perf_counter()
+        self.made.append(
+            {
+                "trial": len(self.made) + 1,
+                "accuracy": accuracy,
+                "seconds": now - self.began,
+                "changed": {},
+            }
+        )
+        self.began = now
+        self.progress(len(self.made), 0, "evaluations")
+        return accuracy, [float(np.mean(batch)) for batch in right]
+
+
+def _images(batch: tuple[Images, Labels]) -> Images:
+    return batch[0]
+
+
+def _quantized(model: Any) -> set[str]:
+    """Return the names of the operators that read a quantised activation."""
+    return {
+        reader.get_node().get_friendly_name()
+        for node in model.get_ordered_ops()
+        if node.get_type_name() == "FakeQuantize"
+        for reader in node.output(0).get_target_inputs()
+    }
+
+
+def _types(node: Any) -> str:
+    """Return the types of source, weights and destination of a node of the runtime model."""
+    facts = node.get_rt_info()
+    made = str(facts["outputPrecisions"].astype(str)).split(",")[0] if facts else ""
+    read = str(facts["runtimePrecision"].astype(str)) if "runtimePrecision" in facts else ""
+    return ":".join(filter(None, (TYPES.get(read, read), TYPES.get(made, made))))
+
+
+def _instruction_set(implementation: str) -> str:
+    """Return the instruction set that a name holds: avx512_amx of brgconv_avx512_amx_I8."""
+    found = ISA.search(implementation)
+    return found[0] if found else ""

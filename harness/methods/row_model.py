@@ -1,0 +1,82 @@
+"""What a row's saved model runs on, MXNet or an engine, and batches of images as that takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.engines.interface import Engine
+from harness.errors import InputError, one_line
+from harness.process.jobs import RowEngine, SavedModel
+from harness.process.timing import Scores
+from harness.storage.recorded_files import is_intact
+from harness.targets import made
+
+SCORES = "model-scores.npy"  # MXNet's, of the first tuning batch, beside a model for an engine
+
+
+def load_network(model: SavedModel) -> Callable[[Any], Scores]:
+    """Return a row's saved model, ready to be called with a batch.
+
+    Raises:
+        InputError: a file of it is missing or another one, or it does not load.
+    """
+    if model.engine is not None:
+        return load_in_engine(model, made_engine(model.engine))
+    from harness.workloads.saved import saved_network  # an engine's environment has no MXNet
+
+    network: Callable[[Any], Scores] = saved_network(model)
+    return network
+
+
+def load_in_engine(
+    model: SavedModel, engine: Engine, profiled: bool = False
+) -> Callable[[Any], Scores]:
+    """Return a model in its engine; as ``load_network``."""
+    assert model.engine is not None
+    folder = Path(model.workspace)
+    for file in (model.symbol, model.params):
+        if not is_intact(folder / file.path, file):
+            raise InputError(
+                f"{folder / file.path} is missing or is not the model that was recorded: restore it, "
+                "or start a new run"
+            )
+    row = model.engine
+    return engine.load(folder / model.symbol.path, row.threads, row.cpus, profiled)
+
+
+def batches_of(model: SavedModel, size: int | None = None, count: int | None = None) -> Any:
+    """Return batches of a model's images: (data, label) each, and all ``labels``.
+
+    Args:
+        size: images in a batch; None: the workload's batch size.
+        count: how many images, from the first; None: all that are used.
+    """
+    if model.engine is None:
+        from harness.images.batches import read_batches
+
+        return read_batches(model.images, model.workload, size, count)
+    from harness.engines.numpy_batches import numpy_batches
+
+    size = size or model.workload.batch_size
+    return numpy_batches(model.images, model.workload.transform, size, count)
+
+
+def bound_cpus(model: SavedModel) -> Sequence[int] | None:
+    """Return the CPUs that an engine's threads are bound to; None for MXNet's (``Watch``)."""
+    return None if model.engine is None else model.engine.cpus
+
+
+def made_engine(row: RowEngine) -> Engine:
+    """Return the engine that a row's configuration describes.
+
+    Raises:
+        InputError: the class is none that may be named or imported, or does not take these arguments.
+    """
+    described = {key: value for key, value in row.options.stored.items() if key != "environment"}
+    try:
+        engine: Engine = made(described)
+    except Exception as error:
+        raise InputError(f"engine {row.options.environment}: {one_line(error)}") from None
+    return engine

@@ -1,0 +1,205 @@
+"""Rows of engines beside MXNet's, from the command line to the table, where their environment is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from harness.facts.typed import decode
+from harness.images.prepared import Prepared
+from harness.setup import engine_env
+from harness.setup.environments import Place
+from harness.storage.configuration import Transform
+from harness.storage.recorded_files import is_intact
+from harness.table.kernels import Profile
+from helpers.command_line import ONE_THREAD, OWN, CommandLine, Ended
+from helpers.engine_python import ENGINES, in_engine, require_engine
+
+pytestmark = pytest.mark.slow
+
+WORDS = ("workload=tiny", *ONE_THREAD, "--conf", str(OWN))
+QUICK = ("protocol=quick", "protocol.rounds=2", "protocol.batches=2", "protocol.warmup_s=0.1")
+
+
+def predictions(ended: Ended, method: str) -> npt.NDArray[np.uint16]:
+    with np.load(ended.folder.method(method) / "predictions.npz") as stored:
+        return np.asarray(stored["top"])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_engine_runs_the_same_network_in_fp32_and_in_int8(cli: CommandLine, engine: str) -> None:
+    require_engine(engine)
+    rows = ("fp32", f"{engine}_fp32", f"{engine}_int8", f"{engine}_equalized_int8")
+    ended = cli(*WORDS, *QUICK, f"method=[{','.join(rows)}]", "protocol.profile_batches=2")
+    assert ended.outcomes == dict.fromkeys(rows, "ok"), ended.err
+    assert np.array_equal(predictions(ended, rows[0])[:, 0], predictions(ended, rows[1])[:, 0])
+
+    for name in rows[1:]:
+        facts = ended.records[name].optimize
+        assert facts and facts.network and facts.packages and facts.difference is not None
+        assert engine in facts.packages and facts.difference <= 1e-3
+        folder = ended.folder.method(name)
+        assert all(is_intact(folder / file.path, file) for file in facts.files)
+    shares = {}
+    for name in rows[1:]:
+        profile = ended.records[name].profile
+        assert profile and profile.batches == 2
+        shares[name] = Profile.recorded(profile).int8_compute_share
+    assert shares[rows[1]] == 0 and shares[rows[2]] > 0.5 and shares[rows[3]] > 0.5
+    assert len(ended.folder.load_rounds()) == 2 * len(rows)
+    plan = ended.folder.load_plan()
+    assert plan and engine in plan.versions.stored["engines"]
+
+    again = cli(*WORDS, f"run.id={plan.run}")  # nothing of it is measured again
+    assert again.code == 0 and len(ended.folder.load_rounds()) == 2 * len(rows)
+
+
+def test_accuracy_control_has_its_evaluations_in_the_record(cli: CommandLine) -> None:
+    require_engine("openvino")
+    name = "openvino_int8_controlled"
+    ended = cli(*WORDS, f"method=[fp32,{name}]", "tuning.tolerance=0.5")
+    assert ended.outcomes[name] == "ok", ended.err
+    facts = ended.records[name].optimize
+    assert facts and facts.trajectory and facts.quantization
+    assert facts.quantization.trials == len(facts.trajectory)
+    assert facts.quantization.excluded_operators is not None
+
+
+def test_an_environment_that_cannot_be_made_costs_its_rows_alone(
+    cli: CommandLine, tmp_path: Path
+) -> None:
+    """The lock asks for a file that no index has: as where there is no network."""
+    own = tmp_path / "own"
+    (own / "engines").mkdir(parents=True)
+    digest = "0" * 64
+    lock = f"no-such-package==1.0 --hash=sha256:{digest}\n"
+    (own / "engines" / "nowhere.lock").write_text(lock)
+    (own / "method").mkdir()
+    (own / "method" / "elsewhere.yaml").write_text(
+        "# @package method.elsewhere\nlabel: elsewhere\n"
+        "_target_: harness.methods.native.Unoptimized\n"
+        "engine:\n  environment: nowhere\n"
+        "  _target_: harness.engines.onnxruntime.OnnxRuntime\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIP_NO_INDEX", "1")
+        ended = cli(*WORDS, "--conf", str(own), "method=[fp32,elsewhere]")
+    place = Place(engine="nowhere")
+    assert place.published() is None and not list(place.folder.iterdir())
+    place.folder.rmdir()
+    place.making.unlink()
+    assert ended.code == 3
+    assert ended.outcomes["fp32"] == "ok"
+    assert ended.outcomes["elsewhere"].startswith("failed: pip could not install"), ended.outcomes
+
+
+OWN_ENGINE = """
+from harness.engines.onnxruntime import OnnxRuntime
+
+
+class Shifted(OnnxRuntime):
+    def what_ran(self, predictor):
+        return []
+"""
+
+
+def test_an_engine_of_ones_own_runs_in_an_environment_of_the_projects(
+    cli: CommandLine, tmp_path: Path
+) -> None:
+    require_engine("onnxruntime")
+    (tmp_path / "mine" / "method").mkdir(parents=True)
+    (tmp_path / "mine" / "my_engine.py").write_text(OWN_ENGINE)
+    (tmp_path / "mine" / "method" / "mine_fp32.yaml").write_text(
+        "# @package method.mine_fp32\nlabel: my engine fp32\n"
+        "_target_: harness.methods.native.Unoptimized\n"
+        "engine:\n  environment: onnxruntime\n  _target_: my_engine.Shifted\n"
+    )
+    ended = cli(*WORDS, "--conf", str(tmp_path / "mine"), "method=[fp32,mine_fp32]")
+    assert ended.outcomes == {"fp32": "ok", "mine_fp32": "ok"}, ended.err
+    assert np.array_equal(predictions(ended, "fp32"), predictions(ended, "mine_fp32"))
+
+
+def test_an_engine_without_a_lock_is_refused_before_anything_is_measured(cli: CommandLine) -> None:
+    ended = cli(*WORDS, "method=[fp32,onnxruntime_fp32]",
+                "method.onnxruntime_fp32.engine.environment=unheard")  # fmt: skip
+    assert ended.code == 2 and "engine.environment=unheard: there is no unheard.lock" in ended.err
+
+
+def test_an_old_c_library_is_refused_by_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "2.17"))
+    with pytest.raises(
+        engine_env.Unsupported, match=r"need glibc 2\.28, and this system has 2\.17"
+    ):
+        engine_env._require_glibc("onnxruntime")
+
+
+def test_batches_are_bit_for_bit_those_of_mxnet(tmp_path: Path) -> None:
+    from harness.engines.numpy_batches import NumpyBatches
+    from harness.images.batches import Batches
+
+    images, side = 20, 16
+    pixels = np.random.default_rng(0).integers(0, 256, (images, side, side, 3), dtype=np.uint8)
+    (tmp_path / "prepared").write_bytes(pixels.tobytes())
+    prepared, labels = Prepared(tmp_path / "prepared", images, side), np.arange(images)
+    transform = decode(
+        {
+            "resize": side,
+            "crop": side,
+            "keep_ratio": False,
+            "mean": [0.485, 0.456, 0.406],
+            "std": [0.229, 0.224, 0.225],
+        },
+        Transform,
+    )
+    pairs = zip(
+        Batches(prepared, labels, 8, transform),
+        NumpyBatches(prepared, labels, 8, transform),
+        strict=True,
+    )
+    sizes = []
+    for (theirs, _), (ours, own_labels) in pairs:
+        assert ours.dtype == np.float32 and ours.flags.c_contiguous
+        assert np.array_equal(theirs.asnumpy(), ours)
+        sizes.append(len(own_labels))
+    assert sizes == [8, 8, 4]
+
+
+LISTENING = """
+import sys
+reached = []
+sys.addaudithook(lambda event, args: reached.append(event) if event.startswith("socket.") else None)
+import numpy as np
+from pathlib import Path
+from harness.engines import {module}
+from harness.engines.network import INPUT
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+shape = ["images", 3, 8, 8]
+weight = np.random.default_rng(0).normal(size=(4, 3, 3, 3)).astype("float32")
+graph = helper.make_graph(
+    [helper.make_node("Conv", [INPUT, "w"], ["c"]), helper.make_node("Flatten", ["c"], ["scores"])],
+    "g",
+    [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, shape)],
+    [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["images", None])],
+    [numpy_helper.from_array(weight, "w")],
+)
+model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+folder = Path(sys.argv[1])
+onnx.save(model, folder / "n.onnx")
+images = np.zeros((2, 3, 8, 8), "float32")
+engine = {module}.{name}(precision="int8")
+made = engine.optimize(folder / "n.onnx", [(images, np.zeros(2))], folder / "m", lambda *args: None)
+engine.load(made.graph, 1, (), False)(images)
+print("reached:", reached)
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [("onnxruntime", "OnnxRuntime"), ("openvino", "OpenVino")]
+)
+def test_an_engine_tries_to_reach_nobody(tmp_path: Path, module: str, name: str) -> None:
+    said = in_engine(module, LISTENING.format(module=module, name=name), str(tmp_path))
+    assert said.splitlines()[-1] == "reached: []"
