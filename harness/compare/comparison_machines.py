@@ -10,6 +10,11 @@ from harness.compare.grid import DASH, Cell, Grid, titles
 
 def machines(comparison: Comparison) -> Grid:
     """Return the runs' machines, roofs and prices."""
+    other_engines: dict[str, Callable[[ComparedRun], str]] = {}
+    if any(run.plan.versions.engines for run in comparison.runs):
+        other_engines["Other engines"] = lambda run: (
+            "; ".join(run.plan.versions.engine_texts) or DASH
+        )
     facts: dict[str, Callable[[ComparedRun], str]] = {
         "Run": lambda run: run.name,
         "Measured": lambda run: run.plan.created,
@@ -30,6 +35,7 @@ def machines(comparison: Comparison) -> Grid:
         ),
         "MXNet": lambda run: run.plan.versions.mxnet,
         "INC": lambda run: run.plan.versions.neural_compressor,
+        **other_engines,
         "Protocol": lambda run: str(run.plan.config.protocol.name),
         "Roof fp32, GOP/s": lambda run: _roof(run, "fp32"),
         "Roof bf16, GOP/s": lambda run: _roof(run, "bf16"),

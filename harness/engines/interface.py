@@ -69,7 +69,7 @@ class EngineModel:
 
 
 class Engine(Protocol):
-    """What runs a row's network in place of MXNet."""
+    """What runs a row's network in place of MXNet; tables name it by its ``title``, or by its class."""
 
     def optimize(
         self, network: Path, tuning: Batches, stem: Path, progress: Progress

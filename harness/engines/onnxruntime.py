@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import onnx
 import onnxruntime
@@ -69,6 +69,7 @@ class OnnxRuntime:
         calibration: minmax, entropy or percentile.
     """
 
+    title: ClassVar[str] = "ONNX Runtime"
     precision: str = "fp32"
     per_channel: bool = False
     reduce_range: bool | None = None

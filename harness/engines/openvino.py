@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from os import sched_setaffinity
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ClassVar
 
 import nncf
 import numpy as np
@@ -60,6 +60,7 @@ class OpenVino:
         criterion: relative or absolute.
     """
 
+    title: ClassVar[str] = "OpenVINO"
     precision: str = "fp32"
     tolerance: float = 0.01
     criterion: str = "relative"

@@ -10,10 +10,11 @@ from typing import Annotated, ClassVar, Literal, Optional, Union
 import msgspec
 from msgspec import Meta
 
-from harness.facts.typed import Count, Facts, Number, Positive, Texts
+from harness.facts.typed import Count, Facts, JsonObject, Number, Positive, Texts
 
 Text = Annotated[str, Meta(min_length=1)]
 PROC_BIND = ("TRUE", "FALSE", "MASTER", "PRIMARY", "CLOSE", "SPREAD")
+ENGINE_PACKAGES = ("onnxruntime", "openvino", "nncf", "torch", "neural-compressor", "onnx")
 BLOCKTIME = "milliseconds, a whole number from 0, or infinite"
 
 
@@ -159,6 +160,7 @@ class Versions(Description, frozen=True, kw_only=True):
         mxnet_wheel_sha256: of the file that pip installed.
         mxnet_libmxnet_sha256: of libmxnet.so, in base64 as the wheel lists it.
         mxnet_features: the build features that are enabled.
+        engines: the locked versions of packages, by the environments of engines that rows ask for.
     """
 
     mxnet: str
@@ -173,6 +175,24 @@ class Versions(Description, frozen=True, kw_only=True):
     mxnet_libmxnet_sha256: Optional[str] = None
     mxnet_commit: Optional[str]
     mxnet_features: Optional[list[str]] = None
+    engines: Optional[dict[str, dict[str, str]]] = None
+
+    @property
+    def stored(self) -> JsonObject:
+        """As of all facts, but without ``engines`` where no row asks for one, as it was before."""
+        values = super().stored
+        return {
+            key: value for key, value in values.items() if key != "engines" or value is not None
+        }
+
+    @property
+    def engine_texts(self) -> list[str]:
+        """The environment of each other engine: its main packages with versions, or its name."""
+        texts = []
+        for name, packages in sorted((self.engines or {}).items()):
+            main = [f"{one} {packages[one]}" for one in ENGINE_PACKAGES if one in packages]
+            texts.append(", ".join(main) or name)
+        return texts
 
 
 class Disturbance(msgspec.Struct, frozen=True, kw_only=True):

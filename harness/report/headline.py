@@ -84,5 +84,6 @@ def _defect(run: LoadedRun, best: Row, gain: str, labels: dict[str, str]) -> str
         return ""
     return (
         f"Of the {gain} a factor of {profile.without_reference:.1f} is a defect of {labels[baseline]}: "
-        f"{100 * profile.reference_wall_share:.0f} % of its time is in oneDNN's slow reference kernels."
+        f"{100 * profile.reference_wall_share:.0f} % of its time is in {profile.engine}'s slow "
+        "reference kernels."
     )

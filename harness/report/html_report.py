@@ -17,6 +17,7 @@ from harness.report.contents import Report
 from harness.report.latex import PREAMBLE
 from harness.storage.outcomes import OK
 from harness.storage.same_run import UNDETERMINING
+from harness.table.kernels import common_name
 from harness.table.markdown import beyond_rows, kernel_rows
 from harness.table.metrics import ADDED, BY_SIZE, PUBLISHED
 from harness.table.published.baselines import verdict
@@ -97,7 +98,9 @@ def _figures(report: Report) -> Values:
 
 def _kernels(report: Report) -> Values | None:
     headers, rows = kernel_rows(report.run.profiles)
-    return {"headers": headers, "rows": rows} if rows else None
+    if not rows:
+        return None
+    return {"headers": headers, "rows": rows, "engine": common_name(report.run.profiles)}
 
 
 def _sizes(report: Report) -> Values | None:

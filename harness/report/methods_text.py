@@ -94,6 +94,9 @@ def _machine(facts: _Facts) -> Iterator[str]:
         yield f"MXNet was asked for {threads.count} threads of OpenMP {under}"
     else:
         yield f"MXNet chose its own number of threads {under}"
+    if any(method.engine for method in facts.plan.methods.values()):
+        number = f"{threads.count} threads" if threads.count else "as many threads as they chose"
+        yield f"Other engines ran {number}."
 
 
 def _count(number: int, unit: str) -> str:
@@ -113,6 +116,11 @@ def _software(facts: _Facts) -> Iterator[str]:
         ]
     )
     yield f"The software was {said}, driven by inc-bench {facts.plan.harness}."
+    if versions.engine_texts:
+        yield (
+            "Rows of other engines ran the same network, converted to ONNX, in environments of their "
+            f"own: {'; '.join(versions.engine_texts)}."
+        )
     if facts.config.max_cpu_isa:
         yield f"oneDNN was limited to {facts.config.max_cpu_isa}."
     if facts.config.mxnet_additions:

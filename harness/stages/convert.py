@@ -13,6 +13,7 @@ import numpy as np
 from harness.engines.interface import Batches, Predictor
 from harness.engines.network import write_network
 from harness.errors import HarnessError
+from harness.facts.machine_facts import ENGINE_PACKAGES
 from harness.files.reading import read_npy
 from harness.host.watch import Watch
 from harness.methods.row_model import SCORES, batches_of, made_engine
@@ -22,7 +23,7 @@ from harness.storage.stage_facts import Optimize, Quantization, Stretch, Trial
 
 NETWORK = "network.onnx"
 TOLERANCE = 1e-3  # as of a model that MXNet saves: engines sum in another order
-PACKAGES = ("onnxruntime", "openvino", "nncf", "onnx", "numpy")  # whose versions are kept
+PACKAGES = (*ENGINE_PACKAGES, "numpy")  # whose versions are kept
 
 
 def run(job: ConvertJob, progress: Callable[[int, int, str], None]) -> Optimize:

@@ -58,6 +58,7 @@ def _of_engine(
         wall_ms=1e3 * wall,
         malformed=0,
         cpu_isa="",
+        engine=str(getattr(engine, "title", type(engine).__name__)),
     )
 
 

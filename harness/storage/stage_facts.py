@@ -194,7 +194,7 @@ class Validate(Process, frozen=True, kw_only=True):
 
 
 class Kernel(msgspec.Struct, frozen=True):
-    """All primitives of one kind, implementation and types that oneDNN executed.
+    """All primitives of one kind, implementation and types that oneDNN or an engine executed.
 
     Attributes:
         isa: the instruction set that the implementation's name ends with, such as
@@ -214,7 +214,11 @@ class Kernel(msgspec.Struct, frozen=True):
 
 
 class ProfileFacts(Process, frozen=True, kw_only=True):
-    """What oneDNN said that it executed (``harness.table.kernels.Profile``)."""
+    """What oneDNN, or another engine, said that it executed (``harness.table.kernels.Profile``).
+
+    Attributes:
+        engine: its name in texts; None: the oneDNN of MXNet.
+    """
 
     total_ms: Seconds
     rows: list[Kernel]
@@ -223,6 +227,7 @@ class ProfileFacts(Process, frozen=True, kw_only=True):
     wall_ms: Seconds
     malformed: Count
     cpu_isa: str
+    engine: Optional[str] = None
 
 
 class Timed(msgspec.Struct, frozen=True, kw_only=True):

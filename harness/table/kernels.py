@@ -1,7 +1,7 @@
 """The primitives that oneDNN really executed: its verbose output, aggregated, and findings from it.
 
 Only oneDNN's primitives are in it: MXNet's own operators and the time between primitives are the
-difference between ``wall_ms`` and ``total_ms``.
+difference between ``wall_ms`` and ``total_ms``. Other engines' operators come from their own profiles.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ EXECUTED = re.compile(r"(?:onednn|dnnl)_verbose,exec,(.*)")
 CPU_ISA = "_verbose,info,cpu,isa:"
 DESCRIPTOR = re.compile(r"(\w+?)_(undef|[a-z]+\d+):")  # of src_f32::blocked:acdb:f0, src and f32
 ISA = re.compile(r"(?:sse|avx|amx)\w+")
+ONEDNN = "oneDNN"
 COMPUTE = ("convolution", "deconvolution", "inner_product", "matmul")
 INT8 = ("s8", "u8")
 MADE_FOR_INT8 = ("vnni", "amx")
 SATURATING = ("avx2", "avx512_core")  # what implementations without them end with
 LONGEST_MS = 1e9  # of a believable primitive
-NOTED_SHARE = 0.05  # of oneDNN's time, from which on its reference is worth a sentence
+NOTED_SHARE = 0.05  # of the engine's time, from which on its reference is worth a sentence
 NOT_INT8 = "called int8 but no convolution or inner product ran in int8"
 USUALLY = {"binary": "residual additions"}  # what a kind does in the networks measured here
 
@@ -54,14 +55,15 @@ Chosen = Callable[[Kernel], bool]
 
 @dataclass(frozen=True)
 class Profile:
-    """The primitives that oneDNN executed for some batches.
+    """The primitives that oneDNN, or the operators that an engine, executed for some batches.
 
     Attributes:
-        total_ms: time in oneDNN's primitives.
+        total_ms: time in them.
         rows: the most expensive first.
         batches, images, wall_ms: what was run, and how long its forward passes took.
         malformed: lines of verbose output that could not be read.
         cpu_isa: the best instruction set that oneDNN says it may use, in its own words.
+        engine: who executed them, as texts name it.
     """
 
     total_ms: float
@@ -71,6 +73,7 @@ class Profile:
     wall_ms: float
     malformed: int
     cpu_isa: str = ""
+    engine: str = ONEDNN
 
     @classmethod
     def of(cls, lines: Sequence[str], batches: int, images: int, wall_ms: float) -> Profile:
@@ -104,6 +107,7 @@ class Profile:
             facts.wall_ms,
             facts.malformed,
             facts.cpu_isa,
+            facts.engine or ONEDNN,
         )
 
     @property
@@ -117,10 +121,11 @@ class Profile:
             wall_ms=self.wall_ms,
             malformed=self.malformed,
             cpu_isa=self.cpu_isa,
+            engine=None if self.engine == ONEDNN else self.engine,
         )
 
     def share(self, chosen: Chosen) -> float:
-        """Return the chosen rows' share of oneDNN's time, 0 .. 1; 0 if there is no time."""
+        """Return the chosen rows' share of the engine's time, 0 .. 1; 0 if there is no time."""
         return _ratio(math.fsum(row.ms for row in self.rows if chosen(row)), self.total_ms)
 
     def count(self, chosen: Chosen) -> int:
@@ -129,7 +134,7 @@ class Profile:
 
     @property
     def int8_share(self) -> float:
-        """The share of oneDNN's time in int8 convolutions, inner products and matmuls."""
+        """The share of the engine's time in int8 convolutions, inner products and matmuls."""
         return self.share(is_int8_compute)
 
     @property
@@ -139,7 +144,7 @@ class Profile:
 
     @property
     def reference_share(self) -> float:
-        """The share of oneDNN's time in reference implementations, which are right but not fast."""
+        """The share of the engine's time in reference implementations, which are right but not fast."""
         return self.share(made_by("ref"))
 
     @property
@@ -155,12 +160,12 @@ class Profile:
 
     @property
     def reorder_share(self) -> float:
-        """The share of oneDNN's time in conversions of layout or type."""
+        """The share of the engine's time in conversions of layout or type."""
         return self.share(lambda row: row.kind == "reorder")
 
     @property
     def outside_share(self) -> float | None:
-        """The share of the wall clock outside oneDNN; None if the wall clock is not known."""
+        """The share of the wall clock outside the engine; None if the wall clock is not known."""
         return max(0.0, 1 - self.total_ms / self.wall_ms) if self.wall_ms else None
 
     @property
@@ -188,6 +193,16 @@ class RowProfile:
     method: str
     label: str
     profile: Profile
+
+
+def other_engines(profiles: Iterable[RowProfile]) -> list[str]:
+    """Return the names of the engines other than MXNet that executed rows."""
+    return sorted({one.profile.engine for one in profiles} - {ONEDNN})
+
+
+def common_name(profiles: Iterable[RowProfile]) -> str:
+    """Return what stands for whatever executed the rows."""
+    return "the engine" if other_engines(profiles) else ONEDNN
 
 
 def is_compute(row: Kernel) -> bool:
@@ -266,11 +281,12 @@ def findings(profile: Profile, expects_int8: bool) -> list[str]:
         expects_int8: the model is called int8. It is not int8 if ``int8_compute_share`` is 0.
     """
     if not profile.rows:
-        return ["oneDNN reported no primitive, so how the model ran is not known"]
+        what = "primitive" if profile.engine == ONEDNN else "operator"
+        return [f"{profile.engine} reported no {what}, so how the model ran is not known"]
     sentences = [*(_int8_findings(profile) if expects_int8 else ()), *_reference_findings(profile)]
     if profile.malformed:
         sentences.append(
-            f"lines of oneDNN's verbose output that could not be read: {profile.malformed}"
+            f"lines of {profile.engine}'s verbose output that could not be read: {profile.malformed}"
         )
     return sentences
 
@@ -285,7 +301,7 @@ def _int8_findings(profile: Profile) -> Iterator[str]:
         rest = profile.share(is_compute) - profile.int8_share
         yield (
             f"{(compute - int8) / batches:g} of {compute / batches:g} convolutions and inner "
-            f"products did not run in int8 ({_percent(rest)} of oneDNN's time)"
+            f"products did not run in int8 ({_percent(rest)} of {profile.engine}'s time)"
         )
     isa = next(iter(profile.isa_shares(is_int8_compute)))
     if ISA.fullmatch(isa) and not any(name in isa for name in MADE_FOR_INT8):
@@ -309,7 +325,7 @@ def _reference_findings(profile: Profile) -> Iterator[str]:
         if share >= NOTED_SHARE:
             usually = f" ({USUALLY[kind]})" if kind in USUALLY else ""
             yield (
-                f"{_percent(share)} of oneDNN's time in its reference implementation "
+                f"{_percent(share)} of {profile.engine}'s time in its reference implementation "
                 f"{kind},{implementation}{usually}"
             )
 

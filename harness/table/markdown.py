@@ -9,7 +9,7 @@ from harness.render.markdown_table import markdown_table
 from harness.stats.intervals import Interval
 from harness.storage.plan import RunPlan
 from harness.table.beyond import Against, Beyond
-from harness.table.kernels import RowProfile
+from harness.table.kernels import RowProfile, common_name
 from harness.table.loaded_run import LoadedRun
 from harness.table.metrics import ADDED, BY_SIZE, PUBLISHED, Metric
 from harness.table.rows import Row, SizeRow
@@ -62,7 +62,7 @@ def table(
 
 
 def kernels(profiles: Sequence[RowProfile]) -> str:
-    """Return a table of the shares of each row's time in oneDNN."""
+    """Return a table of the shares of each row's time in oneDNN or in its engine."""
     headers, body = kernel_rows(profiles)
     return markdown_table(headers, body, ["left", "right", "left", "right", "right", "right"])
 
@@ -75,7 +75,7 @@ def kernel_rows(profiles: Sequence[RowProfile]) -> tuple[list[str], list[list[st
         "Instruction sets of the arithmetic",
         "Reference kernels %",
         "Reorders %",
-        "Outside oneDNN % of wall",
+        f"Outside {common_name(profiles)} % of wall",
     ]
     body = []
     for row in profiles:
@@ -164,6 +164,7 @@ def environment(plan: RunPlan) -> str:
         ("OS", f"{machine.os}, kernel {machine.kernel}"),
         ("MXNet", f"{versions.mxnet} (commit {versions.mxnet_commit})"),
         ("INC", versions.neural_compressor),
+        *(("Other engine", text) for text in versions.engine_texts),
         ("Threads", f"{threads.policy}: {settings or 'nothing set'}"),
         (
             "Images",

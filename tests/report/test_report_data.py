@@ -23,7 +23,8 @@ from harness.report.figures.batch_times import batches
 from harness.report.figures.gain import draw, gains
 from harness.report.figures.influence import influence
 from harness.report.figures.pareto import pareto
-from harness.report.figures.shares import OTHER, OUTSIDE, shares
+from harness.report.figures.shares import OTHER, shares
+from harness.report.figures.shares import draw as draw_shares
 from harness.report.figures.trials import read_trials, trajectories
 from harness.report.latex import escaped
 from harness.report.published import Pair, shared_rows, workload_differences
@@ -208,11 +209,21 @@ def test_shares_sum_to_one_and_small_parts_are_named_together() -> None:
             for name, profile in (("one", PROFILE), ("other", many))
         ]
     )
-    assert found.parts[-2:] == (OTHER, OUTSIDE) and len(found.parts) == 9
+    assert found.parts[-2:] == (OTHER, "outside oneDNN") and len(found.parts) == 9
     first, second = found.rows  # of two rows with one label none is lost
     for each in found.rows:
         assert math.fsum(each.shares) == pytest.approx(1.0)
     assert first.shares[found.parts.index("binary, ref")] == pytest.approx(0.2)
+
+    engine = {**PROFILE, "engine": "OpenVINO"}
+    beside = shares(
+        [
+            RowProfile(name, name, Profile.recorded(decode(profile, ProfileFacts)))
+            for name, profile in (("one", PROFILE), ("other", engine))
+        ]
+    )
+    assert beside.parts[-1] == "outside the engine"
+    assert "Rows of OpenVINO are by their own profiles." in draw_shares(beside).words.caption
     assert first.shares[-1] == pytest.approx(0.2)
     assert (first.milliseconds, second.milliseconds) == (100.0, 30.0)
 

@@ -68,6 +68,13 @@ def test_a_large_speedup_is_explained_by_the_baselines_own_profile() -> None:
     assert "fp32_fused:" not in said
 
 
+def test_a_row_of_another_engine_is_told_of_in_that_engines_words() -> None:
+    of_engine = {**profile(CONVOLVING, ADDING), "engine": "OpenVINO"}
+    said = notes([measured("fp32", 40.0, profile=of_engine)])
+    assert "fp32: 90 % of OpenVINO's time in its reference implementation binary,ref:any" in said
+    assert "oneDNN" not in said and "this MXNet" not in said
+
+
 def test_without_reference_kernels_nothing_is_explained_away() -> None:
     said = notes([measured("fp32", 40.0, profile=profile(CONVOLVING)), measured("int8", 1.0)])
     assert "reference" not in said

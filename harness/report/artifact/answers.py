@@ -102,7 +102,10 @@ def _software(plan: RunPlan) -> Mapping[str, Answer]:
             else f"{built}; the digest of its wheel was not recorded.",
         ),
         "dependencies": Answer(
-            YES, "requirements/*.lock name every package with the SHA-256 of its files."
+            YES,
+            "requirements/*.lock"
+            + (" and requirements/engines/*.lock" if versions.engines else "")
+            + " name every package with the SHA-256 of its files.",
         ),
         "model": model,
         "training": Answer(NONE, "The run trains nothing: it takes weights and quantises them."),
@@ -172,8 +175,15 @@ def _machine(run: LoadedRun) -> Mapping[str, Answer]:
         ),
         "environment": Answer(
             YES,
-            f"{machine.os}, kernel {machine.kernel}; MXNet {plan.versions.mxnet}; Intel Neural "
-            f"Compressor {plan.versions.neural_compressor}.",
+            "; ".join(
+                [
+                    f"{machine.os}, kernel {machine.kernel}",
+                    f"MXNet {plan.versions.mxnet}",
+                    f"Intel Neural Compressor {plan.versions.neural_compressor}",
+                    *plan.versions.engine_texts,
+                ]
+            )
+            + ".",
         ),
         "state": Answer(
             PARTLY if disturbed else YES,

@@ -50,7 +50,7 @@ def _settings(values: Mapping[str, Any]) -> Iterator[Setting]:
             yield key, value
 
 
-TARGET, STRATEGY = "_target_", "strategy"
+TARGET, STRATEGY, ENVIRONMENT = "_target_", "strategy", "environment"
 INT8 = (  # rows that quantise to int8
     (TARGET, "harness.methods.native.Quantized"),
     (STRATEGY, None),
@@ -218,6 +218,49 @@ SOURCES = (
             (TARGET, "harness.methods.bf16.Bf16"),
             (TARGET, "harness.methods.bf16.Bf16Fallback"),
         ),
+    ),
+    Source(
+        Work(
+            "onnxruntime",
+            "misc",
+            ("ONNX Runtime",),
+            {
+                "author": "{The ONNX Runtime developers}",
+                "title": "{ONNX Runtime}",
+                "year": "2026",
+                "howpublished": r"\url{https://onnxruntime.ai}",
+            },
+        ),
+        ((ENVIRONMENT, "onnxruntime"),),
+    ),
+    Source(
+        Work(
+            "openvino",
+            "misc",
+            ("OpenVINO",),
+            {
+                "author": "{Intel Corporation}",
+                "title": "{OpenVINO} Toolkit",
+                "year": "2026",
+                "howpublished": r"\url{https://github.com/openvinotoolkit/openvino}",
+            },
+        ),
+        ((ENVIRONMENT, "openvino"),),
+    ),
+    Source(
+        Work(
+            "nncf",
+            "misc",
+            ("NNCF (Kozlov et al., 2020)",),
+            {
+                "author": "Kozlov, Alexander and Lazarevich, Ivan and Shamporov, Vasily and "
+                "Lyalyushkin, Nikolay and Gorbachev, Yury",
+                "title": "Neural Network Compression Framework for Fast Model Inference",
+                "year": "2020",
+                "howpublished": "arXiv:2002.08679",
+            },
+        ),
+        ((TARGET, "harness.engines.openvino.OpenVino"),),
     ),
 )
 

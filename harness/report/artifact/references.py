@@ -38,6 +38,7 @@ def to_bibtex(plan: RunPlan, digests: RunDigests) -> str:
             f"Apache MXNet {versions.mxnet}"
             + (f" (commit {versions.mxnet_commit})" if versions.mxnet_commit else ""),
             f"Intel Neural Compressor {versions.neural_compressor}",
+            *versions.engine_texts,
         ]
     )
     cpu = plan.machine.cpu_model or "an unknown CPU"

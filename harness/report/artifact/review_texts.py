@@ -96,12 +96,16 @@ def _in_fence(text: str) -> str:
 
 def _about(run: LoadedRun) -> str:
     plan = run.plan
-    machine = plan.machine
+    machine, versions = plan.machine, plan.versions
+    software = [
+        f"Apache MXNet {versions.mxnet}",
+        f"Intel Neural Compressor {versions.neural_compressor}",
+        *versions.engine_texts,
+    ]
     return (
         f"Accuracy, one-time cost and speed of {len(run.rows)} methods for the workload "
         f"{plan.workload.name} on {machine.cpu_model or 'an unknown CPU'}, {machine.cores} cores, "
-        f"measured {plan.created} by inc-bench {plan.harness} with Apache MXNet "
-        f"{plan.versions.mxnet} and Intel Neural Compressor {plan.versions.neural_compressor}."
+        f"measured {plan.created} by inc-bench {plan.harness} with {' and '.join(software)}."
     )
 
 

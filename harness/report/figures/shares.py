@@ -24,13 +24,13 @@ from harness.render.drawing import (
     wrapped,
 )
 from harness.render.escape import one_line
-from harness.table.kernels import RowProfile
+from harness.table.kernels import RowProfile, common_name, other_engines
 from harness.table.loaded_run import LoadedRun
 
 NAME, TITLE = "time_shares", "Share of time by primitive and instruction set"
 MOST = 7  # named parts; the others are summed
 OTHER = "other primitives"
-OUTSIDE = "outside oneDNN"
+OUTSIDE = "outside"  # what executed the row
 HATCHES = ("", "///", "..", "", "xxx", "\\\\\\", "")
 LIGHT = {"#e69f00", "#cc79a7", "#56b4e9", "#f0e442", "#b9bec7"}  # dark text reads on these
 LONGEST_PART = 36  # characters, for which a legend has room
@@ -58,10 +58,12 @@ class Shares:
 
     Attributes:
         parts: names of the parts: the largest over all rows first, then the others, then outside.
+        engines: other than MXNet's oneDNN, that executed rows.
     """
 
     parts: tuple[str, ...]
     rows: tuple[ShareRow, ...]
+    engines: Sequence[str] = ()
 
 
 def figure(run: LoadedRun) -> Drawing:
@@ -72,7 +74,7 @@ def figure(run: LoadedRun) -> Drawing:
 def shares(profiles: Sequence[RowProfile]) -> Shares:
     """Return the shares of every row that has a profile with any time in it.
 
-    They are of the wall clock of the profiled batches, or of oneDNN's own sum where that is larger.
+    They are of the wall clock of the profiled batches, or of the engine's own sum where that is larger.
     """
     spent: list[tuple[RowProfile, dict[str, float], float]] = []
     for one in profiles:
@@ -95,7 +97,8 @@ def shares(profiles: Sequence[RowProfile]) -> Shares:
         inside = sum(of_row.values())
         shown = (*mine, max(0.0, inside - sum(mine)), max(0.0, 1 - inside))
         rows.append(ShareRow(one.method, one.label, shown, milliseconds))
-    return Shares((*named, OTHER, OUTSIDE), tuple(rows))
+    outside = f"{OUTSIDE} {common_name(profiles)}"
+    return Shares((*named, OTHER, outside), tuple(rows), other_engines(profiles))
 
 
 def draw(times: Shares) -> Drawing:
@@ -111,7 +114,11 @@ def draw(times: Shares) -> Drawing:
         TITLE,
         "Shares of the wall clock of a forward pass under oneDNN's verbose mode, untimed otherwise: "
         "oneDNN's primitives by kind and instruction set (ref and simple are oneDNN's plain "
-        f"implementations), the smaller ones together, and what is {OUTSIDE}.",
+        f"implementations), the smaller ones together, and what is {times.parts[-1]}."
+        + (
+            f" Rows of {' and '.join(times.engines)} are by their own profiles."
+            * bool(times.engines)
+        ),
         " ".join(_described(times, row) for row in times.rows),
         ("Method", "ms a batch", *(f"{part} %" for part in times.parts)),
         [
@@ -134,7 +141,7 @@ def _fill(figure: Figure, times: Shares) -> None:
     left = [0.0] * len(labels)
     named = len(times.parts) - 2
     faces = dict(zip(times.parts[:named], zip(AREAS, HATCHES)))
-    faces |= {OTHER: ("#b9bec7", ""), OUTSIDE: (PAGE, "")}
+    faces |= {OTHER: ("#b9bec7", ""), times.parts[-1]: (PAGE, "")}
     for number, part in enumerate(times.parts):
         widths = [100 * row.shares[number] for row in times.rows]
         color, hatch = faces[part]

@@ -9,7 +9,7 @@ from harness.stats.speed import ENOUGH
 from harness.storage.outcomes import OK
 from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
-from harness.table.kernels import Profile, findings
+from harness.table.kernels import ONEDNN, Profile, findings
 from harness.table.metrics import INFERENCE_SPEEDUP, THROUGHPUT, VS_FUSED
 from harness.table.notes.disturbance_notes import (
     disturbance_notes,
@@ -95,7 +95,12 @@ def _workload_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[
             "each depends on the rows before it."
         )
     # whatever a method says that it configured, also what has no field
-    if any(record.optimize and record.optimize.stored.get("quantization") for record in records):
+    if any(
+        record.optimize
+        and record.optimize.stored.get("quantization")
+        and not record.optimize.network  # of another engine
+        for record in records
+    ):
         yield (
             "Costs are below those of the tutorial's calls, with the same models: INC would export the "
             "fp32 network for every configuration that it tries instead of once a search, and "
@@ -221,7 +226,7 @@ def _kernel_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[st
 def _defect_note(label: str, profile: Profile) -> Iterator[str]:
     """Say what part of all speedups is a defect of the baseline."""
     faster = profile.without_reference
-    if faster is not None:
+    if faster is not None and profile.engine == ONEDNN:
         yield (
             f"{label} spends {100 * profile.reference_wall_share:.0f} % of its time in slow reference "
             f"kernels of this MXNet. Without them it would be {faster:.1f} times as fast. Compare by "
