@@ -12,7 +12,7 @@ from harness.setup.engine_env import engine_lock
 from harness.setup.environments import Place
 from harness.setup.setup_env import wanted_by_engine
 
-ENGINES = ("onnxruntime", "openvino")
+ENGINES = ("onnxruntime", "openvino", "pytorch")
 
 
 def require_engine(name: str) -> Path:
