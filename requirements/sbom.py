@@ -43,9 +43,7 @@ def components() -> list[dict[str, Any]]:
                 "version": version,
                 "scope": "required" if use in ("build", "run") else "optional",
                 "purl": reference,
-                "externalReferences": [
-                    {"type": "distribution", "url": page, "hashes": hashes}
-                ],
+                "externalReferences": [{"type": "distribution", "url": page, "hashes": hashes}],
                 "properties": [{"name": "inc-bench:installed-for", "value": use}],
             }
             found.setdefault(reference, component)  # the first lock that has this version counts

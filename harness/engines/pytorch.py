@@ -31,7 +31,9 @@ from harness.host.stdout import captured_stdout
 from harness.storage.stage_facts import Kernel
 from harness.table.kernels import Profile
 
-ONEDNN = "onednn"  # the library of quantised layers; its choices can be seen, those of FBGEMM cannot
+ONEDNN = (
+    "onednn"  # the library of quantised layers; its choices can be seen, those of FBGEMM cannot
+)
 VNNI = {"AVX512-VNNI", "AVX-VNNI", "AMX-INT8"}
 GRAIN = 32768  # elements, of which PyTorch gives no thread fewer
 _team: list[int] = []  # thread ids of this process's OpenMP threads but the first, which calls

@@ -63,7 +63,9 @@ def _padding(attributes: Attributes) -> tuple[int, int]:
     """Return how many pixels are added above and on the left; as many are added at the other ends."""
     top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
     if (top, left) != (bottom, right):
-        raise Refused(f"the network pads {[top, left, bottom, right]}: PyTorch pads both ends alike")
+        raise Refused(
+            f"the network pads {[top, left, bottom, right]}: PyTorch pads both ends alike"
+        )
     return top, left
 
 

@@ -199,7 +199,8 @@ print("reached:", reached)
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [("onnxruntime", "OnnxRuntime"), ("openvino", "OpenVino"), ("pytorch", "PyTorch")]
+    ("module", "name"),
+    [("onnxruntime", "OnnxRuntime"), ("openvino", "OpenVino"), ("pytorch", "PyTorch")],
 )
 def test_an_engine_tries_to_reach_nobody(tmp_path: Path, module: str, name: str) -> None:
     said = in_engine(module, LISTENING.format(module=module, name=name), str(tmp_path))
