@@ -1,13 +1,12 @@
 """PyTorch on the CPU: fp32, and int8 by its static quantisation of a traced graph (FX).
 
 Both run as TorchScript, frozen and prepared for inference
-(https://docs.pytorch.org/docs/2.13/generated/torch.jit.optimize_for_inference.html), which needs no
+(https://docs.pytorch.org/docs/stable/generated/torch.jit.optimize_for_inference.html), which needs no
 C++ compiler. The newer way, ``torch.compile``, compiles C++ whenever a process loads a model; its
 quantisation (PT2E) is slower than fp32 without that. docs/engines.md has the figures.
 
-Quantised layers run in oneDNN. Where the CPU has no VNNI, activations get 7 bits, as PyTorch advises:
-older instructions saturate
-(https://pytorch.org/blog/int8-quantization-for-x86-cpu-in-pytorch/). Computation in fp32 is asked for
+Quantised layers run in oneDNN. Where the CPU has no VNNI, whose older instructions saturate,
+activations get 7 bits: PyTorch warns of 8 there (torch/ao/quantization/qconfig.py). Computation in fp32 is asked for
 by name: neither bf16 nor TF32 replaces it.
 """
 

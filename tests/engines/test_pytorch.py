@@ -102,9 +102,9 @@ for reduces in (False, True):
     convolutions = [kernel for kernel in kernels if kernel.kind == "convolution"]
     assert sum(kernel.count for kernel in convolutions) == 2 * 3, kernels
     assert all(kernel.dtype.startswith("u8:s8") for kernel in convolutions), kernels
-    expected = PyTorch().load(network, 1, (), False)(images).asnumpy()
-    scores = predictor(images).asnumpy()
-    assert np.abs(scores - expected).max() <= 0.1 * np.abs(expected).max()
+expected = PyTorch().load(network, 1, (), False)(images).asnumpy()
+scores = predictor(images).asnumpy()  # of 7 bits, which saturate on no CPU
+assert np.abs(scores - expected).max() <= 0.1 * np.abs(expected).max()
 """
 )
 BOUND = (
