@@ -6,8 +6,8 @@ C++ compiler. The newer way, ``torch.compile``, compiles C++ whenever a process 
 quantisation (PT2E) is slower than fp32 without that. docs/engines.md has the figures.
 
 Quantised layers run in oneDNN. Where the CPU has no VNNI, whose older instructions saturate,
-activations get 7 bits: PyTorch warns of 8 there (torch/ao/quantization/qconfig.py). Computation in fp32 is asked for
-by name: neither bf16 nor TF32 replaces it.
+activations get 7 bits: PyTorch warns of 8 there (torch/ao/quantization/qconfig.py). Computation in
+fp32 is asked for by name: neither bf16 nor TF32 replaces it.
 """
 
 from __future__ import annotations
