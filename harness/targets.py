@@ -27,6 +27,7 @@ KNOWN = frozenset(
         "harness.engines.neural_compressor.Inc",
         "harness.engines.onnxruntime.OnnxRuntime",
         "harness.engines.openvino.OpenVino",
+        "harness.engines.pytorch.PyTorch",
         "harness.methods.bf16.Bf16",
         "harness.methods.bf16.Bf16Fallback",
         "harness.methods.equalize.Equalized",

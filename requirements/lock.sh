@@ -16,6 +16,6 @@ options="--quiet --generate-hashes --python-version 3.11 --python-platform x86_6
     uv pip compile $options "$@" --group fleet -c requirements/run.lock -o requirements/fleet.lock
     uv pip compile $options "$@" --group test -c requirements/run.lock -c requirements/fleet.lock -o requirements/test.lock
     for engine in requirements/engines/*.in; do  # of their own: their NumPy excludes MXNet's
-        uv pip compile $options "$@" "$engine" -o "${engine%.in}.lock"
+        uv pip compile $options --emit-find-links "$@" "$engine" -o "${engine%.in}.lock"
     done
 }

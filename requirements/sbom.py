@@ -18,6 +18,7 @@ SPECIFICATION = "1.6"
 PINNED = re.compile(
     r"^([A-Za-z0-9._-]+)==([^\s;\\]+)((?:[^\n]*\\\n\s+--hash=sha256:[0-9a-f]{64})*)", re.M
 )
+LINKS = re.compile(r"^--find-links (\S+)", re.M)
 INDEX = "https://pypi.org/project"
 
 
@@ -32,6 +33,9 @@ def components() -> list[dict[str, Any]]:
                 {"alg": "SHA-256", "content": digest}
                 for digest in re.findall("sha256:([0-9a-f]{64})", digests)
             ]
+            page = f"{INDEX}/{name}/{version}/"
+            if "+" in version:  # a build that is not on PyPI
+                page = LINKS.findall(text)[0]
             component = {
                 "type": "library",
                 "bom-ref": reference,
@@ -39,9 +43,7 @@ def components() -> list[dict[str, Any]]:
                 "version": version,
                 "scope": "required" if use in ("build", "run") else "optional",
                 "purl": reference,
-                "externalReferences": [
-                    {"type": "distribution", "url": f"{INDEX}/{name}/{version}/", "hashes": hashes}
-                ],
+                "externalReferences": [{"type": "distribution", "url": page, "hashes": hashes}],
                 "properties": [{"name": "inc-bench:installed-for", "value": use}],
             }
             found.setdefault(reference, component)  # the first lock that has this version counts

@@ -215,7 +215,13 @@ def test_parent_imports_neither_mxnet_nor_what_imports_it() -> None:
     assert imports_from((*HEAVY, *WORKERS), parent) == {}
 
 
-ENGINES_OWN = {"nncf", "onnx", "onnxruntime", "openvino"}  # in environments of engines alone
+ENGINES_OWN = {
+    "nncf",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "torch",
+}  # in environments of engines alone
 
 
 @pytest.mark.parametrize("module", ALL)

@@ -46,7 +46,7 @@ FOLDERS = (record.RECORDS, record.ROUNDS, store.METHODS)
 SUFFIXES = (".csv", ".json", ".log", ".md", ".npy", ".npz", ".yaml")
 PART = r"[\w+=@,-][\w +=@,.-]*"  # a name in a path: not hidden, no way up, nothing odd
 PATH = re.compile(rf"{PART}(?:/{PART})*")
-MODELS = ("-symbol.json", ".params", ".onnx", ".onnx.data", ".xml", ".bin")
+MODELS = ("-symbol.json", ".params", ".onnx", ".onnx.data", ".xml", ".bin", ".graph", ".pt")
 SEAL = b"sha256:"
 SEAL_BYTES = len(SEAL) + 64
 MOST_BYTES = (1 << 31) - 1  # of a member, and zip's own limit without its 64-bit extension

@@ -16,9 +16,9 @@ from harness.storage.stage_facts import Kernel, ProfileFacts
 from harness.table.operations import count_macs
 
 ENVIRONMENT = {"ONEDNN_VERBOSE": "1", "DNNL_VERBOSE": "1"}  # what makes oneDNN write it
-EXECUTED = re.compile(r"(?:onednn|dnnl)_verbose,exec,(.*)")
+EXECUTED = re.compile(r"(?:onednn|dnnl)_verbose,(?:v1,primitive,)?exec,(.*)")  # of 2.x, of 3.x
 CPU_ISA = "_verbose,info,cpu,isa:"
-DESCRIPTOR = re.compile(r"(\w+?)_(undef|[a-z]+\d+):")  # of src_f32::blocked:acdb:f0, src and f32
+DESCRIPTOR = re.compile(r"(\w+?)[_:](undef|[a-z]+\d+):")  # of src_f32::blocked:acdb:f0, src and f32
 ISA = re.compile(r"(?:sse|avx|amx)\w+")
 ONEDNN = "oneDNN"
 COMPUTE = ("convolution", "deconvolution", "inner_product", "matmul")
@@ -237,7 +237,7 @@ def instruction_set(implementation: str) -> str:
 
 
 def parse(lines: Iterable[str]) -> list[Primitive]:
-    """Read what oneDNN 2.x reports as executed; all other lines and damaged ones are left out."""
+    """Read what oneDNN 2.x or 3.x reports as executed; all other lines and damaged ones are left out."""
     return list(filter(None, map(_primitive, lines)))
 
 

@@ -13,7 +13,7 @@ from harness.setup.environments import Place
 from harness.setup.setup_env import wanted_by_engine
 from helpers.instruction_sets import LIMIT
 
-ENGINES = ("onnxruntime", "openvino")
+ENGINES = ("onnxruntime", "openvino", "pytorch")
 ENVIRONMENTS = (*ENGINES, "inc")
 
 

@@ -64,6 +64,26 @@ def test_every_executed_line_of_the_sample_is_read_and_no_other() -> None:
     assert len(parse(LINES)) == len(EXECUTED)
 
 
+def test_lines_of_onednn_3_say_the_same_in_other_words() -> None:
+    """PyTorch carries oneDNN 3.12, whose descriptors have colons and whose lines name a version."""
+    before = "onednn_verbose,v1,primitive,exec,cpu"
+    convolution, activation = parse(
+        [
+            "onednn_verbose,v1,primitive,info,template:operation,engine,primitive,exec_time",
+            f"{before},convolution,brg_conv_fwd:avx10_1_512_amx,forward_inference,"
+            "src:u8::blocked:acdb::f0 wei:s8:a:blocked:AcdB16a4b::f8:zpm1 bia:f32:a:blocked:a::f0 "
+            "dst:u8::blocked:acdb::f0,attr-scratchpad:user attr-zero-points:src0:0:s32+dst:0:s32,"
+            "alg:convolution_direct,mb64_ic16oc16_ih8oh8kh3sh1dh0ph1_iw8ow8kw3sw1dw0pw1,0.052002",
+            f"{before},eltwise,jit:avx512_core,forward_training,data:f32::blocked:aBcd16b::f0,"
+            "attr-scratchpad:user,alg:eltwise_relu alpha:0 beta:0,64x16x16x16,35.332",
+        ]
+    )
+    assert (convolution.source, convolution.weights, convolution.destination) == ("u8", "s8", "u8")
+    assert convolution.macs == 64 * 16 * 16 * 8 * 8 * 3 * 3 and convolution.ms == 0.052002
+    assert instruction_set(convolution.implementation) == "avx10_1_512_amx"
+    assert (activation.kind, activation.source, activation.ms) == ("eltwise", "f32", 35.332)
+
+
 @pytest.mark.parametrize(
     ("kind", "implementation", "types", "ms"),
     [

@@ -262,6 +262,20 @@ SOURCES = (
         ),
         ((TARGET, "harness.engines.openvino.OpenVino"),),
     ),
+    Source(
+        Work(
+            "pytorch",
+            "inproceedings",
+            ("PyTorch (Paszke et al., 2019)",),
+            {
+                "author": "Paszke, Adam and Gross, Sam and Massa, Francisco and others",
+                "title": "{PyTorch}: An Imperative Style, High-Performance Deep Learning Library",
+                "booktitle": "Advances in Neural Information Processing Systems",
+                "year": "2019",
+            },
+        ),
+        ((ENVIRONMENT, "pytorch"),),
+    ),
 )
 
 

@@ -1,0 +1,147 @@
+"""A network as a module of PyTorch's, read from the ONNX file that ``network.write_network`` writes.
+
+No converter of others is needed: the file has these few operators and no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from onnx import helper, numpy_helper
+
+from harness.errors import Refused
+
+Attributes = Mapping[str, Any]
+Weights = Sequence[Any]  # tensors
+
+
+def read_network(path: Path) -> tuple[Any, tuple[int, int, int]]:
+    """Return a network as a ``torch.fx.GraphModule`` for inference, and its images' channels and sides.
+
+    Raises:
+        Refused: the file has an operator, or an option of one, that is not read here.
+    """
+    graph = onnx.load(path).graph
+    weights = {
+        tensor.name: torch.tensor(numpy_helper.to_array(tensor)) for tensor in graph.initializer
+    }
+    root, traced = torch.nn.Module(), torch.fx.Graph()
+    values = {graph.input[0].name: traced.placeholder("data")}
+    for number, node in enumerate(graph.node):
+        layer = _layer(node, [weights[name] for name in node.input if name in weights])
+        inputs = tuple(values[name] for name in node.input if name in values)
+        if isinstance(layer, torch.nn.Module):
+            name = f"{node.op_type}_{number}"  # names of MXNet's have dots, which are paths here
+            root.add_module(name, layer)
+            values[node.output[0]] = traced.call_module(name, inputs)
+        else:
+            values[node.output[0]] = traced.call_function(layer, inputs)
+    traced.output(values[graph.output[0].name])
+    channels, height, width = (
+        dimension.dim_value for dimension in graph.input[0].type.tensor_type.shape.dim[1:]
+    )
+    return torch.fx.GraphModule(root, traced).eval(), (channels, height, width)
+
+
+def _layer(node: Any, weights: Weights) -> Any:
+    """Return the module or function that computes an ONNX node."""
+    reader = READERS.get(node.op_type)
+    if reader is None:
+        raise Refused(
+            f"the network's operator {node.op_type} (node {node.name}) is not read into PyTorch: read "
+            f"are {', '.join(sorted(READERS))}"
+        )
+    attributes = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+    return reader(attributes, weights)
+
+
+def _padding(attributes: Attributes) -> tuple[int, int]:
+    """Return how many pixels are added above and on the left; as many are added at the other ends."""
+    top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
+    if (top, left) != (bottom, right):
+        raise Refused(
+            f"the network pads {[top, left, bottom, right]}: PyTorch pads both ends alike"
+        )
+    return top, left
+
+
+def _convolution(attributes: Attributes, weights: Weights) -> Any:
+    weight, groups = weights[0], attributes["group"]
+    layer = torch.nn.Conv2d(
+        weight.shape[1] * groups,
+        weight.shape[0],
+        tuple(weight.shape[2:]),
+        stride=tuple(attributes["strides"]),
+        padding=_padding(attributes),
+        dilation=tuple(attributes["dilations"]),
+        groups=groups,
+        bias=len(weights) > 1,
+    )
+    return _filled(layer, weights)
+
+
+def _batch_norm(attributes: Attributes, weights: Weights) -> Any:
+    gamma, beta, mean, variance = weights
+    layer = torch.nn.BatchNorm2d(len(gamma), eps=attributes["epsilon"])
+    layer.running_mean, layer.running_var = mean, variance
+    return _filled(layer, (gamma, beta))
+
+
+def _fully_connected(attributes: Attributes, weights: Weights) -> Any:
+    if attributes.get("transB") != 1:
+        raise Refused("the network has a Gemm without transB=1")
+    outputs, inputs = weights[0].shape
+    return _filled(torch.nn.Linear(inputs, outputs, bias=len(weights) > 1), weights)
+
+
+def _filled(layer: Any, weights: Weights) -> Any:
+    """Return a layer with its weight and, where there is one, its bias."""
+    for name, values in zip(("weight", "bias"), weights):
+        setattr(layer, name, torch.nn.Parameter(values, requires_grad=False))
+    return layer
+
+
+def _max_pooling(attributes: Attributes, _: Weights) -> Any:
+    return torch.nn.MaxPool2d(
+        tuple(attributes["kernel_shape"]),
+        tuple(attributes["strides"]),
+        _padding(attributes),
+        ceil_mode=bool(attributes["ceil_mode"]),
+    )
+
+
+def _average_pooling(attributes: Attributes, _: Weights) -> Any:
+    return torch.nn.AvgPool2d(
+        tuple(attributes["kernel_shape"]),
+        tuple(attributes["strides"]),
+        _padding(attributes),
+        count_include_pad=bool(attributes["count_include_pad"]),
+    )
+
+
+def _always(layer: Callable[[], Any]) -> Callable[[Attributes, Weights], Any]:
+    """Return the reader of an operator without options: each node gets a layer of its own."""
+    return lambda attributes, weights: layer()
+
+
+READERS: dict[str, Callable[[Attributes, Weights], Any]] = {
+    "Add": _always(lambda: torch.add),
+    "AveragePool": _average_pooling,
+    "BatchNormalization": _batch_norm,
+    "Conv": _convolution,
+    "Flatten": _always(torch.nn.Flatten),
+    "Gemm": _fully_connected,
+    "GlobalAveragePool": _always(lambda: torch.nn.AdaptiveAvgPool2d(1)),
+    "GlobalMaxPool": _always(lambda: torch.nn.AdaptiveMaxPool2d(1)),
+    "Identity": _always(torch.nn.Identity),
+    "MaxPool": _max_pooling,
+    "Relu": _always(torch.nn.ReLU),
+    "Sigmoid": _always(torch.nn.Sigmoid),
+    "Softplus": _always(torch.nn.Softplus),
+    "Softsign": _always(torch.nn.Softsign),
+    "Tanh": _always(torch.nn.Tanh),
+}

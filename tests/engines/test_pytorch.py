@@ -1,0 +1,147 @@
+"""PyTorch as an engine: its reader of networks, what runs in int8, threads and refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from helpers.engine_python import in_engine
+
+pytestmark = pytest.mark.slow
+
+NETWORK = """
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from harness.engines.pytorch import PyTorch
+from harness.errors import Refused
+
+folder, rng = Path(sys.argv[1]), np.random.default_rng(0)
+normal = lambda *shape: rng.normal(size=shape).astype("float32")
+norm = {"gamma": normal(16), "beta": normal(16), "mean": normal(16), "variance": normal(16) ** 2 + 0.5}
+weights = {
+    **norm,
+    "w1": normal(16, 3, 3, 3) / 5,
+    "w2": normal(16, 16, 1, 1) / 4,
+    "w3": normal(16, 4, 3, 3) / 6,
+    "b3": normal(16),
+    "w4": normal(5, 64) / 8,
+    "b4": normal(5),
+}
+at = {"dilations": [1, 1], "strides": [1, 1]}
+near = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+two = {"kernel_shape": [2, 2], "pads": [0, 0, 0, 0], "strides": [2, 2]}
+nodes = [
+    helper.make_node("Conv", ["data", "w1"], ["a.conv"], group=1, **near, **at),
+    helper.make_node("BatchNormalization", ["a.conv", *norm], ["norm"], epsilon=1e-5),
+    helper.make_node("Relu", ["norm"], ["relu"]),
+    helper.make_node("MaxPool", ["relu"], ["pooled"], ceil_mode=0, **two),
+    helper.make_node("BatchNormalization", ["pooled", *norm], ["before"], epsilon=1e-5),
+    helper.make_node("Relu", ["before"], ["rectified"]),
+    helper.make_node(
+        "Conv", ["rectified", "w2"], ["c2"], group=1, kernel_shape=[1, 1], pads=[0] * 4, **at
+    ),
+    helper.make_node("Conv", ["c2", "w3", "b3"], ["c3"], group=4, **near, **at),
+    helper.make_node("Add", ["c3", "pooled"], ["sum"]),
+    helper.make_node("AveragePool", ["sum"], ["mean2"], count_include_pad=1, **two),
+    helper.make_node("Flatten", ["mean2"], ["flat"], axis=1),
+    helper.make_node("Gemm", ["flat", "w4", "b4"], ["dense"], transB=1),
+    helper.make_node("Identity", ["dense"], ["scores"]),
+]
+
+
+def saved(nodes, name):
+    graph = helper.make_graph(
+        nodes,
+        "network",
+        [helper.make_tensor_value_info("data", TensorProto.FLOAT, ["images", 3, 8, 8])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["images", None])],
+        [numpy_helper.from_array(values, key) for key, values in weights.items()],
+    )
+    opset = helper.make_opsetid("", 17)
+    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=10), folder / name)
+    return folder / name
+
+
+network, images = saved(nodes, "network.onnx"), normal(32, 3, 8, 8)
+silent = lambda *words: None
+"""
+SAME_SCORES = (
+    NETWORK
+    + """
+from onnx.reference import ReferenceEvaluator
+
+expected = ReferenceEvaluator(str(network)).run(None, {"data": images})[0]
+engine = PyTorch()
+made = engine.optimize(network, [(images, None)], folder / "engine", silent)
+for file in (network, made.graph):
+    predictor = engine.load(file, 1, (), False)
+    for count in (32, 5, 1):
+        scores = predictor(images[:count]).asnumpy()
+        assert np.abs(scores - expected[:count]).max() <= 1e-4 * np.abs(expected).max()
+assert {path.name for path in folder.iterdir()} == {"network.onnx", "engine.graph", "engine.pt"}
+"""
+)
+IN_INT8 = (
+    NETWORK
+    + """
+for reduces in (False, True):
+    engine = PyTorch(precision="int8", reduce_range=reduces)
+    made = engine.optimize(network, [(images, None), (images[:5], None)], folder / "engine", silent)
+    assert made.quantization["reduce_range"] is reduces
+    predictor = engine.load(made.graph, 1, (), True)
+    for count in (32, 5, 1):
+        predictor(images[:count])
+    kernels = engine.what_ran(predictor)
+    convolutions = [kernel for kernel in kernels if kernel.kind == "convolution"]
+    assert sum(kernel.count for kernel in convolutions) == 2 * 3, kernels
+    assert all(kernel.dtype.startswith("u8:s8") for kernel in convolutions), kernels
+expected = PyTorch().load(network, 1, (), False)(images).asnumpy()
+scores = predictor(images).asnumpy()  # of 7 bits, which saturate on no CPU
+assert np.abs(scores - expected).max() <= 0.1 * np.abs(expected).max()
+"""
+)
+BOUND = (
+    NETWORK
+    + """
+cpus = sorted(os.sched_getaffinity(0))[:2]
+predictor = PyTorch().load(network, len(cpus), cpus, False)
+predictor(images)
+places = [os.sched_getaffinity(int(thread)) for thread in os.listdir("/proc/self/task")]
+assert os.sched_getaffinity(0) == {cpus[0]}
+assert all({cpu} in places for cpu in cpus), places
+"""
+)
+REFUSED = (
+    NETWORK
+    + """
+odd = [helper.make_node("Flatten", ["data"], ["flat"]), helper.make_node("Erf", ["flat"], ["scores"])]
+try:
+    PyTorch().load(saved(odd, "odd.onnx"), 1, (), False)
+except Refused as error:
+    print(error)
+"""
+)
+
+
+def test_all_operators_compute_what_onnx_says_for_batches_of_any_size(tmp_path: Path) -> None:
+    in_engine("pytorch", SAME_SCORES, str(tmp_path))
+
+
+def test_each_convolution_of_an_int8_model_reads_int8(tmp_path: Path) -> None:
+    in_engine("pytorch", IN_INT8, str(tmp_path))
+
+
+def test_each_thread_is_bound_to_a_cpu_of_its_own(tmp_path: Path) -> None:
+    in_engine("pytorch", BOUND, str(tmp_path))
+
+
+def test_an_operator_that_is_not_read_is_refused_by_its_name(tmp_path: Path) -> None:
+    said = in_engine("pytorch", REFUSED, str(tmp_path))
+    assert said.startswith("the network's operator Erf ")
