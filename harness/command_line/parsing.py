@@ -146,7 +146,9 @@ def _sorted(verb: Verb, words: Sequence[str]) -> tuple[dict[str, list[str]], lis
     bare = verb.bare
     for word in words:
         name, sign, value = word.partition("=")
-        if not sign:
+        if not sign and bare is None and word.startswith("~"):
+            overrides.append(word)  # Hydra's word for a key that is left out
+        elif not sign:
             if bare is None:
                 raise unknown_verb(word, [each for each in words if each != word])
             if bare.name in values and not bare.repeats:

@@ -36,7 +36,7 @@ def all_verbs() -> list[Verb]:
 def chosen(words: Sequence[str]) -> Verb | None:
     """Return the verb that a command line asks for; None where its first word is no verb."""
     first = words[0] if words else ""
-    if not first or "=" in first or first == "--conf":
+    if not first or "=" in first or first[0] == "~" or first == "--conf":
         return find_verb(DEFAULT)
     return find_verb(first)
 

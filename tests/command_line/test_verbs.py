@@ -15,7 +15,7 @@ from harness.cli import call, main
 from harness.command_line import verbs
 from harness.command_line.parsing import parse
 from harness.command_line.verb import RUN, Argument, Flag, Verb
-from harness.command_line.verbs import all_verbs, find_verb
+from harness.command_line.verbs import all_verbs, chosen, find_verb
 from harness.config import compose_config
 from harness.errors import InputError, proposal
 from harness.storage.same_run import flattened
@@ -123,6 +123,14 @@ VERB = Verb(
     flags=(Flag("--force", "all the same"),),
     first=("experiment=nightly",),
 )
+
+
+def test_a_key_that_is_left_out_needs_no_value() -> None:
+    run = find_verb("run")
+    assert run is not None and chosen(["~method.fp32_as_released"]) is run
+    words = ["~method.fp32_as_released", "protocol=quick"]
+    assert parse(run, words).overrides == tuple(words)
+    assert "fp32_as_released" not in compose_config(words).config.method
 
 
 def test_words_are_sorted() -> None:
