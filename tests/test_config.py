@@ -10,6 +10,7 @@ import pytest
 from harness import PROJECT
 from harness.config import CONF, choices, compose_config, project_path
 from harness.errors import InputError
+from harness.storage.method_options import UNABLE
 from helpers.command_line import OWN
 
 BY_NAME = (  # rows of no experiment: they are asked for by name
@@ -151,6 +152,39 @@ def test_what_is_wrong_is_named_with_what_would_be_right(override: str, said: li
     assert "\n" not in message
     for part in said:
         assert part in message
+
+
+METHODS_PAGE = " ".join((PROJECT / "docs" / "methods.md").read_text().split())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["method.int8_full_naive.calib_mode=custom"],
+            "custom needs a collector, which is code: write a method of your own",
+        ),
+        (["tuning.objective=modelsize"], "INC's modelsize needs TensorFlow, which is not installed"),
+        (
+            ["tuning.objective=[accuracy,performance]", "tuning.objective_weights=[1]"],
+            "give one weight for each objective; there are 2",
+        ),
+        *((word, UNABLE[key]) for key, word in (
+            ("tensorboard", ["tuning.tensorboard=true"]),
+            ("tensorboard", ["+tuning.tensorboard=true"]),
+            ("tensorboard", ["+method.int8_inc_mse.options.tensorboard=true"]),
+            ("diagnosis", ["tuning.diagnosis=true"]),
+            ("granularity", ["tuning.model_wise={weight:{granularity:[per_channel]}}"]),
+            ("scheme", ["tuning.optype_wise={batchnorm:{weight:{scheme:[asym]}}}"]),
+            ("bit", ["tuning.op_wise={node_5:{activation:{bit:[7]}}}"]),
+        )),
+    ],
+)  # fmt: skip
+def test_refusals_of_options_are_those_that_the_docs_quote(words: list[str], said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        compose_config(words)
+    assert said in str(caught.value)
+    assert said in METHODS_PAGE
 
 
 def test_a_model_made_elsewhere_is_no_part_of_another_method() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ DERIVED_FROM = {  # settings of a plan that follow from the configuration's, by 
     "images": ("config.workload.images",),
     "tuning_images": ("config.workload.tuning.batches", "config.workload.batch_size"),
 }
+OWN_FILE = re.compile(r"files\.([^.]+)\.[^.]+\.sha256")  # the workload's have no second part
 ORDER = ("versions.", "harness", "files.", "config.protocol.")
 
 
@@ -81,8 +83,11 @@ def _without_derived(different: Sequence[Unlike]) -> list[Unlike]:
 def _is_derived(one: Unlike, values: Mapping[str, tuple[str, ...]]) -> bool:
     if one.key in DERIVED_FROM:
         return any(key in values for key in DERIVED_FROM[one.key])
-    if _method_of(one.key) is None:
+    method = _method_of(one.key)
+    if method is None:
         return False
+    if MISSING in one.values and f"config.method.{method}._target_" in values:
+        return True  # an argument that one class has and the other has not
     option = one.key.rpartition(".options.")[2]  # of a search; the tuning has it for all of them
     return any(
         key.startswith("config.tuning.")
@@ -108,7 +113,11 @@ def _concerns(key: str, plan: RunPlan) -> bool:
 
 
 def _method_of(key: str) -> str | None:
-    return key.split(".")[2] if key.startswith("config.method.") else None
+    """Return the method that a setting is of, such as ``files.int8_mine.symbol.sha256``."""
+    if key.startswith("config.method."):
+        return key.split(".")[2]
+    own_file = OWN_FILE.fullmatch(key)
+    return own_file[1] if own_file else None
 
 
 def _place_of(key: str) -> int:

@@ -31,7 +31,7 @@ from neural_compressor.experimental import Quantization  # noqa: E402
 from neural_compressor.strategy import STRATEGIES  # noqa: E402
 from neural_compressor.strategy.strategy import TuneStrategy, strategy_registry  # noqa: E402
 
-from harness.methods.graph import numbered  # noqa: E402
+from harness.methods.graph import with_own_numbers  # noqa: E402
 from harness.methods.inc_settings import (  # noqa: E402
     inc_config,
     meets,
@@ -102,8 +102,7 @@ class Tuned:
             yaml.safe_dump(inc_config(self._options, name, context.workspace), sort_keys=False)
         )
         tuning = context.tuning.kept()
-        graph = numbered(context.net, next(iter(tuning))[0][:1].shape)
-        net = graph.network()
+        net = with_own_numbers(context.net, next(iter(tuning))[0][:1].shape)
         net.hybridize()
         context = replace(context, net=net, tuning=tuning)
         resumption = None
@@ -157,8 +156,7 @@ class Tuned:
         finally:
             journal.save()
             cache.save()
-        fused, *_ = search.strategy.adaptor.pre_optimized_model
-        configured = _configured(best.q_config, tuning, OperatorFacts(fused, graph.layers))
+        configured = _configured(best.q_config, tuning, OperatorFacts.seen_by(search.strategy))
         if resumption is not None:
             resumption.end()
             if resumption.trials:

@@ -23,11 +23,14 @@ from neural_compressor.strategy.strategy import TuneStrategy
 
 from harness.methods.inc_formats import Operator, OperatorConfig, TuneConfig
 from harness.methods.inspection import visit_outputs
+from harness.methods.operator_facts import OperatorFacts
 from harness.render.escape import csv_cell
+from harness.storage.stage_facts import OperatorPlace
 
 Errors = dict[str, float]
 Outputs = Mapping[str, npt.NDArray[Any]]  # an operator's, by name
 FALLBACK = "fp32"
+PLACE = OperatorPlace.__struct_fields__  # columns that say what the operator of a line is
 
 
 def relative_error(expected: npt.NDArray[Any], observed: npt.NDArray[Any]) -> float:
@@ -130,10 +133,14 @@ class MyCustomTuneStrategy(TuneStrategy):  # type: ignore[misc]
 
     def _save_influence(self, rows: list[tuple[str, str, float, float, bool]]) -> None:
         path = Path(self.cfg.tuning.workspace.path) / "operator_influence.csv"
+        described = OperatorFacts.seen_by(self).of({operator for _, operator, *_ in rows})
         with path.open("w", newline="") as handle:
             writer = csv.writer(handle)
-            writer.writerow(["excluded", "operator", "error_before", "error_after", "kept"])
-            writer.writerows([csv_cell(cell) for cell in row] for row in rows)
+            writer.writerow(["excluded", "operator", "error_before", "error_after", "kept", *PLACE])
+            for row in rows:
+                place = described.get(row[1], {})
+                cells = [*row, *(_cell(place.get(key, "")) for key in PLACE)]
+                writer.writerow([csv_cell(cell) for cell in cells])
 
     def _calibrations(self, config: TuneConfig, excluded: set[Operator]) -> Iterator[TuneConfig]:
         """Yield choices of min-max or KL for the operators that stay quantised, without end."""
@@ -163,3 +170,7 @@ class MyCustomTuneStrategy(TuneStrategy):  # type: ignore[misc]
     def _register(self, search: BayesianOptimization, point: Mapping[str, float]) -> None:
         with contextlib.suppress(KeyError):  # this point was evaluated before
             search.space.register(search.space.params_to_array(point), self.last_tune_result[0])
+
+
+def _cell(fact: str | list[str]) -> str:
+    return fact if isinstance(fact, str) else "; ".join(fact)

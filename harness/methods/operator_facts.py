@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from harness.methods.base import MethodFacts
-from harness.methods.graph import VARIABLE
+from harness.methods.graph import LAYERS, VARIABLE
 from harness.methods.layers import Layers
 from harness.methods.noise import Operator, operators
 
@@ -34,6 +34,12 @@ class OperatorFacts:
         self._layers = layers
         self._makers = {operator.tensor: name for name, operator in self._operators.items()}
 
+    @classmethod
+    def seen_by(cls, strategy: Any) -> OperatorFacts:
+        """Return the operators of the network that an INC strategy tunes, as INC names them."""
+        fused, *_ = strategy.adaptor.pre_optimized_model
+        return cls(fused, getattr(strategy.model.model, LAYERS, {}))
+
     @property
     def names(self) -> list[str]:
         """The names of all operators, in an order in which they can run."""
@@ -45,8 +51,16 @@ class OperatorFacts:
         return {name: str(operator.node["op"]) for name, operator in self._operators.items()}
 
     def of(self, names: Collection[str]) -> dict[str, MethodFacts]:
-        """Return each operator's kind, layer, and neighbours by name; unknown names are left out."""
-        return {name: self._described(name) for name in names if name in self._operators}
+        """Return each operator's kind, layer, and neighbours by name; unknown names are left out.
+
+        The name of a tensor stands for the operator that writes it.
+        """
+        writers = {name: self._makers.get(name, name) for name in names}
+        return {
+            name: self._described(writer)
+            for name, writer in writers.items()
+            if writer in self._operators
+        }
 
     def _described(self, name: str) -> MethodFacts:
         operator = self._operators[name]

@@ -21,6 +21,7 @@ from neural_compressor.strategy.strategy import TuneStrategy
 
 from harness.methods.backend import Choice, Network
 from harness.methods.inc_formats import Operator, OperatorConfig, TuneConfig
+from harness.methods.operator_facts import OperatorFacts
 from harness.methods.search import Search
 
 FALLBACK = "fp32"
@@ -113,6 +114,7 @@ class SensitivityTuneStrategy(TuneStrategy):  # type: ignore[misc]
         path = Path(self.cfg.tuning.workspace.path) / "sensitivity.json"
         power = search.noise.power()
         places = search.noise.loudest(search.network.present(Choice()))
+        names = [*choice.excluded, *dict(choice.halvings), *(place.name for place in places)]
         facts = {
             "images": len(search.noise.shifts),
             "excluded": sorted(choice.excluded),
@@ -123,5 +125,6 @@ class SensitivityTuneStrategy(TuneStrategy):  # type: ignore[misc]
             "expected_flips_of_all_int8": search.flips(Choice()),
             "relative_time": search.time(choice) / search.time(Choice()),
             "places": [[s.kind, s.name, round(float(np.sqrt(power[s])), 6)] for s in places],
+            "names_are": OperatorFacts.seen_by(self).of(sorted(names)),
         }
         path.write_text(json.dumps(facts, indent=1) + "\n")

@@ -12,7 +12,8 @@ from harness.facts.typed import Texts, fault
 from harness.files import whole_files
 from harness.packs.pack import MODELS
 from harness.storage import recorded_files, store
-from harness.storage.same_run import deterministic_part, differing, digests
+from harness.storage.deterministic_part import deterministic_part, digests
+from harness.storage.same_run import differing
 from harness.storage.stage_facts import File
 from harness.storage.store import RunFolder
 

@@ -232,15 +232,11 @@ def shortened(labels: Sequence[str]) -> list[str]:
     ]
 
 
-def wrapped(figure: Figure, labels: Sequence[str], width: int = NARROW_LABEL) -> list[str]:
-    """Return labels in lines where the figure is narrow, so that they leave room for the rest.
-
-    Args:
-        width: characters in a line.
-    """
+def wrapped(figure: Figure, labels: Sequence[str]) -> list[str]:
+    """Return labels in lines where the figure is narrow, so that they leave room for the rest."""
     if not is_narrow(figure):
         return list(labels)
-    return [textwrap.fill(label, width) for label in labels]
+    return [textwrap.fill(label, NARROW_LABEL) for label in labels]
 
 
 def panels(figure: Figure, count: int, columns: int, sharey: bool = False) -> list[Axes]:

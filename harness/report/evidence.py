@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.storage.configuration import Configuration
+from harness.storage.deterministic_part import deterministic_part, digests
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
-from harness.storage.same_run import SAME_RUN, deterministic_part, digests, selected
+from harness.storage.same_run import SAME_RUN, selected
 from harness.table.samples import batch_seconds, counted
 
 

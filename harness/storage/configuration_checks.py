@@ -106,9 +106,9 @@ def inconsistent_search(options: SearchOptions, at: str) -> str | None:
     """Return what in a search's options does not go together; ``at`` is their dotted key."""
     if options.criterion == "relative" and not -1 < options.tolerance < 1:
         return f"{at}.tolerance={options.tolerance}: use a number below 1"
-    unable = next((key for key in options.stored if key in UNABLE), None)
+    unable = _unable_key(options, at)
     if unable is not None:
-        return f"{at}.{unable}: it cannot be chosen: {UNABLE[unable]}"
+        return unable
     weights, objectives = options.objective_weights, options.objective
     wrong = wrong_objective(objectives, f"{at}.objective") if objectives is not None else None
     if wrong is not None:
@@ -120,6 +120,12 @@ def inconsistent_search(options: SearchOptions, at: str) -> str | None:
             f"{'is' if several == 1 else 'are'} {several}"
         )
     return next(_unable_spaces(options, at), None)
+
+
+def _unable_key(options: SearchOptions, at: str) -> str | None:
+    """Return why a key that is there is none that INC's MXNet adaptor can serve."""
+    unable = next((key for key in options.stored if key in UNABLE), None)
+    return None if unable is None else f"{at}.{unable}: it cannot be chosen: {UNABLE[unable]}"
 
 
 def _unable_spaces(options: SearchOptions, at: str) -> Iterator[str]:
@@ -138,6 +144,9 @@ def _unable_spaces(options: SearchOptions, at: str) -> Iterator[str]:
 
 def _inconsistent_methods(configuration: Configuration) -> Iterator[str]:
     shared = decode(configuration.tuning.stored, SearchOptions)
+    unable = _unable_key(shared, "tuning")  # no row takes such a key from there
+    if unable is not None:
+        yield unable
     for name, method in configuration.method.items():
         at, values = f"method.{name}", method.stored
         while ARGUMENTS.get(values["_target_"]) is Nesting:

@@ -8,17 +8,15 @@ same of a plan's other parts.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from harness.facts.machine_facts import Machine
 from harness.facts.typed import JsonObject
+from harness.storage.method_options import MADE_ELSEWHERE
 from harness.storage.plan import RunPlan
-from harness.storage.record import MethodRecord
 
 Keys = tuple[str, ...]  # the path to a value in nested dicts
 ABSENT = object()  # in place of a value that is not there
@@ -68,9 +66,15 @@ EFFECTS = {  # by dotted key; the longest key that leads to a value counts
     "fused": Effect.REFERENCE,
 }
 UNDETERMINING = [key for key, effect in EFFECTS.items() if effect is Effect.NOTHING]
-DIVIDED = {  # sections whose keys do not all have one effect
-    key.rsplit(".", depth)[0] for key in EFFECTS for depth in range(1, key.count(".") + 1)
-}
+
+
+def _sections(effects: Iterable[str]) -> set[str]:
+    """Return the sections whose keys do not all have one effect."""
+    return {key.rsplit(".", depth)[0] for key in effects for depth in range(1, key.count(".") + 1)}
+
+
+DIVIDED = _sections(EFFECTS)
+FINISHED_PAIR = ("symbol", "params")  # keys of a row that takes a model made elsewhere
 
 Question = frozenset[Effect]  # the effects of the keys that must be equal
 TIMES_ONLY: Question = frozenset({Effect.TIMING, Effect.AMOUNT, Effect.REFERENCE})
@@ -114,37 +118,61 @@ DERIVED = [part for part, effect in PART_EFFECTS.items() if effect is PartEffect
 # alike, and a run must go on where the metadata service does not answer.
 SAME_MACHINE = ("cpu_model", "isa", "allowed_cpus", "usable_cores")
 MACHINE_SOFTWARE = ("kernel", "microcode", "os")
-TIMES_OF_TRIAL = ("seconds", "evaluation_seconds")  # keys of a tuning trial that differ each time
 
 
-def effect_of(key: str) -> Effect:
-    """Return what a dotted key of the configuration determines; OWN for keys of a user's own."""
-    while key and key not in EFFECTS:
-        key = key.rpartition(".")[0]
-    return EFFECTS.get(key, Effect.OWN)
+def effects_in(config: JsonObject) -> dict[str, Effect]:
+    """Return what the keys of a configuration determine, by dotted key.
+
+    That is ``EFFECTS``, and PLACE for the files of rows whose digests the plan has. A path in the
+    arguments of a user's own method has no digest, so it counts.
+    """
+    files = {
+        f"method.{name}.{key}": Effect.PLACE
+        for name, method in config.get("method", {}).items()
+        if method["_target_"] == MADE_ELSEWHERE
+        for key in FINISHED_PAIR
+    }
+    return {**EFFECTS, **files}
 
 
-def selected(config: JsonObject, effects: Collection[Effect], at: str = "") -> JsonObject:
-    """Return the part of a configuration with these effects, in its order.
+def effect_of(key: str, effects: Mapping[str, Effect] = EFFECTS) -> Effect:
+    """Return what a dotted key of the configuration determines; OWN for keys of a user's own.
 
     Args:
-        at: the dotted key, with a dot behind it, that ``config`` is the value of; empty at the top.
+        effects: those of one configuration, from ``effects_in``, if its methods matter.
     """
-    kept: JsonObject = {}
-    for key, value in config.items():
-        where = f"{at}{key}"
-        wanted = effect_of(where) in effects
-        if where in DIVIDED and isinstance(value, dict):
-            section = selected(value, effects, f"{where}.")
-            if section or wanted:
-                kept[key] = section
-        elif wanted:
-            kept[key] = value
-    return kept
+    while key and key not in effects:
+        key = key.rpartition(".")[0]
+    return effects.get(key, Effect.OWN)
+
+
+def selected(config: JsonObject, effects: Collection[Effect]) -> JsonObject:
+    """Return the part of a configuration with these effects, in its order."""
+    known = effects_in(config)
+    divided = _sections(known)
+
+    def part(section: JsonObject, at: str) -> JsonObject:
+        kept: JsonObject = {}
+        for key, value in section.items():
+            where = f"{at}{key}"
+            wanted = effect_of(where, known) in effects
+            if where in divided and isinstance(value, dict):
+                inner = part(value, f"{where}.")
+                if inner or wanted:
+                    kept[key] = inner
+            elif wanted:
+                kept[key] = value
+        return kept
+
+    return part(config, "")
 
 
 def renewed(before: JsonObject, now: JsonObject, at: str = "") -> JsonObject:
-    """Return a run's configuration, with the values of now for keys that determine nothing."""
+    """Return a run's configuration, with the values of now for keys that determine nothing.
+
+    Args:
+        at: the dotted key, with a dot behind it, that both are the values of; empty at the top.
+    """
     config: JsonObject = {}
     for key in {**before, **now}:
         where = f"{at}{key}"
@@ -220,19 +248,21 @@ def differences(old: RunPlan, new: RunPlan, question: Question = SAME_RUN) -> li
     before, after = (
         {**plan.as_dict(), "machine": _facts(plan.machine, SAME_MACHINE)} for plan in (old, new)
     )
+    effects = [effects_in(plan.config.stored) for plan in (old, new)]
     lines = []
     for part in COMPARED:
-        found = differing(before[part], after[part], (part,))
-        lines += listed(one for one in found if _bears_on(one.keys, question))
+        different = differing(before[part], after[part], (part,))
+        lines += listed(one for one in different if _bears_on(one.keys, question, effects))
     if list(old.methods) != list(new.methods) and set(old.methods) == set(new.methods):
         lines.append("config.method: the order of the rows differs")
     return lines
 
 
-def _bears_on(keys: Keys, question: Question) -> bool:
+def _bears_on(keys: Keys, question: Question, effects: Iterable[Mapping[str, Effect]]) -> bool:
     part, *inside = keys
     if part == "config":
-        return effect_of(".".join(map(str, inside))) in question
+        key = ".".join(map(str, inside))
+        return any(effect_of(key, each) in question for each in effects)
     return part != "files" or keys[-1] != "path"
 
 
@@ -252,9 +282,10 @@ def settings(plan: RunPlan) -> JsonObject:
 
 def alike(plan: RunPlan) -> JsonObject:
     """Return all that must be equal in two nights for a verdict to mean anything."""
+    finished = _finished_files(plan)  # of one row each, which may change as any row may
     return {
         "machine": _facts(plan.machine, SAME_MACHINE),
-        "files": file_digests(plan),
+        "files": {role: one for role, one in file_digests(plan).items() if role not in finished},
         "images": {"validated": plan.images, "tuned on": plan.tuning_images},
         "threads": {key: getattr(plan.threads, key) for key in ("policy", "count", "environment")},
         **selected(plan.config.stored, SAME_TASK),
@@ -262,22 +293,21 @@ def alike(plan: RunPlan) -> JsonObject:
 
 
 def environment(plan: RunPlan) -> JsonObject:
-    """Return all that may change between nights and explain a difference."""
+    """Return all that may change between nights and explain a difference.
+
+    Rows that take a model made elsewhere have the digests of its files.
+    """
+    config = selected(plan.config.stored, SOFTWARE)
+    methods = {name: dict(method) for name, method in config["method"].items()}
+    for role, (name, key) in _finished_files(plan).items():
+        methods[name][f"{key}_sha256"] = plan.files[role].sha256
     return {
         "versions": plan.versions.stored,
         "harness": plan.harness,
         "code": plan.code,
         "machine": _facts(plan.machine, MACHINE_SOFTWARE),
-        **selected(plan.config.stored, SOFTWARE),
-    }
-
-
-def inputs(plan: RunPlan) -> JsonObject:
-    """Return the inputs of a run, by their digests and numbers: equal ones give equal results."""
-    return {
-        "files": file_digests(plan),
-        "images": plan.images,
-        "tuning_images": plan.tuning_images,
+        **config,
+        "method": methods,
     }
 
 
@@ -288,50 +318,15 @@ def same_images(one: RunPlan, other: RunPlan) -> bool:
 
 
 def file_digests(plan: RunPlan) -> dict[str, str]:
-    """Return the SHA-256 of the workload's files by role."""
+    """Return the SHA-256 of the run's input files by role; a row's own is ``int8_mine.symbol``."""
     return {role: file.sha256 for role, file in plan.files.items()}
+
+
+def _finished_files(plan: RunPlan) -> dict[str, tuple[str, str]]:
+    """Return the row and the key of each file of a model made elsewhere, by the file's role."""
+    files = {f"{name}.{key}": (name, key) for name in plan.methods for key in FINISHED_PAIR}
+    return {role: file for role, file in files.items() if role in plan.files}
 
 
 def _facts(machine: Machine, keys: Collection[str]) -> JsonObject:
     return {key: getattr(machine, key) for key in keys}
-
-
-def deterministic_part(plan: RunPlan, records: Sequence[MethodRecord]) -> JsonObject:
-    """Return, for the workload and each method, what the same plan gives again on the same machine.
-
-    For each method: how it ended, its tuning trials without their times, what was quantised and left
-    out, the model (thresholds are in its symbol) and the predictions.
-    """
-    return {
-        "workload": inputs(plan),
-        "methods": {record.method: _of_row(record) for record in records},
-    }
-
-
-def digest(value: Any) -> str:
-    """Return the SHA-256 of a JSON value, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def digests(part: JsonObject) -> dict[str, str]:
-    """Return the digest of the workload and of each method, by name; ``*`` is that of all."""
-    found = {"workload": digest(part["workload"])}
-    found.update({name: digest(row) for name, row in part["methods"].items()})
-    return {**found, "*": digest(part)}
-
-
-def _of_row(record: MethodRecord) -> JsonObject:
-    optimize, validate = record.optimize, record.validate
-    stored = optimize.stored if optimize else {}  # with all that the method said
-    trials = [
-        {key: value for key, value in trial.items() if key not in TIMES_OF_TRIAL}
-        for trial in stored.get("trajectory") or ()
-    ]
-    return {
-        "outcome": record.outcome.kind,
-        "trials": record.outcome.trials,
-        "trajectory": trials,
-        "quantization": stored.get("quantization"),
-        "model": [file.sha256 for file in optimize.model] if optimize else [],
-        "predictions": validate.predictions.sha256 if validate else None,
-    }

@@ -198,8 +198,10 @@ def hostile_run(results: Path, text: str, run: str = "made") -> RunFolder:
     influence = folder.method("int8_custom") / "operator_influence.csv"
     with influence.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle)
-        writer.writerow(["excluded", "operator", "error_before", "error_after", "kept"])
-        writer.writerow([csv_cell(text) or "x", csv_cell(text) or "x", 0.5, 0.1, True])
+        header = ["excluded", "operator", "error_before", "error_after", "kept"]
+        writer.writerow([*header, "kind", "layer", "behind", "feeds"])
+        word = csv_cell(text) or "x"
+        writer.writerow([word, word, 0.5, 0.1, True, word, word, word, word])
     return folder
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from harness.facts.machine_facts import Machine, ThreadSettings, Versions
 from harness.facts.typed import changed, decode
 from harness.storage.configuration import Configuration
-from harness.storage.plan import RunPlan
+from harness.storage.plan import InputFile, RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
 from harness.storage.stage_facts import Optimize, ProfileFacts, RoundFacts, Validate
 
@@ -149,3 +149,14 @@ def plan(**protocol: Any) -> RunPlan:
 def configured(plan: RunPlan, **sections: Any) -> RunPlan:
     """Return a plan with other sections of the configuration."""
     return replace(plan, config=changed(plan.config, **sections))
+
+
+def with_pair(folder: str, sha256: str) -> RunPlan:
+    """Return a plan with a row whose model was made elsewhere and lies in a folder."""
+    paths = {key: f"{folder}/{key}" for key in ("symbol", "params")}
+    row = {"label": "mine", "_target_": "harness.methods.finished.Finished", **paths}
+    files = {
+        f"int8_mine.{key}": InputFile(path=path, bytes=9, sha256=sha256)
+        for key, path in paths.items()
+    }
+    return replace(configured(plan(), method={"int8_mine": row}), files=files)

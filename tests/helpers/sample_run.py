@@ -163,8 +163,10 @@ def _write_influence(path: Path) -> None:
     before = {"conv_0": 0.01, "conv_1": 0.8, "pool_0": 0.5}
     with path.open("w", newline="") as handle:
         writer = csv.writer(handle)
-        writer.writerow(["excluded", "operator", "error_before", "error_after", "kept"])
+        header = ["excluded", "operator", "error_before", "error_after", "kept"]
+        writer.writerow([*header, "kind", "layer", "behind", "feeds"])
         for excluded, scale, kept in (("conv_1", 0.1, True), ("pool_0", 0.9, False)):
             for operator in OPERATORS:
                 error = before[operator]
-                writer.writerow([excluded, operator, error, error * scale, kept])
+                place = ("Convolution", f"features.{operator}", "", "pool_0 (features.pool)")
+                writer.writerow([excluded, operator, error, error * scale, kept, *place])

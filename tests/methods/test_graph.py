@@ -59,6 +59,7 @@ def test_every_operator_is_placed_in_the_network_that_it_is_of() -> None:
     assert described["sg_onednn_conv_bn_act_0"]["kind"] == "Convolution + BatchNorm + Activation"
     assert described["sg_onednn_fully_connected_0"]["behind"] == ["node_18 (features.4)"]
     assert described["sg_onednn_fully_connected_0"]["feeds"] == []
+    assert operators.of(["node_11_output"]) == {"node_11_output": described["node_11"]}
 
 
 def test_without_layers_weights_say_where_an_operator_is() -> None:

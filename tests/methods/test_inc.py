@@ -148,9 +148,17 @@ def test_mycustom_proposes_all_then_the_excluded_then_calibrations(
         assert not excluded & set(trial["changed"]), "what is excluded stays excluded"
 
     header, *rows = (tmp_path / "operator_influence.csv").read_text().splitlines()
-    assert header == "excluded,operator,error_before,error_after,kept"
+    assert header == "excluded,operator,error_before,error_after,kept,kind,layer,behind,feeds"
     assert {row.split(",")[0] for row in rows} == excluded
-    assert all(row.endswith(",True") for row in rows)
+    assert all(row.split(",")[4] == "True" for row in rows)
+    assert all(row["kind"] for row in csv.DictReader([header, *rows]))
+    known = made.quantization["excluded_are"]
+    for row in csv.DictReader([header, *rows]):
+        if row["operator"] in known:
+            place = known[row["operator"]]
+            assert (row["kind"], row["layer"]) == (place["kind"], place["layer"])
+            assert row["behind"] == "; ".join(place["behind"])
+            assert row["feeds"] == "; ".join(place["feeds"])
 
 
 def test_mycustom_excludes_nothing_where_errors_are_small(search: Search) -> None:
@@ -233,6 +241,7 @@ def test_options_of_a_strategy_are_its_own(own_run: Ended) -> None:
     ("strategy", "options", "said"),
     [
         ("nosuch", {}, "INC has no strategy 'nosuch': use one of .*basic.*mse"),
+        ("mse_v2", {}, "INC has no strategy 'mse_v2': use one of .*basic.*mse"),
         ("no_such_module.ATuneStrategy", {}, "no_such_module"),
         ("neural_compressor.contrib.strategy.sigopt.SigOptTuneStrategy", {}, "give --conf DIR"),
         ("basic", {"objective": "modelsize"}, "needs TensorFlow"),

@@ -133,6 +133,17 @@ def test_fewer_batches_to_calibrate_on_are_another_model_and_are_recorded(
     assert (one != two).any()
 
 
+def test_channel_wise_scales_are_another_model_and_are_recorded(
+    tuning: Batches, tmp_path: Path
+) -> None:
+    data = next(iter(tuning))[0]
+    granularities = ("tensor-wise", "channel-wise")
+    models = [quantised(tuning, tmp_path, quantize_granularity=one) for one in granularities]
+    assert [made.quantization["quantize_granularity"] for made in models] == list(granularities)
+    by_tensor, by_channel = (made.net(data).asnumpy() for made in models)
+    assert (by_tensor != by_channel).any()
+
+
 def test_a_type_that_mxnet_cannot_run_here_is_refused(tuning: Batches, tmp_path: Path) -> None:
     assert quantised(tuning, tmp_path, quantized_dtype="int8").quantization["quantized_dtype"] == (
         "int8"

@@ -27,6 +27,7 @@ assert OWN  # it is on the path now
 from harness.methods.backend import Choice, Network  # noqa: E402
 from harness.methods.graph import Graph, with_own_numbers  # noqa: E402
 from harness.methods.noise import Noise, Source, operators  # noqa: E402
+from harness.methods.operator_facts import FUSED_BACKEND, OperatorFacts  # noqa: E402
 from harness.methods.probe import GATE, Probe, halved  # noqa: E402
 from harness.methods.search import Search  # noqa: E402
 from my_network import network  # noqa: E402
@@ -246,6 +247,9 @@ def test_the_culprit_is_found_with_one_evaluation(tuning: Batches, tmp_path: Pat
     fused = operators(
         json.loads(graph.as_symbol().optimize_for("ONEDNN_QUANTIZE").tojson())["nodes"]
     )
+    assert set(told["names_are"]) >= {*told["excluded"], *told["halvings"]} - {"data"}
+    facts = OperatorFacts(graph.as_symbol().optimize_for(FUSED_BACKEND), graph.layers)
+    assert told["names_are"] == facts.of(sorted(told["names_are"]))
     readers = {each for each, operator in fused.items() if name in operator.reads}
     assert kind == "tensor"
     assert set(told["excluded"]) & readers or name in told["halvings"], (name, told)

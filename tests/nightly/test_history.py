@@ -20,8 +20,10 @@ from harness.nightly.entry import NightEntry, NightRow, as_run, build_entry, lis
 from harness.nightly.judgements import rebuilt
 from harness.nightly.night import MeasuredShift, Regression
 from harness.nightly.verdict import BATCH
+from harness.storage.same_run import alike, environment
 from harness.storage.store import RunFolder
 from helpers.other_machine import edit
+from helpers.sample_records import with_pair
 from helpers.sample_run import made_run
 
 ALIKE = {"machine": {"cpu_model": "a CPU"}, "images": {"validated": 20}}
@@ -312,3 +314,18 @@ def test_a_run_is_judged_by_its_rows() -> None:
     by_metric = {metric.name: set(rows) for metric, rows in run.correct.items()}
     assert by_metric == {"top1": {"int8"}, "top5": {"fp32", "int8"}}
     assert set(run.costs) == {"fp32"} and set(run.times) == {"fp32", "int8"}
+
+
+def test_a_pair_in_another_folder_has_the_same_baseline_and_another_pair_is_a_change() -> None:
+    def night(run: int, folder: str, digit: str) -> NightEntry:
+        planned = with_pair(folder, digit * 64)
+        return replace(entry(run), alike=alike(planned), environment=environment(planned))
+
+    first, moved, changed = night(1, "/here", "1"), night(2, "/there", "1"), night(3, "/there", "2")
+    for now in (moved, changed):
+        assert last_good([first], now.alike, 5).entries == (first,)
+    assert list_changes(first, moved) == []
+    assert [line.split(":")[0] for line in list_changes(first, changed)] == [
+        "method.int8_mine.params_sha256",
+        "method.int8_mine.symbol_sha256",
+    ]

@@ -13,8 +13,8 @@ import pytest
 
 from harness.facts.typed import changed, decode
 from harness.packs.verify import DIGESTS
+from harness.storage.deterministic_part import deterministic_part, digests
 from harness.storage.record import MethodRecord, Outcome
-from harness.storage.same_run import deterministic_part, digests
 from harness.storage.stage_facts import Optimize
 from harness.storage.store import PACKED, PLAN, RunFolder
 from helpers.command_line import TINY, CommandLine, Ended

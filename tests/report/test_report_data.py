@@ -21,6 +21,7 @@ from harness.report.contents import command_notes
 from harness.report.evidence import command, config_digest, evidence
 from harness.report.figures.batch_times import batches
 from harness.report.figures.gain import draw, gains
+from harness.report.figures.influence import draw as draw_influence
 from harness.report.figures.influence import influence
 from harness.report.figures.pareto import pareto
 from harness.report.figures.shares import OTHER, shares
@@ -246,6 +247,20 @@ def test_influence_shows_what_was_kept_or_else_what_helped_most() -> None:
     assert influence("m", "m", [], None) is None
     with pytest.raises(KeyError):
         influence("m", "m", [{"excluded": "a"}], None)
+
+
+def test_influence_says_what_operators_are_where_the_file_does() -> None:
+    old = {"excluded": "node_5", "operator": "node_5", "error_before": "0.5", "error_after": "0.1",
+           "kept": "True"}  # fmt: skip
+    place = {"kind": "BatchNorm", "layer": "features.5.0.bn1", "behind": "a (b); c", "feeds": ""}
+    before, now = influence("m", "m", [old], None), influence("m", "m", [{**old, **place}], None)
+    assert before is not None and before.described("node_5") == "node_5"
+    words = "node_5: BatchNorm in features.5.0.bn1, behind a (b), c"
+    assert now is not None and now.described("node_5") == words
+    drawn = draw_influence([now])
+    assert drawn.words.body == [("m", words, "0.500000", "0.100000")]
+    for picture in drawn.pictures.values():
+        assert "BatchNorm in" in " ".join(re.findall("<text[^>]*>([^<]*)<", picture.svg))
 
 
 @pytest.mark.parametrize(

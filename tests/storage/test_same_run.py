@@ -21,11 +21,20 @@ from harness.report.evidence import config_digest
 from harness.storage import same_run
 from harness.storage.configuration import Configuration
 from harness.storage.plan import RunPlan
-from harness.storage.same_run import ABSENT, EFFECTS, Effect, differences, differing, effect_of
+from harness.storage.same_run import (
+    ABSENT,
+    EFFECTS,
+    Effect,
+    differences,
+    differing,
+    effect_of,
+    effects_in,
+)
 from harness.storage.store import RunFolder
-from helpers.sample_records import plan
+from helpers.sample_records import plan, with_pair
 
 CONF = PROJECT / "conf"
+ONE, OTHER = "1" * 64, "2" * 64
 METHODS = sorted(path.stem for path in (CONF / "method").glob("*.yaml"))
 
 
@@ -103,7 +112,7 @@ def changed_at(config: Configuration, key: str) -> Configuration:
 def test_all_questions_go_by_the_effects(data: st.DataObject) -> None:
     config = data.draw(st.sampled_from(configurations()))
     key = data.draw(st.sampled_from(sorted(same_run.flattened(config.stored))))
-    effect = effect_of(key)
+    effect = effect_of(key, effects_in(config.stored))
     one = replace(plan(), config=config)
     other = replace(one, config=changed_at(config, key))
     assert [line.split(":")[0] for line in differences(one, other)] == (
@@ -124,6 +133,45 @@ def test_all_questions_go_by_the_effects(data: st.DataObject) -> None:
     went_on = same_run.renewed(one.config.stored, other.config.stored)
     is_new = effect is Effect.NOTHING
     assert went_on == (other if is_new else one).config.stored
+
+
+def test_a_pair_in_another_folder_is_the_same_model_elsewhere() -> None:
+    here, there = with_pair("/here", ONE), with_pair("/there", ONE)
+    assert unlike([here, there]) == []
+    assert same_run.alike(here) == same_run.alike(there)
+    assert same_run.environment(here) == same_run.environment(there)
+    assert same_run.settings(here) == same_run.settings(there)
+    assert differences(here, here) == []
+    assert [line.split(":")[0] for line in differences(here, there)] == [
+        "config.method.int8_mine.params",
+        "config.method.int8_mine.symbol",
+    ]
+
+
+def test_another_pair_is_another_model_and_one_row_that_changed() -> None:
+    before, after = with_pair("/here", ONE), with_pair("/here", OTHER)
+    keys = [f"files.int8_mine.{key}.sha256" for key in ("symbol", "params")]
+    assert [one.key for one in unlike([before, after])] == keys
+    assert [line.split(":")[0] for line in differences(before, after)] == sorted(keys)
+    assert same_run.alike(before) == same_run.alike(after)
+    changes = differing(same_run.environment(before), same_run.environment(after))
+    assert [(one.key, one.after) for one in changes] == [
+        ("method.int8_mine.symbol_sha256", OTHER),
+        ("method.int8_mine.params_sha256", OTHER),
+    ]
+
+
+def test_a_pair_of_a_row_that_a_run_does_not_have_differs_from_nothing() -> None:
+    with_row = with_pair("/here", ONE)
+    assert unlike([with_row, plan()]) == []
+
+
+def test_a_path_of_a_users_own_method_counts_as_it_has_no_digest() -> None:
+    own = {"label": "mine", "_target_": "my_method.Mine", "symbol": "/here/symbol"}
+    one = replace(plan(), config=typed.changed(plan().config, method={"mine": own}))
+    other = {"mine": {**own, "symbol": "/there/symbol"}}
+    there = replace(one, config=typed.changed(one.config, method=other))
+    assert [each.key for each in unlike([one, there])] == ["config.method.mine.symbol"]
 
 
 def test_the_digest_of_a_configuration_leaves_nested_keys_out_too() -> None:

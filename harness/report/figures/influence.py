@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,18 +19,23 @@ from harness.render.drawing import (
     VERMILION,
     Drawing,
     Words,
+    is_narrow,
     missing,
     render_figure,
     short,
     shortened,
-    wrapped,
 )
+from harness.storage.stage_facts import OperatorPlace
 from harness.table.loaded_run import LoadedRun
 
 NAME, TITLE = "operator_influence", "Operator influence"
 FILE = "operator_influence.csv"  # in the folder of a row whose method excludes operators
 MOST = 3  # exclusions drawn; more are in the table
-LEGEND_WIDTH = 34  # characters in a line of a narrow legend
+LEGEND_WIDTH, NARROW_LEGEND_WIDTH = 80, 30  # characters in a line of a legend
+LEGEND_LINE_IN = 0.15  # of a legend's font, with the space between lines
+NARROW_LINES = 3  # of a legend's entry in a narrow figure, at most
+PANEL_IN = 2.5  # the height of a panel without its legend
+POINTS = 72  # in an inch
 MARKS = (("s", BLUE), ("^", "#009e73"), ("D", "#cc79a7"))
 
 
@@ -56,6 +62,7 @@ class Influence:
     Attributes:
         before: the error of every operator with all of them quantised.
         threshold: the error from which on an operator is tried in fp32, None if not known.
+        places: what the operators are; empty in files of before it was kept.
     """
 
     method: str
@@ -64,12 +71,18 @@ class Influence:
     before: tuple[float, ...]
     steps: tuple[Step, ...]
     threshold: float | None
+    places: Mapping[str, OperatorPlace] = field(default_factory=dict)
 
     @property
     def shown(self) -> list[Step]:
         """The exclusions that were kept, or the one that helped most where none was."""
         kept = [step for step in self.steps if step.kept]
         return kept or [max(self.steps, key=lambda step: step.reduction)]
+
+    def described(self, operator: str) -> str:
+        """Return an operator's name, with what it is if that is known."""
+        place = self.places.get(operator)
+        return f"{operator}: {place}" if place else operator
 
 
 def figure(run: LoadedRun) -> Drawing:
@@ -105,7 +118,8 @@ def influence(
     """Return the content of an ``operator_influence.csv``; None where nothing was tried.
 
     Args:
-        rows: excluded, operator, error_before, error_after, kept; those of one exclusion together.
+        rows: excluded, operator, error_before, error_after, kept, and the fields of ``OperatorPlace``
+            if the file has them; those of one exclusion together.
 
     Raises:
         KeyError, ValueError: a column is missing or holds no number.
@@ -130,7 +144,13 @@ def influence(
                 changed[0]["kept"] == "True",
             )
         )
-    return Influence(method, label, operators, before, tuple(steps), threshold)
+    places = {row["operator"]: _place(row) for row in first if row.get("kind")}
+    return Influence(method, label, operators, before, tuple(steps), threshold, places)
+
+
+def _place(row: Mapping[str, str]) -> OperatorPlace:
+    behind, feeds = ([name for name in row[key].split("; ") if name] for key in ("behind", "feeds"))
+    return OperatorPlace(kind=row["kind"], layer=row["layer"], behind=behind, feeds=feeds)
 
 
 def draw(rows: Sequence[Influence]) -> Drawing:
@@ -154,7 +174,7 @@ def draw(rows: Sequence[Influence]) -> Drawing:
         [
             (
                 row.label,
-                operator,
+                row.described(operator),
                 f"{row.before[n]:.6f}",
                 *(f"{step.after[n]:.6f}" for step in row.shown[:MOST]),
                 *("-" for _ in range(_most(rows) - len(row.shown[:MOST]))),
@@ -163,7 +183,11 @@ def draw(rows: Sequence[Influence]) -> Drawing:
             for n, operator in enumerate(row.operators)
         ],
     )
-    return render_figure(words, 0.5 + 2.6 * len(rows), lambda figure: _fill(figure, rows))
+    entries = sum(1 + len(row.shown[:MOST]) for row in rows)
+    height, line = 0.3 + PANEL_IN * len(rows), LEGEND_LINE_IN * entries
+    return render_figure(
+        words, height + line, lambda figure: _fill(figure, rows), height + NARROW_LINES * line
+    )
 
 
 def _most(rows: Sequence[Influence]) -> int:
@@ -171,12 +195,12 @@ def _most(rows: Sequence[Influence]) -> int:
 
 
 def _described(row: Influence) -> str:
-    kept = [step.excluded for step in row.steps if step.kept]
+    kept = [row.described(step.excluded) for step in row.steps if step.kept]
     first = row.shown[0]
     worst, worst_after = max(row.before), max(first.after)
     return (
         f"{row.label}: {len(row.operators)} operators, {len(row.steps)} tried in fp32, kept there: "
-        f"{', '.join(kept) or 'none'}. The largest error is {worst:.3g} before and "
+        f"{'; '.join(kept) or 'none'}. The largest error is {worst:.3g} before and "
         f"{worst_after:.3g} after {first.excluded} was left in fp32."
     )
 
@@ -184,12 +208,14 @@ def _described(row: Influence) -> str:
 def _fill(figure: Figure, rows: Sequence[Influence]) -> None:
     titles = shortened([row.label for row in rows])
     for axes, row, title in zip(figure.subplots(len(rows), 1, squeeze=False).flat, rows, titles):
-        _panel(figure, axes, row)
-        axes.set_title(title, color=INK)
+        lines = _panel(figure, axes, row)
+        # what is above the panel has no data behind it, and the title keeps the room for the legend
+        axes.set_title(title, color=INK, pad=6 + POINTS * LEGEND_LINE_IN * lines)
         axes.set_xlabel("Operator, in the order in which they run")
 
 
-def _panel(figure: Figure, axes: Axes, row: Influence) -> None:
+def _panel(figure: Figure, axes: Axes, row: Influence) -> int:
+    """Draw a row; return how many lines the legend above it has."""
     order = range(1, len(row.operators) + 1)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(lambda value, position: f"{value:g}")
@@ -212,7 +238,7 @@ def _panel(figure: Figure, axes: Axes, row: Influence) -> None:
             color=color,
             linewidth=0.8,
             linestyle=(0, (3, 1.5)),
-            label=_named(step),
+            label=_label(row, step),
         )
         if step.excluded in row.operators:
             axes.axvline(
@@ -223,12 +249,29 @@ def _panel(figure: Figure, axes: Axes, row: Influence) -> None:
     axes.set_xlim(0, len(row.operators) + 1)
     axes.set_ylabel("Relative error")
     lines, names = axes.get_legend_handles_labels()
-    legend = axes.legend(lines, wrapped(figure, names, LEGEND_WIDTH), loc="best", labelcolor=INK)
+    width = NARROW_LEGEND_WIDTH if is_narrow(figure) else LEGEND_WIDTH
+    labels = [textwrap.fill(name, width) for name in names]
+    legend = axes.legend(
+        lines,
+        labels,
+        loc="lower left",
+        bbox_to_anchor=(0, 1.02),
+        borderpad=0,
+        borderaxespad=0,
+        labelspacing=0.2,
+        labelcolor=INK,
+    )
     legend.set_in_layout(False)  # a long name must not take the room of the axes
+    return sum(1 + label.count("\n") for label in labels)
 
 
-def _named(step: Step) -> str:
-    return f"after: {short(step.excluded)} in fp32" + ("" if step.kept else " (not kept)")
+def _label(row: Influence, step: Step) -> str:
+    """Return the legend's words: the operator that was left in fp32, with its kind and its layer."""
+    place = row.places.get(step.excluded)
+    what = ""
+    if place:
+        what = f" ({short(place.kind)}{f' in {short(place.layer)}' if place.layer else ''})"
+    return f"after: {short(step.excluded)}{what} in fp32" + ("" if step.kept else ", not kept")
 
 
 def _positive(errors: Sequence[float]) -> list[float]:
