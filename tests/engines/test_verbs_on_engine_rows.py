@@ -71,7 +71,7 @@ def test_a_pack_travels_and_its_models_are_measured_again(
     assert cli("pack", f"run={folder.id}", f"to={packed}", "models=true").code == 0
     other = CommandLine(tmp_path / "other", cli.cache)
     try:
-        ended = other("import", str(packed))
+        ended = other("import", f"file={packed}")
         assert ended.code == 0, ended.err
         assert other("verify", folder.id).code == 0
         again = other(*WORDS, f"method=[{','.join(ROWS)}]", f"run.reuse_tuned={folder.id}",

@@ -301,12 +301,12 @@ def test_another_version_of_an_engine_is_named(tmp_path: Path) -> None:
         now.path / "plan.json",
         lambda plan: plan["versions"]["engines"]["openvino"].update(openvino="1.3"),
     )
-    nights = [build_entry(RunFolder(run.path)) for run in (before, now)]
-    assert nights[0].alike == nights[1].alike  # they are compared all the same
-    changes = list_changes(*nights)
+    first, second = (build_entry(RunFolder(run.path)) for run in (before, now))
+    assert first.alike == second.alike  # they are compared all the same
+    changes = list_changes(first, second)
     assert changes == ["versions.engines.openvino.openvino: was '1.2', is '1.3'"]
-    assert nights[1].measured == nights[0].measured
-    assert ("int8_custom", BATCH.name) in nights[1].measured
+    assert second.measured == first.measured
+    assert ("int8_custom", BATCH.name) in second.measured
 
 
 def test_a_run_is_judged_by_its_rows() -> None:

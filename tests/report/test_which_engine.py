@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from harness.stats.intervals import Interval
 from harness.storage.store import RunFolder
 from harness.table.loaded_run import load_run
 from harness.table.rows import Row
+from helpers.browser import Opened
 from helpers.other_machine import edit
 from helpers.sample_records import BATCH, LOAD
 from helpers.sample_run import SECONDS, made_run
@@ -147,3 +149,17 @@ def test_the_report_has_it_where_a_row_is_another_engines(tmp_path: Path) -> Non
     assert not plain[0].with_name("engines.csv").exists()
     with pytest.raises(InputError, match=r"no cannot be read .*: give prices=FILE"):
         write_report(folder, tmp_path / "cache", prices=tmp_path / "no")
+
+
+@pytest.mark.slow
+def test_it_fits_every_width_in_both_schemes(
+    tmp_path: Path, open_page: Callable[..., Opened]
+) -> None:
+    page, *_ = write_report(engine_run(tmp_path), tmp_path / "cache")
+    for width, scheme in ((400, "dark"), (1000, "light"), (1400, "light")):
+        opened = open_page(page, width, scheme)
+        assert opened.console == [] and not opened.scrolls_sideways()
+        section = opened.page.locator("section[aria-labelledby=engines]")
+        assert section.locator("dl.facts > div").count() == 2
+        assert section.locator("tbody tr").count() == len(SECONDS)
+        assert section.locator("tr.best th").inner_text() == "int8_custom"
