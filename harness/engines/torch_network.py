@@ -55,6 +55,11 @@ def _layer(node: Any, weights: Weights) -> Any:
             f"the network's operator {node.op_type} (node {node.name}) is not read into PyTorch: read "
             f"are {', '.join(sorted(READERS))}"
         )
+    if weights and node.op_type not in WITH_WEIGHTS:
+        raise Refused(
+            f"the network's operator {node.op_type} (node {node.name}) reads a constant: that is not "
+            "read into PyTorch"
+        )
     attributes = {one.name: helper.get_attribute_value(one) for one in node.attribute}
     return reader(attributes, weights)
 
@@ -70,14 +75,14 @@ def _padding(attributes: Attributes) -> tuple[int, int]:
 
 
 def _convolution(attributes: Attributes, weights: Weights) -> Any:
-    weight, groups = weights[0], attributes["group"]
+    weight, groups = weights[0], attributes.get("group", 1)
     layer = torch.nn.Conv2d(
         weight.shape[1] * groups,
         weight.shape[0],
         tuple(weight.shape[2:]),
-        stride=tuple(attributes["strides"]),
+        stride=tuple(attributes.get("strides", (1, 1))),
         padding=_padding(attributes),
-        dilation=tuple(attributes["dilations"]),
+        dilation=tuple(attributes.get("dilations", (1, 1))),
         groups=groups,
         bias=len(weights) > 1,
     )
@@ -86,7 +91,7 @@ def _convolution(attributes: Attributes, weights: Weights) -> Any:
 
 def _batch_norm(attributes: Attributes, weights: Weights) -> Any:
     gamma, beta, mean, variance = weights
-    layer = torch.nn.BatchNorm2d(len(gamma), eps=attributes["epsilon"])
+    layer = torch.nn.BatchNorm2d(len(gamma), eps=attributes.get("epsilon", 1e-5))
     layer.running_mean, layer.running_var = mean, variance
     return _filled(layer, (gamma, beta))
 
@@ -108,18 +113,20 @@ def _filled(layer: Any, weights: Weights) -> Any:
 def _max_pooling(attributes: Attributes, _: Weights) -> Any:
     return torch.nn.MaxPool2d(
         tuple(attributes["kernel_shape"]),
-        tuple(attributes["strides"]),
+        tuple(attributes.get("strides", (1, 1))),
         _padding(attributes),
-        ceil_mode=bool(attributes["ceil_mode"]),
+        ceil_mode=bool(attributes.get("ceil_mode", 0)),
     )
 
 
 def _average_pooling(attributes: Attributes, _: Weights) -> Any:
+    if attributes.get("ceil_mode"):
+        raise Refused("the network has an AveragePool with ceil_mode: not read into PyTorch")
     return torch.nn.AvgPool2d(
         tuple(attributes["kernel_shape"]),
-        tuple(attributes["strides"]),
+        tuple(attributes.get("strides", (1, 1))),
         _padding(attributes),
-        count_include_pad=bool(attributes["count_include_pad"]),
+        count_include_pad=bool(attributes.get("count_include_pad", 0)),
     )
 
 
@@ -128,6 +135,7 @@ def _always(layer: Callable[[], Any]) -> Callable[[Attributes, Weights], Any]:
     return lambda attributes, weights: layer()
 
 
+WITH_WEIGHTS = {"BatchNormalization", "Conv", "Gemm"}
 READERS: dict[str, Callable[[Attributes, Weights], Any]] = {
     "Add": _always(lambda: torch.add),
     "AveragePool": _average_pooling,

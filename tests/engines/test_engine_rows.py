@@ -86,7 +86,7 @@ from mxnet.gluon import nn
 class Odd(Unoptimized):
     def optimize(self, context):
         net = nn.HybridSequential()
-        net.add(context.net, nn.LeakyReLU(0.1))
+        net.add(context.net, nn.GELU())
         net.hybridize(static_alloc=True, static_shape=True)
         return Optimized(net)
 """

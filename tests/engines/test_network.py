@@ -161,10 +161,6 @@ def test_additions_activations_and_the_last_layer(tmp_path: Path) -> None:
         (node("LRN", "old", [0]), "operator LRN (node old) has no mapping"),
         (node("Activation", "odd", [0], act_type="mish"), "act_type=mish"),
         (node("BatchNorm", "last", [0] * 5, axis="-1"), "axis=-1"),
-        (
-            node("Pooling", "up", [0], kernel="[2,2]", pool_type="avg", pooling_convention="full"),
-            "pooling_convention=full",
-        ),
         (node("Pooling", "line", [0], kernel="[2]", pool_type="max"), "kernel of 1 sides"),
     ],
 )
