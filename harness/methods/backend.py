@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -102,18 +100,16 @@ class Network:
         ranges are measured.
         """
         probe = Probe(self.graph, self.operators, ranges, self._shape)
-        passes = probe.passes(self._data, images)
+        ranking = min(RANKING, images)
         every = {place.source.name for place in probe.places if place.source.kind == "tensor"}
         all_sources = probe.sources(every)
-        first = probe.measure(islice(passes, math.ceil(RANKING / probe.images)), every)
-        loud = self._loudest(noise.joined(all_sources, first))
-        sources = probe.sources([name for name in every if self.ranged(name) in loud])
+        first = probe.measure(probe.passes(self._data, ranking), every)
+        loudest = self._loudest(noise.joined(all_sources, first))
+        loud = {name for name in every if self.ranged(name) in loudest}
+        sources = probe.sources(loud)
         columns = [all_sources.index(source) for source in sources]
-        shifts = [
-            first[:, columns],
-            probe.measure(passes, {source.name for source in sources if source.halvings}),
-        ]
-        return noise.joined(sources, np.concatenate(shifts))
+        others = probe.measure(probe.passes(self._data, images, ranking), loud)
+        return noise.joined(sources, np.concatenate([first[:, columns], others]))
 
     def _loudest(self, noise: Noise) -> list[str]:
         """Return the tensors whose ranges are looked at: no weights, no input."""

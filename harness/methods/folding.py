@@ -15,6 +15,7 @@ from harness.workloads.model_files import Node
 
 PICTURES = 4  # dimensions of what a convolution of pictures reads
 CHANNELS = "1"  # the axis
+JOINING = "Concat"
 
 
 def without_norms(
@@ -26,6 +27,9 @@ def without_norms(
     becomes a convolution of each channel by itself. oneDNN runs a batch norm's backward pass in its
     reference kernel where two convolutions beside it prefer different layouts: most of the time that
     gradients take goes there.
+
+    What is concatenated is multiplied by one. That hands gradients back in MXNet's own layout, which can
+    be cut at any channel: oneDNN's layouts cannot be, and the backward pass would fail.
 
     Args:
         graph: not fused.
@@ -39,6 +43,8 @@ def without_norms(
     def visit(builder: Builder, node: Node, at: Entry) -> Entry:
         if node["op"] == "Dropout":
             return list(builder.nodes[at[0]]["inputs"][0])
+        if node["op"] == JOINING:
+            return builder.add("_mul_scalar", f"{node['name']}:plain", at, scalar=1)
         if node["op"] != "BatchNorm":
             return at
         own = builder.nodes[at[0]]

@@ -89,18 +89,21 @@ class Probe:
             if place.source.kind == "weights"
         }
         self._steps = Stepwise(self.graph, {place.gradient for place in self.places})
-        elements = sum(HELD * int(np.prod(shape)) for shape in self._shapes.values())
+        weights = {key.split(":", 1)[1] for key in self.graph.params}  # there once for all images
+        elements = sum(
+            HELD * int(np.prod(size)) for name, size in self._shapes.items() if name not in weights
+        )
         self.images = max(1, MOST_BYTES // (4 * elements))
 
-    def passes(self, batches: Iterable[Any], images: int) -> Iterator[MxArray]:
-        """Yield the first ``images`` of batches of (data, label), as many as go in one pass."""
-        left = images
+    def passes(self, batches: Iterable[Any], end: int, start: int = 0) -> Iterator[MxArray]:
+        """Yield the images from ``start`` to ``end`` of batches of (data, label), pass by pass."""
+        before = 0
         for data, _ in batches:
-            wanted = min(left, len(data))
-            for start in range(0, wanted, self.images):
-                yield data[start : min(start + self.images, wanted)]
-            left -= wanted
-            if not left:
+            last = min(end - before, len(data))
+            for first in range(max(start - before, 0), last, self.images):
+                yield data[first : min(first + self.images, last)]
+            before += len(data)
+            if before >= end:
                 return
 
     def sources(self, halved: Collection[str]) -> tuple[Source, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 import mxnet as mx
 import numpy as np
 import pytest
-from mxnet.gluon import nn
+from mxnet.gluon import HybridBlock, nn
 
 from harness.methods.folding import without_norms
 from harness.methods.graph import VARIABLE, Graph
@@ -60,6 +60,31 @@ def test_a_graph_without_batch_norms_is_the_same_function(graph: Graph, data: An
 def test_gradients_in_front_of_max_pooling_are_those_of_the_margins(
     graph: Graph, data: Any
 ) -> None:
+    _check_gradients(graph, data)
+
+
+class Joined(HybridBlock):
+    """Convolutions whose outputs are concatenated at no multiple of oneDNN's blocks of channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = [nn.Conv2D(12, 3), nn.Conv2D(4, 3)]
+        for number, part in enumerate(self.parts):
+            self.register_child(part, str(number))
+        self.behind = nn.HybridSequential()
+        self.behind.add(nn.BatchNorm(), nn.Activation("relu"), nn.Conv2D(8, 3), nn.Dense(6))
+
+    def forward(self, data: Any) -> Any:
+        return self.behind(mx.np.concatenate([part(data) for part in self.parts], axis=1))
+
+
+def test_gradients_pass_concatenated_channels(data: Any) -> None:
+    net = Joined()
+    net.initialize(mx.init.Xavier())
+    _check_gradients(Graph.of(net, SHAPE), data)
+
+
+def _check_gradients(graph: Graph, data: Any) -> None:
     fused = operators(json.loads(graph.as_symbol().optimize_for(FUSED_BACKEND).tojson())["nodes"])
     (name,) = graph.inputs
     probe = Probe(graph, fused, {name: (-3.0, 3.0)}, SHAPE)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mxnet.gluon import nn
 
 from harness.images.batches import Batches
 from harness.images.prepared import Prepared
@@ -24,7 +25,7 @@ from helpers.command_line import OWN
 from helpers.tuning import kept_trials
 
 assert OWN  # it is on the path now
-from harness.methods.backend import Choice, Network  # noqa: E402
+from harness.methods.backend import RANKING, Choice, Network  # noqa: E402
 from harness.methods.graph import VARIABLE, Builder, Graph, with_own_numbers  # noqa: E402
 from harness.methods.noise import Noise, Source, operators  # noqa: E402
 from harness.methods.operator_facts import FUSED_BACKEND, OperatorFacts  # noqa: E402
@@ -184,6 +185,47 @@ def test_flips_are_those_of_random_shifts() -> None:
     lost = (first == labels)[:, None] * flipped - 1.0 * (second == labels)[:, None] * flipped
     assert noise.flips(places) == pytest.approx(flipped.mean(), rel=0.02)
     assert noise.loss(places) == pytest.approx(lost.mean(), rel=0.04)
+
+
+def test_the_first_images_alone_say_which_ranges_are_looked_at(
+    probed: Any, tuning: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, _, _ = probed
+    measured: list[tuple[int, int]] = []  # images, and columns of each
+
+    def noted(self: Probe, passes: Any, halved: Any = ()) -> np.ndarray:
+        count = sum(map(len, passes))
+        measured.append((count, len(self.sources(halved))))
+        return np.ones((count, len(self.sources(halved))))
+
+    monkeypatch.setattr(Probe, "measure", noted)
+    ranges, noise = asked.calibrate(2)
+    assert len(asked.with_places(noise, ranges, 64).shifts) == 64
+    (ranking, every), (others, columns) = measured
+    assert (ranking, others) == (RANKING, 64 - RANKING)
+    assert columns < every
+
+
+def test_passes_have_each_image_once(
+    probed: Any, tuning: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, probe, _ = probed
+    images = np.concatenate([data.asnumpy() for data, _ in tuning])
+    for most, end, start in ((100, 64, 0), (7, 50, 0), (7, 50, 8), (3, 64, 35), (5, 90, 60)):
+        monkeypatch.setattr(probe, "images", most)
+        found = [data.asnumpy() for data in probe.passes(tuning, end, start)]
+        assert max(map(len, found)) <= most
+        np.testing.assert_array_equal(np.concatenate(found), images[start:end])
+
+
+def test_a_pass_has_no_fewer_images_for_larger_weights() -> None:
+    def images(outputs: int) -> int:
+        net = nn.Dense(outputs, in_units=100)
+        net.initialize()
+        graph = Graph.of(net, (1, 100))
+        return Probe(graph, {}, {}, (1, 100)).images
+
+    assert images(100) > images(101) > 0.9 * images(100)
 
 
 def test_halved_ranges_are_measured_as_they_round(probed: Any, tuning: Batches) -> None:
