@@ -12,7 +12,9 @@ fp32 is asked for by name: neither bf16 nor TF32 replaces it.
 
 from __future__ import annotations
 
+import io
 import os
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +36,10 @@ ONEDNN = (
     "onednn"  # the library of quantised layers; its choices can be seen, those of FBGEMM cannot
 )
 VNNI = {"AVX512-VNNI", "AVX-VNNI", "AMX-INT8"}
+PLACES = (
+    ".debug_pkl",
+    "/serialization_id",
+)  # of a saved module: Python's lines, and a digest of all
 GRAIN = 32768  # elements, of which PyTorch gives no thread fewer
 _team: list[int] = []  # thread ids of this process's OpenMP threads but the first, which calls
 
@@ -76,8 +82,8 @@ class PyTorch:
             }
         frozen = _frozen(module, shape)
         graph = stem.with_suffix(".graph")
-        graph.write_text(str(frozen.graph), encoding="utf-8")
-        torch.jit.save(frozen, graph.with_suffix(".pt"))
+        graph.write_text(frozen.graph.str(print_source_ranges=False), encoding="utf-8")
+        _save(frozen, graph.with_suffix(".pt"))
         return EngineModel(graph, graph.with_suffix(".pt"), configured)
 
     def load(
@@ -153,6 +159,19 @@ def _quantized(
             progress(done, len(tuning), "batches")
             prepared(torch.from_numpy(images))
         return convert_fx(prepared)
+
+
+def _save(module: Any, path: Path) -> None:
+    """Save TorchScript without the places in Python files that its operators come from.
+
+    Those are paths of this machine; with them the same model has another digest elsewhere.
+    """
+    whole = io.BytesIO()
+    torch.jit.save(module, whole)
+    with zipfile.ZipFile(whole) as made, zipfile.ZipFile(path, "w") as kept:
+        for name in made.namelist():
+            if not name.endswith(PLACES):
+                kept.writestr(zipfile.ZipInfo(name), made.read(name))
 
 
 def _example(shape: Sequence[int]) -> Any:

@@ -154,7 +154,7 @@ def bound_mismatches(cpus: Sequence[int], busy: Sequence[BusyThread]) -> list[st
         where = f"{threads} working thread(s) may run on {spell_cpus(allowed)}"
         if not set(cpus).issuperset(allowed):
             mismatches.append(f"{where}, and not only on {spell_cpus(cpus)}")
-        if threads > len(allowed):
+        if threads > max(len(allowed), sum(map(cpus.count, allowed))):
             mismatches.append(f"{where} alone: they take turns")
     return mismatches
 

@@ -58,14 +58,23 @@ def resolve(section: object, topology: Topology, kmp_library: Path | None) -> Th
 def engine_cpus(settings: ThreadSettings, topology: Topology) -> list[int]:
     """Return the CPU of each thread of an engine that OpenMP's variables do not reach.
 
-    They are those of MXNet's threads under the same settings; none where those are not bound.
+    They are in the places of MXNet's threads under the same settings, where these list places by CPU;
+    none where its threads are not bound. A KMP_AFFINITY of one's own is not read.
     """
-    if settings.count is None or settings.environment.get("OMP_PROC_BIND") == "FALSE":
+    bind, count = settings.environment.get("OMP_PROC_BIND"), settings.count
+    if count is None or bind == "FALSE":
         return []
     places = listed_places(settings.environment.get("OMP_PLACES", ""))
-    if len(places) >= settings.count:
-        return [min(place) for place in places[: settings.count]]
-    return _one_cpu_per_thread(topology, settings.count)
+    if not places:
+        return _one_cpu_per_thread(topology, count)
+    if bind in ("MASTER", "PRIMARY"):
+        places = places[:1]
+    elif bind == "SPREAD" and len(places) > count:
+        places = [places[number * len(places) // count] for number in range(count)]
+    turns = [
+        itertools.cycle(sorted(place)) for place in places
+    ]  # threads of one place share it out
+    return [next(turns[number % len(turns)]) for number in range(count)]
 
 
 def _options(section: object) -> ThreadOptions:

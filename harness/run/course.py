@@ -219,10 +219,12 @@ def seconds_taken(plan: RunPlan, folder: RunFolder) -> Iterator[tuple[Step, floa
                 if facts is not None and facts.seconds is not None:
                     converted_s = facts.converted_s if isinstance(facts, Optimize) else None
                     yield Step(row.method, stage), facts.seconds - (converted_s or 0)
-            if row.outcome.kind == NO_SOLUTION:  # it has no model, so no facts of a stage
-                trials = load_json(folder.method(row.method) / TRAJECTORY)
+            path = folder.method(row.method) / TRAJECTORY  # an engine's search leaves none
+            if (
+                row.outcome.kind == NO_SOLUTION and path.is_file()
+            ):  # no model, so no facts of a stage
                 with suppress(msgspec.ValidationError):
-                    made = msgspec.convert(trials, list[_Trial])
+                    made = msgspec.convert(load_json(path), list[_Trial])
                     yield Step(row.method, OPTIMIZE), sum(trial.seconds for trial in made)
     if earlier.config.protocol.stored == plan.config.protocol.stored:
         for round_ in folder.load_rounds():

@@ -118,6 +118,17 @@ assert os.sched_getaffinity(0) == {cpus[0]}
 assert all({cpu} in places for cpu in cpus), places
 """
 )
+WITHOUT_PATHS = (
+    NETWORK
+    + """
+for precision in ("fp32", "int8"):
+    engine = PyTorch(precision=precision)
+    made = engine.optimize(network, [(images, None)], folder / "engine", silent)
+    for file in (made.graph, made.weights):
+        content = file.read_bytes()
+        assert b"site-packages" not in content and b".py:" not in content, file
+"""
+)
 REFUSED = (
     NETWORK
     + """
@@ -140,6 +151,10 @@ def test_each_convolution_of_an_int8_model_reads_int8(tmp_path: Path) -> None:
 
 def test_each_thread_is_bound_to_a_cpu_of_its_own(tmp_path: Path) -> None:
     in_engine("pytorch", BOUND, str(tmp_path))
+
+
+def test_a_model_holds_no_paths_of_the_machine_that_made_it(tmp_path: Path) -> None:
+    in_engine("pytorch", WITHOUT_PATHS, str(tmp_path))
 
 
 def test_an_operator_that_is_not_read_is_refused_by_its_name(tmp_path: Path) -> None:

@@ -413,6 +413,8 @@ def test_threads_that_came_and_went_tell_nothing() -> None:
         ([0, 1], [[0], [7]], ["CPU 7, and not only on CPU 0,1"]),
         ([0, 1], [[0, 1, 2], [0]], ["CPU 0,1,2, and not only on CPU 0,1"]),
         ([0, 1], [[0], [0]], ["2 working thread(s) may run on CPU 0 alone: they take turns"]),
+        ([0, 1, 0, 1], [[0], [1], [0], [1]], []),
+        ([0, 1, 0], [[0], [1], [1]], ["2 working thread(s) may run on CPU 1 alone"]),
     ],
 )
 def test_an_engines_threads_are_held_to_their_cpus(

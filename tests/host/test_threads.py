@@ -315,6 +315,15 @@ def test_differences(environment: dict[str, str], changes: dict[str, Any], word:
 def test_an_engines_threads_go_where_mxnets_go() -> None:
     listed = resolve(options("omp", count=2, places="{3},{1}"), PLAIN, None)
     assert engine_cpus(listed, PLAIN) == [3, 1]
+    for places, bind, cpus in (
+        ("{2,3}", "TRUE", [2, 3]),
+        ("{3,2},{1}", "TRUE", [2, 1]),
+        ("{3}", "TRUE", [3, 3]),
+        ("{0}:4:1", "SPREAD", [0, 2]),
+        ("{1},{2}", "PRIMARY", [1, 1]),
+    ):
+        chosen = options("omp", count=2, places=places, proc_bind=bind)
+        assert engine_cpus(resolve(chosen, PLAIN, None), PLAIN) == cpus
     assert engine_cpus(resolve(options("kmp", count=2), SMT, LIBRARY), SMT) == [0, 1]
     assert engine_cpus(resolve(options("omp", proc_bind="FALSE"), PLAIN, None), PLAIN) == []
     assert engine_cpus(resolve(options("none"), PLAIN, None), PLAIN) == []

@@ -20,9 +20,11 @@ from harness.run.course import (
     Course,
     Step,
     course_of,
+    seconds_taken,
 )
+from harness.storage.outcomes import NO_SOLUTION
 from harness.storage.plan import RunPlan
-from harness.storage.store import COMMITTED, RunFolder
+from harness.storage.store import COMMITTED, TRAJECTORY, RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +159,19 @@ def test_earlier_runs_of_this_machine_tell(plan: RunPlan, tmp_path: Path) -> Non
     elsewhere = course_of(plan, RunFolder(tmp_path / "another machine" / "now"))
     with elsewhere.taking(step):
         assert elsewhere.left(step, 0.0) is None
+
+
+def test_a_search_without_a_solution_that_left_no_trials_hides_no_other_row(
+    plan: RunPlan, tmp_path: Path
+) -> None:
+    folder = RunFolder(tmp_path / "m" / "before")
+    shutil.copytree(COMMITTED / "published", folder.path)
+    failed = [row.method for row in folder.load_records() if row.outcome.kind == NO_SOLUTION]
+    assert failed
+    for method in failed:
+        (folder.method(method) / TRAJECTORY).unlink(missing_ok=True)
+    taken = {step.method for step, _ in seconds_taken(plan, folder)}
+    assert taken == set(plan.methods) - set(failed)
 
 
 def test_a_damaged_earlier_run_tells_nothing(plan: RunPlan, tmp_path: Path) -> None:
