@@ -57,8 +57,8 @@ def _layer(node: Any, weights: Weights) -> Any:
         )
     if weights and node.op_type not in WITH_WEIGHTS:
         raise Refused(
-            f"the network's operator {node.op_type} (node {node.name}) reads a constant: that is not "
-            "read into PyTorch"
+            f"the network's operator {node.op_type} (node {node.name}) has numbers of its own as an "
+            "operand: that is not read into PyTorch"
         )
     attributes = {one.name: helper.get_attribute_value(one) for one in node.attribute}
     return reader(attributes, weights)
@@ -120,14 +120,29 @@ def _max_pooling(attributes: Attributes, _: Weights) -> Any:
 
 
 def _average_pooling(attributes: Attributes, _: Weights) -> Any:
-    if attributes.get("ceil_mode"):
-        raise Refused("the network has an AveragePool with ceil_mode: not read into PyTorch")
     return torch.nn.AvgPool2d(
         tuple(attributes["kernel_shape"]),
         tuple(attributes.get("strides", (1, 1))),
         _padding(attributes),
+        ceil_mode=bool(attributes.get("ceil_mode", 0)),
         count_include_pad=bool(attributes.get("count_include_pad", 0)),
     )
+
+
+class _Concat(torch.nn.Module):  # type: ignore[misc]  # torch is in another environment
+    """Tensors beside each other."""
+
+    def __init__(self, axis: int) -> None:
+        super().__init__()
+        self.axis = axis
+
+    def forward(self, *tensors: Any) -> Any:
+        return torch.cat(tensors, self.axis)
+
+
+def _clip(_: Attributes, weights: Weights) -> Any:
+    low, high = map(float, weights)
+    return torch.nn.ReLU6() if (low, high) == (0, 6) else torch.nn.Hardtanh(low, high)
 
 
 def _always(layer: Callable[[], Any]) -> Callable[[Attributes, Weights], Any]:
@@ -135,20 +150,26 @@ def _always(layer: Callable[[], Any]) -> Callable[[Attributes, Weights], Any]:
     return lambda attributes, weights: layer()
 
 
-WITH_WEIGHTS = {"BatchNormalization", "Conv", "Gemm"}
+WITH_WEIGHTS = ("BatchNormalization", "Clip", "Conv", "Gemm")
 READERS: dict[str, Callable[[Attributes, Weights], Any]] = {
     "Add": _always(lambda: torch.add),
     "AveragePool": _average_pooling,
     "BatchNormalization": _batch_norm,
+    "Clip": _clip,
+    "Concat": lambda attributes, _: _Concat(attributes["axis"]),
     "Conv": _convolution,
+    "Elu": lambda attributes, _: torch.nn.ELU(attributes["alpha"]),
     "Flatten": _always(torch.nn.Flatten),
     "Gemm": _fully_connected,
     "GlobalAveragePool": _always(lambda: torch.nn.AdaptiveAvgPool2d(1)),
     "GlobalMaxPool": _always(lambda: torch.nn.AdaptiveMaxPool2d(1)),
     "Identity": _always(torch.nn.Identity),
+    "LeakyRelu": lambda attributes, _: torch.nn.LeakyReLU(attributes["alpha"]),
     "MaxPool": _max_pooling,
     "Relu": _always(torch.nn.ReLU),
+    "Selu": _always(torch.nn.SELU),
     "Sigmoid": _always(torch.nn.Sigmoid),
+    "Softmax": lambda attributes, _: torch.nn.Softmax(attributes["axis"]),
     "Softplus": _always(torch.nn.Softplus),
     "Softsign": _always(torch.nn.Softsign),
     "Tanh": _always(torch.nn.Tanh),

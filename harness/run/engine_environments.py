@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.render.progress import Display
 from harness.setup.engine_env import Unsupported, engine_lock, locked_versions, ready_engine
-from harness.setup.environments import SetupError
+from harness.setup.environments import Place, SetupError
 from harness.storage import outcomes
 from harness.storage.configuration import Method
 from harness.storage.record import Outcome
@@ -85,5 +85,9 @@ def _environment(name: str, folders: Sequence[Path], show: Display) -> EngineEnv
             return EngineEnvironment(ready_engine(engine_lock(name, folders)).python)
     except Unsupported as error:
         return EngineEnvironment(missing=Outcome(outcomes.REFUSED, str(error)))
-    except (SetupError, OSError) as error:
-        return EngineEnvironment(missing=Outcome(outcomes.FAILED, str(error)))
+    except SetupError as error:  # pip's last lines are in it
+        return EngineEnvironment(missing=Outcome(outcomes.FAILED, " ".join(str(error).split())))
+    except OSError as error:
+        folder = Place(engine=name).folder
+        reason = f"{error}. The environment is made in {folder}: is it writable, with 1 GB free?"
+        return EngineEnvironment(missing=Outcome(outcomes.FAILED, reason))

@@ -152,3 +152,25 @@ def test_set_up_makes_an_engines_environment_and_makes_a_broken_one_again(tmp_pa
     assert offline.returncode == 3
     assert "does not start" in offline.stderr and "so a new one is needed" in offline.stderr
     assert "pip could not install" in offline.stderr and "Check the network" in offline.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            SetupError("pip could not. What pip said:\n  no match\n  for it"),
+            "said: no match for it",
+        ),
+        (OSError(28, "No space left on device"), "writable, with 1 GB free?"),
+    ],
+)
+def test_what_failed_is_one_line_that_says_what_to_do(
+    own_lock: list[Path], monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
+    def fails(_: Path) -> None:
+        raise error
+
+    monkeypatch.setattr("harness.run.engine_environments.ready_engine", fails)
+    outcome = missing("small", own_lock)
+    assert outcome.kind == outcomes.FAILED and outcome.reason is not None
+    assert outcome.reason.endswith(words) and "\n" not in outcome.reason

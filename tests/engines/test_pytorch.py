@@ -49,7 +49,7 @@ nodes = [
     ),
     helper.make_node("Conv", ["c2", "w3", "b3"], ["c3"], group=4, **near, **at),
     helper.make_node("Add", ["c3", "pooled"], ["sum"]),
-    helper.make_node("AveragePool", ["sum"], ["mean2"], count_include_pad=1, **two),
+    helper.make_node("AveragePool", ["sum"], ["mean2"], count_include_pad=1, ceil_mode=0, **two),
     helper.make_node("Flatten", ["mean2"], ["flat"], axis=1),
     helper.make_node("Gemm", ["flat", "w4", "b4"], ["dense"], transB=1),
     helper.make_node("Identity", ["dense"], ["scores"]),
@@ -86,6 +86,38 @@ for file in (network, made.graph):
         scores = predictor(images[:count]).asnumpy()
         assert np.abs(scores - expected[:count]).max() <= 1e-4 * np.abs(expected).max()
 assert {path.name for path in folder.iterdir()} == {"network.onnx", "engine.graph", "engine.pt"}
+"""
+)
+OTHER_OPERATORS = (
+    NETWORK
+    + """
+from onnx.reference import ReferenceEvaluator
+
+weights |= {"low": np.float32(0), "high": np.float32(6), "less": np.float32(-1)}
+weights["w5"] = normal(8, 35, 1, 1) / 6
+up = {"kernel_shape": [3, 3], "pads": [0, 0, 0, 0], "strides": [2, 2], "ceil_mode": 1}
+plain = {"group": 1, "kernel_shape": [1, 1], "pads": [0] * 4}
+network = saved([
+    helper.make_node("Conv", ["data", "w1"], ["c1"], group=1, **near, **at),
+    helper.make_node("Clip", ["c1", "low", "high"], ["six"]),
+    helper.make_node("Clip", ["c1", "less", "high"], ["clipped"]),
+    helper.make_node("Concat", ["six", "clipped", "data"], ["beside"], axis=1),
+    helper.make_node("AveragePool", ["beside"], ["averaged"], count_include_pad=0, **up),
+    helper.make_node("Conv", ["averaged", "w5"], ["c5"], **plain, **at),
+    helper.make_node("LeakyRelu", ["c5"], ["leaky"], alpha=0.1),
+    helper.make_node("Elu", ["leaky"], ["elu"], alpha=0.5),
+    helper.make_node("Selu", ["elu"], ["selu"]),
+    helper.make_node("Flatten", ["selu"], ["flat"], axis=1),
+    helper.make_node("Softmax", ["flat"], ["scores"], axis=1),
+], "other.onnx")
+expected = ReferenceEvaluator(str(network)).run(None, {"data": images})[0]
+assert expected.shape == (32, 8 * 4 * 4)
+for precision, least in (("fp32", 1 - 1e-6), ("int8", 0.8)):  # its softmax has steps of 1/256
+    engine = PyTorch(precision=precision)
+    made = engine.optimize(network, [(images, None)], folder / "engine", silent)
+    scores = engine.load(made.graph, 1, (), False)(images).asnumpy()
+    alike = np.corrcoef(scores.ravel(), expected.ravel())[0, 1]
+    assert alike >= least, (precision, alike)
 """
 )
 IN_INT8 = (
@@ -132,17 +164,26 @@ for precision in ("fp32", "int8"):
 REFUSED = (
     NETWORK
     + """
-odd = [helper.make_node("Flatten", ["data"], ["flat"]), helper.make_node("Erf", ["flat"], ["scores"])]
-try:
-    PyTorch().load(saved(odd, "odd.onnx"), 1, (), False)
-except Refused as error:
-    print(error)
+flat = helper.make_node("Flatten", ["data"], ["flat"])
+weights["one"] = np.float32(1)
+for odd in (
+    helper.make_node("Erf", ["flat"], ["scores"]),
+    helper.make_node("Add", ["flat", "one"], ["scores"], "plus"),
+):
+    try:
+        PyTorch().load(saved([flat, odd], "odd.onnx"), 1, (), False)
+    except Refused as error:
+        print(error)
 """
 )
 
 
 def test_all_operators_compute_what_onnx_says_for_batches_of_any_size(tmp_path: Path) -> None:
     in_engine("pytorch", SAME_SCORES, str(tmp_path))
+
+
+def test_operators_of_other_networks_compute_what_onnx_says(tmp_path: Path) -> None:
+    in_engine("pytorch", OTHER_OPERATORS, str(tmp_path))
 
 
 def test_each_convolution_of_an_int8_model_reads_int8(tmp_path: Path) -> None:
@@ -158,5 +199,6 @@ def test_a_model_holds_no_paths_of_the_machine_that_made_it(tmp_path: Path) -> N
 
 
 def test_an_operator_that_is_not_read_is_refused_by_its_name(tmp_path: Path) -> None:
-    said = in_engine("pytorch", REFUSED, str(tmp_path))
-    assert said.startswith("the network's operator Erf ")
+    erf, add = in_engine("pytorch", REFUSED, str(tmp_path)).splitlines()
+    assert erf.startswith("the network's operator Erf ")
+    assert add.startswith("the network's operator Add (node plus) has numbers of its own")
