@@ -69,12 +69,12 @@ class Network:
         }
         self._macs = multiplications(self.operators, shapes, self.graph.nodes)
         self._givers = givers(self.operators)
+        self._tensors = self._by_calibrated_name()
         self._quantised: dict[frozenset[str], tuple[frozenset[Source], float]] = {}
 
     def calibrate(self, batches: int) -> tuple[Ranges, Noise]:
         """Return every tensor's range, and the noise without any place, by one pass for all trials."""
-        wanted = {operator.tensor for operator in self.operators.values()} | set(self.graph.inputs)
-        collector = _Ranges(wanted, self._scores)
+        collector = _Ranges(self._tensors, self._scores)
         run_forward(self._fused, self._adaptor.ctx, self._loader, iter([True] * batches), collector)
         cache = self._model.calib_cache
         if cache.get("batches") != batches:
@@ -82,16 +82,19 @@ class Network:
         cache[MEASURED] = dict(collector.ranges)
         scores = np.concatenate(collector.scores)
         noise = Noise.of(scores, self._data.labels[: len(scores)])
-        limits = {name: (float(low), float(high)) for name, (low, high) in collector.ranges.items()}
+        limits = {
+            self._tensors[name]: (float(low), float(high))
+            for name, (low, high) in collector.ranges.items()
+        }
         return limits, noise
 
     def set_ranges(self, choice: Choice) -> None:
         """Put the choice's ranges into INC's cache."""
         cache = self._model.calib_cache
-        cache["minmax"].update(cache[MEASURED])
-        for tensor, times in choice.halvings:
-            limits = halved(cache[MEASURED][tensor], times)
-            cache["minmax"][tensor] = tuple(np.float32(limit) for limit in limits)
+        halvings = dict(choice.halvings)
+        for name, measured in cache[MEASURED].items():
+            limits = halved(measured, halvings.get(self._tensors[name], 0))
+            cache["minmax"][name] = tuple(np.float32(limit) for limit in limits)
 
     def with_places(self, noise: Noise, ranges: Ranges, images: int) -> Noise:
         """Return the noise with every place, and with smaller ranges of the loudest tensors.
@@ -143,27 +146,46 @@ class Network:
             (symbol, _, _), calibrated = quantize_sym_model(self._fused, self._adaptor.ctx, choice)
             nodes: list[Node] = json.loads(symbol.tojson())["nodes"]
             cost = cycles(nodes, self._macs, self._elements)
-            self._quantised[excluded] = (noise_sources(nodes, calibrated), cost)
+            tensors = [self._tensors.get(name, name) for name in calibrated]
+            self._quantised[excluded] = (noise_sources(nodes, tensors), cost)
         return self._quantised[excluded]
+
+    def _by_calibrated_name(self) -> dict[str, str]:
+        """Return the tensors by the names that calibration has for them.
+
+        It calls the output of an operator whose outputs have no names ``node_4_0``, and the network's
+        input as it is called by each operator that reads it, such as ``node_0_data``.
+        """
+        tensors = {name: name for name in self.graph.inputs}
+        for name, operator in self.operators.items():
+            tensors[operator.tensor] = tensors[f"{name}_0"] = operator.tensor
+            for read in operator.reads[:1]:
+                if read in self.graph.inputs:
+                    tensors[f"{name}_data"] = read
+        return tensors
 
 
 class _Ranges(CollectorBase):  # type: ignore[misc]
     """Minimum and maximum of tensors, as INC collects them, by NumPy: many times as fast.
 
+    Args:
+        tensors: those that are wanted, by the names that calibration has for them.
+        scores: the network's output among them.
+
     Attributes:
-        ranges: (low, high) by tensor.
+        ranges: (low, high) by the name that calibration has.
         scores: the network's output, one array a batch.
     """
 
-    def __init__(self, wanted: set[str], scores: str) -> None:
-        self._wanted, self._scores = wanted, scores
+    def __init__(self, tensors: Mapping[str, str], scores: str) -> None:
+        self._tensors, self._scores = tensors, scores
         self.scores: list[npt.NDArray[Any]] = []
         self.ranges: dict[str, tuple[np.float32, np.float32]] = {}
 
     def collect_gluon(self, name: str, kind: str, array: Any) -> None:
-        if name == self._scores:
+        if self._tensors.get(name) == self._scores:
             self.scores.append(array.asnumpy())
-        if name in self._wanted:
+        if name in self._tensors:
             values = array.asnumpy()
             low, high = self.ranges.get(name, (np.float32(np.inf), np.float32(-np.inf)))
             self.ranges[name] = (min(low, values.min()), max(high, values.max()))

@@ -1,4 +1,4 @@
-"""``sensitivity``: an INC strategy that finds by two passes which ranges to cut and what to keep in fp32.
+"""``sensitivity``: an INC strategy that finds by gradients which ranges to cut and what to keep in fp32.
 
 INC's strategies learn what an operator costs in accuracy by evaluating models with and without it:
 one evaluation an operator. Here ``noise`` says what the rounding at each place does to each image's

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mxnet.gluon import nn
+from mxnet.gluon import HybridBlock, nn
 
 from harness.images.batches import Batches
 from harness.images.prepared import Prepared
@@ -58,16 +58,20 @@ def tuning(tmp_path_factory: pytest.TempPathFactory) -> Batches:
     return Batches(prepared, rng.integers(0, 10, 64), 32, transform, keep=True)
 
 
-@pytest.fixture(scope="module")
-def probed(tuning: Batches) -> tuple[Network, Probe, Noise]:
-    """Return the tiny network as INC's adaptor has it, with its probe and the noise found."""
+def in_adaptor(net: Any, tuning: Batches) -> Network:
     from neural_compressor.adaptor.mxnet import MxNetAdaptor
     from neural_compressor.model.model import MXNetModel
 
-    net = with_own_numbers(network(10), SHAPE)
+    net = with_own_numbers(net, SHAPE)
     net.hybridize()
     info = {"device": "cpu", "q_dataloader": tuning}
-    asked = Network(MXNetModel(net), MxNetAdaptor(info), tuning)
+    return Network(MXNetModel(net), MxNetAdaptor(info), tuning)
+
+
+@pytest.fixture(scope="module")
+def probed(tuning: Batches) -> tuple[Network, Probe, Noise]:
+    """Return the tiny network as INC's adaptor has it, with its probe and the noise found."""
+    asked = in_adaptor(network(10), tuning)
     ranges, noise = asked.calibrate(2)
     probe = Probe(asked.graph, asked.operators, ranges, SHAPE)
     return asked, probe, asked.with_places(noise, ranges, 64)
@@ -204,6 +208,38 @@ def test_the_first_images_alone_say_which_ranges_are_looked_at(
     (ranking, every), (others, columns) = measured
     assert (ranking, others) == (RANKING, 64 - RANKING)
     assert columns < every
+
+
+class Unnamed(HybridBlock):
+    """Calibration has names of its own for its input, its activation, its sum and its scores."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2D(8, 3), nn.Conv2D(8, 3, padding=1)
+        self.last, self.flat = nn.Conv2D(10, 26), nn.Flatten()
+
+    def forward(self, data: Any) -> Any:
+        before = mx.npx.relu(self.first(data))
+        return self.flat(self.last(before + mx.npx.relu(self.second(before))))
+
+
+def test_every_place_is_measured_whatever_calibration_calls_it(tuning: Batches) -> None:
+    net = Unnamed()
+    net.initialize(mx.init.Xavier())
+    asked = in_adaptor(net, tuning)
+    ranges, noise = asked.calibrate(2)
+    present = asked.present(Choice())
+    assert Source("tensor", "data") in present
+    assert present <= set(asked.with_places(noise, ranges, 8).sources)
+    (added,) = (name for name, kind in kinds(asked).items() if kind == "_npi_add")
+    asked.set_ranges(Choice().halved(f"{added}_output", 2))
+    cache = asked._model.calib_cache["minmax"]
+    np.testing.assert_allclose(cache[f"{added}_0"], halved(ranges[f"{added}_output"], 2))
+    np.testing.assert_allclose(cache["sg_onednn_conv_0_data"], ranges["data"])
+
+
+def kinds(asked: Network) -> dict[str, str]:
+    return {name: operator.node["op"] for name, operator in asked.operators.items()}
 
 
 def test_passes_have_each_image_once(

@@ -337,12 +337,18 @@ def test_files_of_other_formats_agree(made_report: Path) -> None:
     assert "\n" not in said.rstrip("\n")
 
 
+INFLUENCE_COLUMNS = "excluded,operator,error_before,error_after,kept,kind,layer,behind,feeds"
+
+
 @pytest.mark.slow
 def test_a_run_without_a_row_and_a_damaged_file_are_refused(tmp_path: Path, cache: Path) -> None:
     folder = made_run(tmp_path)
     influence = folder.method("int8_custom") / "operator_influence.csv"
     influence.write_text("excluded,operator,error_before,error_after,kept\na,a,much,1,True\n")
     with pytest.raises(HarnessError, match=r"operator_influence\.csv is damaged"):
+        write_report(folder, cache)
+    influence.write_text(f"{INFLUENCE_COLUMNS}\na,a,1,1,True,BatchNorm,featu")
+    with pytest.raises(HarnessError, match=r"operator_influence\.csv is damaged.*cut off"):
         write_report(folder, cache)
     influence.unlink()
     trajectory = folder.method(UNSOLVED) / "trajectory.json"

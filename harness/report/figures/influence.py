@@ -122,10 +122,12 @@ def influence(
             if the file has them; those of one exclusion together.
 
     Raises:
-        KeyError, ValueError: a column is missing or holds no number.
+        KeyError, ValueError: a column is missing or holds no number, or a line is cut off.
     """
     tried: dict[str, list[Mapping[str, str]]] = {}
     for row in rows:
+        if None in row.values():
+            raise ValueError("a line is cut off")
         tried.setdefault(row["excluded"], []).append(row)
     if not tried:
         return None
