@@ -44,6 +44,7 @@ KINDS = {  # in oneDNN's words
     "Reorder": "reorder",
     "Convert": "reorder",
 }
+FP32_EVALUATIONS = 2  # of NNCF's accuracy control, before it has quantised anything
 EXECUTED = openvino.ProfilingInfo.Status.EXECUTED
 TYPES = {"f32": "f32", "u8": "u8", "i8": "s8", "i32": "s32", "bf16": "bf16", "f16": "f16"}
 ISA = re.compile(r"(?:sse|avx|amx)[a-z]*\d*(?:_(?:core|vnni|amx|bf16|fp16)(?!$))*")
@@ -174,11 +175,14 @@ class OpenVinoPredictor:
 
 @dataclass
 class _Evaluations:
-    """The accuracies that NNCF asks for."""
+    """The accuracies that NNCF asks for: first fp32's, then those of candidates, its trials.
+
+    fp32's are two: of one batch, to see what kind of values these are, and of all.
+    """
 
     trials: Trials
     baseline: float = 0.0  # accuracy of the fp32 model on all images
-    _most: int = 0
+    _of_fp32: int = 0
 
     def accuracy(self, compiled: Any, batches: Iterable[Any]) -> tuple[float, list[float]]:
         """Return top-1 of all images, and of each batch: NNCF ranks layers by these."""
@@ -186,10 +190,10 @@ class _Evaluations:
         for images, labels in batches:
             right.append(np.argmax(compiled([images])[0], axis=1) == labels)
         accuracy = float(np.mean(np.concatenate(right)))
-        images = sum(map(len, right))
-        if images > self._most:  # it looks at a part of them first
-            self._most, self.baseline = images, accuracy
-        self.trials.add(accuracy)
+        if self._of_fp32 < FP32_EVALUATIONS:
+            self._of_fp32, self.baseline = self._of_fp32 + 1, accuracy
+        else:
+            self.trials.add(accuracy)
         return accuracy, [float(np.mean(batch)) for batch in right]
 
 
