@@ -15,6 +15,7 @@ from helpers.command_line import OWN
 
 BY_NAME = (  # rows of no experiment: they are asked for by name
     "int8_smart_excluded", "int8_finished", "int8_inc_random", "int8_inc_exhaustive", "int8_inc_tpe",
+    "onnxruntime_equalized_int8_channel",
     "fp32_summed",  # the second baseline where mxnet_additions=null; else it would be fp32 again
 )  # fmt: skip
 SECOND = "fp32_as_released"  # the baseline that no publication has
