@@ -18,7 +18,7 @@ from harness.workloads.weights_file import MxArray
 def single_operator(graph: Graph, node: Node) -> Any:
     """Return a node's operator as a function of arrays, in the order of the node's inputs."""
     count = len(node["inputs"])
-    variables = [{"op": VARIABLE, "name": f"input{at}", "inputs": []} for at in range(count)]
+    variables = [{"op": VARIABLE, "name": f"operand{at}", "inputs": []} for at in range(count)]
     own = {**node, "inputs": [[at, 0, 0] for at in range(count)]}
     alone = {
         **graph.symbol,

@@ -173,7 +173,9 @@ class Session:
         return self.engines.environments[engine.options.environment].missing
 
     def _engine(self, row: MethodRecord) -> RowEngine | None:
-        options = self.plan.methods[row.method].engine
+        # a trial that is recovered is no row of the plan
+        method = self.plan.methods.get(row.method)
+        options = method.engine if method else None
         if options is None:
             return None
         threads = self.plan.threads.count

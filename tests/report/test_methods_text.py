@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from msgspec.structs import replace as replace_struct
 
 from harness.facts.typed import changed
 from harness.report.methods_text import methods_text
@@ -32,7 +31,7 @@ def test_other_engines_are_named_with_their_versions() -> None:
     made = plan()
     locked = {"openvino": "2026.4", "nncf": "3.4", "scipy": "1"}
     versions = changed(made.versions, engines={"mine": {"six": "1"}, "openvino": locked})
-    paragraph, _ = said([measured("fp32", 1.0)], planned=replace_struct(made, versions=versions))
+    paragraph, _ = said([measured("fp32", 1.0)], planned=replace(made, versions=versions))
     assert "in environments of their own: mine; openvino 2026.4, nncf 3.4." in paragraph
     assert "other engines" not in said([measured("fp32", 1.0)])[0]
 
