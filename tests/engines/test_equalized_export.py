@@ -7,7 +7,7 @@ import pytest
 
 from harness.stats import accuracy
 from helpers.command_line import ONE_THREAD, CommandLine
-from helpers.engine_python import ENGINES, require_engine
+from helpers.engine_python import ENGINES, require_rows
 
 pytestmark = pytest.mark.slow
 
@@ -16,7 +16,7 @@ IMAGES = 1024
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_one_equalisation_before_the_export_saves_plain_int8(cli: CommandLine, engine: str) -> None:
-    require_engine(engine)
+    require_rows(engine)
     rows = ("fp32", f"{engine}_int8", f"{engine}_equalized_int8")
     words = (f"workload.images={IMAGES}", "workload.tuning.batches=4", "protocol=quick",
              "protocol.rounds=2", "protocol.batches=1", "protocol.warmup_s=0")  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from helpers.command_line import ONE_THREAD, OWN, CommandLine
-from helpers.engine_python import in_engine, require_engine
+from helpers.engine_python import in_engine, require_rows
 
 pytestmark = pytest.mark.slow
 
@@ -119,7 +119,7 @@ def test_nothing_is_left_but_the_model(said: dict[str, Any]) -> None:
 
 
 def test_a_row_of_it_stands_in_the_table_with_its_search(cli: CommandLine) -> None:
-    require_engine("inc")
+    require_rows("inc")
     name = "onnxruntime_inc_basic"
     words = ("workload=tiny", *ONE_THREAD, "--conf", str(OWN), "tuning.tolerance=0.5")
     ended = cli(*words, f"method=[fp32,{name}]")

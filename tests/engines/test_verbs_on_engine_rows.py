@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from helpers.command_line import ONE_THREAD, OWN, CommandLine, Ended
-from helpers.engine_python import require_engine
+from helpers.engine_python import require_rows
 from helpers.other_machine import on_machine
 
 pytestmark = pytest.mark.slow
@@ -24,7 +24,7 @@ MACHINE = "mine-1c"
 
 @pytest.fixture(scope="session")
 def engine_run(session_run: Callable[..., Ended]) -> Ended:
-    require_engine("onnxruntime")
+    require_rows("onnxruntime")
     return session_run(*WORDS, f"method=[{','.join(ROWS)}]")
 
 
@@ -99,7 +99,7 @@ def test_a_pack_for_review_has_the_section_and_the_locks(
 
 
 def test_a_night_and_its_history_have_them(cli: CommandLine) -> None:
-    require_engine("onnxruntime")
+    require_rows("onnxruntime")
     words = ("nightly", *WORDS, "method=[fp32,onnxruntime_fp32]", f"machine={MACHINE}")
     for night in ("one", "two"):
         ended = cli(*words, f"run.id={night}", "nightly.trust_disturbed=true")
