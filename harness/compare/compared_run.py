@@ -19,7 +19,7 @@ from harness.storage.record import MethodRecord, RoofRecord
 from harness.storage.store import RunFolder
 from harness.table.loaded_run import LoadedRun, load_run
 from harness.table.roof_share import roof_peaks
-from harness.table.samples import validation_samples
+from harness.table.samples import passes_of
 
 FORCE = "--force"
 
@@ -87,15 +87,12 @@ def compared_run(run: LoadedRun, price: Price) -> ComparedRun:
     """
     measured = [r for r in run.records if r.outcome.kind == OK and r.validate is not None]
     roof = run.folder.load_roof()
-    times = run.timed
-    if times is None:
-        times = {record.method: validation_samples(record, "forward_s") for record in measured}
     return ComparedRun(
         machine=run.folder.path.parent.name,
         plan=run.plan,
         rows={row.method: row for row in run.rows},
         profiles={row.method: row.profile for row in run.profiles},
-        times=times,
+        times=passes_of(run.records) if run.timed is None else run.timed,
         predictions={
             method: best[:, 0].astype(np.int64) for method, best in run.predictions.items()
         },

@@ -72,6 +72,15 @@ def samples_of(rounds: Iterable[RoundRecord]) -> dict[int, dict[str, Samples]]:
     }
 
 
+def passes_of(records: Iterable[MethodRecord]) -> dict[str, Samples]:
+    """Return the forward passes of validations, by method, of the rows that are ok."""
+    return {
+        record.method: validation_samples(record, "forward_s")
+        for record in records
+        if record.outcome.kind == OK and record.validate is not None
+    }
+
+
 def validation_samples(record: MethodRecord, part: Literal["forward_s"] | None = None) -> Samples:
     """Return the one round that a validation pass is, of whole batches only.
 

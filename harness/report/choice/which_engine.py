@@ -16,7 +16,7 @@ from harness.table.loaded_run import LoadedRun
 from harness.table.markdown import with_interval
 from harness.table.metrics import INFERENCE_SPEEDUP, THROUGHPUT, TOP1, TOP1_LOSS
 from harness.table.rows import Row, speedup_estimate, speedup_interval
-from harness.table.samples import Samples, samples_of, validation_samples
+from harness.table.samples import Samples, passes_of, samples_of
 from harness.table.searches import is_accurate_enough
 
 MXNET = "MXNet"
@@ -162,12 +162,7 @@ def _samples(run: LoadedRun) -> Mapping[int, Mapping[str, Samples]]:
     """Return the forward passes that count, by batch size and method."""
     if run.timed is not None:
         return samples_of(run.rounds)
-    passes = {
-        record.method: validation_samples(record, "forward_s")
-        for record in run.records
-        if record.outcome.kind == OK and record.validate is not None
-    }
-    return {run.plan.workload.batch_size: passes}
+    return {run.plan.workload.batch_size: passes_of(run.records)}
 
 
 def _engines(run: LoadedRun) -> dict[str, str]:
