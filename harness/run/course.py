@@ -19,16 +19,11 @@ from harness.files.whole_files import load_json
 from harness.storage.known_runs import planned_runs, readable_plan
 from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.plan import RunPlan
-from harness.storage.stage_facts import Optimize, Process
+from harness.storage.record import MethodRecord
 from harness.storage.store import TRAJECTORY, RunFolder
 
-OPTIMIZE, CONVERT, VALIDATE, PROFILE, MEASURE = (
-    "optimize",
-    "convert",
-    "validate",
-    "profile",
-    "measure",
-)
+OPTIMIZE, CONVERT = "optimize", "convert"
+VALIDATE, PROFILE, MEASURE = "validate", "profile", "measure"
 ALIKE = ("name", "images", "batch_size", "transform", "tuning")  # of the workload
 SEARCHING = {"strategy", "criterion"}  # keys of INC's rows, and of an engine's accuracy control
 MOST_RUNS = 5  # earlier ones that are read, the newest first
@@ -195,6 +190,20 @@ def _asks(plan: RunPlan) -> list[Any]:
     ]
 
 
+def _seconds_of(row: MethodRecord) -> dict[str, float | None]:
+    """Return what the stages of a row took; an engine's conversion apart, as a stage of its own."""
+    seconds = {
+        VALIDATE: row.validate.seconds if row.validate else None,
+        PROFILE: row.profile.seconds if row.profile else None,
+    }
+    made = row.optimize
+    if made is not None and made.reused_from is None:
+        seconds[CONVERT] = made.converted_s
+        if made.seconds is not None:
+            seconds[OPTIMIZE] = made.seconds - (made.converted_s or 0)
+    return seconds
+
+
 def seconds_taken(plan: RunPlan, folder: RunFolder) -> Iterator[tuple[Step, float]]:
     """Yield the steps of an earlier run that this one takes as well, and their seconds.
 
@@ -210,19 +219,12 @@ def seconds_taken(plan: RunPlan, folder: RunFolder) -> Iterator[tuple[Step, floa
     }
     for row in folder.load_records():
         if row.method in same:
-            stages: dict[str, Process | None] = {VALIDATE: row.validate, PROFILE: row.profile}
-            if row.optimize is not None and row.optimize.reused_from is None:
-                stages[OPTIMIZE] = row.optimize
-                if row.optimize.converted_s is not None:
-                    yield Step(row.method, CONVERT), row.optimize.converted_s
-            for stage, facts in stages.items():
-                if facts is not None and facts.seconds is not None:
-                    converted_s = facts.converted_s if isinstance(facts, Optimize) else None
-                    yield Step(row.method, stage), facts.seconds - (converted_s or 0)
+            for stage, seconds in _seconds_of(row).items():
+                if seconds is not None:
+                    yield Step(row.method, stage), seconds
+            # a row without a solution has no model, so no facts of a stage
             path = folder.method(row.method) / TRAJECTORY  # an engine's search leaves none
-            if (
-                row.outcome.kind == NO_SOLUTION and path.is_file()
-            ):  # no model, so no facts of a stage
+            if row.outcome.kind == NO_SOLUTION and path.is_file():
                 with suppress(msgspec.ValidationError):
                     made = msgspec.convert(load_json(path), list[_Trial])
                     yield Step(row.method, OPTIMIZE), sum(trial.seconds for trial in made)
