@@ -14,7 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from harness.errors import InputError
 from harness.storage.stage_facts import Kernel
+
+CRITERIA = ("relative", "absolute")  # of what may be lost in accuracy
 
 Images = npt.NDArray[np.float32]  # (n, 3, crop, crop), normalised
 Labels = npt.NDArray[np.int64]  # (n,)
@@ -102,6 +105,17 @@ class Engine(Protocol):
         Kinds are named as oneDNN names them (convolution, inner_product, reorder), so that the table
         shows all rows alike; types are oneDNN's, too (u8:s8:f32).
         """
+
+
+def require_choice(key: str, value: str, choices: Sequence[str]) -> None:
+    """Refuse a value of an engine's option that is none of those that there are.
+
+    Raises:
+        InputError: it is not.
+    """
+    if value not in choices:
+        known = " or ".join(choices) if len(choices) == 2 else ", ".join(choices)
+        raise InputError(f"engine.{key}={value}: use {known}")
 
 
 def gathered(executed: Iterable[tuple[str, str, str, str, float]]) -> list[Kernel]:

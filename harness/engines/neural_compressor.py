@@ -22,7 +22,15 @@ from neural_compressor.config import AccuracyCriterion, TuningCriterion, _Config
 from neural_compressor.model import Model
 from neural_compressor.strategy import STRATEGIES
 
-from harness.engines.interface import Batches, EngineModel, Images, Labels, Progress
+from harness.engines.interface import (
+    CRITERIA,
+    Batches,
+    EngineModel,
+    Images,
+    Labels,
+    Progress,
+    require_choice,
+)
 from harness.engines.network import INPUT
 from harness.engines.onnx_sessions import OnnxRuntimeSessions, save_model
 from harness.engines.search_trials import Trials
@@ -58,8 +66,7 @@ class Inc(OnnxRuntimeSessions):
         if self.strategy not in STRATEGIES:
             known = ", ".join(sorted(STRATEGIES))
             raise InputError(f"engine.strategy={self.strategy}: INC 3.7 has {known}")
-        if self.criterion not in ("relative", "absolute"):
-            raise InputError(f"engine.criterion={self.criterion}: use relative or absolute")
+        require_choice("criterion", self.criterion, CRITERIA)
 
     def optimize(
         self, network: Path, tuning: Batches, stem: Path, progress: Progress
@@ -95,7 +102,7 @@ class Inc(OnnxRuntimeSessions):
             if best is None:
                 self._explain(evaluations, limit.expired)
             graph = stem.with_suffix(".onnx")
-            save_model(best.model, graph)
+            weights = save_model(best.model, graph)
         trajectory, operators = evaluations.trials.entries, best.q_config["op"]
         facts = {
             "strategy": f"{self.strategy} of INC {neural_compressor.__version__}",
@@ -105,7 +112,7 @@ class Inc(OnnxRuntimeSessions):
             "tuned_accuracy": search.best_tune_result[0],
             "trials": len(trajectory),
         }
-        return EngineModel(graph, graph.with_name(f"{graph.name}.data"), facts, trajectory)
+        return EngineModel(graph, weights, facts, trajectory)
 
     def _configured(self) -> Any:
         """Return INC's configuration; bf16 is excluded, as for MXNet's rows of INC."""

@@ -77,8 +77,11 @@ class OnnxRuntimePredictor:
         return Scores(self.session.run(None, {INPUT: images})[0])
 
 
-def save_model(model: Any, graph: Path) -> None:
-    """Write the graph and, beside it, the weights: SHA-256 and size of each tell models apart."""
+def save_model(model: Any, graph: Path) -> Path:
+    """Write the graph and, beside it, the weights, whose path is returned.
+
+    SHA-256 and size of each tell models apart.
+    """
     weights = graph.with_name(f"{graph.name}.data")
     weights.unlink(missing_ok=True)  # onnx appends
     onnx.save(
@@ -89,6 +92,7 @@ def save_model(model: Any, graph: Path) -> None:
         location=weights.name,
         size_threshold=0,
     )
+    return weights
 
 
 def _executed(events: Sequence[Any]) -> Iterator[tuple[str, str, str, str, float]]:

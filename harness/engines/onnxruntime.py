@@ -24,13 +24,12 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from harness.engines.interface import Batches, EngineModel, Images, Progress
+from harness.engines.interface import Batches, EngineModel, Images, Progress, require_choice
 from harness.engines.network import INPUT
 from harness.engines.onnx_sessions import OnnxRuntimeSessions, save_model
-from harness.errors import InputError
+from harness.host.isa import has_vnni
 from harness.host.machine import describe
 
-VNNI = {"AVX512-VNNI", "AVX-VNNI", "AMX-INT8"}
 CALIBRATIONS = {
     "minmax": CalibrationMethod.MinMax,
     "entropy": CalibrationMethod.Entropy,
@@ -55,24 +54,18 @@ class OnnxRuntime(OnnxRuntimeSessions):
     calibration: str = "minmax"
 
     def __post_init__(self) -> None:
-        if self.precision not in ("fp32", "int8"):
-            raise InputError(f"engine.precision={self.precision}: use fp32 or int8")
-        if self.calibration not in CALIBRATIONS:
-            raise InputError(
-                f"engine.calibration={self.calibration}: use {', '.join(CALIBRATIONS)}"
-            )
+        require_choice("precision", self.precision, ("fp32", "int8"))
+        require_choice("calibration", self.calibration, tuple(CALIBRATIONS))
 
     def optimize(
         self, network: Path, tuning: Batches, stem: Path, progress: Progress
     ) -> EngineModel:
         graph = stem.with_suffix(".onnx")
-        weights = graph.with_name(f"{graph.name}.data")
         if self.precision == "fp32":
-            save_model(onnx.load(network), graph)
-            return EngineModel(graph, weights)
+            return EngineModel(graph, save_model(onnx.load(network), graph))
         reduces = self.reduce_range
         if reduces is None:
-            reduces = not VNNI.intersection(describe().isa or ())
+            reduces = not has_vnni(describe().isa)
         with tempfile.TemporaryDirectory(dir=".") as aside:
             folded, quantized = Path(aside, "folded.onnx"), Path(aside, "quantized.onnx")
             quant_pre_process(network, folded, skip_symbolic_shape=True)
@@ -87,7 +80,7 @@ class OnnxRuntime(OnnxRuntimeSessions):
                 weight_type=QuantType.QInt8,
                 calibrate_method=CALIBRATIONS[self.calibration],
             )
-            save_model(onnx.load(quantized), graph)
+            weights = save_model(onnx.load(quantized), graph)
         configured: dict[str, Any] = {
             "quantize_granularity": "channel-wise" if self.per_channel else "tensor-wise",
             "calib_mode": self.calibration,

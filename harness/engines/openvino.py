@@ -21,6 +21,7 @@ import numpy as np
 import openvino
 
 from harness.engines.interface import (
+    CRITERIA,
     Batches,
     EngineModel,
     Images,
@@ -28,9 +29,9 @@ from harness.engines.interface import (
     Progress,
     Scores,
     gathered,
+    require_choice,
 )
 from harness.engines.search_trials import Trials
-from harness.errors import InputError
 from harness.storage.stage_facts import Kernel
 
 PRECISIONS = ("fp32", "int8", "int8_controlled")
@@ -67,10 +68,8 @@ class OpenVino:
     criterion: str = "relative"
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise InputError(f"engine.precision={self.precision}: use {', '.join(PRECISIONS)}")
-        if self.criterion not in ("relative", "absolute"):
-            raise InputError(f"engine.criterion={self.criterion}: use relative or absolute")
+        require_choice("precision", self.precision, PRECISIONS)
+        require_choice("criterion", self.criterion, CRITERIA)
 
     def optimize(
         self, network: Path, tuning: Batches, stem: Path, progress: Progress

@@ -24,22 +24,18 @@ import torch
 from torch.ao.quantization import get_default_qconfig_mapping
 from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 
-from harness.engines.interface import Batches, EngineModel, Images, Progress, Scores
+from harness.engines.interface import Batches, EngineModel, Images, Progress, Scores, require_choice
 from harness.engines.torch_network import read_network
-from harness.errors import InputError, Refused
+from harness.errors import Refused
+from harness.host.isa import has_vnni
 from harness.host.machine import describe
 from harness.host.stdout import captured_stdout
 from harness.storage.stage_facts import Kernel
 from harness.table.kernels import Profile
 
-ONEDNN = (
-    "onednn"  # the library of quantised layers; its choices can be seen, those of FBGEMM cannot
-)
-VNNI = {"AVX512-VNNI", "AVX-VNNI", "AMX-INT8"}
-PLACES = (
-    ".debug_pkl",
-    "/serialization_id",
-)  # of a saved module: Python's lines, and a digest of all
+# the library of quantised layers; its choices can be seen, those of FBGEMM cannot
+ONEDNN = "onednn"
+PLACES = (".debug_pkl", "/serialization_id")  # in a saved module: Python's lines, a digest of all
 GRAIN = 32768  # elements, of which PyTorch gives no thread fewer
 _team: list[int] = []  # thread ids of this process's OpenMP threads but the first, which calls
 
@@ -59,8 +55,7 @@ class PyTorch:
     reduce_range: bool | None = None
 
     def __post_init__(self) -> None:
-        if self.precision not in ("fp32", "int8"):
-            raise InputError(f"engine.precision={self.precision}: use fp32 or int8")
+        require_choice("precision", self.precision, ("fp32", "int8"))
 
     def optimize(
         self, network: Path, tuning: Batches, stem: Path, progress: Progress
@@ -72,7 +67,7 @@ class PyTorch:
         if self.precision == "int8":
             reduces = self.reduce_range
             if reduces is None:
-                reduces = not VNNI.intersection(describe().isa or ())
+                reduces = not has_vnni(describe().isa)
             module = _quantized(module, shape, tuning, reduces, progress)
             configured = {
                 "quantize_granularity": "channel-wise",

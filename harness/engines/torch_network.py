@@ -111,22 +111,22 @@ def _filled(layer: Any, weights: Weights) -> Any:
 
 
 def _max_pooling(attributes: Attributes, _: Weights) -> Any:
-    return torch.nn.MaxPool2d(
-        tuple(attributes["kernel_shape"]),
-        tuple(attributes.get("strides", (1, 1))),
-        _padding(attributes),
-        ceil_mode=bool(attributes.get("ceil_mode", 0)),
-    )
+    return torch.nn.MaxPool2d(**_pooled(attributes))
 
 
 def _average_pooling(attributes: Attributes, _: Weights) -> Any:
-    return torch.nn.AvgPool2d(
-        tuple(attributes["kernel_shape"]),
-        tuple(attributes.get("strides", (1, 1))),
-        _padding(attributes),
-        ceil_mode=bool(attributes.get("ceil_mode", 0)),
-        count_include_pad=bool(attributes.get("count_include_pad", 0)),
-    )
+    counts = bool(attributes.get("count_include_pad", 0))
+    return torch.nn.AvgPool2d(**_pooled(attributes), count_include_pad=counts)
+
+
+def _pooled(attributes: Attributes) -> dict[str, Any]:
+    """Return what is pooled together, as PyTorch has it."""
+    return {
+        "kernel_size": tuple(attributes["kernel_shape"]),
+        "stride": tuple(attributes.get("strides", (1, 1))),
+        "padding": _padding(attributes),
+        "ceil_mode": bool(attributes.get("ceil_mode", 0)),
+    }
 
 
 class _Concat(torch.nn.Module):  # type: ignore[misc]  # torch is in another environment

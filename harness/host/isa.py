@@ -45,12 +45,22 @@ LEVELS = (  # rising
     ),
 )
 NAMES = tuple(level.name for level in LEVELS)
+WITH_VNNI = {"AVX512-VNNI", "AVX-VNNI", "AMX-INT8"}  # flags
 
 
 def allows(limit: str | None, name: str) -> bool:
     """Return whether oneDNN may use an instruction set under a value of its variable (None: unset)."""
     most = (limit or "").upper()
     return most not in NAMES or NAMES.index(name) <= NAMES.index(most)
+
+
+def has_vnni(flags: Collection[str] | None) -> bool:
+    """Return whether int8 products are added in 32 bits, so that they cannot saturate.
+
+    Args:
+        flags: the machine's instruction sets, as ``machine.describe`` names them; None: unknown.
+    """
+    return not WITH_VNNI.isdisjoint(flags or ())
 
 
 def shortfall(description: str, flags: Collection[str], limit: str | None) -> str | None:
