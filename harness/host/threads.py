@@ -71,9 +71,8 @@ def engine_cpus(settings: ThreadSettings, topology: Topology) -> list[int]:
         places = places[:1]
     elif bind == "SPREAD" and len(places) > count:
         places = [places[number * len(places) // count] for number in range(count)]
-    turns = [
-        itertools.cycle(sorted(place)) for place in places
-    ]  # threads of one place share it out
+    # threads of one place share it out
+    turns = [itertools.cycle(sorted(place)) for place in places]
     return [next(turns[number % len(turns)]) for number in range(count)]
 
 

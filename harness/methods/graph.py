@@ -19,9 +19,7 @@ NUMBERED = re.compile(r"node_(\d+)")
 VARIABLE = "null"  # the operator of inputs and weights
 BROADCASTING, PLAIN = "_npi_add", "elemwise_add"
 
-LAYERS = (
-    "layers_of_nodes"  # attribute of a network that a graph made: it has no Gluon layers itself
-)
+LAYERS = "layers_of_nodes"  # attribute of a network that a graph made, which has no Gluon layers
 Entry = list[int]  # [node, output, version]: one output of a node
 
 
