@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import re
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.setup.environments import Environment, Place, SetupError, exclusive, say
+from harness.setup.environments import Environment, Place, SetupError, failure_of
 from harness.setup.setup_env import (
     LOCKS,
     make_for_engine,
@@ -59,30 +58,24 @@ def ready_engine(lock_file: Path, place: Place | None = None) -> Environment:
     """
     name = lock_file.stem
     place = place or Place(engine=name)
-    there, _ = _fitting(place, lock_file)
+    there, broken = _fitting(place, lock_file)
     if there is not None:
         return there
     _require_glibc(name)
     require_supported_platform()
-    place.require_nothing_measured()
-    with exclusive(place.making) as lock:
-        there, broken = _fitting(place, lock_file)  # whoever had the lock may have made it
-        if there is not None:
-            return there
-        place.clear(unfinished=True)
+
+    def make(lock: int) -> Path:
         try:
-            path = make_for_engine(place, lock_file, lock)
+            return make_for_engine(place, lock_file, lock)
         except SetupError as error:
             raise SetupError(f"{broken}{error}") from None
-        if (problem := _problem(Environment(path, None), lock_file)) is not None:
-            raise SetupError(f"the new environment {path} does not start: {problem}")
-        place.publish(path)
-        say(f"the environment of {name} is ready")
-        there = place.published()
-        place.clear()
-    if there is None:
-        raise SetupError(f"{place.link} is gone again: start ./run.sh again")
-    return there
+
+    return place.make_ready(
+        lambda: _fitting(place, lock_file)[0],
+        make,
+        lambda new: _problem(new, lock_file),
+        f"the environment of {name} is ready",
+    )
 
 
 def _fitting(place: Place, lock_file: Path) -> tuple[Environment | None, str]:
@@ -121,17 +114,5 @@ def _problem(there: Environment, lock_file: Path) -> str | None:
     locked = locked_versions(lock_file)
     modules = [*NEEDED, *(name for name in TRIED if name in locked)]
     command = [str(there.python), "-I", "-c", f"import {', '.join(modules)}"]
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env=dict(os.environ),
-            check=False,
-        )
-    except OSError as error:
-        return str(error)
-    if done.returncode:
-        return (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-    return None
+    problem = failure_of(command, os.environ)
+    return problem and problem.splitlines()[-1]

@@ -14,8 +14,9 @@ import json
 import os
 import platform
 import shutil
+import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,6 +157,42 @@ class Place:
                 if unused:
                     path.unlink() if path.is_symlink() else shutil.rmtree(path)
 
+    def make_ready(
+        self,
+        fitting: Callable[[], Environment | None],
+        make: Callable[[int], Path],
+        problem: Callable[[Environment], str | None],
+        ready: str,
+    ) -> Environment:
+        """Return an environment, held: a new one, or that of whoever made one meanwhile.
+
+        Args:
+            fitting: returns the environment that is there, held, if it fits.
+            make: makes one in a folder of its own, under the makers' lock, and returns that.
+            problem: says why an environment does not start, or None.
+            ready: what is said when it is done.
+
+        Raises:
+            SetupError: it could not be made, or does not start; or this checkout measures now.
+            OSError: its folder cannot be written.
+        """
+        self.require_nothing_measured()
+        with exclusive(self.making) as lock:
+            there = fitting()
+            if there is not None:
+                return there
+            self.clear(unfinished=True)
+            path = make(lock)
+            if (why := problem(Environment(path, None))) is not None:
+                raise SetupError(f"the new environment {path} does not start: {why}")
+            self.publish(path)
+            say(ready)
+            there = self.published()
+            self.clear()
+        if there is None:
+            raise SetupError(f"{self.link} is gone again: start ./run.sh again")
+        return there
+
     def _target(self) -> Path | None:
         try:
             return Path(os.path.realpath(self.link, strict=True))
@@ -196,6 +233,25 @@ def exclusive(path: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def failure_of(command: Sequence[str], environment: Mapping[str, str]) -> str | None:
+    """Return why a program of an environment fails: what it says on stderr; None where it does not.
+
+    Raises:
+        OSError: nothing can be started now.
+    """
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", env=environment, check=False
+        )
+    except OSError as error:
+        if error.errno not in NOT_A_PROGRAM:
+            raise  # no process or no memory to be had, which says nothing of the environment
+        return str(error)
+    if done.returncode:
+        return done.stderr.strip() or f"it ended with exit code {done.returncode}"
+    return None
 
 
 def say(message: str) -> None:

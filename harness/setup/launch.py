@@ -9,23 +9,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from harness import PROJECT
 from harness.process.interrupt import catch_signals
 from harness.process.variables import passed_on
 from harness.setup.engine_env import engine_lock, ready_engine
-from harness.setup.environments import (
-    NOT_A_PROGRAM,
-    SIZES,
-    Environment,
-    Place,
-    SetupError,
-    exclusive,
-    say,
-)
+from harness.setup.environments import SIZES, Environment, Place, SetupError, failure_of, say
 from harness.setup.setup_env import make, require_supported_platform, wanted
 
 ENTRY = str(PROJECT / "harness" / "__main__.py")
@@ -104,35 +95,21 @@ def ready(place: Place, level: str, renew: bool, makes: bool = True) -> Environm
     Raises:
         SetupError: none fits and none may be made, or it could not be made.
     """
-    there = place.published()
-    if there is not None and _fits(there, level, renew):
-        return there
+    there = _fitting(place, level, renew)
     if there is not None:
-        there.release()
+        return there
     if not makes:
+        missing = "no environment that starts" if place.link.exists() else "no environment yet"
         raise SetupError(
-            f"there is {'no environment yet' if there is None else 'no environment that starts'}, and "
-            "a verb that only reads makes none: type ./run.sh run --set-up, which makes it once "
-            f"({SIZES})"
+            f"there is {missing}, and a verb that only reads makes none: type ./run.sh run --set-up, "
+            f"which makes it once ({SIZES})"
         )
-    place.require_nothing_measured()
-    with exclusive(place.making) as lock:
-        there = place.published()  # whoever had the lock may have made it
-        if there is not None:
-            if _fits(there, level, renew):
-                return there
-            there.release()
-        place.clear(unfinished=True)
-        path = make(place, level, lock)
-        if (problem := _trial(Environment(path, None))) is not None:
-            raise SetupError(f"the new environment {path} does not start: {problem}")
-        place.publish(path)
-        say("the environment is ready")
-        made = place.published()
-        place.clear()
-    if made is None:
-        raise SetupError(f"{place.link} is gone again: start ./run.sh again")
-    return made
+    return place.make_ready(
+        lambda: _fitting(place, level, renew),
+        lambda lock: make(place, level, lock),
+        _trial,
+        "the environment is ready",
+    )
 
 
 def variables(held: Environment, environment: Mapping[str, str]) -> dict[str, str]:
@@ -143,6 +120,15 @@ def variables(held: Environment, environment: Mapping[str, str]) -> dict[str, st
     libraries = {"LD_LIBRARY_PATH": ":".join(paths)} if paths else {}
     # so that what starts another checkout's run.sh starts it with the same Python
     return {**environment, **libraries, "HARNESS_PYTHON": sys.executable}
+
+
+def _fitting(place: Place, level: str, renew: bool) -> Environment | None:
+    """Return the environment that is there, held, if it fits."""
+    there = place.published()
+    if there is None or _fits(there, level, renew):
+        return there
+    there.release()
+    return None
 
 
 def _fits(there: Environment, level: str, renew: bool) -> bool:
@@ -168,27 +154,13 @@ def _trial(there: Environment) -> str | None:
         OSError: nothing can be started now.
     """
     start = variables(there, os.environ)
-    problem = _failure([str(there.python), "-I", ENTRY, "start", "--set-up"], start)
+    problem = failure_of([str(there.python), "-I", ENTRY, "start", "--set-up"], start)
     if problem is None:
         return None
-    without = _failure([str(there.python), "-I", "-c", ""], start)
+    without = failure_of([str(there.python), "-I", "-c", ""], start)
     if without is not None:
         return without
     raise SetupError(
         f"the harness does not start in {there.path}:\n{problem}\nIf this checkout is as it should "
         "be, delete .venv and start ./run.sh again"
     )
-
-
-def _failure(command: Sequence[str], environment: Mapping[str, str]) -> str | None:
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", env=environment, check=False
-        )
-    except OSError as error:
-        if error.errno not in NOT_A_PROGRAM:
-            raise  # no process or no memory to be had, which says nothing of the environment
-        return str(error)
-    if done.returncode:
-        return done.stderr.strip() or f"it ended with exit code {done.returncode}"
-    return None
