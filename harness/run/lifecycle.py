@@ -251,7 +251,7 @@ def start_session(
     if earlier is not None and folder.load_plan() is None:
         adopt(find_run(project_path(config.run.results), earlier), folder, plan)
     plan = fix_plan(plan, folder)
-    return open_session(plan, inputs, folder, folders, show)
+    return open_session(plan, inputs, folder, folders, show, plan.methods)
 
 
 def with_engines(versions: Versions, config: Configuration, folders: Sequence[Path]) -> Versions:

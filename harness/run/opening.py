@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.files import locks, whole_files
@@ -16,6 +16,7 @@ from harness.run.engine_environments import Engines, engine_environments
 from harness.run.inputs import Inputs
 from harness.run.session import Session
 from harness.run.worker_setup import build_environment, workload_for_workers
+from harness.storage.configuration import Method
 from harness.storage.plan import RunPlan
 from harness.storage.store import RunFolder
 
@@ -26,11 +27,15 @@ def open_session(
     folder: RunFolder,
     folders: Sequence[Path],
     show: Display,
+    rows: Mapping[str, Method],
 ) -> Session:
     """Prepare the images, unless the cache holds them, and return the session of a run.
 
     The workers' thread settings come from the plan's options, never from the variables that the plan
     keeps: a plan is data, and such variables could make a worker load any library.
+
+    Args:
+        rows: those whose engines' environments are made: the rows that the session may measure.
 
     Raises:
         InputError: an image does not decode, or there is no space for the prepared images.
@@ -47,6 +52,7 @@ def open_session(
     used = {"validation": plan.images, "tuning": plan.tuning_images}
     data: dict[str, ImageSet] = {}
     workload = workload_for_workers(plan.workload, plan.files, plan.config.mxnet_additions)
+    unbound = build_environment({}, plan.config, folders)
     for role, (index, images, file, labels) in sources.items():
         with show.step(f"preparing the {role} images") as report:
             prepared, how = preparation.ensure(
@@ -55,8 +61,7 @@ def open_session(
                 plan.versions,
                 preparation.Place.of(plan.config.run),
                 plan.machine.usable_cores,
-                # not bound to cores: bound workers would all sit on the first place
-                build_environment({}, plan.config, folders),
+                unbound,  # to cores: bound workers would all sit on the first place
                 report,
                 plan.config.run.timeout_s,
                 locks.Wait(
@@ -78,15 +83,15 @@ def open_session(
     settings = threads.resolve(
         plan.config.threads.stored, read_topology(), threads.find_kmp_library()
     )
-    engine_variables = build_environment({}, plan.config, folders)
-    engine_variables.pop(isa.VARIABLE, None)  # of this shell, it would bind a part of OpenVINO
+    # that of this shell would bind a part of OpenVINO
+    engine_variables = {name: value for name, value in unbound.items() if name != isa.VARIABLE}
     return Session(
         plan,
         folder,
         workload,
         build_environment(settings.environment, plan.config, folders),
         Engines(
-            engine_environments(plan.methods, folders, plan.config.max_cpu_isa, show),
+            engine_environments(rows, folders, plan.config.max_cpu_isa, show),
             engine_variables,
             threads.engine_cpus(settings, read_topology()),
         ),

@@ -47,7 +47,8 @@ def recover(folder: RunFolder, method: str, trial: str, context: Context) -> str
         for role, file in plan.files.items():
             if role in inputs.files and inputs.files[role].sha256 != file.sha256:
                 raise InputError(f"{file.path} is not the file that run {plan.run} used")
-        session = open_session(plan, inputs, folder, context.folders, context.show)
+        # a trial is MXNet's: no engine's environment is made for it
+        session = open_session(plan, inputs, folder, context.folders, context.show, {})
         name = f"{method}/recovered_{int(trial)}"
         row = MethodRecord(
             plan.run,
