@@ -68,7 +68,7 @@ def make(place: Place, level: str, lock: int) -> Path:
     """
     levels = [name for name, locks in LEVELS.items() if set(locks) <= {*LEVELS[level]}]
     locks = [LOCKS / name for name in LEVELS[level]]
-    path = _make(
+    return _make(
         place,
         locks,
         lock,
@@ -77,7 +77,6 @@ def make(place: Place, level: str, lock: int) -> Path:
         SIZES,
         link_native,
     )
-    return path
 
 
 def make_for_engine(place: Place, lock_file: Path, lock: int) -> Path:
