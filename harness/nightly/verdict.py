@@ -40,13 +40,13 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.stats.intervals import Interval
-from harness.table.metrics import Metric
+from harness.table.metrics import SECONDS, Metric
 
 Kind = Literal["regression", "improvement", "change", "none", "cannot tell", "missing", "new"]
 Gap = Literal[
     "noise", "disturbed", "few rounds", "few runs", "nothing before", "not repeated", "machine"
 ]
-BATCH = Metric("batch_s", "Batch s", 4, False)  # "time of a batch" in docs/nightly.md
+BATCH = Metric("batch_s", "Batch s", 4, False, unit=SECONDS)  # "time of a batch" in docs/nightly.md
 EQUIVALENCE = 0.9  # level of the intervals: "none" is two one-sided tests at half of what is left
 LEAST_RUNS = 3
 LEAST_COST_S = 1.0
