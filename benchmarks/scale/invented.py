@@ -8,7 +8,6 @@ run, hard links to one file a row: a night that changes nothing predicts the sam
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -17,9 +16,11 @@ import numpy as np
 
 from harness.facts.typed import changed, decode
 from harness.files.whole_files import sha256_of, write_atomically
-from harness.nightly.entry import build_entry
+from harness.nightly.entry import NightEntry, as_run, build_entry
+from harness.nightly.judge import judge
 from harness.nightly.judgements import publish
 from harness.nightly.night import Night
+from harness.nightly.suspects import figures_of
 from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
@@ -30,6 +31,7 @@ SOURCE = COMMITTED / "published"
 MACHINE = "invented"
 FIRST_NIGHT = datetime(2026, 1, 1, 2, tzinfo=timezone.utc)
 ROUNDS, BATCHES = 20, 20
+LEVEL = 5  # nights that one is compared with
 NIGHT_NOISE, ROUND_NOISE, BATCH_NOISE = 0.01, 0.02, 0.03  # standard deviations of logarithms
 DIGEST = "0" * 64
 CONDITIONS = {
@@ -58,12 +60,8 @@ class Invented:
         self._source = source
         self._plan = plan
         self._records = source.load_records()
+        self._before: list[NightEntry] = []
         self._shared = results / "shared"  # one copy of what is linked, on the same file system
-
-    def write_nights(self, numbers: Sequence[int]) -> Iterator[RunFolder]:
-        """Write nights, measured and judged as unchanged; yield each."""
-        for number in numbers:
-            yield self.write_night(number)
 
     def write_night(self, number: int, is_judged: bool = True) -> RunFolder:
         """Write one night with its rounds, and its verdict unless another judges it."""
@@ -78,18 +76,21 @@ class Invented:
                 self._write_rounds(folder, record, rng)
         if is_judged:
             entry = build_entry(folder)
+            rows = judge([as_run(before) for before in self._before], as_run(entry))
+            self._before = [*self._before, entry][-LEVEL:]
             night = Night(
                 machine=MACHINE,
                 run=folder.id,
                 created=entry.created,
                 verdict="none",
-                rows=(),
+                rows=tuple(replace(row, kind="none", suspected=False) for row in rows),
                 baseline=(),
                 again=None,
                 failed={},
                 changes=(),
                 shifted=(),
                 notes=(),
+                figures=figures_of(entry),
             )
             publish(night, entry, folder, self.results)
         return folder

@@ -1,8 +1,8 @@
 """The results of airspeed velocity (https://asv.readthedocs.io), as ``asv publish`` reads them.
 
-A benchmark is a metric, and its parameter is the method. asv takes smaller for better, so that accuracies,
-speedups and throughput are left out; losses of accuracy and times say the same. asv's horizontal axis is
-the commit: a run must have been measured from one, or is named one with ``commit=``.
+A benchmark is a metric, and its parameter is the method. asv takes smaller for better, so accuracies,
+speedups and throughput are left out; losses of accuracy and times say the same. Its horizontal axis is
+the commit: the plan of a run has it where the code was as committed, or ``commit=`` names it.
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ def _results(
 ) -> dict[str, Any]:
     if run.commit is None:
         raise InputError(
-            f"run {run.id} does not say which commit its code is of, and asv sorts by commits: give "
-            "commit=HASH"
+            f"run {run.id} was not measured from a committed state that it knows, and asv sorts by "
+            "commits: give commit=HASH"
         )
     created = datetime.strptime(run.plan.created, "%Y-%m-%dT%H:%M:%SZ")
     milliseconds = int(created.replace(tzinfo=timezone.utc).timestamp() * 1000)

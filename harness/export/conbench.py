@@ -1,8 +1,9 @@
-"""Results for Conbench, one JSON object a line, as ``benchconnect post result`` takes them.
+"""Results for Conbench, one JSON object a line, as its API for benchmark results takes them.
 
-Conbench takes smaller for better in every unit but ``i/s`` and ``B/s``. So throughput is exported in items
-a second, and what else is better the larger it is (accuracies, speedups) is left out; the losses of
-accuracy and the times say the same.
+Conbench takes smaller for better in every unit but ``i/s`` and ``B/s``. So throughput is exported in
+items a second, and what else is better the larger it is (accuracies, speedups) is left out; the losses
+of accuracy and the times say the same. The repository and the commit are added by Conbench's own client
+from ``CONBENCH_PROJECT_REPOSITORY`` and ``CONBENCH_PROJECT_COMMIT``.
 """
 
 from __future__ import annotations

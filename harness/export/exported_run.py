@@ -48,7 +48,7 @@ class ExportedRun:
         outcomes: how each row ended, by method.
         labels: names of rows for people, by method.
         values: in the order of the table, then by batch size; only finite numbers.
-        commit: of the code that was measured; None where it is not known.
+        commit: of the code that was measured; None where it is not known, or the code was changed.
     """
 
     plan: RunPlan
@@ -72,8 +72,11 @@ def export_values(run: LoadedRun, commit: str | None = None) -> ExportedRun:
     """Return what is exported of a run.
 
     Args:
-        commit: of its code.
+        commit: of its code, in place of the one that its plan has.
     """
+    checkout = run.plan.checkout
+    if commit is None and checkout is not None and checkout.clean:
+        commit = checkout.commit
     size = run.plan.workload.batch_size
     values = [
         *(value for row in run.rows for value in _of_row(row, size)),
@@ -106,7 +109,6 @@ def _value(row: Row | SizeRow, metric: Metric, batch_size: int | None) -> Iterat
     if value is None or not math.isfinite(value):
         return
     interval = row.intervals.get(metric.name)
-    ends = (interval.low, interval.high) if interval is not None else (None, None)
-    if not all(end is None or math.isfinite(end) for end in ends):
-        ends = None, None
-    yield Value(row.method, row.label, metric, float(value), *ends, batch_size)
+    has_ends = interval is not None and math.isfinite(interval.low + interval.high)
+    low, high = (interval.low, interval.high) if interval and has_ends else (None, None)
+    yield Value(row.method, row.label, metric, float(value), low, high, batch_size)

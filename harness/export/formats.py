@@ -41,7 +41,7 @@ FORMATS = {
         True,
     ),
     "conbench": Format(
-        f"Conbench: benchconnect post result < {conbench.FILE}", conbench.to_files, True
+        f"Conbench: {conbench.FILE}, a result of its API a line", conbench.to_files, True
     ),
     "openmetrics": Format(
         f"Prometheus: {openmetrics.FILE} for node_exporter's textfile collector",

@@ -81,7 +81,7 @@ def measure_night(
         try:
             code = measure_folder(folder, composed, folders, show, check)
             with resumable(words):
-                night = _judged(folder, context, chosen, show_stopped)
+                night = judge_folder(folder, context, chosen, show_stopped)
         except KeyboardInterrupt as stop:
             stopped = _keep_stopped(folder, context)
             if stopped is not None:
@@ -92,13 +92,22 @@ def measure_night(
     return (1 if night.verdict in WAKING else code), night, folder
 
 
-def _judged(
+def judge_folder(
     folder: RunFolder,
     context: Context,
     chosen: NightEntry | None,
     show_stopped: Callable[[Night, RunFolder], None],
 ) -> Night:
-    """Judge a measured night, write its report and save it in the history."""
+    """Judge a measured night, write its report and save it in the history.
+
+    Args:
+        folder: of the night's run, whose rows are measured.
+        chosen: the run to compare it with; None for the last good nights.
+        show_stopped: as of ``measure_night``.
+
+    Raises:
+        InputError, HarnessError, KeyboardInterrupt: as ``judge_night``.
+    """
     composed, show = context.composed, context.show
     entry = build_entry(folder)
     with opened(context.results) as history:
