@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ def call(words: Words, context: Context) -> int:
         for key, one in formats.FORMATS.items():
             print(f"{key:{width}}  {one.reader}")
         return 0
-    commit = words["commit"] or None
+    commit = _commit(words["commit"])
     folders = [context.find(run) for run in words.all_of("run") or (LATEST,)]
     runs = [export_values(load_run(folder), commit) for folder in folders]
     files = formats.export_files(name, runs)
@@ -41,6 +42,14 @@ def call(words: Words, context: Context) -> int:
     for path in _write(project_path(to), files):
         print(path)
     return 0
+
+
+def _commit(word: str) -> str | None:
+    from harness.errors import InputError
+
+    if word and not re.fullmatch(r"[0-9a-f]{8,64}", word):
+        raise InputError(f"commit={word}: use a commit's id, such as git rev-parse HEAD prints")
+    return word or None
 
 
 def _print(name: str, files: dict[str, bytes]) -> None:
