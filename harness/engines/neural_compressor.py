@@ -77,8 +77,9 @@ class Inc(OnnxRuntimeSessions):
             NoSolution: no model met the criterion within max_trials or the search space.
             TuningTimeout: no model met it within timeout_s.
         """
-        evaluations = _Evaluations(tuning, Trials(progress, "trials", self.max_trials))
-        with tempfile.TemporaryDirectory(dir=".") as aside:
+        trials = Trials(progress, stem.parent, "trials", self.max_trials)
+        evaluations = _Evaluations(tuning, trials)
+        with trials, tempfile.TemporaryDirectory(dir=".") as aside:
             neural_compressor.set_workspace(aside)
             random.seed(self.seed)
             np.random.seed(self.seed)
