@@ -26,7 +26,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from harness.engines.interface import Batches, EngineModel, Images, Progress, require_choice
 from harness.engines.network import INPUT
-from harness.engines.onnx_sessions import OnnxRuntimeSessions, save_model
+from harness.engines.onnx_sessions import OnnxRuntimeSessions, on_usable_cpus, save_model
 from harness.host.isa import has_vnni
 from harness.host.machine import describe
 
@@ -66,7 +66,7 @@ class OnnxRuntime(OnnxRuntimeSessions):
         reduces = self.reduce_range
         if reduces is None:
             reduces = not has_vnni(describe().isa)
-        with tempfile.TemporaryDirectory(dir=".") as aside:
+        with on_usable_cpus(), tempfile.TemporaryDirectory(dir=".") as aside:
             folded, quantized = Path(aside, "folded.onnx"), Path(aside, "quantized.onnx")
             quant_pre_process(network, folded, skip_symbolic_shape=True)
             quantize_static(
