@@ -10,7 +10,7 @@ pytestmark = pytest.mark.slow
 
 MAKING = """
 import os, sys, threading, time
-own = max(os.sched_getaffinity(0))
+own = min(os.sched_getaffinity(0))
 os.sched_setaffinity(0, {own})
 import numpy as np, onnx
 from pathlib import Path
