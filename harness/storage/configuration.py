@@ -30,6 +30,7 @@ from harness.facts.typed import (
 from harness.files.locks import USUAL_LIMIT_S
 from harness.host import isa
 from harness.storage.method_options import (
+    EngineSearch,
     Limit,
     NotNegative,
     SearchOptions,
@@ -208,6 +209,14 @@ class EngineOptions(Facts, frozen=True, kw_only=True):
     environment: Name
     target: str = msgspec.field(name="_target_")
 
+    @property
+    def search(self) -> Optional[EngineSearch]:
+        """The options of its search; None where it has no criterion to search by."""
+        try:
+            return decode(self.stored, EngineSearch)
+        except Mistyped:
+            return None
+
 
 class Method(Facts, frozen=True, kw_only=True):
     """One row: ``target`` makes the method of the other keys, its arguments.
@@ -226,12 +235,12 @@ class Method(Facts, frozen=True, kw_only=True):
         return {key: value for key, value in self.stored.items() if key not in ROW_KEYS}
 
     @property
-    def search_options(self) -> Optional[SearchOptions]:
-        """Its ``options`` if they are a search's; None for those of an own method's own."""
+    def search_options(self) -> Union[SearchOptions, EngineSearch, None]:
+        """Its ``options`` if they are a search's, or its engine's; None for an own method's own."""
         try:
             return decode(self.stored.get("options"), SearchOptions)
         except Mistyped:
-            return None
+            return self.engine.search if self.engine else None
 
     @property
     def error_threshold(self) -> Optional[float]:

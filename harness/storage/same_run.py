@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from harness.facts.machine_facts import Machine
+from harness.facts.machine_facts import ENGINE_PACKAGES, Machine
 from harness.facts.typed import JsonObject
 from harness.storage.method_options import MADE_ELSEWHERE
 from harness.storage.plan import RunPlan
 
 Keys = tuple[str, ...]  # the path to a value in nested dicts
+MOST_SHOWN = 8  # values of a dict that are listed in one line
 ABSENT = object()  # in place of a value that is not there
 
 
@@ -218,14 +219,28 @@ def differing(before: Any, after: Any, at: Keys = ()) -> Iterator[Difference]:
 
 
 def listed(differences: Iterable[Difference]) -> list[str]:
-    """Return one line a difference, sorted by key. A missing value and None are the same."""
+    """Return one line a difference, sorted by key. A missing value and None are the same.
+
+    A dict that one side alone has is a line, too. If it is long, the line has its keys, or what names
+    an engine in it, and the number of its values.
+    """
     lines = []
     for difference in sorted(differences, key=lambda one: one.keys):
         values = (difference.before, difference.after)
         was, now = (None if value is ABSENT else value for value in values)
         if was is not None or now is not None:
-            lines.append(f"{difference.key}: was {was!r}, is {now!r}")
+            lines.append(f"{difference.key}: was {_shown(was)}, is {_shown(now)}")
     return lines
+
+
+def _shown(value: Any) -> str:
+    leaves = flattened(value) if isinstance(value, Mapping) else {}
+    if len(leaves) <= MOST_SHOWN:
+        return repr(value)
+    engines = [
+        f"{key}={leaf}" for key, leaf in leaves.items() if key.rpartition(".")[2] in ENGINE_PACKAGES
+    ]
+    return f"{', '.join(engines or value)} ({len(leaves)} values)"
 
 
 def flattened(value: Any, at: str = "") -> JsonObject:
