@@ -84,7 +84,7 @@ class RunPlan:
             folders given with --conf; None in plans of before it was kept. A continued run may differ
             in it.
         checkout: the commit of the code; None where git does not know it, and in earlier plans.
-        packages: the version of each package of requirements/run.lock, by name; None in earlier plans.
+        packages: installed versions of the packages of requirements/run.lock; None in earlier plans.
         foreign: whether it came in a pack, from wherever; such a run is only read. Kept where it is true.
     """
 
