@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from harness.table.metrics import COST, TOP1, TOP5, top_k_correct
 from harness.table.samples import samples_of
 
 NOT_SHARED = ("method", "checkout")  # parts of the environment
+Change = Literal["machine", "small"]  # what neither is a regression nor an improvement
 METRICS = (BATCH.name, COST.name, TOP1.name, TOP5.name)
 
 
@@ -91,6 +92,8 @@ class NightEntry:
         acknowledged: reason by (method, metric), either of them "*" for all.
         improved: (method, metric) of its rows that were called improvements.
         open: the regressions that were open after it.
+        changed: (method, metric) of its rows that changed by what does not matter, or by the machine.
+        trusts_disturbed: whether times count for it however disturbed they are.
     """
 
     machine: str
@@ -106,6 +109,8 @@ class NightEntry:
     acknowledged: Mapping[tuple[str, str], str] | None = None
     improved: frozenset[tuple[str, str]] = frozenset()
     open: tuple[Regression, ...] = ()
+    changed: Mapping[tuple[str, str], Change] = field(default_factory=dict)
+    trusts_disturbed: bool = False
 
     @property
     def is_judged(self) -> bool:
@@ -193,6 +198,7 @@ def bare_entry(folder: RunFolder) -> NightEntry:
         alike=alike(plan),
         environment=environment(plan),
         rows=(),
+        trusts_disturbed=bool(plan.config.nightly.trust_disturbed),
     )
 
 
