@@ -1,6 +1,6 @@
 """Measure sixty real nights of the bundled workload, with changes that are known.
 
-    ./run.sh benchmark nights FOLDER [--nights N] [--channels N] [--bias X] [--calibrate]
+    ./run.sh benchmark nights FOLDER [--nights N] [--units N] [--bias X] [--calibrate]
 
 FOLDER gets a clone of this checkout, in which commits are made between nights, the environments, and
 ``results/`` with the page. A night is that of ``./run.sh nightly`` on two rows, in rounds so short that
@@ -27,10 +27,10 @@ WORDS = (
     f"method=[{','.join(ROWS)}]",
     "baseline=int8_full_naive",
     "fused=int8_smart_naive",
-    "workload.images=2048",
+    "workload.images=1024",
     "threads.count=1",
-    "protocol.rounds=6",
-    "protocol.batches=16",
+    "protocol.rounds=5",
+    "protocol.batches=12",
     "protocol.warmup_s=1",
     "protocol.reruns=0",
     "protocol.roof=false",
@@ -46,16 +46,18 @@ def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="./run.sh benchmark nights")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--nights", type=positive, default=NIGHTS)
-    parser.add_argument("--channels", type=positive, default=16, help="of 6 %% more work")
+    parser.add_argument(
+        "--units", type=positive, default=32, help="of the layer that takes 6 %% more time"
+    )
     parser.add_argument("--bias", type=float, default=3.0, help="of the less accurate row")
-    parser.add_argument("--calibrate", action="store_true", help="time channels, measure no night")
+    parser.add_argument("--calibrate", action="store_true", help="time units, measure no night")
     asked = parser.parse_args(words)
     if asked.calibrate:
-        for mode, channels, ratio in slowdowns():
-            print(f"{mode}, {channels} channels: {100 * (ratio - 1):+.1f} %")
+        for mode, units, ratio in slowdowns():
+            print(f"{mode}, {units} units: {100 * (ratio - 1):+.1f} %")
         return 0
     nights = Nights(asked.folder.resolve())
-    planned = steps(asked.channels, asked.bias)
+    planned = steps(asked.units, asked.bias)
     for number in range(1, asked.nights + 1):
         if nights.has(number):
             continue
@@ -94,7 +96,7 @@ class Nights:
             )
             return
         if step.code is not None:
-            worse = step.code.channels or step.code.bias
+            worse = step.code.units or step.code.bias
             source = step.code.patched(self.original) if worse else self.original
             (self.checkout / NATIVE).write_text(source, encoding="utf-8")
         if step.note:

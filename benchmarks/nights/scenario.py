@@ -18,14 +18,14 @@ CODE = '''
 
 def _make_worse(mode: str, net: Any) -> None:
     """Add work, or a preference for the first class, to the networks of one mode."""
-    channels, bias = CHANNELS.get(mode, 0), BIAS.get(mode, 0.0)
+    units, bias = UNITS.get(mode, 0), BIAS.get(mode, 0.0)
     if bias:
         values = net.output.bias.data().asnumpy()
         values[0] += bias
         net.output.bias.set_data(mx.np.array(values))
-    if channels:  # the mean of a convolution of the input, added to every score: no answer changes
-        net.more = mx.gluon.nn.Conv2D(channels, 3, strides=2, padding=1, in_channels=3)
-        net.more.initialize(mx.init.Constant(1e-3))
+    if units:  # the mean of a dense layer over the input, added to every score: no answer changes
+        net.more = mx.gluon.nn.Dense(units)
+        net.more.initialize(mx.init.Constant(1e-4))
         kind = type(net)
         net.__class__ = type(
             f"{kind.__name__}WithMoreWork",
@@ -40,11 +40,11 @@ class Code:
     """The state of the code: what is worse than it was, by the mode of the row.
 
     Attributes:
-        channels: of the convolution that is more work.
+        units: of the dense layer that is more work.
         bias: of the first class.
     """
 
-    channels: Mapping[str, int] = field(default_factory=dict)
+    units: Mapping[str, int] = field(default_factory=dict)
     bias: Mapping[str, float] = field(default_factory=dict)
 
     def patched(self, source: str) -> str:
@@ -55,7 +55,7 @@ class Code:
         """
         if source.count(BEFORE) != 1:
             raise ValueError(f"{NATIVE} has no method _quantize to change: adapt {__name__}")
-        values = f"\n\nCHANNELS = {dict(self.channels)!r}\nBIAS = {dict(self.bias)!r}\n"
+        values = f"\n\nUNITS = {dict(self.units)!r}\nBIAS = {dict(self.bias)!r}\n"
         return source.replace(BEFORE, WORSE) + CODE + values
 
 
@@ -78,15 +78,15 @@ class Step:
     acknowledge: tuple[str, str] | None = None
 
 
-def steps(channels: int, bias: float) -> dict[int, Step]:
+def steps(units: int, bias: float) -> dict[int, Step]:
     """Return what happens before which night.
 
     Args:
-        channels: as many as take 6 % more time.
+        units: as many as take 6 % more time.
         bias: as much as costs some points of accuracy.
     """
-    smart = Code(channels={"smart": channels})
-    full = Code(channels={"full": channels})
+    smart = Code(units={"smart": units})
+    full = Code(units={"full": units})
     return {
         11: Step("Explain how to read the table", note="The table has one row a method."),
         17: Step("Take the newest idna and certifi", lock={"idna": "3.10", "certifi": "2025.1.31"}),
