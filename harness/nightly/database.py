@@ -25,6 +25,7 @@ from harness.files import locks
 from harness.files.reading import Unreadable, open_plain
 from harness.nightly.entry import NightEntry, NightRow
 from harness.nightly.memory.cells import (
+    changes_of,
     keys,
     object_of,
     row_cells,
@@ -55,6 +56,8 @@ MIGRATIONS = (  # entry k takes the schema from version k to k + 1
     "ALTER TABLE rows ADD COLUMN disturbed INTEGER",
     "ALTER TABLE runs ADD COLUMN improved TEXT NOT NULL DEFAULT '[]';"
     "ALTER TABLE runs ADD COLUMN open TEXT",  # none where a version wrote it that kept no state
+    "ALTER TABLE runs ADD COLUMN changed TEXT NOT NULL DEFAULT '[]';"
+    "ALTER TABLE runs ADD COLUMN trusts_disturbed INTEGER NOT NULL DEFAULT 0",
 )
 
 
@@ -79,7 +82,7 @@ class History:
                 "DELETE FROM runs WHERE machine=? AND run=?", (entry.machine, entry.run)
             )
             writing.execute(
-                "INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+                "INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 (
                     entry.machine,
                     entry.run,
@@ -93,6 +96,8 @@ class History:
                     json.dumps(known),
                     json.dumps(sorted(list(row) for row in entry.improved)),
                     json.dumps([asdict(regression) for regression in entry.open]),
+                    json.dumps([[*row, change] for row, change in sorted(entry.changed.items())]),
+                    int(entry.trusts_disturbed),
                 ),
             )
             writing.executemany(
@@ -121,7 +126,8 @@ class History:
             rows.setdefault(run, []).append(row_of(*stored))
         runs = self._connection.execute(
             "SELECT run, created, folder, alike, environment, verdict, shifted, regressions,"
-            " acknowledged, improved, open FROM runs WHERE machine=? ORDER BY created, run",
+            " acknowledged, improved, open, changed, trusts_disturbed FROM runs WHERE machine=?"
+            " ORDER BY created, run",
             (machine,),
         )
         return [
@@ -142,6 +148,8 @@ class History:
                         for method, metric, reason in json.loads(known)
                     },
                     keys(improved),
+                    changed=changes_of(changed),
+                    trusts_disturbed=bool(trusts_disturbed),
                 ),
                 open_,
             )
@@ -157,6 +165,8 @@ class History:
                 known,
                 improved,
                 open_,
+                changed,
+                trusts_disturbed,
             ) in runs
         ]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +16,14 @@ from harness.nightly.night import UNFINISHED, MeasuredShift, Regression
 from harness.nightly.verdict import BATCH, NIGHTLY, Bools, Floats, Run
 from harness.stats.night_noise import level
 from harness.storage.outcomes import NO_SOLUTION, OK
+from harness.storage.plan import KEPT_IF_KNOWN
 from harness.storage.same_run import alike, differing, environment, listed
 from harness.storage.store import RunFolder
 from harness.table.metrics import COST, TOP1, TOP5, top_k_correct
 from harness.table.samples import samples_of
 
+NOT_SHARED = ("method", "checkout")  # parts of the environment
+Change = Literal["machine", "small"]  # what neither is a regression nor an improvement
 METRICS = (BATCH.name, COST.name, TOP1.name, TOP5.name)
 
 
@@ -89,6 +92,8 @@ class NightEntry:
         acknowledged: reason by (method, metric), either of them "*" for all.
         improved: (method, metric) of its rows that were called improvements.
         open: the regressions that were open after it.
+        changed: (method, metric) of its rows that changed by what does not matter, or by the machine.
+        trusts_disturbed: whether times count for it however disturbed they are.
     """
 
     machine: str
@@ -104,6 +109,8 @@ class NightEntry:
     acknowledged: Mapping[tuple[str, str], str] | None = None
     improved: frozenset[tuple[str, str]] = frozenset()
     open: tuple[Regression, ...] = ()
+    changed: Mapping[tuple[str, str], Change] = field(default_factory=dict)
+    trusts_disturbed: bool = False
 
     @property
     def is_judged(self) -> bool:
@@ -158,18 +165,25 @@ def judged_alike(history: Iterable[NightEntry], now: Mapping[str, Any]) -> list[
 def list_changes(before: NightEntry, now: NightEntry, part: str | None = None) -> list[str]:
     """Return the differences of two runs' environments, one line a key.
 
+    Parts that an earlier version did not keep are no difference.
+
     Args:
         part: one of its keys alone, such as ``method``.
     """
     old, new = before.environment, now.environment
     if part is not None:
         return listed(differing(old.get(part), new.get(part), (part,)))
-    return listed(differing(old, new))
+    unknown = {key for key in KEPT_IF_KNOWN if key not in old or key not in new}
+    return listed(one for one in differing(old, new) if one.keys[0] not in unknown)
 
 
 def software(entry: NightEntry) -> dict[str, Any]:
-    """Return the environment without the methods, which all rows share."""
-    return {key: value for key, value in entry.environment.items() if key != "method"}
+    """Return what all rows share of the environment, which decides whether the software is the same.
+
+    That is without the methods, and without the commit: the code's digest says whether it brought
+    other code.
+    """
+    return {key: value for key, value in entry.environment.items() if key not in NOT_SHARED}
 
 
 def bare_entry(folder: RunFolder) -> NightEntry:
@@ -184,6 +198,7 @@ def bare_entry(folder: RunFolder) -> NightEntry:
         alike=alike(plan),
         environment=environment(plan),
         rows=(),
+        trusts_disturbed=bool(plan.config.nightly.trust_disturbed),
     )
 
 

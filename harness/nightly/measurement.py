@@ -22,6 +22,7 @@ from harness.nightly.disturbed import summarise
 from harness.nightly.entry import NightEntry, bare_entry, build_entry
 from harness.nightly.judgements import is_own, publish, rebuild, stored_verdicts
 from harness.nightly.night import WAKING, Night
+from harness.nightly.page.trend_page import write_page
 from harness.nightly.remeasure import AGAIN, BEFORE, measure_again
 from harness.nightly.suspects import Means, Seen, judge_night
 from harness.nightly.verdict import NIGHTLY, Floats
@@ -140,7 +141,21 @@ def _judged(
     )
     night = judge_night(entry, earlier, baseline, _seen(folder, context), means)
     publish(night, entry, folder, context.results)
+    _show_trends(entry.machine, context)
     return night
+
+
+def _show_trends(machine: str, context: Context) -> None:
+    """Write the page of the machine's nights; without it, the night counts all the same."""
+    try:
+        with opened(context.results) as history:
+            nights = history.load(machine)
+        context.show.note(f"all nights: {write_page(context.results, machine, nights)}")
+    except (OSError, HarnessError) as error:
+        context.show.note(
+            f"warning: the page of all nights was not written ({error}); the verdict stands, and "
+            "./run.sh history page=true writes the page"
+        )
 
 
 def _keep_stopped(folder: RunFolder, context: Context) -> Night | None:

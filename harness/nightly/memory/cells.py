@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from harness.facts.typed import JsonObject, decode
-from harness.nightly.entry import NightEntry, NightRow, opened_by
+from harness.nightly.entry import Change, NightEntry, NightRow, opened_by
 from harness.nightly.night import MeasuredShift, Regression
 from harness.nightly.verdict import Bools, Floats, Key
 
@@ -81,6 +81,14 @@ def shifts_of(text: str) -> frozenset[MeasuredShift]:
             method=text_of(shift.method), since=text_of(shift.since), ratio=float(shift.ratio)
         )
         for shift in placed
+    )
+
+
+def changes_of(text: str) -> dict[Key, Change]:
+    """Return how rows changed without being worse or better, by method and metric."""
+    return decode(
+        {(method, metric): change for method, metric, change in json.loads(text)},
+        dict[tuple[str, str], Change],
     )
 
 
