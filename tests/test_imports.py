@@ -252,7 +252,15 @@ DERIVED = (  # of records and numbers, purely
     *(
         f"harness.nightly.{name}"
         for name in (
-            *("aa.analysis", "aa.replay", "disturbed", "judge", "night", "reasons"),
+            *(
+                "aa.analysis",
+                "aa.replay",
+                "disturbed",
+                "judge",
+                "night",
+                "reasons",
+                "notices.next_steps",
+            ),
             *("second_verdicts", "sequential_test", "verdict"),
         )
     ),
