@@ -26,6 +26,7 @@ from harness.nightly.verdict import (
 )
 from harness.stats.night_noise import level
 from harness.storage.outcomes import NO_SOLUTION, OK
+from harness.storage.plan import KEPT_IF_KNOWN
 from harness.storage.same_run import alike, differing, environment, listed
 from harness.storage.stage_facts import Process
 from harness.storage.store import RunFolder
@@ -33,6 +34,7 @@ from harness.table.metrics import COST, TOP1, TOP5, top_k_correct
 from harness.table.samples import samples_of
 
 METRICS = (BATCH.name, *(metric.name for metric in ONCE), TOP1.name, TOP5.name)
+NOT_SHARED = ("method", "checkout")  # parts of the environment
 
 
 @dataclass(frozen=True)
@@ -181,18 +183,25 @@ def judged_alike(history: Iterable[NightEntry], now: Mapping[str, Any]) -> list[
 def list_changes(before: NightEntry, now: NightEntry, part: str | None = None) -> list[str]:
     """Return the differences of two runs' environments, one line a key.
 
+    Parts that an earlier version did not keep are no difference.
+
     Args:
         part: one of its keys alone, such as ``method``.
     """
     old, new = before.environment, now.environment
     if part is not None:
         return listed(differing(old.get(part), new.get(part), (part,)))
-    return listed(differing(old, new))
+    unknown = {key for key in KEPT_IF_KNOWN if key not in old or key not in new}
+    return listed(one for one in differing(old, new) if one.keys[0] not in unknown)
 
 
 def software(entry: NightEntry) -> dict[str, Any]:
-    """Return the environment without the methods, which all rows share."""
-    return {key: value for key, value in entry.environment.items() if key != "method"}
+    """Return what all rows share of the environment, which decides whether the software is the same.
+
+    That is without the methods, and without the commit: the code's digest says whether it brought
+    other code.
+    """
+    return {key: value for key, value in entry.environment.items() if key not in NOT_SHARED}
 
 
 def bare_entry(folder: RunFolder) -> NightEntry:

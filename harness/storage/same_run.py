@@ -110,6 +110,8 @@ PART_EFFECTS = {  # in the order in which differences are listed
     "warnings": PartEffect.NOTHING,
     "schema": PartEffect.NOTHING,
     "code": PartEffect.NOTHING,
+    "checkout": PartEffect.NOTHING,
+    "packages": PartEffect.NOTHING,
     "foreign": PartEffect.NOTHING,
 }
 COMPARED = [part for part, effect in PART_EFFECTS.items() if effect is PartEffect.COMPARED]
@@ -303,8 +305,10 @@ def environment(plan: RunPlan) -> JsonObject:
         methods[name][f"{key}_sha256"] = plan.files[role].sha256
     return {
         "versions": plan.versions.stored,
+        **({} if plan.packages is None else {"packages": plan.packages}),
         "harness": plan.harness,
         "code": plan.code,
+        **({} if plan.checkout is None else {"checkout": plan.checkout.stored}),
         "machine": _facts(plan.machine, MACHINE_SOFTWARE),
         **config,
         "method": methods,

@@ -16,7 +16,15 @@ from harness.errors import HarnessError
 from harness.nightly import database
 from harness.nightly.baseline import last_good, named
 from harness.nightly.database import NAME, opened
-from harness.nightly.entry import NightEntry, NightRow, as_run, build_entry, list_changes, unlike
+from harness.nightly.entry import (
+    NightEntry,
+    NightRow,
+    as_run,
+    build_entry,
+    list_changes,
+    software,
+    unlike,
+)
 from harness.nightly.judgements import rebuilt
 from harness.nightly.night import MeasuredShift, Regression
 from harness.nightly.verdict import BATCH
@@ -293,6 +301,20 @@ def test_unlike_runs_are_passed_over_and_said() -> None:
 def test_what_changed_is_named() -> None:
     new = replace(entry(2), environment={"versions": {"mxnet": "3"}, "code": "c"})
     assert list_changes(entry(1), new) == ["versions.mxnet: was '2', is '3'"]
+
+
+def test_another_commit_and_another_lock_are_named_where_both_nights_kept_them() -> None:
+    at = [{"commit": number * 40, "clean": True} for number in "ab"]
+    kept = {"versions": {"mxnet": "2"}, "code": "c", "packages": {"numpy": "1"}, "checkout": at[0]}
+    earlier, before = entry(1), replace(entry(2), environment=kept)
+    now = replace(entry(3), environment={**kept, "packages": {"numpy": "2"}, "checkout": at[1]})
+    assert list_changes(earlier, before) == []
+    assert list_changes(before, now) == [
+        f"checkout.commit: was {'a' * 40!r}, is {'b' * 40!r}",
+        "packages.numpy: was '1', is '2'",
+    ]
+    alone = replace(now, environment={**kept, "checkout": at[1]})
+    assert software(before) == software(alone) != software(now)
 
 
 def test_another_version_of_an_engine_is_named(tmp_path: Path) -> None:
