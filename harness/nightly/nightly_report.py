@@ -109,7 +109,8 @@ def _disturbances(found: Disturbances) -> str:
 
 def _figures(night: Night) -> str:
     """Return the figures of every row of a night that there is nothing to compare with."""
-    memory = [metric.title for metric in MEMORY]
+    has_memory = any(each.optimize_mb or each.validate_mb for each in night.figures)
+    memory = [metric.title for metric in MEMORY] if has_memory else []
     headers = ["Method", "Batch s", "Rounds", "Disturbed", "Top-1", "Top-5", "Cost s", *memory]
     body = [
         [
@@ -120,12 +121,11 @@ def _figures(night: Night) -> str:
             _figure(each.top1, ".4f"),
             _figure(each.top5, ".4f"),
             _figure(each.cost_s, ".2f"),
-            _figure(each.optimize_mb, ".0f"),
-            _figure(each.validate_mb, ".0f"),
+            *(_figure(one, ".0f") for one in (each.optimize_mb, each.validate_mb) if memory),
         ]
         for each in night.figures
     ]
-    return markdown_table(headers, body, ["left", *["right"] * 8])
+    return markdown_table(headers, body, ["left", *["right"] * (len(headers) - 1)])
 
 
 def _figure(value: float | None, form: str) -> str:

@@ -159,7 +159,7 @@ def test_an_older_schema_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyP
         pass
     with sqlite3.connect(tmp_path / NAME) as connection:
         assert connection.execute("SELECT run, place FROM runs").fetchall() == [("r001", "here")]
-        assert connection.execute("PRAGMA user_version").fetchone() == (4,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (5,)
     monkeypatch.undo()
     refused = pytest.raises(HarnessError, match=r"has schema 4, this version reads 3.*rebuild=true")
     with refused, opened(tmp_path):

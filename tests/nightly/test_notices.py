@@ -140,5 +140,5 @@ def test_a_hanging_command_is_stopped_with_what_it_started(tmp_path: Path) -> No
 def test_a_command_that_cannot_be_called_is_refused_before_anything_is_measured(
     command: str,
 ) -> None:
-    with pytest.raises(InputError, match="nightly.notify="):
+    with pytest.raises(InputError, match=r"nightly\.notify="):
         command_words(command)

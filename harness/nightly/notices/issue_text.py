@@ -61,7 +61,10 @@ def _certainty(night: Night, regression: Regression, row: Verdict | None) -> str
 
 def _suspected(regression: Regression) -> str:
     if not regression.changes:
-        return "**Suspected change.** None is known: software and settings are those of the last good run."
+        return (
+            "**Suspected change.** None is known: software and settings are those of the last good "
+            "run."
+        )
     listed = "\n".join(f"- {markdown(line)}" for line in regression.changes)
     return f"**Suspected change.** Since the last good run:\n\n{listed}"
 

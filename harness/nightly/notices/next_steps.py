@@ -10,7 +10,13 @@ from harness.nightly.night import Night, Regression
 from harness.nightly.verdict import NIGHTLY
 
 ROUNDS = "protocol.rounds"
-BISECTED = ("checkout", "code", "harness", "packages", "versions")  # what ``bisect`` finds the change of
+BISECTED = (
+    "checkout",
+    "code",
+    "harness",
+    "packages",
+    "versions",
+)  # what ``bisect`` finds the change of
 
 
 @dataclass(frozen=True)
