@@ -188,9 +188,11 @@ class Meter:
                 before.name,
                 now.name,
                 answer,
-                *((points.estimate, points.low, points.high) if points else (None, None, None)),
-                row.p_value,
-                settings.alpha,
+                ratio=points.estimate if points else None,
+                low=points.low if points else None,
+                high=points.high if points else None,
+                p_value=row.p_value,
+                allowed=settings.alpha,
             )
 
         first = judged(False)
