@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from harness.checkout.commit import MEASURING
 from harness.errors import InputError, proposal
 from harness.facts.typed import Mistyped, decode
 from harness.files import whole_files
+from harness.nightly.sequential_test import LOOKS
 from harness.nightly.verdict import BATCH, ONCE
 from harness.run.context import Context
 from harness.table.metrics import TOP1, TOP5, Metric
@@ -145,6 +146,7 @@ class _Search:
             if one.answer != "not measured"
         }
         self._comparisons: list[Comparison] = []
+        self._turn_ended: Callable[[], None] = lambda: None
 
     def over_commits(self) -> Result:
         """Search the commits that touch what is measured."""
@@ -218,7 +220,7 @@ class _Search:
 
     def _begin(self, reference: Version, candidates: int) -> Meter:
         """Return the meter: the ends, the search and the confirmation share its error."""
-        request, show = self._request, self._context.show
+        request = self._request
         turns: Measure
         if self._measure is None:
             results = _folder(self._context, request) / "runs"
@@ -237,12 +239,13 @@ class _Search:
         self._turns = turns
 
         def measured(version: Version, anew: bool) -> npt.NDArray[Any]:
-            with show.step(f"measuring {version.said}"):
-                return turns(version, anew)
+            figures = turns(version, anew)
+            self._turn_ended()
+            return figures
 
         planned = candidates.bit_length() + 2
         self._result = replace(self._result, planned=planned)
-        return Meter(request.metric, measured, planned, request.rounds, show.note)
+        return Meter(request.metric, measured, planned, request.rounds, self._context.show.note)
 
     def _ends(self, meter: Meter, good: Version, bad: Version) -> Result | None:
         """Compare the ends; return the result where there is nothing to search."""
@@ -285,7 +288,20 @@ class _Search:
     def _compare(self, meter: Meter, before: Version, now: Version, threshold: float) -> Comparison:
         """Return a comparison, a known one where a search that was stopped has it; keep it."""
         known = self._before.get((before.name, now.name))
-        comparison = known or meter.compare(before, now, threshold)
+        comparison = known
+        if comparison is None:
+            turns = 0
+            with self._context.show.step(
+                f"measuring {now.said} in turn with {before.said}"
+            ) as report:
+
+                def turn_ended() -> None:
+                    nonlocal turns
+                    turns += 1
+                    report(turns // 2, LOOKS * meter.rounds, "pairs at most")
+
+                self._turn_ended = turn_ended
+                comparison = meter.compare(before, now, threshold)
         if comparison not in self._comparisons:
             self._before[before.name, now.name] = comparison
             self._comparisons.append(comparison)

@@ -12,7 +12,7 @@ from harness.storage.same_run import differing, environment, listed
 from harness.storage.store import RunFolder
 
 COMMITS, LOCK = "commits", "lock"
-ENTRY = re.compile(r"^([A-Za-z0-9._-]+)==[^\n]*(?:\\\n[^\n]*)*\n?", re.M)
+ENTRY = re.compile(r"^([A-Za-z0-9._-]+)==(?:[^\n]*\\\n)*[^\n]*\n?", re.M)
 
 
 @dataclass(frozen=True)
