@@ -44,7 +44,9 @@ def run(job: ConvertJob, progress: Callable[[int, int, str], None]) -> Optimize:
     written = digest_of(network, workspace)
     tuning = batches_of(model)
     before = os.sched_getaffinity(0)
-    difference = _difference(engine.load(network, row.threads, row.cpus, False), tuning, workspace)
+    size = model.workload.batch_size
+    predictor = engine.load(network, row.threads, row.cpus, False, size)
+    difference = _difference(predictor, tuning, workspace)
     os.sched_setaffinity(0, before)  # loading binds this thread, and tuning's threads inherit that
     # a conversion need not keep all threads busy, so where they ran is not checked
     with Watch(job.cpus, has_batches=False, bound=()) as watch:
