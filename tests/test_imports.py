@@ -46,6 +46,7 @@ FLOORS = (  # who may import whom: a package imports what stands above it here, 
     ("engines",),
     ("methods", "run"),
     ("fleet", "nightly", "report", "stages"),
+    ("bisect",),
     ("command_line",),
     ("commands",),
     ("cli",),
@@ -252,7 +253,15 @@ DERIVED = (  # of records and numbers, purely
     *(
         f"harness.nightly.{name}"
         for name in (
-            *("aa.analysis", "aa.replay", "disturbed", "judge", "night", "reasons"),
+            *(
+                "aa.analysis",
+                "aa.replay",
+                "disturbed",
+                "judge",
+                "night",
+                "reasons",
+                "notices.next_steps",
+            ),
             *("second_verdicts", "sequential_test", "verdict"),
         )
     ),

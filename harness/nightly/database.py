@@ -58,6 +58,7 @@ MIGRATIONS = (  # entry k takes the schema from version k to k + 1
     "ALTER TABLE runs ADD COLUMN open TEXT",  # none where a version wrote it that kept no state
     "ALTER TABLE runs ADD COLUMN changed TEXT NOT NULL DEFAULT '[]';"
     "ALTER TABLE runs ADD COLUMN trusts_disturbed INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE rows ADD COLUMN optimize_mb REAL;ALTER TABLE rows ADD COLUMN validate_mb REAL",
 )
 
 
@@ -101,7 +102,7 @@ class History:
                 ),
             )
             writing.executemany(
-                "INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                "INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 [
                     (entry.machine, entry.run, position, *row_cells(row))
                     for position, row in enumerate(entry.rows)
@@ -120,7 +121,7 @@ class History:
         rows: dict[str, list[NightRow]] = {}
         for run, *stored in self._connection.execute(
             "SELECT run, method, label, outcome, cost_s, model, rounds, times, images, correct,"
-            " disturbed FROM rows WHERE machine=? ORDER BY run, position",
+            " disturbed, optimize_mb, validate_mb FROM rows WHERE machine=? ORDER BY run, position",
             (machine,),
         ):
             rows.setdefault(run, []).append(row_of(*stored))

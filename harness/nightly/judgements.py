@@ -18,12 +18,13 @@ from harness.files import whole_files
 from harness.nightly import nightly_report
 from harness.nightly.database import NAME, Damaged, History, opened
 from harness.nightly.entry import Change, NightEntry, bare_entry, build_entry, opened_by
-from harness.nightly.night import UNFINISHED, MeasuredShift, Night, Regression, listed_as
+from harness.nightly.night import UNFINISHED, WAKING, MeasuredShift, Night, Regression, listed_as
+from harness.nightly.notices.issue_text import to_issue
 from harness.nightly.verdict import BATCH, Key
 from harness.storage.store import NIGHT, RunFolder
 from harness.table.metrics import COST
 
-MARKDOWN, JUNIT = "nightly.md", "nightly.junit.xml"
+MARKDOWN, JUNIT, ISSUE = "nightly.md", "nightly.junit.xml", "nightly.issue.md"
 ACKNOWLEDGED = "acknowledged.json"
 ALL = "all"
 NOTABLE = ("regression", "improvement", "change")  # kinds that can be acknowledged
@@ -182,6 +183,10 @@ def publish(night: Night, entry: NightEntry, folder: RunFolder, results: Path) -
     whole_files.write_json(folder.path / NIGHT, nightly_report.to_json(night))
     whole_files.write_atomically(folder.path / JUNIT, nightly_report.to_junit(night))
     whole_files.write_atomically(folder.path / MARKDOWN, nightly_report.to_markdown(night))
+    if night.verdict in WAKING:
+        whole_files.write_atomically(folder.path / ISSUE, to_issue(night))
+    else:  # of the night before it went on
+        (folder.path / ISSUE).unlink(missing_ok=True)
     with opened(results) as history:
         history.save(with_verdict(entry, folder))
 

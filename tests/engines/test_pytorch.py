@@ -127,7 +127,8 @@ network = saved([
     helper.make_node("BatchNormalization", ["flat", *wide], ["scores"], epsilon=0.5),
 ], "flat.onnx")
 expected = ReferenceEvaluator(str(network)).run(None, {"data": images})[0]
-np.testing.assert_allclose(PyTorch().load(network, 1, (), False, len(images))(images).asnumpy(), expected, 1e-4, 1e-5)
+scores = PyTorch().load(network, 1, (), False, len(images))(images).asnumpy()
+np.testing.assert_allclose(scores, expected, 1e-4, 1e-5)
 """
 )
 IN_INT8 = (

@@ -28,6 +28,8 @@ def row_cells(row: NightRow) -> tuple[Any, ...]:
         None if correct is None else correct.shape[1],
         None if correct is None else np.packbits(correct, axis=1).tobytes(),
         row.disturbed,
+        row.optimize_mb,
+        row.validate_mb,
     )
 
 
@@ -42,6 +44,8 @@ def row_of(
     images: int | None,
     correct: bytes | None,
     disturbed: int | None,
+    optimize_mb: float | None,
+    validate_mb: float | None,
 ) -> NightRow:
     seconds: Floats | None = None
     right: Bools | None = None
@@ -54,14 +58,25 @@ def row_of(
         if not 0 < (images or 0) <= 8 * bits.shape[1]:
             raise ValueError(f"{images} images of {method} in {bits.shape[1]} bytes")
         right = np.unpackbits(bits, axis=1, count=images).astype(bool)
-    if cost_s is not None and not (isinstance(cost_s, (int, float)) and 0 <= cost_s < math.inf):
-        raise ValueError(f"the cost of {method} is {cost_s!r}")
+    figures = {"cost": cost_s, "memory": optimize_mb, "memory of validating": validate_mb}
+    for name, figure in figures.items():
+        if figure is not None and not (isinstance(figure, (int, float)) and 0 <= figure < math.inf):
+            raise ValueError(f"the {name} of {method} is {figure!r}")
     if model is not None:
         text_of(model)
     if not (disturbed is None or (isinstance(disturbed, int) and disturbed >= 0)):
         raise ValueError(f"the disturbed rounds of {method} are {disturbed!r:.60}")
     return NightRow(
-        text_of(method), text_of(label), text_of(outcome), cost_s, seconds, right, model, disturbed
+        text_of(method),
+        text_of(label),
+        text_of(outcome),
+        cost_s,
+        seconds,
+        right,
+        model,
+        disturbed,
+        optimize_mb,
+        validate_mb,
     )
 
 
