@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from harness import PROJECT
 from harness.errors import InputError
+from harness.fleet.chosen_machines import chosen_machines
 from harness.fleet.fleet_report import to_markdown
 from harness.fleet.fleet_run import DEFAULTS, run_fleet
 from harness.fleet.order import Order, folder_files, lay_out, project_digests, unlike
@@ -143,6 +144,26 @@ def test_every_run_arrives_once_or_is_reported(
     assert json.loads(saved[-1]) == [asdict(job) for job in jobs]
     for job in jobs:
         assert job.run in to_markdown("f", jobs)
+
+
+def test_a_number_of_each_type() -> None:
+    chosen = chosen_machines("{c7i.4xlarge: 3, m7i:1}", "2")
+    assert dict(chosen.counts) == {"c7i.4xlarge": 3, "m7i": 1}
+    assert (chosen.number("c7i.4xlarge"), chosen.number("m7i")) == (3, 1)
+    of_each = chosen_machines("[a,b]", "2")
+    assert (of_each.number("a"), of_each.number("b"), list(of_each.counts)) == (2, 2, ["a", "b"])
+    assert chosen_machines("all", "").number("a") is None
+    assert chosen_machines("all", "3").counts == {}
+
+
+def test_a_lost_run_goes_to_a_machine_that_stands_by() -> None:
+    """Not to one that measured another run: machines of a type are told apart by that."""
+    machines = [Machine(f"n{i}", "a", f"10.0.0.{i}") for i in range(4)]
+    jobs = [Job("run-0", "a", "n0"), Job("run-1", "a", "n1"), Job("run-2", "a", "n2")]
+    fake = driven(machines, jobs, [("end", 0), ("crash", 1)])
+    assert [job.state for job in jobs] == [ARRIVED] * 3
+    by_run = {run: machine.node for run, _, machine in fake.started}
+    assert by_run == {"run-0": "n0", "run-1": "n1", "run-2": "n3"}
 
 
 def driven(machines: list[Machine], jobs: list[Job], ticks: list[tuple[str, int]]) -> Fake:
@@ -435,6 +456,10 @@ class Silent:
         ("fleet.wait_s", "soon", "fleet.wait_s=soon"),
         ("fleet.id", "a/b", "fleet.id=a/b"),
         ("machines", "[]", r"machines=\[\]"),
+        ("machines", "{a: none}", "a: none is none of all"),
+        ("machines", "{a: 0}", "a: 0 is none of all"),
+        ("machines", "[a: 3]", "a: 3 is none of all"),
+        ("fleet.each", "0", "fleet.each=0: use a whole number from 1 on"),
         ("", "workload=nothing", "there is no such workload"),
         ("", "fleet.more=1", r"fleet\.more"),
     ],
