@@ -250,6 +250,10 @@ DERIVED = (  # of records and numbers, purely
     ),
     *(f"harness.compare.{name}" for name in ("comparison", "prices", "unlike")),
     *(
+        f"harness.compare.columns.{name}"
+        for name in ("cells", "column", "machine_types", "rankings")
+    ),
+    *(
         f"harness.nightly.{name}"
         for name in (
             *("aa.analysis", "aa.replay", "disturbed", "judge", "night", "reasons"),

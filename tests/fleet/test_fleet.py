@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -328,7 +329,7 @@ import sys
 from ray.cluster_utils import Cluster
 head = {"num_cpus": 0, "include_dashboard": False, "node_ip_address": "127.0.0.1"}
 cluster = Cluster(initialize_head=True, head_node_args=head)
-for name in ("a", "a", "b"):
+for name in ("a", "a", "a", "b"):
     cluster.add_node(num_cpus=1, labels={"machine": name})
 print(cluster.address, flush=True)
 sys.stdin.read()
@@ -338,7 +339,7 @@ cluster.shutdown()
 
 @pytest.fixture
 def raylets() -> Iterator[Raylets]:
-    """Start a head and three nodes, two of type a and one of type b."""
+    """Start a head and four nodes, three of type a and one of type b."""
     temporary = Path(tempfile.mkdtemp(prefix="ib-"))  # short: it holds sockets
     (temporary / "ray").mkdir()
     environment = {
@@ -377,8 +378,14 @@ def test_a_node_is_killed_and_the_comparison_is_complete(
 ) -> None:
     nodes = tmp_path / "nodes"
     words = ("method=[telling]", *TINY)
+    wanted = "machines={a: 2, b: 1}"  # the third machine of type a stands by
     fleet = cli.start(
-        "fleet", f"address={raylets.address}", f"fleet.results={nodes}", "fleet.id=three", *words
+        "fleet",
+        f"address={raylets.address}",
+        f"fleet.results={nodes}",
+        "fleet.id=three",
+        wanted,
+        *words,
     )
     fleet.says("a at 127.0.0.1 | telling: optimising")
     raylet = until(measuring_raylet, "a node that measures")
@@ -415,9 +422,20 @@ def test_a_node_is_killed_and_the_comparison_is_complete(
             load(path.parent.parent / "plan.json")["threads"]
             == load(plain.folder.path / "plan.json")["threads"]
         )
+    # two machines of type a are one column: the run of the lost one was measured by the third, once
+    plans = [load(path) for path in sorted(cli.results.glob("*/*/plan.json"))]
+    machines = {plan["run"]: plan["config"]["machine_id"] for plan in plans}
+    assert [plan["config"]["machine_type"] for plan in plans] == ["a", "a", "b"]
+    assert len(set(machines.values())) == 3
+    arrived = {job["run"]: job["attempts"][-1]["node"] for job in state["jobs"]}
+    assert machines == arrived and lost[0]["attempts"][0]["node"] not in arrived.values()
+    assert "on a (2 machines), b (one machine)" in ended.out
+    (table,) = (cli.results / "comparisons").glob("*/machines.csv")
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert [(row["column"], row["machine"]) for row in rows] == [("a", "1"), ("a", "2"), ("b", "1")]
     # the comparison has all three, and whoever drives it again starts nothing, not even Ray
     assert (cli.results / "comparisons").is_dir()
-    assert all(run in ended.out for run in runs)
+    assert [row["run"].rpartition("/")[2] for row in rows] == runs
     again = cli("fleet", "address=127.0.0.1:1", "fleet.id=three", *TINY[-2:])
     assert (again.code, again.out) == (0, ended.out)
     other = cli("fleet", "fleet.id=three", "threads.count=2", *TINY[-2:])
@@ -432,6 +450,7 @@ def test_the_example_for_ec2_is_what_ray_takes() -> None:
     validate_config(fillout_defaults(text))
     measured = {name: kind for name, kind in text["available_node_types"].items() if name != "head"}
     assert sorted(measured) == ["c6i.4xlarge", "c7i.4xlarge", "m7i.4xlarge"]
+    assert text["max_workers"] == sum(kind["max_workers"] for kind in measured.values())
     for name, kind in measured.items():
         assert kind["node_config"]["InstanceType"] == name
         engine = {name: float(value) for name, value in kind["resources"].items()}
