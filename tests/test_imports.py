@@ -251,6 +251,10 @@ DERIVED = (  # of records and numbers, purely
     ),
     *(f"harness.compare.{name}" for name in ("comparison", "prices", "unlike")),
     *(
+        f"harness.compare.columns.{name}"
+        for name in ("cells", "column", "machine_types", "rankings")
+    ),
+    *(
         f"harness.nightly.{name}"
         for name in (
             *(

@@ -295,6 +295,8 @@ class Configuration(Facts, frozen=True, kw_only=True):
 
     run: Annotated[RunOptions, New()] = msgspec.field(default_factory=RunOptions)
     machine: Annotated[Optional[str], New(Optional[Name])] = None
+    machine_type: Annotated[Optional[Name], New(required=False)] = None
+    machine_id: Annotated[Optional[Name], New(required=False)] = None
     workload: Workload
     protocol: Protocol
     tuning: Tuning
