@@ -98,7 +98,7 @@ class Machine(Description, frozen=True, kw_only=True):
         mhz: the first CPU's clock when it was read.
         load_1min: the load average when it was read.
         ec2: None where it was not asked for.
-        policies: None in plans of before they were recorded.
+        policies: None where none can be read, and in plans of before they were recorded.
     """
 
     cpu_model: Optional[str]

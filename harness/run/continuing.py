@@ -37,12 +37,7 @@ def continued(plan: RunPlan, now: Composed, folders: Sequence[Path]) -> Composed
     """
     words = [word for word in now.overrides if key_of(word).split(".")[0] not in NOW]
     new_keys = {key_of(word) for word in words}
-    library = plan.config.threads.allocator or ""
-    if "/" in library and allocator.KEY not in new_keys:
-        raise InputError(
-            f"run {plan.run} began with {allocator.KEY}={library}. A plan is data, and no library is "
-            "loaded because a plan names it: repeat that word"
-        )
+    require_typed_allocator(plan, words)
     began = [word for word in plan.overrides if key_of(word).split(".")[0] not in NOW]
     values = copy.deepcopy(plan.config.stored)
     for section in NOW:
@@ -55,6 +50,20 @@ def continued(plan: RunPlan, now: Composed, folders: Sequence[Path]) -> Composed
         raise InputError(f"run {plan.run} cannot go on: {error}") from None
     kept = [word for word in began if key_of(word) not in new_keys]
     return Composed((*kept, *now.overrides), config, now.download)
+
+
+def require_typed_allocator(plan: RunPlan, words: Sequence[str]) -> None:
+    """Check that an allocator that a plan names by its path is named by the words of now, too.
+
+    Raises:
+        InputError: it is not.
+    """
+    library = plan.config.threads.allocator or ""
+    if "/" in library and allocator.KEY not in map(key_of, words):
+        raise InputError(
+            f"run {plan.run} began with {allocator.KEY}={library}. A plan is data, and no library is "
+            "loaded because a plan names it: repeat that word"
+        )
 
 
 def _asked(

@@ -55,7 +55,6 @@ EFFECTS = {  # by dotted key; the longest key that leads to a value counts
     "max_cpu_isa": Effect.INPUT,
     "mxnet_additions": Effect.INPUT,
     "threads": Effect.THREADS,
-    "threads.allocator": Effect.THREADS,
     "method": Effect.MODELS,
     "methods": Effect.MODELS,
     "methods.shared_calibration": Effect.COST,
@@ -153,7 +152,7 @@ def effect_of(key: str, effects: Mapping[str, Effect] = EFFECTS) -> Effect:
 def selected(config: JsonObject, effects: Collection[Effect]) -> JsonObject:
     """Return the part of a configuration with these effects, in its order, without what LATER means."""
     known = effects_in(config)
-    divided = _sections(known)
+    divided = _sections(known) | _sections(LATER)
 
     def part(section: JsonObject, at: str) -> JsonObject:
         kept: JsonObject = {}

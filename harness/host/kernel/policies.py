@@ -14,8 +14,8 @@ PARANOID = "proc/sys/kernel/perf_event_paranoid"
 SMT = f"{CPUS}/smt/control"
 
 
-def read_policies(root: Path = ROOT, cpu: int = 0) -> KernelPolicies:
-    """Return the policies; those that cannot be read are None.
+def read_policies(root: Path = ROOT, cpu: int = 0) -> KernelPolicies | None:
+    """Return the policies, None for each that cannot be read, or for all of them.
 
     Args:
         root: of the file system, so that a copied tree can stand for a machine.
@@ -25,7 +25,7 @@ def read_policies(root: Path = ROOT, cpu: int = 0) -> KernelPolicies:
     governor = read_text(idle / "current_governor") or read_text(idle / "current_governor_ro")
     balancing = to_integer(read_text(root / NUMA_BALANCING))
     drivers = (read_text(root / CPUS / f"{name}/status") for name in ("intel_pstate", "amd_pstate"))
-    return KernelPolicies(
+    policies = KernelPolicies(
         huge_pages=_chosen(root / HUGE_PAGES / "enabled"),
         huge_page_defrag=_chosen(root / HUGE_PAGES / "defrag"),
         numa_balancing=None if balancing is None else balancing > 0,
@@ -39,6 +39,7 @@ def read_policies(root: Path = ROOT, cpu: int = 0) -> KernelPolicies:
         irqbalance=_runs(root, "irqbalance"),
         perf_event_paranoid=to_integer(read_text(root / PARANOID)),
     )
+    return None if policies == KernelPolicies() else policies
 
 
 def _chosen(file: Path) -> str | None:
