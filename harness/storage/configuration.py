@@ -288,6 +288,7 @@ class ThreadsSection(Facts, frozen=True, kw_only=True):
     policy: Annotated[str, New()] = ""
     places: Annotated[Optional[str], New(str, required=False)] = None
     affinity: Annotated[Optional[str], New(str, required=False)] = None
+    allocator: Annotated[Optional[str], New(str, required=False)] = None
 
 
 class Configuration(Facts, frozen=True, kw_only=True):

@@ -68,6 +68,9 @@ EFFECTS = {  # by dotted key; the longest key that leads to a value counts
     "baseline": Effect.REFERENCE,
     "fused": Effect.REFERENCE,
 }
+LATER = {
+    "threads.allocator": "system"
+}  # keys that older plans lack, with the value that means the same
 UNDETERMINING = [key for key, effect in EFFECTS.items() if effect is Effect.NOTHING]
 
 
@@ -153,14 +156,16 @@ def effect_of(key: str, effects: Mapping[str, Effect] = EFFECTS) -> Effect:
 
 
 def selected(config: JsonObject, effects: Collection[Effect]) -> JsonObject:
-    """Return the part of a configuration with these effects, in its order."""
+    """Return the part of a configuration with these effects, in its order, without what LATER means."""
     known = effects_in(config)
-    divided = _sections(known)
+    divided = _sections(known) | _sections(LATER)
 
     def part(section: JsonObject, at: str) -> JsonObject:
         kept: JsonObject = {}
         for key, value in section.items():
             where = f"{at}{key}"
+            if where in LATER and value == LATER[where]:
+                continue
             wanted = effect_of(where, known) in effects
             if where in divided and isinstance(value, dict):
                 inner = part(value, f"{where}.")
@@ -281,10 +286,21 @@ def differences(
     lines = []
     for part in COMPARED:
         different = differing(before[part], after[part], (part,))
-        lines += listed(one for one in different if _bears_on(one.keys, question, effects))
+        lines += listed(
+            one
+            for one in different
+            if _bears_on(one.keys, question, effects) and not _is_later(one)
+        )
     if list(old.methods) != list(new.methods) and set(old.methods) == set(new.methods):
         lines.append("config.method: the order of the rows differs")
     return lines
+
+
+def _is_later(difference: Difference) -> bool:
+    """Say whether a key of LATER is missing in one plan and has the value of before in the other."""
+    meaning = LATER.get(difference.key.removeprefix("config."), ABSENT)
+    values = [difference.before, difference.after]
+    return all(value in (ABSENT, meaning) for value in values)
 
 
 def _bears_on(keys: Keys, question: Question, effects: Iterable[Mapping[str, Effect]]) -> bool:

@@ -128,6 +128,8 @@ def test_own_values_pass_through() -> None:
     omp = resolve(asked, PLAIN, None)
     assert omp.environment["OMP_PROC_BIND"] == "FALSE"  # YAML's false comes as a bool
     assert omp.environment["OMP_PLACES"] == "{4},{6}"
+    usual = asked.pop("allocator")  # is not kept, as in plans of before there was the key
+    assert usual == "system"
     assert omp.asked is not None and omp.asked.stored == asked
     compact = "granularity=fine,compact,1,0"
     kmp = resolve(options("kmp", affinity=compact, blocktime="infinite"), PLAIN, LIBRARY)

@@ -32,7 +32,7 @@ from harness.storage.same_run import (
     listed,
 )
 from harness.storage.store import RunFolder
-from helpers.sample_records import plan, with_pair
+from helpers.sample_records import configured, plan, with_pair
 
 CONF = PROJECT / "conf"
 ONE, OTHER = "1" * 64, "2" * 64
@@ -45,6 +45,23 @@ def choices() -> Iterator[list[str]]:
     for group in ("workload", "threads", "protocol", "experiment"):
         for path in sorted((CONF / group).glob("*.yaml")):
             yield [f"{group}={path.stem}"]
+
+
+def test_a_key_that_is_new_means_in_older_plans_what_was_so_then() -> None:
+    """Each key of LATER is in conf/ with the value that changes nothing."""
+    before = plan()
+    for key, meaning in same_run.LATER.items():
+        section, name = key.split(".")
+        assert key in keys()
+        old = {section: {"policy": "omp"}}
+        same, other = ({section: {**old[section], name: value}} for value in (meaning, "other"))
+        one, two, three = (configured(before, **part) for part in (old, same, other))
+        assert differences(one, two) == differences(two, one) == []
+        assert config_digest(one.config) == config_digest(two.config)
+        assert same_run.settings(one) == same_run.settings(two)
+        assert unlike([one, two]) == []
+        assert differences(two, three) == [f"config.{key}: was {meaning!r}, is 'other'"]
+        assert differences(one, three) == [f"config.{key}: was None, is 'other'"]
 
 
 @functools.cache  # not when the tests are collected, which each of their processes does

@@ -11,6 +11,7 @@ from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
 from harness.table.kernels import BY_ONEDNN, ONEDNN, Profile, findings
 from harness.table.metrics import INFERENCE_SPEEDUP, THROUGHPUT, VS_FUSED
+from harness.table.notes.condition_notes import condition_notes
 from harness.table.notes.disturbance_notes import (
     disturbance_notes,
     disturbed_rounds_note,
@@ -37,7 +38,7 @@ def footnotes(
     Args:
         resuming: the command that measures what is missing.
     """
-    used = _used(records, rounds)
+    used = used_timings(records, rounds)
     return [
         *_workload_notes(plan, records),
         *_unfinished_rows_note(plan, records, resuming),
@@ -46,6 +47,7 @@ def footnotes(
         *excluded_notes(records),
         *_significance_notes(rows),
         *disturbance_notes(records, rounds, used),
+        *condition_notes(plan, records, used),
         *_precision_notes(rows, used),
         *plan.warnings,
         *_warnings(records),
@@ -72,14 +74,14 @@ def decisive_notes(
         *(warning for warning in plan.warnings if warning in grave),
         *_unfinished_rows_note(plan, records, resuming),
         *(_unfinished_note(plan, rows, resuming) if plan.config.protocol.rounds else ()),
-        *disturbed_rounds_note(rounds, _used(records, rounds)),
+        *disturbed_rounds_note(rounds, used_timings(records, rounds)),
         *disturbed_stages_note(records),
         *(_defect_note(base.label, Profile.recorded(profile)) if base and profile else ()),
         *_overlap_note(plan),
     ]
 
 
-def _used(records: Sequence[MethodRecord], rounds: Sequence[RoundRecord]) -> Used:
+def used_timings(records: Sequence[MethodRecord], rounds: Sequence[RoundRecord]) -> Used:
     """Return the timings that count; a row whose record was deleted may have rounds left."""
     known = {record.method: record for record in records}
     return [(known[timing.method], timing) for timing in counted(rounds) if timing.method in known]
