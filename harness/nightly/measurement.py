@@ -87,7 +87,7 @@ def measure_night(
         try:
             code = measure_folder(folder, composed, folders, show, check)
             with resumable(words):
-                night = _judged(folder, context, chosen, show_stopped, told)
+                night = judge_folder(folder, context, chosen, show_stopped, told)
         except KeyboardInterrupt as stop:
             stopped = _keep_stopped(folder, context)
             if stopped is not None:
@@ -98,7 +98,7 @@ def measure_night(
     return (1 if night.verdict in WAKING else code), night, folder
 
 
-def _judged(
+def judge_folder(
     folder: RunFolder,
     context: Context,
     chosen: NightEntry | None,
@@ -108,7 +108,13 @@ def _judged(
     """Judge a measured night, write its report, save it in the history and tell of it if it is red.
 
     Args:
-        told: the command that is told.
+        folder: of the night's run, whose rows are measured.
+        chosen: the run to compare it with; None for the last good nights.
+        show_stopped: as of ``measure_night``.
+        told: the command that is told of a red night; None: nobody is.
+
+    Raises:
+        InputError, HarnessError, KeyboardInterrupt: as ``judge_night``.
     """
     composed, show = context.composed, context.show
     entry = build_entry(folder)

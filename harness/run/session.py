@@ -36,7 +36,7 @@ from harness.storage.configuration import Protocol
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
 from harness.storage.stage_facts import Optimize, ProfileFacts, RoundFacts, Validate
-from harness.storage.store import RunFolder
+from harness.storage.store import PREDICTIONS, RunFolder
 from harness.table import kernels, validity
 from harness.table.loaded_run import rows_of
 
@@ -200,7 +200,7 @@ class Session:
         job = ValidateJob(
             model=self._model(row),
             cpus=self.plan.machine.allowed_cpus,
-            predictions="predictions.npz",
+            predictions=PREDICTIONS,
         )
         ended = self.run_job(row, job, "validating", engine=job.model.engine)
         outcome, facts = stage_result(ended, Validate, self._log_name(row, job))
