@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,12 +22,11 @@ from neural_compressor.config import AccuracyCriterion, TuningCriterion, _Config
 from neural_compressor.model import Model
 from neural_compressor.strategy import STRATEGIES
 
+from harness.engines.calibration_parts import CalibrationParts
 from harness.engines.interface import (
     CRITERIA,
     Batches,
     EngineModel,
-    Images,
-    Labels,
     Progress,
     require_choice,
 )
@@ -93,7 +92,7 @@ class Inc(OnnxRuntimeSessions):
                     distillation=None,
                     nas=None,
                 ),
-                q_dataloader=_Loader(tuning),
+                q_dataloader=CalibrationParts(tuning),
                 eval_func=evaluations.accuracy,
             )
             evaluations.search = search
@@ -167,24 +166,6 @@ class _Evaluations:
             operators = _excluded(self.search.last_tune_cfg["op"])
             self.trials.add(accuracy, dict.fromkeys(operators, FP32))
         return accuracy
-
-
-@dataclass(frozen=True)
-class _Loader:
-    """The tuning images, as INC's calibration reads them."""
-
-    tuning: Batches
-
-    @property
-    def batch_size(self) -> int:
-        images, _ = next(iter(self.tuning))
-        return len(images)
-
-    def __len__(self) -> int:
-        return len(self.tuning)
-
-    def __iter__(self) -> Iterator[tuple[Images, Labels]]:
-        yield from self.tuning
 
 
 def _excluded(operators: Mapping[tuple[str, str], Any]) -> list[str]:

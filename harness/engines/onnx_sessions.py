@@ -42,7 +42,7 @@ class OnnxRuntimeSessions:
     title: ClassVar[str] = "ONNX Runtime"
 
     def load(
-        self, graph: Path, threads: int | None, cpus: Sequence[int], profiled: bool
+        self, graph: Path, threads: int | None, cpus: Sequence[int], profiled: bool, batch_size: int
     ) -> OnnxRuntimePredictor:
         options = onnxruntime.SessionOptions()
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL

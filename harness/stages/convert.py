@@ -47,7 +47,9 @@ def run(job: ConvertJob, progress: Callable[[int, int, str], None]) -> Optimize:
     tuning = batches_of(model)
     usable = _usable_cpus(row)
     os.sched_setaffinity(0, usable)  # before the engine counts them
-    difference = _difference(engine.load(network, row.threads, row.cpus, False), tuning, workspace)
+    size = model.workload.batch_size
+    predictor = engine.load(network, row.threads, row.cpus, False, size)
+    difference = _difference(predictor, tuning, workspace)
     os.sched_setaffinity(0, usable)  # loading binds this thread, and tuning's threads inherit that
     # a conversion need not keep all threads busy, so where they ran is not checked
     with Watch(job.cpus, has_batches=False, bound=()) as watch:

@@ -62,6 +62,9 @@ Deviation = Annotated[
     Meta(description="three numbers above 0, [R,G,B]"),
 ]
 FilePath = Annotated[str, Meta(pattern=r"\A[^\x00]+\Z", description="the path of a file or folder")]
+CommandLine = Annotated[
+    str, Meta(pattern=r"\A[^\x00]*\S[^\x00]*\Z", description="a command and its words")
+]
 OwnPath = Union[str, Any]  # a path, or what a class of one's own takes under that name
 
 ISA = Annotated[str, one_of(isa.NAMES, "or null")]
@@ -265,12 +268,18 @@ class TableOptions(Facts, frozen=True, kw_only=True):
 
 
 class Nightly(Facts, frozen=True, kw_only=True):
-    """What a night is compared with; ``pinned`` is another checkout of this project."""
+    """What a night is compared with, and whom it tells.
+
+    Attributes:
+        pinned: another checkout of this project.
+        notify: a command and its words, as a shell splits them.
+    """
 
     baseline: Annotated[str, New(Name)] = "last"
     runs: Annotated[Count, New(Positive)] = 0
     pinned: Annotated[Optional[str], New(Optional[FilePath])] = None
     trust_disturbed: Annotated[bool, New(required=False)] = False
+    notify: Annotated[Optional[str], New(Optional[CommandLine], required=False)] = None
 
 
 class ThreadsSection(Facts, frozen=True, kw_only=True):
@@ -286,6 +295,8 @@ class Configuration(Facts, frozen=True, kw_only=True):
 
     run: Annotated[RunOptions, New()] = msgspec.field(default_factory=RunOptions)
     machine: Annotated[Optional[str], New(Optional[Name])] = None
+    machine_type: Annotated[Optional[Name], New(required=False)] = None
+    machine_id: Annotated[Optional[Name], New(required=False)] = None
     workload: Workload
     protocol: Protocol
     tuning: Tuning

@@ -231,7 +231,7 @@ onnx.save(model, folder / "n.onnx")
 images = np.random.default_rng(1).normal(size=(2, 3, 8, 8)).astype("float32")
 engine = {module}.{made}
 model = engine.optimize(folder / "n.onnx", [(images, np.zeros(2))], folder / "m", lambda *args: None)
-engine.load(model.graph, 1, (), False)(images)
+engine.load(model.graph, 1, (), False, len(images))(images)
 print("reached:", reached)
 """
 

@@ -58,7 +58,7 @@ said = {}
 found = Inc(max_trials=20).optimize(network, batches, folder / "engine", quietly)
 said["found"] = dict(found.quantization)
 said["trials"] = found.trajectory
-predictor = Inc().load(found.graph, 1, (), True)
+predictor = Inc().load(found.graph, 1, (), True, 64)
 for batch, _ in batches:
     predictor(batch)
 said["ran"] = [kernel.dtype for kernel in Inc().what_ran(predictor) if kernel.kind == "convolution"]

@@ -41,7 +41,7 @@ onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), network)
 images = rng.normal(size=(4, 64, 3, 8, 8)).astype("float32")
 batches = [(batch, np.zeros(64, np.int64)) for batch in images]
 engine = MODULE.ENGINE
-engine.load(network, 1, (), False)(images[0])
+engine.load(network, 1, (), False, 64)(images[0])
 seen, ended = set(), threading.Event()
 
 
