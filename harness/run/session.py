@@ -106,8 +106,8 @@ class Session:
         saved = self.folder.method(row.method) / store.OPTIMIZED
         missing = self._missing_engine(row)
         if missing is not None:
-            known = before.optimize if before else None
-            return _with_known(replace(row, outcome=missing, optimize=known), before)
+            model = before.optimize if before else None
+            return _with_known(replace(row, outcome=missing, optimize=model), before)
         facts = self._intact_model(saved)
         if facts is not None:
             known = before.history if before else None
