@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-SECONDS, MILLISECONDS, PERCENT, RATE = "s", "ms", "%", "images/s"  # units
+SECONDS, MILLISECONDS, PERCENT, RATE, MEGABYTES = "s", "ms", "%", "images/s", "MB"  # units
 
 
 @dataclass(frozen=True)
