@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from harness.compare.comparison import ComparedRun, Comparison
 from harness.compare.grid import DASH, Cell, Grid, titles
-from harness.host.libraries.allocator import SYSTEM
+from harness.facts.machine_facts import SYSTEM
 from harness.table.notes.condition_notes import policies_text
 
 

@@ -15,7 +15,6 @@ def to_shell(findings: Sequence[Finding]) -> list[str]:
     """Return one line a command, with a comment that says what it changes and how to undo it."""
     fixes = [fix for finding in findings if finding.mark != OK for fix in finding.fixes]
     lines = [
-        one_line(f"{fix.command} # {fix.changes}; undo: {fix.undo}")
-        for fix in dict.fromkeys(fixes)
+        one_line(f"{fix.command} # {fix.changes}; undo: {fix.undo}") for fix in dict.fromkeys(fixes)
     ]
     return [HEAD, *lines] if lines else [NOTHING]
