@@ -41,11 +41,12 @@ FLOORS = (  # who may import whom: a package imports what stands above it here, 
     ("storage",),
     ("process", "table"),
     ("compare", "doctor", "screen", "setup", "targets", "words"),
-    ("config", "workloads"),
+    ("checkout", "config", "workloads"),
     ("images", "packs"),
     ("engines",),
     ("methods", "run"),
     ("fleet", "nightly", "report", "stages"),
+    ("bisect",),
     ("command_line",),
     ("commands",),
     ("cli",),
@@ -250,9 +251,21 @@ DERIVED = (  # of records and numbers, purely
     ),
     *(f"harness.compare.{name}" for name in ("comparison", "prices", "unlike")),
     *(
+        f"harness.compare.columns.{name}"
+        for name in ("cells", "column", "machine_types", "rankings")
+    ),
+    *(
         f"harness.nightly.{name}"
         for name in (
-            *("aa.analysis", "aa.replay", "disturbed", "judge", "night", "reasons"),
+            *(
+                "aa.analysis",
+                "aa.replay",
+                "disturbed",
+                "judge",
+                "night",
+                "reasons",
+                "notices.next_steps",
+            ),
             *("second_verdicts", "sequential_test", "verdict"),
         )
     ),

@@ -19,7 +19,7 @@ from harness.doctor.place_findings import (
 from harness.doctor.software import software_facts, software_findings
 from harness.errors import InputError
 from harness.facts.machine_facts import Machine
-from harness.host import machine, threads
+from harness.host import ec2, machine, threads
 from harness.host.kernel.readable import look
 from harness.host.topology import Topology, read_topology
 from harness.process.executor import worker_environment
@@ -34,7 +34,7 @@ def examine(
         threads_section: the section ``threads`` of a configuration.
     """
     topology = read_topology()
-    described = machine.describe()
+    described = machine.describe(ec2=ec2.describe())
     findings = _of_machine(described, topology)
     environment: dict[str, str] = {}
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.doctor.finding import (
+    BAD,
     GIB,
     OK,
     UNKNOWN,
@@ -13,12 +14,13 @@ from harness.doctor.finding import (
     level,
 )
 from harness.doctor.kernel_findings import written
-from harness.facts.machine_facts import Machine, ThreadSettings
+from harness.facts.machine_facts import Instance, Machine, ThreadSettings
 from harness.host.system_files import CPUS
 from harness.host.topology import Topology
 
 MEMORY_NEEDED, MEMORY_WANTED = 2 * GIB, 6 * GIB  # 64 images of 224 x 224 in fp32 peak at 4.3 GiB
 BUSY = 0.25  # load per usable core from which other work spoils times
+BURSTABLE = ("t2", "t3", "t3a", "t4g")  # families of EC2 whose CPU time is rationed by credits
 UNTOLD = "each of them counts as a core: where two are threads of one, give threads.count"
 
 INT8 = (  # the first that the CPU has, best first
@@ -51,6 +53,7 @@ def machine_findings(machine: Machine, topology: Topology) -> list[Finding]:
         _clock(machine),
         _platform(machine),
         _load(machine),
+        *_instance(machine.ec2),
     ]
 
 
@@ -185,3 +188,22 @@ def _load(machine: Machine) -> Finding:
     mark = WARN if load > BUSY * cores else OK
     value = f"load {load:.2f} in the last minute on {cores} usable core(s)"
     return Finding(mark, "other work", value, "wait for other work to end: it makes times longer")
+
+
+def _instance(instance: Instance | None) -> list[Finding]:
+    """Judge an EC2 instance: is its CPU time rationed, and may EC2 take it back."""
+    if instance is None or instance.instance_type is None:
+        return []
+    kind = instance.instance_type
+    place = instance.availability_zone or instance.region
+    value = ", ".join(filter(None, [kind, place, instance.purchase]))
+    if kind.partition(".")[0] in BURSTABLE:
+        advice = "it slows down when its CPU credits are spent: measure on a type without credits"
+        return [Finding(WARN, "EC2", f"{value}; burstable", advice)]
+    if instance.interruption is not None:
+        advice = "start the run elsewhere: EC2 is about to take this instance back"
+        return [Finding(BAD, "EC2", f"{value}; {instance.interruption}", advice)]
+    if instance.purchase == "spot":
+        advice = "EC2 may take it back at two minutes' notice; run.id=ID goes on with the run"
+        return [Finding(OK, "EC2", f"{value}; {advice}")]
+    return [Finding(OK, "EC2", value)]

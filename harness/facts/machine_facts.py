@@ -31,11 +31,22 @@ class Instance(Description, frozen=True, kw_only=True):
     """The EC2 instance that a machine is.
 
     Attributes:
+        instance_id: the beginning of the SHA-256 of its id.
+        ami: the image that it was started from.
+        tenancy: ``host`` on a Dedicated Host; the metadata service does not tell the others apart.
+        purchase: ``on-demand``, ``spot``, or another of the service's words.
+        interruption: what EC2 said of taking the spot instance back; None where it said nothing.
         reason: why something is not known; None where all is.
     """
 
     instance_type: Optional[str] = None
     region: Optional[str] = None
+    instance_id: Optional[str] = None
+    ami: Optional[str] = None
+    availability_zone: Optional[str] = None
+    tenancy: Optional[str] = None
+    purchase: Optional[str] = None
+    interruption: Optional[str] = None
     reason: Optional[str] = None
 
 

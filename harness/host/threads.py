@@ -31,6 +31,8 @@ from harness.host.topology import Topology
 
 OWN_KEYS = {"omp": ("proc_bind", "places"), "kmp": ("affinity", "blocktime"), "none": ()}
 KMP_NAME = "libiomp5.so"
+KMP_AFFINITY = "KMP_AFFINITY"
+KMP_UNBOUND = {"none", "disabled"}  # types of affinity that bind no thread
 PRELOAD = "LD_PRELOAD"
 PLACE = r"\{(\d[\d,:]*)\}(?::(\d+)(?::(-?\d+))?)?"
 
@@ -52,7 +54,7 @@ def resolve(section: object, topology: Topology, kmp_library: Path | None) -> Th
     if policy != "none":
         count = topology.usable_cores if count is None else count
         environment = {"OMP_NUM_THREADS": str(count), "OPENBLAS_NUM_THREADS": str(count)}
-        cpus = _one_cpu_per_thread(topology, count)
+        cpus = one_cpu_per_thread(topology, count)
         environment |= _omp(options, cpus) if policy == "omp" else _kmp(options, cpus, kmp_library)
         warnings = (*_crowding(count, topology), *_unassigned(topology))
     allocator = find_allocator(options.allocator or SYSTEM)
@@ -68,18 +70,25 @@ def resolve(section: object, topology: Topology, kmp_library: Path | None) -> Th
     )
 
 
-def engine_cpus(settings: ThreadSettings, topology: Topology) -> list[int]:
+def engine_cpus(settings: ThreadSettings, topology: Topology) -> list[int] | None:
     """Return the CPU of each thread of an engine that OpenMP's variables do not reach.
 
     They are in the places of MXNet's threads under the same settings, where these list places by CPU;
-    none where its threads are not bound. A KMP_AFFINITY of one's own is not read.
+    none where its threads are not bound.
+
+    Returns:
+        None: the settings hold a KMP_AFFINITY of which only libiomp5 knows what it comes to.
     """
     bind, count = settings.environment.get("OMP_PROC_BIND"), settings.count
     if count is None or bind == "FALSE":
         return []
+    affinity = settings.environment.get(KMP_AFFINITY)
+    if affinity is not None:
+        listed = _kmp_cpus(affinity)
+        return list(itertools.islice(itertools.cycle(listed), count)) if listed else listed
     places = listed_places(settings.environment.get("OMP_PLACES", ""))
     if not places:
-        return _one_cpu_per_thread(topology, count)
+        return one_cpu_per_thread(topology, count)
     if bind in ("MASTER", "PRIMARY"):
         places = places[:1]
     elif bind == "SPREAD" and len(places) > count:
@@ -87,6 +96,21 @@ def engine_cpus(settings: ThreadSettings, topology: Topology) -> list[int]:
     # threads of one place share it out
     turns = [itertools.cycle(sorted(place)) for place in places]
     return [next(turns[number % len(turns)]) for number in range(count)]
+
+
+def _kmp_cpus(affinity: str) -> list[int] | None:
+    """Return the CPUs that a KMP_AFFINITY lists, in order; none where it binds no thread.
+
+    Returns:
+        None: it lists none, but has libiomp5 choose them (compact, scatter and the like).
+    """
+    words = re.sub(r"proclist=\[[^\]]*\]", "", affinity.lower()).split(",")
+    if not affinity or not KMP_UNBOUND.isdisjoint(words):
+        return []
+    proclist = re.search(r"proclist=\[(\d+(?:,\d+)*)\]", affinity.lower())
+    if proclist is None or "explicit" not in words:
+        return None
+    return [int(number) for number in proclist[1].split(",")]
 
 
 def _options(section: object) -> ThreadOptions:
@@ -200,7 +224,7 @@ def spell_cpus(cpus: Iterable[int]) -> str:
     return "CPU " + ",".join(map(str, sorted(cpus)))
 
 
-def _one_cpu_per_thread(topology: Topology, count: int) -> list[int]:
+def one_cpu_per_thread(topology: Topology, count: int) -> list[int]:
     """Return ``count`` CPUs: first one of each core, then their SMT siblings, then over again."""
     rounds = itertools.zip_longest(*topology.cores)
     order = [cpu for round_ in rounds for cpu in round_ if cpu is not None]
@@ -256,7 +280,7 @@ def _kmp(options: ThreadOptions, cpus: Sequence[int], library: Path | None) -> d
         raise _value_error("threads.blocktime", options.blocktime, BLOCKTIME)
     return {
         PRELOAD: str(library),
-        "KMP_AFFINITY": affinity,
+        KMP_AFFINITY: affinity,
         "KMP_BLOCKTIME": blocktime,
     }
 

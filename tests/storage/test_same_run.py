@@ -29,6 +29,7 @@ from harness.storage.same_run import (
     differing,
     effect_of,
     effects_in,
+    listed,
 )
 from harness.storage.store import RunFolder
 from helpers.sample_records import configured, plan, with_pair
@@ -274,3 +275,19 @@ def test_there_is_one_differ() -> None:
         if isinstance(node, ast.FunctionDef) and compares_nested_dicts(node)
     }
     assert differs == {"same_run.differing"}
+
+
+def test_a_line_for_an_engines_environment_names_the_engine_and_counts_the_rest() -> None:
+    packages = {f"package{number}": "1" for number in range(20)}
+    engines = {
+        "onnxruntime": {**packages, "onnxruntime": "1.32.0"},
+        "openvino": {"openvino": "2026"},
+    }
+    assert listed(differing({}, {"versions": {"engines": engines}})) == [
+        "versions: was None, is engines.onnxruntime.onnxruntime=1.32.0, "
+        "engines.openvino.openvino=2026 (22 values)"
+    ]
+    assert listed(differing({"own": packages}, {})) == [
+        f"own: was {', '.join(packages)} (20 values), is None"
+    ]
+    assert listed(differing({"few": {"a": 1}}, {})) == ["few: was {'a': 1}, is None"]

@@ -9,7 +9,7 @@ from harness.stats.speed import ENOUGH
 from harness.storage.outcomes import OK
 from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
-from harness.table.kernels import ONEDNN, Profile, findings
+from harness.table.kernels import BY_ONEDNN, ONEDNN, Profile, findings
 from harness.table.metrics import INFERENCE_SPEEDUP, THROUGHPUT, VS_FUSED
 from harness.table.notes.condition_notes import condition_notes
 from harness.table.notes.disturbance_notes import (
@@ -215,10 +215,21 @@ def _kernel_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[st
         yield (
             f"How these ran was not looked at (protocol.profile_batches=0): {', '.join(missing)}."
         )
+    profiles = {
+        record.method: Profile.recorded(record.profile)
+        for record in records
+        if record.profile is not None and record.outcome.kind == OK
+    }
+    for engine in sorted({profile.engine for profile in profiles.values()} & set(BY_ONEDNN)):
+        yield (
+            f"int8 % and the other shares of {engine}'s rows are of their time in oneDNN alone. The "
+            f"operators that {engine} runs itself, such as batch norms and additions, in int8 too, are "
+            "outside."
+        )
     for record in records:
-        if record.profile is None or record.outcome.kind != OK:
+        profile = profiles.get(record.method)
+        if profile is None:
             continue
-        profile = Profile.recorded(record.profile)
         for finding in findings(profile, is_called_int8(record.method, record.label)):
             yield f"{record.label}: {finding}."
         if record.method == plan.config.baseline:
