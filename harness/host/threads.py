@@ -19,12 +19,13 @@ from harness.facts.faults import MISSING
 from harness.facts.machine_facts import (
     BLOCKTIME,
     PROC_BIND,
+    SYSTEM,
     OpenMP,
     ThreadOptions,
     ThreadSettings,
 )
 from harness.facts.typed import decode, fault
-from harness.host.libraries.allocator import SYSTEM, find_allocator, require_preloadable
+from harness.host.libraries.allocator import find_allocator, require_preloadable
 from harness.host.libraries.loaded import library_with, mapped_libraries
 from harness.host.topology import Topology
 

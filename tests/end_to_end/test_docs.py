@@ -67,6 +67,7 @@ COMPOSED = {
     "acknowledge": "it needs a judged night; test_history.py runs it",
 }
 OWN_WORDS = {
+    "doctor": r"fix=",
     "aa": r"repeats=",
     "fleet": r"machines=|address=|models=|fleet\.",
     "recover": r"run=|method=|trial=",
