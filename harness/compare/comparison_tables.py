@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from harness.compare.columns.cells import MethodInRun
+from harness.compare.columns.method_values import MethodInRun
 from harness.compare.columns.column import ComparedRun
 from harness.compare.columns.machine_types import unpooled
 from harness.compare.columns.rankings import in_words
