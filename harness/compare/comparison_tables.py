@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from harness.compare.columns.method_values import MethodInRun
 from harness.compare.columns.column import ComparedRun
 from harness.compare.columns.machine_types import unpooled
+from harness.compare.columns.method_values import MethodInRun
 from harness.compare.columns.rankings import in_words
 from harness.compare.comparison import Comparison, Disagreement
 from harness.compare.grid import DASH, NOTHING, Cell, Grid, titles
