@@ -7,6 +7,8 @@ from collections.abc import Callable
 from harness.compare.columns.column import Column, ComparedRun
 from harness.compare.comparison import Comparison
 from harness.compare.grid import DASH, Cell, Grid, titles
+from harness.host.libraries.allocator import SYSTEM
+from harness.table.notes.condition_notes import policies_text
 
 
 def machines(comparison: Comparison) -> Grid:
@@ -16,6 +18,11 @@ def machines(comparison: Comparison) -> Grid:
         other_engines["Other engines"] = lambda run: (
             "; ".join(run.plan.versions.engine_texts) or DASH
         )
+    policies: dict[str, Callable[[ComparedRun], str]] = {}
+    if any(run.plan.machine.policies for run in comparison.runs):
+        policies["Policies"] = lambda run: policies_text(run.plan.machine) or DASH
+    if any(run.plan.threads.allocator for run in comparison.runs):
+        policies["Allocator"] = lambda run: run.plan.threads.allocator or SYSTEM
     facts: dict[str, Callable[[ComparedRun], str]] = {
         "Run": lambda run: run.name,
         "Measured": lambda run: run.plan.created,
@@ -34,6 +41,7 @@ def machines(comparison: Comparison) -> Grid:
         "System": lambda run: (
             f"{_text(run.plan.machine.os)}, kernel {_text(run.plan.machine.kernel)}"
         ),
+        **policies,
         "MXNet": lambda run: run.plan.versions.mxnet,
         "INC": lambda run: run.plan.versions.neural_compressor,
         **other_engines,

@@ -13,7 +13,9 @@ from harness.doctor.finding import (
     in_ranges,
     level,
 )
+from harness.doctor.kernel_findings import written
 from harness.facts.machine_facts import Instance, Machine, ThreadSettings
+from harness.host.system_files import CPUS
 from harness.host.topology import Topology
 
 MEMORY_NEEDED, MEMORY_WANTED = 2 * GIB, 6 * GIB  # 64 images of 224 x 224 in fp32 peak at 4.3 GiB
@@ -65,6 +67,8 @@ def thread_findings(settings: ThreadSettings) -> list[Finding]:
         f"{name}={text}" for name, text in settings.environment.items() if name != "LD_PRELOAD"
     )
     findings = [Finding(OK, "threads", value)]
+    if settings.allocator is not None:
+        findings.append(Finding(OK, "allocator", settings.allocator))
     if shown:
         findings.append(Finding(OK, "environment", shown))
     advice = "leave threads.count at null"
@@ -157,7 +161,14 @@ def _clock(machine: Machine) -> Finding:
         advice = "hidden from this system (virtual or a container): repeat runs to see the scatter"
         return Finding(UNKNOWN, "clock", value, advice)
     if governor != "performance":
-        return Finding(WARN, "clock", value, "sudo cpupower frequency-set --governor performance")
+        advice = "sudo cpupower frequency-set --governor performance"
+        fix = written(
+            "performance",
+            governor.split(",")[0],
+            f"/{CPUS}/cpu*/cpufreq/scaling_governor",
+            "the clock no longer follows the load",
+        )
+        return Finding(WARN, "clock", value, advice, (fix,))
     return Finding(OK, "clock", value)
 
 

@@ -25,6 +25,7 @@ from harness.files import locks
 from harness.files.reading import Unreadable, open_plain
 from harness.nightly.entry import NightEntry, NightRow
 from harness.nightly.memory.cells import (
+    changes_of,
     keys,
     object_of,
     row_cells,
@@ -55,6 +56,9 @@ MIGRATIONS = (  # entry k takes the schema from version k to k + 1
     "ALTER TABLE rows ADD COLUMN disturbed INTEGER",
     "ALTER TABLE runs ADD COLUMN improved TEXT NOT NULL DEFAULT '[]';"
     "ALTER TABLE runs ADD COLUMN open TEXT",  # none where a version wrote it that kept no state
+    "ALTER TABLE runs ADD COLUMN changed TEXT NOT NULL DEFAULT '[]';"
+    "ALTER TABLE runs ADD COLUMN trusts_disturbed INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE rows ADD COLUMN optimize_mb REAL;ALTER TABLE rows ADD COLUMN validate_mb REAL",
 )
 
 
@@ -79,7 +83,7 @@ class History:
                 "DELETE FROM runs WHERE machine=? AND run=?", (entry.machine, entry.run)
             )
             writing.execute(
-                "INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+                "INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 (
                     entry.machine,
                     entry.run,
@@ -93,10 +97,12 @@ class History:
                     json.dumps(known),
                     json.dumps(sorted(list(row) for row in entry.improved)),
                     json.dumps([asdict(regression) for regression in entry.open]),
+                    json.dumps([[*row, change] for row, change in sorted(entry.changed.items())]),
+                    int(entry.trusts_disturbed),
                 ),
             )
             writing.executemany(
-                "INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                "INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 [
                     (entry.machine, entry.run, position, *row_cells(row))
                     for position, row in enumerate(entry.rows)
@@ -115,13 +121,14 @@ class History:
         rows: dict[str, list[NightRow]] = {}
         for run, *stored in self._connection.execute(
             "SELECT run, method, label, outcome, cost_s, model, rounds, times, images, correct,"
-            " disturbed FROM rows WHERE machine=? ORDER BY run, position",
+            " disturbed, optimize_mb, validate_mb FROM rows WHERE machine=? ORDER BY run, position",
             (machine,),
         ):
             rows.setdefault(run, []).append(row_of(*stored))
         runs = self._connection.execute(
             "SELECT run, created, folder, alike, environment, verdict, shifted, regressions,"
-            " acknowledged, improved, open FROM runs WHERE machine=? ORDER BY created, run",
+            " acknowledged, improved, open, changed, trusts_disturbed FROM runs WHERE machine=?"
+            " ORDER BY created, run",
             (machine,),
         )
         return [
@@ -142,6 +149,8 @@ class History:
                         for method, metric, reason in json.loads(known)
                     },
                     keys(improved),
+                    changed=changes_of(changed),
+                    trusts_disturbed=bool(trusts_disturbed),
                 ),
                 open_,
             )
@@ -157,6 +166,8 @@ class History:
                 known,
                 improved,
                 open_,
+                changed,
+                trusts_disturbed,
             ) in runs
         ]
 
