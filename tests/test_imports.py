@@ -252,7 +252,7 @@ DERIVED = (  # of records and numbers, purely
     *(f"harness.compare.{name}" for name in ("comparison", "prices", "unlike")),
     *(
         f"harness.compare.columns.{name}"
-        for name in ("cells", "column", "machine_types", "rankings")
+        for name in ("column", "machine_types", "method_values", "rankings")
     ),
     *(
         f"harness.nightly.{name}"

@@ -269,10 +269,7 @@ def flattened(value: Any, at: str = "") -> JsonObject:
 
 
 def differences(
-    old: RunPlan,
-    new: RunPlan,
-    question: Question = SAME_RUN,
-    machine: Collection[str] = SAME_MACHINE,
+    old: RunPlan, new: RunPlan, question: Question = SAME_RUN, machine: Keys = SAME_MACHINE
 ) -> list[str]:
     """Return the differences of two plans that bear on a question, one line a key.
 
