@@ -79,6 +79,9 @@ class Engine(Protocol):
     ) -> EngineModel:
         """Make the row's model; this alone is timed as the row's one-time cost.
 
+        This process may use as many CPUs as the row has threads (``os.sched_getaffinity``): take no
+        more threads than that.
+
         Args:
             network: an ONNX file.
             stem: begins the names of the files that are written.

@@ -31,7 +31,7 @@ from harness.engines.interface import (
     require_choice,
 )
 from harness.engines.network import INPUT
-from harness.engines.onnx_sessions import OnnxRuntimeSessions, save_model
+from harness.engines.onnx_sessions import OnnxRuntimeSessions, on_usable_cpus, save_model
 from harness.engines.search_trials import Trials
 from harness.errors import InputError, NoSolution, TuningTimeout
 from harness.time_limit import time_limit
@@ -76,8 +76,9 @@ class Inc(OnnxRuntimeSessions):
             NoSolution: no model met the criterion within max_trials or the search space.
             TuningTimeout: no model met it within timeout_s.
         """
-        evaluations = _Evaluations(tuning, Trials(progress, "trials", self.max_trials))
-        with tempfile.TemporaryDirectory(dir=".") as aside:
+        trials = Trials(progress, stem.parent, "trials", self.max_trials)
+        evaluations = _Evaluations(tuning, trials)
+        with trials, on_usable_cpus(), tempfile.TemporaryDirectory(dir=".") as aside:
             neural_compressor.set_workspace(aside)
             random.seed(self.seed)
             np.random.seed(self.seed)

@@ -27,7 +27,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from harness.engines.calibration_parts import CalibrationParts, parts
 from harness.engines.interface import Batches, EngineModel, Images, Progress, require_choice
 from harness.engines.network import INPUT
-from harness.engines.onnx_sessions import OnnxRuntimeSessions, save_model
+from harness.engines.onnx_sessions import OnnxRuntimeSessions, on_usable_cpus, save_model
 from harness.host.isa import has_vnni
 from harness.host.machine import describe
 
@@ -69,7 +69,7 @@ class OnnxRuntime(OnnxRuntimeSessions):
             reduces = not has_vnni(describe().isa)
         # histograms would keep the activations of all images
         by_part = {} if self.calibration == "minmax" else {"CalibStridedMinMax": 1}
-        with tempfile.TemporaryDirectory(dir=".") as aside:
+        with on_usable_cpus(), tempfile.TemporaryDirectory(dir=".") as aside:
             folded, quantized = Path(aside, "folded.onnx"), Path(aside, "quantized.onnx")
             quant_pre_process(network, folded, skip_symbolic_shape=True)
             quantize_static(

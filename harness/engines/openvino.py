@@ -75,7 +75,7 @@ class OpenVino:
         self, network: Path, tuning: Batches, stem: Path, progress: Progress
     ) -> EngineModel:
         model = openvino.Core().read_model(network)
-        evaluations = _Evaluations(Trials(progress, "evaluations"))
+        evaluations = _Evaluations(Trials(progress, stem.parent, "evaluations"))
         configured: dict[str, Any] = {}
         if self.precision == "int8":
             data = nncf.Dataset(list(tuning), _images)
@@ -84,7 +84,8 @@ class OpenVino:
             )
             configured = {"quantize_granularity": "channel-wise", "excluded_operators": []}
         elif self.precision != "fp32":
-            model, excluded = self._controlled(model, list(tuning), evaluations)
+            with evaluations.trials:
+                model, excluded = self._controlled(model, list(tuning), evaluations)
             configured = {
                 "quantize_granularity": "channel-wise",
                 "strategy": "nncf accuracy control",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,7 @@ from harness.table.samples import samples_of
 
 METRICS = (BATCH.name, *(metric.name for metric in ONCE), TOP1.name, TOP5.name)
 NOT_SHARED = ("method", "checkout")  # parts of the environment
+Change = Literal["machine", "small"]  # what neither is a regression nor an improvement
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,8 @@ class NightEntry:
         acknowledged: reason by (method, metric), either of them "*" for all.
         improved: (method, metric) of its rows that were called improvements.
         open: the regressions that were open after it.
+        changed: (method, metric) of its rows that changed by what does not matter, or by the machine.
+        trusts_disturbed: whether times count for it however disturbed they are.
     """
 
     machine: str
@@ -129,6 +132,8 @@ class NightEntry:
     acknowledged: Mapping[tuple[str, str], str] | None = None
     improved: frozenset[tuple[str, str]] = frozenset()
     open: tuple[Regression, ...] = ()
+    changed: Mapping[tuple[str, str], Change] = field(default_factory=dict)
+    trusts_disturbed: bool = False
 
     @property
     def is_judged(self) -> bool:
@@ -216,6 +221,7 @@ def bare_entry(folder: RunFolder) -> NightEntry:
         alike=alike(plan),
         environment=environment(plan),
         rows=(),
+        trusts_disturbed=bool(plan.config.nightly.trust_disturbed),
     )
 
 

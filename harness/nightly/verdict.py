@@ -40,16 +40,16 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.stats.intervals import Interval
-from harness.table.metrics import COST, Metric
+from harness.table.metrics import COST, MEGABYTES, SECONDS, Metric
 
 Kind = Literal["regression", "improvement", "change", "none", "cannot tell", "missing", "new"]
 Gap = Literal[
     "noise", "disturbed", "few rounds", "few runs", "nothing before", "not repeated", "machine"
 ]
-BATCH = Metric("batch_s", "Batch s", 4, False)  # "time of a batch" in docs/nightly.md
-# the most memory that the process of a stage held at once, in MB of 1,000,000 bytes
-OPTIMIZE_MEMORY = Metric("optimize_mb", "Optimising MB", 0, False)
-VALIDATE_MEMORY = Metric("validate_mb", "Validation MB", 0, False)
+BATCH = Metric("batch_s", "Batch s", 4, False, unit=SECONDS)  # "time of a batch" in docs/nightly.md
+# the most memory that the process of a stage held at once; 1 MB is 1,000,000 bytes
+OPTIMIZE_MEMORY = Metric("optimize_mb", "Optimising MB", 0, False, unit=MEGABYTES)
+VALIDATE_MEMORY = Metric("validate_mb", "Validation MB", 0, False, unit=MEGABYTES)
 MEMORY = (OPTIMIZE_MEMORY, VALIDATE_MEMORY)
 ONCE = (COST, *MEMORY)  # a run has one figure of each, without rounds
 EQUIVALENCE = 0.9  # level of the intervals: "none" is two one-sided tests at half of what is left

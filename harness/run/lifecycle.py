@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness import PROJECT
 from harness.checkout.commit import read_checkout
+from harness.checkout.packages import installed_versions
 from harness.config import CONF, Composed, project_path
 from harness.errors import HarnessError, InputError
 from harness.facts.machine_facts import Versions
@@ -40,7 +41,6 @@ from harness.run.worker_setup import (
     inspection_memory_limit,
     workload_for_workers,
 )
-from harness.setup.engine_env import locked_versions
 from harness.setup.environments import SetupError
 from harness.setup.setup_env import LOCKS
 from harness.storage.configuration import Configuration
@@ -236,7 +236,7 @@ def start_session(
         ),
         code=code_digest(folders),
         checkout=read_checkout(PROJECT),
-        packages=locked_versions(LOCKS / "run.lock"),
+        packages=installed_versions(LOCKS / "run.lock"),
     )
     plan.check_readable(folder.path / PLAN)
     if check is not None:

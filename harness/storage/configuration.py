@@ -30,6 +30,7 @@ from harness.facts.typed import (
 from harness.files.locks import USUAL_LIMIT_S
 from harness.host import isa
 from harness.storage.method_options import (
+    EngineSearch,
     Limit,
     NotNegative,
     SearchOptions,
@@ -211,6 +212,14 @@ class EngineOptions(Facts, frozen=True, kw_only=True):
     environment: Name
     target: str = msgspec.field(name="_target_")
 
+    @property
+    def search(self) -> Optional[EngineSearch]:
+        """The options of its search; None where it has no criterion to search by."""
+        try:
+            return decode(self.stored, EngineSearch)
+        except Mistyped:
+            return None
+
 
 class Method(Facts, frozen=True, kw_only=True):
     """One row: ``target`` makes the method of the other keys, its arguments.
@@ -229,12 +238,12 @@ class Method(Facts, frozen=True, kw_only=True):
         return {key: value for key, value in self.stored.items() if key not in ROW_KEYS}
 
     @property
-    def search_options(self) -> Optional[SearchOptions]:
-        """Its ``options`` if they are a search's; None for those of an own method's own."""
+    def search_options(self) -> Union[SearchOptions, EngineSearch, None]:
+        """Its ``options`` if they are a search's, or its engine's; None for an own method's own."""
         try:
             return decode(self.stored.get("options"), SearchOptions)
         except Mistyped:
-            return None
+            return self.engine.search if self.engine else None
 
     @property
     def error_threshold(self) -> Optional[float]:
@@ -279,6 +288,7 @@ class ThreadsSection(Facts, frozen=True, kw_only=True):
     policy: Annotated[str, New()] = ""
     places: Annotated[Optional[str], New(str, required=False)] = None
     affinity: Annotated[Optional[str], New(str, required=False)] = None
+    allocator: Annotated[Optional[str], New(str, required=False)] = None
 
 
 class Configuration(Facts, frozen=True, kw_only=True):
@@ -286,6 +296,8 @@ class Configuration(Facts, frozen=True, kw_only=True):
 
     run: Annotated[RunOptions, New()] = msgspec.field(default_factory=RunOptions)
     machine: Annotated[Optional[str], New(Optional[Name])] = None
+    machine_type: Annotated[Optional[Name], New(required=False)] = None
+    machine_id: Annotated[Optional[Name], New(required=False)] = None
     workload: Workload
     protocol: Protocol
     tuning: Tuning

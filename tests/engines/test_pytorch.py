@@ -19,6 +19,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from harness.engines import torch_network
 from harness.engines.pytorch import PyTorch
 from harness.errors import Refused
 
@@ -118,6 +119,16 @@ for precision, least in (("fp32", 1 - 1e-6), ("int8", 0.8)):  # its softmax has 
     scores = engine.load(made.graph, 1, (), False, len(images))(images).asnumpy()
     alike = np.corrcoef(scores.ravel(), expected.ravel())[0, 1]
     assert alike >= least, (precision, alike)
+
+wide = {"scale": normal(192), "shift": normal(192), "middle": normal(192), "spread": normal(192) ** 2}
+weights |= wide
+network = saved([
+    helper.make_node("Flatten", ["data"], ["flat"], axis=1),
+    helper.make_node("BatchNormalization", ["flat", *wide], ["scores"], epsilon=0.5),
+], "flat.onnx")
+expected = ReferenceEvaluator(str(network)).run(None, {"data": images})[0]
+scores = PyTorch().load(network, 1, (), False, len(images))(images).asnumpy()
+np.testing.assert_allclose(scores, expected, 1e-4, 1e-5)
 """
 )
 IN_INT8 = (
@@ -174,6 +185,10 @@ for odd in (
         PyTorch().load(saved([flat, odd], "odd.onnx"), 1, (), False, 1)
     except Refused as error:
         print(error)
+try:
+    torch_network._layer(helper.make_node("BatchNormalization", ["six", *norm], ["n"]), list(norm), 6)
+except Refused as error:
+    print(error)
 """
 )
 
@@ -199,6 +214,7 @@ def test_a_model_holds_no_paths_of_the_machine_that_made_it(tmp_path: Path) -> N
 
 
 def test_an_operator_that_is_not_read_is_refused_by_its_name(tmp_path: Path) -> None:
-    erf, add = in_engine("pytorch", REFUSED, str(tmp_path)).splitlines()
+    erf, add, norm = in_engine("pytorch", REFUSED, str(tmp_path)).splitlines()
     assert erf.startswith("the network's operator Erf ")
     assert add.startswith("the network's operator Add (node plus) has numbers of its own")
+    assert norm.startswith("the network's operator BatchNormalization has an input of rank 6")
