@@ -12,8 +12,8 @@ import pytest
 from harness.bisect import bisection
 from harness.bisect.asides import Asides, State
 from harness.bisect.bisection import METRICS, Request, bisect, check_row, endpoint, report_path
-from harness.bisect.changes import package_changes, with_changes
 from harness.bisect.pairs import Unmeasured, Version
+from harness.bisect.run_changes import package_changes, with_changes
 from harness.bisect.search_result import CONFIRMED, Result, to_markdown
 from harness.errors import InputError
 from harness.render.progress import Lines
