@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.compare.comparison import ComparedRun
+from harness.compare.columns.column import ComparedRun
+from harness.compare.columns.machine_rates import machine_rates
+from harness.compare.columns.machine_types import APART, type_of, unpooled
 from harness.compare.prices import OWN, Price, Prices
 from harness.compare.unlike import unlike, words_for
 from harness.errors import InputError
@@ -31,7 +33,7 @@ def load_compared_runs(
 
     Args:
         names: RUN or MACHINE/RUN.
-        own: prices per hour by the machine's folder, which go before the list's.
+        own: prices per hour by the machine's folder or its type, which go before the list's.
 
     Raises:
         InputError: a run is not there or is named twice, or no run is of the machine of a price.
@@ -42,14 +44,15 @@ def load_compared_runs(
         if folder.path in [other.path for other in folders[:number]]:
             raise InputError(f"{names[number]} is named twice: name each run once")
     machines = [folder.path.parent.name for folder in folders]
-    idle = sorted(set(own) - set(machines))
-    if idle:
-        known = ", ".join(dict.fromkeys(machines))
-        raise InputError(f"{OWN}{idle[0]}: no run is of that machine; they are {known}")
     runs = [load_run(folder) for folder in folders]
+    types = [type_of(run.plan) or machine for run, machine in zip(runs, machines)]
+    idle = sorted(set(own) - {*machines, *types})
+    if idle:
+        known = ", ".join(dict.fromkeys([*machines, *types]))
+        raise InputError(f"{OWN}{idle[0]}: no run is of that machine; they are {known}")
     return [
-        compared_run(run, prices.with_own(machine, run.plan.machine.ec2, own))
-        for run, machine in zip(runs, machines)
+        compared_run(run, prices.with_own((machine, kind), run.plan.machine.ec2, own))
+        for run, machine, kind in zip(runs, machines, types)
     ]
 
 
@@ -79,6 +82,20 @@ def check_alike(runs: Sequence[ComparedRun], names: Sequence[str]) -> None:
         )
 
 
+def check_poolable(runs: Sequence[ComparedRun]) -> None:
+    """Refuse to make one column of runs on machines of one type that are not of one plan.
+
+    Raises:
+        InputError: they differ in rows, threads or CPUs, or in what determines results.
+    """
+    faults = unpooled(runs)
+    if faults:
+        listed = "\n".join(map(str, faults))
+        raise InputError(
+            f"{listed}\nmeasure them by one plan, or add {APART} to show every run as a column of its own"
+        )
+
+
 def compared_run(run: LoadedRun, price: Price) -> ComparedRun:
     """Return a run as a comparison shows it.
 
@@ -91,6 +108,7 @@ def compared_run(run: LoadedRun, price: Price) -> ComparedRun:
         machine=run.folder.path.parent.name,
         plan=run.plan,
         rows={row.method: row for row in run.rows},
+        rates=machine_rates(run),
         profiles={row.method: row.profile for row in run.profiles},
         times=passes_of(run.records) if run.timed is None else run.timed,
         predictions={

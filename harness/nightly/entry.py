@@ -12,19 +12,30 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.nightly.disturbed import disturbed_rounds, is_too_disturbed
-from harness.nightly.night import UNFINISHED, MeasuredShift, Regression
-from harness.nightly.verdict import BATCH, NIGHTLY, Bools, Floats, Run
+from harness.nightly.judge import typical_s
+from harness.nightly.night import UNFINISHED, Figures, MeasuredShift, Regression
+from harness.nightly.verdict import (
+    BATCH,
+    NIGHTLY,
+    ONCE,
+    OPTIMIZE_MEMORY,
+    VALIDATE_MEMORY,
+    Bools,
+    Floats,
+    Run,
+)
 from harness.stats.night_noise import level
 from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.plan import KEPT_IF_KNOWN
 from harness.storage.same_run import alike, differing, environment, listed
+from harness.storage.stage_facts import Process
 from harness.storage.store import RunFolder
 from harness.table.metrics import COST, TOP1, TOP5, top_k_correct
 from harness.table.samples import samples_of
 
+METRICS = (BATCH.name, *(metric.name for metric in ONCE), TOP1.name, TOP5.name)
 NOT_SHARED = ("method", "checkout")  # parts of the environment
 Change = Literal["machine", "small"]  # what neither is a regression nor an improvement
-METRICS = (BATCH.name, COST.name, TOP1.name, TOP5.name)
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,8 @@ class NightRow:
         correct: top-1 and top-5, (2, n) bool.
         model: digest of the model's symbol and parameters.
         disturbed: how many of its rounds were disturbed; None in nights of before it was kept.
+        optimize_mb, validate_mb: the most memory that the stage held at once, in MB; None in nights
+            of before it was kept.
     """
 
     method: str
@@ -48,6 +61,8 @@ class NightRow:
     correct: Bools | None = None
     model: str | None = None
     disturbed: int | None = None
+    optimize_mb: float | None = None
+    validate_mb: float | None = None
 
     @cached_property
     def has_disturbed_times(self) -> bool:
@@ -61,10 +76,18 @@ class NightRow:
             return math.nan
         return float(level(self.times).value)
 
+    @property
+    def once(self) -> dict[str, float | None]:
+        """The figures of ``ONCE``, by the metric's name."""
+        return {
+            COST.name: self.cost_s,
+            OPTIMIZE_MEMORY.name: self.optimize_mb,
+            VALIDATE_MEMORY.name: self.validate_mb,
+        }
+
     def has(self, metric: str) -> bool:
         """Return whether a metric was measured."""
-        value = {BATCH.name: self.times, COST.name: self.cost_s}.get(metric, self.correct)
-        return value is not None
+        return {BATCH.name: self.times, **self.once}.get(metric, self.correct) is not None
 
     @property
     def has_no_solution(self) -> bool:
@@ -222,19 +245,27 @@ def build_entry(folder: RunFolder) -> NightEntry:
             best = folder.load_predictions(record, plan.images)
             correct = np.stack([top_k_correct(best, labels, k) for k in (1, 5)])
         is_ok = record.outcome.kind == OK
+        own = optimize if is_ok and optimize and not optimize.reused_from else None
         rows.append(
             NightRow(
                 record.method,
                 record.label,
                 str(record.outcome),
-                optimize.cost_s if is_ok and optimize and not optimize.reused_from else None,
+                own.cost_s if own else None,
                 timed[record.method].forward_s if is_ok and record.method in timed else None,
                 correct,
                 "/".join(file.sha256 for file in optimize.model) if optimize else None,
                 disturbed[record.method],
+                _peak_mb(own),
+                _peak_mb(record.validate if is_ok else None),
             )
         )
     return replace(bare_entry(folder), rows=tuple(rows))
+
+
+def _peak_mb(stage: Process | None) -> float | None:
+    peak = stage.peak_rss_bytes if stage else None
+    return peak / 1e6 if peak else None
 
 
 def as_run(entry: NightEntry, left_out: frozenset[tuple[str, str]] = frozenset()) -> Run:
@@ -244,7 +275,6 @@ def as_run(entry: NightEntry, left_out: frozenset[tuple[str, str]] = frozenset()
         left_out: (method, metric) of rows that must not count.
     """
     times = {r.method: r.times for r in entry.rows if r.times is not None}
-    costs = {r.method: r.cost_s for r in entry.rows if r.cost_s is not None}
     correct = {
         metric: {
             row.method: row.correct[at]
@@ -256,5 +286,34 @@ def as_run(entry: NightEntry, left_out: frozenset[tuple[str, str]] = frozenset()
     return Run(
         {m: seconds for m, seconds in times.items() if (m, BATCH.name) not in left_out},
         correct,
-        {m: seconds for m, seconds in costs.items() if (m, COST.name) not in left_out},
+        {
+            metric: {
+                row.method: figure
+                for row in entry.rows
+                if (figure := row.once[metric.name]) is not None
+                and (row.method, metric.name) not in left_out
+            }
+            for metric in ONCE
+        },
     )
+
+
+def figures_of(entry: NightEntry) -> tuple[Figures, ...]:
+    """Return what was measured of every row of a night."""
+    figures = []
+    for row in entry.rows:
+        top1, top5 = (None, None) if row.correct is None else map(float, row.correct.mean(axis=1))
+        figures.append(
+            Figures(
+                row.method,
+                None if row.times is None else typical_s(row.times),
+                0 if row.times is None else len(row.times),
+                row.disturbed or 0,
+                top1,
+                top5,
+                row.cost_s,
+                row.optimize_mb,
+                row.validate_mb,
+            )
+        )
+    return tuple(figures)

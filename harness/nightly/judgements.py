@@ -17,13 +17,15 @@ from harness.facts.typed import Facts, Mistyped, Name, decode, plain
 from harness.files import whole_files
 from harness.nightly import nightly_report
 from harness.nightly.database import NAME, Damaged, History, opened
-from harness.nightly.entry import Change, NightEntry, bare_entry, build_entry, opened_by
-from harness.nightly.night import UNFINISHED, MeasuredShift, Night, Regression, listed_as
+from harness.nightly.entry import Change, NightEntry, bare_entry, opened_by
+from harness.nightly.memory.kept_rows import keep_rows, read_entry
+from harness.nightly.night import UNFINISHED, WAKING, MeasuredShift, Night, Regression, listed_as
+from harness.nightly.notices.issue_text import to_issue
 from harness.nightly.verdict import BATCH, Key
 from harness.storage.store import NIGHT, RunFolder
 from harness.table.metrics import COST
 
-MARKDOWN, JUNIT = "nightly.md", "nightly.junit.xml"
+MARKDOWN, JUNIT, ISSUE = "nightly.md", "nightly.junit.xml", "nightly.issue.md"
 ACKNOWLEDGED = "acknowledged.json"
 ALL = "all"
 NOTABLE = ("regression", "improvement", "change")  # kinds that can be acknowledged
@@ -174,7 +176,7 @@ def _entry_of(folder: RunFolder) -> NightEntry:
     """Return the entry of a night with its verdict, from its folder; without rows if it has none."""
     stored = stored_verdicts(folder)
     has_rows = stored is None or stored.has_verdicts
-    return with_verdict(build_entry(folder) if has_rows else bare_entry(folder), folder)
+    return with_verdict(read_entry(folder) if has_rows else bare_entry(folder), folder)
 
 
 def publish(night: Night, entry: NightEntry, folder: RunFolder, results: Path) -> None:
@@ -182,6 +184,12 @@ def publish(night: Night, entry: NightEntry, folder: RunFolder, results: Path) -
     whole_files.write_json(folder.path / NIGHT, nightly_report.to_json(night))
     whole_files.write_atomically(folder.path / JUNIT, nightly_report.to_junit(night))
     whole_files.write_atomically(folder.path / MARKDOWN, nightly_report.to_markdown(night))
+    if night.verdict in WAKING:
+        whole_files.write_atomically(folder.path / ISSUE, to_issue(night))
+    else:  # of the night before it went on
+        (folder.path / ISSUE).unlink(missing_ok=True)
+    if entry.rows:
+        keep_rows(folder, entry)
     with opened(results) as history:
         history.save(with_verdict(entry, folder))
 
@@ -285,15 +293,16 @@ def rebuild(history: History, results: Path) -> tuple[int, list[str]]:
         how many were saved, and a message for each that could not be read.
     """
     saved, unreadable = 0, []
-    for folder in _night_folders(results):
-        try:
-            if folder.is_imported:
-                continue
-            history.save(_entry_of(folder))
-        except (HarnessError, OSError, ValueError, KeyError, TypeError) as error:
-            unreadable.append(f"{folder.path}: {error}")
-        else:
-            saved += 1
+    with history.writing():  # once: a disk takes longer for a transaction than for a night
+        for folder in _night_folders(results):
+            try:
+                if folder.is_imported:
+                    continue
+                history.save(_entry_of(folder))
+            except (HarnessError, OSError, ValueError, KeyError, TypeError) as error:
+                unreadable.append(f"{folder.path}: {error}")
+            else:
+                saved += 1
     return saved, unreadable
 
 

@@ -36,7 +36,7 @@ from harness.storage.configuration import Protocol
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
 from harness.storage.stage_facts import Optimize, ProfileFacts, RoundFacts, Validate
-from harness.storage.store import RunFolder
+from harness.storage.store import PREDICTIONS, RunFolder
 from harness.table import kernels, validity
 from harness.table.loaded_run import rows_of
 
@@ -85,7 +85,7 @@ class Session:
                 ended = stage(row, before)
                 if ended.outcome.kind != outcomes.OK:
                     break
-                row = replace(ended, outcome=interrupted)
+                row = _with_known(replace(ended, outcome=interrupted), before)
             row = ended
         finally:
             self.folder.save_record(row)
@@ -106,7 +106,8 @@ class Session:
         saved = self.folder.method(row.method) / store.OPTIMIZED
         missing = self._missing_engine(row)
         if missing is not None:
-            return replace(row, outcome=missing)
+            model = before.optimize if before else None
+            return _with_known(replace(row, outcome=missing, optimize=model), before)
         facts = self._intact_model(saved)
         if facts is not None:
             known = before.history if before else None
@@ -199,7 +200,7 @@ class Session:
         job = ValidateJob(
             model=self._model(row),
             cpus=self.plan.machine.allowed_cpus,
-            predictions="predictions.npz",
+            predictions=PREDICTIONS,
         )
         ended = self.run_job(row, job, "validating", engine=job.model.engine)
         outcome, facts = stage_result(ended, Validate, self._log_name(row, job))
@@ -326,6 +327,18 @@ def profiled_batches(validated: Validate, batches: int) -> tuple[int, int]:
     if affordable < size:
         return 1, max(1, affordable)
     return min(batches, affordable // size), size
+
+
+def _with_known(row: MethodRecord, before: MethodRecord | None) -> MethodRecord:
+    """Return a row with what an earlier record has measured of the same model beyond it."""
+    if before is None or not _same_model(before, row):
+        return row
+    return replace(
+        row,
+        validate=row.validate or before.validate,
+        profile=row.profile or before.profile,
+        history=row.history or before.history,
+    )
 
 
 def _same_model(one: MethodRecord, other: MethodRecord) -> bool:

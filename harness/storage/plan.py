@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Optional, Union
 
 from msgspec import Meta
 
@@ -30,7 +30,7 @@ from harness.facts.typed import (
 )
 from harness.storage.configuration import Configuration, Method, Workload
 from harness.storage.configuration_checks import stored_fault
-from harness.storage.method_options import SearchOptions
+from harness.storage.method_options import EngineSearch, SearchOptions
 
 SCHEMA = 2  # 2: config has the whole protocol, and max_cpu_isa
 OWN_ID = ("run.id=", "run.results=", "run.cache=")  # they would lead to the run itself
@@ -166,7 +166,7 @@ class RunPlan:
         """The rows by name, in the table's order."""
         return self.config.method
 
-    def search_options(self, method: str) -> Optional[SearchOptions]:
+    def search_options(self, method: str) -> Union[SearchOptions, EngineSearch, None]:
         """Return a row's ``options`` if they are a search's; None for those of an own method's own."""
         return self.methods[method].search_options if method in self.methods else None
 

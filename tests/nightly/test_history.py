@@ -30,6 +30,7 @@ from harness.nightly.night import MeasuredShift, Regression
 from harness.nightly.verdict import BATCH
 from harness.storage.same_run import alike, environment
 from harness.storage.store import RunFolder
+from harness.table.metrics import COST
 from helpers.other_machine import edit
 from helpers.sample_records import with_pair
 from helpers.sample_run import made_run
@@ -77,7 +78,8 @@ def same(one: NightEntry, other: NightEntry) -> bool:
     def plain(each: NightEntry) -> Any:
         rows = [
             (
-                *(row.method, row.label, row.outcome, row.cost_s, row.model, row.disturbed),
+                *(row.method, row.label, row.outcome, row.model, row.disturbed),
+                row.once,
                 None if row.times is None else row.times.tolist(),
                 None if row.correct is None else row.correct.tolist(),
             )
@@ -240,7 +242,7 @@ def test_disturbed_times_count_only_where_they_are_trusted() -> None:
     assert chosen(nights) == {"fp32": ["r001", "r002"], "int8": ["r002"]}
     found = last_good(nights[:1], ALIKE, 5)
     (run,) = found.runs
-    assert set(run.times) == {"fp32"} and set(run.costs) == {"fp32", "int8"}
+    assert set(run.times) == {"fp32"} and set(run.once[COST]) == {"fp32", "int8"}
     assert {name for rows in run.correct.values() for name in rows} == {"fp32", "int8"}
     assert found.passed_over == {("int8", "batch_s"): "disturbed"}
     trusted = last_good(nights[:1], ALIKE, 5, trust_disturbed=True)
@@ -338,7 +340,7 @@ def test_a_run_is_judged_by_its_rows() -> None:
     run = as_run(entry(1), frozenset({("fp32", "top1"), ("int8", "cost_s")}))
     by_metric = {metric.name: set(rows) for metric, rows in run.correct.items()}
     assert by_metric == {"top1": {"int8"}, "top5": {"fp32", "int8"}}
-    assert set(run.costs) == {"fp32"} and set(run.times) == {"fp32", "int8"}
+    assert set(run.once[COST]) == {"fp32"} and set(run.times) == {"fp32", "int8"}
 
 
 def test_a_pair_in_another_folder_has_the_same_baseline_and_another_pair_is_a_change() -> None:
