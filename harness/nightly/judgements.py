@@ -23,7 +23,7 @@ from harness.nightly.night import UNFINISHED, WAKING, MeasuredShift, Night, Regr
 from harness.nightly.notices.issue_text import to_issue
 from harness.nightly.verdict import BATCH, Key
 from harness.storage.store import NIGHT, RunFolder
-from harness.table.metrics import COST
+from harness.table.metrics import TOP1, TOP5
 
 MARKDOWN, JUNIT, ISSUE = "nightly.md", "nightly.junit.xml", "nightly.issue.md"
 ACKNOWLEDGED = "acknowledged.json"
@@ -36,7 +36,7 @@ class JudgedRow(Struct, frozen=True):
     """A verdict on a metric of a row.
 
     Attributes:
-        estimate: of times and costs, the ratio to the baseline's; of accuracies, the points gained.
+        estimate: of accuracies, the points gained; of others, the ratio to the baseline's.
     """
 
     method: Name
@@ -62,9 +62,9 @@ class JudgedRow(Struct, frozen=True):
     def _matters(self) -> bool:
         if self.estimate is None or self.threshold is None:
             return False
-        if self.metric in (BATCH.name, COST.name):
-            return self.estimate > 0 and abs(math.log(self.estimate)) >= math.log1p(self.threshold)
-        return abs(self.estimate) >= self.threshold
+        if self.metric in (TOP1.name, TOP5.name):
+            return abs(self.estimate) >= self.threshold
+        return self.estimate > 0 and abs(math.log(self.estimate)) >= math.log1p(self.threshold)
 
 
 class Shift(Struct, frozen=True):

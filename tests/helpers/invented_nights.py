@@ -63,6 +63,8 @@ def invented_nights(
                 correct=random.random((2, images)) < [[0.9 - 0.01 * number], [0.98]],
                 model=f"m{number}",
                 disturbed=int(at % 17 == 0),
+                optimize_mb=float(random.normal(900 + 20 * number, 4)),
+                validate_mb=float(random.normal(500 + 20 * number, 4)),
             )
             for number, level in enumerate(levels)
         )

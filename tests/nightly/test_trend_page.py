@@ -95,9 +95,8 @@ def test_the_baselines_are_those_that_nights_were_judged_by(trusts: bool) -> Non
 def _counts(run: Any, method: str, metric: str) -> bool:
     if metric == "batch_s":
         return method in run.times
-    if metric == "cost_s":
-        return method in run.costs
-    return any(method in rows for name, rows in run.correct.items() if name.name == metric)
+    kept = {name.name: rows for name, rows in (*run.once.items(), *run.correct.items())}
+    return method in kept.get(metric, {})
 
 
 def _value(row: Any, metric: str) -> float:
@@ -138,6 +137,7 @@ def test_what_changed_between_nights_has_a_kind_and_short_digests() -> None:
         (JudgedRow("m", "batch_s", "change", 1.01, 0.025), "small"),
         (JudgedRow("m", "batch_s", "change", 1.06, 0.025), "machine"),
         (JudgedRow("m", "batch_s", "change", 0.9, 0.025), "machine"),
+        (JudgedRow("m", "validate_mb", "change", 0.7, 0.1), "machine"),
         (JudgedRow("m", "top1", "change", -0.05, 0.1), "small"),
         (JudgedRow("m", "top1", "change", -0.4, 0.1), "machine"),
         (JudgedRow("m", "batch_s", "cannot tell", 1.06, 0.025, "machine"), "machine"),
@@ -262,7 +262,7 @@ def test_filters_zoom_and_the_table(page: Path, open_page: Callable[..., Opened]
     assert seen.locator("#values-head th").count() == 4
     assert seen.locator("#values-body th").first.inner_text() == "n0129"
     seen.select_option("#metric", "")
-    assert seen.locator("figure.trend").count() == 8
+    assert seen.locator("figure.trend").count() == 12
     seen.select_option("#metric", "batch_s")
     seen.check("input[value=log]")
     assert seen.locator("figure.trend canvas").count() == 2

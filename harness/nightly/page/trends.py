@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from harness.nightly.entry import NightEntry, NightRow
 from harness.nightly.judge import typical_s
-from harness.nightly.verdict import BATCH, NIGHTLY, Key
+from harness.nightly.verdict import BATCH, NIGHTLY, OPTIMIZE_MEMORY, VALIDATE_MEMORY, Key
 from harness.stats.accuracy import share_interval
 from harness.stats.intervals import LEVEL, Interval
 from harness.stats.night_noise import level
@@ -40,6 +40,8 @@ class ShownMetric:
 SHOWN = (
     ShownMetric(BATCH.name, "Time of a batch", "ms", 1e3),
     ShownMetric(COST.name, "Cost of optimising", "s", 1.0),
+    ShownMetric(OPTIMIZE_MEMORY.name, "Memory of optimising", "MB", 1.0),
+    ShownMetric(VALIDATE_MEMORY.name, "Memory of validation", "MB", 1.0),
     ShownMetric(TOP1.name, "Top-1 accuracy", "%", 100.0),
     ShownMetric(TOP5.name, "Top-5 accuracy", "%", 100.0),
 )
@@ -86,11 +88,12 @@ def trends(nights: Sequence[NightEntry]) -> list[Trend]:
 def measured(row: NightRow, metric: str) -> Interval | None:
     """Return a metric of a row as it was stored, with its interval; None if it was not measured.
 
-    The ends are NaN where the night alone knows no interval: of a cost, which is measured once, and of
-    too few rounds.
+    The ends are NaN where the night alone knows no interval: of what is measured once, and of too few
+    rounds.
     """
-    if metric == COST.name:
-        return None if row.cost_s is None else Interval(row.cost_s, math.nan, math.nan, LEVEL)
+    if metric in row.once:
+        figure = row.once[metric]
+        return None if figure is None else Interval(figure, math.nan, math.nan, LEVEL)
     if metric == BATCH.name:
         if row.times is None or not row.times.size:
             return None
