@@ -17,8 +17,7 @@ from harness.host.memory import memory_by_node
 from harness.host.watch import Watch
 from harness.methods.row_model import batches_of, bound_cpus, load_network
 from harness.process.jobs import InstanceJob, Order, SavedModel
-from harness.process.timing import timed_pass
-from harness.stages.measure import LOOK_EVERY, endless, ignore, warm_up
+from harness.process.timing import LOOK_EVERY, endless, ignore, timed_pass, warm_up
 from harness.storage.stage_facts import InstanceFacts, InstanceTimed, Stretch
 
 HELD_IMAGES = 256  # in memory; 150 MB of the usual 224 x 224
