@@ -241,6 +241,6 @@ def seconds_taken(plan: RunPlan, folder: RunFolder) -> Iterator[tuple[Step, floa
             if round_.method in same and round_.facts and round_.facts.seconds is not None:
                 yield Step(round_.method, MEASURE), round_.facts.seconds
         for together in folder.load_instances():
-            seconds = [one.seconds for one in together.facts or () if one.seconds is not None]
-            if together.method in same and seconds:
-                yield Step(together.method, str(together.split)), max(seconds)
+            took = [one.seconds for one in together.facts or () if one.seconds is not None]
+            if together.method in same and took:
+                yield Step(together.method, str(together.split)), max(took)

@@ -121,13 +121,13 @@ def load_readable(folder: RunFolder, plan: RunPlan) -> Readable:
                 reason = f"{name} is damaged or missing: {again}"
                 row = replace(row, outcome=Outcome(FAILED, reason))
         readable.rows.append(row)
-    for name in (ROUNDS, INSTANCES):
-        for path in sorted((folder.path / name).glob("[0-9]*.json")):
+    for part in (ROUNDS, INSTANCES):
+        for path in sorted((folder.path / part).glob("[0-9]*.json")):
             value = folder.load_intact(path)
             if value is None:
                 shown = path.relative_to(folder.path)
                 readable.lost.append(f"{shown} is damaged and left out: {again}")
-            elif name == ROUNDS:
+            elif part == ROUNDS:
                 readable.rounds.append(RoundRecord.from_dict(value, path))
             else:
                 readable.instances.append(InstancesRecord.from_dict(value, path))

@@ -95,14 +95,11 @@ def _fill(figure: Figure, methods: Sequence[Sequence[SplitRow]], latency_ms: flo
 def _points(figure: Figure, axes: Axes, rows: Sequence[SplitRow], latency_ms: float | None) -> None:
     axes.set_xscale("log")
     for row in rows:
-        ends = row.interval
-        bars = ends and [
-            [max(0.0, row.images_per_s - ends.low)],
-            [max(0.0, ends.high - row.images_per_s)],
-        ]
+        ends, rate = row.interval, row.images_per_s
+        bars = [[max(0.0, rate - ends.low)], [max(0.0, ends.high - rate)]] if ends else None
         axes.errorbar(
             _latency(row),
-            row.images_per_s,
+            rate,
             yerr=bars,
             fmt="o",
             markersize=5.5,

@@ -43,7 +43,7 @@ def at_best_split(
     of_split, named = dict(times), {}
     for measured in by_method(splits):
         best = best_split(measured)
-        row = best and own.get(best.method)
+        row = own.get(measured[0].method)
         if best is None or row is None or row.images_per_s is None:
             continue
         intervals = {key: value for key, value in row.intervals.items() if key != "images_per_s"}
