@@ -1,5 +1,5 @@
 #!/bin/sh
-# Re-lock from pyproject.toml, build.in and engines/*.in; needs uv on PATH. Pins stay while they fit:
+# Re-lock from pyproject.toml, build.in, readers.in and engines/*.in; needs uv on PATH. Pins stay while they fit:
 # `--upgrade` takes the newest of all, `--upgrade-package NAME` of one.
 set -eu
 cd "$(dirname "$0")/.."
@@ -15,6 +15,7 @@ options="--quiet --generate-hashes --python-version 3.11 --python-platform x86_6
     uv pip compile $options "$@" requirements/build.in -c requirements/run.lock -o requirements/build.lock
     uv pip compile $options "$@" --group fleet -c requirements/run.lock -o requirements/fleet.lock
     uv pip compile $options "$@" --group test -c requirements/run.lock -c requirements/fleet.lock -o requirements/test.lock
+    uv pip compile $options "$@" requirements/readers.in -o requirements/readers.lock  # what reads exports
     for engine in requirements/engines/*.in; do  # of their own: their NumPy excludes MXNet's
         uv pip compile $options --emit-find-links "$@" "$engine" -o "${engine%.in}.lock"
     done

@@ -53,8 +53,9 @@ def test_each_method_composes_alone(name: str) -> None:
 def test_each_choice_composes(group: str, name: str) -> None:
     values = compose_config([f"{group}={name}"]).config.stored
     assert set(values) == {
-        "run", "machine", "tuning", "baseline", "fused", "table", "max_cpu_isa", "methods", "method",
-        "mxnet_additions", "workload", "threads", "protocol", "nightly",
+        "run", "machine", "machine_type", "machine_id", "tuning", "baseline", "fused", "table",
+        "max_cpu_isa", "methods", "method", "mxnet_additions", "workload", "threads", "protocol",
+        "nightly",
     }  # fmt: skip
     assert {"name", "rec", "classes", "batch_size", "model", "transform"} <= set(values["workload"])
     assert values["baseline"] in values["method"]

@@ -49,10 +49,10 @@ VERB = Verb(
         Argument(
             "metric",
             "NAME",
-            "batch_s, cost_s, top1, top5 or all",
+            "batch_s, cost_s, optimize_mb, validate_mb, top1, top5 or all",
             "all",
             "each that shifted",
-            proposes=("batch_s", "cost_s", "top1", "top5", "all"),
+            proposes=("batch_s", "cost_s", "optimize_mb", "validate_mb", "top1", "top5", "all"),
         ),
     ),
     description=(

@@ -9,7 +9,7 @@ from harness.command_line.verb import FILES, RUNS, Argument, Flag, Verb, Words
 if TYPE_CHECKING:
     from harness.run.context import Context
 
-FORCE, PRICE = "--force", "price."
+FORCE, APART, PRICE = "--force", "--apart", "price."
 
 
 def call(words: Words, context: Context) -> int:
@@ -26,6 +26,7 @@ def call(words: Words, context: Context) -> int:
         runs=words.all_of("run"),
         command=words.typed,
         force=FORCE in words.flags,
+        apart=APART in words.flags,
         prices=project_path(words["prices"]) if "prices" in words.values else PRICES,
         own=own,
         name=words["name"] if "name" in words.values else None,
@@ -42,7 +43,8 @@ VERB = Verb(
     description=(
         "Compares runs, as a page, figures, Markdown and CSV under results/comparisons/, and prints\n"
         "who is the fastest, the cheapest, and makes most of its roof. Speedups between\n"
-        "machines are relative to the run that is named first."
+        "machines are relative to the run that is named first. Runs on several machines of\n"
+        "one type are one column, with an interval between machines."
     ),
     arguments=(
         Argument(
@@ -64,7 +66,10 @@ VERB = Verb(
             otherwise="by the price list",
         ),
     ),
-    flags=(Flag(FORCE, "take runs that were not measured alike"),),
+    flags=(
+        Flag(FORCE, "take runs that were not measured alike"),
+        Flag(APART, "one column a run, also for machines of one type"),
+    ),
     examples=(
         ("RUN RUN", ""),
         ("MACHINE/RUN MACHINE/RUN price.lab-xeon-16c=0.40 name=autumn", ""),

@@ -37,7 +37,8 @@ VERB = Verb(
         "measured, and compares it. docs/fleet.md shows how to start a cluster."
     ),
     arguments=(
-        Argument("machines", "all|[NAME,...]", "on which", otherwise="all"),
+        Argument("machines", "all|[NAME,...]|{NAME: N,...}", "on which", otherwise="all"),
+        Argument("fleet.each", "N", "on how many of each type", otherwise="all that there are"),
         Argument(
             "address",
             "HOST:PORT",

@@ -25,8 +25,8 @@ def call(words: Words, context: Context) -> int:
 
 def _show(night: Night, folder: RunFolder) -> None:
     from harness.nightly.judgements import MARKDOWN
-    from harness.nightly.night import steps
     from harness.nightly.nightly_report import details, title, to_print
+    from harness.nightly.notices.next_steps import steps
     from harness.screen.printing import is_terminal, print_ending, print_markdown
 
     if is_terminal():

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.compare.comparison import ComparedRun
+from harness.compare.columns.column import ComparedRun
+from harness.compare.columns.machine_rates import machine_rates
+from harness.compare.columns.machine_types import APART, type_of, unpooled
 from harness.compare.prices import OWN, Price, Prices
 from harness.compare.unlike import unlike, words_for
 from harness.errors import InputError
@@ -17,7 +19,6 @@ from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, RoofRecord
 from harness.storage.store import RunFolder
-from harness.table.instances.best_split import at_best_split
 from harness.table.loaded_run import LoadedRun, load_run
 from harness.table.roof_share import roof_peaks
 from harness.table.samples import passes_of
@@ -32,7 +33,7 @@ def load_compared_runs(
 
     Args:
         names: RUN or MACHINE/RUN.
-        own: prices per hour by the machine's folder, which go before the list's.
+        own: prices per hour by the machine's folder or its type, which go before the list's.
 
     Raises:
         InputError: a run is not there or is named twice, or no run is of the machine of a price.
@@ -43,14 +44,15 @@ def load_compared_runs(
         if folder.path in [other.path for other in folders[:number]]:
             raise InputError(f"{names[number]} is named twice: name each run once")
     machines = [folder.path.parent.name for folder in folders]
-    idle = sorted(set(own) - set(machines))
-    if idle:
-        known = ", ".join(dict.fromkeys(machines))
-        raise InputError(f"{OWN}{idle[0]}: no run is of that machine; they are {known}")
     runs = [load_run(folder) for folder in folders]
+    types = [type_of(run.plan) or machine for run, machine in zip(runs, machines)]
+    idle = sorted(set(own) - {*machines, *types})
+    if idle:
+        known = ", ".join(dict.fromkeys([*machines, *types]))
+        raise InputError(f"{OWN}{idle[0]}: no run is of that machine; they are {known}")
     return [
-        compared_run(run, prices.with_own(machine, run.plan.machine.ec2, own))
-        for run, machine in zip(runs, machines)
+        compared_run(run, prices.with_own((machine, kind), run.plan.machine.ec2, own))
+        for run, machine, kind in zip(runs, machines, types)
     ]
 
 
@@ -80,6 +82,20 @@ def check_alike(runs: Sequence[ComparedRun], names: Sequence[str]) -> None:
         )
 
 
+def check_poolable(runs: Sequence[ComparedRun]) -> None:
+    """Refuse to make one column of runs on machines of one type that are not of one plan.
+
+    Raises:
+        InputError: they differ in rows, threads or CPUs, or in what determines results.
+    """
+    faults = unpooled(runs)
+    if faults:
+        listed = "\n".join(map(str, faults))
+        raise InputError(
+            f"{listed}\nmeasure them by one plan, or add {APART} to show every run as a column of its own"
+        )
+
+
 def compared_run(run: LoadedRun, price: Price) -> ComparedRun:
     """Return a run as a comparison shows it.
 
@@ -88,14 +104,13 @@ def compared_run(run: LoadedRun, price: Price) -> ComparedRun:
     """
     measured = [r for r in run.records if r.outcome.kind == OK and r.validate is not None]
     roof = run.folder.load_roof()
-    one_process = passes_of(run.records) if run.timed is None else run.timed
-    best = at_best_split(run.rows, one_process, run.splits, run.plan.workload.batch_size)
     return ComparedRun(
         machine=run.folder.path.parent.name,
         plan=run.plan,
-        rows=best.rows,
+        rows={row.method: row for row in run.rows},
+        rates=machine_rates(run),
         profiles={row.method: row.profile for row in run.profiles},
-        times=best.times,
+        times=passes_of(run.records) if run.timed is None else run.timed,
         predictions={
             method: best[:, 0].astype(np.int64) for method, best in run.predictions.items()
         },
@@ -106,7 +121,6 @@ def compared_run(run: LoadedRun, price: Price) -> ComparedRun:
         roof=roof_peaks(roof),
         roof_note=_roof_note(roof, run.folder),
         price=price,
-        splits=best.named,
     )
 
 

@@ -91,7 +91,7 @@ def _draw(question: Question, comparison: Comparison) -> Drawing | None:
             for dot in dots
         ],
     )
-    runs = len(comparison.runs)
+    runs = len(comparison.columns)
     height = 0.75 + len(labels) * (ROW_IN + RUN_IN * runs)
     legend = 0.19 * runs
     return render_figure(

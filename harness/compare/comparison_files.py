@@ -10,7 +10,12 @@ from pathlib import Path
 
 from harness.compare.comparison import Comparison
 from harness.compare.comparison_figures import draw_all
-from harness.compare.comparison_text import disagreements_to_csv, to_csv, to_markdown
+from harness.compare.comparison_text import (
+    disagreements_to_csv,
+    machines_to_csv,
+    to_csv,
+    to_markdown,
+)
 from harness.compare.html_comparison import to_html
 from harness.compare.prices import Prices
 from harness.compare.winners import winners
@@ -38,6 +43,8 @@ def write_comparison(
         "comparison.csv": to_csv(comparison),
         "disagreements.csv": disagreements_to_csv(comparison),
     }
+    if comparison.is_pooled:
+        files["machines.csv"] = machines_to_csv(comparison)
     for drawing in drawings:
         files |= drawing.files
     for name, content in files.items():

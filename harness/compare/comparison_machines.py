@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.compare.comparison import ComparedRun, Comparison
+from harness.compare.columns.column import Column, ComparedRun
+from harness.compare.comparison import Comparison
 from harness.compare.grid import DASH, Cell, Grid, titles
+from harness.host.libraries.allocator import SYSTEM
+from harness.table.notes.condition_notes import policies_text
 
 
 def machines(comparison: Comparison) -> Grid:
@@ -15,6 +18,11 @@ def machines(comparison: Comparison) -> Grid:
         other_engines["Other engines"] = lambda run: (
             "; ".join(run.plan.versions.engine_texts) or DASH
         )
+    policies: dict[str, Callable[[ComparedRun], str]] = {}
+    if any(run.plan.machine.policies for run in comparison.runs):
+        policies["Policies"] = lambda run: policies_text(run.plan.machine) or DASH
+    if any(run.plan.threads.allocator for run in comparison.runs):
+        policies["Allocator"] = lambda run: run.plan.threads.allocator or SYSTEM
     facts: dict[str, Callable[[ComparedRun], str]] = {
         "Run": lambda run: run.name,
         "Measured": lambda run: run.plan.created,
@@ -33,6 +41,7 @@ def machines(comparison: Comparison) -> Grid:
         "System": lambda run: (
             f"{_text(run.plan.machine.os)}, kernel {_text(run.plan.machine.kernel)}"
         ),
+        **policies,
         "MXNet": lambda run: run.plan.versions.mxnet,
         "INC": lambda run: run.plan.versions.neural_compressor,
         **other_engines,
@@ -42,7 +51,12 @@ def machines(comparison: Comparison) -> Grid:
         "Roof int8, GOP/s": lambda run: _roof(run, "int8"),
         "Price": lambda run: run.price.note,
     }
-    rows = [(name, [Cell(fact(run)) for run in comparison.runs]) for name, fact in facts.items()]
+    rows = [
+        (name, [Cell(_of_all(column, fact)) for column in comparison.columns])
+        for name, fact in facts.items()
+    ]
+    if any(column.type for column in comparison.columns):
+        rows.insert(0, ("Machines", [Cell(column.counted) for column in comparison.columns]))
     grid = Grid(
         "machines",
         "Machines",
@@ -54,6 +68,11 @@ def machines(comparison: Comparison) -> Grid:
         in_words=True,
     )
     return grid.filled
+
+
+def _of_all(column: Column, fact: Callable[[ComparedRun], str]) -> str:
+    """Return a fact of a column's runs: once where all agree."""
+    return "; ".join(dict.fromkeys(fact(run) for run in column.runs))
 
 
 def _text(value: object) -> str:
@@ -94,7 +113,15 @@ def _instance(run: ComparedRun) -> str:
         return "not recorded"
     if not instance.instance_type:
         return instance.reason or DASH
-    return f"{instance.instance_type} in {instance.region or 'an unknown region'}"
+    place = instance.availability_zone or instance.region or "an unknown region"
+    details = [
+        f"{instance.instance_type} in {place}",
+        instance.purchase,
+        f"tenancy {instance.tenancy}" if instance.tenancy else None,
+        instance.ami,
+        f"instance {instance.instance_id}" if instance.instance_id else None,
+    ]
+    return ", ".join(detail for detail in details if detail)
 
 
 def _roof(run: ComparedRun, dtype: str) -> str:

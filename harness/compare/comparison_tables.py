@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from harness.compare.comparison import Comparison, Disagreement, MethodInRun
+from harness.compare.columns.cells import MethodInRun
+from harness.compare.columns.column import ComparedRun
+from harness.compare.columns.machine_types import unpooled
+from harness.compare.columns.rankings import in_words
+from harness.compare.comparison import Comparison, Disagreement
 from harness.compare.grid import DASH, NOTHING, Cell, Grid, titles
 from harness.compare.prices import OWN
 from harness.compare.winners import Winner
@@ -14,6 +19,12 @@ from harness.table.metrics import INFERENCE_SPEEDUP, SPEEDUP, THROUGHPUT, TOP1, 
 
 FORCED = "These runs were not measured alike; what follows compares them all the same (--force)."
 SHOWN = 20  # of a pair's differing images; the CSV has all
+OPPOSITE = {"faster": "slower", "dearer": "cheaper"}
+RANKING = (
+    "The ratio with its 95 % interval, and whether the difference between the types holds: machines are "
+    "the units, and p is adjusted for the number of pairs in a row, of which at most 5 % claim a "
+    "difference where there is none."
+)
 RATIO = Metric("ratio", "Images/s over the first run's", 2, True)
 
 
@@ -24,7 +35,7 @@ def settings_grid(comparison: Comparison) -> Grid:
         "What differs",
         "Settings that differ between the runs, and each run's value.",
         "Setting",
-        titles(comparison),
+        [run.name for run in comparison.runs] if comparison.is_pooled else titles(comparison),
         [(one.key, [Cell(value) for value in one.values]) for one in comparison.unlike],
         in_words=True,
     )
@@ -48,7 +59,7 @@ def winners_grid(answers: Sequence[Winner]) -> Grid:
 
 def methods(comparison: Comparison) -> list[Grid]:
     """Return one grid a value, methods by machines; a value that no run has gets none."""
-    first = comparison.runs[0]
+    first = comparison.columns[0].first
     baseline, fused = first.plan.config.baseline, first.plan.config.fused
     of_row = _of_row
     grids = [
@@ -93,6 +104,28 @@ def methods(comparison: Comparison) -> list[Grid]:
         for anchor, title, caption, shown in grids
     ]
     return [grid for grid in tables if grid.rows]
+
+
+def rankings(comparison: Comparison) -> list[Grid]:
+    """Return which differences between types hold, in speed and in cost, methods by pairs of types."""
+    names = titles(comparison)
+    grids = []
+    for anchor, title, better, of_cost in (
+        ("ranked", "Differences between types: images/s", "faster", False),
+        ("ranked-cost", "Differences between types: cost", "dearer", True),
+    ):
+        cells: dict[str, dict[tuple[int, int], Cell]] = {}
+        for one in comparison.ranked:
+            for pair in one.cost if of_cost else one.speed:
+                key = (one.columns[pair.first], one.columns[pair.second])
+                word = better if pair.ratio.estimate >= 1 else OPPOSITE[better]
+                cells.setdefault(one.label, {})[key] = Cell(*in_words(pair, word))
+        keys = sorted({key for own in cells.values() for key in own})
+        rows = [(label, [own.get(key, NOTHING) for key in keys]) for label, own in cells.items()]
+        headers = [f"{names[second]} over {names[first]}" for first, second in keys]
+        if rows:
+            grids.append(Grid(anchor, title, RANKING, "Method", headers, rows, in_words=True))
+    return grids
 
 
 def pairs(comparison: Comparison) -> Grid:
@@ -160,11 +193,12 @@ def reading_notes(comparison: Comparison, prices: str) -> list[str]:
     """
     names = titles(comparison)
     notes = [
-        *_cautions(comparison, names),
+        *_cautions(comparison),
         "Intervals are 95 %. Those of a run are its own table's: of the typical round, or of one "
         "pass without rounds. Those between runs are Welch's t over both runs' rounds, since nothing "
         "pairs the rounds of two machines; another machine of the same type, or another day, is in "
         "none of them.",
+        *_of_types(comparison, names),
         "Share of the roof: images/s times the least time that an image's convolutions and inner "
         "products could take, each at the measured peak of the data type that it ran in (2 operations "
         "for each multiply-accumulate). An int8 row's operators that stayed in fp32 count against the "
@@ -172,24 +206,18 @@ def reading_notes(comparison: Comparison, prices: str) -> list[str]:
         f"Cost: {prices} The interval is that of the throughput; the price is of the whole machine, "
         "whatever part of its CPUs the run used.",
     ]
-    for name, run in zip(names, comparison.runs):
-        if run.splits:
-            listed = "; ".join(
-                f"{run.plan.methods[method].label}: {split}" for method, split in run.splits.items()
-            )
-            notes.append(
-                f"Images/s and cost on {name} are those of each row's best split into instances, in the "
-                f"time in which all ran, with what is between two batches: {listed}."
-            )
+    for name, run in _named_runs(comparison):
         if run.roof_note:
             notes.append(f"Roof of {name}: {run.roof_note}.")
-        if run.price.per_hour is None:
-            notes.append(f"Cost on {name}: {run.price.note}; give {OWN}{run.machine}=N.")
+    for name, column in zip(names, comparison.columns):
+        if column.price.per_hour is None:
+            key = column.title if column.is_pooled else column.first.machine
+            notes.append(f"Cost on {name}: {column.price.note}; give {OWN}{key}=N.")
     shares = {
         f"Share of the roof, {line.label} on {name}: {entry.share.reason}."
         for line in comparison.lines
-        for name, run, entry in zip(names, comparison.runs, line.entries)
-        if run.roof and entry.outcome == OK and entry.share.value is None
+        for name, column, entry in zip(names, comparison.columns, line.entries)
+        if column.first.roof and entry.outcome == OK and entry.share.value is None
     }
     left_out = {
         f"Disagreement of {names[pair.first]} and {names[pair.second]}: {pair.left_out}."
@@ -199,10 +227,50 @@ def reading_notes(comparison: Comparison, prices: str) -> list[str]:
     return [*notes, *sorted(shares), *sorted(left_out)]
 
 
-def _cautions(comparison: Comparison, names: Sequence[str]) -> list[str]:
+def _named_runs(comparison: Comparison) -> list[tuple[str, ComparedRun]]:
+    """Return each run with its column's title, and its own name where that has several."""
+    return [
+        (name if len(column.runs) == 1 else f"{column.title}, {run.name}", run)
+        for name, column in zip(titles(comparison), comparison.columns)
+        for run in column.runs
+    ]
+
+
+def _of_types(comparison: Comparison, names: Sequence[str]) -> list[str]:
+    """Return what a reader must know of columns that stand for types of machines."""
+    notes = []
+    if comparison.is_pooled:
+        notes.append(
+            "A column of several machines has the values of the typical machine. Its intervals are "
+            "between machines: a machine counts once, whatever the number of its rounds and runs. Top-1 "
+            "is that of the machine with the largest loss. Each column's first run is compared in what "
+            "it predicts."
+        )
+    for name, column in zip(names, comparison.columns):
+        if column.type and not column.is_pooled:
+            notes.append(
+                f"{name}: one machine. Its intervals are of that machine, and do not hold for the type."
+                if not comparison.is_pooled
+                else f"{name}: its intervals are of that machine, and do not hold for the type; no "
+                "difference to it is ranked."
+            )
+        again = len(column.runs) - column.machine_count
+        if column.is_pooled and again:
+            notes.append(f"{name}: {len(column.runs)} runs; those of one machine count as one.")
+    for line in comparison.lines:
+        for name, column, entry in zip(names, comparison.columns, line.entries):
+            if column.is_pooled and 0 < len(entry.machines) < column.machine_count:
+                notes.append(
+                    f"{name}: {line.label} has times on {len(entry.machines)} of these machines."
+                )
+    apart = [run for column in comparison.columns if not column.is_pooled for run in column.runs]
+    return notes + [f"Not one column: {' '.join(str(one).split())}." for one in unpooled(apart)]
+
+
+def _cautions(comparison: Comparison) -> list[str]:
     """Return which rows of which run are missing, and which were disturbed."""
     notes = []
-    for name, run in zip(names, comparison.runs):
+    for name, run in _named_runs(comparison):
         if run.missing:
             labels = ", ".join(run.plan.methods[method].label for method in run.missing)
             notes.append(
@@ -230,7 +298,8 @@ def _of_row(metric: Metric) -> Callable[[MethodInRun], Cell]:
 def _rate(entry: MethodInRun) -> Cell:
     if entry.outcome != OK:
         return Cell(entry.outcome, bad=entry.row is not None)
-    return _of_row(THROUGHPUT)(entry)
+    cell = _of_row(THROUGHPUT)(entry)
+    return replace(cell, text=f"{cell.text} ({entry.split})") if entry.split else cell
 
 
 def _share(entry: MethodInRun) -> Cell:

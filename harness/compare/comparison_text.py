@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.compare import comparison_tables as tables
-from harness.compare.comparison import ComparedRun, Comparison, Line, MethodInRun
+from harness.compare.columns.cells import MethodInRun
+from harness.compare.columns.column import Column
+from harness.compare.comparison import Comparison, Line
 from harness.compare.comparison_machines import machines
 from harness.compare.grid import Grid, titles
 from harness.compare.winners import Winner
@@ -29,7 +31,10 @@ HEADER = (
     "price_per_hour",
     "share_of_roof",
     "share_missing",
+    "machines",
+    "split",
 )
+MACHINES_HEADER = ("method", "column", "machine", "run", "images_per_s", "low", "high", "split")
 
 
 def to_markdown(comparison: Comparison, answers: Sequence[Winner], prices: str) -> str:
@@ -38,6 +43,7 @@ def to_markdown(comparison: Comparison, answers: Sequence[Winner], prices: str) 
     forced = [tables.FORCED] if comparison.unlike else []
     if comparison.unlike:
         grids.insert(0, tables.settings_grid(comparison))
+    grids += tables.rankings(comparison)
     pairs = tables.pairs(comparison)
     if pairs.rows:
         grids.append(pairs)
@@ -59,28 +65,50 @@ def to_markdown(comparison: Comparison, answers: Sequence[Winner], prices: str) 
 
 
 def to_csv(comparison: Comparison) -> str:
-    """Return one row a method and run, every number to the last digit; what is missing is empty."""
+    """Return one row a method and column, every number to the last digit; what is missing is empty.
+
+    A column of several machines has its type as the machine, and all of its runs.
+    """
     body = [
-        _row(line, run, entry)
+        _row(line, column, entry)
         for line in comparison.lines
-        for run, entry in zip(comparison.runs, line.entries)
+        for column, entry in zip(comparison.columns, line.entries)
     ]
     return csv_text(HEADER, body)
+
+
+def machines_to_csv(comparison: Comparison) -> str:
+    """Return one row a method and run: what each machine of a column did."""
+    body = []
+    for line in comparison.lines:
+        for column in comparison.columns:
+            for run, machine in zip(column.runs, column.machines):
+                rate = run.rates.get(line.method)
+                ends = rate.interval if rate else None
+                values = (
+                    (rate.images_per_s, *((ends.low, ends.high) if ends else ("", "")))
+                    if rate
+                    else ("",) * 3
+                )
+                split = rate.split if rate else ""
+                body.append([line.method, column.title, machine + 1, run.name, *values, split])
+    return csv_text(MACHINES_HEADER, body)
 
 
 def disagreements_to_csv(comparison: Comparison) -> str:
     """Return every image on which two runs' predictions by one method differ."""
     header = ("method", "run_a", "run_b", "image", "label", "prediction_a", "prediction_b")
+    firsts = [column.first for column in comparison.columns]
     body = [
-        [pair.method, comparison.runs[pair.first].name, comparison.runs[pair.second].name, *row]
+        [pair.method, firsts[pair.first].name, firsts[pair.second].name, *row]
         for pair in comparison.disagreements
         for row in zip(*(a.tolist() for a in (pair.index, pair.label, pair.ours, pair.theirs)))
     ]
     return csv_text(header, body)
 
 
-def _row(line: Line, run: ComparedRun, entry: MethodInRun) -> list[Any]:
-    row = entry.row
+def _row(line: Line, column: Column, entry: MethodInRun) -> list[Any]:
+    row, run = entry.row, column.first
     values: list[Any] = [row.top1 if row else None]
     for metric in OF_ROW:
         ends = row.intervals.get(metric.name) if row else None
@@ -94,8 +122,11 @@ def _row(line: Line, run: ComparedRun, entry: MethodInRun) -> list[Any]:
     values += [run.price.per_hour, entry.share.value]
     instance = run.plan.machine.ec2
     kind = (instance and instance.instance_type) or ""
-    names = [line.method, line.label, run.machine, run.plan.run, kind, entry.outcome]
-    return [*names, *("" if v is None else v for v in values), entry.share.reason]
+    machine = column.title if column.is_pooled else run.machine
+    ids = " ".join(one.plan.run for one in column.runs)
+    names = [line.method, line.label, machine, ids, kind, entry.outcome]
+    behind = [entry.share.reason, len(entry.machines), entry.split]
+    return [*names, *("" if v is None else v for v in values), *behind]
 
 
 def _grid(grid: Grid) -> str:

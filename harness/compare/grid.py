@@ -56,9 +56,15 @@ class Grid:
 
 
 def titles(comparison: Comparison) -> list[str]:
-    """Return the headers of the runs: the machine, and the run where that is not enough."""
-    names = [run.title for run in comparison.runs]
-    return [
-        name if names.count(name) == 1 else f"{name} {run.plan.run}"
-        for name, run in zip(names, comparison.runs)
+    """Return the headers of the columns: the machine, and the run where that is not enough.
+
+    Where a column stands for several machines, every column says how many it has.
+    """
+    names = [column.title for column in comparison.columns]
+    unique = [
+        name if names.count(name) == 1 else f"{name} {column.first.plan.run}"
+        for name, column in zip(names, comparison.columns)
     ]
+    if not comparison.is_pooled:
+        return unique
+    return [f"{name} ({one.counted})" for name, one in zip(unique, comparison.columns)]

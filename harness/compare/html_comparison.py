@@ -34,6 +34,7 @@ def to_html(
         tables.methods(comparison),
         tables.pairs(comparison),
     )
+    rankings = tables.rankings(comparison)
     unlike = tables.settings_grid(comparison) if comparison.unlike else None
     contents = [
         *([(unlike.anchor, unlike.title)] if unlike else []),
@@ -41,6 +42,7 @@ def to_html(
         *([("figures", "Figures")] if drawings else []),
         (facts.anchor, facts.title),
         *((grid.anchor, grid.title) for grid in methods),
+        *((grid.anchor, grid.title) for grid in rankings),
         *([(pairs.anchor, pairs.title)] if pairs.rows else []),
         ("notes", "What to know"),
     ]
@@ -55,6 +57,7 @@ def to_html(
         forced=tables.FORCED,
         facts=facts,
         methods=methods,
+        rankings=rankings,
         pairs=pairs if pairs.rows else None,
         listed=[tables.images(pair, names) for pair in comparison.disagreements if pair.index.size],
         notes=tables.reading_notes(comparison, prices),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,12 +53,19 @@ class Prices:
             "Prices change: check them."
         )
 
-    def with_own(self, machine: str, instance: Instance | None, own: Mapping[str, float]) -> Price:
-        """Return the price of a machine: the user's own if there is one, else as ``of``."""
-        if machine in own:
-            note = f"{own[machine]:g} {self.currency} an hour ({OWN}{machine}=)"
-            return Price(own[machine], note, self.currency)
-        return self.of(machine, instance)
+    def with_own(
+        self, names: Sequence[str], instance: Instance | None, own: Mapping[str, float]
+    ) -> Price:
+        """Return the price of a machine: the user's own if there is one, else as ``of``.
+
+        Args:
+            names: by which the user may have given it, the folder's first.
+        """
+        for name in names:
+            if name in own:
+                note = f"{own[name]:g} {self.currency} an hour ({OWN}{name}=)"
+                return Price(own[name], note, self.currency)
+        return self.of(names[0], instance)
 
     def of(self, machine: str, instance: Instance | None) -> Price:
         """Return the price of a machine: by its folder's name, else as an EC2 instance.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.compare.compared_run import check_alike, load_compared_runs
+from harness.compare.compared_run import check_alike, check_poolable, load_compared_runs
 from harness.compare.comparison import compare
 from harness.compare.price_file import PRICES, read_prices
 from harness.compare.prices import parse_price
@@ -28,6 +28,7 @@ class Request:
         runs: RUN or MACHINE/RUN; the others are relative to the first.
         command: the words of a command line that compares the same.
         force: compare runs that were not measured alike, and say so first.
+        apart: show every run as a column of its own, on machines of one type too.
         prices: the file of the price list.
         own: prices per hour by machine's folder, which go before the list's.
         name: of the folder under ``results/comparisons/``; None makes one of the runs' names.
@@ -36,6 +37,7 @@ class Request:
     runs: tuple[str, ...]
     command: tuple[str, ...]
     force: bool = False
+    apart: bool = False
     prices: Path = PRICES
     own: Mapping[str, float] = field(default_factory=dict)
     name: str | None = None
@@ -67,11 +69,13 @@ def compare_runs(request: Request, results: Path, cache: Path) -> str:
     runs = load_compared_runs(results, request.runs, prices, request.own)
     if not request.force:
         check_alike(runs, request.runs)
+        if not request.apart:
+            check_poolable(runs)
     keep_fonts_in(cache)
     # imported here, since it imports matplotlib, which reads at import where it keeps fonts
     from harness.compare.comparison_files import default_name, write_comparison
 
-    comparison = compare(runs)
+    comparison = compare(runs, pool=not request.apart)
     folder = results / FOLDER / (request.name or default_name(comparison))
     command = shlex.join(["./run.sh", "compare", *request.command])
     files = write_comparison(comparison, prices, command, folder)

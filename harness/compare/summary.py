@@ -15,7 +15,8 @@ SHOWN = 4  # machines or settings by name; the files have all
 def summary(comparison: Comparison, answers: Sequence[Winner], files: Sequence[Path]) -> str:
     """Return who wins what, where predictions differ, and where all of it is.
 
-    These are at most ten lines, and one more where rows are missing or were disturbed.
+    These are at most ten lines, and one more each where rows are missing or were disturbed, and where
+    types of machines are ranked.
     """
     page = files[0]
     named = ", ".join(_short(titles(comparison), SHOWN))
@@ -33,6 +34,8 @@ def summary(comparison: Comparison, answers: Sequence[Winner], files: Sequence[P
         lines.append(f"{one.question.title}: {one.answer}{value}")
         if one.next:
             lines.append(f"  next: {one.next}")
+    if comparison.ranked:
+        lines.append(_rankings(comparison))
     lines.append(_predictions(comparison))
     beside = f"and beside it tables and figures ({len(files) - 1} files)"
     return "\n".join([*lines, f"{page}", beside, ""])
@@ -41,8 +44,9 @@ def summary(comparison: Comparison, answers: Sequence[Winner], files: Sequence[P
 def _cautions(comparison: Comparison) -> list[str]:
     """Return what the numbers of a run suffer from, one phrase for each such run."""
     cautions = []
-    for name, run in zip(titles(comparison), comparison.runs):
-        missing, disturbed = len(run.missing), len(run.disturbed)
+    for name, column in zip(titles(comparison), comparison.columns):
+        missing = len({method for run in column.runs for method in run.missing})
+        disturbed = len({label for run in column.runs for label in run.disturbed})
         parts = [
             f"{missing} {_rows(missing)} missing" if missing else "",
             f"{disturbed} {_rows(disturbed)} disturbed" if disturbed else "",
@@ -50,6 +54,16 @@ def _cautions(comparison: Comparison) -> list[str]:
         if any(parts):
             cautions.append(f"{name} has {' and '.join(filter(None, parts))}")
     return cautions
+
+
+def _rankings(comparison: Comparison) -> str:
+    """Return how many of the differences between types hold."""
+    pairs = [pair for one in comparison.ranked for pair in one.speed]
+    held = sum(pair.holds for pair in pairs)
+    return (
+        f"Between types: {held} of {len(pairs)} differences in images/s hold, adjusted for the pairs of "
+        "each row"
+    )
 
 
 def _rows(count: int) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness.compare.comparison import ComparedRun, Comparison, Line, MethodInRun
+from harness.compare.columns.cells import MethodInRun
+from harness.compare.columns.column import Column
+from harness.compare.comparison import Comparison, Line
 from harness.compare.grid import titles
 from harness.stats.intervals import Interval
 from harness.storage.outcomes import OK
@@ -27,7 +29,7 @@ class Question:
         key: of the values and intervals of a MethodInRun.
         title: with the words after which the winner is named.
         shown: returns a value as text.
-        unit: of the values, on the machine of a run.
+        unit: of the values, in a column.
         value: of a method in a run, None where it has none.
         highest: whether more is better.
         missing: what to do where no run has a value.
@@ -36,7 +38,7 @@ class Question:
     key: str
     title: str
     shown: Callable[[float], str]
-    unit: Callable[[ComparedRun], str]
+    unit: Callable[[Column], str]
     value: Callable[[MethodInRun], float | None]
     highest: bool
     missing: str
@@ -104,7 +106,7 @@ QUESTIONS = (
         "images_per_s",
         "Fastest",
         lambda value: THROUGHPUT.shown(value, ""),
-        lambda run: "images/s",
+        lambda column: "images/s",
         lambda entry: entry.row.images_per_s if entry.row else None,
         True,
         "no row has a time",
@@ -113,7 +115,7 @@ QUESTIONS = (
         "cost",
         "Cheapest",
         lambda value: f"{value:.3g}",
-        lambda run: f"{run.price.currency} for a million images",
+        lambda column: f"{column.price.currency} for a million images",
         lambda entry: entry.cost,
         False,
         "no machine has a price: give price.MACHINE=N",
@@ -122,7 +124,7 @@ QUESTIONS = (
         "share",
         "Most of its roof",
         lambda value: f"{100 * value:.1f}",
-        lambda run: "%",
+        lambda column: "%",
         lambda entry: entry.share.value,
         True,
         "no share of a roof is known: the notes say why",
@@ -146,7 +148,7 @@ def _winner(question: Question, comparison: Comparison) -> Winner:
         for line in comparison.lines
         for number, entry in enumerate(line.entries)
         if _is_fit(entry, comparison, number)
-        for unit in [question.unit(comparison.runs[number])]
+        for unit in [question.unit(comparison.columns[number])]
         for candidate in [_candidate(question, line, entry, number, names[number], unit)]
         if candidate is not None
     ]
@@ -159,7 +161,7 @@ def _winner(question: Question, comparison: Comparison) -> Winner:
 def _is_fit(entry: MethodInRun, comparison: Comparison, number: int) -> bool:
     if entry.row is None or entry.outcome != OK:
         return False
-    return is_accurate(entry.row, comparison.runs[number].plan.config.tuning) is not False
+    return is_accurate(entry.row, comparison.columns[number].first.plan.config.tuning) is not False
 
 
 def _candidate(

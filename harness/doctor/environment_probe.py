@@ -13,6 +13,7 @@ import sys
 from harness.doctor.software import Software
 from harness.facts.typed import plain
 from harness.host import threads
+from harness.host.libraries.allocator import serving_allocator
 from harness.process import compat
 
 
@@ -29,6 +30,7 @@ def probe() -> Software:
         python=".".join(map(str, sys.version_info[:3])),
         versions=compat.true_versions(),
         openmp=threads.loaded_openmp(),
+        allocator=serving_allocator(),
         environment={name: os.environ[name] for name in names if name in os.environ},
     )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.doctor.finding import BAD, Finding
+from harness.doctor.kernel_findings import counter_finding, kernel_findings
 from harness.doctor.machine_findings import machine_findings, memory_findings, thread_findings
 from harness.doctor.place_findings import (
     FileFact,
@@ -16,8 +18,10 @@ from harness.doctor.place_findings import (
 )
 from harness.doctor.software import software_facts, software_findings
 from harness.errors import InputError
-from harness.host import machine, threads
-from harness.host.topology import read_topology
+from harness.facts.machine_facts import Machine
+from harness.host import ec2, machine, threads
+from harness.host.kernel.readable import look
+from harness.host.topology import Topology, read_topology
 from harness.process.executor import worker_environment
 
 
@@ -30,8 +34,8 @@ def examine(
         threads_section: the section ``threads`` of a configuration.
     """
     topology = read_topology()
-    described = machine.describe()
-    findings = machine_findings(described, topology)
+    described = machine.describe(ec2=ec2.describe())
+    findings = _of_machine(described, topology)
     environment: dict[str, str] = {}
     try:
         settings = threads.resolve(threads_section, topology, threads.find_kmp_library())
@@ -47,3 +51,16 @@ def examine(
     findings += refused_findings(disk_paths)
     findings += confinement_findings()
     return findings + workload_findings(files)
+
+
+def examine_machine() -> list[Finding]:
+    """Look at the machine alone, without starting anything."""
+    return _of_machine(machine.describe(), read_topology())
+
+
+def _of_machine(described: Machine, topology: Topology) -> list[Finding]:
+    return [
+        *machine_findings(described, topology),
+        *kernel_findings(described),
+        counter_finding(look(), described.policies, os.geteuid() == 0),
+    ]

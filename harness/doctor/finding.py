@@ -10,13 +10,32 @@ GIB = 1 << 30
 
 
 @dataclass(frozen=True)
+class Fix:
+    """A command of a shell that would put a finding right.
+
+    Attributes:
+        changes: what it changes, as half of a sentence.
+        undo: the command that makes it as it was.
+    """
+
+    command: str
+    changes: str
+    undo: str
+
+
+@dataclass(frozen=True)
 class Finding:
-    """One line of the screen: a mark (OK, WARN, BAD, UNKNOWN), a fact, and what to do about it."""
+    """One line of the screen: a mark (OK, WARN, BAD, UNKNOWN), a fact, and what to do about it.
+
+    Attributes:
+        fixes: the commands that would do it, where there are any.
+    """
 
     mark: str
     name: str
     value: str
     advice: str = ""
+    fixes: tuple[Fix, ...] = ()
 
 
 def level(value: int, needed: int, wanted: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.doctor.finding import (
+    BAD,
     GIB,
     OK,
     UNKNOWN,
@@ -12,11 +13,14 @@ from harness.doctor.finding import (
     in_ranges,
     level,
 )
-from harness.facts.machine_facts import Machine, ThreadSettings
+from harness.doctor.kernel_findings import written
+from harness.facts.machine_facts import Instance, Machine, ThreadSettings
+from harness.host.system_files import CPUS
 from harness.host.topology import Topology
 
 MEMORY_NEEDED, MEMORY_WANTED = 2 * GIB, 6 * GIB  # 64 images of 224 x 224 in fp32 peak at 4.3 GiB
 BUSY = 0.25  # load per usable core from which other work spoils times
+BURSTABLE = ("t2", "t3", "t3a", "t4g")  # families of EC2 whose CPU time is rationed by credits
 UNTOLD = "each of them counts as a core: where two are threads of one, give threads.count"
 
 INT8 = (  # the first that the CPU has, best first
@@ -49,6 +53,7 @@ def machine_findings(machine: Machine, topology: Topology) -> list[Finding]:
         _clock(machine),
         _platform(machine),
         _load(machine),
+        *_instance(machine.ec2),
     ]
 
 
@@ -62,6 +67,8 @@ def thread_findings(settings: ThreadSettings) -> list[Finding]:
         f"{name}={text}" for name, text in settings.environment.items() if name != "LD_PRELOAD"
     )
     findings = [Finding(OK, "threads", value)]
+    if settings.allocator is not None:
+        findings.append(Finding(OK, "allocator", settings.allocator))
     if shown:
         findings.append(Finding(OK, "environment", shown))
     advice = "leave threads.count at null"
@@ -154,7 +161,14 @@ def _clock(machine: Machine) -> Finding:
         advice = "hidden from this system (virtual or a container): repeat runs to see the scatter"
         return Finding(UNKNOWN, "clock", value, advice)
     if governor != "performance":
-        return Finding(WARN, "clock", value, "sudo cpupower frequency-set --governor performance")
+        advice = "sudo cpupower frequency-set --governor performance"
+        fix = written(
+            "performance",
+            governor.split(",")[0],
+            f"/{CPUS}/cpu*/cpufreq/scaling_governor",
+            "the clock no longer follows the load",
+        )
+        return Finding(WARN, "clock", value, advice, (fix,))
     return Finding(OK, "clock", value)
 
 
@@ -174,3 +188,22 @@ def _load(machine: Machine) -> Finding:
     mark = WARN if load > BUSY * cores else OK
     value = f"load {load:.2f} in the last minute on {cores} usable core(s)"
     return Finding(mark, "other work", value, "wait for other work to end: it makes times longer")
+
+
+def _instance(instance: Instance | None) -> list[Finding]:
+    """Judge an EC2 instance: is its CPU time rationed, and may EC2 take it back."""
+    if instance is None or instance.instance_type is None:
+        return []
+    kind = instance.instance_type
+    place = instance.availability_zone or instance.region
+    value = ", ".join(filter(None, [kind, place, instance.purchase]))
+    if kind.partition(".")[0] in BURSTABLE:
+        advice = "it slows down when its CPU credits are spent: measure on a type without credits"
+        return [Finding(WARN, "EC2", f"{value}; burstable", advice)]
+    if instance.interruption is not None:
+        advice = "start the run elsewhere: EC2 is about to take this instance back"
+        return [Finding(BAD, "EC2", f"{value}; {instance.interruption}", advice)]
+    if instance.purchase == "spot":
+        advice = "EC2 may take it back at two minutes' notice; run.id=ID goes on with the run"
+        return [Finding(OK, "EC2", f"{value}; {advice}")]
+    return [Finding(OK, "EC2", value)]

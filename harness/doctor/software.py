@@ -14,6 +14,7 @@ from harness.doctor.finding import BAD, OK, UNKNOWN, WARN, Finding, in_ranges
 from harness.facts.machine_facts import OpenMP, Versions
 from harness.facts.typed import Texts, decode
 from harness.host import threads
+from harness.host.libraries.allocator import allocator_mismatches
 from harness.process.own_modules import python_command
 
 PROBE_TIMEOUT_S = 1800  # for a hang: a busy machine with a cold disk takes minutes
@@ -29,6 +30,7 @@ class Software(msgspec.Struct, frozen=True, kw_only=True):
         python: its version.
         environment: the variables that the libraries read, where they are set.
         onednn: the lines that oneDNN prints of its version and instruction set.
+        allocator: the library whose ``malloc`` it calls.
     """
 
     python: str
@@ -36,6 +38,7 @@ class Software(msgspec.Struct, frozen=True, kw_only=True):
     openmp: OpenMP
     environment: Texts
     onednn: list[str] = []
+    allocator: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,10 @@ def software_findings(facts: Union[Software, Failure]) -> list[Finding]:
     runtime += f"bound to CPU {in_ranges(bound)}" if bound else "not bound"
     if openmp.blocktime_ms is not None:
         runtime += f", blocktime {openmp.blocktime_ms} ms"
-    wrong = threads.openmp_mismatches(facts.environment, openmp)
+    wrong = [
+        *threads.openmp_mismatches(facts.environment, openmp),
+        *allocator_mismatches(facts.environment, facts.allocator, threads.KMP_NAME),
+    ]
     return [
         Finding(BAD if missing else OK, "MXNet", build, INSTALL),
         _onednn(facts.onednn, facts.environment.get("ONEDNN_MAX_CPU_ISA")),

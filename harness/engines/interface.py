@@ -79,6 +79,9 @@ class Engine(Protocol):
     ) -> EngineModel:
         """Make the row's model; this alone is timed as the row's one-time cost.
 
+        This process may use as many CPUs as the row has threads (``os.sched_getaffinity``): take no
+        more threads than that.
+
         Args:
             network: an ONNX file.
             stem: begins the names of the files that are written.
@@ -88,7 +91,7 @@ class Engine(Protocol):
         """
 
     def load(
-        self, graph: Path, threads: int | None, cpus: Sequence[int], profiled: bool
+        self, graph: Path, threads: int | None, cpus: Sequence[int], profiled: bool, batch_size: int
     ) -> Predictor:
         """Load a model that ``optimize`` wrote, or a network as ONNX.
 
@@ -97,6 +100,7 @@ class Engine(Protocol):
             threads: how many; None: the engine's own choice.
             cpus: one a thread, to which it is bound; none: they are not bound.
             profiled: the engine is to note what it executes, for ``what_ran``.
+            batch_size: images in each batch that will come, though the last may have fewer.
         """
 
     def what_ran(self, predictor: Any) -> list[Kernel]:

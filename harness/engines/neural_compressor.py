@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,17 +22,16 @@ from neural_compressor.config import AccuracyCriterion, TuningCriterion, _Config
 from neural_compressor.model import Model
 from neural_compressor.strategy import STRATEGIES
 
+from harness.engines.calibration_parts import CalibrationParts
 from harness.engines.interface import (
     CRITERIA,
     Batches,
     EngineModel,
-    Images,
-    Labels,
     Progress,
     require_choice,
 )
 from harness.engines.network import INPUT
-from harness.engines.onnx_sessions import OnnxRuntimeSessions, save_model
+from harness.engines.onnx_sessions import OnnxRuntimeSessions, on_usable_cpus, save_model
 from harness.engines.search_trials import Trials
 from harness.errors import InputError, NoSolution, TuningTimeout
 from harness.time_limit import time_limit
@@ -77,8 +76,9 @@ class Inc(OnnxRuntimeSessions):
             NoSolution: no model met the criterion within max_trials or the search space.
             TuningTimeout: no model met it within timeout_s.
         """
-        evaluations = _Evaluations(tuning, Trials(progress, "trials", self.max_trials))
-        with tempfile.TemporaryDirectory(dir=".") as aside:
+        trials = Trials(progress, stem.parent, "trials", self.max_trials)
+        evaluations = _Evaluations(tuning, trials)
+        with trials, on_usable_cpus(), tempfile.TemporaryDirectory(dir=".") as aside:
             neural_compressor.set_workspace(aside)
             random.seed(self.seed)
             np.random.seed(self.seed)
@@ -92,7 +92,7 @@ class Inc(OnnxRuntimeSessions):
                     distillation=None,
                     nas=None,
                 ),
-                q_dataloader=_Loader(tuning),
+                q_dataloader=CalibrationParts(tuning),
                 eval_func=evaluations.accuracy,
             )
             evaluations.search = search
@@ -166,24 +166,6 @@ class _Evaluations:
             operators = _excluded(self.search.last_tune_cfg["op"])
             self.trials.add(accuracy, dict.fromkeys(operators, FP32))
         return accuracy
-
-
-@dataclass(frozen=True)
-class _Loader:
-    """The tuning images, as INC's calibration reads them."""
-
-    tuning: Batches
-
-    @property
-    def batch_size(self) -> int:
-        images, _ = next(iter(self.tuning))
-        return len(images)
-
-    def __len__(self) -> int:
-        return len(self.tuning)
-
-    def __iter__(self) -> Iterator[tuple[Images, Labels]]:
-        yield from self.tuning
 
 
 def _excluded(operators: Mapping[tuple[str, str], Any]) -> list[str]:

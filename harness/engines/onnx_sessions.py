@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -41,7 +42,7 @@ class OnnxRuntimeSessions:
     title: ClassVar[str] = "ONNX Runtime"
 
     def load(
-        self, graph: Path, threads: int | None, cpus: Sequence[int], profiled: bool
+        self, graph: Path, threads: int | None, cpus: Sequence[int], profiled: bool, batch_size: int
     ) -> OnnxRuntimePredictor:
         options = onnxruntime.SessionOptions()
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
@@ -65,6 +66,30 @@ class OnnxRuntimeSessions:
         path = Path(predictor.session.end_profiling())
         events = json.loads(path.read_text(encoding="utf-8"))
         return gathered(_executed(events))
+
+
+@contextmanager
+def on_usable_cpus() -> Iterator[None]:
+    """Have all sessions of the block, others' too, take one thread for each CPU of this process.
+
+    By itself ONNX Runtime takes one for each core of the machine and binds it there, whatever the
+    process's affinity is; with a number it does neither.
+    """
+    create = onnxruntime.InferenceSession.__init__
+
+    def create_bounded(
+        self: Any, path_or_bytes: Any, sess_options: Any = None, *others: Any, **named: Any
+    ) -> None:
+        options = sess_options or onnxruntime.SessionOptions()
+        if options.intra_op_num_threads == 0:
+            options.intra_op_num_threads = len(os.sched_getaffinity(0))
+        create(self, path_or_bytes, options, *others, **named)
+
+    onnxruntime.InferenceSession.__init__ = create_bounded
+    try:
+        yield
+    finally:
+        onnxruntime.InferenceSession.__init__ = create
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,10 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from harness.engines.calibration_parts import CalibrationParts, parts
 from harness.engines.interface import Batches, EngineModel, Images, Progress, require_choice
 from harness.engines.network import INPUT
-from harness.engines.onnx_sessions import OnnxRuntimeSessions, save_model
+from harness.engines.onnx_sessions import OnnxRuntimeSessions, on_usable_cpus, save_model
 from harness.host.isa import has_vnni
 from harness.host.machine import describe
 
@@ -66,7 +67,9 @@ class OnnxRuntime(OnnxRuntimeSessions):
         reduces = self.reduce_range
         if reduces is None:
             reduces = not has_vnni(describe().isa)
-        with tempfile.TemporaryDirectory(dir=".") as aside:
+        # histograms would keep the activations of all images
+        by_part = {} if self.calibration == "minmax" else {"CalibStridedMinMax": 1}
+        with on_usable_cpus(), tempfile.TemporaryDirectory(dir=".") as aside:
             folded, quantized = Path(aside, "folded.onnx"), Path(aside, "quantized.onnx")
             quant_pre_process(network, folded, skip_symbolic_shape=True)
             quantize_static(
@@ -79,6 +82,7 @@ class OnnxRuntime(OnnxRuntimeSessions):
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 calibrate_method=CALIBRATIONS[self.calibration],
+                extra_options=by_part,
             )
             weights = save_model(onnx.load(quantized), graph)
         configured: dict[str, Any] = {
@@ -91,16 +95,29 @@ class OnnxRuntime(OnnxRuntimeSessions):
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]  # it carries no types
-    """The tuning images, as ONNX Runtime's calibration reads them."""
+    """The tuning images, as ONNX Runtime's calibration reads them: once, in order."""
 
     def __init__(self, tuning: Batches, progress: Progress) -> None:
-        self._inputs = self._batches(tuning, progress)
+        self._tuning = tuning
+        self._stop: int | None = None  # None: at the end
+        self._done = 0
+        self._inputs = self._read(progress)
+
+    def __len__(self) -> int:
+        return len(CalibrationParts(self._tuning))
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        """Let the parts before ``end_index`` be read: ranges follow each other."""
+        self._stop = end_index
 
     def get_next(self) -> Any:
+        if self._done == self._stop:
+            return None
+        self._done += 1
         return next(self._inputs, None)
 
-    @staticmethod
-    def _batches(tuning: Batches, progress: Progress) -> Iterator[Mapping[str, Images]]:
-        for done, (images, _) in enumerate(tuning):
-            progress(done, len(tuning), "batches")
-            yield {INPUT: images}
+    def _read(self, progress: Progress) -> Iterator[Mapping[str, Images]]:
+        for done, batch in enumerate(self._tuning):
+            progress(done, len(self._tuning), "batches")
+            for images, _ in parts(*batch):
+                yield {INPUT: images}

@@ -75,7 +75,7 @@ class OpenVino:
         self, network: Path, tuning: Batches, stem: Path, progress: Progress
     ) -> EngineModel:
         model = openvino.Core().read_model(network)
-        evaluations = _Evaluations(Trials(progress, "evaluations"))
+        evaluations = _Evaluations(Trials(progress, stem.parent, "evaluations"))
         configured: dict[str, Any] = {}
         if self.precision == "int8":
             data = nncf.Dataset(list(tuning), _images)
@@ -84,7 +84,8 @@ class OpenVino:
             )
             configured = {"quantize_granularity": "channel-wise", "excluded_operators": []}
         elif self.precision != "fp32":
-            model, excluded = self._controlled(model, list(tuning), evaluations)
+            with evaluations.trials:
+                model, excluded = self._controlled(model, list(tuning), evaluations)
             configured = {
                 "quantize_granularity": "channel-wise",
                 "strategy": "nncf accuracy control",
@@ -121,7 +122,7 @@ class OpenVino:
         return controlled, excluded
 
     def load(
-        self, graph: Path, threads: int | None, cpus: Sequence[int], profiled: bool
+        self, graph: Path, threads: int | None, cpus: Sequence[int], profiled: bool, batch_size: int
     ) -> OpenVinoPredictor:
         options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -134,8 +135,12 @@ class OpenVino:
             options["INFERENCE_NUM_THREADS"] = threads
         if cpus:
             sched_setaffinity(0, cpus)  # OpenVINO chooses among the CPUs that the process may use
-        compiled = openvino.Core().compile_model(graph, "CPU", options)
-        return OpenVinoPredictor(compiled, compiled.create_infer_request(), profiled)
+        core = openvino.Core()
+        model = core.read_model(graph)
+        _, *image = model.input().get_partial_shape()
+        model.reshape([batch_size, *image])
+        compiled = core.compile_model(model, "CPU", options)
+        return OpenVinoPredictor(compiled, compiled.create_infer_request(), batch_size, profiled)
 
     def what_ran(self, predictor: OpenVinoPredictor) -> list[Kernel]:
         types = {
@@ -157,19 +162,29 @@ class OpenVino:
 
 @dataclass(frozen=True)
 class OpenVinoPredictor:
-    """A compiled model; each call computes and returns. ``executed``: by call, if it is profiled."""
+    """A model compiled for one batch size; each call computes and returns.
+
+    Attributes:
+        batch_size: images in a batch; zeros fill up one that has fewer.
+        executed: by call, if it is profiled.
+    """
 
     compiled: Any
     request: Any
+    batch_size: int
     profiled: bool
     executed: list[list[Any]] = field(default_factory=list)
 
     def __call__(self, images: Images) -> Scores:
+        count = len(images)
+        if count < self.batch_size:
+            rest = np.zeros((self.batch_size - count, *images.shape[1:]), images.dtype)
+            images = np.concatenate((images, rest))
         results = self.request.infer([images], share_inputs=True, share_outputs=True)
         if self.profiled:
             infos = self.request.profiling_info
             self.executed.append([one for one in infos if one.status == EXECUTED])
-        return Scores(results[0])
+        return Scores(results[0][:count])
 
 
 @dataclass

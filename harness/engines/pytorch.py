@@ -82,7 +82,7 @@ class PyTorch:
         return EngineModel(graph, graph.with_suffix(".pt"), configured)
 
     def load(
-        self, graph: Path, threads: int | None, cpus: Sequence[int], profiled: bool
+        self, graph: Path, threads: int | None, cpus: Sequence[int], profiled: bool, batch_size: int
     ) -> PyTorchPredictor:
         _require_fp32()
         if threads is not None:

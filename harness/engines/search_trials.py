@@ -1,30 +1,44 @@
-"""The evaluations of an engine's search, as a record's trajectory has them."""
+"""The evaluations of an engine's search, as a record's trajectory has them, kept however it ends."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from harness.engines.interface import Progress
+from harness.files.whole_files import write_json
+from harness.storage.store import TRAJECTORY
 
 
 @dataclass
 class Trials:
     """Evaluations so far, each with the seconds since the one before.
 
+    As a context manager it writes them into the row's folder when the search ends, in an error too:
+    a row without a model has no record of them.
+
     Attributes:
+        folder: the row's.
         what: their name in the progress.
         most: how many there are at most; 0: nobody knows.
         entries: as ``harness.storage.stage_facts.Trial``.
     """
 
     progress: Progress
+    folder: Path
     what: str
     most: int = 0
     entries: list[dict[str, Any]] = field(default_factory=list)
     _began: float = field(default_factory=time.perf_counter)
+
+    def __enter__(self) -> Trials:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        write_json(self.folder / TRAJECTORY, self.entries)
 
     def add(self, accuracy: float, changed: Mapping[str, str] | None = None) -> None:
         """Add an evaluation.

@@ -15,7 +15,8 @@ from onnx import helper, numpy_helper
 
 from harness.errors import Refused
 
-Attributes = Mapping[str, Any]
+Attributes = Mapping[str, Any]  # of a node, and RANK
+RANK = "rank of the first input"
 Weights = Sequence[Any]  # tensors
 
 
@@ -25,14 +26,19 @@ def read_network(path: Path) -> tuple[Any, tuple[int, int, int]]:
     Raises:
         Refused: the file has an operator, or an option of one, that is not read here.
     """
-    graph = onnx.load(path).graph
+    graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
+    ranks = {
+        value.name: len(value.type.tensor_type.shape.dim)
+        for value in (*graph.input, *graph.value_info)
+    }
     weights = {
         tensor.name: torch.tensor(numpy_helper.to_array(tensor)) for tensor in graph.initializer
     }
     root, traced = torch.nn.Module(), torch.fx.Graph()
     values = {graph.input[0].name: traced.placeholder("data")}
     for number, node in enumerate(graph.node):
-        layer = _layer(node, [weights[name] for name in node.input if name in weights])
+        own = [weights[name] for name in node.input if name in weights]
+        layer = _layer(node, own, ranks.get(node.input[0]))
         inputs = tuple(values[name] for name in node.input if name in values)
         if isinstance(layer, torch.nn.Module):
             name = f"{node.op_type}_{number}"  # names of MXNet's have dots, which are paths here
@@ -47,8 +53,8 @@ def read_network(path: Path) -> tuple[Any, tuple[int, int, int]]:
     return torch.fx.GraphModule(root, traced).eval(), (channels, height, width)
 
 
-def _layer(node: Any, weights: Weights) -> Any:
-    """Return the module or function that computes an ONNX node."""
+def _layer(node: Any, weights: Weights, rank: int | None) -> Any:
+    """Return the module or function that computes an ONNX node, whose first input has this rank."""
     reader = READERS.get(node.op_type)
     if reader is None:
         raise Refused(
@@ -61,6 +67,7 @@ def _layer(node: Any, weights: Weights) -> Any:
             "operand: that is not read into PyTorch"
         )
     attributes = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+    attributes[RANK] = rank
     return reader(attributes, weights)
 
 
@@ -91,7 +98,13 @@ def _convolution(attributes: Attributes, weights: Weights) -> Any:
 
 def _batch_norm(attributes: Attributes, weights: Weights) -> Any:
     gamma, beta, mean, variance = weights
-    layer = torch.nn.BatchNorm2d(len(gamma), eps=attributes.get("epsilon", 1e-5))
+    norm = NORMS.get(attributes[RANK])
+    if norm is None:
+        raise Refused(
+            f"the network's operator BatchNormalization has an input of rank {attributes[RANK]}: read "
+            f"into PyTorch are ranks {', '.join(map(str, NORMS))}"
+        )
+    layer = norm(len(gamma), eps=attributes.get("epsilon", 1e-5))
     layer.running_mean, layer.running_var = mean, variance
     return _filled(layer, (gamma, beta))
 
@@ -150,6 +163,12 @@ def _always(layer: Callable[[], Any]) -> Callable[[Attributes, Weights], Any]:
     return lambda attributes, weights: layer()
 
 
+NORMS = {  # by the rank of their input
+    2: torch.nn.BatchNorm1d,
+    3: torch.nn.BatchNorm1d,
+    4: torch.nn.BatchNorm2d,
+    5: torch.nn.BatchNorm3d,
+}
 WITH_WEIGHTS = ("BatchNormalization", "Clip", "Conv", "Gemm")
 READERS: dict[str, Callable[[Attributes, Weights], Any]] = {
     "Add": _always(lambda: torch.add),

@@ -29,12 +29,67 @@ class Instance(Description, frozen=True, kw_only=True):
     """The EC2 instance that a machine is.
 
     Attributes:
+        instance_id: the beginning of the SHA-256 of its id.
+        ami: the image that it was started from.
+        tenancy: ``host`` on a Dedicated Host; the metadata service does not tell the others apart.
+        purchase: ``on-demand``, ``spot``, or another of the service's words.
+        interruption: what EC2 said of taking the spot instance back; None where it said nothing.
         reason: why something is not known; None where all is.
     """
 
     instance_type: Optional[str] = None
     region: Optional[str] = None
+    instance_id: Optional[str] = None
+    ami: Optional[str] = None
+    availability_zone: Optional[str] = None
+    tenancy: Optional[str] = None
+    purchase: Optional[str] = None
+    interruption: Optional[str] = None
     reason: Optional[str] = None
+
+
+class IdleState(msgspec.Struct, frozen=True, kw_only=True):
+    """A C-state: how a CPU sleeps.
+
+    Attributes:
+        latency_us: how long waking takes.
+        enabled: whether the kernel may choose it.
+    """
+
+    name: str
+    latency_us: Optional[Count] = None
+    enabled: bool
+
+
+class KernelPolicies(Description, frozen=True, kw_only=True):
+    """The kernel's policies that a measurement depends on, beside the governor and turbo.
+
+    Attributes:
+        huge_pages: of transparent huge pages: always, madvise or never.
+        huge_page_defrag: when the kernel makes room for them.
+        numa_balancing: whether pages move to the node that uses them.
+        smt: as the kernel says it: on, off, forceoff, notsupported or notimplemented.
+        idle_driver, idle_governor: of C-states; none where the hypervisor or the CPU decides alone.
+        idle_states: of the first CPU that may be used, the lightest first.
+        scaling_driver: of frequencies, such as intel_pstate.
+        pstate_status: of intel_pstate or amd_pstate: active, passive or guided.
+        energy_preference: what the CPU is told to prefer, such as balance_performance.
+        irqbalance: whether that service runs, which moves interrupts between CPUs.
+        perf_event_paranoid: what the kernel's counters are open to; above 2, to root alone.
+    """
+
+    huge_pages: Optional[str] = None
+    huge_page_defrag: Optional[str] = None
+    numa_balancing: Optional[bool] = None
+    smt: Optional[str] = None
+    idle_driver: Optional[str] = None
+    idle_governor: Optional[str] = None
+    idle_states: Optional[list[IdleState]] = None
+    scaling_driver: Optional[str] = None
+    pstate_status: Optional[str] = None
+    energy_preference: Optional[str] = None
+    irqbalance: Optional[bool] = None
+    perf_event_paranoid: Optional[int] = None
 
 
 class Machine(Description, frozen=True, kw_only=True):
@@ -55,6 +110,7 @@ class Machine(Description, frozen=True, kw_only=True):
         mhz: the first CPU's clock when it was read.
         load_1min: the load average when it was read.
         ec2: None where it was not asked for.
+        policies: None where none can be read, and in plans of before they were recorded.
     """
 
     cpu_model: Optional[str]
@@ -89,12 +145,14 @@ class Machine(Description, frozen=True, kw_only=True):
     os: Optional[str]
     hostname: Optional[str] = None
     ec2: Optional[Instance] = None
+    policies: Optional[KernelPolicies] = None
 
 
 class ThreadOptions(Facts, frozen=True, kw_only=True):
     """The keys of conf/threads/<policy>.yaml; each policy takes some of them.
 
     Attributes:
+        allocator: None is the C library's.
         count: None is one thread per core.
         blocktime: milliseconds, or infinite.
     """
@@ -114,6 +172,9 @@ class ThreadOptions(Facts, frozen=True, kw_only=True):
         "auto"
     )
     blocktime: Annotated[Union[int, str], Meta(description=BLOCKTIME)] = 1
+    allocator: Annotated[
+        Optional[Text], Meta(description="system, tcmalloc, jemalloc or the path of a library")
+    ] = None
 
 
 class ThreadSettings(Description, frozen=True, kw_only=True):
@@ -124,6 +185,7 @@ class ThreadSettings(Description, frozen=True, kw_only=True):
         environment: variables to set in a worker.
         warnings: reasons why the numbers will be hard to compare, one sentence each.
         asked: the options as configured.
+        allocator: the path of the library that ``environment`` preloads; None: the C library's.
     """
 
     policy: str
@@ -131,6 +193,7 @@ class ThreadSettings(Description, frozen=True, kw_only=True):
     environment: Texts
     warnings: tuple[str, ...] = ()
     asked: Optional[ThreadOptions] = None
+    allocator: Optional[str] = None
 
 
 class OpenMP(Description, frozen=True, kw_only=True):

@@ -16,8 +16,15 @@ from harness.errors import InputError, remedy
 from harness.facts.faults import PLAIN_NAME, is_name
 from harness.files import whole_files
 from harness.fleet import state
+from harness.fleet.chosen_machines import Chosen, chosen_machines
 from harness.fleet.fleet_report import to_markdown
-from harness.fleet.order import Order, files_digest, folder_files, project_digests
+from harness.fleet.order import (
+    Order,
+    files_digest,
+    folder_files,
+    plain_type,
+    project_digests,
+)
 from harness.fleet.ray_cluster import RayCluster
 from harness.fleet.schedule import ARRIVED, Job, Schedule
 from harness.fleet.state import Fleet
@@ -32,6 +39,7 @@ REPORT = "fleet.md"
 LOG = "ray.log"
 DEFAULTS = {
     "machines": "all",
+    "fleet.each": "",
     "address": os.environ.get("RAY_ADDRESS") or "auto",
     "models": "false",
     "fleet.id": "",
@@ -39,7 +47,13 @@ DEFAULTS = {
     "fleet.results": "",
     "fleet.wait_s": "600",
 }
-FIXED = ("machines", "models", "fleet.project", "fleet.results")  # a fleet goes on with these
+FIXED = (
+    "machines",
+    "fleet.each",
+    "models",
+    "fleet.project",
+    "fleet.results",
+)  # a fleet goes on with these
 
 
 def run_fleet(given: Mapping[str, str], context: Context) -> tuple[int, str, list[str]]:
@@ -125,16 +139,17 @@ def _drive(
     context: Context,
 ) -> Fleet:
     """Connect, plan a new fleet's runs, and see every run to its end."""
-    names, wait_s = _names(arguments["machines"]), _seconds(arguments["fleet.wait_s"])
-    cluster = RayCluster(arguments["address"], arguments["fleet.project"], names)
+    chosen = chosen_machines(arguments["machines"], arguments["fleet.each"])
+    wait_s = _seconds(arguments["fleet.wait_s"])
+    cluster = RayCluster(arguments["address"], arguments["fleet.project"], list(chosen.counts))
     try:
-        fleet = fleet if fleet.jobs else replace(fleet, jobs=_jobs(fleet.fleet, cluster, names))
+        fleet = fleet if fleet.jobs else replace(fleet, jobs=_jobs(fleet.fleet, cluster, chosen))
         fleet.save(folder)
         context.show.note(
             f"fleet {fleet.fleet}: {len(fleet.jobs)} runs; fleet.id={fleet.fleet} goes on with it"
         )
         for job in fleet.jobs:
-            cluster.order(job.run, replace(orders, run=job.run).to_json())
+            cluster.order(replace(orders, run=job.run))
         Schedule(
             jobs=fleet.jobs,
             cluster=cluster,
@@ -149,9 +164,9 @@ def _drive(
     return fleet
 
 
-def _jobs(fleet: str, cluster: RayCluster, names: Sequence[str]) -> list[Job]:
-    """Return one run for each chosen machine."""
-    machines = cluster.machines()
+def _jobs(fleet: str, cluster: RayCluster, chosen: Chosen) -> list[Job]:
+    """Return one run for each chosen machine; those beyond the wanted number stand by."""
+    machines, names = cluster.machines(), list(chosen.counts)
     missing = sorted(set(names) - {machine.type for machine in machines})
     if missing or not machines:
         raise InputError(
@@ -159,11 +174,24 @@ def _jobs(fleet: str, cluster: RayCluster, names: Sequence[str]) -> list[Job]:
             f"{', '.join(missing) or 'so, that offers a CPU'}; its nodes are called "
             f"{', '.join(cluster.names()) or 'nothing'} (labels and custom resources, docs/fleet.md)"
         )
-    ordered = sorted(machines, key=lambda each: (each.type, each.address, each.node))
-    plain = [re.sub(r"[^A-Za-z0-9_.-]", "-", each.type) for each in ordered]
+    ordered = sorted(machines, key=lambda machine: (machine.type, machine.address, machine.node))
+    by_type = {
+        name: [machine for machine in ordered if machine.type == name]
+        for name in dict.fromkeys(machine.type for machine in ordered)
+    }
+    for name, there in by_type.items():
+        wanted = chosen.number(name)
+        if wanted is not None and wanted > len(there):
+            raise InputError(
+                f"{chosen.key}: {wanted} machines {name} are wanted and the cluster has {len(there)}: "
+                "start more, or ask for fewer"
+            )
+    measured = [
+        machine for name, there in by_type.items() for machine in there[: chosen.number(name)]
+    ]
     jobs = [
-        Job(f"{fleet}-{number:02d}-{name}", each.type, each.node)
-        for number, (each, name) in enumerate(zip(ordered, plain), 1)
+        Job(f"{fleet}-{number:02d}-{plain_type(machine.type)}", machine.type, machine.node)
+        for number, machine in enumerate(measured, 1)
     ]
     for job in jobs:
         if not is_name(job.run):
@@ -185,13 +213,6 @@ def _keep(folder: Path, results: Path, job: Job, pack: bytes) -> None:
         import_pack(file, results, job.run)
     finally:
         file.unlink()
-
-
-def _names(text: str) -> list[str]:
-    names = [word.strip() for word in text.strip("[]").split(",") if word.strip()]
-    if not names:
-        raise InputError(f"machines={text}: use all, or a list such as [c6i.4xlarge,c7i.4xlarge]")
-    return [] if names == ["all"] else names
 
 
 def _seconds(text: str) -> float:

@@ -60,6 +60,9 @@ def serve(order: Order, show: Display) -> JsonObject:
     _check_priority()
     where = [set_to("run.id", order.run)]
     where += [set_to("run.results", order.results)] if order.results else []
+    typed = {key_of(word) for word in order.overrides}
+    own = {"machine_type": order.type, "machine_id": order.node}
+    where += [set_to(key, value) for key, value in own.items() if value and key not in typed]
     placed = [word for word in order.overrides if key_of(word) == "run.cache"]
     cache = project_path(compose_config(placed).config.run.cache)
     make_folder(cache, "run.cache")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ class Order:
 
     Attributes:
         run: its id, given by the driver.
+        type: the name of the machines that may measure it, as a plain name; empty for none.
+        node: which of them does.
         overrides: what the user asked.
         folders: the content of each folder of ``--conf``, in base64 by path.
         project: the SHA-256 of every file of the project that can change a result, by path.
@@ -41,6 +44,8 @@ class Order:
     files: Files
     results: str | None
     models: bool
+    type: str = ""
+    node: str = ""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -49,6 +54,11 @@ class Order:
     def from_json(cls, text: str) -> Order:
         stored: JsonObject = json.loads(text)
         return cls(**{**stored, "overrides": tuple(stored["overrides"])})
+
+
+def plain_type(name: str) -> str:
+    """Return a machine's type as a plain name."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", name)
 
 
 def project_digests(project: Path = PROJECT) -> Files:

@@ -13,6 +13,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ from harness.errors import InputError, one_line
 from harness.facts.typed import Count, decode, one_of
 from harness.files import locks
 from harness.files.reading import parse_json
+from harness.fleet.order import Order, plain_type
 from harness.fleet.schedule import ARRIVED, LOST, PROGRESS, REFUSED, Event, Machine
 from harness.process.variables import OWN_PREFIX, TO_WORKERS
 
@@ -83,11 +85,11 @@ class RayCluster:
                 "(docs/fleet.md), name its address=HOST:PORT, or try address=local"
             ) from None
         self._measure = _remote(ray)
-        self._orders: dict[str, str] = {}
+        self._orders: dict[str, Order] = {}
 
-    def order(self, run: str, text: str) -> None:
-        """Set the order that the attempts of a run get."""
-        self._orders[run] = text
+    def order(self, order: Order) -> None:
+        """Set the order that the attempts of its run get."""
+        self._orders[order.run] = order
 
     def machines(self) -> list[Machine]:
         """Return the chosen nodes that are alive; without chosen names, all with a CPU."""
@@ -109,12 +111,13 @@ class RayCluster:
     def start(self, run: str, attempt: int, machine: Machine) -> None:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+        order = replace(self._orders[run], type=plain_type(machine.type), node=machine.node)
         # all of its CPUs: Ray starts nothing else there meanwhile
         (node,) = (node for node in self._ray.nodes() if node["NodeID"] == machine.node)
         events = self._measure.options(
             num_cpus=node["Resources"].get("CPU", 0),
             scheduling_strategy=NodeAffinitySchedulingStrategy(machine.node, soft=False),
-        ).remote(self._project, INHERITED, self._orders[run])
+        ).remote(self._project, INHERITED, order.to_json())
         self._running[events] = (run, attempt)
 
     def stop(self, run: str, attempt: int) -> None:

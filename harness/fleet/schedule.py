@@ -170,7 +170,14 @@ class Schedule:
             if job.state != WAITING or not fitting:
                 continue
             tried = [attempt.node for attempt in job.attempts]
-            # its own machine first, then those whose own run is not waiting for them
+            measured = {
+                attempt.node
+                for other in self.jobs
+                for attempt in other.attempts
+                if attempt.state == ARRIVED
+            }
+            # its own machine first, then those whose own run is not waiting for them; then those that
+            # measured no run of this fleet yet, since a machine counts once for its type
             wanted = {other.node for other in self.jobs if other.state == WAITING and other != job}
             machine = min(
                 fitting,
@@ -178,6 +185,7 @@ class Schedule:
                     machine.node != job.node,
                     machine.node in wanted,
                     machine.node in tried,
+                    machine.node in measured,
                 ),
             )
             if machine.node in wanted and machine.node != job.node:

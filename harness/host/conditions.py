@@ -6,11 +6,13 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.host.kernel.energy import joules_between
 from harness.host.snapshot import TICKS_PER_S, Snapshot
 from harness.host.thread_activity import BusyThread
 
 IDLE, IOWAIT, STEAL = 3, 4, 7  # positions in a CPU's ticks
 TELLING_TICKS = 10  # of the busiest thread; fewer do not show which threads worked
+SOURCES = ("APERF/MPERF", "cycles", "cpufreq")  # of the effective frequency, best first
 KNOWN_SHARE = 0.9  # of the process's CPU time, in threads that still exist
 
 
@@ -35,6 +37,12 @@ class Conditions:
         frozen_s: for how long no thread of the process was even ready to run (``gaps``), its
             container was frozen or the machine was suspended.
         busy: the threads that worked, the busiest first.
+        effective_mhz: of the CPUs while they worked for this process; ``frequency_source`` says by
+            which of SOURCES.
+        instructions_per_cycle: of this process in user space.
+        energy_j: of the whole CPUs and their memory, whoever used them.
+        temperature_c: of the hottest sensor of the CPUs, before or after.
+        allocator: the library whose ``malloc`` the process called.
     """
 
     seconds: float
@@ -58,6 +66,12 @@ class Conditions:
     load_1min: float | None
     frozen_s: float
     busy: tuple[BusyThread, ...]
+    effective_mhz: float | None = None
+    frequency_source: str | None = None
+    instructions_per_cycle: float | None = None
+    energy_j: float | None = None
+    temperature_c: float | None = None
+    allocator: str | None = None
 
 
 def conditions_between(
@@ -66,6 +80,7 @@ def conditions_between(
     busy: Sequence[BusyThread],
     cores: Iterable[tuple[int, ...]] = (),
     gaps_s: float = 0.0,
+    allocator: str | None = None,
 ) -> Conditions:
     """Return the conditions of the stretch between two snapshots.
 
@@ -73,6 +88,7 @@ def conditions_between(
         busy: from ``busy_threads``.
         cores: the CPUs of each core; a CPU that is in none is a core of its own.
         gaps_s: seconds of ``Gaps``; the stops of a CPU quota are part of them and are subtracted.
+        allocator: from ``serving_allocator``.
     """
     seconds = max(after.at - before.at, 1e-9)
     names = before.counters.keys() & after.counters.keys()
@@ -94,6 +110,8 @@ def conditions_between(
     if before.mhz and after.mhz:
         kept = [mhz / before.mhz[cpu] for cpu, mhz in after.mhz.items() if cpu in before.mhz]
         drop = max(0.0, 1 - statistics.median(kept)) if kept else None
+    effective, source = _effective_mhz(growth, after)
+    temperatures = [one.temperature_c for one in (before, after) if one.temperature_c is not None]
     return Conditions(
         seconds=seconds,
         cpus=tuple(cpus),
@@ -119,6 +137,12 @@ def conditions_between(
         )
         + max(0.0, growth.get("suspended_s", 0.0)),
         busy=tuple(busy),
+        effective_mhz=effective,
+        frequency_source=source,
+        instructions_per_cycle=_ratio(growth, "instructions", "cycles"),
+        energy_j=joules_between(before.energy, after.energy, seconds),
+        temperature_c=max(temperatures, default=None),
+        allocator=allocator,
     )
 
 
@@ -131,6 +155,30 @@ def shows_workers(conditions: Conditions) -> bool:
     ticks = [thread.ticks for thread in conditions.busy]
     known = sum(ticks) / TICKS_PER_S
     return bool(ticks) and ticks[0] >= TELLING_TICKS and known >= KNOWN_SHARE * conditions.cpu_s
+
+
+def _ratio(growth: Mapping[str, float], part: str, whole: str) -> float | None:
+    """Return how much one counter grew for each unit of another; None unless both grew."""
+    grown = growth.get(part, 0.0), growth.get(whole, 0.0)
+    return grown[0] / grown[1] if min(grown) > 0 else None
+
+
+def _effective_mhz(growth: Mapping[str, float], after: Snapshot) -> tuple[float | None, str | None]:
+    """Return the frequency at which the CPUs worked for this process, and which of SOURCES tells it.
+
+    APERF grows with the CPU's clock and MPERF with that of the time stamp counter, both only while the
+    CPU is awake (Intel 64 and IA-32 Architectures Software Developer's Manual, volume 3B, 14.2). The
+    cycles of ``perf_events`` are those in user space. Cpufreq tells a moment's frequency alone.
+    """
+    share, stamps = _ratio(growth, "aperf", "mperf"), _ratio(growth, "tsc", "tsc_s")
+    cycles = _ratio(growth, "cycles", "user_s")
+    if share is not None and stamps is not None:
+        return share * stamps / 1e6, SOURCES[0]
+    if cycles is not None:
+        return cycles / 1e6, SOURCES[1]
+    if after.mhz_measured:
+        return statistics.mean(after.mhz.values()), SOURCES[2]
+    return None, None
 
 
 def _tick_seconds(before: Snapshot, after: Snapshot, cpu: int, kind: int) -> float:

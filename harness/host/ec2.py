@@ -1,13 +1,15 @@
-"""The EC2 instance that this machine is: its type and region, from EC2's metadata service (IMDSv2).
+"""The EC2 instance that this machine is, from EC2's metadata service (IMDSv2).
 
 Asked only where the machine's own data say that it is EC2, or where AWS's variable names an endpoint.
-A token is fetched, then two words; nothing is sent of the run, no proxy is used, and the answer is
-waited for ``LIMIT_S`` at most. What goes wrong is a reason, never an error.
-See "Use the Instance Metadata Service" in the Amazon EC2 User Guide.
+A token is fetched, then a few words; nothing is sent of the run, no proxy is used, and the answer is
+waited for ``LIMIT_S`` at most. What goes wrong is a reason, never an error. The instance's id is kept
+as a digest: it tells machines apart, and names none to a reader.
+See "Use the Instance Metadata Service" and "Instance metadata categories" in the Amazon EC2 User Guide.
 """
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import os
 import re
@@ -29,8 +31,22 @@ DISABLED_VARIABLE = "AWS_EC2_METADATA_DISABLED"
 TOKEN = "/latest/api/token"
 TTL = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
 TOKEN_HEADER = "X-aws-ec2-metadata-token"
-TYPE = ("/latest/meta-data/instance-type", re.compile(r"[a-z0-9-]+\.[a-z0-9-]+"))
-REGION = ("/latest/meta-data/placement/region", re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d+"))
+DATA = "/latest/meta-data/"
+REGION = r"[a-z]{2,4}(-[a-z]+)+-\d+"
+FACTS = {  # by attribute of an instance: where the service says it, and the form of a believable answer
+    "instance_type": ("instance-type", re.compile(r"[a-z0-9-]+\.[a-z0-9-]+")),
+    "region": ("placement/region", re.compile(REGION)),
+    "instance_id": ("instance-id", re.compile(r"i-[0-9a-f]{8,32}")),
+    "ami": ("ami-id", re.compile(r"ami-[0-9a-f]{8,32}")),
+    "availability_zone": (
+        "placement/availability-zone",
+        re.compile(rf"{REGION}[a-z0-9-]*"),
+    ),
+    "purchase": ("instance-life-cycle", re.compile(r"[a-z]+(-[a-z]+)*")),
+}
+HOST = "placement/host-id"  # answered on Dedicated Hosts alone; nothing else tells the tenancy
+INTERRUPTION = "spot/instance-action"  # answered where EC2 is about to take a spot instance back
+ID_DIGITS = 16  # of the digest of an instance's id
 TELLTALES = {  # files of the kernel, and how they begin on EC2
     "sys/class/dmi/id/sys_vendor": "amazon ec2",  # Nitro and bare metal
     "sys/class/dmi/id/product_uuid": "ec2",  # readable by root alone
@@ -86,26 +102,39 @@ def is_ec2(root: Path = ROOT) -> bool:
 
 def _asked(connection: http.client.HTTPConnection, base: str) -> Instance:
     known: dict[str, str] = {}
+    missing: list[str] = []
     try:
-        token = _answer(connection, "PUT", base + TOKEN, TTL)
-        for name, (path, form) in (("instance_type", TYPE), ("region", REGION)):
-            told = _answer(connection, "GET", base + path, {TOKEN_HEADER: token})
-            if not form.fullmatch(told):
-                return Instance(**known, reason=f"{path} is {told[:40]!r}")
-            known[name] = told
+        token = {TOKEN_HEADER: _answer(connection, "PUT", base + TOKEN, TTL) or ""}
+        for name, (path, form) in FACTS.items():
+            text = _answer(connection, "GET", base + DATA + path, token)
+            if text is None:
+                missing.append(f"{DATA}{path} was answered with 404")
+                continue
+            if not form.fullmatch(text):
+                return Instance(**known, reason=f"{DATA}{path} is {text[:40]!r}")
+            known[name] = _digest(text) if name == "instance_id" else text
+        is_on_host = _answer(connection, "GET", base + DATA + HOST, token) is not None
+        known["tenancy"] = "host" if is_on_host else "default or dedicated"
+        notice = _answer(connection, "GET", base + DATA + INTERRUPTION, token)
+        if notice is not None:
+            known["interruption"] = " ".join(notice.split())
     except TimeoutError:
         return Instance(**known, reason=NO_ANSWER)
     except (OSError, http.client.HTTPException, ValueError) as error:
         return Instance(**known, reason=f"{type(error).__name__}: {error}"[:200])
     finally:
         connection.close()
-    return Instance(**known)
+    return Instance(**known, reason=missing[0] if missing else None)
+
+
+def _digest(instance_id: str) -> str:
+    return hashlib.sha256(instance_id.encode()).hexdigest()[:ID_DIGITS]
 
 
 def _answer(
     connection: http.client.HTTPConnection, verb: str, path: str, headers: Mapping[str, str]
-) -> str:
-    """Return the body of an answer.
+) -> str | None:
+    """Return the body of an answer; None where the service has no such fact (404).
 
     Raises:
         OSError, http.client.HTTPException: there is none.
@@ -114,6 +143,8 @@ def _answer(
     connection.request(verb, path, headers=dict(headers))
     response = connection.getresponse()
     body = response.read(LONGEST + 1)
+    if response.status == http.client.NOT_FOUND and verb == "GET":
+        return None
     if response.status != http.client.OK:
         raise ValueError(f"{verb} {path} was answered with {response.status}")
     if len(body) > LONGEST:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.facts.machine_facts import Instance, Machine
+from harness.host.kernel.policies import read_policies
 from harness.host.memory import free_memory, group_memory_limit, memory_field
 from harness.host.system_files import CPUS, ROOT, read_text, to_decimal, to_integer
 from harness.host.topology import (
@@ -106,6 +107,7 @@ def describe(
         os=_os_name(root),
         hostname=read_text(root / "proc/sys/kernel/hostname"),
         ec2=ec2,
+        policies=read_policies(root, first),
     )
 
 

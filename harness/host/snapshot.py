@@ -7,11 +7,14 @@ import os
 import re
 import resource
 import time
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from harness.host.kernel.energy import read_energy
+from harness.host.kernel.perf_events import own_counts
+from harness.host.kernel.temperature import cpu_temperature
 from harness.host.system_files import CPUS, ROOT, control_groups, read_text, to_integer
 from harness.host.topology import allowed_cpus, is_renumbered
 
@@ -29,10 +32,13 @@ class Snapshot:
         mhz: each watched CPU's present frequency.
         load_1min: the machine's load average.
         counters: values that only grow. Of this process: cpu_s, involuntary (a thread was pushed off its
-            CPU), minor_faults and major_faults (it waited for the disk). Of its control groups:
-            quota_throttles, quota_throttled_s, frozen_s. Of the watched CPUs: thermal_throttles, their
-            sum. Of the machine: pressure_s, how long some thread had to wait for a
-            CPU, and suspended_s, how long it was suspended since boot.
+            CPU), minor_faults and major_faults (it waited for the disk), user_s, and the counts of
+            ``perf_events``. Of its control groups: quota_throttles, quota_throttled_s, frozen_s. Of the
+            watched CPUs: thermal_throttles, their sum. Of the machine: pressure_s, how long some thread
+            had to wait for a CPU, and suspended_s, how long it was suspended since boot.
+        mhz_measured: whether the frequencies are cpufreq's; those of /proc/cpuinfo may be nominal.
+        energy: the counters of ``read_energy``.
+        temperature_c: of the hottest sensor of the CPUs.
     """
 
     at: float
@@ -40,6 +46,9 @@ class Snapshot:
     mhz: dict[int, float]
     load_1min: float | None
     counters: dict[str, float]
+    mhz_measured: bool = False
+    energy: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    temperature_c: float | None = None
 
 
 def take_snapshot(
@@ -55,13 +64,18 @@ def take_snapshot(
     """
     watched = sorted(_usable_cpus() if cpus is None else cpus)
     slow = _slow_readings(root, watched) if starting else None
+    counts = own_counts()
+    energy = read_energy(root)
     at = time.monotonic()
     ticks = _ticks(root)
     own = resource.getrusage(resource.RUSAGE_SELF)
-    mhz, load, counters = slow or _slow_readings(root, watched)
-    counters |= {
+    slow = slow or _slow_readings(root, watched)
+    counters = {
+        **slow.counters,
+        **counts,
         "suspended_s": suspended_seconds(),
         "cpu_s": own.ru_utime + own.ru_stime,
+        "user_s": own.ru_utime,
         "voluntary": own.ru_nvcsw,
         "involuntary": own.ru_nivcsw,
         "minor_faults": own.ru_minflt,
@@ -69,13 +83,30 @@ def take_snapshot(
     }
     ticks = {} if is_renumbered(root, watched, ticks) else ticks
     watched_ticks = {cpu: ticks[cpu] for cpu in watched if cpu in ticks}
-    return Snapshot(at, watched_ticks, mhz, load, counters)
+    return Snapshot(
+        at,
+        watched_ticks,
+        slow.mhz,
+        slow.load_1min,
+        counters,
+        slow.mhz_measured,
+        energy,
+        slow.temperature_c,
+    )
 
 
-def _slow_readings(
-    root: Path, cpus: Sequence[int]
-) -> tuple[dict[int, float], float | None, dict[str, float]]:
-    """Return frequencies, the load average and the machine's counters."""
+@dataclass(frozen=True)
+class _Slow:
+    """The readings of a snapshot that take long, and the machine's counters; as of ``Snapshot``."""
+
+    mhz: dict[int, float]
+    mhz_measured: bool
+    load_1min: float | None
+    temperature_c: float | None
+    counters: dict[str, float]
+
+
+def _slow_readings(root: Path, cpus: Sequence[int]) -> _Slow:
     load = (read_text(root / "proc/loadavg") or "").split()
     pressure = re.search(r"^some .*total=(\d+)", read_text(root / "proc/pressure/cpu") or "")
     counters = {
@@ -84,7 +115,9 @@ def _slow_readings(
         **_frozen(root),
         **({"pressure_s": int(pressure[1]) / 1e6} if pressure else {}),
     }
-    return _mhz(root, cpus), float(load[0]) if load else None, counters
+    mhz, is_measured = _mhz(root, cpus)
+    load_1min = float(load[0]) if load else None
+    return _Slow(mhz, is_measured, load_1min, cpu_temperature(root), counters)
 
 
 def _usable_cpus() -> set[int]:
@@ -101,10 +134,12 @@ def _ticks(root: Path) -> dict[int, tuple[int, ...]]:
     return {int(cpu): tuple(map(int, ticks.split()[:KINDS])) for cpu, ticks in lines}
 
 
-def _mhz(root: Path, cpus: Iterable[int]) -> dict[int, float]:
+def _mhz(root: Path, cpus: Iterable[int]) -> tuple[dict[int, float], bool]:
+    """Return the frequency of each CPU, and whether cpufreq told them."""
     files = {cpu: root / CPUS / f"cpu{cpu}/cpufreq/scaling_cur_freq" for cpu in cpus}
     khz = {cpu: to_integer(read_text(file)) for cpu, file in files.items()}
     frequencies = {cpu: value / 1000 for cpu, value in khz.items() if value}
+    is_measured = bool(frequencies)
     if not frequencies:
         blocks = re.findall(
             r"^processor\s*: (\d+)$.*?^cpu MHz\s*: ([\d.]+)$",
@@ -114,7 +149,7 @@ def _mhz(root: Path, cpus: Iterable[int]) -> dict[int, float]:
         listed = {int(cpu): float(mhz) for cpu, mhz in blocks}
         if not is_renumbered(root, files, listed):
             frequencies = {cpu: mhz for cpu, mhz in listed.items() if mhz}
-    return {cpu: mhz for cpu, mhz in frequencies.items() if cpu in files}
+    return {cpu: mhz for cpu, mhz in frequencies.items() if cpu in files}, is_measured
 
 
 def suspended_seconds() -> float:

@@ -25,6 +25,8 @@ from harness.facts.machine_facts import (
     spell_cpus,
 )
 from harness.facts.typed import decode, fault
+from harness.host.libraries.allocator import SYSTEM, find_allocator, require_preloadable
+from harness.host.libraries.loaded import library_with, mapped_libraries
 from harness.host.topology import Topology
 
 OWN_KEYS = {
@@ -34,6 +36,9 @@ OWN_KEYS = {
 }
 SWEEP = "sweep"  # thread counts that are measured besides the policy: no part of it
 KMP_NAME = "libiomp5.so"
+KMP_AFFINITY = "KMP_AFFINITY"
+KMP_UNBOUND = {"none", "disabled"}  # types of affinity that bind no thread
+PRELOAD = "LD_PRELOAD"
 PLACE = r"\{(\d[\d,:]*)\}(?::(\d+)(?::(-?\d+))?)?"
 
 
@@ -49,30 +54,46 @@ def resolve(section: object, topology: Topology, kmp_library: Path | None) -> Th
     """
     options = _options(section)
     policy, count = options.policy, options.count
-    if policy == "none":
-        return ThreadSettings(policy=policy, count=None, environment={}, asked=options)
-    count = topology.usable_cores if count is None else count
-    environment = {"OMP_NUM_THREADS": str(count), "OPENBLAS_NUM_THREADS": str(count)}
-    cpus = _one_cpu_per_thread(topology, count)
-    environment |= _omp(options, cpus) if policy == "omp" else _kmp(options, cpus, kmp_library)
-    warnings = (*_crowding(count, topology), *_unassigned(topology))
+    environment: dict[str, str] = {}
+    warnings: tuple[str, ...] = ()
+    if policy != "none":
+        count = topology.usable_cores if count is None else count
+        environment = {"OMP_NUM_THREADS": str(count), "OPENBLAS_NUM_THREADS": str(count)}
+        cpus = one_cpu_per_thread(topology, count)
+        environment |= _omp(options, cpus) if policy == "omp" else _kmp(options, cpus, kmp_library)
+        warnings = (*_crowding(count, topology), *_unassigned(topology))
+    allocator = find_allocator(options.allocator or SYSTEM)
+    if allocator is not None:
+        environment[PRELOAD] = ":".join(filter(None, (environment.get(PRELOAD), str(allocator))))
     return ThreadSettings(
-        policy=policy, count=count, environment=environment, warnings=warnings, asked=options
+        policy=policy,
+        count=count,
+        environment=environment,
+        warnings=warnings,
+        asked=options,
+        allocator=None if allocator is None else str(allocator),
     )
 
 
-def engine_cpus(settings: ThreadSettings, topology: Topology) -> list[int]:
+def engine_cpus(settings: ThreadSettings, topology: Topology) -> list[int] | None:
     """Return the CPU of each thread of an engine that OpenMP's variables do not reach.
 
     They are in the places of MXNet's threads under the same settings, where these list places by CPU;
-    none where its threads are not bound. A KMP_AFFINITY of one's own is not read.
+    none where its threads are not bound.
+
+    Returns:
+        None: the settings hold a KMP_AFFINITY of which only libiomp5 knows what it comes to.
     """
     bind, count = settings.environment.get("OMP_PROC_BIND"), settings.count
     if count is None or bind == "FALSE":
         return []
+    affinity = settings.environment.get(KMP_AFFINITY)
+    if affinity is not None:
+        listed = _kmp_cpus(affinity)
+        return list(itertools.islice(itertools.cycle(listed), count)) if listed else listed
     places = listed_places(settings.environment.get("OMP_PLACES", ""))
     if not places:
-        return _one_cpu_per_thread(topology, count)
+        return one_cpu_per_thread(topology, count)
     if bind in ("MASTER", "PRIMARY"):
         places = places[:1]
     elif bind == "SPREAD" and len(places) > count:
@@ -80,6 +101,21 @@ def engine_cpus(settings: ThreadSettings, topology: Topology) -> list[int]:
     # threads of one place share it out
     turns = [itertools.cycle(sorted(place)) for place in places]
     return [next(turns[number % len(turns)]) for number in range(count)]
+
+
+def _kmp_cpus(affinity: str) -> list[int] | None:
+    """Return the CPUs that a KMP_AFFINITY lists, in order; none where it binds no thread.
+
+    Returns:
+        None: it lists none, but has libiomp5 choose them (compact, scatter and the like).
+    """
+    words = re.sub(r"proclist=\[[^\]]*\]", "", affinity.lower()).split(",")
+    if not affinity or not KMP_UNBOUND.isdisjoint(words):
+        return []
+    proclist = re.search(r"proclist=\[(\d+(?:,\d+)*)\]", affinity.lower())
+    if proclist is None or "explicit" not in words:
+        return None
+    return [int(number) for number in proclist[1].split(",")]
 
 
 def _options(section: object) -> ThreadOptions:
@@ -91,7 +127,7 @@ def _options(section: object) -> ThreadOptions:
     assert isinstance(section, Mapping), "the configuration was checked"
     policy = section.get("policy")
     if policy in OWN_KEYS:
-        keys = ("policy", "count", *OWN_KEYS[policy])
+        keys = ("policy", "count", "allocator", *OWN_KEYS[policy])
         for key, value in section.items():
             if key not in keys:
                 raise InputError(
@@ -103,6 +139,8 @@ def _options(section: object) -> ThreadOptions:
             f"threads.count={spell(section['count'])}: policy none sets nothing, so it cannot set a "
             "number of threads; use threads=omp or threads=kmp"
         )
+    if section.get("allocator") == SYSTEM:  # as in plans of before there was the key
+        section = {key: value for key, value in section.items() if key != "allocator"}
     wrong = fault(section, ThreadOptions, "threads")
     if wrong is not None:
         value = None if wrong.value is MISSING else wrong.value
@@ -131,12 +169,12 @@ def loaded_openmp() -> OpenMP:
     Raises:
         HarnessError: MXNet is not imported, or uses no OpenMP library.
     """
-    mapped = _mapped_libraries()
+    mapped = mapped_libraries()
     mxnet = next((path for path in mapped if Path(path).name == "libmxnet.so"), None)
     if mxnet is None:
         raise HarnessError("libmxnet.so is not loaded: import mxnet before asking for its OpenMP")
     scopes = (ctypes.CDLL(None), ctypes.CDLL(mxnet, mode=os.RTLD_NOLOAD | os.RTLD_NOW))
-    serving = next(filter(None, (_library_with("GOMP_parallel", scope) for scope in scopes)), None)
+    serving = next(filter(None, (library_with("GOMP_parallel", scope) for scope in scopes)), None)
     if serving is None:
         raise HarnessError(f"no library gives OpenMP to {mxnet}")
     library = ctypes.CDLL(serving)
@@ -186,7 +224,7 @@ def _value_error(key: str, value: object, allowed: str) -> InputError:
     return InputError(f"{key}={spell(value)}: must be {allowed}")
 
 
-def _one_cpu_per_thread(topology: Topology, count: int) -> list[int]:
+def one_cpu_per_thread(topology: Topology, count: int) -> list[int]:
     """Return ``count`` CPUs: first one of each core, then their SMT siblings, then over again."""
     rounds = itertools.zip_longest(*topology.cores)
     order = [cpu for round_ in rounds for cpu in round_ if cpu is not None]
@@ -234,19 +272,15 @@ def _kmp(options: ThreadOptions, cpus: Sequence[int], library: Path | None) -> d
             f"threads.policy=kmp: {KMP_NAME} was not found; install the package intel-openmp into "
             "this environment (pip install intel-openmp) or use threads=omp"
         )
-    if re.search(r"[\s:]", str(library)):
-        raise InputError(
-            f"threads.policy=kmp: LD_PRELOAD cannot hold a path with a space or a colon, and "
-            f"{KMP_NAME} is at {library}; move the environment or use threads=omp"
-        )
+    require_preloadable(library, "threads.policy=kmp", "move the environment or use threads=omp")
     affinity, blocktime = options.affinity, str(options.blocktime)
     if affinity == "auto":
         affinity = f"granularity=fine,proclist=[{','.join(map(str, cpus))}],explicit"
     if not re.fullmatch(r"\d+|infinite", blocktime):
         raise _value_error("threads.blocktime", options.blocktime, BLOCKTIME)
     return {
-        "LD_PRELOAD": str(library),
-        "KMP_AFFINITY": affinity,
+        PRELOAD: str(library),
+        KMP_AFFINITY: affinity,
         "KMP_BLOCKTIME": blocktime,
     }
 
@@ -267,32 +301,6 @@ def listed_places(text: str) -> list[set[int]]:
         for number in range(int(count or 1)):
             places.append({cpu + number * int(stride or 1) for cpu in place})
     return places
-
-
-def _mapped_libraries() -> list[str]:
-    with open("/proc/self/maps", encoding="utf-8", errors="replace") as lines:
-        fields = (line.rstrip("\n").split(maxsplit=5) for line in lines)
-        return sorted({field[5] for field in fields if len(field) == 6 and ".so" in field[5]})
-
-
-class _DlInfo(ctypes.Structure):
-    _fields_ = (
-        ("file", ctypes.c_char_p),
-        ("base", ctypes.c_void_p),
-        ("symbol", ctypes.c_char_p),
-        ("address", ctypes.c_void_p),
-    )
-
-
-def _library_with(symbol: str, scope: ctypes.CDLL) -> str | None:
-    """Return the real path of the library that defines ``symbol`` for ``scope``."""
-    function = getattr(scope, symbol, None)
-    if function is None:
-        return None
-    info = _DlInfo()
-    address = ctypes.cast(function, ctypes.c_void_p)
-    ctypes.CDLL(None).dladdr(address, ctypes.byref(info))
-    return os.path.realpath(os.fsdecode(info.file))
 
 
 def _places(library: ctypes.CDLL) -> list[list[int]]:

@@ -14,6 +14,7 @@ from harness.facts.machine_facts import Disturbance, OpenMP
 from harness.host.conditions import Conditions, conditions_between, shows_workers
 from harness.host.disturbances import find_disturbances
 from harness.host.gaps import Gaps, Heartbeat
+from harness.host.libraries.allocator import allocator_mismatches, serving_allocator
 from harness.host.snapshot import take_snapshot
 from harness.host.thread_activity import (
     BusyThread,
@@ -22,7 +23,7 @@ from harness.host.thread_activity import (
     list_threads,
     thread_mismatches,
 )
-from harness.host.threads import loaded_openmp, openmp_mismatches
+from harness.host.threads import KMP_NAME, loaded_openmp, openmp_mismatches
 from harness.host.topology import read_topology
 
 
@@ -33,7 +34,8 @@ class Watched:
     Attributes:
         openmp: the library that served MXNet; None where an engine of another kind ran.
         misplaced: from ``thread_mismatches``, or only from ``openmp_mismatches`` where the stretch does
-            not show which threads worked; of an engine from ``bound_mismatches``.
+            not show which threads worked; of an engine from ``bound_mismatches``. An allocator other
+            than the one asked for is a mismatch too.
     """
 
     conditions: Conditions
@@ -87,13 +89,19 @@ class Watch:
             self._gaps.look()
         self._gaps.close()
         after, busy = take_snapshot(cpus=self._cpus), busy_threads(self._threads, list_threads())
-        conditions = conditions_between(self._before, after, busy, self._cores, self._gaps.seconds)
+        allocator = serving_allocator()
+        conditions = conditions_between(
+            self._before, after, busy, self._cores, self._gaps.seconds, allocator
+        )
         openmp = None if self._bound is not None else loaded_openmp()
         self.facts = Watched(
             conditions=conditions,
             disturbed=find_disturbances(conditions),
             openmp=openmp,
-            misplaced=self._misplaced(openmp, busy, shows_workers(conditions)),
+            misplaced=[
+                *self._misplaced(openmp, busy, shows_workers(conditions)),
+                *allocator_mismatches(os.environ, allocator, KMP_NAME),
+            ],
         )
 
     def _misplaced(

@@ -16,6 +16,7 @@ from neural_compressor.adaptor.mxnet_utils.util import (
     run_forward,
 )
 
+from harness.errors import Refused
 from harness.methods.graph import Graph, tensor_name
 from harness.methods.noise import Noise, Operator, Source, noise_sources, operators
 from harness.methods.probe import Probe, givers
@@ -51,7 +52,11 @@ class Choice:
 
 
 class Network:
-    """The fp32 network in INC's adaptor, and its properties."""
+    """The fp32 network in INC's adaptor, and its properties.
+
+    Raises:
+        Refused: an operator has several outputs, so its noise is no one tensor's.
+    """
 
     def __init__(self, model: Any, adaptor: Any, data: Any) -> None:
         self._model, self._adaptor, self._data = model, adaptor, data
@@ -63,6 +68,7 @@ class Network:
         self.operators: dict[str, Operator] = operators(fused["nodes"])
         self._scores = tensor_name(fused["nodes"][fused["heads"][0][0]])
         shapes = self.graph.shapes(self._shape)
+        _require_one_output(self.operators, shapes)
         self._elements = {
             operator.tensor: int(np.prod(shapes[f"{operator.output}_output"]))
             for operator in self.operators.values()
@@ -163,6 +169,17 @@ class Network:
                 if read in self.graph.inputs:
                     tensors[f"{name}_data"] = read
         return tensors
+
+
+def _require_one_output(
+    operators: Mapping[str, Operator], shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    for name, operator in operators.items():
+        if f"{operator.output}_output" not in shapes:  # MXNet numbers the outputs of such operators
+            raise Refused(
+                f"the network's operator {name} ({operator.node['op']}) has several outputs, and the "
+                "strategy sensitivity weighs operators with one: take another strategy, such as basic"
+            )
 
 
 class _Ranges(CollectorBase):  # type: ignore[misc]

@@ -17,14 +17,17 @@ from harness.workloads.private import copied_together
 SCORES = "model-scores.npy"  # MXNet's, of the first tuning batch, beside a model for an engine
 
 
-def load_network(model: SavedModel) -> Callable[[Any], Scores]:
+def load_network(model: SavedModel, size: int | None = None) -> Callable[[Any], Scores]:
     """Return a row's saved model, ready to be called with a batch.
+
+    Args:
+        size: images in a batch, for an engine; None: the workload's batch size.
 
     Raises:
         InputError: a file of it is missing or another one, or it does not load.
     """
     if model.engine is not None:
-        return load_in_engine(model, made_engine(model.engine))
+        return load_in_engine(model, made_engine(model.engine), size)
     from harness.workloads.saved import saved_network  # an engine's environment has no MXNet
 
     network: Callable[[Any], Scores] = saved_network(model)
@@ -32,13 +35,14 @@ def load_network(model: SavedModel) -> Callable[[Any], Scores]:
 
 
 def load_in_engine(
-    model: SavedModel, engine: Engine, profiled: bool = False
+    model: SavedModel, engine: Engine, size: int | None = None, profiled: bool = False
 ) -> Callable[[Any], Scores]:
     """Return a model in its engine; as ``load_network``."""
     assert model.engine is not None
     row = model.engine
     with copied_model(model) as (graph, _):
-        return engine.load(graph, row.threads, row.cpus, profiled)
+        size = size or model.workload.batch_size
+        return engine.load(graph, row.threads, row.cpus, profiled, size)
 
 
 @contextmanager

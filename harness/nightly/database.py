@@ -17,6 +17,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -25,6 +26,8 @@ from harness.files import locks
 from harness.files.reading import Unreadable, open_plain
 from harness.nightly.entry import NightEntry, NightRow
 from harness.nightly.memory.cells import (
+    Answers,
+    changes_of,
     keys,
     object_of,
     row_cells,
@@ -36,6 +39,8 @@ from harness.nightly.memory.cells import (
 
 NAME = "history.sqlite"
 PATIENCE_S = 600.0  # how long a writer waits for another
+WHOLE = ("BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",))
+NESTED = ("SAVEPOINT one", "RELEASE one", ("ROLLBACK TO one", "RELEASE one"))
 MIGRATIONS = (  # entry k takes the schema from version k to k + 1
     """
     CREATE TABLE runs (
@@ -55,6 +60,9 @@ MIGRATIONS = (  # entry k takes the schema from version k to k + 1
     "ALTER TABLE rows ADD COLUMN disturbed INTEGER",
     "ALTER TABLE runs ADD COLUMN improved TEXT NOT NULL DEFAULT '[]';"
     "ALTER TABLE runs ADD COLUMN open TEXT",  # none where a version wrote it that kept no state
+    "ALTER TABLE runs ADD COLUMN changed TEXT NOT NULL DEFAULT '[]';"
+    "ALTER TABLE runs ADD COLUMN trusts_disturbed INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE rows ADD COLUMN optimize_mb REAL;ALTER TABLE rows ADD COLUMN validate_mb REAL",
 )
 
 
@@ -69,17 +77,30 @@ class History:
         self._connection = connection
         self.is_new = is_new  # it may have been lost: the records know more
 
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Write in one transaction; one inside another is part of it, and is undone alone."""
+        begin, end, undo = NESTED if self._connection.in_transaction else WHOLE
+        self._connection.execute(begin)
+        try:
+            yield self._connection
+            self._connection.execute(end)
+        except BaseException:
+            if self._connection.in_transaction:  # SQLite may have undone it by itself
+                for statement in undo:
+                    self._connection.execute(statement)
+            raise
+
     def save(self, entry: NightEntry) -> None:
         """Insert a run or replace it, in one transaction."""
         regressions = sorted(list(row) for row in entry.regressions)
         known = [[*row, reason] for row, reason in sorted((entry.acknowledged or {}).items())]
-        with self._connection as writing:
-            writing.execute("BEGIN IMMEDIATE")
+        with self.writing() as writing:
             writing.execute(
                 "DELETE FROM runs WHERE machine=? AND run=?", (entry.machine, entry.run)
             )
             writing.execute(
-                "INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+                "INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 (
                     entry.machine,
                     entry.run,
@@ -93,10 +114,12 @@ class History:
                     json.dumps(known),
                     json.dumps(sorted(list(row) for row in entry.improved)),
                     json.dumps([asdict(regression) for regression in entry.open]),
+                    json.dumps([[*row, change] for row, change in sorted(entry.changed.items())]),
+                    int(entry.trusts_disturbed),
                 ),
             )
             writing.executemany(
-                "INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                "INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 [
                     (entry.machine, entry.run, position, *row_cells(row))
                     for position, row in enumerate(entry.rows)
@@ -113,15 +136,18 @@ class History:
 
     def _entries(self, machine: str) -> list[NightEntry]:
         rows: dict[str, list[NightRow]] = {}
+        answers: Answers = {}
+        objects = cache(object_of)  # most nights say the same
         for run, *stored in self._connection.execute(
             "SELECT run, method, label, outcome, cost_s, model, rounds, times, images, correct,"
-            " disturbed FROM rows WHERE machine=? ORDER BY run, position",
+            " disturbed, optimize_mb, validate_mb FROM rows WHERE machine=? ORDER BY run, position",
             (machine,),
         ):
-            rows.setdefault(run, []).append(row_of(*stored))
+            rows.setdefault(run, []).append(row_of(answers, *stored))
         runs = self._connection.execute(
             "SELECT run, created, folder, alike, environment, verdict, shifted, regressions,"
-            " acknowledged, improved, open FROM runs WHERE machine=? ORDER BY created, run",
+            " acknowledged, improved, open, changed, trusts_disturbed FROM runs WHERE machine=?"
+            " ORDER BY created, run",
             (machine,),
         )
         return [
@@ -131,8 +157,8 @@ class History:
                     text_of(run),
                     text_of(created),
                     text_of(folder),
-                    object_of(alike),
-                    object_of(environment),
+                    objects(alike),
+                    objects(environment),
                     tuple(rows.get(run, ())),
                     None if verdict is None else text_of(verdict),
                     shifts_of(shifted),
@@ -142,6 +168,8 @@ class History:
                         for method, metric, reason in json.loads(known)
                     },
                     keys(improved),
+                    changed=changes_of(changed),
+                    trusts_disturbed=bool(trusts_disturbed),
                 ),
                 open_,
             )
@@ -157,6 +185,8 @@ class History:
                 known,
                 improved,
                 open_,
+                changed,
+                trusts_disturbed,
             ) in runs
         ]
 

@@ -4,24 +4,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.nightly.disturbed import disturbed_rounds, is_too_disturbed
-from harness.nightly.night import UNFINISHED, MeasuredShift, Regression
-from harness.nightly.verdict import BATCH, NIGHTLY, Bools, Floats, Run
+from harness.nightly.judge import typical_s
+from harness.nightly.night import UNFINISHED, Figures, MeasuredShift, Regression
+from harness.nightly.verdict import (
+    BATCH,
+    NIGHTLY,
+    ONCE,
+    OPTIMIZE_MEMORY,
+    VALIDATE_MEMORY,
+    Bools,
+    Floats,
+    Run,
+)
 from harness.stats.night_noise import level
 from harness.storage.outcomes import NO_SOLUTION, OK
+from harness.storage.plan import KEPT_IF_KNOWN
 from harness.storage.same_run import alike, differing, environment, listed
+from harness.storage.stage_facts import Process
 from harness.storage.store import RunFolder
 from harness.table.metrics import COST, TOP1, TOP5, top_k_correct
 from harness.table.samples import samples_of
 
-METRICS = (BATCH.name, COST.name, TOP1.name, TOP5.name)
+METRICS = (BATCH.name, *(metric.name for metric in ONCE), TOP1.name, TOP5.name)
+NOT_SHARED = ("method", "checkout")  # parts of the environment
+Change = Literal["machine", "small"]  # what neither is a regression nor an improvement
 
 
 @dataclass(frozen=True)
@@ -35,6 +49,8 @@ class NightRow:
         correct: top-1 and top-5, (2, n) bool.
         model: digest of the model's symbol and parameters.
         disturbed: how many of its rounds were disturbed; None in nights of before it was kept.
+        optimize_mb, validate_mb: the most memory that the stage held at once, in MB; None in nights
+            of before it was kept.
     """
 
     method: str
@@ -45,6 +61,8 @@ class NightRow:
     correct: Bools | None = None
     model: str | None = None
     disturbed: int | None = None
+    optimize_mb: float | None = None
+    validate_mb: float | None = None
 
     @cached_property
     def has_disturbed_times(self) -> bool:
@@ -58,10 +76,18 @@ class NightRow:
             return math.nan
         return float(level(self.times).value)
 
+    @property
+    def once(self) -> dict[str, float | None]:
+        """The figures of ``ONCE``, by the metric's name."""
+        return {
+            COST.name: self.cost_s,
+            OPTIMIZE_MEMORY.name: self.optimize_mb,
+            VALIDATE_MEMORY.name: self.validate_mb,
+        }
+
     def has(self, metric: str) -> bool:
         """Return whether a metric was measured."""
-        value = {BATCH.name: self.times, COST.name: self.cost_s}.get(metric, self.correct)
-        return value is not None
+        return {BATCH.name: self.times, **self.once}.get(metric, self.correct) is not None
 
     @property
     def has_no_solution(self) -> bool:
@@ -89,6 +115,8 @@ class NightEntry:
         acknowledged: reason by (method, metric), either of them "*" for all.
         improved: (method, metric) of its rows that were called improvements.
         open: the regressions that were open after it.
+        changed: (method, metric) of its rows that changed by what does not matter, or by the machine.
+        trusts_disturbed: whether times count for it however disturbed they are.
     """
 
     machine: str
@@ -104,6 +132,8 @@ class NightEntry:
     acknowledged: Mapping[tuple[str, str], str] | None = None
     improved: frozenset[tuple[str, str]] = frozenset()
     open: tuple[Regression, ...] = ()
+    changed: Mapping[tuple[str, str], Change] = field(default_factory=dict)
+    trusts_disturbed: bool = False
 
     @property
     def is_judged(self) -> bool:
@@ -158,18 +188,25 @@ def judged_alike(history: Iterable[NightEntry], now: Mapping[str, Any]) -> list[
 def list_changes(before: NightEntry, now: NightEntry, part: str | None = None) -> list[str]:
     """Return the differences of two runs' environments, one line a key.
 
+    Parts that an earlier version did not keep are no difference.
+
     Args:
         part: one of its keys alone, such as ``method``.
     """
     old, new = before.environment, now.environment
     if part is not None:
         return listed(differing(old.get(part), new.get(part), (part,)))
-    return listed(differing(old, new))
+    unknown = {key for key in KEPT_IF_KNOWN if key not in old or key not in new}
+    return listed(one for one in differing(old, new) if one.keys[0] not in unknown)
 
 
 def software(entry: NightEntry) -> dict[str, Any]:
-    """Return the environment without the methods, which all rows share."""
-    return {key: value for key, value in entry.environment.items() if key != "method"}
+    """Return what all rows share of the environment, which decides whether the software is the same.
+
+    That is without the methods, and without the commit: the code's digest says whether it brought
+    other code.
+    """
+    return {key: value for key, value in entry.environment.items() if key not in NOT_SHARED}
 
 
 def bare_entry(folder: RunFolder) -> NightEntry:
@@ -184,6 +221,7 @@ def bare_entry(folder: RunFolder) -> NightEntry:
         alike=alike(plan),
         environment=environment(plan),
         rows=(),
+        trusts_disturbed=bool(plan.config.nightly.trust_disturbed),
     )
 
 
@@ -207,19 +245,27 @@ def build_entry(folder: RunFolder) -> NightEntry:
             best = folder.load_predictions(record, plan.images)
             correct = np.stack([top_k_correct(best, labels, k) for k in (1, 5)])
         is_ok = record.outcome.kind == OK
+        own = optimize if is_ok and optimize and not optimize.reused_from else None
         rows.append(
             NightRow(
                 record.method,
                 record.label,
                 str(record.outcome),
-                optimize.cost_s if is_ok and optimize and not optimize.reused_from else None,
+                own.cost_s if own else None,
                 timed[record.method].forward_s if is_ok and record.method in timed else None,
                 correct,
                 "/".join(file.sha256 for file in optimize.model) if optimize else None,
                 disturbed[record.method],
+                _peak_mb(own),
+                _peak_mb(record.validate if is_ok else None),
             )
         )
     return replace(bare_entry(folder), rows=tuple(rows))
+
+
+def _peak_mb(stage: Process | None) -> float | None:
+    peak = stage.peak_rss_bytes if stage else None
+    return peak / 1e6 if peak else None
 
 
 def as_run(entry: NightEntry, left_out: frozenset[tuple[str, str]] = frozenset()) -> Run:
@@ -229,7 +275,6 @@ def as_run(entry: NightEntry, left_out: frozenset[tuple[str, str]] = frozenset()
         left_out: (method, metric) of rows that must not count.
     """
     times = {r.method: r.times for r in entry.rows if r.times is not None}
-    costs = {r.method: r.cost_s for r in entry.rows if r.cost_s is not None}
     correct = {
         metric: {
             row.method: row.correct[at]
@@ -241,5 +286,34 @@ def as_run(entry: NightEntry, left_out: frozenset[tuple[str, str]] = frozenset()
     return Run(
         {m: seconds for m, seconds in times.items() if (m, BATCH.name) not in left_out},
         correct,
-        {m: seconds for m, seconds in costs.items() if (m, COST.name) not in left_out},
+        {
+            metric: {
+                row.method: figure
+                for row in entry.rows
+                if (figure := row.once[metric.name]) is not None
+                and (row.method, metric.name) not in left_out
+            }
+            for metric in ONCE
+        },
     )
+
+
+def figures_of(entry: NightEntry) -> tuple[Figures, ...]:
+    """Return what was measured of every row of a night."""
+    figures = []
+    for row in entry.rows:
+        top1, top5 = (None, None) if row.correct is None else map(float, row.correct.mean(axis=1))
+        figures.append(
+            Figures(
+                row.method,
+                None if row.times is None else typical_s(row.times),
+                0 if row.times is None else len(row.times),
+                row.disturbed or 0,
+                top1,
+                top5,
+                row.cost_s,
+                row.optimize_mb,
+                row.validate_mb,
+            )
+        )
+    return tuple(figures)

@@ -14,9 +14,10 @@ from harness.nightly import reasons
 from harness.nightly.verdict import (
     BATCH,
     EQUIVALENCE,
-    LEAST_COST_S,
+    LEAST,
     LEAST_RUNS,
     NIGHTLY,
+    ONCE,
     Bools,
     Floats,
     Gap,
@@ -36,7 +37,7 @@ from harness.stats.night_noise import (
     moderated,
     stacked_levels,
 )
-from harness.table.metrics import COST, Metric
+from harness.table.metrics import Metric
 
 Values = TypeVar("Values", Floats, Bools, float)
 FEWEST_ROUNDS = 3  # that ``level`` takes
@@ -114,7 +115,7 @@ def judge(
     be suspected, or found alike, but no difference is claimed. ``SAME_HOUR`` asserts that runs differ
     by their rounds only.
 
-    Costs are compared as times are, but for rounds, which they have not.
+    Costs and peak memory are compared as times are, but for rounds, which they have not.
 
     Accuracies are compared image by image with the latest run that has the row, by ``mcnemar``.
 
@@ -136,12 +137,16 @@ def judge(
         else:
             assumed = lent if spread is None else spread.get(method)
             rows.append(_times(method, before, now, settings, assumed))
-    costs = _rows([run.costs for run in baseline], candidate.costs)
-    # also of rows that were not measured now: they tell as much of the machine
-    known = _cost_spread([before for _, before, _now in costs])
-    for method, earlier_s, now_s in costs:
-        if earlier_s and now_s is not None and min(*earlier_s, now_s) >= LEAST_COST_S:
-            rows.append(_cost(method, earlier_s, now_s, settings, known))
+    for metric in ONCE:
+        figures = _rows(
+            [run.once.get(metric, {}) for run in baseline], candidate.once.get(metric, {})
+        )
+        least = LEAST.get(metric, 0.0)
+        # also of rows that were not measured now: they tell as much of the machine
+        known = _spread_of_figures([values for _, values, _now in figures], least)
+        for method, values, figure in figures:
+            if values and figure is not None and min(*values, figure) >= least:
+                rows.append(_once(method, metric, values, figure, settings, known))
     for metric in dict.fromkeys(m for run in (*baseline, candidate) for m in run.correct):
         earlier = [run.correct.get(metric, {}) for run in baseline]
         for method, answers, correct in _rows(earlier, candidate.correct.get(metric, {})):
@@ -200,19 +205,25 @@ def _times(
     )
 
 
-def _cost_spread(before: Sequence[Sequence[float]]) -> Spread | None:
+def _spread_of_figures(before: Sequence[Sequence[float]], least: float) -> Spread | None:
     runs = max(map(len, before), default=0)
-    usable = [seconds for seconds in before if seconds and min(seconds) >= LEAST_COST_S]
-    whole = [np.log(seconds) for seconds in usable if len(seconds) == runs]
+    usable = [figures for figures in before if figures and min(figures) >= least]
+    whole = [np.log(figures) for figures in usable if len(figures) == runs]
     return moderated(np.array(whole).T) if whole else None
 
 
-def _cost(
-    method: str, before: list[float], now: float, settings: Settings, spread: Spread | None
+def _once(
+    method: str,
+    metric: Metric,
+    before: list[float],
+    now: float,
+    settings: Settings,
+    spread: Spread | None,
 ) -> Verdict | Tested:
+    threshold = settings.of_once(metric)
     if len(before) < LEAST_RUNS:
-        sentences = reasons.few_costs(method, now, len(before), LEAST_RUNS)
-        return _untested(method, COST, "cannot tell", settings.dearer, sentences, "few runs")
+        sentences = reasons.few_figures(metric, method, now, len(before), LEAST_RUNS)
+        return _untested(method, metric, "cannot tell", threshold, sentences, "few runs")
     logs = np.log(before)
     lent, freedom = (spread.sum_of_squares, spread.freedom) if spread else (0.0, 0.0)
     known = len(before) - 1 + freedom
@@ -228,14 +239,16 @@ def _cost(
     )
     return Tested(
         method,
-        COST,
+        metric,
         ratio,
         p_value,
-        settings.dearer,
+        threshold,
         equal=1.0,
-        limits=(1 / (1 + settings.dearer), 1 + settings.dearer),
-        finding=reasons.cost_finding(method, now, math.exp(logs.mean()), len(before), ratio),
-        matters=f"{100 * settings.dearer:g} %",
+        limits=(1 / (1 + threshold), 1 + threshold),
+        finding=reasons.figure_finding(
+            metric, method, (now, math.exp(logs.mean())), len(before), ratio
+        ),
+        matters=f"{100 * threshold:g} %",
     )
 
 

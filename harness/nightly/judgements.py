@@ -17,12 +17,15 @@ from harness.facts.typed import Facts, Mistyped, Name, decode, plain
 from harness.files import whole_files
 from harness.nightly import nightly_report
 from harness.nightly.database import NAME, Damaged, History, opened
-from harness.nightly.entry import NightEntry, bare_entry, build_entry, opened_by
-from harness.nightly.night import UNFINISHED, MeasuredShift, Night, Regression, listed_as
+from harness.nightly.entry import Change, NightEntry, bare_entry, opened_by
+from harness.nightly.memory.kept_rows import keep_rows, read_entry
+from harness.nightly.night import UNFINISHED, WAKING, MeasuredShift, Night, Regression, listed_as
+from harness.nightly.notices.issue_text import to_issue
 from harness.nightly.verdict import BATCH, Key
 from harness.storage.store import NIGHT, RunFolder
+from harness.table.metrics import COST
 
-MARKDOWN, JUNIT = "nightly.md", "nightly.junit.xml"
+MARKDOWN, JUNIT, ISSUE = "nightly.md", "nightly.junit.xml", "nightly.issue.md"
 ACKNOWLEDGED = "acknowledged.json"
 ALL = "all"
 NOTABLE = ("regression", "improvement", "change")  # kinds that can be acknowledged
@@ -30,11 +33,38 @@ T = TypeVar("T")
 
 
 class JudgedRow(Struct, frozen=True):
-    """A verdict on a metric of a row."""
+    """A verdict on a metric of a row.
+
+    Attributes:
+        estimate: of times and costs, the ratio to the baseline's; of accuracies, the points gained.
+    """
 
     method: Name
     metric: str
     kind: str
+    estimate: float | None = None
+    threshold: float | None = None
+    gap: str | None = None
+
+    @property
+    def change(self) -> Change | None:
+        """How the row changed without being worse or better; None if it did not.
+
+        What only the machine can have changed is called a change, however large it is.
+        """
+        if self.gap == "machine":
+            return "machine"
+        if self.kind != "change":
+            return None
+        return "machine" if self._matters else "small"
+
+    @property
+    def _matters(self) -> bool:
+        if self.estimate is None or self.threshold is None:
+            return False
+        if self.metric in (BATCH.name, COST.name):
+            return self.estimate > 0 and abs(math.log(self.estimate)) >= math.log1p(self.threshold)
+        return abs(self.estimate) >= self.threshold
 
 
 class Shift(Struct, frozen=True):
@@ -106,6 +136,11 @@ def with_verdict(entry: NightEntry, folder: RunFolder) -> NightEntry:
             ),
             regressions=regressions,
             improved=improved,
+            changed={
+                (row.method, row.metric): row.change
+                for row in verdicts.rows
+                if row.change is not None and verdicts.is_final
+            },
         )
         has_open = verdicts.schema >= nightly_report.KEEPS_OPEN
         entry = replace(entry, open=tuple(verdicts.open) if has_open else opened_by(entry))
@@ -141,7 +176,7 @@ def _entry_of(folder: RunFolder) -> NightEntry:
     """Return the entry of a night with its verdict, from its folder; without rows if it has none."""
     stored = stored_verdicts(folder)
     has_rows = stored is None or stored.has_verdicts
-    return with_verdict(build_entry(folder) if has_rows else bare_entry(folder), folder)
+    return with_verdict(read_entry(folder) if has_rows else bare_entry(folder), folder)
 
 
 def publish(night: Night, entry: NightEntry, folder: RunFolder, results: Path) -> None:
@@ -149,6 +184,12 @@ def publish(night: Night, entry: NightEntry, folder: RunFolder, results: Path) -
     whole_files.write_json(folder.path / NIGHT, nightly_report.to_json(night))
     whole_files.write_atomically(folder.path / JUNIT, nightly_report.to_junit(night))
     whole_files.write_atomically(folder.path / MARKDOWN, nightly_report.to_markdown(night))
+    if night.verdict in WAKING:
+        whole_files.write_atomically(folder.path / ISSUE, to_issue(night))
+    else:  # of the night before it went on
+        (folder.path / ISSUE).unlink(missing_ok=True)
+    if entry.rows:
+        keep_rows(folder, entry)
     with opened(results) as history:
         history.save(with_verdict(entry, folder))
 
@@ -252,15 +293,16 @@ def rebuild(history: History, results: Path) -> tuple[int, list[str]]:
         how many were saved, and a message for each that could not be read.
     """
     saved, unreadable = 0, []
-    for folder in _night_folders(results):
-        try:
-            if folder.is_imported:
-                continue
-            history.save(_entry_of(folder))
-        except (HarnessError, OSError, ValueError, KeyError, TypeError) as error:
-            unreadable.append(f"{folder.path}: {error}")
-        else:
-            saved += 1
+    with history.writing():  # once: a disk takes longer for a transaction than for a night
+        for folder in _night_folders(results):
+            try:
+                if folder.is_imported:
+                    continue
+                history.save(_entry_of(folder))
+            except (HarnessError, OSError, ValueError, KeyError, TypeError) as error:
+                unreadable.append(f"{folder.path}: {error}")
+            else:
+                saved += 1
     return saved, unreadable
 
 

@@ -22,6 +22,9 @@ from harness.nightly.disturbed import summarise
 from harness.nightly.entry import NightEntry, bare_entry, build_entry
 from harness.nightly.judgements import is_own, publish, rebuild, stored_verdicts
 from harness.nightly.night import WAKING, Night
+from harness.nightly.nightly_report import to_json
+from harness.nightly.notices.notify import LOG, command_words, notify
+from harness.nightly.page.trend_page import write_page
 from harness.nightly.remeasure import AGAIN, BEFORE, measure_again
 from harness.nightly.suspects import Means, Seen, judge_night
 from harness.nightly.verdict import NIGHTLY, Floats
@@ -62,6 +65,9 @@ def measure_night(
     context = replace(context, composed=composed)
     _check_names(folder, composed)
     check_named_now(folder, now, composed)
+    # a plan is data: the command is one of now, or none
+    command = now.config.nightly.notify
+    told = None if command is None else command_words(command)
     # before the wait for the host, which may take hours
     baseline = None if composed.config.nightly.pinned else _named(context)
     rounds = composed.config.protocol.rounds
@@ -81,7 +87,7 @@ def measure_night(
         try:
             code = measure_folder(folder, composed, folders, show, check)
             with resumable(words):
-                night = _judged(folder, context, chosen, show_stopped)
+                night = judge_folder(folder, context, chosen, show_stopped, told)
         except KeyboardInterrupt as stop:
             stopped = _keep_stopped(folder, context)
             if stopped is not None:
@@ -92,13 +98,24 @@ def measure_night(
     return (1 if night.verdict in WAKING else code), night, folder
 
 
-def _judged(
+def judge_folder(
     folder: RunFolder,
     context: Context,
     chosen: NightEntry | None,
     show_stopped: Callable[[Night, RunFolder], None],
+    told: list[str] | None,
 ) -> Night:
-    """Judge a measured night, write its report and save it in the history."""
+    """Judge a measured night, write its report, save it in the history and tell of it if it is red.
+
+    Args:
+        folder: of the night's run, whose rows are measured.
+        chosen: the run to compare it with; None for the last good nights.
+        show_stopped: as of ``measure_night``.
+        told: the command that is told of a red night; None: nobody is.
+
+    Raises:
+        InputError, HarnessError, KeyboardInterrupt: as ``judge_night``.
+    """
     composed, show = context.composed, context.show
     entry = build_entry(folder)
     with opened(context.results) as history:
@@ -140,7 +157,28 @@ def _judged(
     )
     night = judge_night(entry, earlier, baseline, _seen(folder, context), means)
     publish(night, entry, folder, context.results)
+    if told is not None and night.verdict in WAKING:
+        failure = notify(told, to_json(night), folder.path / LOG)
+        if failure:
+            said = f"nightly.notify: {failure}, so nobody may know of this night; see {LOG}"
+            show.note(f"warning: {said}")
+            night = replace(night, notes=(*night.notes, said))
+            publish(night, entry, folder, context.results)
+    _show_trends(entry.machine, context)
     return night
+
+
+def _show_trends(machine: str, context: Context) -> None:
+    """Write the page of the machine's nights; without it, the night counts all the same."""
+    try:
+        with opened(context.results) as history:
+            nights = history.load(machine)
+        context.show.note(f"all nights: {write_page(context.results, machine, nights)}")
+    except (OSError, HarnessError) as error:
+        context.show.note(
+            f"warning: the page of all nights was not written ({error}); the verdict stands, and "
+            "./run.sh history page=true writes the page"
+        )
 
 
 def _keep_stopped(folder: RunFolder, context: Context) -> Night | None:

@@ -1,4 +1,4 @@
-"""The result of a night: its outcome, the headline that says what was judged, and the next steps."""
+"""The result of a night: its outcome, and the headline that says what was judged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from harness.nightly import reasons
 from harness.nightly.disturbed import Disturbances
-from harness.nightly.verdict import BATCH, NIGHTLY, Key, Kind, Verdict
+from harness.nightly.verdict import BATCH, MEMORY, VALIDATE_MEMORY, Key, Kind, Verdict
 from harness.table.metrics import COST, TOP1, TOP5
 
 Outcome = Literal["regression", "none", "partly", "cannot tell", "first", "suspected", "stopped"]
@@ -21,9 +21,13 @@ LISTED: dict[str, str] = {  # in a list of nights; others are listed as they are
     "partly": "no regression; not all was judged",
     "suspected": "not finished: measuring again, or killed then",
 }
-GROUPS = (("accuracy", (TOP1, TOP5)), ("time", (BATCH,)), ("cost", (COST,)))
+GROUPS = (
+    ("accuracy", (TOP1, TOP5)),
+    ("time", (BATCH,)),
+    ("cost", (COST,)),
+    ("memory", MEMORY),
+)
 WORDS: dict[Kind, str] = {"none": "unchanged", "improvement": "better", "change": "changed"}
-ROUNDS = "protocol.rounds"
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class Figures:
     top1: float | None
     top5: float | None
     cost_s: float | None
+    optimize_mb: float | None = None
+    validate_mb: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,8 @@ class Regression:
         in_turn: whether timing in turn with the earlier model confirmed it.
         back: how many of the latest nights in a row measured the level before.
         is_notified: whether an earlier night was red for it.
+        changes: the differences of software between the last run of the level and the first run that
+            has it, one line a key; none in nights of before they were kept.
     """
 
     method: str
@@ -66,6 +74,7 @@ class Regression:
     in_turn: bool = False
     back: int = 0
     is_notified: bool = False
+    changes: tuple[str, ...] = ()
 
     @property
     def key(self) -> Key:
@@ -85,14 +94,6 @@ class MeasuredShift(NamedTuple):
     since: str
     ratio: float
     is_controlled: bool = False
-
-
-@dataclass(frozen=True)
-class Step:
-    """What to do next, and the command for it, if there is one."""
-
-    text: str
-    command: str | None = None
 
 
 @dataclass(frozen=True)
@@ -229,75 +230,10 @@ def worse(row: Verdict) -> str:
     if row.metric in (TOP1, TOP5):
         return f"{row.method} lost {abs(estimate.estimate):.2f} points of {row.metric.title}"
     more = reasons.percent_more(estimate.estimate)
+    if row.metric in MEMORY:
+        stage = "validating" if row.metric == VALIDATE_MEMORY else "optimising"
+        return f"{row.method} takes {more} memory in {stage}"
     return f"{row.method} {f'takes {more} time' if row.metric == BATCH else f'costs {more}'}"
-
-
-def steps(night: Night) -> tuple[Step, ...]:
-    """Return what to do, the most urgent first; never none."""
-    todo = []
-    known = {regression.key for regression in night.still_open}
-    go_on = night.command("nightly", f"run.id={night.run}")
-    if night.verdict == "stopped":
-        todo.append(Step("Act: no verdict is final. This goes on where the night stopped:", go_on))
-    elif night.verdict == "suspected":
-        text = (
-            "Wait for the verdict. If the night does not run any more, it was killed; this goes on:"
-        )
-        todo.append(Step(text, go_on))
-    elif night.regressions and not {row.key for row in night.regressions} <= known:
-        since = f"since run {night.baseline[-1]}" if night.baseline else "before"
-        todo.append(
-            Step(
-                f"Act: find what changed {since} and repair it. If it was meant, acknowledge it:",
-                night.command("acknowledge", *_which(night), "reason=WHY"),
-            )
-        )
-    elif night.still_open:
-        text = "Act: repair what is open; it closes once it is measured as before. If it was meant:"
-        todo.append(Step(text, night.command("acknowledge", *_which(night), "reason=WHY")))
-    if night.failed and not todo:
-        text = "Act: see why rows were not measured. This measures them again, and no more:"
-        todo.append(Step(text, go_on))
-    if todo:  # what is urgent stands alone
-        return tuple(todo)
-    next_night = _before_the_next_night(night)
-    if next_night is not None:
-        return (next_night,)
-    if night.verdict == "first":
-        return (Step("Nothing to do: later nights are compared with this one."),)
-    if any(row.gap == "noise" for row in night.rows):
-        return (
-            Step(
-                "Nothing to do tonight. If it stays too noisy, see what nightly.md says of each row."
-            ),
-        )
-    return (Step("Nothing to do."),)
-
-
-def _before_the_next_night(night: Night) -> Step | None:
-    """Return what keeps the times of nights like this one from being judged, if anything does."""
-    todo, words = [], list(night.words)
-    if night.has_disturbed_times and night.disturbances.causes:
-        todo.append(night.disturbances.causes[0].remedy)
-    if any(0 < row.rounds < NIGHTLY.rounds for row in night.figures):
-        enough = f"{ROUNDS}={NIGHTLY.rounds}"
-        todo.append(f"give {enough} or more")
-        words = [word for word in words if not word.startswith(f"{ROUNDS}=")] + [enough]
-    if not todo:
-        return None
-    text = (
-        f"Act before the next night, so that its times can be judged: {'; and '.join(todo)}. Then:"
-    )
-    return Step(text, shlex.join(["./run.sh", "nightly", *words]))
-
-
-def _which(night: Night) -> list[str]:
-    """Return the words that name the regressions of a night."""
-    methods = {row.method for row in night.regressions} | {
-        regression.method for regression in night.open
-    }
-    named = f"method={methods.pop()}" if len(methods) == 1 else "method=all"
-    return [f"run={night.run}", named]
 
 
 def open_since(regression: Regression) -> str:

@@ -11,10 +11,11 @@ from xml.etree import ElementTree as xml
 from harness.nightly.database import opened
 from harness.nightly.disturbed import Disturbances
 from harness.nightly.entry import NightEntry
-from harness.nightly.night import Night, Step, headline, listed_as, open_since, steps
+from harness.nightly.night import Night, headline, listed_as, open_since
+from harness.nightly.notices.next_steps import Step, steps
 from harness.nightly.reasons import percent_more, runs
-from harness.nightly.verdict import BATCH, Verdict
-from harness.render.escape import REPLACED, markdown, markdown_cell, one_line
+from harness.nightly.verdict import BATCH, MEMORY, Verdict
+from harness.render.escape import markdown, markdown_cell, markdown_code
 from harness.render.escape import xml as xml_text
 from harness.render.markdown_table import markdown_table
 
@@ -54,12 +55,9 @@ def details(night: Night) -> str:
 
 
 def _step(step: Step) -> str:
-    return f"**{markdown_cell(step.text)}**" + (f" {_code(step.command)}" if step.command else "")
-
-
-def _code(text: str) -> str:
-    """Return a command in Markdown, which no character of it ends."""
-    return f"`{one_line(text).replace('`', REPLACED)}`"
+    return f"**{markdown_cell(step.text)}**" + (
+        f" {markdown_code(step.command)}" if step.command else ""
+    )
 
 
 def _details(night: Night) -> list[str]:
@@ -90,7 +88,7 @@ def _shift(night: Night, method: str, since: str, ratio: float) -> str:
         markdown_cell(
             f"Note: {method} takes {percent_more(ratio)} time since run {since}. If that is known:"
         )
-        + f" {_code(night.command('acknowledge', *words))}"
+        + f" {markdown_code(night.command('acknowledge', *words))}"
     )
 
 
@@ -111,7 +109,9 @@ def _disturbances(found: Disturbances) -> str:
 
 def _figures(night: Night) -> str:
     """Return the figures of every row of a night that there is nothing to compare with."""
-    headers = ["Method", "Batch s", "Rounds", "Disturbed", "Top-1", "Top-5", "Cost s"]
+    has_memory = any(each.optimize_mb or each.validate_mb for each in night.figures)
+    memory = [metric.title for metric in MEMORY] if has_memory else []
+    headers = ["Method", "Batch s", "Rounds", "Disturbed", "Top-1", "Top-5", "Cost s", *memory]
     body = [
         [
             each.method,
@@ -121,10 +121,11 @@ def _figures(night: Night) -> str:
             _figure(each.top1, ".4f"),
             _figure(each.top5, ".4f"),
             _figure(each.cost_s, ".2f"),
+            *(_figure(one, ".0f") for one in (each.optimize_mb, each.validate_mb) if memory),
         ]
         for each in night.figures
     ]
-    return markdown_table(headers, body, ["left", *["right"] * 6])
+    return markdown_table(headers, body, ["left", *["right"] * (len(headers) - 1)])
 
 
 def _figure(value: float | None, form: str) -> str:
@@ -170,7 +171,12 @@ def to_json(night: Night) -> dict[str, Any]:
             for shift in night.tested
         ],
         "open": [
-            {**asdict(regression), "level": list(regression.level)} for regression in night.open
+            {
+                **asdict(regression),
+                "level": list(regression.level),
+                "changes": list(regression.changes),
+            }
+            for regression in night.open
         ],
         "fixed": [regression.since for regression in night.fixed],
         "notes": list(night.notes),

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.nightly.verdict import BATCH, Gap, Kind
+from harness.nightly.verdict import (
+    BATCH,
+    MEMORY,
+    ONCE,
+    OPTIMIZE_MEMORY,
+    VALIDATE_MEMORY,
+    Gap,
+    Kind,
+)
 from harness.stats.intervals import Interval
 from harness.table.metrics import COST, Metric
 
@@ -51,7 +59,12 @@ def interval(estimate: Interval) -> str:
 
 def subject(metric: Metric, method: str) -> str:
     """Return the row of a metric as the subject of a sentence."""
-    named = {BATCH: "The time", COST: "The cost"}.get(metric, metric.title)
+    named = {
+        BATCH: "The time",
+        COST: "The cost",
+        OPTIMIZE_MEMORY: "The memory of optimising",
+        VALIDATE_MEMORY: "The memory of validating",
+    }.get(metric, metric.title)
     return f"{named} of {method}"
 
 
@@ -67,12 +80,31 @@ def time_finding(method: str, now_s: float, before_s: float, before: int, ratio:
     )
 
 
-def cost_finding(method: str, now_s: float, before_s: float, before: int, ratio: Interval) -> str:
-    """Return what optimising costs, and what it cost before."""
+def figure_finding(
+    metric: Metric, method: str, figures: tuple[float, float], before: int, ratio: Interval
+) -> str:
+    """Return a figure that a run has once, and what it was before.
+
+    Args:
+        figures: now and before.
+        before: how many earlier runs.
+    """
+    now, was = figures
     return (
-        f"Optimising {method} took {now_s:.4g} s, {percent_more(ratio.estimate)} than the "
-        f"{before_s:.4g} s of {runs(before)} ({interval(ratio)})."
+        f"{_figure(metric, method, now)}, {percent_more(ratio.estimate)} than the "
+        f"{_value(metric, was)} of {runs(before)} ({interval(ratio)})."
     )
+
+
+def _figure(metric: Metric, method: str, value: float) -> str:
+    """Return a figure that a run has once, as the beginning of a sentence."""
+    stage = "Validating" if metric == VALIDATE_MEMORY else "Optimising"
+    verb = "took" if metric == COST else "held at most"
+    return f"{stage} {method} {verb} {_value(metric, value)}"
+
+
+def _value(metric: Metric, value: float) -> str:
+    return f"{value:.4g} s" if metric == COST else f"{value:.0f} MB"
 
 
 def accuracy_finding(
@@ -133,7 +165,7 @@ def meaning(kind: Kind, gap: Gap | None, metric: Metric, matters: str, has_size:
             "Keep the machine quieter, or measure more rounds (protocol.rounds)."
             if metric == BATCH
             else "Later nights know the noise better."
-            if metric == COST
+            if metric in ONCE
             else "More images (workload.images) would tell."
         )
     )
@@ -154,9 +186,12 @@ def too_few_rounds(rounds: int, needed: int) -> str:
     )
 
 
-def few_costs(method: str, now_s: float, before: int, needed: int) -> tuple[str, str]:
+def few_figures(
+    metric: Metric, method: str, now: float, before: int, needed: int
+) -> tuple[str, str]:
+    named = "memory is" if metric in MEMORY else "costs are"
     return (
-        f"Optimising {method} took {now_s:.4g} s; costs are judged from {needed} earlier runs on, and "
+        f"{_figure(metric, method, now)}; {named} judged from {needed} earlier runs on, and "
         f"there are {before}.",
         f"{NOTHING}",
     )

@@ -9,8 +9,7 @@ from harness.errors import HarnessError, InputError
 from harness.nightly import reasons
 from harness.nightly.baseline import Baseline, first_good
 from harness.nightly.disturbed import Disturbances
-from harness.nightly.entry import NightEntry, judged_alike, list_changes
-from harness.nightly.judge import typical_s
+from harness.nightly.entry import NightEntry, figures_of, judged_alike, list_changes
 from harness.nightly.memory.control import Control
 from harness.nightly.memory.lasting import LastingShift, is_new, lasting_shifts
 from harness.nightly.memory.levels import against_all
@@ -22,8 +21,9 @@ from harness.nightly.memory.regressions import (
     opened,
     settle,
     settled_rows,
+    with_changes,
 )
-from harness.nightly.night import Figures, MeasuredShift, Night, Outcome, outcome_of, worse
+from harness.nightly.night import MeasuredShift, Night, Outcome, outcome_of, worse
 from harness.nightly.remeasure import Again, second_verdict
 from harness.nightly.second_verdicts import same_model, solution_lost
 from harness.nightly.verdict import BATCH, NIGHTLY, Key, Verdict
@@ -212,7 +212,10 @@ class _Judgement:
         last = baseline.entries[-1] if baseline.entries else None
         rows = self._rows(waiting)
         just_open = [
-            opened(row, entry, baseline, self._levels, self._new.get(row.method))
+            with_changes(
+                opened(row, entry, baseline, self._levels, self._new.get(row.method)),
+                (*self._earlier, *baseline.entries, entry),
+            )
             for row in rows
             if row.kind == "regression" and row.key not in {*self._open, *waiting}
         ]
@@ -267,25 +270,6 @@ class _Judgement:
             of_disturbed(disturbed) if disturbed else "",
         )
         return tuple(filter(None, notes))
-
-
-def figures_of(entry: NightEntry) -> tuple[Figures, ...]:
-    """Return what was measured of every row of a night."""
-    figures = []
-    for row in entry.rows:
-        top1, top5 = (None, None) if row.correct is None else map(float, row.correct.mean(axis=1))
-        figures.append(
-            Figures(
-                row.method,
-                None if row.times is None else typical_s(row.times),
-                0 if row.times is None else len(row.times),
-                row.disturbed or 0,
-                top1,
-                top5,
-                row.cost_s,
-            )
-        )
-    return tuple(figures)
 
 
 def _origins(

@@ -40,16 +40,22 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.stats.intervals import Interval
-from harness.table.metrics import Metric
+from harness.table.metrics import COST, MEGABYTES, SECONDS, Metric
 
 Kind = Literal["regression", "improvement", "change", "none", "cannot tell", "missing", "new"]
 Gap = Literal[
     "noise", "disturbed", "few rounds", "few runs", "nothing before", "not repeated", "machine"
 ]
-BATCH = Metric("batch_s", "Batch s", 4, False)  # "time of a batch" in docs/nightly.md
+BATCH = Metric("batch_s", "Batch s", 4, False, unit=SECONDS)  # "time of a batch" in docs/nightly.md
+# the most memory that the process of a stage held at once; 1 MB is 1,000,000 bytes
+OPTIMIZE_MEMORY = Metric("optimize_mb", "Optimising MB", 0, False, unit=MEGABYTES)
+VALIDATE_MEMORY = Metric("validate_mb", "Validation MB", 0, False, unit=MEGABYTES)
+MEMORY = (OPTIMIZE_MEMORY, VALIDATE_MEMORY)
+ONCE = (COST, *MEMORY)  # a run has one figure of each, without rounds
 EQUIVALENCE = 0.9  # level of the intervals: "none" is two one-sided tests at half of what is left
 LEAST_RUNS = 3
 LEAST_COST_S = 1.0
+LEAST = {COST: LEAST_COST_S}  # of figures that are judged
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -69,6 +75,8 @@ class Settings:
             differs by on hosted machines, and half of the 5 % that must not be missed.
         dearer: the same of the cost of optimising; a cost is measured once a run, so it takes
             ``LEAST_RUNS`` earlier ones to know its noise, and is judged from ``LEAST_COST_S`` on.
+        larger: the same of the peak memory of a stage, which is measured once a run as well. Runs of
+            identical code differ by up to 5 % in it.
         points: smallest difference of accuracy worth it, in points of 100; 0.07 lie between the
             published rows that pass for equal, and 0.5 must not be missed.
         rounds: fewest for a verdict; of fewer than 5, half are too few to know their noise.
@@ -78,6 +86,7 @@ class Settings:
     suspicion: float = 0.1
     slower: float = 0.025
     dearer: float = 0.25
+    larger: float = 0.1
     points: float = 0.1
     rounds: int = 5
 
@@ -86,12 +95,17 @@ class Settings:
             raise ValueError(
                 f"alpha {self.alpha} and suspicion {self.suspicion}: both must be between 0 and 0.5"
             )
-        if not min(self.slower, self.dearer, self.points) > 0:
+        if not min(self.slower, self.dearer, self.larger, self.points) > 0:
             raise ValueError(
-                f"thresholds {self.slower}, {self.dearer} and {self.points}: all must be positive"
+                f"thresholds {self.slower}, {self.dearer} and {self.points}, and {self.larger} of "
+                "memory: all must be positive"
             )
         if self.rounds < 3:
             raise ValueError(f"rounds is {self.rounds}; a verdict needs at least 3")
+
+    def of_once(self, metric: Metric) -> float:
+        """Return the threshold of a figure of ``ONCE``."""
+        return self.dearer if metric == COST else self.larger
 
 
 NIGHTLY = Settings()
@@ -104,12 +118,12 @@ class Run:
     Attributes:
         times: by method, (R, B) seconds: R rounds, each a fresh process, of B batches.
         correct: by accuracy and method, (n,) bool: whether each of the same n images was right.
-        costs: by method, seconds of optimising.
+        once: by metric of ``ONCE`` and method, the figure of the run.
     """
 
     times: Mapping[str, Floats]
     correct: Mapping[Metric, Mapping[str, Bools]] = field(default_factory=dict)
-    costs: Mapping[str, float] = field(default_factory=dict)
+    once: Mapping[Metric, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -117,8 +131,8 @@ class Verdict:
     """A verdict on one row.
 
     Attributes:
-        estimate: times and costs: the ratio of the candidate's to the baseline's; accuracies: points
-            of 100 gained. Its interval is that of ``EQUIVALENCE``; None where there is none.
+        estimate: times, costs and memory: the ratio of the candidate's to the baseline's; accuracies:
+            points of 100 gained. Its interval is that of ``EQUIVALENCE``; None where there is none.
         p_value: of no difference, for this row alone; None where it was not tested.
         adjusted_p: the same for the table; what is compared with alpha.
         threshold: smallest difference that matters: of the ratio from 1, or in points.

@@ -25,6 +25,7 @@ from harness.errors import (
     of_system,
     one_line,
 )
+from harness.host.kernel.perf_events import count_this_process
 from harness.process.confinement import RawJob, Reach, confine
 from harness.process.lifetime import Keeper, die_with_parent, end_group_with_this
 from harness.process.own_modules import find_own_modules
@@ -157,6 +158,7 @@ def main() -> None:
         job = json.loads(sys.stdin.readline())
         if job.get("binding"):
             bind(job["binding"])
+        count_this_process()  # while it may: a confined process opens no counters
         confined = confine(Reach.of(job))
         die_with_parent(parent)  # again: a new user namespace may have undone it
         if job["stage"] in WITH_MXNET and not has_engine(job):

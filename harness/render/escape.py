@@ -53,6 +53,11 @@ def markdown(text: str) -> str:
     return f"\\{text}" if _BLOCK.match(text) else text
 
 
+def markdown_code(text: str) -> str:
+    """Return a command in Markdown, which no character of it ends."""
+    return f"`{one_line(text).replace('`', REPLACED)}`"
+
+
 def csv_cell(value: Any) -> Any:
     """Return a value that no spreadsheet takes for a formula: text gets an apostrophe before it.
 

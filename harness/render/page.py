@@ -11,6 +11,7 @@ from markupsafe import Markup
 from harness.render.escape import plain
 
 TEMPLATES = Path(__file__).parent / "templates"
+UPLOT = Path(__file__).parent / "uplot"  # the library of charts, as its package has it
 THEMED = {  # colours of figures, and the variables that take their place in a page of either theme
     "#16181d": "currentColor",
     "#5b6068": "var(--muted)",

@@ -29,6 +29,8 @@ from harness.table.instances.splits import scaling
 from harness.table.kernels import common_name
 from harness.table.markdown import beyond_rows, kernel_rows
 from harness.table.metrics import ADDED, BY_SIZE, PUBLISHED
+from harness.table.notes.condition_notes import condition_rows, policies_text, row_conditions
+from harness.table.notes.footnotes import used_timings
 from harness.table.published.baselines import verdict
 from harness.table.rows import Row
 
@@ -145,6 +147,16 @@ def _instances(report: Report) -> Values | None:
     }
 
 
+def _conditions(report: Report) -> Values | None:
+    run = report.run
+    policies = policies_text(run.plan.machine)
+    used = used_timings(run.records, run.rounds)
+    headers, rows = condition_rows(row_conditions(run.records, used))
+    if not policies and not rows:
+        return None
+    return {"policies": policies, "headers": headers, "rows": rows}
+
+
 def _methods(report: Report) -> Values:
     return {"text": report.methods}
 
@@ -177,6 +189,7 @@ SECTIONS = (  # in the order of the template
     Section("kernels", "How each row ran", _kernels),
     Section("sizes", "By batch size", _sizes),
     Section("instances", "By instances", _instances),
+    Section("conditions", "Conditions", _conditions),
     Section("files", "Files", _files),
     Section("methods", "Methods", _methods),
     Section("checklist", "Checklist", _checklist),

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from harness.render.escape import one_line
 from harness.report.artifact.method_works import sources_of
+from harness.report.searches_text import searches_text
 from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
 from harness.table.metrics import SPEEDUP, TOP1_LOSS, TOP5_LOSS
 from harness.table.rows import Row
-from harness.table.searches import SearchSettings, searches, shared_calibration, taken_over
+from harness.table.searches import taken_over
 
 COUNTED = {"sockets": "socket", "cores": "core", "threads_per_core": "hardware thread per core"}
 LOSSES = (TOP1_LOSS.name, TOP5_LOSS.name)
@@ -180,63 +180,11 @@ def _sources(facts: _Facts) -> Iterator[str]:
 
 
 def _tuning(facts: _Facts) -> Iterator[str]:
-    """Yield the settings of INC's searches and, where the records have them, the results."""
-    settings = searches(facts.plan, facts.records)
-    if settings:
-        losses = {
-            f"{100 * search.tolerance:g} % relative"
-            if search.criterion == "relative"
-            else f"{search.tolerance:g} absolute"
-            for search in settings
-        }
-        trials = _trials(settings, facts.plan)
-        limits = sorted({search.timeout_s for search in settings} - {0})
-        within = f" and {' or '.join(f'{limit:g}' for limit in limits)} s" if limits else ""
-        yield (
-            "Intel Neural Compressor's strategies accepted a loss of top-1 of "
-            f"{_either(losses)} on these images, calibrated on "
-            f"{_calibrated(settings, facts.plan)} of them (objective "
-            f"{_either({search.objective for search in settings})}, at most {trials}{within}, "
-            f"seed {_either({str(search.seed) for search in settings})})."
-        )
-    if shared_calibration(facts.plan, facts.records):
-        yield "They shared one calibration cache, as in the tutorial."
+    """Yield the settings of searches and, where the records have them, the results."""
+    yield from searches_text(facts.plan, facts.records)
     failed = [f"{row.label} ({row.outcome})" for row in facts.rows if row.top1 is None]
     if failed:
         yield f"Without a result: {', '.join(failed)}."
-
-
-def _trials(settings: Sequence[SearchSettings], plan: RunPlan) -> str:
-    """Return the limit of most searches' trials, and in brackets those with another one."""
-    limits = Counter(search.max_trials for search in settings)
-    usual = max(limits, key=lambda limit: (limits[limit], limit))
-    others = [
-        f"{plan.methods[search.method].label}: {search.max_trials}"
-        for search in settings
-        if search.max_trials != usual
-    ]
-    return f"{usual} trials" + (f" ({', '.join(others)})" if others else "")
-
-
-def _either(values: set[str]) -> str:
-    return " or ".join(sorted(values))
-
-
-def _calibrated(settings: Sequence[SearchSettings], plan: RunPlan) -> str:
-    """Return how many images the searches calibrated on, as far as that is known."""
-    size = plan.workload.batch_size
-    known: set[int] = set()
-    unknown: set[int] = set()
-    for search in settings:
-        if search.calibration_images is not None:
-            known.add(search.calibration_images)
-        else:
-            whole = search.sampling_size % size == 0  # INC takes whole batches
-            is_sure = whole and search.sampling_size <= plan.tuning_images
-            most = min(-(-search.sampling_size // size) * size, plan.tuning_images)
-            (known if is_sure else unknown).add(most)
-    parts = [*map(str, sorted(known)), *(f"at most {most}" for most in sorted(unknown - known))]
-    return " or ".join(parts)
 
 
 def _validating(facts: _Facts) -> Iterator[str]:

@@ -15,6 +15,7 @@ from typing import Any
 from harness.config import Composed, check_values, composed_values, is_group
 from harness.errors import InputError
 from harness.facts.typed import JsonObject
+from harness.host.libraries import allocator
 from harness.storage.plan import RunPlan
 from harness.storage.same_run import ABSENT, Keys, differing
 from harness.words.overrides import key_of
@@ -36,6 +37,7 @@ def continued(plan: RunPlan, now: Composed, folders: Sequence[Path]) -> Composed
     """
     words = [word for word in now.overrides if key_of(word).split(".")[0] not in NOW]
     new_keys = {key_of(word) for word in words}
+    require_typed_allocator(plan, words)
     began = [word for word in plan.overrides if key_of(word).split(".")[0] not in NOW]
     values = copy.deepcopy(plan.config.stored)
     for section in NOW:
@@ -48,6 +50,20 @@ def continued(plan: RunPlan, now: Composed, folders: Sequence[Path]) -> Composed
         raise InputError(f"run {plan.run} cannot go on: {error}") from None
     kept = [word for word in began if key_of(word) not in new_keys]
     return Composed((*kept, *now.overrides), config, now.download)
+
+
+def require_typed_allocator(plan: RunPlan, words: Sequence[str]) -> None:
+    """Check that an allocator that a plan names by its path is named by the words of now, too.
+
+    Raises:
+        InputError: it is not.
+    """
+    library = plan.config.threads.allocator or ""
+    if "/" in library and allocator.KEY not in map(key_of, words):
+        raise InputError(
+            f"run {plan.run} began with {allocator.KEY}={library}. A plan is data, and no library is "
+            "loaded because a plan names it: repeat that word"
+        )
 
 
 def _asked(

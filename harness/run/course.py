@@ -16,6 +16,7 @@ import msgspec
 
 from harness.errors import HarnessError
 from harness.files.whole_files import load_json
+from harness.storage.instances.instance_files import load_instances
 from harness.storage.known_runs import planned_runs, readable_plan
 from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.plan import RunPlan
@@ -155,7 +156,7 @@ def course_of(plan: RunPlan, folder: RunFolder, splits: Sequence[Split] = ()) ->
     for round_ in folder.load_rounds():
         if round_.outcome.kind == OK:
             course.drop_round(round_.method, round_.round)
-    for together in folder.load_instances():
+    for together in load_instances(folder):
         if together.outcome.kind == OK:
             course.drop_round(together.method, together.round, together.split)
     return course
@@ -240,7 +241,7 @@ def seconds_taken(plan: RunPlan, folder: RunFolder) -> Iterator[tuple[Step, floa
         for round_ in folder.load_rounds():
             if round_.method in same and round_.facts and round_.facts.seconds is not None:
                 yield Step(round_.method, MEASURE), round_.facts.seconds
-        for together in folder.load_instances():
+        for together in load_instances(folder):
             took = [one.seconds for one in together.facts or () if one.seconds is not None]
             if together.method in same and took:
                 yield Step(together.method, str(together.split)), max(took)

@@ -43,7 +43,11 @@ class Engines:
 
 
 def engine_environments(
-    methods: Mapping[str, Method], folders: Sequence[Path], limit: str | None, show: Display
+    methods: Mapping[str, Method],
+    folders: Sequence[Path],
+    limit: str | None,
+    show: Display,
+    unread: str | None = None,
 ) -> dict[str, EngineEnvironment]:
     """Return the environment of each engine that a row asks for, by name.
 
@@ -52,14 +56,22 @@ def engine_environments(
     Args:
         limit: the configuration's max_cpu_isa. Engines have kernels beside oneDNN's, which it does not
             bind: with OpenVINO's convolutions on AVX2, its quantisation stays on AVX-512.
+        unread: a threads.affinity of which only libiomp5 knows what it comes to.
     """
+    reason = None
     if limit is not None:
-        refused = Outcome(
-            outcomes.REFUSED,
+        reason = (
             f"max_cpu_isa={limit} limits oneDNN, and other engines have kernels that it does not "
-            "bind: measure this row in a run without max_cpu_isa",
+            "bind: measure this row in a run without max_cpu_isa"
         )
-        return {name: EngineEnvironment(missing=refused) for name in _asked(methods)}
+    elif unread is not None:
+        reason = (
+            f"threads.affinity={unread} is for libiomp5, which other engines do not use, and it lists "
+            "no CPUs: give threads.affinity=auto, none, or granularity=fine,proclist=[0,1],explicit"
+        )
+    if reason is not None:
+        refused = EngineEnvironment(missing=Outcome(outcomes.REFUSED, reason))
+        return dict.fromkeys(_asked(methods), refused)
     return {name: _environment(name, folders, show) for name in _asked(methods)}
 
 

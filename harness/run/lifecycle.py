@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness import PROJECT
+from harness.checkout.commit import read_checkout
+from harness.checkout.packages import installed_versions
 from harness.config import CONF, Composed, project_path
 from harness.errors import HarnessError, InputError
 from harness.facts.machine_facts import Versions
@@ -42,6 +44,7 @@ from harness.run.worker_setup import (
     workload_for_workers,
 )
 from harness.setup.environments import SetupError
+from harness.setup.setup_env import LOCKS
 from harness.storage.configuration import Configuration
 from harness.storage.damage import set_aside_damaged
 from harness.storage.known_runs import LATEST, find_run, like_run
@@ -238,6 +241,8 @@ def start_session(
             *((ROOT_WARNING,) if os.geteuid() == 0 else ()),
         ),
         code=code_digest(folders),
+        checkout=read_checkout(PROJECT),
+        packages=installed_versions(LOCKS / "run.lock"),
     )
     plan.check_readable(folder.path / PLAN)
     if check is not None:

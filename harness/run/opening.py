@@ -86,15 +86,19 @@ def open_session(
     settings = threads.resolve(plan.config.threads.stored, topology, threads.find_kmp_library())
     # that of this shell would bind a part of OpenVINO
     engine_variables = {name: value for name, value in unbound.items() if name != isa.VARIABLE}
+    if settings.allocator is not None:
+        engine_variables[threads.PRELOAD] = settings.allocator
+    cpus = threads.engine_cpus(settings, topology)
+    unread = settings.environment[threads.KMP_AFFINITY] if cpus is None else None
     return Session(
         plan,
         folder,
         workload,
         build_environment(settings.environment, plan.config, folders),
         Engines(
-            engine_environments(rows, folders, plan.config.max_cpu_isa, show),
+            engine_environments(rows, folders, plan.config.max_cpu_isa, show, unread),
             engine_variables,
-            threads.engine_cpus(settings, topology),
+            cpus or [],
         ),
         data,
         show,

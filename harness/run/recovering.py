@@ -7,6 +7,7 @@ from dataclasses import replace
 from harness.errors import HarnessError, InputError, proposal
 from harness.process.jobs import RecoverJob
 from harness.run.context import Context
+from harness.run.continuing import require_typed_allocator
 from harness.run.inputs import check_inputs
 from harness.run.job_result import require_answer
 from harness.run.opening import open_session
@@ -40,6 +41,7 @@ def recover(folder: RunFolder, method: str, trial: str, context: Context) -> str
     if not trial.isdigit():
         raise InputError(f"trial={trial}: give the number of a trial, from 1")
     folder.require_own("a tuning history never travels, so recover it where it was measured")
+    require_typed_allocator(plan, context.composed.overrides)
     source = folder.method(method)
     configuration = _configuration(folder, method, int(trial))
     with folder.locked():

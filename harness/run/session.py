@@ -31,7 +31,7 @@ from harness.render.progress import Display, Grown
 from harness.run.course import Course, Step
 from harness.run.engine_environments import Engines
 from harness.run.instances.placed_splits import PlacedSplit
-from harness.run.job_result import stage_result, with_faults
+from harness.run.job_result import same_model, stage_result, with_faults, with_known
 from harness.run.worker_setup import method_for_workers, profiled_batches
 from harness.screen.run_table import fitted_table
 from harness.storage import outcomes, recorded_files, store
@@ -39,7 +39,7 @@ from harness.storage.configuration import Protocol
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
 from harness.storage.stage_facts import Optimize, ProfileFacts, RoundFacts, Validate
-from harness.storage.store import RunFolder
+from harness.storage.store import PREDICTIONS, RunFolder
 from harness.table import kernels, validity
 from harness.table.loaded_run import rows_of
 
@@ -88,7 +88,7 @@ class Session:
                 ended = stage(row, before)
                 if ended.outcome.kind != outcomes.OK:
                     break
-                row = replace(ended, outcome=interrupted)
+                row = with_known(replace(ended, outcome=interrupted), before)
             row = ended
         finally:
             self.folder.save_record(row)
@@ -109,7 +109,8 @@ class Session:
         saved = self.folder.method(row.method) / store.OPTIMIZED
         missing = self.missing_engine(row)
         if missing is not None:
-            return replace(row, outcome=missing)
+            model = before.optimize if before else None
+            return with_known(replace(row, outcome=missing, optimize=model), before)
         facts = self._intact_model(saved)
         if facts is not None:
             known = before.history if before else None
@@ -202,7 +203,7 @@ class Session:
         job = ValidateJob(
             model=self.model(row),
             cpus=self.plan.machine.allowed_cpus,
-            predictions="predictions.npz",
+            predictions=PREDICTIONS,
         )
         ended = self.run_job(row, job, "validating", engine=job.model.engine)
         outcome, facts = stage_result(ended, Validate, self.log_name(row, job.stage))
@@ -211,7 +212,7 @@ class Session:
         return replace(row, outcome=outcome, validate=facts)
 
     def _validate_if_needed(self, row: MethodRecord, before: MethodRecord | None) -> MethodRecord:
-        facts = before.validate if before and _same_model(before, row) else None
+        facts = before.validate if before and same_model(before, row) else None
         if facts and not validity.validation_faults(facts):
             predictions = self.folder.method(row.method) / facts.predictions.path
             if recorded_files.is_intact(predictions, facts.predictions):
@@ -223,7 +224,7 @@ class Session:
         batches = self.protocol.profile_batches
         if not batches:
             return replace(row, outcome=Outcome(outcomes.OK))
-        known = before.profile if before and _same_model(before, row) else None
+        known = before.profile if before and same_model(before, row) else None
         if known and not self._kernel_faults(row, known):
             return replace(row, outcome=Outcome(outcomes.OK), profile=known)
         assert row.validate is not None
@@ -342,8 +343,3 @@ class Session:
         """Return a log's path in the run's folder."""
         log = self.folder.method(row.method) / f"{stage}.log"
         return str(log.relative_to(self.folder.path))
-
-
-def _same_model(one: MethodRecord, other: MethodRecord) -> bool:
-    models = [[file.sha256 for file in row.optimize.model] for row in (one, other) if row.optimize]
-    return len(models) == 2 and models[0] == models[1]

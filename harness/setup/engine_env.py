@@ -30,12 +30,17 @@ def engine_lock(name: str, folders: Sequence[Path]) -> Path:
     """Return the lock file of an engine: the project's, or one in a folder given with --conf.
 
     Raises:
-        SetupError: there is none.
+        SetupError: there is none, or more than one.
     """
     places = [LOCKS / "engines", *(folder / "engines" for folder in folders)]
-    for place in places:
-        if (place / f"{name}.lock").is_file():
-            return place / f"{name}.lock"
+    locks = [lock for place in dict.fromkeys(places) if (lock := place / f"{name}.lock").is_file()]
+    if len(locks) > 1:  # they would share one environment, which is made anew for the other
+        raise SetupError(
+            f"engine.environment={name}: {' and '.join(map(str, locks))} have one name: give yours "
+            "another one, and name that in your rows"
+        )
+    if locks:
+        return locks[0]
     raise SetupError(
         f"engine.environment={name}: there is no {name}.lock in "
         f"{', '.join(map(str, places))}; name one that there is, or give --conf DIR with "

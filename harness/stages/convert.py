@@ -16,9 +16,11 @@ from harness.engines.network import write_network
 from harness.errors import HarnessError
 from harness.facts.machine_facts import ENGINE_PACKAGES
 from harness.files.reading import read_npy
+from harness.host.threads import one_cpu_per_thread
+from harness.host.topology import read_topology
 from harness.host.watch import Watch
 from harness.methods.row_model import SCORES, batches_of, copied_model, made_engine
-from harness.process.jobs import ConvertJob
+from harness.process.jobs import ConvertJob, RowEngine
 from harness.storage.recorded_files import digest_of
 from harness.storage.stage_facts import Optimize, Quantization, Stretch, Trial
 
@@ -43,9 +45,12 @@ def run(job: ConvertJob, progress: Callable[[int, int, str], None]) -> Optimize:
         network = write_network(symbol, params, workspace / NETWORK, side)
     written = digest_of(network, workspace)
     tuning = batches_of(model)
-    before = os.sched_getaffinity(0)
-    difference = _difference(engine.load(network, row.threads, row.cpus, False), tuning, workspace)
-    os.sched_setaffinity(0, before)  # loading binds this thread, and tuning's threads inherit that
+    usable = _usable_cpus(row)
+    os.sched_setaffinity(0, usable)  # before the engine counts them
+    size = model.workload.batch_size
+    predictor = engine.load(network, row.threads, row.cpus, False, size)
+    difference = _difference(predictor, tuning, workspace)
+    os.sched_setaffinity(0, usable)  # loading binds this thread, and tuning's threads inherit that
     # a conversion need not keep all threads busy, so where they ran is not checked
     with Watch(job.cpus, has_batches=False, bound=()) as watch:
         began = time.perf_counter()
@@ -65,6 +70,13 @@ def run(job: ConvertJob, progress: Callable[[int, int, str], None]) -> Optimize:
         disturbed=watch.facts.disturbed,
         misplaced=[],
     )
+
+
+def _usable_cpus(row: RowEngine) -> set[int]:
+    """Return as many CPUs as the row has threads: those of its threads, where these are bound."""
+    if row.threads is None:
+        return os.sched_getaffinity(0)
+    return set(row.cpus or one_cpu_per_thread(read_topology(), row.threads))
 
 
 def _difference(predictor: Predictor, tuning: Batches, workspace: Path) -> float:

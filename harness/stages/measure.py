@@ -21,7 +21,7 @@ def run(job: MeasureJob, progress: Callable[[int, int, str], None]) -> RoundFact
     model = job.model
     timed: list[Timed] = []
     for size, count in job.sizes:
-        net = load_network(model)
+        net = load_network(model, size)
         whole = model.images.images // size * size
         batches = batches_of(model, size, whole)
         warmup, settled = warm_up(net, batches, job.warmup_s)

@@ -40,7 +40,7 @@ def _of_engine(
 ) -> ProfileFacts:
     assert job.model.engine is not None
     engine = made_engine(job.model.engine)
-    net = load_in_engine(job.model, engine, profiled=True)
+    net = load_in_engine(job.model, engine, len(held[0]), profiled=True)
     net(held[0])  # this pass settles what the others find
     wall = 0.0
     for done, data in enumerate(held):

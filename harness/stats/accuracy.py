@@ -85,6 +85,26 @@ def mcnemar(correct_reference: ArrayLike, correct: ArrayLike) -> McNemar:
     return McNemar(b, c, p_value if discordant else 1.0, "mid-p")
 
 
+def share_interval(correct: int, images: int, *, level: float = LEVEL) -> Interval:
+    """Return the share of images that were right, with Wilson's score interval.
+
+    The images count as a random sample ("Probable inference, the law of succession, and statistical
+    inference", Journal of the American Statistical Association 22, 1927).
+
+    Raises:
+        ValueError: there is no image, or ``correct`` or ``level`` is out of range.
+    """
+    check_level(level)
+    if not 0 <= correct <= images or not images:
+        raise ValueError(f"{correct} of {images} images cannot be right")
+    z = float(ndtri((1 + level) / 2))
+    share = correct / images
+    centre = (share + z**2 / (2 * images)) / (1 + z**2 / images)
+    reach = math.sqrt(share * (1 - share) / images + (z / (2 * images)) ** 2)
+    reach *= z / (1 + z**2 / images)
+    return Interval(share, max(centre - reach, 0.0), min(centre + reach, 1.0), level)
+
+
 def _ratio_limits(both: int, lost: int, won: int, images: int, level: float) -> tuple[float, float]:
     """Return Tang's score limits of (both + won) / (both + lost), where the latter is not 0."""
     from scipy.optimize import brentq  # takes a quarter of what loading this program does

@@ -35,7 +35,7 @@ import numpy.typing as npt
 from numpy.typing import ArrayLike
 from scipy.special import digamma, polygamma, stdtr, stdtrit
 
-from harness.stats.intervals import Interval
+from harness.stats.intervals import LEVEL, Interval
 
 QUICK = 0.25  # the quantile of a round's batches that it counts by
 
@@ -80,6 +80,15 @@ class Level:
 
     def __getitem__(self, index: int | slice | npt.NDArray[np.int64]) -> Level:
         return Level(*(part[index] for part in (self.value, self.variance, self.kept)))
+
+    def seconds(self, share: float = LEVEL) -> Interval:
+        """Return the seconds of one run's batch, with the interval of its rounds.
+
+        It says nothing of how runs differ from each other. Student's t as Yuen's trimmed mean has it.
+        """
+        reach = -float(stdtrit(self.kept - 1, (1 - share) / 2) * np.sqrt(self.variance / self.kept))
+        value = float(self.value)
+        return Interval(math.exp(value), math.exp(value - reach), math.exp(value + reach), share)
 
     @classmethod
     def stack(cls, levels: list[Level]) -> Level:

@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -250,6 +251,7 @@ def signed_rank_interval(values: Floats, level: float) -> tuple[float, float, fl
     return middle, min(float(low), middle), max(float(high), middle)
 
 
+@cache
 def _signed_rank_tails(count: int) -> Floats:
     """Return the chance that the signed-rank sum of ``count`` values is at most 0, 1, 2, ..."""
     most = count * (count + 1) // 2

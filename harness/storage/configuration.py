@@ -30,6 +30,7 @@ from harness.facts.typed import (
 from harness.files.locks import USUAL_LIMIT_S
 from harness.host import isa
 from harness.storage.method_options import (
+    EngineSearch,
     Limit,
     NotNegative,
     SearchOptions,
@@ -69,6 +70,9 @@ Deviation = Annotated[
     Meta(description="three numbers above 0, [R,G,B]"),
 ]
 FilePath = Annotated[str, Meta(pattern=r"\A[^\x00]+\Z", description="the path of a file or folder")]
+CommandLine = Annotated[
+    str, Meta(pattern=r"\A[^\x00]*\S[^\x00]*\Z", description="a command and its words")
+]
 OwnPath = Union[str, Any]  # a path, or what a class of one's own takes under that name
 
 ISA = Annotated[str, one_of(isa.NAMES, "or null")]
@@ -226,6 +230,14 @@ class EngineOptions(Facts, frozen=True, kw_only=True):
     environment: Name
     target: str = msgspec.field(name="_target_")
 
+    @property
+    def search(self) -> Optional[EngineSearch]:
+        """The options of its search; None where it has no criterion to search by."""
+        try:
+            return decode(self.stored, EngineSearch)
+        except Mistyped:
+            return None
+
 
 class Method(Facts, frozen=True, kw_only=True):
     """One row: ``target`` makes the method of the other keys, its arguments.
@@ -244,12 +256,12 @@ class Method(Facts, frozen=True, kw_only=True):
         return {key: value for key, value in self.stored.items() if key not in ROW_KEYS}
 
     @property
-    def search_options(self) -> Optional[SearchOptions]:
-        """Its ``options`` if they are a search's; None for those of an own method's own."""
+    def search_options(self) -> Union[SearchOptions, EngineSearch, None]:
+        """Its ``options`` if they are a search's, or its engine's; None for an own method's own."""
         try:
             return decode(self.stored.get("options"), SearchOptions)
         except Mistyped:
-            return None
+            return self.engine.search if self.engine else None
 
     @property
     def error_threshold(self) -> Optional[float]:
@@ -274,12 +286,18 @@ class TableOptions(Facts, frozen=True, kw_only=True):
 
 
 class Nightly(Facts, frozen=True, kw_only=True):
-    """What a night is compared with; ``pinned`` is another checkout of this project."""
+    """What a night is compared with, and whom it tells.
+
+    Attributes:
+        pinned: another checkout of this project.
+        notify: a command and its words, as a shell splits them.
+    """
 
     baseline: Annotated[str, New(Name)] = "last"
     runs: Annotated[Count, New(Positive)] = 0
     pinned: Annotated[Optional[str], New(Optional[FilePath])] = None
     trust_disturbed: Annotated[bool, New(required=False)] = False
+    notify: Annotated[Optional[str], New(Optional[CommandLine], required=False)] = None
 
 
 class ThreadsSection(Facts, frozen=True, kw_only=True):
@@ -291,6 +309,7 @@ class ThreadsSection(Facts, frozen=True, kw_only=True):
     sweep: Annotated[
         Optional[tuple[Positive, ...]], New(Optional[ThreadCounts], required=False)
     ] = None
+    allocator: Annotated[Optional[str], New(str, required=False)] = None
 
 
 class Configuration(Facts, frozen=True, kw_only=True):
@@ -298,6 +317,8 @@ class Configuration(Facts, frozen=True, kw_only=True):
 
     run: Annotated[RunOptions, New()] = msgspec.field(default_factory=RunOptions)
     machine: Annotated[Optional[str], New(Optional[Name])] = None
+    machine_type: Annotated[Optional[Name], New(required=False)] = None
+    machine_id: Annotated[Optional[Name], New(required=False)] = None
     workload: Workload
     protocol: Protocol
     tuning: Tuning

@@ -137,6 +137,17 @@ class SearchOptions(_NewerOptions, frozen=True, kw_only=True):
     objective: Annotated[Any, New(Objective)] = None
 
 
+class EngineSearch(Facts, frozen=True, kw_only=True):
+    """The options of a search by another engine; None: it has no such option."""
+
+    criterion: str
+    tolerance: Number
+    max_trials: Optional[Positive] = None
+    timeout_s: Optional[Limit] = None
+    seed: Optional[Count] = None
+    sampling_size: Optional[Positive] = None
+
+
 class StrategyOptions(Facts, frozen=True, kw_only=True):
     """The options of a strategy's own, of which one is read."""
 

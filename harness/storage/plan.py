@@ -9,7 +9,9 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Optional
+from typing import Annotated, Optional, Union
+
+from msgspec import Meta
 
 from harness import __version__
 from harness.errors import HarnessError
@@ -22,16 +24,19 @@ from harness.facts.typed import (
     Name,
     Positive,
     Sha256,
+    Texts,
     decode,
     plain,
 )
 from harness.storage.configuration import Configuration, Method, Workload
 from harness.storage.configuration_checks import stored_fault
-from harness.storage.method_options import SearchOptions
+from harness.storage.method_options import EngineSearch, SearchOptions
 
 SCHEMA = 2  # 2: config has the whole protocol, and max_cpu_isa
 OWN_ID = ("run.id=", "run.results=", "run.cache=")  # they would lead to the run itself
 FOREIGN = "foreign"  # the key that marks an imported plan
+KEPT_IF_KNOWN = ("checkout", "packages")  # keys that are not written without a value
+COMMIT = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"  # SHA-1 or SHA-256
 RANDOM_WEIGHTS = (
     "THE WEIGHTS ARE RANDOM (workload.params is not given): accuracies mean nothing, times do"
 )
@@ -43,6 +48,19 @@ class InputFile(Facts, frozen=True, kw_only=True):
     path: str
     bytes: Optional[Count] = None
     sha256: Sha256
+
+
+class Checkout(Facts, frozen=True, kw_only=True):
+    """The checkout that a run's code came from.
+
+    Attributes:
+        commit: its id in git.
+        clean: whether the harness, conf/, the lock files and run.sh were as committed, with no file
+            beside.
+    """
+
+    commit: Annotated[str, Meta(pattern=rf"\A{COMMIT}\Z", description="a commit's id")]
+    clean: bool
 
 
 @dataclass(frozen=True)
@@ -65,6 +83,8 @@ class RunPlan:
         code: digest of the harness's modules, of conf/ (not in plans of before it was added) and of the
             folders given with --conf; None in plans of before it was kept. A continued run may differ
             in it.
+        checkout: the commit of the code; None where git does not know it, and in earlier plans.
+        packages: installed versions of the packages of requirements/run.lock; None in earlier plans.
         foreign: whether it came in a pack, from wherever; such a run is only read. Kept where it is true.
     """
 
@@ -83,6 +103,8 @@ class RunPlan:
     harness: str = __version__
     schema: int = SCHEMA
     code: Optional[str] = None
+    checkout: Optional[Checkout] = None
+    packages: Optional[Texts] = None
     foreign: bool = False
 
     @property
@@ -94,7 +116,8 @@ class RunPlan:
         values: JsonObject = plain(self)
         if not self.foreign:
             del values[FOREIGN]
-        return values
+        unknown = {key for key in KEPT_IF_KNOWN if values[key] is None}
+        return {key: value for key, value in values.items() if key not in unknown}
 
     @classmethod
     def from_dict(cls, stored: object, path: Path) -> "RunPlan":
@@ -143,7 +166,7 @@ class RunPlan:
         """The rows by name, in the table's order."""
         return self.config.method
 
-    def search_options(self, method: str) -> Optional[SearchOptions]:
+    def search_options(self, method: str) -> Union[SearchOptions, EngineSearch, None]:
         """Return a row's ``options`` if they are a search's; None for those of an own method's own."""
         return self.methods[method].search_options if method in self.methods else None
 

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from harness.facts.machine_facts import Machine
+from harness.facts.machine_facts import ENGINE_PACKAGES, Machine
 from harness.facts.typed import JsonObject
 from harness.storage.method_options import MADE_ELSEWHERE
 from harness.storage.plan import RunPlan
 
 Keys = tuple[str, ...]  # the path to a value in nested dicts
+MOST_SHOWN = 8  # values of a dict that are listed in one line
 ABSENT = object()  # in place of a value that is not there
 
 
@@ -41,6 +42,8 @@ class Effect(Enum):
 EFFECTS = {  # by dotted key; the longest key that leads to a value counts
     "run": Effect.NOTHING,
     "machine": Effect.NOTHING,
+    "machine_type": Effect.NOTHING,
+    "machine_id": Effect.NOTHING,
     "table": Effect.NOTHING,
     "protocol.roof": Effect.NOTHING,
     "nightly": Effect.NOTHING,
@@ -67,6 +70,9 @@ EFFECTS = {  # by dotted key; the longest key that leads to a value counts
     "baseline": Effect.REFERENCE,
     "fused": Effect.REFERENCE,
 }
+LATER = {
+    "threads.allocator": "system"
+}  # keys that older plans lack, with the value that means the same
 UNDETERMINING = [key for key, effect in EFFECTS.items() if effect is Effect.NOTHING]
 
 
@@ -116,6 +122,8 @@ PART_EFFECTS = {  # in the order in which differences are listed
     "warnings": PartEffect.NOTHING,
     "schema": PartEffect.NOTHING,
     "code": PartEffect.NOTHING,
+    "checkout": PartEffect.NOTHING,
+    "packages": PartEffect.NOTHING,
     "foreign": PartEffect.NOTHING,
 }
 COMPARED = [part for part, effect in PART_EFFECTS.items() if effect is PartEffect.COMPARED]
@@ -123,6 +131,7 @@ DERIVED = [part for part, effect in PART_EFFECTS.items() if effect is PartEffect
 # Of all that is known of the machine. Not EC2's instance type: the same CPU under another name times
 # alike, and a run must go on where the metadata service does not answer.
 SAME_MACHINE = ("cpu_model", "isa", "allowed_cpus", "usable_cores")
+SAME_TYPE = ("cpu_model", "isa", "usable_cores")  # of two machines that one column stands for
 MACHINE_SOFTWARE = ("kernel", "microcode", "os")
 
 
@@ -153,14 +162,16 @@ def effect_of(key: str, effects: Mapping[str, Effect] = EFFECTS) -> Effect:
 
 
 def selected(config: JsonObject, effects: Collection[Effect]) -> JsonObject:
-    """Return the part of a configuration with these effects, in its order."""
+    """Return the part of a configuration with these effects, in its order, without what LATER means."""
     known = effects_in(config)
-    divided = _sections(known)
+    divided = _sections(known) | _sections(LATER)
 
     def part(section: JsonObject, at: str) -> JsonObject:
         kept: JsonObject = {}
         for key, value in section.items():
             where = f"{at}{key}"
+            if where in LATER and value == LATER[where]:
+                continue
             wanted = effect_of(where, known) in effects
             if where in divided and isinstance(value, dict):
                 inner = part(value, f"{where}.")
@@ -224,14 +235,28 @@ def differing(before: Any, after: Any, at: Keys = ()) -> Iterator[Difference]:
 
 
 def listed(differences: Iterable[Difference]) -> list[str]:
-    """Return one line a difference, sorted by key. A missing value and None are the same."""
+    """Return one line a difference, sorted by key. A missing value and None are the same.
+
+    A dict that one side alone has is a line, too. If it is long, the line has its keys, or what names
+    an engine in it, and the number of its values.
+    """
     lines = []
     for difference in sorted(differences, key=lambda one: one.keys):
         values = (difference.before, difference.after)
         was, now = (None if value is ABSENT else value for value in values)
         if was is not None or now is not None:
-            lines.append(f"{difference.key}: was {was!r}, is {now!r}")
+            lines.append(f"{difference.key}: was {_shown(was)}, is {_shown(now)}")
     return lines
+
+
+def _shown(value: Any) -> str:
+    leaves = flattened(value) if isinstance(value, Mapping) else {}
+    if len(leaves) <= MOST_SHOWN:
+        return repr(value)
+    engines = [
+        f"{key}={leaf}" for key, leaf in leaves.items() if key.rpartition(".")[2] in ENGINE_PACKAGES
+    ]
+    return f"{', '.join(engines or value)} ({len(leaves)} values)"
 
 
 def flattened(value: Any, at: str = "") -> JsonObject:
@@ -249,19 +274,39 @@ def flattened(value: Any, at: str = "") -> JsonObject:
     }
 
 
-def differences(old: RunPlan, new: RunPlan, question: Question = SAME_RUN) -> list[str]:
-    """Return the differences of two plans that bear on a question, one line a key."""
+def differences(
+    old: RunPlan,
+    new: RunPlan,
+    question: Question = SAME_RUN,
+    machine: Collection[str] = SAME_MACHINE,
+) -> list[str]:
+    """Return the differences of two plans that bear on a question, one line a key.
+
+    Args:
+        machine: the facts of the machines that must be equal.
+    """
     before, after = (
-        {**plan.as_dict(), "machine": _facts(plan.machine, SAME_MACHINE)} for plan in (old, new)
+        {**plan.as_dict(), "machine": _facts(plan.machine, machine)} for plan in (old, new)
     )
     effects = [effects_in(plan.config.stored) for plan in (old, new)]
     lines = []
     for part in COMPARED:
         different = differing(before[part], after[part], (part,))
-        lines += listed(one for one in different if _bears_on(one.keys, question, effects))
+        lines += listed(
+            one
+            for one in different
+            if _bears_on(one.keys, question, effects) and not _is_later(one)
+        )
     if list(old.methods) != list(new.methods) and set(old.methods) == set(new.methods):
         lines.append("config.method: the order of the rows differs")
     return lines
+
+
+def _is_later(difference: Difference) -> bool:
+    """Say whether a key of LATER is missing in one plan and has the value of before in the other."""
+    meaning = LATER.get(difference.key.removeprefix("config."), ABSENT)
+    values = [difference.before, difference.after]
+    return all(value in (ABSENT, meaning) for value in values)
 
 
 def _bears_on(keys: Keys, question: Question, effects: Iterable[Mapping[str, Effect]]) -> bool:
@@ -270,6 +315,14 @@ def _bears_on(keys: Keys, question: Question, effects: Iterable[Mapping[str, Eff
         key = ".".join(map(str, inside))
         return any(effect_of(key, each) in question for each in effects)
     return part != "files" or keys[-1] != "path"
+
+
+def pooling_differences(one: RunPlan, other: RunPlan) -> list[str]:
+    """Return why two runs on machines of one type are not measurements of one plan; empty if they are.
+
+    Files may lie elsewhere. Rows, software and the threads must be the same, and so must the CPUs.
+    """
+    return differences(one, other, SAME_ELSEWHERE, SAME_TYPE)
 
 
 def settings(plan: RunPlan) -> JsonObject:
@@ -315,8 +368,10 @@ def environment(plan: RunPlan) -> JsonObject:
         methods[name][f"{key}_sha256"] = plan.files[role].sha256
     return {
         "versions": plan.versions.stored,
+        **({} if plan.packages is None else {"packages": plan.packages}),
         "harness": plan.harness,
         "code": plan.code,
+        **({} if plan.checkout is None else {"checkout": plan.checkout.stored}),
         "machine": _facts(plan.machine, MACHINE_SOFTWARE),
         **config,
         "method": methods,

@@ -15,6 +15,7 @@ from harness.facts.typed import (
     Duration,
     Facts,
     Name,
+    Number,
     Positive,
     Seconds,
     Sha256,
@@ -56,9 +57,19 @@ class Inspection(Facts, frozen=True, kw_only=True):
 
 
 class Stretch(Facts, frozen=True, kw_only=True):
-    """The length of a stretch; the rest of its conditions is kept."""
+    """A stretch, by what is read again of its conditions; the rest of them is kept.
+
+    Attributes are those of ``Conditions``; None where it was not readable, or not read yet.
+    """
 
     seconds: Seconds
+    effective_mhz: Optional[Number] = None
+    frequency_source: Optional[str] = None
+    instructions_per_cycle: Optional[Number] = None
+    energy_j: Optional[Number] = None
+    temperature_c: Optional[Number] = None
+    thermal_throttles: Optional[Number] = None
+    allocator: Optional[str] = None
 
     @classmethod
     def measured(cls, conditions: Conditions) -> "Stretch":

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -15,6 +16,7 @@ from harness import PROJECT
 from harness.errors import HarnessError, InputError
 from harness.files import durable, locks
 from harness.files.reading import (
+    LARGEST_JSON,
     BadArray,
     Unreadable,
     open_plain,
@@ -32,19 +34,12 @@ from harness.files.whole_files import (
 )
 from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
-from harness.storage.record import (
-    INSTANCES,
-    RECORDS,
-    ROUNDS,
-    InstancesRecord,
-    MethodRecord,
-    RoofRecord,
-    RoundRecord,
-)
+from harness.storage.record import RECORDS, ROUNDS, MethodRecord, RoofRecord, RoundRecord
 from harness.storage.recorded_files import is_intact
 from harness.storage.stage_facts import File, Optimize
 
 PLAN = "plan.json"
+LABELS = "labels.npy"
 METHODS = "methods"
 ROOF = "roof.json"
 LOCK = ".lock"
@@ -56,8 +51,15 @@ HISTORY = "tuning_history.jsonl"  # there too: what each trial of a search is ma
 TRIALS = "trials.npz"  # and what each predicted
 TRAJECTORY = "trajectory.json"  # and each one's accuracy, time and changes
 INSPECT_LOG = "inspect.log"
+PREDICTIONS = "predictions.npz"  # there too: the best classes of each image
 NIGHT = "nightly.json"  # of a night alone: its verdict, or how far it was when it was stopped
 COMMITTED = PROJECT / "results" / "example"  # the runs that the project's repository holds
+
+
+class _Origin(msgspec.Struct):
+    """What a plan says of where it came from."""
+
+    foreign: bool = False
 
 
 class NotAsRecorded(HarnessError):
@@ -93,11 +95,18 @@ class RunFolder:
     def is_imported(self) -> bool:
         """Whether it is a copy, without tuning history and maybe without models: its plan says so.
 
+        Nothing else of the plan is looked at: a history asks this of a thousand nights.
+
         Raises:
             HarnessError: its plan is damaged.
         """
-        plan = self.load_plan()  # earlier versions left the manifest of the pack alone
-        return (plan is not None and plan.foreign) or (self.path / PACKED).is_file()
+        try:
+            with open_plain(self.path / PLAN) as handle:
+                is_foreign = msgspec.json.decode(handle.read(LARGEST_JSON), type=_Origin).foreign
+        except (OSError, ValueError, RecursionError):  # also msgspec's errors
+            plan = self.load_plan()
+            is_foreign = plan is not None and plan.foreign
+        return is_foreign or (self.path / PACKED).is_file()  # earlier versions left that one alone
 
     @property
     def is_committed(self) -> bool:
@@ -258,15 +267,6 @@ class RunFolder:
         paths = (self.path / ROUNDS).glob("[0-9]*.json")
         return in_order([RoundRecord.from_dict(self.load(path), path) for path in paths], self.path)
 
-    def save_instances(self, record: InstancesRecord) -> None:
-        write_json(self.path / record.path, record.as_dict())
-
-    def load_instances(self) -> list[InstancesRecord]:
-        """Return the records of instances by round, method, split and attempt; as ``load_rounds``."""
-        paths = sorted((self.path / INSTANCES).glob("[0-9]*.json"))
-        records = [InstancesRecord.from_dict(self.load(path), path) for path in paths]
-        return sorted(records, key=lambda one: (one.round, one.method, one.split, one.attempt))
-
     def save_roof(self, record: RoofRecord) -> None:
         write_json(self.path / ROOF, record.as_dict())
 
@@ -282,7 +282,7 @@ class RunFolder:
     @property
     def labels(self) -> Path:
         """The validated images' labels, (images,) int64."""
-        return self.path / "labels.npy"
+        return self.path / LABELS
 
     def load_labels(self, images: int | None = None) -> npt.NDArray[np.int64]:
         """Return the validated images' labels.

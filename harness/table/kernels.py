@@ -28,6 +28,8 @@ SATURATING = ("avx2", "avx512_core")  # what implementations without them end wi
 LONGEST_MS = 1e9  # of a believable primitive
 NOTED_SHARE = 0.05  # of the engine's time, from which on its reference is worth a sentence
 NOT_INT8 = "called int8 but no convolution or inner product ran in int8"
+NOT_SAID = "called int8 but the engine did not say what ran"
+BY_ONEDNN = ("PyTorch",)  # engines whose profile is oneDNN's alone, and not of their own operators
 USUALLY = {"binary": "residual additions"}  # what a kind does in the networks measured here
 
 

@@ -12,6 +12,7 @@ from harness.errors import InputError
 from harness.facts.machine_facts import Disturbance
 from harness.storage import store
 from harness.storage.damage import Readable, load_readable
+from harness.storage.instances.instance_files import load_instances
 from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
@@ -99,7 +100,7 @@ def load_run(folder: RunFolder, damaged: bool = False) -> LoadedRun:
         labels = folder.load_labels(plan.images)
     else:
         readable = Readable(
-            folder.load_records(), folder.load_rounds(), instances=folder.load_instances()
+            folder.load_records(), folder.load_rounds(), instances=load_instances(folder)
         )
         labels = folder.load_labels(plan.images)
         readable.predictions = _predictions(folder, plan, readable.rows)

@@ -1,11 +1,11 @@
-"""The settings of INC's searches, the criterion that they tune for, and what rows exclude."""
+"""The settings of searches, the criterion that they tune for, and what rows exclude."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.storage.method_options import SearchOptions, Tuning, as_tuple
+from harness.storage.method_options import EngineSearch, SearchOptions, Tuning, as_tuple
 from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
 from harness.storage.record import MethodRecord
@@ -35,13 +35,27 @@ class SearchSettings:
 
 
 def searches(plan: RunPlan, records: Sequence[MethodRecord]) -> list[SearchSettings]:
-    """Return the searches that were made, in the table's order: with a model, or without a solution."""
-    options = ((record, plan.search_options(record.method)) for record in records)
+    """Return the searches that INC made in MXNet, in the table's order: also without a solution."""
     return [
         _settings(record, own, plan.config.tuning)
-        for record, own in options
-        if own is not None and (record.optimize or record.outcome.kind == NO_SOLUTION)
+        for record, own in _made(plan, records)
+        if isinstance(own, SearchOptions)
     ]
+
+
+def engine_searches(
+    plan: RunPlan, records: Sequence[MethodRecord]
+) -> list[tuple[MethodRecord, EngineSearch]]:
+    """Return the searches that other engines made, with their options; as ``searches``."""
+    return [(record, own) for record, own in _made(plan, records) if isinstance(own, EngineSearch)]
+
+
+def _made(
+    plan: RunPlan, records: Sequence[MethodRecord]
+) -> Iterator[tuple[MethodRecord, SearchOptions | EngineSearch | None]]:
+    for record in records:
+        if record.optimize or record.outcome.kind == NO_SOLUTION:
+            yield record, plan.search_options(record.method)
 
 
 def _settings(record: MethodRecord, options: SearchOptions, tuning: Tuning) -> SearchSettings:

@@ -9,7 +9,7 @@ from harness.facts.machine_facts import spell_cpus
 from harness.host.isa import shortfall
 from harness.storage.record import InstancesRecord
 from harness.storage.stage_facts import InstanceTimed, Optimize, RoofFacts, Timed, Validate
-from harness.table.kernels import NOT_INT8, Profile
+from harness.table.kernels import NOT_INT8, NOT_SAID, ONEDNN, Profile
 
 INT8_NAME = re.compile(r"(?<![a-z0-9])int8", re.IGNORECASE)
 
@@ -65,7 +65,10 @@ def profile_faults(
         asked: the configuration's max_cpu_isa.
     """
     wrong = []
-    if is_int8 and profile.rows and not profile.int8_compute_share:
-        wrong.append(NOT_INT8)
+    if is_int8 and not profile.int8_compute_share:
+        if profile.rows:
+            wrong.append(NOT_INT8)
+        elif profile.engine != ONEDNN:
+            wrong.append(NOT_SAID)
     short = shortfall(profile.cpu_isa, flags or (), asked)
     return [*wrong, short] if short else wrong

@@ -131,6 +131,26 @@ def test_machines_that_differ(changes: dict[str, Any], name: str, mark: str, wor
 
 
 @pytest.mark.parametrize(
+    ("instance", "mark", "says"),
+    [
+        ({"instance_type": "t3a.xlarge"}, WARN, "burstable"),
+        ({"instance_type": "t2.micro", "purchase": "spot"}, WARN, "burstable"),
+        ({"instance_type": "c7i.4xlarge", "purchase": "on-demand"}, OK, "on-demand"),
+        ({"instance_type": "c7i.4xlarge", "purchase": "spot"}, OK, "two minutes' notice"),
+        (
+            {"instance_type": "c7i.large", "purchase": "spot", "interruption": "terminate at 8:22"},
+            BAD,
+            "terminate at 8:22",
+        ),
+    ],
+)
+def test_what_ec2_does_to_an_instance(instance: dict[str, str], mark: str, says: str) -> None:
+    finding = named(machine_findings(changed(XEON, ec2=instance), CORES), "EC2")
+    assert finding.mark == mark and says in finding.value
+    assert not [one for one in machine_findings(XEON, CORES) if one.name == "EC2"]
+
+
+@pytest.mark.parametrize(
     ("quota", "mark"), [(None, OK), (1.5, WARN), (0.5, WARN), (2.0, OK), (64.0, OK)]
 )
 def test_a_quota_that_is_not_whole_throttles(quota: float | None, mark: str) -> None:

@@ -46,6 +46,7 @@ READ = {
     "--help": 0,
     "cache": 0,
     "compare": 0,
+    "export": 0,
     "history": 0,
     "import": 0,
     "list": 0,
@@ -119,8 +120,8 @@ def on_the_example(words: tuple[str, ...], files: Path) -> Iterator[str]:
             yield next(runs)
         elif value == "ID":
             yield f"{key}={'autumn' if key == 'with' else 'published'}"
-        elif key == "to":
-            yield f"to={files / ('report' if words[0] == 'report' else 'written.zip')}"
+        elif key == "to" and value != "-":
+            yield f"to={files / {'report': 'report', 'export': 'export'}.get(words[0], 'written.zip')}"
         elif value in ("ID.zip", "my.yaml", "runner.key", "keys"):
             yield f"{key}={files / value}"
         else:

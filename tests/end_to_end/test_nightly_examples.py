@@ -104,14 +104,13 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
         check=False,
     )
     complaints = [line for line in done.stderr.splitlines() if str(tmp_path) in line]
-    assert not complaints
+    assert not complaints and done.returncode == 0
 
 
 def workflow() -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return the workflow and the steps of its job."""
+    """Return the workflow and the steps of the job that measures."""
     flow = yaml.safe_load((FOLDER / "github-workflow.yml").read_text())
-    (job,) = flow["jobs"].values()
-    return flow, job["steps"]
+    return flow, flow["jobs"]["nightly"]["steps"]
 
 
 def test_the_workflow_starts_a_night() -> None:
@@ -119,7 +118,7 @@ def test_the_workflow_starts_a_night() -> None:
     commands = [step["run"] for step in steps if "run" in step]
     composes(words_of(commands[0]))
     assert flow[True]["schedule"][0]["cron"]  # YAML 1.1 reads the key "on" as true
-    (job,) = flow["jobs"].values()
+    job = flow["jobs"]["nightly"]
     assert steps[1]["timeout-minutes"] < job["timeout-minutes"]  # what shows it has its time, too
 
 
@@ -135,9 +134,13 @@ def test_the_workflow_fails_once_for_a_verdict(tmp_path: Path, left: bool) -> No
     if left:
         for name in ("nightly.md", "nightly.json", "nightly.junit.xml"):
             (night / name).write_text(name)
+        page = night.parent / "history" / "index.html"
+        page.parent.mkdir()
+        page.write_text("page")
     summary = tmp_path / "summary"
     env = {
         "HOME": str(tmp_path),
+        "GITHUB_WORKSPACE": str(tmp_path),
         "NIGHT": night.name,
         "GITHUB_STEP_SUMMARY": str(summary),
         "PATH": os.environ["PATH"],
@@ -153,3 +156,36 @@ def test_the_workflow_fails_once_for_a_verdict(tmp_path: Path, left: bool) -> No
     (shows,) = (step["with"] for step in others if "report_paths" in step.get("with", {}))
     assert (tmp_path / shows["report_paths"]).exists() == left
     assert shows["annotate_only"] is True and shows["fail_on_failure"] is False
+    site = {str(path.relative_to(tmp_path / "site")) for path in (tmp_path / "site").rglob("*.*")}
+    pages = {"m/history/index.html", f"m/{night.name}/nightly.md"} if left else set()
+    assert site == {"index.html", *pages}
+    index = (tmp_path / "site" / "index.html").read_text()
+    assert ('href="m/history/index.html"' in index) == left
+
+
+def test_the_pages_are_published_and_fail_for_nothing() -> None:
+    """By a job that alone may write pages, from what the night's job handed over."""
+    flow, steps = workflow()
+    job = flow["jobs"]["pages"]
+    assert job["needs"] == "nightly" and job["continue-on-error"] is True
+    assert job["permissions"] == {"pages": "write", "id-token": "write"}
+    assert flow["permissions"] == {"contents": "read"}
+    used = [step["uses"] for step in (*steps, *job["steps"]) if "uses" in step]
+    assert all(re.fullmatch(r"[\w-]+/[\w-]+@v\d+", name) for name in used)
+    assert {"actions/upload-pages-artifact", "actions/deploy-pages"} <= {
+        name.partition("@")[0] for name in used
+    }
+
+
+def test_actionlint_takes_the_workflow() -> None:
+    """With the file that names the runner's label; INC_BENCH_ACTIONLINT may say where the program is."""
+    program = os.environ.get("INC_BENCH_ACTIONLINT") or shutil.which("actionlint")
+    if program is None:
+        pytest.skip("actionlint is not installed")
+    done = subprocess.run(
+        [program, "-config-file", FOLDER / "actionlint.yaml", FOLDER / "github-workflow.yml"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

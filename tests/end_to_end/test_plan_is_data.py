@@ -89,6 +89,18 @@ def test_a_run_goes_on_with_what_its_plan_keeps() -> None:
     assert now.overrides == (*BEGAN, "run.id=r", "run.timeout_s=5")
 
 
+def test_no_library_is_loaded_because_a_plan_names_it(tmp_path: Path) -> None:
+    library = tmp_path / "libown.so"
+    library.write_bytes(b"")
+    word = f"threads.allocator={library}"
+    plan = with_value(planned(*BEGAN), ("threads", "allocator"), str(library))
+    with pytest.raises(InputError, match="repeat that word"):
+        goes_on(plan, "run.id=r", "threads.count=1")
+    assert goes_on(plan, "run.id=r", word).config.threads.allocator == str(library)
+    named = with_value(planned(*BEGAN), ("threads", "allocator"), "jemalloc")
+    assert goes_on(named, "run.id=r").config.threads.allocator == "jemalloc"
+
+
 @pytest.mark.parametrize(
     ("words", "changes"),
     [

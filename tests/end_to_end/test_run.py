@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.facts.typed import changed
+from harness.host.libraries.allocator import allocator_name
 from harness.run.lifecycle import fix_plan
 from harness.storage.plan import new_run_id
 from harness.table.csv_table import HEADER
@@ -29,6 +30,7 @@ from helpers.command_line import (
     same_after,
     strays,
 )
+from helpers.compiled import compiled_allocator
 
 pytestmark = pytest.mark.slow
 
@@ -55,6 +57,33 @@ def test_smoke_run_measures_every_row(smoke_run: Ended) -> None:
         workspace = smoke_run.folder.method(name)
         for part in (record.optimize.symbol, record.optimize.params):
             assert (workspace / part.path).stat().st_size == part.bytes
+
+
+def test_conditions_are_recorded_with_each_stretch(smoke_run: Ended) -> None:
+    plan = smoke_run.folder.load_plan()
+    assert plan is not None and plan.machine.policies is not None
+    for record in smoke_run.records.values():
+        assert record.validate is not None and record.validate.conditions is not None
+        stored = record.validate.conditions.stored
+        for name in ("effective_mhz", "instructions_per_cycle", "energy_j", "temperature_c"):
+            assert name in stored  # null where it is not readable here
+        assert allocator_name(str(record.validate.conditions.allocator)) == "system"
+    assert "The machine's policies: " in smoke_run.out
+    assert "While rows were timed: " in smoke_run.out and "allocator system" in smoke_run.out
+
+
+def test_an_allocator_serves_the_rows_that_asked_for_it(cli: CommandLine, tmp_path: Path) -> None:
+    library = compiled_allocator(tmp_path)
+    if library is None:
+        pytest.skip("needs a C compiler for an allocator of its own")
+    ended = cli("method=[fp32]", *TINY, f"threads.allocator={library}")
+    assert ended.code == 0, ended.err
+    record = ended.records["fp32"]
+    assert record.validate is not None and record.validate.conditions is not None
+    assert record.validate.conditions.allocator == str(library.resolve())
+    plan = ended.folder.load_plan()
+    assert plan is not None and plan.threads.allocator == str(library)
+    assert f"allocator {library.name}" in ended.out
 
 
 def test_csv_has_the_published_columns_first(smoke_run: Ended) -> None:

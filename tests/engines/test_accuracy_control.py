@@ -11,7 +11,7 @@ from helpers.engine_python import in_engine
 pytestmark = pytest.mark.slow
 
 CONTROLLED = """
-import os, sys
+import json, os, sys
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,7 @@ made = engine.optimize(Path("network.xml"), tuning, Path("engine"), lambda *word
 baseline = 1 - 4 / (8 * len(tuning))
 assert made.quantization["baseline_accuracy"] == baseline, made.quantization
 assert made.quantization["trials"] == len(made.trajectory) == 1, made.trajectory
+assert json.loads(Path("trajectory.json").read_text()) == made.trajectory
 """
 
 

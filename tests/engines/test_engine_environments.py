@@ -43,9 +43,12 @@ def row(engine: str) -> Method:
     return decode({"label": "a row", "_target_": target, "engine": described}, Method)
 
 
-def missing(engine: str, folders: list[Path], limit: str | None = None) -> Outcome:
+def missing(
+    engine: str, folders: list[Path], limit: str | None = None, unread: str | None = None
+) -> Outcome:
     """Return the outcome of an engine's rows, which have no environment."""
-    environments = engine_environments({"a": row(engine)}, folders, limit, cast(Any, Silent()))
+    show = cast(Any, Silent())
+    environments = engine_environments({"a": row(engine)}, folders, limit, show, unread)
     outcome = environments[engine].missing
     assert outcome is not None and environments[engine].python is None
     return outcome
@@ -66,6 +69,13 @@ def test_a_limit_of_onednn_refuses_the_rows_of_engines() -> None:
     assert "in a run without max_cpu_isa" in str(outcome)
 
 
+def test_an_affinity_that_libiomp_alone_reads_refuses_the_rows_of_engines() -> None:
+    outcome = missing("onnxruntime", [], unread="granularity=fine,compact,1,0")
+    assert outcome.kind == outcomes.REFUSED
+    assert "threads.affinity=granularity=fine,compact,1,0 is for libiomp5" in str(outcome)
+    assert "give threads.affinity=auto, none, or" in str(outcome)
+
+
 def test_an_old_c_library_is_refused_by_its_version(
     own_lock: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +89,15 @@ def test_a_lock_that_is_missing_is_named() -> None:
     outcome = missing("unheard", [])
     assert outcome.kind == outcomes.FAILED and not outcome.finished
     assert "there is no unheard.lock" in str(outcome) and "--conf DIR" in str(outcome)
+
+
+def test_a_lock_with_the_name_of_a_project_s_is_refused(own_lock: list[Path]) -> None:
+    (own_lock[0] / "engines" / "onnxruntime.lock").write_text("onnx==1.0\n")
+    outcome = missing("onnxruntime", own_lock)
+    assert outcome.kind == outcomes.FAILED
+    assert f"{own_lock[0] / 'engines' / 'onnxruntime.lock'} have one name" in str(outcome)
+    assert "give yours another one, and name that in your rows" in str(outcome)
+    assert missing("onnxruntime", [own_lock[0]] * 2) == outcome
 
 
 def test_what_this_process_measures_itself_later_is_not_disturbed(tmp_path: Path) -> None:
@@ -117,6 +136,13 @@ def test_a_row_whose_environment_is_gone_is_not_measured_in_another(tmp_path: Pa
     timed = session.measure(record, 1, 1)
     assert timed.outcome == failed and timed.facts is None
     assert session._optimize(record, None).outcome == failed
+    before = RunFolder(COMMITTED / "published").load_records()[1]
+    assert before.optimize and before.validate and before.profile
+    again = session._optimize(record, before)  # and nothing that was measured before is lost
+    assert again.outcome == failed
+    assert (again.optimize, again.validate, again.profile, again.history) == (
+        before.optimize, before.validate, before.profile, before.history
+    )  # fmt: skip
 
 
 @pytest.mark.slow

@@ -140,7 +140,7 @@ OWN_ENGINE = """
 from harness.engines.onnxruntime import OnnxRuntime
 
 
-class Shifted(OnnxRuntime):
+class Silent(OnnxRuntime):
     def what_ran(self, predictor):
         return []
 """
@@ -152,13 +152,20 @@ def test_an_engine_of_ones_own_runs_in_an_environment_of_the_projects(
     require_rows("onnxruntime")
     (tmp_path / "mine" / "method").mkdir(parents=True)
     (tmp_path / "mine" / "my_engine.py").write_text(OWN_ENGINE)
-    (tmp_path / "mine" / "method" / "mine_fp32.yaml").write_text(
-        "# @package method.mine_fp32\nlabel: my engine fp32\n"
-        "_target_: harness.methods.native.Unoptimized\n"
-        "engine:\n  environment: onnxruntime\n  _target_: my_engine.Shifted\n"
-    )
-    ended = cli(*WORDS, "--conf", str(tmp_path / "mine"), "method=[fp32,mine_fp32]")
-    assert ended.outcomes == {"fp32": "ok", "mine_fp32": "ok"}, ended.err
+    for precision in ("fp32", "int8"):
+        (tmp_path / "mine" / "method" / f"mine_{precision}.yaml").write_text(
+            f"# @package method.mine_{precision}\nlabel: my engine {precision}\n"
+            "_target_: harness.methods.native.Unoptimized\n"
+            "engine:\n  environment: onnxruntime\n  _target_: my_engine.Silent\n"
+            f"  precision: {precision}\n"
+        )
+    ended = cli(*WORDS, "--conf", str(tmp_path / "mine"), "method=[fp32,mine_fp32,mine_int8]",
+                "protocol.profile_batches=1")  # fmt: skip
+    assert ended.outcomes == {
+        "fp32": "ok",
+        "mine_fp32": "ok",
+        "mine_int8": "invalid: called int8 but the engine did not say what ran",
+    }, ended.err
     assert np.array_equal(predictions(ended, "fp32"), predictions(ended, "mine_fp32"))
 
 
@@ -224,7 +231,7 @@ onnx.save(model, folder / "n.onnx")
 images = np.random.default_rng(1).normal(size=(2, 3, 8, 8)).astype("float32")
 engine = {module}.{made}
 model = engine.optimize(folder / "n.onnx", [(images, np.zeros(2))], folder / "m", lambda *args: None)
-engine.load(model.graph, 1, (), False)(images)
+engine.load(model.graph, 1, (), False, len(images))(images)
 print("reached:", reached)
 """
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.report.figures.trials import stored_trials, trajectories
+from harness.table.loaded_run import load_run
 from helpers.command_line import ONE_THREAD, OWN, CommandLine
 from helpers.engine_python import in_engine, require_rows
 
@@ -56,15 +58,18 @@ said = {}
 found = Inc(max_trials=20).optimize(network, batches, folder / "engine", quietly)
 said["found"] = dict(found.quantization)
 said["trials"] = found.trajectory
-predictor = Inc().load(found.graph, 1, (), True)
+predictor = Inc().load(found.graph, 1, (), True, 64)
 for batch, _ in batches:
     predictor(batch)
 said["ran"] = [kernel.dtype for kernel in Inc().what_ran(predictor) if kernel.kind == "convolution"]
 
+row = folder / "row"
+row.mkdir()
 try:
-    Inc(max_trials=1).optimize(network, batches, folder / "none", quietly)
+    Inc(max_trials=1).optimize(network, batches, row / "none", quietly)
 except NoSolution as error:
     said["none"] = [str(error), error.trials]
+said["kept"] = json.loads((row / "trajectory.json").read_text())
 
 
 class Breaking(list):
@@ -73,7 +78,7 @@ class Breaking(list):
 
 
 try:
-    Inc().optimize(network, Breaking(batches), folder / "none", quietly)
+    Inc().optimize(network, Breaking(batches), row / "none", quietly)
 except ConnectionAbortedError as error:
     said["broken"] = str(error)
 said["files"] = sorted(path.name for path in folder.iterdir())
@@ -108,6 +113,23 @@ def test_a_search_without_a_model_says_how_close_it_came(said: dict[str, Any]) -
     assert trials == 1 and message.startswith("best 0.") and "against fp32's 1.0000" in message
 
 
+def test_a_search_without_a_model_keeps_its_trials(said: dict[str, Any]) -> None:
+    (kept,), first = said["kept"], said["trials"][0]
+    assert {**kept, "seconds": 0} == {**first, "seconds": 0}
+
+
+def test_the_report_reads_the_trials_of_a_row_without_a_model(cli: CommandLine) -> None:
+    require_rows("inc")
+    name = "onnxruntime_inc_basic"
+    words = ("workload=tiny", *ONE_THREAD, "--conf", str(OWN), "tuning.max_trials=1")
+    better = f"method.{name}.engine.tolerance=-0.9"  # than fp32, which no model is
+    ended = cli(*words, f"method=[fp32,{name}]", better)
+    assert ended.outcomes[name] == "no solution in 1 trials", ended.err
+    run = load_run(ended.folder)
+    (search,) = trajectories(run.plan, run.records, stored_trials(run))
+    assert search.method == name and len(search.trials) == 1
+
+
 def test_an_exception_inside_is_reported_as_itself(said: dict[str, Any]) -> None:
     """INC's own ``fit`` would say that it found no model."""
     assert said["broken"] == "these images are gone"
@@ -115,7 +137,7 @@ def test_an_exception_inside_is_reported_as_itself(said: dict[str, Any]) -> None
 
 def test_nothing_is_left_but_the_model(said: dict[str, Any]) -> None:
     left = {name for name in said["files"] if not name.startswith("profile")}
-    assert left == {"network.onnx", "engine.onnx", "engine.onnx.data"}
+    assert left == {"network.onnx", "engine.onnx", "engine.onnx.data", "row", "trajectory.json"}
 
 
 def test_a_row_of_it_stands_in_the_table_with_its_search(cli: CommandLine) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from harness.engines import torch_network
 from harness.engines.pytorch import PyTorch
 from harness.errors import Refused
 
@@ -81,7 +82,7 @@ expected = ReferenceEvaluator(str(network)).run(None, {"data": images})[0]
 engine = PyTorch()
 made = engine.optimize(network, [(images, None)], folder / "engine", silent)
 for file in (network, made.graph):
-    predictor = engine.load(file, 1, (), False)
+    predictor = engine.load(file, 1, (), False, 2)
     for count in (32, 5, 1):
         scores = predictor(images[:count]).asnumpy()
         assert np.abs(scores - expected[:count]).max() <= 1e-4 * np.abs(expected).max()
@@ -115,9 +116,19 @@ assert expected.shape == (32, 8 * 4 * 4)
 for precision, least in (("fp32", 1 - 1e-6), ("int8", 0.8)):  # its softmax has steps of 1/256
     engine = PyTorch(precision=precision)
     made = engine.optimize(network, [(images, None)], folder / "engine", silent)
-    scores = engine.load(made.graph, 1, (), False)(images).asnumpy()
+    scores = engine.load(made.graph, 1, (), False, len(images))(images).asnumpy()
     alike = np.corrcoef(scores.ravel(), expected.ravel())[0, 1]
     assert alike >= least, (precision, alike)
+
+wide = {"scale": normal(192), "shift": normal(192), "middle": normal(192), "spread": normal(192) ** 2}
+weights |= wide
+network = saved([
+    helper.make_node("Flatten", ["data"], ["flat"], axis=1),
+    helper.make_node("BatchNormalization", ["flat", *wide], ["scores"], epsilon=0.5),
+], "flat.onnx")
+expected = ReferenceEvaluator(str(network)).run(None, {"data": images})[0]
+scores = PyTorch().load(network, 1, (), False, len(images))(images).asnumpy()
+np.testing.assert_allclose(scores, expected, 1e-4, 1e-5)
 """
 )
 IN_INT8 = (
@@ -127,14 +138,14 @@ for reduces in (False, True):
     engine = PyTorch(precision="int8", reduce_range=reduces)
     made = engine.optimize(network, [(images, None), (images[:5], None)], folder / "engine", silent)
     assert made.quantization["reduce_range"] is reduces
-    predictor = engine.load(made.graph, 1, (), True)
+    predictor = engine.load(made.graph, 1, (), True, len(images))
     for count in (32, 5, 1):
         predictor(images[:count])
     kernels = engine.what_ran(predictor)
     convolutions = [kernel for kernel in kernels if kernel.kind == "convolution"]
     assert sum(kernel.count for kernel in convolutions) == 2 * 3, kernels
     assert all(kernel.dtype.startswith("u8:s8") for kernel in convolutions), kernels
-expected = PyTorch().load(network, 1, (), False)(images).asnumpy()
+expected = PyTorch().load(network, 1, (), False, len(images))(images).asnumpy()
 scores = predictor(images).asnumpy()  # of 7 bits, which saturate on no CPU
 assert np.abs(scores - expected).max() <= 0.1 * np.abs(expected).max()
 """
@@ -143,7 +154,7 @@ BOUND = (
     NETWORK
     + """
 cpus = sorted(os.sched_getaffinity(0))[:2]
-predictor = PyTorch().load(network, len(cpus), cpus, False)
+predictor = PyTorch().load(network, len(cpus), cpus, False, len(images))
 predictor(images)
 places = [os.sched_getaffinity(int(thread)) for thread in os.listdir("/proc/self/task")]
 assert os.sched_getaffinity(0) == {cpus[0]}
@@ -171,9 +182,13 @@ for odd in (
     helper.make_node("Add", ["flat", "one"], ["scores"], "plus"),
 ):
     try:
-        PyTorch().load(saved([flat, odd], "odd.onnx"), 1, (), False)
+        PyTorch().load(saved([flat, odd], "odd.onnx"), 1, (), False, 1)
     except Refused as error:
         print(error)
+try:
+    torch_network._layer(helper.make_node("BatchNormalization", ["six", *norm], ["n"]), list(norm), 6)
+except Refused as error:
+    print(error)
 """
 )
 
@@ -199,6 +214,7 @@ def test_a_model_holds_no_paths_of_the_machine_that_made_it(tmp_path: Path) -> N
 
 
 def test_an_operator_that_is_not_read_is_refused_by_its_name(tmp_path: Path) -> None:
-    erf, add = in_engine("pytorch", REFUSED, str(tmp_path)).splitlines()
+    erf, add, norm = in_engine("pytorch", REFUSED, str(tmp_path)).splitlines()
     assert erf.startswith("the network's operator Erf ")
     assert add.startswith("the network's operator Add (node plus) has numbers of its own")
+    assert norm.startswith("the network's operator BatchNormalization has an input of rank 6")

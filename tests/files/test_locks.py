@@ -17,7 +17,8 @@ from harness.errors import HarnessError
 from harness.files import locks
 from harness.files.holders import LONGEST_COMMAND
 from harness.render.progress import Lines, told_once
-from helpers.refused_calls import compiled_no_locks, without
+from helpers.compiled import compiled_library
+from helpers.refused_calls import NO_LOCKS, without
 
 HOLDS = """
 import sys
@@ -81,7 +82,7 @@ class Kind:
 
 @pytest.fixture(scope="module")
 def no_locks(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
-    return compiled_no_locks(tmp_path_factory.mktemp("no_locks"))
+    return compiled_library(tmp_path_factory.mktemp("no_locks"), "no_locks", NO_LOCKS)
 
 
 @pytest.fixture(params=[*KINDS, "no flock"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 
 from harness import PROJECT
 from harness.errors import InputError
+from harness.fleet.chosen_machines import chosen_machines
 from harness.fleet.fleet_report import to_markdown
 from harness.fleet.fleet_run import DEFAULTS, run_fleet
 from harness.fleet.order import Order, folder_files, lay_out, project_digests, unlike
@@ -143,6 +145,26 @@ def test_every_run_arrives_once_or_is_reported(
     assert json.loads(saved[-1]) == [asdict(job) for job in jobs]
     for job in jobs:
         assert job.run in to_markdown("f", jobs)
+
+
+def test_a_number_of_each_type() -> None:
+    chosen = chosen_machines("{c7i.4xlarge: 3, m7i:1}", "2")
+    assert dict(chosen.counts) == {"c7i.4xlarge": 3, "m7i": 1}
+    assert (chosen.number("c7i.4xlarge"), chosen.number("m7i")) == (3, 1)
+    of_each = chosen_machines("[a,b]", "2")
+    assert (of_each.number("a"), of_each.number("b"), list(of_each.counts)) == (2, 2, ["a", "b"])
+    assert chosen_machines("all", "").number("a") is None
+    assert chosen_machines("all", "3").counts == {}
+
+
+def test_a_lost_run_goes_to_a_machine_that_stands_by() -> None:
+    """Not to one that measured another run: machines of a type are told apart by that."""
+    machines = [Machine(f"n{i}", "a", f"10.0.0.{i}") for i in range(4)]
+    jobs = [Job("run-0", "a", "n0"), Job("run-1", "a", "n1"), Job("run-2", "a", "n2")]
+    fake = driven(machines, jobs, [("end", 0), ("crash", 1)])
+    assert [job.state for job in jobs] == [ARRIVED] * 3
+    by_run = {run: machine.node for run, _, machine in fake.started}
+    assert by_run == {"run-0": "n0", "run-1": "n1", "run-2": "n3"}
 
 
 def driven(machines: list[Machine], jobs: list[Job], ticks: list[tuple[str, int]]) -> Fake:
@@ -307,7 +329,7 @@ import sys
 from ray.cluster_utils import Cluster
 head = {"num_cpus": 0, "include_dashboard": False, "node_ip_address": "127.0.0.1"}
 cluster = Cluster(initialize_head=True, head_node_args=head)
-for name in ("a", "a", "b"):
+for name in ("a", "a", "a", "b"):
     cluster.add_node(num_cpus=1, labels={"machine": name})
 print(cluster.address, flush=True)
 sys.stdin.read()
@@ -317,7 +339,7 @@ cluster.shutdown()
 
 @pytest.fixture
 def raylets() -> Iterator[Raylets]:
-    """Start a head and three nodes, two of type a and one of type b."""
+    """Start a head and four nodes, three of type a and one of type b."""
     temporary = Path(tempfile.mkdtemp(prefix="ib-"))  # short: it holds sockets
     (temporary / "ray").mkdir()
     environment = {
@@ -356,8 +378,14 @@ def test_a_node_is_killed_and_the_comparison_is_complete(
 ) -> None:
     nodes = tmp_path / "nodes"
     words = ("method=[telling]", *TINY)
+    wanted = "machines={a: 2, b: 1}"  # the third machine of type a stands by
     fleet = cli.start(
-        "fleet", f"address={raylets.address}", f"fleet.results={nodes}", "fleet.id=three", *words
+        "fleet",
+        f"address={raylets.address}",
+        f"fleet.results={nodes}",
+        "fleet.id=three",
+        wanted,
+        *words,
     )
     fleet.says("a at 127.0.0.1 | telling: optimising")
     raylet = until(measuring_raylet, "a node that measures")
@@ -394,9 +422,20 @@ def test_a_node_is_killed_and_the_comparison_is_complete(
             load(path.parent.parent / "plan.json")["threads"]
             == load(plain.folder.path / "plan.json")["threads"]
         )
+    # two machines of type a are one column: the run of the lost one was measured by the third, once
+    plans = [load(path) for path in sorted(cli.results.glob("*/*/plan.json"))]
+    machines = {plan["run"]: plan["config"]["machine_id"] for plan in plans}
+    assert [plan["config"]["machine_type"] for plan in plans] == ["a", "a", "b"]
+    assert len(set(machines.values())) == 3
+    arrived = {job["run"]: job["attempts"][-1]["node"] for job in state["jobs"]}
+    assert machines == arrived and lost[0]["attempts"][0]["node"] not in arrived.values()
+    assert "on a (2 machines), b (one machine)" in ended.out
+    (table,) = (cli.results / "comparisons").glob("*/machines.csv")
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert [(row["column"], row["machine"]) for row in rows] == [("a", "1"), ("a", "2"), ("b", "1")]
     # the comparison has all three, and whoever drives it again starts nothing, not even Ray
     assert (cli.results / "comparisons").is_dir()
-    assert all(run in ended.out for run in runs)
+    assert [row["run"].rpartition("/")[2] for row in rows] == runs
     again = cli("fleet", "address=127.0.0.1:1", "fleet.id=three", *TINY[-2:])
     assert (again.code, again.out) == (0, ended.out)
     other = cli("fleet", "fleet.id=three", "threads.count=2", *TINY[-2:])
@@ -411,6 +450,7 @@ def test_the_example_for_ec2_is_what_ray_takes() -> None:
     validate_config(fillout_defaults(text))
     measured = {name: kind for name, kind in text["available_node_types"].items() if name != "head"}
     assert sorted(measured) == ["c6i.4xlarge", "c7i.4xlarge", "m7i.4xlarge"]
+    assert text["max_workers"] == sum(kind["max_workers"] for kind in measured.values())
     for name, kind in measured.items():
         assert kind["node_config"]["InstanceType"] == name
         engine = {name: float(value) for name, value in kind["resources"].items()}
@@ -435,6 +475,10 @@ class Silent:
         ("fleet.wait_s", "soon", "fleet.wait_s=soon"),
         ("fleet.id", "a/b", "fleet.id=a/b"),
         ("machines", "[]", r"machines=\[\]"),
+        ("machines", "{a: none}", "a: none is none of all"),
+        ("machines", "{a: 0}", "a: 0 is none of all"),
+        ("machines", "[a: 3]", "a: 3 is none of all"),
+        ("fleet.each", "0", "fleet.each=0: use a whole number from 1 on"),
         ("", "workload=nothing", "there is no such workload"),
         ("", "fleet.more=1", r"fleet\.more"),
     ],

@@ -178,7 +178,7 @@ def feed_database(data: bytes, folder: Path) -> None:
         path.write_bytes(seed.read_bytes())
         columns = {
             "runs": "alike environment shifted regressions acknowledged verdict created improved open",
-            "rows": "times rounds images correct cost_s label outcome model",
+            "rows": "times rounds images correct cost_s label outcome model optimize_mb validate_mb",
         }
         cells = [(table, column) for table, named in columns.items() for column in named.split()]
         table, column = cells[len(data) // 2 % len(cells)]

@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import ctypes
 import os
-import shutil
 import struct
-import subprocess
 import sys
-from pathlib import Path
 
 LOAD, IS_EQUAL, RETURN = 0x20, 0x15, 0x06  # BPF: the word at an offset; jump if it is; end with
 ERRNO, ALLOW = 0x00050000, 0x7FFF0000  # linux/seccomp.h
@@ -26,6 +23,8 @@ NUMBERS = {
     "setsid": 112,
     "unshare": 272,
 }
+# the text in C of a library to preload: NO_LOCKS_UNDER names a folder whose files nothing locks, and
+# NO_LOCKS_ERRNO what it says
 NO_LOCKS = """
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -71,21 +70,6 @@ int fcntl64(int fd, int command, ...) {
 def without(call: str, errno: int) -> list[str]:
     """Return the words before a command that run it without a system call."""
     return [sys.executable, __file__, str(NUMBERS[call]), str(errno)]
-
-
-def compiled_no_locks(folder: Path) -> Path | None:
-    """Return a library to preload, which makes the files under a folder ones that nothing locks.
-
-    ``NO_LOCKS_UNDER`` names that folder and ``NO_LOCKS_ERRNO`` what it says. None without a compiler.
-    """
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None:
-        return None
-    source, library = folder / "no_locks.c", folder / "no_locks.so"
-    source.write_text(NO_LOCKS)
-    command = [compiler, "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"]
-    subprocess.run(command, check=True)
-    return library
 
 
 class _Program(ctypes.Structure):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 import subprocess
@@ -24,6 +25,26 @@ TOKEN = "AQAEAL0123456789-token=="
 ANSWERS = {
     "/latest/meta-data/instance-type": "c7i.metal-24xl",
     "/latest/meta-data/placement/region": "us-gov-west-1",
+    "/latest/meta-data/instance-id": "i-0123456789abcdef0",
+    "/latest/meta-data/ami-id": "ami-0fedcba9876543210",
+    "/latest/meta-data/placement/availability-zone": "us-gov-west-1b",
+    "/latest/meta-data/instance-life-cycle": "on-demand",
+}
+ASKED = [  # the last two are answered on a Dedicated Host, and before a spot instance goes
+    *ANSWERS,
+    "/latest/meta-data/placement/host-id",
+    "/latest/meta-data/spot/instance-action",
+]
+KNOWN = {
+    "instance_type": "c7i.metal-24xl",
+    "region": "us-gov-west-1",
+    "instance_id": hashlib.sha256(b"i-0123456789abcdef0").hexdigest()[:16],
+    "ami": "ami-0fedcba9876543210",
+    "availability_zone": "us-gov-west-1b",
+    "tenancy": "default or dedicated",
+    "purchase": "on-demand",
+    "interruption": None,
+    "reason": None,
 }
 NOTHING = Path("/nonexistent")  # a file system that tells nothing of the machine
 
@@ -110,10 +131,20 @@ def speaking() -> Iterator[Callable[[Callable[[socket.socket], None]], dict[str,
 
 
 def test_type_and_region_with_a_token(service: Service) -> None:
-    assert ec2.describe(NOTHING, service.environment) == Instance(
-        instance_type="c7i.metal-24xl", region="us-gov-west-1", reason=None
-    )
-    assert service.seen == ["PUT /latest/api/token", *(f"GET {path}" for path in ANSWERS)]
+    assert ec2.describe(NOTHING, service.environment) == Instance(**KNOWN)
+    assert service.seen == ["PUT /latest/api/token", *(f"GET {path}" for path in ASKED)]
+
+
+def test_a_spot_instance_that_is_taken_back_on_a_dedicated_host(service: Service) -> None:
+    notice = '{"action": "terminate", "time": "2026-01-18T08:22:00Z"}'
+    service.answers |= {
+        "/latest/meta-data/instance-life-cycle": "spot",
+        "/latest/meta-data/placement/host-id": "h-0123456789abcdef0",
+        "/latest/meta-data/spot/instance-action": notice,
+    }
+    told = ec2.describe(NOTHING, service.environment)
+    assert (told.purchase, told.tenancy, told.interruption) == ("spot", "host", notice)
+    assert told.reason is None and "i-0123" not in json.dumps(told.stored)
 
 
 def test_a_wrong_token_is_refused(service: Service) -> None:
@@ -127,6 +158,7 @@ def test_what_was_learnt_before_it_went_wrong_is_kept(service: Service) -> None:
     del service.answers["/latest/meta-data/placement/region"]
     found = ec2.describe(NOTHING, service.environment)
     assert (found.instance_type, found.region) == ("c7i.metal-24xl", None)
+    assert found.availability_zone == "us-gov-west-1b"  # what is known behind it is kept as well
     assert "placement/region was answered with 404" in found.reason
 
 
@@ -228,7 +260,7 @@ def looked(root: Path, **environment: str) -> tuple[dict[str, Any], list[str]]:
 
 def test_outside_ec2_no_socket_is_made(tmp_path: Path) -> None:
     found, seen = looked(tmp_path)
-    assert found == {"instance_type": None, "region": None, "reason": "not on EC2"}
+    assert found == {**dict.fromkeys(KNOWN), "reason": "not on EC2"}
     assert seen == []
 
 
@@ -260,7 +292,7 @@ def test_a_run_records_the_instance(
     ended = cli("method=[mine]", *TINY)
     assert ended.code == 0, ended.err
     told = load(ended.folder.path / "plan.json")["machine"]["ec2"]
-    assert told == {"instance_type": "c7i.metal-24xl", "region": "us-gov-west-1", "reason": None}
+    assert told == KNOWN
     monkeypatch.delenv(ec2.ENDPOINT_VARIABLE)  # where it does not answer, a run goes on
     again = cli(f"run.id={ended.folder.id}", *TINY)
     assert again.code == 0, again.err

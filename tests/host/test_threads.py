@@ -129,6 +129,8 @@ def test_own_values_pass_through() -> None:
     assert omp.environment["OMP_PROC_BIND"] == "FALSE"  # YAML's false comes as a bool
     assert omp.environment["OMP_PLACES"] == "{4},{6}"
     del asked["sweep"]  # what is measured besides is no part of the policy
+    usual = asked.pop("allocator")  # is not kept, as in plans of before there was the key
+    assert usual == "system"
     assert omp.asked is not None and omp.asked.stored == asked
     compact = "granularity=fine,compact,1,0"
     kmp = resolve(options("kmp", affinity=compact, blocktime="infinite"), PLAIN, LIBRARY)
@@ -328,3 +330,23 @@ def test_an_engines_threads_go_where_mxnets_go() -> None:
     assert engine_cpus(resolve(options("kmp", count=2), SMT, LIBRARY), SMT) == [0, 1]
     assert engine_cpus(resolve(options("omp", proc_bind="FALSE"), PLAIN, None), PLAIN) == []
     assert engine_cpus(resolve(options("none"), PLAIN, None), PLAIN) == []
+
+
+@pytest.mark.parametrize(
+    ("affinity", "cpus"),
+    [
+        ("granularity=fine,proclist=[3,1],explicit", [3, 1, 3]),
+        ("verbose,explicit,proclist=[2]", [2, 2, 2]),
+        ("DISABLED", []),
+        ("norespect,none", []),
+        ("granularity=fine,compact,1,0", None),
+        ("scatter", None),
+        ("granularity=fine,proclist=[0-3],explicit", None),
+        ("proclist=[{0,1},2],explicit", None),
+    ],
+)
+def test_an_affinity_for_libiomp_that_lists_cpus_holds_for_engines(
+    affinity: str, cpus: list[int] | None
+) -> None:
+    settings = resolve(options("kmp", count=3, affinity=affinity), PLAIN, LIBRARY)
+    assert engine_cpus(settings, PLAIN) == cpus

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mxnet.gluon import HybridBlock, nn
 
+from harness.errors import Refused
 from harness.images.batches import Batches
 from harness.images.prepared import Prepared
 from harness.methods.base import Context
@@ -236,6 +237,25 @@ def test_every_place_is_measured_whatever_calibration_calls_it(tuning: Batches) 
     cache = asked._model.calib_cache["minmax"]
     np.testing.assert_allclose(cache[f"{added}_0"], halved(ranges[f"{added}_output"], 2))
     np.testing.assert_allclose(cache["sg_onednn_conv_0_data"], ranges["data"])
+
+
+class Halved(HybridBlock):
+    """Two halves of the channels, which are added again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution, self.scores = nn.Conv2D(8, 3), nn.Dense(10)
+
+    def forward(self, data: Any) -> Any:
+        first, second = mx.np.split(self.convolution(data), 2, axis=1)
+        return self.scores(first + second)
+
+
+def test_an_operator_with_several_outputs_is_refused_by_its_name(tuning: Batches) -> None:
+    net = Halved()
+    net.initialize()
+    with pytest.raises(Refused, match=r"operator \S+ \(\S*split\S*\) has several outputs"):
+        in_adaptor(net, tuning)
 
 
 def kinds(asked: Network) -> dict[str, str]:

@@ -22,6 +22,7 @@ from harness.nightly.sequential_test import Confirmation, State
 from harness.nightly.suspects import Means, Seen, _origins, judge_night
 from harness.nightly.verdict import EQUIVALENCE, Run
 from harness.stats.intervals import Interval
+from harness.table.metrics import COST
 
 METHODS = ("fp32", "fused", "int8", "smart", "mse")
 ROW = "int8"
@@ -211,8 +212,8 @@ def test_a_cost_that_is_made_anew_is_judged_by_the_spread_of_all() -> None:
     """One method's own five nights say little of how far its costs lie apart."""
     random = np.random.default_rng(0)
     costs = 10 * np.exp(0.05 * random.standard_normal((5, len(METHODS))))
-    runs = [Run({}, {}, dict(zip(METHODS, map(float, row), strict=True))) for row in costs]
+    runs = [Run({}, {}, {COST: dict(zip(METHODS, map(float, row), strict=True))}) for row in costs]
     dear = {method: 10 * 1.4 for method in METHODS}
-    (alone,) = judge(runs, Run({}, {}, {ROW: dear[ROW]}))
-    beside = {row.method: row for row in judge(runs, Run({}, {}, dear))}[ROW]
+    (alone,) = judge(runs, Run({}, {}, {COST: {ROW: dear[ROW]}}))
+    beside = {row.method: row for row in judge(runs, Run({}, {}, {COST: dear}))}[ROW]
     assert alone.p_value is not None and alone.p_value == beside.p_value

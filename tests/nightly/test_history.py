@@ -16,12 +16,21 @@ from harness.errors import HarnessError
 from harness.nightly import database
 from harness.nightly.baseline import last_good, named
 from harness.nightly.database import NAME, opened
-from harness.nightly.entry import NightEntry, NightRow, as_run, build_entry, list_changes, unlike
+from harness.nightly.entry import (
+    NightEntry,
+    NightRow,
+    as_run,
+    build_entry,
+    list_changes,
+    software,
+    unlike,
+)
 from harness.nightly.judgements import rebuilt
 from harness.nightly.night import MeasuredShift, Regression
 from harness.nightly.verdict import BATCH
 from harness.storage.same_run import alike, environment
 from harness.storage.store import RunFolder
+from harness.table.metrics import COST
 from helpers.other_machine import edit
 from helpers.sample_records import with_pair
 from helpers.sample_run import made_run
@@ -69,7 +78,8 @@ def same(one: NightEntry, other: NightEntry) -> bool:
     def plain(each: NightEntry) -> Any:
         rows = [
             (
-                *(row.method, row.label, row.outcome, row.cost_s, row.model, row.disturbed),
+                *(row.method, row.label, row.outcome, row.model, row.disturbed),
+                row.once,
                 None if row.times is None else row.times.tolist(),
                 None if row.correct is None else row.correct.tolist(),
             )
@@ -88,6 +98,8 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
         {("*", "top1"): "known"},
         shifted=frozenset({MeasuredShift("int8", "r000", 1.06, True)}),
         improved=frozenset({("fp32", "cost_s")}),
+        changed={("fp32", "batch_s"): "machine"},
+        trusts_disturbed=True,
         open=(Regression("int8", "top1", "r000", "2026-01-01T00:00:00Z", "int8 lost", ("r9",)),),
     )
     bare = replace(entry(2), rows=(NightRow("fp32", "l", "failed: it did"),), verdict=None)
@@ -149,9 +161,10 @@ def test_an_older_schema_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyP
         pass
     with sqlite3.connect(tmp_path / NAME) as connection:
         assert connection.execute("SELECT run, place FROM runs").fetchall() == [("r001", "here")]
-        assert connection.execute("PRAGMA user_version").fetchone() == (4,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (len(later),)
     monkeypatch.undo()
-    refused = pytest.raises(HarnessError, match=r"has schema 4, this version reads 3.*rebuild=true")
+    versions = rf"has schema {len(later)}, this version reads {len(later) - 1}"
+    refused = pytest.raises(HarnessError, match=rf"{versions}.*rebuild=true")
     with refused, opened(tmp_path):
         pass
 
@@ -229,7 +242,7 @@ def test_disturbed_times_count_only_where_they_are_trusted() -> None:
     assert chosen(nights) == {"fp32": ["r001", "r002"], "int8": ["r002"]}
     found = last_good(nights[:1], ALIKE, 5)
     (run,) = found.runs
-    assert set(run.times) == {"fp32"} and set(run.costs) == {"fp32", "int8"}
+    assert set(run.times) == {"fp32"} and set(run.once[COST]) == {"fp32", "int8"}
     assert {name for rows in run.correct.values() for name in rows} == {"fp32", "int8"}
     assert found.passed_over == {("int8", "batch_s"): "disturbed"}
     trusted = last_good(nights[:1], ALIKE, 5, trust_disturbed=True)
@@ -293,6 +306,20 @@ def test_what_changed_is_named() -> None:
     assert list_changes(entry(1), new) == ["versions.mxnet: was '2', is '3'"]
 
 
+def test_another_commit_and_another_lock_are_named_where_both_nights_kept_them() -> None:
+    at = [{"commit": number * 40, "clean": True} for number in "ab"]
+    kept = {"versions": {"mxnet": "2"}, "code": "c", "packages": {"numpy": "1"}, "checkout": at[0]}
+    earlier, before = entry(1), replace(entry(2), environment=kept)
+    now = replace(entry(3), environment={**kept, "packages": {"numpy": "2"}, "checkout": at[1]})
+    assert list_changes(earlier, before) == []
+    assert list_changes(before, now) == [
+        f"checkout.commit: was {'a' * 40!r}, is {'b' * 40!r}",
+        "packages.numpy: was '1', is '2'",
+    ]
+    alone = replace(now, environment={**kept, "checkout": at[1]})
+    assert software(before) == software(alone) != software(now)
+
+
 def test_another_version_of_an_engine_is_named(tmp_path: Path) -> None:
     before, now = (
         made_run(tmp_path / name, engines={"int8_custom": "openvino"}) for name in ("before", "now")
@@ -313,7 +340,7 @@ def test_a_run_is_judged_by_its_rows() -> None:
     run = as_run(entry(1), frozenset({("fp32", "top1"), ("int8", "cost_s")}))
     by_metric = {metric.name: set(rows) for metric, rows in run.correct.items()}
     assert by_metric == {"top1": {"int8"}, "top5": {"fp32", "int8"}}
-    assert set(run.costs) == {"fp32"} and set(run.times) == {"fp32", "int8"}
+    assert set(run.once[COST]) == {"fp32"} and set(run.times) == {"fp32", "int8"}
 
 
 def test_a_pair_in_another_folder_has_the_same_baseline_and_another_pair_is_a_change() -> None:

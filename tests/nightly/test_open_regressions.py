@@ -24,8 +24,9 @@ from harness.nightly.entry import NightEntry, NightRow, opened_by
 from harness.nightly.memory.control import Control
 from harness.nightly.memory.lasting import LastingShift, is_new, lasting_shifts
 from harness.nightly.memory.regressions import carried, settle
-from harness.nightly.night import MeasuredShift, Night, Regression, headline, steps
+from harness.nightly.night import MeasuredShift, Night, Regression, headline
 from harness.nightly.nightly_report import to_json, to_junit
+from harness.nightly.notices.next_steps import steps
 
 ROW = "int8"
 QUIET_TIMES = np.exp(1e-3 * np.random.default_rng(0).standard_normal((5, 3)))

@@ -13,8 +13,9 @@ from harness.config import compose_config
 from harness.nightly.baseline import last_good
 from harness.nightly.disturbed import Cause, Disturbances
 from harness.nightly.entry import NightEntry, NightRow
-from harness.nightly.night import MeasuredShift, Night, Regression, headline, steps
+from harness.nightly.night import MeasuredShift, Night, Regression, headline
 from harness.nightly.nightly_report import to_markdown
+from harness.nightly.notices.next_steps import steps
 from harness.nightly.remeasure import Again
 from harness.nightly.suspects import Means, Seen, judge_night
 from harness.nightly.verdict import BATCH, Verdict

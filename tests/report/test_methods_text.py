@@ -107,6 +107,29 @@ def test_the_usual_limit_of_trials_comes_first_and_then_the_others() -> None:
     assert ", at most 120 trials (INC bayesian: 25), seed 9)" in text
 
 
+def test_searches_of_other_engines_are_told_each_with_its_own_limits() -> None:
+    limited = {"max_trials": 7, "timeout_s": 60, "sampling_size": 192, "seed": 3}
+    engines = {
+        "inc": {"criterion": "relative", "tolerance": 0.01, **limited},
+        "nncf": {"criterion": "absolute", "tolerance": 0.02},
+        "plain": {"precision": "int8"},
+    }
+    own = {"environment": "mine", "_target_": "mine.Mine"}
+    rows = {
+        name: {"label": name, "_target_": "x", "engine": {**own, **options}}
+        for name, options in engines.items()
+    }
+    records = [measured(name, 1.0) for name in rows]
+    records[0] = replace(records[0], outcome=Outcome("no solution", trials=7), optimize=None)
+    paragraph, _ = said(records, planned=configured(plan(), method=rows))
+    assert (
+        "inc accepted a loss of top-1 of 1 % relative on these images (at most 7 trials and 60 s, "
+        "calibrated on at most 192 images, seed 3). nncf accepted a loss of top-1 of 0.02 absolute on "
+        "these images."
+    ) in paragraph
+    assert "plain accepted" not in paragraph and "calibration cache" not in paragraph
+
+
 def test_a_search_that_was_not_made_is_not_told() -> None:
     made, record = tuned(100, 100)
     made = configured(made, methods={"shared_calibration": True})

@@ -359,6 +359,17 @@ def test_latex_gets_no_command_from_a_text(text: str) -> None:
     assert "\\" not in rest and not set(rest) & set("&%$#_~^")
 
 
+def test_the_search_of_an_engine_has_its_criterion() -> None:
+    engine = {"environment": "e", "_target_": "e.E", "criterion": "relative", "tolerance": 0.1}
+    made = configured(planned(), method={"own": {"label": "o", "_target_": "x", "engine": engine}})
+    row = measured("own", 1.0)
+    assert row.optimize is not None
+    trial = {"trial": 1, "accuracy": 0.5, "seconds": 1.0, "changed": {}}
+    facts = changed(row.optimize, trajectory=[trial], quantization={"baseline_accuracy": 0.8})
+    (search,) = trajectories(made, [replace(row, optimize=facts)], {})
+    assert search.target == pytest.approx(0.72)
+
+
 @pytest.mark.parametrize(
     "options", [{"percentile": 99.9}, "mild", [1], None, {"max_trials": "many"}]
 )

@@ -19,6 +19,7 @@ from harness.run.instances import split_rounds
 from harness.run.instances.placed_splits import PlacedSplit, instance_settings, placed_splits
 from harness.run.session import Session
 from harness.storage.configuration import Configuration, Protocol
+from harness.storage.instances.instance_files import load_instances
 from harness.storage.record import InstancesRecord, MethodRecord, Outcome, Split
 from harness.storage.same_run import SAME_MODELS, SAME_RUN, differences, settings
 from harness.storage.store import RunFolder
@@ -84,7 +85,7 @@ def test_each_row_in_each_split_once_a_round_and_never_again(conduct: Callable[.
     pairs = {(n, m, split, 1) for n in (1, 2) for m in "ab" for split in (ONE, ALL)}
     assert set(fake.asked) == pairs
     assert len(fake.asked) == len(pairs)
-    assert len(fake.folder.load_instances()) == len(pairs)
+    assert len(load_instances(fake.folder)) == len(pairs)
     assert conduct().asked == []
 
 

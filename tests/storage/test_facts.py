@@ -14,7 +14,7 @@ from harness.facts.machine_facts import Instance, Machine
 from harness.facts.typed import changed, decode
 from harness.host import machine
 from harness.nightly.entry import build_entry
-from harness.storage.plan import RunPlan
+from harness.storage.plan import Checkout, RunPlan
 from harness.storage.record import MethodRecord
 from harness.storage.store import RunFolder
 from harness.table.loaded_run import load_run
@@ -150,6 +150,21 @@ def test_a_plan_is_written_as_it_was_read(run: RunFolder) -> None:
     plan = RunPlan.from_dict(stored, path)
     assert json.dumps(plan.as_dict()) == json.dumps(stored)
     assert plan.machine.ec2 == Instance() and plan.files["rec"].bytes is None
+    assert plan.checkout is None and plan.packages is None  # of before they were kept
+
+
+def test_a_plan_keeps_its_commit_and_its_packages(run: RunFolder) -> None:
+    path = run.path / "plan.json"
+    stored = json.loads(path.read_text())
+    stored["checkout"] = {"commit": "0a" * 20, "clean": False}
+    stored["packages"] = {"numpy": "1.26.4"}
+    plan = RunPlan.from_dict(stored, path)
+    assert plan.checkout == Checkout(commit="0a" * 20, clean=False)
+    assert plan.packages == {"numpy": "1.26.4"}
+    assert plan.as_dict() == stored
+    stored["checkout"]["commit"] = "HEAD"
+    with pytest.raises(HarnessError, match=r"checkout\.commit is 'HEAD', expected a commit's id"):
+        RunPlan.from_dict(stored, path)
 
 
 def test_what_is_not_known_of_a_machine_is_written_as_null(tmp_path: Path) -> None:

@@ -29,9 +29,10 @@ from harness.storage.same_run import (
     differing,
     effect_of,
     effects_in,
+    listed,
 )
 from harness.storage.store import RunFolder
-from helpers.sample_records import plan, with_pair
+from helpers.sample_records import configured, plan, with_pair
 
 CONF = PROJECT / "conf"
 ONE, OTHER = "1" * 64, "2" * 64
@@ -44,6 +45,23 @@ def choices() -> Iterator[list[str]]:
     for group in ("workload", "threads", "protocol", "experiment"):
         for path in sorted((CONF / group).glob("*.yaml")):
             yield [f"{group}={path.stem}"]
+
+
+def test_a_key_that_is_new_means_in_older_plans_what_was_so_then() -> None:
+    """Each key of LATER is in conf/ with the value that changes nothing."""
+    before = plan()
+    for key, meaning in same_run.LATER.items():
+        section, name = key.split(".")
+        assert key in keys()
+        old = {section: {"policy": "omp"}}
+        same, other = ({section: {**old[section], name: value}} for value in (meaning, "other"))
+        one, two, three = (configured(before, **part) for part in (old, same, other))
+        assert differences(one, two) == differences(two, one) == []
+        assert config_digest(one.config) == config_digest(two.config)
+        assert same_run.settings(one) == same_run.settings(two)
+        assert unlike([one, two]) == []
+        assert differences(two, three) == [f"config.{key}: was {meaning!r}, is 'other'"]
+        assert differences(one, three) == [f"config.{key}: was None, is 'other'"]
 
 
 @functools.cache  # not when the tests are collected, which each of their processes does
@@ -259,3 +277,19 @@ def test_there_is_one_differ() -> None:
         if isinstance(node, ast.FunctionDef) and compares_nested_dicts(node)
     }
     assert differs == {"same_run.differing"}
+
+
+def test_a_line_for_an_engines_environment_names_the_engine_and_counts_the_rest() -> None:
+    packages = {f"package{number}": "1" for number in range(20)}
+    engines = {
+        "onnxruntime": {**packages, "onnxruntime": "1.32.0"},
+        "openvino": {"openvino": "2026"},
+    }
+    assert listed(differing({}, {"versions": {"engines": engines}})) == [
+        "versions: was None, is engines.onnxruntime.onnxruntime=1.32.0, "
+        "engines.openvino.openvino=2026 (22 values)"
+    ]
+    assert listed(differing({"own": packages}, {})) == [
+        f"own: was {', '.join(packages)} (20 values), is None"
+    ]
+    assert listed(differing({"few": {"a": 1}}, {})) == ["few: was {'a': 1}, is None"]

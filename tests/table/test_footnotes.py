@@ -75,6 +75,15 @@ def test_a_row_of_another_engine_is_told_of_in_that_engines_words() -> None:
     assert "oneDNN" not in said and "this MXNet" not in said
 
 
+def test_shares_of_pytorch_are_said_to_be_of_onednn_alone() -> None:
+    of_pytorch = {**profile(CONVOLVING), "engine": "PyTorch"}
+    said = notes(
+        [measured("one", 40.0, profile=of_pytorch), measured("two", 4.0, profile=of_pytorch)]
+    )
+    assert said.count("shares of PyTorch's rows are of their time in oneDNN alone") == 1
+    assert "oneDNN alone" not in notes([measured("one", 40.0, profile=profile(CONVOLVING))])
+
+
 def test_without_reference_kernels_nothing_is_explained_away() -> None:
     said = notes([measured("fp32", 40.0, profile=profile(CONVOLVING)), measured("int8", 1.0)])
     assert "reference" not in said

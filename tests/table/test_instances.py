@@ -13,6 +13,7 @@ from harness.compare.compared_run import compared_run
 from harness.compare.prices import Price
 from harness.report.figures import fronts, scaling
 from harness.storage.damage import set_aside_damaged
+from harness.storage.instances.instance_files import save_instances
 from harness.storage.record import InstancesRecord, Outcome, Split
 from harness.table.instances.split_tables import split_parts, splits_to_csv
 from harness.table.instances.splits import best_split, split_rows
@@ -118,23 +119,22 @@ def test_tables_and_figures_show_all_of_it() -> None:
 def test_run_writes_its_instances_and_compare_takes_the_best(tmp_path: Path) -> None:
     folder = made_run(tmp_path)
     for record in records():
-        folder.save_instances(replace(record, run="made"))
+        save_instances(folder, replace(record, run="made"))
     assert not (folder.path / "instances.csv").exists()
     run = write_tables(folder)
     assert len(run.splits) == 4
     assert (folder.path / "instances.csv").is_file()
     assert "## By instances" in (folder.path / "table.md").read_text()
     compared = compared_run(run, Price(1.0, "", ""))
-    assert compared.splits == {"fp32": "2 instances of 1 thread, batch 100"}
-    assert compared.rows["fp32"].images_per_s == pytest.approx(112.5)
-    assert compared.times["fp32"].forward_s == pytest.approx(100 / 112.5)
-    assert compared.rows["fp32_fused"].images_per_s != pytest.approx(112.5)
+    assert compared.rates["fp32"].split == "2 instances of 1 thread, batch 100"
+    assert compared.rates["fp32"].images_per_s == pytest.approx(112.5)
+    assert compared.rates["fp32_fused"].split == ""
 
 
 def test_damaged_record_is_set_aside(tmp_path: Path) -> None:
     folder = made_run(tmp_path)
     for record in records():
-        folder.save_instances(replace(record, run="made"))
+        save_instances(folder, replace(record, run="made"))
     path = folder.path / records()[0].path
     path.write_text("{")
     (lost,) = [note for note in write_tables(folder).notes if "instances/" in note]

@@ -10,7 +10,7 @@ from harness.facts.typed import changed
 from harness.host import isa
 from harness.storage.stage_facts import Kernel
 from harness.table import validity
-from harness.table.kernels import NOT_INT8, Profile, findings
+from harness.table.kernels import NOT_INT8, NOT_SAID, Profile, findings
 from helpers.sample_records import measured
 
 BF16 = "Intel AVX-512 with Intel DL Boost and bfloat16 support"
@@ -51,6 +51,12 @@ def test_an_int8_row_without_int8_kernels_is_invalid() -> None:
 def test_nothing_reported_is_no_proof_of_anything() -> None:
     silent = replace(profile("u8:s8:s8"), rows=())
     assert validity.profile_faults(silent, True, ICE_LAKE, None) == []
+
+
+def test_an_engine_that_says_nothing_proves_no_int8() -> None:
+    silent = replace(profile("u8:s8:s8", ""), rows=(), engine="My engine")
+    assert validity.profile_faults(silent, True, ICE_LAKE, None) == [NOT_SAID]
+    assert validity.profile_faults(silent, False, ICE_LAKE, None) == []
 
 
 @pytest.mark.parametrize(

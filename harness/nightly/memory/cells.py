@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
 from harness.facts.typed import JsonObject, decode
-from harness.nightly.entry import NightEntry, NightRow, opened_by
+from harness.nightly.entry import Change, NightEntry, NightRow, opened_by
 from harness.nightly.night import MeasuredShift, Regression
 from harness.nightly.verdict import Bools, Floats, Key
+
+Answers = dict[tuple[bytes, Optional[int]], Bools]  # by their cells: bits, and how many images
 
 
 def row_cells(row: NightRow) -> tuple[Any, ...]:
@@ -28,10 +30,13 @@ def row_cells(row: NightRow) -> tuple[Any, ...]:
         None if correct is None else correct.shape[1],
         None if correct is None else np.packbits(correct, axis=1).tobytes(),
         row.disturbed,
+        row.optimize_mb,
+        row.validate_mb,
     )
 
 
 def row_of(
+    shared: Answers,
     method: str,
     label: str,
     outcome: str,
@@ -42,7 +47,17 @@ def row_of(
     images: int | None,
     correct: bytes | None,
     disturbed: int | None,
+    optimize_mb: float | None,
+    validate_mb: float | None,
 ) -> NightRow:
+    """Return the row of its cells.
+
+    Args:
+        shared: what was read before: rows of unchanged models answer alike, and share it.
+
+    Raises:
+        ValueError: a cell holds what no row has.
+    """
     seconds: Floats | None = None
     right: Bools | None = None
     if times is not None:
@@ -50,18 +65,31 @@ def row_of(
         if not (np.isfinite(seconds).all() and (seconds > 0).all()):
             raise ValueError(f"a time of {method} is not positive and finite")
     if correct is not None:
-        bits = np.frombuffer(correct, np.uint8).reshape(2, -1)
-        if not 0 < (images or 0) <= 8 * bits.shape[1]:
-            raise ValueError(f"{images} images of {method} in {bits.shape[1]} bytes")
-        right = np.unpackbits(bits, axis=1, count=images).astype(bool)
-    if cost_s is not None and not (isinstance(cost_s, (int, float)) and 0 <= cost_s < math.inf):
-        raise ValueError(f"the cost of {method} is {cost_s!r}")
+        right = shared.get((correct, images))
+        if right is None:
+            bits = np.frombuffer(correct, np.uint8).reshape(2, -1)
+            if not 0 < (images or 0) <= 8 * bits.shape[1]:
+                raise ValueError(f"{images} images of {method} in {bits.shape[1]} bytes")
+            right = shared[correct, images] = np.unpackbits(bits, axis=1, count=images).view(bool)
+    figures = {"cost": cost_s, "memory": optimize_mb, "memory of validating": validate_mb}
+    for name, figure in figures.items():
+        if figure is not None and not (isinstance(figure, (int, float)) and 0 <= figure < math.inf):
+            raise ValueError(f"the {name} of {method} is {figure!r}")
     if model is not None:
         text_of(model)
     if not (disturbed is None or (isinstance(disturbed, int) and disturbed >= 0)):
         raise ValueError(f"the disturbed rounds of {method} are {disturbed!r:.60}")
     return NightRow(
-        text_of(method), text_of(label), text_of(outcome), cost_s, seconds, right, model, disturbed
+        text_of(method),
+        text_of(label),
+        text_of(outcome),
+        cost_s,
+        seconds,
+        right,
+        model,
+        disturbed,
+        optimize_mb,
+        validate_mb,
     )
 
 
@@ -81,6 +109,14 @@ def shifts_of(text: str) -> frozenset[MeasuredShift]:
             method=text_of(shift.method), since=text_of(shift.since), ratio=float(shift.ratio)
         )
         for shift in placed
+    )
+
+
+def changes_of(text: str) -> dict[Key, Change]:
+    """Return how rows changed without being worse or better, by method and metric."""
+    return decode(
+        {(method, metric): change for method, metric, change in json.loads(text)},
+        dict[tuple[str, str], Change],
     )
 
 

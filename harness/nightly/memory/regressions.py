@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 from harness.nightly import reasons
 from harness.nightly.baseline import Baseline, last_good
-from harness.nightly.entry import NightEntry, as_run, judged_alike, software
+from harness.nightly.entry import NightEntry, as_run, judged_alike, list_changes, software
 from harness.nightly.judge import judge
 from harness.nightly.memory.control import Control
 from harness.nightly.memory.lasting import LastingShift
 from harness.nightly.night import Regression, worse
 from harness.nightly.verdict import BATCH, NIGHTLY, Key, Kind, Run, Verdict
 from harness.stats.intervals import Interval
-from harness.table.metrics import COST, TOP1, TOP5
+from harness.table.metrics import TOP1, TOP5
 
 NIGHTS = 2  # in a row that measure a time or a cost as before, where the code is not that of before
 ACCURACIES = (TOP1.name, TOP5.name)
@@ -189,6 +189,26 @@ def opened(
     )
 
 
+def with_changes(regression: Regression, nights: Sequence[NightEntry]) -> Regression:
+    """Return a regression with what changed in its row's settings, the software and the machine.
+
+    Args:
+        nights: those with the runs that it names, as far as they are known.
+    """
+    by_run = {night.run: night for night in nights}
+    before = by_run.get(regression.level[-1]) if regression.level else None
+    since = by_run.get(regression.since)
+    if before is None or since is None:
+        return regression
+    own = f"method.{regression.method}."
+    lines = [
+        line
+        for line in list_changes(before, since)
+        if not line.startswith("method.") or line.startswith(own)
+    ]
+    return replace(regression, changes=tuple(lines))
+
+
 def _ids(baseline: Baseline, method: str, metric: str) -> list[str]:
     """Return the runs of the baseline that count for a row, oldest first."""
     pairs = zip(baseline.entries, baseline.runs)
@@ -199,9 +219,8 @@ def _measured(run: Run, metric: str) -> Collection[str]:
     """Return the methods of a run whose metric counts."""
     if metric == BATCH.name:
         return run.times
-    if metric == COST.name:
-        return run.costs
-    return next((values for known, values in run.correct.items() if known.name == metric), ())
+    others = (*run.once.items(), *run.correct.items())
+    return next((values for known, values in others if known.name == metric), ())
 
 
 def _still_open(regression: Regression, row: Verdict) -> Verdict:

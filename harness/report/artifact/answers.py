@@ -11,7 +11,7 @@ from harness.storage.outcomes import FINISHED, OK
 from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
 from harness.table.loaded_run import LoadedRun
 from harness.table.metrics import ADDED, PUBLISHED
-from harness.table.searches import searches, taken_over
+from harness.table.searches import engine_searches, searches, taken_over
 
 YES, PARTLY, NO = "yes", "in part", "no"
 NONE, OPEN = "does not apply", "open"
@@ -219,14 +219,16 @@ def _repeating(plan: RunPlan, digests: RunDigests, command: str) -> Mapping[str,
 
 
 def _tuning(run: LoadedRun) -> Mapping[str, Answer]:
-    settings = searches(run.plan, run.records)
+    of_engines = [search for _, search in engine_searches(run.plan, run.records)]
+    settings = [*searches(run.plan, run.records), *of_engines]
     if not settings:
         return {"hyperparameters": Answer(YES, "No row searches; plan.json has every setting.")}
-    limits = sorted({search.max_trials for search in settings})
+    limits = sorted({search.max_trials for search in settings if search.max_trials is not None})
+    most = f", with at most {' or '.join(map(str, limits))} trials" if limits else ""
     return {
         "hyperparameters": Answer(
             YES,
-            f"{len(settings)} rows search, with at most {' or '.join(map(str, limits))} trials. The "
+            f"{len(settings)} rows search{most}. The "
             "record has every trial; the paragraph on methods has the criterion and the seed.",
         )
     }

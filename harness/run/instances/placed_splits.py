@@ -72,7 +72,7 @@ def instance_settings(
     topology = read_topology(affinity=placement.cpus)
     section = {**config.threads.stored, "count": len(placement.cores)}
     settings = threads.resolve(section, topology, threads.find_kmp_library())
-    return settings, threads.engine_cpus(settings, topology)
+    return settings, threads.engine_cpus(settings, topology) or []
 
 
 def notes_of(splits: Sequence[PlacedSplit]) -> tuple[str, ...]:

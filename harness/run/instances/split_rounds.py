@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.files.whole_files import make_folder
 from harness.process import executor
 from harness.process.interrupt import finishing
 from harness.process.jobs import Binding, InstanceJob, Ready, RowEngine, RunUntil
@@ -16,6 +15,7 @@ from harness.run.instances.placed_splits import PlacedSplit, instance_settings
 from harness.run.job_result import job_outcome, stage_result, with_faults
 from harness.run.session import Session
 from harness.storage import outcomes
+from harness.storage.instances.instance_files import load_instances, save_instances
 from harness.storage.record import InstancesRecord, MethodRecord, Outcome
 from harness.storage.stage_facts import InstanceFacts
 from harness.table.instances.splits import windows_of
@@ -35,7 +35,7 @@ def run_split_rounds(session: Session) -> None:
     }
     splits = {placed.split.key: placed for placed in session.splits}
     before: dict[tuple[int, str, str], list[InstancesRecord]] = {}
-    for attempt in session.folder.load_instances():
+    for attempt in load_instances(session.folder):
         key = (attempt.round, attempt.method, attempt.split.key)
         before.setdefault(key, []).append(attempt)
     for round_ in range(1, session.protocol.rounds + 1):
@@ -63,8 +63,7 @@ def _measure(
         what = f"row {row.method}, {placed.split}, in round {round_}"
         with finishing(what, session.show.note):
             newest = measure_split(session, row, placed, round_, number)
-            make_folder((session.folder.path / newest.path).parent, "run.results")
-            session.folder.save_instances(newest)
+            save_instances(session.folder, newest)
         attempts.append(newest)
         tries += 1
         if newest.outcome.kind not in (outcomes.OK, outcomes.INVALID):

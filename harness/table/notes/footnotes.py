@@ -9,8 +9,9 @@ from harness.stats.speed import ENOUGH
 from harness.storage.outcomes import OK
 from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
-from harness.table.kernels import ONEDNN, Profile, findings
+from harness.table.kernels import BY_ONEDNN, ONEDNN, Profile, findings
 from harness.table.metrics import INFERENCE_SPEEDUP, THROUGHPUT, VS_FUSED
+from harness.table.notes.condition_notes import condition_notes
 from harness.table.notes.disturbance_notes import (
     disturbance_notes,
     disturbed_rounds_note,
@@ -37,7 +38,7 @@ def footnotes(
     Args:
         resuming: the command that measures what is missing.
     """
-    used = _used(records, rounds)
+    used = used_timings(records, rounds)
     return [
         *_workload_notes(plan, records),
         *_unfinished_rows_note(plan, records, resuming),
@@ -46,6 +47,7 @@ def footnotes(
         *excluded_notes(records),
         *_significance_notes(rows),
         *disturbance_notes(records, rounds, used),
+        *condition_notes(plan, records, used),
         *_precision_notes(rows, used),
         *plan.warnings,
         *_warnings(records),
@@ -72,14 +74,14 @@ def decisive_notes(
         *(warning for warning in plan.warnings if warning in grave),
         *_unfinished_rows_note(plan, records, resuming),
         *(_unfinished_note(plan, rows, resuming) if plan.config.protocol.rounds else ()),
-        *disturbed_rounds_note(rounds, _used(records, rounds)),
+        *disturbed_rounds_note(rounds, used_timings(records, rounds)),
         *disturbed_stages_note(records),
         *(_defect_note(base.label, Profile.recorded(profile)) if base and profile else ()),
         *_overlap_note(plan),
     ]
 
 
-def _used(records: Sequence[MethodRecord], rounds: Sequence[RoundRecord]) -> Used:
+def used_timings(records: Sequence[MethodRecord], rounds: Sequence[RoundRecord]) -> Used:
     """Return the timings that count; a row whose record was deleted may have rounds left."""
     known = {record.method: record for record in records}
     return [(known[timing.method], timing) for timing in counted(rounds) if timing.method in known]
@@ -213,10 +215,21 @@ def _kernel_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[st
         yield (
             f"How these ran was not looked at (protocol.profile_batches=0): {', '.join(missing)}."
         )
+    profiles = {
+        record.method: Profile.recorded(record.profile)
+        for record in records
+        if record.profile is not None and record.outcome.kind == OK
+    }
+    for engine in sorted({profile.engine for profile in profiles.values()} & set(BY_ONEDNN)):
+        yield (
+            f"int8 % and the other shares of {engine}'s rows are of their time in oneDNN alone. The "
+            f"operators that {engine} runs itself, such as batch norms and additions, in int8 too, are "
+            "outside."
+        )
     for record in records:
-        if record.profile is None or record.outcome.kind != OK:
+        profile = profiles.get(record.method)
+        if profile is None:
             continue
-        profile = Profile.recorded(record.profile)
         for finding in findings(profile, is_called_int8(record.method, record.label)):
             yield f"{record.label}: {finding}."
         if record.method == plan.config.baseline:

@@ -1,0 +1,1 @@
+"""What the allocator changes: rows timed under each of them in turn."""

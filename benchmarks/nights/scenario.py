@@ -1,0 +1,101 @@
+"""Sixty nights and what changes between them: commits, a lock, and what the user acknowledges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+NIGHTS = 60
+ROWS = ("int8_full_naive", "int8_smart_naive")  # the two fastest that no search makes
+NATIVE = Path("harness", "methods", "native.py")
+BEFORE = """    def _quantize(self, context: Context, image: tuple[int, ...]) -> Any:
+"""
+WORSE = """    def _quantize(self, context: Context, image: tuple[int, ...]) -> Any:
+        _make_worse(self.quantize_mode, context.net)
+"""
+CODE = '''
+
+def _make_worse(mode: str, net: Any) -> None:
+    """Add work, or a preference for the first class, to the networks of one mode."""
+    units, bias = UNITS.get(mode, 0), BIAS.get(mode, 0.0)
+    if bias:
+        values = net.output.bias.data().asnumpy()
+        values[0] += bias
+        net.output.bias.set_data(mx.np.array(values))
+    if units:  # the mean of a dense layer over the input, added to every score: no answer changes
+        net.more = mx.gluon.nn.Dense(units)
+        net.more.initialize(mx.init.Constant(1e-4))
+        kind = type(net)
+        net.__class__ = type(
+            f"{kind.__name__}WithMoreWork",
+            (kind,),
+            {"forward": lambda self, x: kind.forward(self, x) + self.more(x).mean()},
+        )
+'''
+
+
+@dataclass(frozen=True)
+class Code:
+    """The state of the code: what is worse than it was, by the mode of the row.
+
+    Attributes:
+        units: of the dense layer that is more work.
+        bias: of the first class.
+    """
+
+    units: Mapping[str, int] = field(default_factory=dict)
+    bias: Mapping[str, float] = field(default_factory=dict)
+
+    def patched(self, source: str) -> str:
+        """Return the module of the row with what is worse in it.
+
+        Raises:
+            ValueError: the module has no place for it any more.
+        """
+        if source.count(BEFORE) != 1:
+            raise ValueError(f"{NATIVE} has no method _quantize to change: adapt {__name__}")
+        values = f"\n\nUNITS = {dict(self.units)!r}\nBIAS = {dict(self.bias)!r}\n"
+        return source.replace(BEFORE, WORSE) + CODE + values
+
+
+@dataclass(frozen=True)
+class Step:
+    """What happens before a night.
+
+    Attributes:
+        message: of the commit.
+        code: the state of the code from then on; None leaves it as it is.
+        lock: versions of packages that are changed, in the lock and in the environment.
+        note: a line for a file that no run reads.
+        acknowledge: the row of the night before whose shift is accepted, and why.
+    """
+
+    message: str = ""
+    code: Code | None = None
+    lock: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+    acknowledge: tuple[str, str] | None = None
+
+
+def steps(units: int, bias: float) -> dict[int, Step]:
+    """Return what happens before which night.
+
+    Args:
+        units: as many as take 6 % more time.
+        bias: as much as costs some points of accuracy.
+    """
+    smart = Code(units={"smart": units})
+    full = Code(units={"full": units})
+    return {
+        11: Step("Explain how to read the table", note="The table has one row a method."),
+        17: Step("Take the newest idna and certifi", lock={"idna": "3.10", "certifi": "2025.1.31"}),
+        23: Step("Calibrate smart rows with one more operator", code=smart),
+        28: Step("Take back the operator of smart rows", code=Code()),
+        34: Step("Prefer the first class in full rows", code=Code(bias={"full": bias})),
+        36: Step(acknowledge=("int8_full_naive", "the first class counts more, on purpose")),
+        41: Step("Treat all classes alike again", code=Code()),
+        47: Step("Calibrate full rows with one more operator", code=full),
+        51: Step(acknowledge=("int8_full_naive", "the operator is wanted")),
+        56: Step("Take back the operator of full rows", code=Code()),
+    }

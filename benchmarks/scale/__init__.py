@@ -1,0 +1,1 @@
+"""How long the history, a judgement and a rebuild take, by how many nights and runs there are."""

@@ -1,0 +1,122 @@
+"""The first bad commit, by ``git bisect run``: it chooses the commits, and its program asks this process.
+
+The program writes the commit that git wants tested into one pipe and reads its exit code from another.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.bisect.asides import OWN_SETTINGS, git_environment
+from harness.bisect.pairs import Answer
+from harness.errors import HarnessError
+
+# exit codes that git bisect run knows; what cannot be told is not tested, so git tries its neighbours
+CODES: dict[Answer, int] = {"good": 0, "bad": 1, "not separable": 125, "not measured": 125}
+STOP = 128
+PROGRAM = """
+git rev-parse BISECT_HEAD >"/dev/fd/$1" || exit 128
+read -r code <"/dev/fd/$2" || exit 128
+exit "$code"
+"""
+FIRST_BAD = re.compile(r"^# first bad commit: \[([0-9a-f]+)\]", re.M)
+POSSIBLE = re.compile(r"^# possible first bad commit: \[([0-9a-f]+)\]", re.M)
+
+
+@dataclass(frozen=True)
+class CommitRange:
+    """The commits that may be the first bad one.
+
+    Attributes:
+        commits: one where it was found; the others could not be told from it.
+        last_good: the parent to confirm against; empty where more than one is left.
+    """
+
+    commits: tuple[str, ...]
+    last_good: str = ""
+
+
+def count_commits(history: Path, good: str, bad: str, paths: Sequence[str]) -> int:
+    """Return how many commits after the good one touch what is measured."""
+    listed = _git(history, "rev-list", "--count", f"{good}..{bad}", "--", *paths)
+    return int(listed.stdout.strip() or 0)
+
+
+def first_bad_commit(
+    history: Path, good: str, bad: str, paths: Sequence[str], test: Callable[[str], Answer]
+) -> CommitRange:
+    """Return the first bad commit, or those that may be it.
+
+    Args:
+        history: a clone, in which git keeps the state of the search.
+        paths: only commits that touch them are tested.
+        test: says whether a commit is good or bad.
+
+    Raises:
+        HarnessError: git fails, as where the good commit is no ancestor of the bad one.
+    """
+    _git(history, "bisect", "reset")
+    begun = _git(history, "bisect", "start", "--no-checkout", bad, good, "--", *paths)
+    if begun.returncode:
+        raise HarnessError(f"git bisect start failed: {(begun.stderr or begun.stdout).strip()}")
+    if not FIRST_BAD.search(_log(history)):
+        _run(history, test)
+    log = _log(history)
+    found = FIRST_BAD.search(log)
+    if found is None:
+        return CommitRange(tuple(dict.fromkeys(POSSIBLE.findall(log))))
+    parent = _git(history, "rev-parse", "--verify", "--quiet", f"{found[1]}^").stdout.strip()
+    return CommitRange((found[1],), parent)
+
+
+def _run(history: Path, test: Callable[[str], Answer]) -> None:
+    asking, asked = os.pipe()
+    answered, answering = os.pipe()
+    command = ["bisect", "run", "sh", "-c", PROGRAM, "sh", str(asked), str(answered)]
+    process = subprocess.Popen(
+        ["git", *OWN_SETTINGS, "-C", str(history), *command],
+        env=git_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pass_fds=(asked, answered),
+    )
+    os.close(asked)
+    os.close(answered)
+    with os.fdopen(asking) as commits, os.fdopen(answering, "w") as codes:
+        try:
+            for line in commits:
+                codes.write(f"{CODES[test(line.strip())]}\n")
+                codes.flush()
+        except BaseException:
+            with suppress(OSError):  # a Ctrl-C ended git, too
+                codes.write(f"{STOP}\n")
+                codes.flush()
+            raise
+        finally:
+            printed, _ = process.communicate()
+    if process.returncode and not POSSIBLE.search(_log(history)):
+        said = printed.decode(errors="replace").strip().splitlines()[-3:]
+        raise HarnessError(f"git bisect run failed: {'; '.join(said)}")
+
+
+def _log(history: Path) -> str:
+    return _git(history, "bisect", "log").stdout
+
+
+def _git(history: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["git", *OWN_SETTINGS, "-C", str(history), *words],
+        env=git_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )

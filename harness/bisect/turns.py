@@ -1,0 +1,165 @@
+"""One turn: a version's own ``run.sh`` measures the row once, in a run of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.bisect.asides import Asides
+from harness.bisect.pairs import Unmeasured, Version
+from harness.errors import HarnessError, InputError
+from harness.nightly.entry import build_entry
+from harness.nightly.verdict import BATCH, ONCE
+from harness.process.lifetime import die_with_parent
+from harness.process.variables import passed_on
+from harness.run.context import Context
+from harness.storage.plan import RunPlan
+from harness.storage.store import RunFolder
+from harness.table.metrics import TOP1, Metric
+from harness.words.overrides import for_hydra, key_of, looks_up, set_to
+
+LOG = "turn.log"
+OWN = ("method", "nightly", "run", "machine")  # sections that a turn has of its own
+UNTIMED = ("protocol.profile_batches=0", "protocol.roof=false", "protocol.sweep=[]")
+
+
+@dataclass
+class Turns:
+    """Measures versions, each turn in a run of its own under ``results``.
+
+    Attributes:
+        asides: the checkouts.
+        words: of every run.
+        places: the same of where it is kept.
+        reference: the version that others are measured in turn with.
+        models: by version, the run that made its model.
+    """
+
+    asides: Asides
+    method: str
+    metric: Metric
+    results: Path
+    words: Sequence[str]
+    places: Sequence[str]
+    reference: Version
+    models: dict[Version, str] = field(default_factory=dict)
+
+    def __call__(self, version: Version, anew: bool) -> npt.NDArray[Any]:
+        """Measure a version once.
+
+        Args:
+            anew: its model is made anew; otherwise that of its first turn is measured again.
+
+        Returns:
+            (B,) seconds of a turn's batches, or (1,) a figure; of accuracies (n,) bool.
+
+        Raises:
+            Unmeasured: its run failed.
+        """
+        place = self.asides.place(version, version == self.reference)
+        number = sum(1 for _ in self.results.glob("*/*")) + 1
+        folder = self._run(
+            place, f"{number:04d}-{version.name[:12]}", self.models.get(version), anew
+        )
+        first = self.models.setdefault(version, folder.id)
+        try:
+            figures = self._figures(folder)
+        except HarnessError as error:
+            raise Unmeasured(str(error)) from None
+        if first != folder.id:
+            _drop_models(folder)
+        return figures
+
+    def _run(self, place: Path, run: str, model: str | None, anew: bool) -> RunFolder:
+        words = [*self.words, *self.places, set_to("run.id", run)]
+        if model is not None and not anew:
+            words.append(set_to("run.reuse_tuned", model))
+        log = self.results / f"{run}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("wb") as printed:
+            try:
+                ended = subprocess.run(
+                    [place / "run.sh", "run", *words],
+                    env=passed_on(os.environ),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=printed,
+                    check=False,
+                    preexec_fn=partial(die_with_parent, os.getpid()),
+                )
+            except OSError as error:
+                raise Unmeasured(f"its run.sh cannot be started ({error.strerror})") from None
+        folders = list(self.results.glob(f"*/{run}"))
+        if ended.returncode or len(folders) != 1:
+            said = log.read_text(errors="replace").strip().splitlines()
+            last = f": {said[-1]}" if said else ""
+            raise Unmeasured(f"its run {run} ended with exit code {ended.returncode}{last} ({log})")
+        log.replace(folders[0] / LOG)
+        return RunFolder(folders[0])
+
+    def _figures(self, folder: RunFolder) -> npt.NDArray[Any]:
+        row = build_entry(folder).row(self.method)
+        if row is None or not row.has(self.metric.name):
+            outcome = "no such row" if row is None else row.outcome
+            raise Unmeasured(f"its run {folder.id} has no {self.metric.name} ({outcome})")
+        if self.metric == BATCH and row.times is not None:
+            return np.asarray(row.times[0])
+        if self.metric in ONCE:
+            return np.array([row.once[self.metric.name]], dtype=np.float64)
+        assert row.correct is not None
+        return np.asarray(row.correct[0 if self.metric == TOP1 else 1])
+
+
+def turn_words(plan: RunPlan, method: str, metric: Metric, context: Context) -> list[str]:
+    """Return the words of every turn: those of a run, for one row, and no more than the metric takes.
+
+    Raises:
+        InputError: a word of the run's plan does more than choose and set.
+    """
+    own = {key_of(word) for word in context.overrides}
+    words = [word for word in plan.words if key_of(word) not in own]
+    odd = next((word for word in words if looks_up(word)), None)
+    if odd is not None:
+        raise InputError(
+            f"run {plan.run} was measured with {odd}, which a plan cannot start: type it, too"
+        )
+    words += context.overrides
+    replaced = {key_of(word) for word in UNTIMED} | {"protocol.rounds"}
+    words = [
+        word
+        for word in for_hydra(words)
+        if key_of(word).split(".")[0] not in OWN and key_of(word) not in replaced
+    ]
+    words += [f"method=[{method}]", *UNTIMED, f"protocol.rounds={int(metric == BATCH)}"]
+    needed = max(plan.tuning_images, plan.workload.batch_size)
+    if metric == BATCH and needed < plan.images:  # the time of a batch needs no more
+        words = [word for word in words if key_of(word) != "workload.images"]
+        words.append(f"workload.images={needed}")
+    return words
+
+
+def turn_places(results: Path, machine: str, context: Context) -> list[str]:
+    """Return the words that say where turns are kept."""
+    places: Mapping[str, str] = {
+        "run.results": str(results),
+        "run.cache": str(context.cache),
+        "machine": machine,
+    }
+    words = [set_to(key, value) for key, value in places.items()]
+    return words + [word for own in context.folders for word in ("--conf", str(own))]
+
+
+def _drop_models(folder: RunFolder) -> None:
+    """Delete a turn's copy of the model that its version's first turn keeps."""
+    for record in folder.load_records():
+        if record.optimize is not None and record.optimize.reused_from:
+            for file in record.optimize.files:
+                (folder.method(record.method) / file.path).unlink(missing_ok=True)

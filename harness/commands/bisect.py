@@ -1,0 +1,78 @@
+"""``./run.sh bisect``: which commit, or which locked package, made a row worse."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from harness.command_line.verb import METHODS, RUNS, Argument, Verb, Words
+
+if TYPE_CHECKING:
+    from harness.run.context import Context
+
+METRICS = ("batch_s", "cost_s", "optimize_mb", "validate_mb", "top1", "top5")
+
+
+def call(words: Words, context: Context) -> int:
+    """Search for the change between two runs, print the report; 1 where the row did become worse."""
+    from harness.bisect.bisection import METRICS as KNOWN
+    from harness.bisect.bisection import Request, bisect, check_row, endpoint, report_path
+    from harness.bisect.pairs import FEWEST_ROUNDS
+    from harness.bisect.search_result import CONFIRMED, to_markdown
+    from harness.errors import InputError, proposal
+    from harness.process.interrupt import resumable
+    from harness.process.lifetime import NOT_ALONE, alone_on_host
+    from harness.render.progress import told_once
+    from harness.screen.printing import print_markdown
+
+    metric, over, rounds = words["metric"], words["over"], words["rounds"]
+    if metric not in KNOWN:
+        raise InputError(f"metric={metric}: use one of {', '.join(KNOWN)}{proposal(metric, KNOWN)}")
+    if over not in ("", "commits", "lock"):
+        raise InputError(f"over={over}: use commits or lock, or leave it out")
+    if not rounds.isdigit() or int(rounds) < FEWEST_ROUNDS:
+        raise InputError(f"rounds={rounds}: use a whole number of at least {FEWEST_ROUNDS}")
+    good, bad = endpoint(context, words["good"]), endpoint(context, words["bad"])
+    request = Request(good, bad, KNOWN[metric], words["method"], over, int(rounds))
+    check_row(request)
+    wait_s = context.composed.config.run.wait_s
+    typed = " ".join(words.typed)
+    alone = alone_on_host(wait_s, told_once(context.show, NOT_ALONE, wait_s), context.show.note)
+    with alone, resumable(f"./run.sh bisect {typed}"):
+        result = bisect(context, request)
+    print_markdown(to_markdown(result))
+    print(f"the report: {report_path(context, request)}", file=sys.stderr)
+    return int(result.outcome in CONFIRMED)
+
+
+VERB = Verb(
+    name="bisect",
+    rank=65,
+    summary="which commit, or which locked package, made a row worse",
+    call=call,
+    arguments=(
+        Argument(
+            "good", "RUN", "the last run that was as it should be", required=True, proposes=RUNS
+        ),
+        Argument("bad", "RUN", "the first run that is worse", required=True, proposes=RUNS),
+        Argument("method", "NAME", "the row", required=True, proposes=METHODS),
+        Argument("metric", "NAME", ", ".join(METRICS), "batch_s", proposes=METRICS),
+        Argument(
+            "over",
+            "commits|lock",
+            "what is searched",
+            "",
+            "commits where the code differs, else the packages of the lock files",
+            proposes=("commits", "lock"),
+        ),
+        Argument("rounds", "N", "pairs of turns a look, of up to four looks", "8"),
+    ),
+    description=(
+        "Measures versions of the project between two runs in turn with the good one, each in a\n"
+        "checkout and an environment of its own, until one change is left, and confirms that against\n"
+        "what stands just before it. It says 'not separable' rather than guess."
+    ),
+    examples=(("good=ID bad=ID method=int8_inc_mse metric=batch_s", ""),),
+    verdict="the row did become worse: the change was found, or is one of those that are named",
+    measures=True,
+)

@@ -1,0 +1,1 @@
+"""The columns of a comparison: single runs, and runs on machines of one type."""

@@ -1,0 +1,1 @@
+"""The kernel's policies, and what its counters say of cycles, heat and energy."""

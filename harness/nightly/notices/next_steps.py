@@ -1,0 +1,119 @@
+"""What to do after a night, and the commands for it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from harness.nightly.night import Night, Regression
+from harness.nightly.verdict import NIGHTLY
+
+ROUNDS = "protocol.rounds"
+BISECTED = (
+    "checkout",
+    "code",
+    "harness",
+    "packages",
+    "versions",
+)  # what ``bisect`` finds the change of
+
+
+@dataclass(frozen=True)
+class Step:
+    """What to do next, and the command for it, if there is one."""
+
+    text: str
+    command: str | None = None
+
+
+def steps(night: Night) -> tuple[Step, ...]:
+    """Return what to do, the most urgent first; never none."""
+    todo = []
+    known = {regression.key for regression in night.still_open}
+    go_on = night.command("nightly", f"run.id={night.run}")
+    if night.verdict == "stopped":
+        todo.append(Step("Act: no verdict is final. This goes on where the night stopped:", go_on))
+    elif night.verdict == "suspected":
+        text = (
+            "Wait for the verdict. If the night does not run any more, it was killed; this goes on:"
+        )
+        todo.append(Step(text, go_on))
+    elif night.regressions and not {row.key for row in night.regressions} <= known:
+        since = f"since run {night.baseline[-1]}" if night.baseline else "before"
+        todo.append(
+            Step(
+                f"Act: find what changed {since} and repair it. If it was meant, acknowledge it:",
+                night.command("acknowledge", *_which(night), "reason=WHY"),
+            )
+        )
+    elif night.still_open:
+        text = "Act: repair what is open; it closes once it is measured as before. If it was meant:"
+        todo.append(Step(text, night.command("acknowledge", *_which(night), "reason=WHY")))
+    if not night.is_unfinished:
+        todo += _searches(night)
+    if night.failed and not todo:
+        text = "Act: see why rows were not measured. This measures them again, and no more:"
+        todo.append(Step(text, go_on))
+    if todo:  # what is urgent stands alone
+        return tuple(todo)
+    next_night = _before_the_next_night(night)
+    if next_night is not None:
+        return (next_night,)
+    if night.verdict == "first":
+        return (Step("Nothing to do: later nights are compared with this one."),)
+    if any(row.gap == "noise" for row in night.rows):
+        return (
+            Step(
+                "Nothing to do tonight. If it stays too noisy, see what nightly.md says of each row."
+            ),
+        )
+    return (Step("Nothing to do."),)
+
+
+def _searches(night: Night) -> Iterator[Step]:
+    """Yield how to find the change behind each regression that is open."""
+    for regression in night.open:
+        command = bisect_command(night, regression)
+        if command is not None:
+            yield Step(f"This finds the change since which {regression.said}:", command)
+
+
+def bisect_command(night: Night, regression: Regression) -> str | None:
+    """Return the command that finds the change behind a regression; None if no change is known."""
+    parts = {line.split(":")[0].split(".")[0] for line in regression.changes}
+    if not (regression.level and parts & set(BISECTED)):
+        return None
+    return night.command(
+        "bisect",
+        f"good={regression.level[-1]}",
+        f"bad={regression.since}",
+        f"metric={regression.metric}",
+        f"method={regression.method}",
+    )
+
+
+def _before_the_next_night(night: Night) -> Step | None:
+    """Return what keeps the times of nights like this one from being judged, if anything does."""
+    todo, words = [], list(night.words)
+    if night.has_disturbed_times and night.disturbances.causes:
+        todo.append(night.disturbances.causes[0].remedy)
+    if any(0 < row.rounds < NIGHTLY.rounds for row in night.figures):
+        enough = f"{ROUNDS}={NIGHTLY.rounds}"
+        todo.append(f"give {enough} or more")
+        words = [word for word in words if not word.startswith(f"{ROUNDS}=")] + [enough]
+    if not todo:
+        return None
+    text = (
+        f"Act before the next night, so that its times can be judged: {'; and '.join(todo)}. Then:"
+    )
+    return Step(text, shlex.join(["./run.sh", "nightly", *words]))
+
+
+def _which(night: Night) -> list[str]:
+    """Return the words that name the regressions of a night."""
+    methods = {row.method for row in night.regressions} | {
+        regression.method for regression in night.open
+    }
+    named = f"method={methods.pop()}" if len(methods) == 1 else "method=all"
+    return [f"run={night.run}", named]

@@ -1,0 +1,231 @@
+"""A search over commits and over packages, in a scratch repository whose versions run at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from harness.bisect import bisection
+from harness.bisect.bisection import METRICS, Request, bisect, check_row, endpoint, report_path
+from harness.bisect.changes import package_changes, with_changes
+from harness.bisect.pairs import Unmeasured, Version
+from harness.bisect.search_result import CONFIRMED, Result, to_markdown
+from harness.errors import InputError
+from harness.render.progress import Lines
+from harness.run.context import Context
+from helpers.scratch_repository import ScratchRepository, lock_text, run_git
+
+ROW = "int8_smart"
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ScratchRepository:
+    repository = ScratchRepository(tmp_path)
+    monkeypatch.setattr(bisection, "PROJECT", repository.root)
+    return repository
+
+
+def context_of(scratch: ScratchRepository) -> Context:
+    words = [f"run.results={scratch.results}", f"run.cache={scratch.results.parent / 'cache'}"]
+    return Context.of(words, [], Lines())
+
+
+def search(
+    scratch: ScratchRepository, metric: str = "batch_s", over: str = "", rounds: int = 5, **own: Any
+) -> Result:
+    context = context_of(scratch)
+    good, bad = (endpoint(context, run) for run in ("good", "bad"))
+    request = Request(good, bad, METRICS[metric], ROW, over, rounds)
+    check_row(request)
+    return bisect(context, request, **own)
+
+
+def nights(scratch: ScratchRepository, commits: list[str]) -> None:
+    scratch.night("good", commits[0])
+    scratch.night("bad", commits[-1])
+
+
+class Simulated:
+    """Measures versions by what their commits or packages say, with noise."""
+
+    def __init__(self, scratch: ScratchRepository, noise: float = 0.01) -> None:
+        self.scratch, self.noise = scratch, noise
+        self.random = np.random.default_rng(1)
+        self.turns: list[str] = []
+
+    def __call__(self, version: Version, anew: bool) -> npt.NDArray[Any]:
+        self.turns.append(version.name)
+        factor = float(run_git(self.scratch.root, "show", f"{version.name}:conf/slowness"))
+        if factor < 0:
+            raise Unmeasured("it does not start")
+        noise = self.noise * self.random.standard_normal((1, 1))
+        return np.asarray(factor * np.exp(noise + np.zeros((1, 4)))[0])
+
+
+@pytest.mark.slow
+def test_one_of_eight_commits_is_found_with_its_confirmation(scratch: ScratchRepository) -> None:
+    commits = [scratch.commit(1.06 if number >= 5 else 1.0) for number in range(9)]
+    nights(scratch, commits)
+    result = search(scratch)
+    assert result.outcome == "found" and result.outcome in CONFIRMED
+    assert result.suspects == (f"commit {commits[5][:12]} (Change 6)",)
+    confirmation = result.confirmation
+    assert confirmation is not None and confirmation.pairs >= 15
+    assert (confirmation.before, confirmation.now) == (commits[4], commits[5])
+    assert confirmation.ratio == pytest.approx(1.06, abs=0.02)
+    assert len(result.comparisons) <= 5 and result.error == pytest.approx(0.01)
+    text = to_markdown(result)
+    assert (f"found: commit {commits[5][:12]}" in text and "bad: 6." in text) or "bad: 5." in text
+    kept = scratch.stored("bad")
+    assert kept["finished"] and kept["outcome"] == "found"
+    turns = list(scratch.results.glob("bisect/*/runs/machine/*"))
+    assert len(turns) == 2 * sum(one.pairs for one in result.comparisons)
+    assert not list((scratch.results.parent / "cache/bisect").glob("*"))
+
+
+@pytest.mark.slow
+def test_one_of_two_changed_packages_is_found(scratch: ScratchRepository) -> None:
+    before, now = {"other": "1", "slow": "1"}, {"other": "2", "slow": "2"}
+    nights(scratch, [scratch.commit(packages=before), scratch.commit(packages=now)])
+    result = search(scratch, over="lock")
+    assert (result.outcome, result.suspects) == ("found", ("slow 1 -> 2",))
+    assert result.confirmation is not None and result.confirmation.ratio is not None
+    assert result.confirmation.ratio == pytest.approx(1.06, abs=0.02)
+
+
+@pytest.mark.slow
+def test_packages_that_only_go_together_are_not_separated(scratch: ScratchRepository) -> None:
+    before, now = {"odd": "1", "slow": "1"}, {"odd": "2", "slow": "2"}
+    nights(scratch, [scratch.commit(packages=before), scratch.commit(packages=now)])
+    result = search(scratch, over="lock")
+    assert (result.outcome, result.suspects) == ("several", ("odd 1 -> 2", "slow 1 -> 2"))
+    assert "not separable: one of 2" in result.headline
+    assert "odd 2 does not go with slow 1" in result.comparisons[-1].why
+
+
+def test_nothing_to_find_is_said(scratch: ScratchRepository) -> None:
+    nights(scratch, [scratch.commit() for _ in range(9)])
+    result = search(scratch, measure=Simulated(scratch))
+    assert (result.outcome, len(result.comparisons)) == ("nothing to find", 1)
+    assert result.outcome not in CONFIRMED
+    context = context_of(scratch)
+    good, bad = (endpoint(context, run) for run in ("good", "bad"))
+    request = Request(good, bad, METRICS["batch_s"], ROW, "", 5)
+    assert "nothing to find: commit" in report_path(context, request).read_text()
+
+
+def test_noise_is_not_separable(scratch: ScratchRepository) -> None:
+    nights(scratch, [scratch.commit(), scratch.commit(), scratch.commit(1.03)])
+    result = search(scratch, measure=Simulated(scratch, noise=0.3))
+    assert result.outcome == "not separable" and len(result.comparisons) == 1
+
+
+def test_commits_that_do_not_start_leave_a_range(scratch: ScratchRepository) -> None:
+    slowness = [1.0, 1.0, -1.0, -1.0, 1.2, 1.2]
+    commits = [scratch.commit(factor) for factor in slowness]
+    nights(scratch, commits)
+    result = search(scratch, measure=Simulated(scratch))
+    assert result.outcome == "several" and result.outcome in CONFIRMED
+    named = {said.split()[1] for said in result.suspects}
+    assert named == {commit[:12] for commit in commits[2:5]}
+
+
+def test_a_search_that_was_stopped_goes_on(scratch: ScratchRepository) -> None:
+    commits = [scratch.commit(1.06 if number >= 3 else 1.0) for number in range(9)]
+    nights(scratch, commits)
+    simulated = Simulated(scratch)
+
+    def stopping(version: Version, anew: bool) -> npt.NDArray[Any]:
+        if len(simulated.turns) > 40:
+            raise KeyboardInterrupt
+        return simulated(version, anew)
+
+    with pytest.raises(KeyboardInterrupt):
+        search(scratch, measure=stopping)
+    kept = scratch.stored("bad")
+    assert not kept["finished"] and "the search was stopped" in str(kept["headline"])
+    again = Simulated(scratch)
+    result = search(scratch, measure=again)
+    assert result.suspects == (f"commit {commits[3][:12]} (Change 4)",)
+    assert commits[-1] not in again.turns  # the ends are known
+
+
+def test_a_cost_is_made_anew_each_time(scratch: ScratchRepository) -> None:
+    nights(scratch, [scratch.commit(), scratch.commit(1.5)])
+    simulated = Simulated(scratch)
+    asked: set[bool] = set()
+
+    def measure(version: Version, anew: bool) -> npt.NDArray[Any]:
+        asked.add(anew)
+        return simulated(version, anew)[:1]
+
+    result = search(scratch, metric="cost_s", measure=measure)
+    assert result.outcome == "found" and asked == {True}
+
+
+def test_an_accuracy_is_judged_by_images_and_made_anew_once(scratch: ScratchRepository) -> None:
+    commits = [scratch.commit(factor) for factor in (1.0, 1.0, 0.9, 0.9)]
+    nights(scratch, commits)
+
+    def measure(version: Version, anew: bool) -> npt.NDArray[Any]:
+        share = float(run_git(scratch.root, "show", f"{version.name}:conf/slowness")) * 0.8
+        return np.arange(10_000) < 10_000 * share
+
+    result = search(scratch, metric="top1", measure=measure)
+    assert result.outcome == "found"
+    assert result.suspects == (f"commit {commits[2][:12]} (Change 3)",)
+    assert "points less" in result.headline
+
+
+@pytest.mark.parametrize(
+    ("clean", "commit", "message"),
+    [
+        (False, None, "run bad was measured with changes that were not committed"),
+        (True, "0" * 40, "has no commit 000000000000: fetch it"),
+    ],
+)
+def test_a_run_that_no_commit_is_of_is_refused(
+    scratch: ScratchRepository, clean: bool, commit: str | None, message: str
+) -> None:
+    first, second = scratch.commit(), scratch.commit()
+    scratch.night("good", first)
+    scratch.night("bad", commit or second, clean=clean)
+    with pytest.raises(InputError, match=message):
+        search(scratch, measure=Simulated(scratch))
+
+
+def test_a_kernel_that_changed_is_only_said(scratch: ScratchRepository) -> None:
+    commit = scratch.commit()
+    scratch.night("good", commit)
+    bad = scratch.night("bad", commit)
+    path = bad.path / "plan.json"
+    path.write_text(path.read_text().replace('"kernel": "6"', '"kernel": "7"'))
+    result = search(scratch, measure=Simulated(scratch))
+    assert result.outcome == "nothing changed" and not result.comparisons
+    assert "only machine.kernel: was '6', is '7', which no search separates" in result.headline
+
+
+def test_a_row_that_is_not_there_is_refused(scratch: ScratchRepository) -> None:
+    nights(scratch, [scratch.commit(), scratch.commit()])
+    context = context_of(scratch)
+    good, bad = (endpoint(context, run) for run in ("good", "bad"))
+    with pytest.raises(InputError, match="method=int8: run good has fp32, "):
+        check_row(Request(good, bad, METRICS["batch_s"], "int8", "", 5))
+
+
+def test_changed_new_and_removed_packages() -> None:
+    name = "requirements/run.lock"
+    before = {name: lock_text({"a": "1", "b": "1", "c": "1"})}
+    now = {name: lock_text({"a": "1", "b": "2", "d": "1"})}
+    changes = package_changes(before, now)
+    assert [change.said for change in changes] == [
+        "b 1 -> 2",
+        "c 1 -> not there",
+        "d not there -> 1",
+    ]
+    assert with_changes(before, changes[:1])[name] == lock_text({"a": "1", "b": "2", "c": "1"})
+    assert with_changes(before, changes)[name] == now[name]

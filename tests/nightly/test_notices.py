@@ -1,0 +1,144 @@
+"""What a red night tells: a command that is called, the text of an issue, and what finds the change."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import InputError
+from harness.nightly.night import Night, Regression
+from harness.nightly.notices.issue_text import to_issue
+from harness.nightly.notices.next_steps import bisect_command, steps
+from harness.nightly.notices.notify import command_words, notify
+from harness.nightly.verdict import BATCH, Verdict
+from harness.stats.intervals import Interval
+
+CHANGES = ("code: was 'a', is 'b'", "machine.kernel: was '6.1', is '6.2'")
+
+
+def regression(**changes: Any) -> Regression:
+    values: dict[str, Any] = {
+        "method": "int8",
+        "metric": "batch_s",
+        "since": "n9",
+        "created": "2026-01-09T00:00:00Z",
+        "said": "int8 takes 6.1 % more time",
+        "level": ("n7", "n8"),
+        "in_turn": True,
+        "changes": CHANGES,
+    }
+    return Regression(**{**values, **changes})
+
+
+def red(*open_: Regression, **changes: Any) -> Night:
+    in_turn = Interval(1.061, 1.05, 1.07, 0.9)
+    row = Verdict(
+        "int8", BATCH, "regression", in_turn, 1e-5, 1e-4, 0.025, "A batch takes *longer*.",
+        advice="It is confirmed.", in_turn=in_turn,
+    )  # fmt: skip
+    values: dict[str, Any] = {
+        "machine": "m",
+        "run": "n9",
+        "created": "2026-01-09T00:00:00Z",
+        "verdict": "regression",
+        "rows": (row,),
+        "baseline": ("n7", "n8"),
+        "again": "n9-again",
+        "failed": {},
+        "changes": CHANGES,
+        "shifted": (),
+        "notes": (),
+        "places": ("run.results=/r",),
+        "words": ("run.results=/r", "workload=imagenet", "method=[a,int8]", "nightly.runs=3"),
+    }
+    return Night(**{**values, "open": open_, **changes})
+
+
+def test_a_night_with_a_known_change_offers_the_command_that_finds_it() -> None:
+    command = "./run.sh bisect good=n8 bad=n9 metric=batch_s method=int8 run.results=/r"
+    assert bisect_command(red(), regression()) == command
+    acknowledging, finding = steps(red(regression()))
+    assert "acknowledge" in str(acknowledging.command) and finding.command == command
+    assert finding.text == "This finds the change since which int8 takes 6.1 % more time:"
+    for unknown in ({"changes": CHANGES[1:]}, {"changes": ()}, {"level": ()}):
+        assert bisect_command(red(), regression(**unknown)) is None
+    assert len(steps(red(regression(changes=())))) == 1
+
+
+def test_the_issue_says_what_since_when_how_sure_why_and_how_to_measure_it() -> None:
+    text = to_issue(red(regression()))
+    title, *rest = text.splitlines()
+    assert title.startswith("# Nightly on m: int8 takes 6.1 % more time (confirmed)")
+    body = "\n".join(rest)
+    assert "## int8 takes 6.1 % more time" in body
+    assert r"**What.** A batch takes \*longer\*. It is confirmed." in body
+    assert "**Since.** Run n9 (2026-01-09T00:00:00Z), last good run n8." in body
+    assert "it takes 6.1 % more (90 % interval +5.0 to +7.0 %)" in body and "at most 1 %" in body
+    assert "- code: was 'a', is 'b'" in body and "- machine.kernel" in body
+    assert "`./run.sh bisect good=n8 bad=n9" in body
+    again = "workload=imagenet nightly.runs=3 'method=[int8]' nightly.baseline=n8"
+    assert f"`./run.sh nightly run.results=/r {again}`" in body
+
+
+def test_an_issue_without_a_row_or_a_change_says_so() -> None:
+    told = regression(changes=(), level=(), is_notified=True)
+    text = to_issue(red(told, rows=()))
+    assert "The row is not measured." in text and "None is known" in text
+    assert "confirmed by an earlier night" in text and "bisect" not in text
+
+
+def script(folder: Path, text: str) -> str:
+    path = folder / "told.py"
+    path.write_text(text)
+    return f"{sys.executable} {path} 'two words'"
+
+
+def test_the_command_gets_the_night_on_stdin(tmp_path: Path) -> None:
+    code = (
+        "import sys; open(sys.argv[0] + '.json', 'w').write(sys.stdin.read()); print(sys.argv[1])"
+    )
+    words = command_words(script(tmp_path, code))
+    assert notify(words, {"run": "n9"}, tmp_path / "log") == ""
+    assert json.loads((tmp_path / "told.py.json").read_text()) == {"run": "n9"}
+    assert (tmp_path / "log").read_text() == "two words\n"
+
+
+def test_a_command_that_reads_nothing_is_no_failure(tmp_path: Path) -> None:
+    words = command_words(script(tmp_path, "pass"))
+    assert notify(words, {"much": "x" * 1_000_000}, tmp_path / "log") == ""
+
+
+def test_a_failing_command_says_how_it_failed(tmp_path: Path) -> None:
+    words = command_words(script(tmp_path, "raise SystemExit('no mail today')"))
+    assert notify(words, {}, tmp_path / "log").endswith("ended with exit code 1")
+    assert "no mail today" in (tmp_path / "log").read_text()
+    gone = notify([str(tmp_path / "gone")], {}, tmp_path / "log")
+    assert "cannot be started (No such file" in gone
+
+
+def test_a_hanging_command_is_stopped_with_what_it_started(tmp_path: Path) -> None:
+    child = f"import time; time.sleep(3); open({str(tmp_path / 'late')!r}, 'w')"
+    code = (
+        "import signal, subprocess, sys, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"subprocess.Popen([sys.executable, '-c', {child!r}])\n"
+        "time.sleep(600)"
+    )
+    words = command_words(script(tmp_path, code))
+    said = notify(words, {}, tmp_path / "log", limit_s=0.5)
+    assert said.endswith("had not ended after 0.5 s and was stopped")
+    time.sleep(4)
+    assert not (tmp_path / "late").exists()
+
+
+@pytest.mark.parametrize("command", ["no-such-program x", "mail 'open", "  "])
+def test_a_command_that_cannot_be_called_is_refused_before_anything_is_measured(
+    command: str,
+) -> None:
+    with pytest.raises(InputError, match=r"nightly\.notify="):
+        command_words(command)
