@@ -22,6 +22,9 @@ from harness.table.instances.splits import windows_of
 from harness.table.validity import instances_faults
 
 
+SHORTEST_S = 2.0  # of a run together: an instance may get its first CPU time late
+
+
 def run_split_rounds(session: Session) -> None:
     """Measure all rows whose outcome is ok in every split and round that is not on disk yet.
 
@@ -114,7 +117,7 @@ def measure_split(
     record = replace(record, facts=facts)
     if None in windows_of(record):
         reason = f"{placed.split} did not all run at the same time; measure in longer rounds"
-        return replace(record, outcome=Outcome(outcomes.FAILED, reason))
+        return replace(record, outcome=Outcome(outcomes.INVALID, reason))
     return replace(record, outcome=with_faults(record.outcome, instances_faults(record)))
 
 
@@ -136,7 +139,8 @@ def start_together(
     def next_order(said: Sequence[Ready]) -> RunUntil:
         _, batches = next(waiting)
         slowest = max(one.batch_s for one in said)
-        return RunUntil(moment=time.monotonic() + (1 + batches) * slowest)  # the first one is none
+        seconds = max(SHORTEST_S, (1 + batches) * slowest)  # the first batch does not count
+        return RunUntil(moment=time.monotonic() + seconds)
 
     title = f"{placed.split}, round {round_} of {session.protocol.rounds}"
     step = Step(row.method, str(placed.split), round_)

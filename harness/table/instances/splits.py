@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -222,8 +221,8 @@ def _row(record: MethodRecord, split: Split, size: int, rounds: Sequence[_Round]
         rounds=len(rounds),
         images_per_s=interval.estimate if interval else rates[0],
         rates=rates,
-        slowest=statistics.median(min(one.rates) for one in rounds),
-        fastest=statistics.median(max(one.rates) for one in rounds),
+        slowest=float(np.median([min(one.rates) for one in rounds])),
+        fastest=float(np.median([max(one.rates) for one in rounds])),
         p50_ms=p50,
         p90_ms=p90,
         p99_ms=p99,
