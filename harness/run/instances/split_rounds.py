@@ -21,7 +21,6 @@ from harness.storage.stage_facts import InstanceFacts
 from harness.table.instances.splits import windows_of
 from harness.table.validity import instances_faults
 
-
 SHORTEST_S = 2.0  # of a run together: an instance may get its first CPU time late
 
 
