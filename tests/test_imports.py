@@ -37,7 +37,7 @@ BOTH = "harness.process.compat"  # imports MXNet where it is asked to
 FLOORS = (  # who may import whom: a package imports what stands above it here, and nothing else
     ("errors", "facts", "render", "stats", "time_limit"),
     ("host",),
-    ("files",),
+    ("files", "placement"),
     ("storage",),
     ("process", "table"),
     ("checkout", "compare", "doctor", "export", "screen", "setup", "targets", "words"),

@@ -6,6 +6,7 @@ field that is None by default may be missing in what earlier versions wrote.
 
 # No ``from __future__ import annotations``: msgspec evaluates the annotations, on Python 3.9 too.
 import re
+from collections.abc import Iterable
 from typing import Annotated, ClassVar, Literal, Optional, Union
 
 import msgspec
@@ -281,3 +282,8 @@ def allocator_name(library: str) -> str:
     if re.match(r"(libc|libc-[\d.]+|ld-musl.*)\.so", file):
         return SYSTEM
     return next((name for name in ALLOCATORS if name in file), file)
+
+
+def spell_cpus(cpus: Iterable[int]) -> str:
+    """Return CPU numbers as messages show them, such as ``CPU 0,2``."""
+    return "CPU " + ",".join(map(str, sorted(cpus)))
