@@ -1,8 +1,10 @@
-"""Memory of the machine and of this process's control groups."""
+"""Memory of the machine and of this process's control groups, and the NUMA nodes that it is on."""
 
 from __future__ import annotations
 
+import ctypes
 import re
+from collections import Counter
 from pathlib import Path
 
 from harness.host.system_files import ROOT, control_groups, read_text, to_integer
@@ -13,6 +15,7 @@ MEMORY_FILES = (  # of a control group: limit, usage, and the prefix of the name
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
 )
 CACHED = ("active_file", "inactive_file")
+LIBNUMA = "libnuma.so.1"  # of the system's package; numactl binds by the same calls
 
 
 def total_memory(root: Path = ROOT) -> int | None:
@@ -63,3 +66,38 @@ def memory_field(root: Path, field: str) -> int | None:
         rf"^{field}:\s+(\d+) kB", read_text(root / "proc/meminfo") or "", re.MULTILINE
     )
     return int(match[1]) * 1024 if match else None
+
+
+def bind_memory(node: int) -> None:
+    """Take this process's further memory from one NUMA node alone, as ``numactl --membind`` does.
+
+    Nothing changes without libnuma, or where the kernel refuses; ``memory_by_node`` tells where the
+    memory is.
+    """
+    try:
+        library = ctypes.CDLL(LIBNUMA)
+    except OSError:
+        return
+    library.numa_parse_nodestring.restype = ctypes.c_void_p
+    if library.numa_available() < 0:
+        return
+    mask = library.numa_parse_nodestring(str(node).encode())
+    if mask:  # else there is no such node, or this process may not use it
+        library.numa_set_membind(ctypes.c_void_p(mask))
+        library.numa_bitmask_free(ctypes.c_void_p(mask))
+
+
+def memory_by_node(root: Path = ROOT) -> dict[str, int] | None:
+    """Return how many bytes of this process are on each NUMA node, by its number, as the kernel says.
+
+    None if the kernel does not tell. Files that other processes map, too, are part of it.
+    """
+    text = read_text(root / "proc/self/numa_maps")
+    if text is None:
+        return None
+    bytes_on: Counter[str] = Counter()
+    for line in text.splitlines():
+        page = re.search(r"kernelpagesize_kB=(\d+)", line)
+        for node, pages in re.findall(r" N(\d+)=(\d+)", line):
+            bytes_on[node] += int(pages) * int(page[1] if page else 4) * 1024
+    return dict(sorted(bytes_on.items()))

@@ -9,7 +9,7 @@ from typing import Any, Optional, Union
 
 import msgspec
 
-from harness.facts.typed import Count, Facts, Name, Positive, Sha256
+from harness.facts.typed import Count, Duration, Facts, Name, Positive, Sha256
 from harness.storage.configuration import (
     Additions,
     EngineOptions,
@@ -174,6 +174,34 @@ class MeasureJob(Job, frozen=True, kw_only=True):
     warmup_s: WarmUp
 
 
+class Binding(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a worker is to run, from before it imports anything that starts threads.
+
+    Attributes:
+        cpus: that it may use.
+        node: the NUMA node whose memory it may use; None: the kernel chooses (first touch).
+    """
+
+    cpus: list[int]
+    node: Optional[Count] = None
+
+
+class InstanceJob(Job, frozen=True, kw_only=True):
+    """Be one of several processes that run one model at the same time.
+
+    Attributes:
+        sizes: the batch sizes, in order; all instances start together on each.
+        binding: of this instance; None: it runs where the parent may run.
+    """
+
+    stage: str = "instance"
+    model: SavedModel
+    sizes: list[Positive]
+    warmup_s: WarmUp
+    cpus: list[int]
+    binding: Optional[Binding] = None
+
+
 class RoofJob(Job, frozen=True, kw_only=True):
     """Time large convolutions."""
 
@@ -203,6 +231,12 @@ class Progressed(msgspec.Struct, frozen=True, tag_field="event", tag="progress")
     what: str
 
 
+class Ready(msgspec.Struct, frozen=True, tag_field="event", tag="ready"):
+    """A worker's message: it waits for an order; a batch took ``batch_s`` seconds so far."""
+
+    batch_s: Duration
+
+
 class Result(msgspec.Struct, frozen=True, tag_field="event", tag="result"):
     """A worker's answer: the stage's JSON value, and what the worker had given up."""
 
@@ -223,4 +257,13 @@ class Failure(msgspec.Struct, frozen=True, tag_field="event", tag="error"):
     trials: Optional[int]
 
 
-Message = Union[Progressed, Result, Failure]
+Message = Union[Progressed, Ready, Result, Failure]
+
+
+class RunUntil(msgspec.Struct, frozen=True, tag_field="order", tag="run_until"):
+    """An order to a worker that is ready: begin batches until a second of CLOCK_MONOTONIC."""
+
+    moment: Duration
+
+
+Order = RunUntil

@@ -20,11 +20,14 @@ class PassTimes:
     """Seconds of each batch, in order; the three add up to the wall clock of the loop.
 
     Attributes:
+        began_at: when the first batch was requested, in seconds of CLOCK_MONOTONIC, which is the same
+            clock in all processes of a machine.
         data_s: fetching it: read, converted, normalised, and ready in memory.
         forward_s: the forward pass from the call until its scores can be read.
         rest_s: the metric and whatever else happened before the next batch was asked for.
     """
 
+    began_at: float = 0.0
     data_s: list[float] = field(default_factory=list)
     forward_s: list[float] = field(default_factory=list)
     rest_s: list[float] = field(default_factory=list)
@@ -45,9 +48,9 @@ def timed_pass(
         batches: (data, label) each; their data must be computed, not pending.
         consume: gets the scores and the label of each batch after it was timed.
     """
-    times = PassTimes()
-    clock = time.perf_counter
+    clock = time.perf_counter  # CLOCK_MONOTONIC on Linux
     requested = clock()
+    times = PassTimes(began_at=requested)
     for data, label in batches:
         gc.disable()
         began = clock()

@@ -31,7 +31,7 @@ def run(job: MeasureJob, progress: Callable[[int, int, str], None]) -> RoundFact
         batches = batches_of(model, size, whole)
         warmup, settled = warm_up(net, batches, job.warmup_s)
         with Watch(job.cpus, bound=bound_cpus(model)) as watch:
-            chosen = itertools.islice(_endless(batches), count)
+            chosen = itertools.islice(endless(batches), count)
             times = timed_pass(net, chosen, lambda scores, label: watch.beat())
         progress(len(timed) + 1, len(job.sizes), "batch sizes")
         timed.append(
@@ -59,20 +59,20 @@ def warm_up(
     """
     times: list[float] = []
     until = time.monotonic() + seconds
-    for batch in _endless(batches):
+    for batch in endless(batches):
         if time.monotonic() >= until:
             break
-        times += timed_pass(net, [batch], _ignore).forward_s
+        times += timed_pass(net, [batch], ignore).forward_s
         look = len(times) >= FEWEST_TO_SETTLE and len(times) % LOOK_EVERY == 0
         if look and stable_from(times) is not None:
             return times, True
     return times, False
 
 
-def _endless(batches: Iterable[Any]) -> Iterator[Any]:
+def endless(batches: Iterable[Any]) -> Iterator[Any]:
     while True:
         yield from batches
 
 
-def _ignore(scores: Any, label: Any) -> None:
+def ignore(scores: Any, label: Any) -> None:
     """Accuracy is not measured here."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 
 from harness.host.isa import shortfall
-from harness.storage.stage_facts import Optimize, RoofFacts, Timed, Validate
+from harness.storage.stage_facts import InstanceTimed, Optimize, RoofFacts, Timed, Validate
 from harness.table.kernels import NOT_INT8, Profile
 
 INT8_NAME = re.compile(r"(?<![a-z0-9])int8", re.IGNORECASE)
@@ -17,7 +17,7 @@ def is_called_int8(name: str, label: str) -> bool:
     return any(INT8_NAME.search(text) for text in (name, label))
 
 
-def pass_faults(facts: Optimize | Validate | Timed | RoofFacts) -> list[str]:
+def pass_faults(facts: Optimize | Validate | Timed | InstanceTimed | RoofFacts) -> list[str]:
     """Return the faults of a stretch that ``Watch`` saw: threads that ran on other CPUs than asked."""
     return [f"the thread policy did not take effect: {thread}" for thread in facts.misplaced or ()]
 
