@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import re
 from collections import Counter
 from pathlib import Path
@@ -15,7 +14,6 @@ MEMORY_FILES = (  # of a control group: limit, usage, and the prefix of the name
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
 )
 CACHED = ("active_file", "inactive_file")
-LIBNUMA = "libnuma.so.1"  # of the system's package; numactl binds by the same calls
 
 
 def total_memory(root: Path = ROOT) -> int | None:
@@ -66,25 +64,6 @@ def memory_field(root: Path, field: str) -> int | None:
         rf"^{field}:\s+(\d+) kB", read_text(root / "proc/meminfo") or "", re.MULTILINE
     )
     return int(match[1]) * 1024 if match else None
-
-
-def bind_memory(node: int) -> None:
-    """Take this process's further memory from one NUMA node alone, as ``numactl --membind`` does.
-
-    Nothing changes without libnuma, or where the kernel refuses; ``memory_by_node`` tells where the
-    memory is.
-    """
-    try:
-        library = ctypes.CDLL(LIBNUMA)
-    except OSError:
-        return
-    library.numa_parse_nodestring.restype = ctypes.c_void_p
-    if library.numa_available() < 0:
-        return
-    mask = library.numa_parse_nodestring(str(node).encode())
-    if mask:  # else there is no such node, or this process may not use it
-        library.numa_set_membind(ctypes.c_void_p(mask))
-        library.numa_bitmask_free(ctypes.c_void_p(mask))
 
 
 def memory_by_node(root: Path = ROOT) -> dict[str, int] | None:

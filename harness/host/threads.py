@@ -26,7 +26,12 @@ from harness.facts.machine_facts import (
 from harness.facts.typed import decode, fault
 from harness.host.topology import Topology
 
-OWN_KEYS = {"omp": ("proc_bind", "places"), "kmp": ("affinity", "blocktime"), "none": ()}
+OWN_KEYS = {
+    "omp": ("proc_bind", "places", "sweep"),
+    "kmp": ("affinity", "blocktime", "sweep"),
+    "none": (),
+}
+SWEEP = "sweep"  # thread counts that are measured besides the policy: no part of it
 KMP_NAME = "libiomp5.so"
 PLACE = r"\{(\d[\d,:]*)\}(?::(\d+)(?::(-?\d+))?)?"
 
@@ -101,7 +106,7 @@ def _options(section: object) -> ThreadOptions:
     if wrong is not None:
         value = None if wrong.value is MISSING else wrong.value
         raise _value_error(wrong.at, value, wrong.expected)
-    return decode(section, ThreadOptions)
+    return decode({k: value for k, value in section.items() if k != SWEEP}, ThreadOptions)
 
 
 def find_kmp_library() -> Path | None:

@@ -179,11 +179,11 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         cpus: that it may use.
-        node: the NUMA node whose memory it may use; None: the kernel chooses (first touch).
+        nodes: the NUMA nodes whose memory it may use; none: the kernel chooses (first touch).
     """
 
     cpus: list[int]
-    node: Optional[Count] = None
+    nodes: list[Count] = msgspec.field(default_factory=list)
 
 
 class InstanceJob(Job, frozen=True, kw_only=True):

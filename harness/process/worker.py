@@ -25,7 +25,7 @@ from harness.errors import (
     of_system,
     one_line,
 )
-from harness.host.memory import bind_memory
+from harness.placement.memory_binding import bind_memory
 from harness.process.confinement import RawJob, Reach, confine
 from harness.process.lifetime import Keeper, die_with_parent, end_group_with_this
 from harness.process.own_modules import find_own_modules
@@ -90,14 +90,14 @@ def wait_for_order(reporter: Reporter, batch_s: float) -> Order:
 
 
 def bind(binding: Mapping[str, Any]) -> None:
-    """Keep this process, and the threads that it will start, on its CPUs and on its node's memory.
+    """Keep this process, and the threads that it will start, on its CPUs and on its nodes' memory.
 
-    Without libnuma, or where the kernel refuses, memory comes from the node of the CPU that touches it
-    first, as it does anyway; what came of it is measured (``harness.host.memory.py``).
+    Where memory cannot be bound, it comes from the node of the CPU that touches it first. What came of
+    it is measured (``memory_by_node``).
     """
     os.sched_setaffinity(0, binding["cpus"])
-    if binding.get("node") is not None:
-        bind_memory(binding["node"])
+    if binding["nodes"]:
+        bind_memory(binding["nodes"])
 
 
 def stage_module(stage: str) -> str:

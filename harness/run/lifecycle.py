@@ -28,6 +28,8 @@ from harness.run.context import Context
 from harness.run.continuing import continued
 from harness.run.engine_environments import engine_versions
 from harness.run.inputs import check_finished, check_inputs
+from harness.run.instances.placed_splits import notes_of, placed_splits
+from harness.run.instances.split_rounds import run_split_rounds
 from harness.run.job_result import require_answer
 from harness.run.measure_roof import measure_roof
 from harness.run.opening import open_session
@@ -111,6 +113,7 @@ def measure_folder(
             try:
                 run_rows(session)
                 run_rounds(session)
+                run_split_rounds(session)
                 has_roof = measure_roof(session)
             finally:
                 write_tables(folder, composed.config.table.intervals)
@@ -176,7 +179,9 @@ def start_session(
         InputError: the input is at fault, or the run was planned otherwise.
     """
     config = composed.config
-    settings = threads.resolve(config.threads.stored, read_topology(), threads.find_kmp_library())
+    topology = read_topology()
+    settings = threads.resolve(config.threads.stored, topology, threads.find_kmp_library())
+    splits = placed_splits(config, topology)
     environment = build_environment(settings.environment, config, folders)
     compile_project()
     cache = project_path(config.run.cache)
@@ -227,6 +232,7 @@ def start_session(
         versions=with_engines(seen.versions, config, folders),
         warnings=(
             *warnings_of(config.workload, settings.warnings),
+            *notes_of(splits),
             *inputs.warnings,
             *seen.warnings,
             *((ROOT_WARNING,) if os.geteuid() == 0 else ()),

@@ -14,6 +14,7 @@ from harness.render.progress import Display, told_once
 from harness.run.course import course_of
 from harness.run.engine_environments import Engines, engine_environments
 from harness.run.inputs import Inputs
+from harness.run.instances.placed_splits import placed_splits
 from harness.run.session import Session
 from harness.run.worker_setup import build_environment, workload_for_workers
 from harness.storage.configuration import Method
@@ -80,9 +81,9 @@ def open_session(
         data[role] = ImageSet(
             prepared=str(prepared.path), stored=images, labels=str(labels), images=used[role]
         )
-    settings = threads.resolve(
-        plan.config.threads.stored, read_topology(), threads.find_kmp_library()
-    )
+    topology = read_topology()
+    splits = placed_splits(plan.config, topology)
+    settings = threads.resolve(plan.config.threads.stored, topology, threads.find_kmp_library())
     # that of this shell would bind a part of OpenVINO
     engine_variables = {name: value for name, value in unbound.items() if name != isa.VARIABLE}
     return Session(
@@ -93,9 +94,10 @@ def open_session(
         Engines(
             engine_environments(rows, folders, plan.config.max_cpu_isa, show),
             engine_variables,
-            threads.engine_cpus(settings, read_topology()),
+            threads.engine_cpus(settings, topology),
         ),
         data,
         show,
-        course_of(plan, folder),
+        course_of(plan, folder, [placed.split for placed in splits]),
+        splits,
     )

@@ -9,7 +9,7 @@ workloads and methods are kept beside these (``Facts.stored``).
 # No ``from __future__ import annotations``: msgspec evaluates the annotations, on Python 3.9 too.
 import random
 from collections.abc import Sequence
-from typing import Annotated, Any, Optional, Union
+from typing import Annotated, Any, Literal, Optional, Union
 
 import msgspec
 from msgspec import Meta
@@ -54,10 +54,18 @@ Sizes = Annotated[
         "conf/protocol/careful.yaml"
     ),
 ]
+Instances = Annotated[
+    Union[Literal["auto"], tuple[Positive, ...]],
+    Meta(description="auto, a list of whole numbers of at least 1 such as [1,2,4], or null"),
+]
+ThreadCounts = Annotated[
+    tuple[Positive, ...],
+    Meta(description="a list of whole numbers of at least 1, such as [1,2,4], or null"),
+]
 Mean = Annotated[tuple[Number, Number, Number], Meta(description="three numbers, [R,G,B]")]
-_AboveZero = Union[Annotated[int, Meta(gt=0)], Annotated[float, Meta(gt=0, le=MOST)]]
+AboveZero = Union[Annotated[int, Meta(gt=0)], Annotated[float, Meta(gt=0, le=MOST)]]
 Deviation = Annotated[
-    tuple[_AboveZero, _AboveZero, _AboveZero],
+    tuple[AboveZero, AboveZero, AboveZero],
     Meta(description="three numbers above 0, [R,G,B]"),
 ]
 FilePath = Annotated[str, Meta(pattern=r"\A[^\x00]+\Z", description="the path of a file or folder")]
@@ -168,6 +176,10 @@ class Protocol(Facts, frozen=True, kw_only=True):
         profile_batches: run once more, untimed, under oneDNN's verbose mode; 0 leaves it out.
         roof: whether the machine's peak is measured, too (``harness/table/roof_share.py``).
         seed: of the order of the methods.
+        instances: numbers of processes that run each row's model at the same time, each on its own
+            cores (``harness/run/instances``); None leaves that out.
+        share_cores: whether there may be more instances than physical cores.
+        latency_ms: the most that the 99th percentile of a batch's time may be, for the best split.
     """
 
     name: str
@@ -180,6 +192,12 @@ class Protocol(Facts, frozen=True, kw_only=True):
     sweep_batches: Annotated[Count, New()] = 0
     profile_batches: Annotated[Count, New()] = 0
     roof: Annotated[bool, New()] = False
+    instances: Annotated[
+        Optional[Union[Literal["auto"], tuple[Positive, ...]]],
+        New(Optional[Instances], required=False),
+    ] = None
+    share_cores: Annotated[Optional[bool], New(required=False)] = None
+    latency_ms: Annotated[Optional[Number], New(Optional[AboveZero], required=False)] = None
 
     def sizes(self, batch_size: int) -> dict[int, int]:
         """Return how many batches a round times at each batch size, the workload's own first."""
@@ -270,6 +288,9 @@ class ThreadsSection(Facts, frozen=True, kw_only=True):
     policy: Annotated[str, New()] = ""
     places: Annotated[Optional[str], New(str, required=False)] = None
     affinity: Annotated[Optional[str], New(str, required=False)] = None
+    sweep: Annotated[
+        Optional[tuple[Positive, ...]], New(Optional[ThreadCounts], required=False)
+    ] = None
 
 
 class Configuration(Facts, frozen=True, kw_only=True):

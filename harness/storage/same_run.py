@@ -55,6 +55,7 @@ EFFECTS = {  # by dotted key; the longest key that leads to a value counts
     "max_cpu_isa": Effect.INPUT,
     "mxnet_additions": Effect.INPUT,
     "threads": Effect.THREADS,
+    "threads.sweep": Effect.AMOUNT,
     "method": Effect.MODELS,
     "methods": Effect.MODELS,
     "methods.shared_calibration": Effect.COST,
@@ -62,6 +63,7 @@ EFFECTS = {  # by dotted key; the longest key that leads to a value counts
     "protocol": Effect.AMOUNT,
     "protocol.batches": Effect.TIMING,
     "protocol.warmup_s": Effect.TIMING,
+    "protocol.latency_ms": Effect.NOTHING,
     "baseline": Effect.REFERENCE,
     "fused": Effect.REFERENCE,
 }

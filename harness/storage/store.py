@@ -32,7 +32,15 @@ from harness.files.whole_files import (
 )
 from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
-from harness.storage.record import RECORDS, ROUNDS, MethodRecord, RoofRecord, RoundRecord
+from harness.storage.record import (
+    INSTANCES,
+    RECORDS,
+    ROUNDS,
+    InstancesRecord,
+    MethodRecord,
+    RoofRecord,
+    RoundRecord,
+)
 from harness.storage.recorded_files import is_intact
 from harness.storage.stage_facts import File, Optimize
 
@@ -249,6 +257,15 @@ class RunFolder:
         """
         paths = (self.path / ROUNDS).glob("[0-9]*.json")
         return in_order([RoundRecord.from_dict(self.load(path), path) for path in paths], self.path)
+
+    def save_instances(self, record: InstancesRecord) -> None:
+        write_json(self.path / record.path, record.as_dict())
+
+    def load_instances(self) -> list[InstancesRecord]:
+        """Return the records of instances by round, method, split and attempt; as ``load_rounds``."""
+        paths = sorted((self.path / INSTANCES).glob("[0-9]*.json"))
+        records = [InstancesRecord.from_dict(self.load(path), path) for path in paths]
+        return sorted(records, key=lambda one: (one.round, one.method, one.split, one.attempt))
 
     def save_roof(self, record: RoofRecord) -> None:
         write_json(self.path / ROOF, record.as_dict())

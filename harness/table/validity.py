@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection
 
 from harness.host.isa import shortfall
+from harness.host.threads import spell_cpus
+from harness.storage.record import InstancesRecord
 from harness.storage.stage_facts import InstanceTimed, Optimize, RoofFacts, Timed, Validate
 from harness.table.kernels import NOT_INT8, Profile
 
@@ -20,6 +22,28 @@ def is_called_int8(name: str, label: str) -> bool:
 def pass_faults(facts: Optimize | Validate | Timed | InstanceTimed | RoofFacts) -> list[str]:
     """Return the faults of a stretch that ``Watch`` saw: threads that ran on other CPUs than asked."""
     return [f"the thread policy did not take effect: {thread}" for thread in facts.misplaced or ()]
+
+
+def instances_faults(record: InstancesRecord) -> list[str]:
+    """Return the faults of instances: threads on other CPUs than asked, or on those of another one.
+
+    Only the first batch size counts, the workload's own: a batch of one need not keep every thread
+    busy.
+    """
+    wrong = []
+    seen: dict[int, int] = {}  # the instance that was seen on a CPU
+    for number, (facts, bound) in enumerate(zip(record.facts or (), record.placed), 1):
+        part = facts.timed[0]
+        wrong += [f"instance {number}: {fault}" for fault in pass_faults(part)]
+        outside = sorted({*part.cpus} - {*bound})
+        if outside:
+            wrong.append(
+                f"instance {number} ran on {spell_cpus(outside)} and was bound to {spell_cpus(bound)}"
+            )
+        for cpu in part.cpus:
+            if seen.setdefault(cpu, number) != number:
+                wrong.append(f"instances {seen[cpu]} and {number} both ran on {spell_cpus([cpu])}")
+    return wrong
 
 
 def validation_faults(facts: Validate) -> list[str]:

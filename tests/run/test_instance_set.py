@@ -50,7 +50,7 @@ def test_all_get_each_order_once_all_are_ready(tmp_path: Path) -> None:
 
 def test_binding_holds_for_the_whole_worker(tmp_path: Path) -> None:
     cpu = min(os.sched_getaffinity(0))
-    ended = end_of(tmp_path, [{"binding": {"cpus": [cpu], "node": None}}])
+    ended = end_of(tmp_path, [{"binding": {"cpus": [cpu], "nodes": []}}])
     assert ended.ends[0].value["cpus"] == [cpu]
 
 
