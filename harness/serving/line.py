@@ -39,11 +39,18 @@ class Line:
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
-        self._numbers = memoryview(mmap.mmap(descriptor, mmap.PAGESIZE)).cast("Q")
+        self._memory = mmap.mmap(descriptor, mmap.PAGESIZE)
+        self._numbers = memoryview(self._memory).cast("Q")
+
+    def close(self) -> None:
+        """Leave the line to the processes that inherited it."""
+        self._numbers.release()
+        self._memory.close()
+        os.close(self.descriptor)
 
     @classmethod
     def new(cls) -> Line:
-        """Return a line in memory that is freed when no process has it any more."""
+        """Return a line in memory that is freed when no process has it open."""
         descriptor = os.memfd_create("line")
         os.ftruncate(descriptor, mmap.PAGESIZE)
         return cls(descriptor)

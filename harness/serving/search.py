@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from harness.serving.early_stopping import PERCENTILE, most_late
 
 FIRST = 0.5  # of the capacity: the first rate to be tried
+NEAR = 0.9  # of the capacity: a higher rate that passes shows that it was underestimated
 LOWEST = 1 / 32  # of the capacity: a lower rate is not tried, since a trial would take too long
 
 
@@ -17,8 +18,7 @@ class Search:
     """How to look for the highest rates.
 
     Attributes:
-        capacity: queries per second that the instances would serve without a pause; no rate above it
-            is tried, since its queue would grow without end.
+        capacity: an estimate of the queries per second that the instances would serve without a pause.
         precision: a rate that passed and one that failed differ by at most this share at the end.
         duration_s: of the arrivals of a trial, at least.
         fewest_queries: of a trial; enough for one to pass (``early_stopping.fewest_queries``).
@@ -85,9 +85,12 @@ def _bisection(
     while True:
         passed = max((one.rate for one, late in tried if late <= allowed(one.queries)), default=0.0)
         failed = min(
-            (one.rate for one, late in tried if late > allowed(one.queries)),
-            default=search.capacity,
+            (one.rate for one, late in tried if late > allowed(one.queries)), default=math.inf
         )
+        if math.isinf(failed):  # above the capacity the queue grows without end
+            failed = search.capacity
+            while passed > NEAR * failed:
+                failed *= 2
         if failed - passed <= search.precision * passed or failed <= LOWEST * search.capacity:
             return passed or None
         rate = (passed + failed) / 2 if tried else FIRST * search.capacity

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from harness.process.jobs import Trial
 from harness.process.timing import Scores, timed_pass
 from harness.serving.arrivals import arrival_times
 from harness.serving.line import Line
@@ -38,31 +39,6 @@ class Monotonic:
             pass
 
 
-@dataclass(frozen=True)
-class Trial:
-    """Queries at one rate.
-
-    Attributes:
-        rate: queries per second.
-        queries: how many.
-        seed: of their arrivals.
-        began_at: the moment from which they arrive, on the instances' clock.
-        target_s: a query that is answered later than this after its arrival is late.
-        most_late: the trial ends when more queries are late.
-        largest: queries of a batch at most.
-        delay_s: how long the first query of a batch waits for others at most.
-    """
-
-    rate: float
-    queries: int
-    seed: int
-    began_at: float
-    target_s: float
-    most_late: int
-    largest: int = 1
-    delay_s: float = 0.0
-
-
 @dataclass
 class Served:
     """What one instance served in a trial; the lists are by query.
@@ -83,17 +59,17 @@ def serve(
     samples: Sequence[Any],
     line: Line,
     trial: Trial,
+    batch_size: int,
     clock: Clock,
-    beat: Callable[[], None] = lambda: None,
 ) -> Served:
     """Serve queries of a trial until all are taken, or too many are late.
 
     Args:
         net: gives the scores of a batch's data.
-        samples: batches of ``trial.largest`` images in memory, which queries get in turn. A batch with
+        samples: batches of ``batch_size`` images in memory, which queries get in turn. A batch with
             fewer queries is run at its whole size, since MXNet prepares a network for one shape.
         line: shared with the other instances.
-        beat: called after every batch.
+        batch_size: queries of a batch at most.
     """
     start = trial.began_at
     arrivals = [start + after for after in arrival_times(trial.queries, trial.rate, trial.seed)]
@@ -103,7 +79,7 @@ def serve(
     def arriving() -> Iterator[Any]:
         nonlocal waiting
         for sample in itertools.cycle(samples):
-            batch = line.take(arrivals, clock.now(), trial.largest, trial.delay_s)
+            batch = line.take(arrivals, clock.now(), batch_size, trial.delay_s)
             if batch is None or line.late > trial.most_late:
                 return
             clock.wait_until(batch.complete_at)
@@ -118,7 +94,6 @@ def serve(
             line.add_late(late)
         served.latency_s += latencies
         served.batch_sizes.append(len(latencies))
-        beat()
 
     served.forward_s = timed_pass(net, arriving(), answer).forward_s
     return served

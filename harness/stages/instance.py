@@ -16,7 +16,7 @@ from typing import Any
 from harness.host.memory import memory_by_node
 from harness.host.watch import Watch
 from harness.methods.row_model import batches_of, bound_cpus, load_network
-from harness.process.jobs import InstanceJob, Order, SavedModel
+from harness.process.jobs import InstanceJob, Order, RunUntil, SavedModel
 from harness.process.timing import timed_pass
 from harness.stages.measure import LOOK_EVERY, endless, ignore, warm_up
 from harness.storage.stage_facts import InstanceFacts, InstanceTimed, Stretch
@@ -41,6 +41,7 @@ def run(
         warmup, settled = warm_up(net, batches, job.warmup_s)
         recent = warmup[-LOOK_EVERY:] or timed_pass(net, batches[:1], ignore).forward_s
         order = wait_for_order(statistics.median(recent))
+        assert isinstance(order, RunUntil)
         with Watch(job.cpus, bound=bound_cpus(job.model)) as watch:
             chosen = begun_before(order.moment, batches)
             times = timed_pass(net, chosen, lambda scores, label: watch.beat())

@@ -99,13 +99,17 @@ def inconsistent_splits(configuration: Configuration) -> str | None:
     keys = {"protocol.instances": protocol.instances, "threads.sweep": threads.sweep}
     key = next((key for key, value in keys.items() if value), None)
     if key is None:
-        needs = {"share_cores": protocol.share_cores, "latency_ms": protocol.latency_ms}
+        needs = {
+            "share_cores": protocol.share_cores,
+            "latency_ms": protocol.latency_ms,
+            "server": protocol.server,
+        }
         without = next((name for name, value in needs.items() if value), None)
         return without and (
             f"protocol.{without} is for several instances: give protocol.instances, or choose "
             "protocol=throughput"
         )
-    if not protocol.rounds:
+    if not protocol.rounds and not protocol.server:
         return f"{key} is measured in rounds: choose protocol=throughput, or give protocol.rounds"
     own = {"count": None, "places": "auto", "affinity": "auto"}
     taken = next(
