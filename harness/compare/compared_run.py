@@ -17,6 +17,7 @@ from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, RoofRecord
 from harness.storage.store import RunFolder
+from harness.table.instances.best_split import at_best_split
 from harness.table.loaded_run import LoadedRun, load_run
 from harness.table.roof_share import roof_peaks
 from harness.table.samples import passes_of
@@ -87,12 +88,14 @@ def compared_run(run: LoadedRun, price: Price) -> ComparedRun:
     """
     measured = [r for r in run.records if r.outcome.kind == OK and r.validate is not None]
     roof = run.folder.load_roof()
+    one_process = passes_of(run.records) if run.timed is None else run.timed
+    best = at_best_split(run.rows, one_process, run.splits, run.plan.workload.batch_size)
     return ComparedRun(
         machine=run.folder.path.parent.name,
         plan=run.plan,
-        rows={row.method: row for row in run.rows},
+        rows=best.rows,
         profiles={row.method: row.profile for row in run.profiles},
-        times=passes_of(run.records) if run.timed is None else run.timed,
+        times=best.times,
         predictions={
             method: best[:, 0].astype(np.int64) for method, best in run.predictions.items()
         },
@@ -103,6 +106,7 @@ def compared_run(run: LoadedRun, price: Price) -> ComparedRun:
         roof=roof_peaks(roof),
         roof_note=_roof_note(roof, run.folder),
         price=price,
+        splits=best.named,
     )
 
 

@@ -42,6 +42,7 @@ class ComparedRun:
         threads: how many MXNet had when the rows were validated, or how many the user asked for
             where no record says it.
         disturbed: the labels of the rows whose timings were disturbed.
+        splits: the split into instances that images/s are of, in words, where it was not one process.
         roof: roofs by data type; ``roof_note`` says why there are none, or names what disturbed them.
     """
 
@@ -58,6 +59,7 @@ class ComparedRun:
     roof: Mapping[str, Peak]
     roof_note: str
     price: Price
+    splits: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

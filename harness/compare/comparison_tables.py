@@ -173,6 +173,14 @@ def reading_notes(comparison: Comparison, prices: str) -> list[str]:
         "whatever part of its CPUs the run used.",
     ]
     for name, run in zip(names, comparison.runs):
+        if run.splits:
+            listed = "; ".join(
+                f"{run.plan.methods[method].label}: {split}" for method, split in run.splits.items()
+            )
+            notes.append(
+                f"Images/s and cost on {name} are those of each row's best split into instances, in the "
+                f"time in which all ran, with what is between two batches: {listed}."
+            )
         if run.roof_note:
             notes.append(f"Roof of {name}: {run.roof_note}.")
         if run.price.per_hour is None:

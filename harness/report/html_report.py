@@ -18,6 +18,14 @@ from harness.report.contents import Report
 from harness.report.latex import PREAMBLE
 from harness.storage.outcomes import OK
 from harness.storage.same_run import UNDETERMINING
+from harness.table.instances.split_tables import (
+    INSTANCES,
+    SCALING,
+    best_table,
+    scaling_table,
+    split_table,
+)
+from harness.table.instances.splits import scaling
 from harness.table.kernels import common_name
 from harness.table.markdown import beyond_rows, kernel_rows
 from harness.table.metrics import ADDED, BY_SIZE, PUBLISHED
@@ -114,6 +122,29 @@ def _sizes(report: Report) -> Values | None:
     return {"rows": report.run.sizes, "metrics": BY_SIZE} if report.run.sizes else None
 
 
+def _instances(report: Report) -> Values | None:
+    rows = report.run.splits
+    if not rows:
+        return None
+    tables = [
+        ("All splits", INSTANCES, split_table(rows)),
+        (
+            "Best split of each row",
+            "",
+            best_table(rows, report.run.plan.config.protocol.latency_ms),
+        ),
+    ]
+    scaled = scaling(rows)
+    if scaled:
+        tables.append(("By threads", SCALING, scaling_table(scaled)))
+    return {
+        "tables": [
+            {"title": title, "said": said, "headers": headers, "rows": body}
+            for title, said, (headers, body) in tables
+        ]
+    }
+
+
 def _methods(report: Report) -> Values:
     return {"text": report.methods}
 
@@ -145,6 +176,7 @@ SECTIONS = (  # in the order of the template
     Section("figures", "Figures", _figures),
     Section("kernels", "How each row ran", _kernels),
     Section("sizes", "By batch size", _sizes),
+    Section("instances", "By instances", _instances),
     Section("files", "Files", _files),
     Section("methods", "Methods", _methods),
     Section("checklist", "Checklist", _checklist),

@@ -77,6 +77,10 @@ def _sections(effects: Iterable[str]) -> set[str]:
 
 
 DIVIDED = _sections(EFFECTS)
+# plans of before these keys were added are like those in which they are null
+NEITHER = {
+    f"config.{key}" for key in ("protocol.instances", "protocol.share_cores", "threads.sweep")
+}
 FINISHED_PAIR = ("symbol", "params")  # keys of a row that takes a model made elsewhere
 
 Question = frozenset[Effect]  # the effects of the keys that must be equal
@@ -279,7 +283,13 @@ def settings(plan: RunPlan) -> JsonObject:
         "harness": plan.harness,
         **{f"files.{role}.sha256": digest for role, digest in file_digests(plan).items()},
         **{part: getattr(plan, part) for part in DERIVED},
-        **flattened(selected(plan.config.stored, SAME_ELSEWHERE), "config"),
+        **{
+            key: value
+            for key, value in flattened(
+                selected(plan.config.stored, SAME_ELSEWHERE), "config"
+            ).items()
+            if key not in NEITHER or value is not None
+        },
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
 from harness.storage.store import RunFolder
 from harness.table.beyond import Beyond, beyond
+from harness.table.instances.splits import SplitRow, split_rows
 from harness.table.kernels import Profile, RowProfile
 from harness.table.notes.footnotes import footnotes
 from harness.table.published.baselines import Speedups, speedup_note, speedups
@@ -44,6 +45,7 @@ class LoadedRun:
         notes: what a reader must know.
         speedups: over both baselines, beside the published ones; empty unless both were measured.
         beyond: rows that the published table lacks against its best; None without any.
+        splits: throughput and latency by split into instances; empty where none was measured.
     """
 
     folder: RunFolder
@@ -60,6 +62,7 @@ class LoadedRun:
     notes: list[str]
     speedups: list[Speedups]
     beyond: Beyond | None
+    splits: list[SplitRow] = field(default_factory=list)
 
     @property
     def disturbances(self) -> dict[str, list[Disturbance]]:
@@ -95,7 +98,9 @@ def load_run(folder: RunFolder, damaged: bool = False) -> LoadedRun:
         readable = load_readable(folder, plan)
         labels = folder.load_labels(plan.images)
     else:
-        readable = Readable(folder.load_records(), folder.load_rounds())
+        readable = Readable(
+            folder.load_records(), folder.load_rounds(), instances=folder.load_instances()
+        )
         labels = folder.load_labels(plan.images)
         readable.predictions = _predictions(folder, plan, readable.rows)
     records = named(plan, readable.rows)
@@ -127,6 +132,7 @@ def load_run(folder: RunFolder, damaged: bool = False) -> LoadedRun:
         ],
         speedups=compared,
         beyond=beyond(records, timed, lambda record: predictions[record.method], labels),
+        splits=split_rows(records, readable.instances),
     )
 
 

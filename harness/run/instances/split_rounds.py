@@ -18,7 +18,7 @@ from harness.run.session import Session
 from harness.storage import outcomes
 from harness.storage.record import InstancesRecord, MethodRecord, Outcome
 from harness.storage.stage_facts import InstanceFacts
-from harness.table.splits import windows_of
+from harness.table.instances.splits import windows_of
 from harness.table.validity import instances_faults
 
 

@@ -137,6 +137,47 @@ def best_split(rows: Iterable[SplitRow], latency_ms: float | None = None) -> Spl
     return max(fast, key=lambda row: row.images_per_s, default=None)
 
 
+@dataclass(frozen=True)
+class Scaled:
+    """A row of one process against that of the same method with the fewest threads.
+
+    Attributes:
+        times: its images/s over those.
+        efficiency: 1 if each thread gives as many images/s as there.
+    """
+
+    row: SplitRow
+    times: float
+    efficiency: float
+
+
+def by_method(rows: Iterable[SplitRow]) -> list[list[SplitRow]]:
+    """Return the rows of each method, in their order."""
+    methods: dict[str, list[SplitRow]] = {}
+    for row in rows:
+        methods.setdefault(row.method, []).append(row)
+    return list(methods.values())
+
+
+def scaling(rows: Iterable[SplitRow]) -> list[Scaled]:
+    """Return how single processes scale with their threads, by method, batch size and threads.
+
+    Methods and batch sizes that were measured with one number of threads are left out.
+    """
+    scaled = []
+    alone: dict[tuple[str, int], list[SplitRow]] = {}
+    for row in rows:
+        if row.split.instances == 1:
+            alone.setdefault((row.method, row.batch_size), []).append(row)
+    for counts in alone.values():
+        fewest, *more = sorted(counts, key=lambda row: row.split.threads)
+        for row in (fewest, *more) if more else ():
+            times = row.images_per_s / fewest.images_per_s
+            efficiency = times * fewest.split.threads / row.split.threads
+            scaled.append(Scaled(row, times, efficiency))
+    return scaled
+
+
 def _by_size(record: InstancesRecord) -> list[list[InstanceTimed]]:
     """Return what all instances timed, by batch size."""
     return [list(parts) for parts in zip(*(one.timed for one in record.facts or ()))]
