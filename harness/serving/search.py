@@ -10,6 +10,7 @@ from harness.serving.early_stopping import PERCENTILE, most_late
 
 FIRST = 0.5  # of the capacity: the first rate to be tried
 NEAR = 0.9  # of the capacity: a higher rate that passes shows that it was underestimated
+MOST = 8  # of the capacity: no rate above is tried, so that every search ends
 LOWEST = 1 / 32  # of the capacity: a lower rate is not tried, since a trial would take too long
 
 
@@ -91,6 +92,8 @@ def _bisection(
             failed = search.capacity
             while passed > NEAR * failed:
                 failed *= 2
+            if failed > MOST * search.capacity:
+                return passed
         if failed - passed <= search.precision * passed or failed <= LOWEST * search.capacity:
             return passed or None
         rate = (passed + failed) / 2 if tried else FIRST * search.capacity

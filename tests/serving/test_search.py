@@ -19,6 +19,7 @@ from harness.serving.early_stopping import fewest_queries, most_late
 from harness.serving.line import Line
 from harness.serving.search import (
     LOWEST,
+    MOST,
     Rates,
     Search,
     highest_rates,
@@ -116,6 +117,15 @@ def test_nothing_is_found_where_one_query_alone_is_late() -> None:
     assert search_rates(0.9 * SERVICE_S, search, seed=1) == Rates(None, None)
 
 
+def test_a_search_in_which_every_trial_passes_ends() -> None:
+    attempts, rates = highest_rates(Search(10.0, 0.02, 0, 1000)), [0.0]
+    with pytest.raises(StopIteration) as end:
+        rates.append(next(attempts).rate)
+        while True:
+            rates.append(attempts.send(0).rate)
+    assert end.value.value == Rates(rates[-1], rates[-1]) and rates[-1] <= 80
+
+
 @given(st.floats(0.04, 3), st.floats(0.5, 1), st.floats(0.001, 0.1))
 def test_bisection_finds_both_borders(border: float, share: float, precision: float) -> None:
     """Above the first border 5 % of the queries are late, and down to the second one some."""
@@ -123,7 +133,7 @@ def test_bisection_finds_both_borders(border: float, share: float, precision: fl
     attempt, tried = next(attempts), []
     try:
         while True:
-            assert LOWEST / 2 <= attempt.rate <= 6 and attempt.rate not in tried
+            assert LOWEST / 2 <= attempt.rate <= MOST and attempt.rate not in tried
             assert attempt.queries == 1000 and attempt.allowed in (9, most_late(1000))
             tried.append(attempt.rate)
             late = 50 if attempt.rate > border else 6 if attempt.rate > share * border else 0
