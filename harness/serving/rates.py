@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.serving.record import ServerRecord
+from harness.serving.server_record import ServerRecord
 from harness.storage.outcomes import OK
 
 PERCENTILES = (50, 90, 99)

@@ -10,7 +10,7 @@ from harness.files.whole_files import make_folder, write_atomically, write_json
 from harness.render.escape import markdown_cell
 from harness.render.markdown_table import markdown_table
 from harness.serving.rates import PERCENTILES, ServedRow, served_rows
-from harness.serving.record import ServerRecord
+from harness.serving.server_record import ServerRecord
 from harness.storage.configuration import Server
 from harness.storage.record import SERVER
 from harness.storage.store import RunFolder

@@ -7,21 +7,17 @@ is worked out afterwards, from when each began and ended (``harness/stats/window
 
 from __future__ import annotations
 
-import itertools
-import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from harness.host.memory import memory_by_node
 from harness.host.watch import Watch
-from harness.methods.row_model import batches_of, bound_cpus, load_network
-from harness.process.jobs import InstanceJob, Order, RunUntil, SavedModel
+from harness.methods.row_model import bound_cpus, load_network
+from harness.methods.warming import endless, held_batches, recent_batch_s, warm_up
+from harness.process.jobs import InstanceJob, Order, RunUntil
 from harness.process.timing import timed_pass
-from harness.stages.measure import LOOK_EVERY, endless, ignore, warm_up
 from harness.storage.stage_facts import InstanceFacts, InstanceTimed, Stretch
-
-HELD_IMAGES = 256  # in memory; 150 MB of the usual 224 x 224
 
 
 def run(
@@ -39,8 +35,7 @@ def run(
         net = load_network(job.model)
         batches = held_batches(job.model, size)
         warmup, settled = warm_up(net, batches, job.warmup_s)
-        recent = warmup[-LOOK_EVERY:] or timed_pass(net, batches[:1], ignore).forward_s
-        order = wait_for_order(statistics.median(recent))
+        order = wait_for_order(recent_batch_s(net, batches, warmup))
         assert isinstance(order, RunUntil)
         with Watch(job.cpus, bound=bound_cpus(job.model)) as watch:
             chosen = begun_before(order.moment, batches)
@@ -62,13 +57,6 @@ def run(
             )
         )
     return InstanceFacts(timed=timed, openmp=watch.facts.openmp, memory_by_node=memory_by_node())
-
-
-def held_batches(model: SavedModel, size: int) -> list[Any]:
-    """Return whole batches of a model's first images, in memory: ``HELD_IMAGES``, or one batch."""
-    whole = model.images.images // size * size
-    count = max(1, HELD_IMAGES // size)
-    return list(itertools.islice(batches_of(model, size, whole), count))
 
 
 def begun_before(moment: float, batches: Iterable[Any]) -> Iterator[Any]:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 from harness.host.watch import Watch
 from harness.methods.row_model import batches_of, bound_cpus, load_network
+from harness.methods.warming import endless, warm_up
 from harness.process.jobs import MeasureJob
 from harness.process.timing import timed_pass
-from harness.stats.steady import FEWEST_TO_SETTLE, stable_from
 from harness.storage.stage_facts import RoundFacts, Stretch, Timed
-
-LOOK_EVERY = 5  # batches between two looks at whether the times have settled
 
 
 def run(job: MeasureJob, progress: Callable[[int, int, str], None]) -> RoundFacts:
@@ -47,32 +43,3 @@ def run(job: MeasureJob, progress: Callable[[int, int, str], None]) -> RoundFact
             )
         )
     return RoundFacts(timed=timed, openmp=watch.facts.openmp)
-
-
-def warm_up(
-    net: Callable[[Any], Any], batches: Iterable[Any], seconds: float
-) -> tuple[list[float], bool]:
-    """Run batches until their times are steady (``stable_from``), for ``seconds`` at the most.
-
-    Returns:
-        the forward time of each, in seconds, and whether they had become steady.
-    """
-    times: list[float] = []
-    until = time.monotonic() + seconds
-    for batch in endless(batches):
-        if time.monotonic() >= until:
-            break
-        times += timed_pass(net, [batch], ignore).forward_s
-        look = len(times) >= FEWEST_TO_SETTLE and len(times) % LOOK_EVERY == 0
-        if look and stable_from(times) is not None:
-            return times, True
-    return times, False
-
-
-def endless(batches: Iterable[Any]) -> Iterator[Any]:
-    while True:
-        yield from batches
-
-
-def ignore(scores: Any, label: Any) -> None:
-    """Accuracy is not measured here."""

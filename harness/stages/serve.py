@@ -5,19 +5,16 @@ The model is warmed up once, and then serves trial after trial as the parent ord
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable
 
 from harness.host.memory import memory_by_node
 from harness.host.watch import Watch
 from harness.methods.row_model import bound_cpus, load_network
+from harness.methods.warming import held_batches, recent_batch_s, warm_up
 from harness.process.jobs import Order, ServeJob, Trial
-from harness.process.timing import timed_pass
 from harness.serving.line import Line
-from harness.serving.record import ServedTrial, ServeFacts
+from harness.serving.server_record import ServedTrial, ServeFacts
 from harness.serving.trial import Monotonic, serve
-from harness.stages.instance import held_batches
-from harness.stages.measure import LOOK_EVERY, ignore, warm_up
 from harness.storage.stage_facts import Stretch
 
 
@@ -30,8 +27,7 @@ def run(
     net = load_network(job.model)
     samples = held_batches(job.model, job.batch)
     warmup, settled = warm_up(net, samples, job.warmup_s)
-    recent = warmup[-LOOK_EVERY:] or timed_pass(net, samples[:1], ignore).forward_s
-    batch_s = statistics.median(recent)
+    batch_s = recent_batch_s(net, samples, warmup)
     line = Line(job.line)
     trials: list[ServedTrial] = []
     openmp = None

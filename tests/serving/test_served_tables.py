@@ -14,7 +14,7 @@ from harness.errors import HarnessError
 from harness.facts.machine_facts import Disturbance
 from harness.facts.typed import plain
 from harness.serving import rates, served_tables
-from harness.serving.record import ServedTrial, ServeFacts, ServerRecord, TriedRate
+from harness.serving.server_record import ServedTrial, ServeFacts, ServerRecord, TriedRate
 from harness.storage.configuration import Server
 from harness.storage.record import Outcome, Split
 from harness.storage.stage_facts import Stretch

@@ -1,4 +1,4 @@
-"""The common window of processes: whatever their batches, its counts are those of a rate that is known."""
+"""The common window of processes: whatever their batches are, its counts are those of known rates."""
 
 from __future__ import annotations
 

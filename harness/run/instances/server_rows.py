@@ -17,9 +17,9 @@ from harness.run.instances.split_workers import run_split
 from harness.run.job_result import with_faults
 from harness.run.session import Session
 from harness.serving.line import Line
-from harness.serving.record import ServeFacts, ServerRecord, TriedRate
-from harness.serving.search import Attempt, Rates, Search, highest_rates
+from harness.serving.rate_search import Attempt, Rates, Search, highest_rates
 from harness.serving.served_tables import load_readable_records, save_server_record
+from harness.serving.server_record import ServeFacts, ServerRecord, TriedRate
 from harness.storage import outcomes
 from harness.storage.configuration import Server
 from harness.storage.record import MethodRecord, Outcome

@@ -17,7 +17,7 @@ from harness.process.jobs import Trial
 from harness.serving.arrivals import arrival_times
 from harness.serving.early_stopping import fewest_queries, most_late
 from harness.serving.line import Line
-from harness.serving.search import (
+from harness.serving.rate_search import (
     LOWEST,
     MOST,
     Rates,
