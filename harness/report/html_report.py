@@ -16,6 +16,7 @@ from harness.report.artifact.checklist import counts
 from harness.report.choice import engine_table
 from harness.report.contents import Report
 from harness.report.latex import PREAMBLE
+from harness.serving.served_tables import HEADERS, about, cells, served_of
 from harness.storage.outcomes import OK
 from harness.storage.same_run import UNDETERMINING
 from harness.table.instances.split_tables import (
@@ -145,6 +146,18 @@ def _instances(report: Report) -> Values | None:
     }
 
 
+def _queries(report: Report) -> Values | None:
+    server = report.run.plan.config.protocol.server
+    rows = served_of(report.run)
+    if server is None or not rows:
+        return None
+    return {
+        "said": about(server),
+        "headers": HEADERS,
+        "rows": [cells(row) for row in rows],
+    }
+
+
 def _methods(report: Report) -> Values:
     return {"text": report.methods}
 
@@ -177,6 +190,7 @@ SECTIONS = (  # in the order of the template
     Section("kernels", "How each row ran", _kernels),
     Section("sizes", "By batch size", _sizes),
     Section("instances", "By instances", _instances),
+    Section("queries", "Queries that arrive at random", _queries),
     Section("files", "Files", _files),
     Section("methods", "Methods", _methods),
     Section("checklist", "Checklist", _checklist),

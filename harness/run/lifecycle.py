@@ -119,9 +119,7 @@ def measure_folder(
                 run_server(session)
                 has_roof = measure_roof(session)
             finally:
-                loaded = write_tables(folder, composed.config.table.intervals)
-                labels = {row.method: row.label for row in loaded.rows}
-                write_server_tables(folder, composed.config.protocol.server, labels)
+                write_server_tables(write_tables(folder, composed.config.table.intervals))
             unfinished = [r.label for r in folder.load_records() if not r.outcome.finished]
             if not unfinished:
                 show.note(f"digest of all but times: {save_digests(folder)}")

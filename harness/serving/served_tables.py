@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from harness.errors import HarnessError
@@ -15,6 +15,7 @@ from harness.storage.configuration import Server
 from harness.storage.record import SERVER
 from harness.storage.store import RunFolder
 from harness.table.csv_table import csv_text
+from harness.table.loaded_run import LoadedRun
 
 CSV, TRIALS, MARKDOWN = "server.csv", "server_trials.csv", "server.md"
 HEADERS = (
@@ -133,22 +134,20 @@ def trials_to_csv(rows: Sequence[ServedRow]) -> str:
     return csv_text(header, body)
 
 
-def write_server_tables(
-    folder: RunFolder, server: Server | None, labels: Mapping[str, str]
-) -> list[ServedRow]:
-    """Write the tables of the rates that were found, if any, and return their rows.
+def served_of(run: LoadedRun) -> list[ServedRow]:
+    """Return the table of rates of a run, without damaged records."""
+    labels = {row.method: row.label for row in run.rows}
+    return served_rows(load_readable_records(run.folder), labels)
 
-    Args:
-        labels: of the methods, in the table's order.
-    """
-    if server is None:
-        return []
-    rows = served_rows(load_readable_records(folder), labels)
-    if rows:
-        write_atomically(folder.path / CSV, to_csv(rows))
-        write_atomically(folder.path / TRIALS, trials_to_csv(rows))
-        write_atomically(folder.path / MARKDOWN, to_markdown(rows, server))
-    return rows
+
+def write_server_tables(run: LoadedRun) -> None:
+    """Write the tables of the rates that were found, if there are any."""
+    server, rows = run.plan.config.protocol.server, served_of(run)
+    if server is not None and rows:
+        path = run.folder.path
+        write_atomically(path / CSV, to_csv(rows))
+        write_atomically(path / TRIALS, trials_to_csv(rows))
+        write_atomically(path / MARKDOWN, to_markdown(rows, server))
 
 
 def _shown(value: float | None) -> str:

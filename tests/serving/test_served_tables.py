@@ -12,13 +12,16 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.facts.machine_facts import Disturbance
-from harness.facts.typed import plain
+from harness.facts.typed import changed, plain
+from harness.report.figures import query_latency
 from harness.serving import rates, served_tables
 from harness.serving.server_record import ServedTrial, ServeFacts, ServerRecord, TriedRate
 from harness.storage.configuration import Server
 from harness.storage.record import Outcome, Split
 from harness.storage.stage_facts import Stretch
 from harness.storage.store import RunFolder
+from harness.table.loaded_run import load_run
+from helpers.sample_run import made_run
 
 SERVER = Server(
     latency_ms=50, duration_s=20, queries=1000, precision=0.02, batch=4, delay_ms=5, seed=3
@@ -112,10 +115,29 @@ def test_records_are_kept_and_a_damaged_one_is_left_out(tmp_path: Path) -> None:
     assert served_tables.load_readable_records(folder) == [record("int8")]
     with pytest.raises(HarnessError):
         served_tables.load_server_records(folder)
-    rows = served_tables.write_server_tables(folder, SERVER, LABELS)
-    assert [row.method for row in rows] == ["int8"]
+
+
+def test_tables_and_the_figure_are_made_of_a_run(tmp_path: Path) -> None:
+    folder = made_run(tmp_path)
+    run = load_run(folder)
+    config = changed(
+        run.plan.config, protocol={**run.plan.config.protocol.stored, "server": plain(SERVER)}
+    )
+    run = replace(run, plan=replace(run.plan, config=config))
+    assert query_latency.figure(run) is None
+    methods = [row.method for row in run.rows][:2]
+    for method in methods:
+        served_tables.save_server_record(folder, record(method))
+    served_tables.write_server_tables(run)
     for name in (served_tables.CSV, served_tables.TRIALS, served_tables.MARKDOWN):
-        assert "int8 full" in (tmp_path / name).read_text()
+        text = (folder.path / name).read_text()
+        assert all(row.label in text for row in run.rows[:2])
+    drawing = query_latency.figure(run)
+    assert drawing is not None
+    assert drawing.words.body == [
+        (row.label, "2 instances of 1 thread", "40.00", "100.00", "no") for row in run.rows[:2]
+    ]
+    assert all("</svg>" in picture.svg for picture in drawing.pictures.values())
 
 
 @pytest.mark.parametrize(
