@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -44,12 +43,11 @@ def warm_up(
     return times, False
 
 
-def recent_batch_s(
+def recent_times(
     net: Callable[[Any], Any], batches: Sequence[Any], warmup: Sequence[float]
-) -> float:
-    """Return the seconds of a batch at the end of a warm-up; of one batch where there was none."""
-    recent = warmup[-LOOK_EVERY:] or timed_pass(net, batches[:1], ignore).forward_s
-    return statistics.median(recent)
+) -> Sequence[float]:
+    """Return the seconds of the last batches of a warm-up; of one batch where there was none."""
+    return warmup[-LOOK_EVERY:] or timed_pass(net, batches[:1], ignore).forward_s
 
 
 def endless(batches: Iterable[Any]) -> Iterator[Any]:

@@ -35,7 +35,7 @@ class ServeFacts(Process, frozen=True, kw_only=True):
     """What one instance served in all trials.
 
     Attributes:
-        batch_s: a batch took so long after the warm-up.
+        batch_s: of the fastest of the last batches of the warm-up.
         settled: whether the times had become steady in the warm-up.
         memory_by_node: bytes of its memory by NUMA node; None where the kernel does not tell.
     """

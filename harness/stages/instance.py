@@ -7,6 +7,7 @@ is worked out afterwards, from when each began and ended (``harness/stats/window
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from harness.host.memory import memory_by_node
 from harness.host.watch import Watch
 from harness.methods.row_model import bound_cpus, load_network
-from harness.methods.warming import endless, held_batches, recent_batch_s, warm_up
+from harness.methods.warming import endless, held_batches, recent_times, warm_up
 from harness.process.jobs import InstanceJob, Order, RunUntil
 from harness.process.timing import timed_pass
 from harness.storage.stage_facts import InstanceFacts, InstanceTimed, Stretch
@@ -35,7 +36,7 @@ def run(
         net = load_network(job.model)
         batches = held_batches(job.model, size)
         warmup, settled = warm_up(net, batches, job.warmup_s)
-        order = wait_for_order(recent_batch_s(net, batches, warmup))
+        order = wait_for_order(statistics.median(recent_times(net, batches, warmup)))
         assert isinstance(order, RunUntil)
         with Watch(job.cpus, bound=bound_cpus(job.model)) as watch:
             chosen = begun_before(order.moment, batches)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from harness.host.memory import memory_by_node
 from harness.host.watch import Watch
 from harness.methods.row_model import bound_cpus, load_network
-from harness.methods.warming import held_batches, recent_batch_s, warm_up
+from harness.methods.warming import held_batches, recent_times, warm_up
 from harness.process.jobs import Order, ServeJob, Trial
 from harness.serving.line import Line
 from harness.serving.server_record import ServedTrial, ServeFacts
@@ -27,7 +27,8 @@ def run(
     net = load_network(job.model)
     samples = held_batches(job.model, job.batch)
     warmup, settled = warm_up(net, samples, job.warmup_s)
-    batch_s = recent_batch_s(net, samples, warmup)
+    # the fastest: a search that begins at too high a rate is short, and one from too low a rate long
+    batch_s = min(recent_times(net, samples, warmup))
     line = Line(job.line)
     trials: list[ServedTrial] = []
     openmp = None
