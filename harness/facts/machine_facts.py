@@ -5,6 +5,7 @@ field that is None by default may be missing in what earlier versions wrote.
 """
 
 # No ``from __future__ import annotations``: msgspec evaluates the annotations, on Python 3.9 too.
+from collections.abc import Iterable
 from typing import Annotated, ClassVar, Literal, Optional, Union
 
 import msgspec
@@ -207,3 +208,8 @@ class Disturbance(msgspec.Struct, frozen=True, kw_only=True):
     value: Number
     limit: Number
     advice: str
+
+
+def spell_cpus(cpus: Iterable[int]) -> str:
+    """Return CPU numbers as messages show them, such as ``CPU 0,2``."""
+    return "CPU " + ",".join(map(str, sorted(cpus)))

@@ -11,7 +11,7 @@ import itertools
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import HarnessError, InputError, spell
@@ -22,6 +22,7 @@ from harness.facts.machine_facts import (
     OpenMP,
     ThreadOptions,
     ThreadSettings,
+    spell_cpus,
 )
 from harness.facts.typed import decode, fault
 from harness.host.topology import Topology
@@ -183,11 +184,6 @@ def openmp_mismatches(environment: Mapping[str, str], loaded: OpenMP) -> list[st
 
 def _value_error(key: str, value: object, allowed: str) -> InputError:
     return InputError(f"{key}={spell(value)}: must be {allowed}")
-
-
-def spell_cpus(cpus: Iterable[int]) -> str:
-    """Return CPU numbers as messages show them, such as ``CPU 0,2``."""
-    return "CPU " + ",".join(map(str, sorted(cpus)))
 
 
 def _one_cpu_per_thread(topology: Topology, count: int) -> list[int]:

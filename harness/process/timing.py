@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from harness.stats.steady import FEWEST_TO_SETTLE, stable_from
+
+LOOK_EVERY = 5  # batches between two looks at whether the times have settled
 
 
 class Scores(Protocol):
@@ -65,3 +69,32 @@ def timed_pass(
         times.rest_s.append(done - ended)
         requested = done
     return times
+
+
+def warm_up(
+    net: Callable[[Any], Any], batches: Iterable[Any], seconds: float
+) -> tuple[list[float], bool]:
+    """Run batches until their times are steady (``stable_from``), for ``seconds`` at the most.
+
+    Returns:
+        the forward time of each, in seconds, and whether they had become steady.
+    """
+    times: list[float] = []
+    until = time.monotonic() + seconds
+    for batch in endless(batches):
+        if time.monotonic() >= until:
+            break
+        times += timed_pass(net, [batch], ignore).forward_s
+        look = len(times) >= FEWEST_TO_SETTLE and len(times) % LOOK_EVERY == 0
+        if look and stable_from(times) is not None:
+            return times, True
+    return times, False
+
+
+def endless(batches: Iterable[Any]) -> Iterator[Any]:
+    while True:
+        yield from batches
+
+
+def ignore(scores: Any, label: Any) -> None:
+    """Accuracy is not measured here."""

@@ -25,7 +25,6 @@ from harness.errors import (
     of_system,
     one_line,
 )
-from harness.placement.memory_binding import bind_memory
 from harness.process.confinement import RawJob, Reach, confine
 from harness.process.lifetime import Keeper, die_with_parent, end_group_with_this
 from harness.process.own_modules import find_own_modules
@@ -98,6 +97,8 @@ def bind(binding: Mapping[str, Any]) -> None:
     Where memory cannot be bound, it comes from the node of the CPU that touches it first. What came of
     it is measured (``memory_by_node``).
     """
+    from harness.placement.memory_binding import bind_memory
+
     os.sched_setaffinity(0, binding["cpus"])
     if binding["nodes"]:
         bind_memory(binding["nodes"])

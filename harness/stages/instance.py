@@ -14,10 +14,9 @@ from typing import Any
 
 from harness.host.memory import memory_by_node
 from harness.host.watch import Watch
-from harness.methods.row_model import bound_cpus, load_network
-from harness.methods.warming import endless, held_batches, recent_times, warm_up
+from harness.methods.row_model import bound_cpus, held_batches, load_network
 from harness.process.jobs import InstanceJob, Order, RunUntil
-from harness.process.timing import timed_pass
+from harness.process.timing import LOOK_EVERY, endless, ignore, timed_pass, warm_up
 from harness.storage.stage_facts import InstanceFacts, InstanceTimed, Stretch
 
 
@@ -36,7 +35,8 @@ def run(
         net = load_network(job.model)
         batches = held_batches(job.model, size)
         warmup, settled = warm_up(net, batches, job.warmup_s)
-        order = wait_for_order(statistics.median(recent_times(net, batches, warmup)))
+        recent = warmup[-LOOK_EVERY:] or timed_pass(net, batches[:1], ignore).forward_s
+        order = wait_for_order(statistics.median(recent))
         assert isinstance(order, RunUntil)
         with Watch(job.cpus, bound=bound_cpus(job.model)) as watch:
             chosen = begun_before(order.moment, batches)

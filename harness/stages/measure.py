@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 from harness.host.watch import Watch
 from harness.methods.row_model import batches_of, bound_cpus, load_network
-from harness.methods.warming import endless, warm_up
 from harness.process.jobs import MeasureJob
-from harness.process.timing import timed_pass
+from harness.process.timing import endless, timed_pass, warm_up
 from harness.storage.stage_facts import RoundFacts, Stretch, Timed
 
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 from harness.host.memory import memory_by_node
 from harness.host.watch import Watch
-from harness.methods.row_model import bound_cpus, load_network
-from harness.methods.warming import held_batches, recent_times, warm_up
+from harness.methods.row_model import bound_cpus, held_batches, load_network
 from harness.process.jobs import Order, ServeJob, Trial
+from harness.process.timing import LOOK_EVERY, ignore, timed_pass, warm_up
 from harness.serving.line import Line
 from harness.serving.server_record import ServedTrial, ServeFacts
 from harness.serving.trial import Monotonic, serve
@@ -28,7 +28,7 @@ def run(
     samples = held_batches(job.model, job.batch)
     warmup, settled = warm_up(net, samples, job.warmup_s)
     # the fastest: a search that begins at too high a rate is short, and one from too low a rate long
-    batch_s = min(recent_times(net, samples, warmup))
+    batch_s = min(warmup[-LOOK_EVERY:] or timed_pass(net, samples[:1], ignore).forward_s)
     line = Line(job.line)
     trials: list[ServedTrial] = []
     openmp = None

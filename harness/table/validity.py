@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from harness.facts.machine_facts import spell_cpus
 from harness.host.isa import shortfall
-from harness.host.threads import spell_cpus
 from harness.storage.record import InstancesRecord
 from harness.storage.stage_facts import InstanceTimed, Optimize, RoofFacts, Timed, Validate
 from harness.table.kernels import NOT_INT8, Profile

@@ -159,7 +159,10 @@ def test_plan_of_before_these_keys_is_like_one_in_which_they_are_null() -> None:
     before = replace(before, config=changed(before.config, threads={"policy": "omp"}))
     assert differences(before, now) == []
     assert settings(before) == settings(now)
-    with_instances = sample_records.plan(rounds=3, instances=[1, 2])
+    with_instances = replace(
+        now,
+        config=changed(now.config, protocol={**now.config.protocol.stored, "instances": [1, 2]}),
+    )
     assert differences(before, with_instances, SAME_MODELS) == []
     assert "config.protocol.instances: was None, is [1, 2]" in differences(
         before, with_instances, SAME_RUN

@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 
-from harness.host.threads import spell_cpus
+from harness.facts.machine_facts import spell_cpus
 from harness.placement.allocation import Placement
 from harness.process.interrupt import finishing
 from harness.process.jobs import Binding, NoMore, Order, Ready, SavedModel, ServeJob, Trial
