@@ -12,6 +12,7 @@ from harness.render.markdown_table import markdown_table
 from harness.serving.rates import PERCENTILES, ServedRow, served_rows
 from harness.serving.server_record import ServerRecord
 from harness.storage.configuration import Server
+from harness.storage.outcomes import OK
 from harness.storage.record import SERVER
 from harness.storage.store import RunFolder
 from harness.table.csv_table import csv_text
@@ -74,7 +75,7 @@ def cells(row: ServedRow) -> list[str]:
         str(len(row.trials)),
         f"{seconds:.0f}",
         str(row.disturbed),
-        row.reason or ("ok" if row.highest else "no rate kept the target"),
+        row.reason or (OK if row.highest else "no rate kept the target"),
     ]
 
 
