@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from msgspec import convert
+from msgspec import convert, to_builtins
 
-from harness.facts.typed import plain
 from harness.host.calls import child_end
 from harness.process.confinement import Confined
 from harness.process.jobs import Failure, Job, Message, Order, Progressed, Result
@@ -87,6 +86,7 @@ class Worker:
         folder: Path,
         python: Path | None = None,
         takes_orders: bool = False,
+        inherited: Sequence[int] = (),
     ) -> None:
         """Start the job.
 
@@ -96,6 +96,7 @@ class Worker:
                 it. What is to stay needs an absolute path.
             python: the interpreter of an engine's environment; None: this one.
             takes_orders: whether ``order`` is going to be called.
+            inherited: descriptors that it has, too, by the same numbers.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self._log = WorkerLog(log)
@@ -116,7 +117,7 @@ class Worker:
                 stderr=self._log.write,
                 cwd=self._aside.name,
                 env=dict(environment),
-                pass_fds=[write],
+                pass_fds=[write, *inherited],
                 start_new_session=True,
             )
         except OSError as error:
@@ -138,7 +139,7 @@ class Worker:
 
     def order(self, message: Order) -> None:
         """Give an order to a worker that takes them; one that has ended does not get it."""
-        self._send(plain(message))
+        self._send(to_builtins(message))
 
     def _send(self, message: Any) -> None:
         assert self._process.stdin is not None

@@ -202,6 +202,24 @@ class InstanceJob(Job, frozen=True, kw_only=True):
     binding: Optional[Binding] = None
 
 
+class ServeJob(Job, frozen=True, kw_only=True):
+    """Be one of several processes that answer queries with one model.
+
+    Attributes:
+        batch: the most queries that are answered together.
+        binding: of this instance.
+        line: descriptor of the line of queries, which this process inherits.
+    """
+
+    stage: str = "serve"
+    model: SavedModel
+    batch: Positive
+    warmup_s: WarmUp
+    cpus: list[int]
+    binding: Binding
+    line: int
+
+
 class RoofJob(Job, frozen=True, kw_only=True):
     """Time large convolutions."""
 
@@ -266,4 +284,30 @@ class RunUntil(msgspec.Struct, frozen=True, tag_field="order", tag="run_until"):
     moment: Duration
 
 
-Order = RunUntil
+class Trial(msgspec.Struct, frozen=True, kw_only=True, tag_field="order", tag="serve"):
+    """An order to a worker that is ready: answer queries that arrive at a rate.
+
+    Attributes:
+        rate: queries per second.
+        queries: how many.
+        seed: of their arrivals.
+        began_at: the moment from which they arrive, in seconds of CLOCK_MONOTONIC.
+        target_s: a query that is answered later than this after its arrival is late.
+        most_late: the trial ends when more queries are late.
+        delay_s: how long the first query of a batch waits for others at most.
+    """
+
+    rate: Duration
+    queries: Positive
+    seed: Count
+    began_at: Duration
+    target_s: Duration
+    most_late: Count
+    delay_s: float
+
+
+class NoMore(msgspec.Struct, frozen=True, tag_field="order", tag="no_more"):
+    """An order to a worker that is ready: end."""
+
+
+Order = Union[RunUntil, Trial, NoMore]

@@ -50,6 +50,7 @@ WITH_MXNET = (
     "profile",
     "recover",
     "roof",
+    "serve",
     "validate",
 )
 
@@ -79,14 +80,16 @@ def wait_for_order(reporter: Reporter, batch_s: float) -> Order:
     Raises:
         HarnessError: the parent has closed the pipe.
     """
-    from harness.facts.typed import decode
+    from msgspec import convert
+
     from harness.process.jobs import Order
 
     reporter.send("ready", batch_s=batch_s)
     line = sys.stdin.readline()
     if not line:
         raise HarnessError("the parent gives no more orders: start the run again")
-    return decode(json.loads(line), Order)
+    order: Order = convert(json.loads(line), Order)
+    return order
 
 
 def bind(binding: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from harness.report.figures import (
     gain,
     influence,
     pareto,
+    query_latency,
     scaling,
     shares,
     trials,
@@ -34,11 +35,14 @@ FIGURES: tuple[Callable[[LoadedRun], Drawing], ...] = (
 def draw_all(run: LoadedRun) -> list[Drawing]:
     """Return every figure of a run; one without data says why.
 
-    Those of splits and of thread counts are there only where the run measured them.
+    Those of splits, of thread counts and of queries are there only where the run measured them.
     """
     drawings = [figure(run) for figure in FIGURES]
     if any(row.p99_ms is not None for row in run.splits):
         drawings.append(fronts.figure(run))
     if scaled(run.splits):
         drawings.append(scaling.figure(run))
+    queries = query_latency.figure(run)
+    if queries is not None:
+        drawings.append(queries)
     return drawings

@@ -16,6 +16,7 @@ from harness.report.artifact.checklist import counts
 from harness.report.choice import engine_table
 from harness.report.contents import Report
 from harness.report.latex import PREAMBLE
+from harness.serving.served_tables import HEADERS, about, cells, served_of
 from harness.storage.outcomes import OK
 from harness.storage.same_run import UNDETERMINING
 from harness.table.instances.split_tables import (
@@ -157,6 +158,18 @@ def _conditions(report: Report) -> Values | None:
     return {"policies": policies, "headers": headers, "rows": rows}
 
 
+def _queries(report: Report) -> Values | None:
+    server = report.run.plan.config.protocol.server
+    rows = served_of(report.run)
+    if server is None or not rows:
+        return None
+    return {
+        "said": about(server),
+        "headers": HEADERS,
+        "rows": [cells(row) for row in rows],
+    }
+
+
 def _methods(report: Report) -> Values:
     return {"text": report.methods}
 
@@ -190,6 +203,7 @@ SECTIONS = (  # in the order of the template
     Section("sizes", "By batch size", _sizes),
     Section("instances", "By instances", _instances),
     Section("conditions", "Conditions", _conditions),
+    Section("queries", "Queries that arrive at random", _queries),
     Section("files", "Files", _files),
     Section("methods", "Methods", _methods),
     Section("checklist", "Checklist", _checklist),

@@ -31,6 +31,7 @@ from harness.run.continuing import continued
 from harness.run.engine_environments import engine_versions
 from harness.run.inputs import check_finished, check_inputs
 from harness.run.instances.placed_splits import notes_of, placed_splits
+from harness.run.instances.server_rows import run_server
 from harness.run.instances.split_rounds import run_split_rounds
 from harness.run.job_result import require_answer
 from harness.run.measure_roof import measure_roof
@@ -43,6 +44,7 @@ from harness.run.worker_setup import (
     inspection_memory_limit,
     workload_for_workers,
 )
+from harness.serving.served_tables import write_server_tables
 from harness.setup.environments import SetupError
 from harness.setup.setup_env import LOCKS
 from harness.storage.configuration import Configuration
@@ -117,9 +119,10 @@ def measure_folder(
                 run_rows(session)
                 run_rounds(session)
                 run_split_rounds(session)
+                run_server(session)
                 has_roof = measure_roof(session)
             finally:
-                write_tables(folder, composed.config.table.intervals)
+                write_server_tables(write_tables(folder, composed.config.table.intervals))
             unfinished = [r.label for r in folder.load_records() if not r.outcome.finished]
             if not unfinished:
                 show.note(f"digest of all but times: {save_digests(folder)}")

@@ -322,13 +322,14 @@ class Session:
         engine: RowEngine | None,
         extra: Mapping[str, str],
         number: str = "",
+        inherited: Sequence[int] = (),
     ) -> executor.Worker:
         """Start a job of a row in the row's folder.
 
         Args:
             extra: environment variables of this job alone.
-            number: behind the stage in the log's name: of one of several jobs at once, which take
-                orders.
+            number: ends the log's name; of one of several jobs at once, which take orders.
+            inherited: descriptors that the worker has, too.
         """
         variables, python = self.environment, None
         if engine is not None:
@@ -336,8 +337,9 @@ class Session:
             python = self.engines.environments[engine.options.environment].python
         workspace = self.folder.method(row.method)
         log = workspace / f"{job.stage}{number}.log"
-        environment = {**variables, **extra}
-        return executor.Worker(job, environment, log, workspace, python, takes_orders=bool(number))
+        return executor.Worker(
+            job, {**variables, **extra}, log, workspace, python, bool(number), inherited
+        )
 
     def log_name(self, row: MethodRecord, stage: str) -> str:
         """Return a log's path in the run's folder."""

@@ -7,7 +7,6 @@ is worked out afterwards, from when each began and ended (``harness/stats/window
 
 from __future__ import annotations
 
-import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -15,12 +14,10 @@ from typing import Any
 
 from harness.host.memory import memory_by_node
 from harness.host.watch import Watch
-from harness.methods.row_model import batches_of, bound_cpus, load_network
-from harness.process.jobs import InstanceJob, Order, SavedModel
+from harness.methods.row_model import bound_cpus, held_batches, load_network
+from harness.process.jobs import InstanceJob, Order, RunUntil
 from harness.process.timing import LOOK_EVERY, endless, ignore, timed_pass, warm_up
 from harness.storage.stage_facts import InstanceFacts, InstanceTimed, Stretch
-
-HELD_IMAGES = 256  # in memory; 150 MB of the usual 224 x 224
 
 
 def run(
@@ -40,6 +37,7 @@ def run(
         warmup, settled = warm_up(net, batches, job.warmup_s)
         recent = warmup[-LOOK_EVERY:] or timed_pass(net, batches[:1], ignore).forward_s
         order = wait_for_order(statistics.median(recent))
+        assert isinstance(order, RunUntil)
         with Watch(job.cpus, bound=bound_cpus(job.model)) as watch:
             chosen = begun_before(order.moment, batches)
             times = timed_pass(net, chosen, lambda scores, label: watch.beat())
@@ -60,13 +58,6 @@ def run(
             )
         )
     return InstanceFacts(timed=timed, openmp=watch.facts.openmp, memory_by_node=memory_by_node())
-
-
-def held_batches(model: SavedModel, size: int) -> list[Any]:
-    """Return whole batches of a model's first images, in memory: ``HELD_IMAGES``, or one batch."""
-    whole = model.images.images // size * size
-    count = max(1, HELD_IMAGES // size)
-    return list(itertools.islice(batches_of(model, size, whole), count))
 
 
 def begun_before(moment: float, batches: Iterable[Any]) -> Iterator[Any]:

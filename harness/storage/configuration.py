@@ -44,6 +44,10 @@ HEAD = "head"  # in place of a record: the first of the validated images
 _Seconds = Union[
     Annotated[int, Meta(ge=0, lt=LONGEST_S)], Annotated[float, Meta(ge=0, lt=LONGEST_S)]
 ]
+Queries = Annotated[  # with fewer no trial can pass (``harness/serving/early_stopping.py``)
+    int, Meta(ge=459, lt=1 << 53, description="a whole number of at least 459")
+]
+Precision = Annotated[float, Meta(ge=0.001, le=0.5, description="a number from 0.001 to 0.5")]
 WarmUp = Annotated[_Seconds, Meta(description="a number of seconds from 0 up, below 1e9")]
 Classes = Annotated[
     int, Meta(ge=2, le=1 << 16, description="a whole number of at least 2 and at most 65536")
@@ -166,6 +170,27 @@ class Workload(Facts, frozen=True, kw_only=True):
         }
 
 
+class Server(Facts, frozen=True, kw_only=True):
+    """How the highest rate of queries that arrive at random is searched.
+
+    Attributes:
+        latency_ms: the most that the 99th percentile of the time to an answer may be.
+        duration_s: of a trial's arrivals, at least; queries: of a trial, at least.
+        precision: a rate that passed and one that failed differ by at most this share at the end.
+        batch: the most queries that are answered together.
+        delay_ms: how long the first query of a batch waits for others at most.
+        seed: of the arrivals.
+    """
+
+    latency_ms: AboveZero
+    duration_s: WarmUp
+    queries: Annotated[Positive, New(Queries)]
+    precision: Precision
+    batch: Positive
+    delay_ms: WarmUp
+    seed: Count
+
+
 class Protocol(Facts, frozen=True, kw_only=True):
     """How a run measures time: how often, in which order, after which warm-up.
 
@@ -184,6 +209,7 @@ class Protocol(Facts, frozen=True, kw_only=True):
             cores (``harness/run/instances``); None leaves that out.
         share_cores: whether there may be more instances than physical cores.
         latency_ms: the most that the 99th percentile of a batch's time may be, for the best split.
+        server: searches the highest rate of queries in each split; None leaves that out.
     """
 
     name: str
@@ -202,6 +228,7 @@ class Protocol(Facts, frozen=True, kw_only=True):
     ] = None
     share_cores: Annotated[Optional[bool], New(required=False)] = None
     latency_ms: Annotated[Optional[Number], New(Optional[AboveZero], required=False)] = None
+    server: Annotated[Optional[Server], New(required=False)] = None
 
     def sizes(self, batch_size: int) -> dict[int, int]:
         """Return how many batches a round times at each batch size, the workload's own first."""

@@ -24,6 +24,8 @@ from harness.storage.method_options import (
     wrong_space,
 )
 
+LONGER = 10  # a trial of queries than the latency that they may have
+
 
 def advice(wrong: Fault) -> str:
     """Return the sentence on a fault for whoever typed the value."""
@@ -99,14 +101,25 @@ def inconsistent_splits(configuration: Configuration) -> str | None:
     keys = {"protocol.instances": protocol.instances, "threads.sweep": threads.sweep}
     key = next((key for key, value in keys.items() if value), None)
     if key is None:
-        needs = {"share_cores": protocol.share_cores, "latency_ms": protocol.latency_ms}
+        needs = {
+            "share_cores": protocol.share_cores,
+            "latency_ms": protocol.latency_ms,
+            "server": protocol.server,
+        }
         without = next((name for name, value in needs.items() if value), None)
         return without and (
             f"protocol.{without} is for several instances: give protocol.instances, or choose "
             "protocol=throughput"
         )
-    if not protocol.rounds:
+    if not protocol.rounds and not protocol.server:
         return f"{key} is measured in rounds: choose protocol=throughput, or give protocol.rounds"
+    server = protocol.server
+    if server is not None and server.duration_s * 1e3 < LONGER * server.latency_ms:
+        return (
+            f"protocol.server.duration_s={server.duration_s:g}: a trial must be at least {LONGER} times "
+            f"as long as latency_ms, here {LONGER * server.latency_ms / 1e3:g} s, or it ends before "
+            "its queue has grown"
+        )
     own = {"count": None, "places": "auto", "affinity": "auto"}
     taken = next(
         (f"threads.{name}" for name, free in own.items() if threads.stored.get(name, free) != free),

@@ -16,6 +16,7 @@ from harness.storage.record import (
     INSTANCES,
     RECORDS,
     ROUNDS,
+    SERVER,
     InstancesRecord,
     MethodRecord,
     Outcome,
@@ -38,6 +39,7 @@ def set_aside_damaged(folder: RunFolder) -> list[str]:
         f"{RECORDS}/[0-9]*.json",
         f"{ROUNDS}/[0-9]*.json",
         f"{INSTANCES}/[0-9]*.json",
+        f"{SERVER}/*.json",
         f"{METHODS}/*/{OPTIMIZED}",
         ROOF,
     )

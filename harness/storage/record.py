@@ -48,6 +48,7 @@ GONE = "snapshot"  # a key of a row's record that nothing reads any longer
 RECORDS = "records"  # folders in that of the run
 ROUNDS = "rounds"
 INSTANCES = "instances"
+SERVER = "server"
 
 
 @dataclass(frozen=True)

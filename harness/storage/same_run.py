@@ -67,6 +67,7 @@ EFFECTS = {  # by dotted key; the longest key that leads to a value counts
     "protocol.batches": Effect.TIMING,
     "protocol.warmup_s": Effect.TIMING,
     "protocol.latency_ms": Effect.NOTHING,
+    "protocol.server": Effect.TIMING,
     "baseline": Effect.REFERENCE,
     "fused": Effect.REFERENCE,
 }

@@ -37,6 +37,15 @@ from helpers.sample_records import configured, plan, with_pair
 CONF = PROJECT / "conf"
 ONE, OTHER = "1" * 64, "2" * 64
 METHODS = sorted(path.stem for path in (CONF / "method").glob("*.yaml"))
+SERVER = {
+    "latency_ms": 9,
+    "duration_s": 9,
+    "queries": 999,
+    "precision": 0.1,
+    "batch": 1,
+    "delay_ms": 0,
+    "seed": 9,
+}
 
 
 def choices() -> Iterator[list[str]]:
@@ -120,7 +129,7 @@ def changed_at(config: Configuration, key: str) -> Configuration:
     for part in above:
         level = level[part]
     before = level[last]
-    for value in ("another", [7, 8, 9], 7, not before):
+    for value in ("another", [7, 8, 9], 7, SERVER, not before):
         level[last] = value
         with suppress(typed.Mistyped):
             if value != before:

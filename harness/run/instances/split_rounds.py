@@ -6,13 +6,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.process import executor
+from harness.placement.allocation import Placement
 from harness.process.interrupt import finishing
-from harness.process.jobs import Binding, InstanceJob, Ready, RowEngine, RunUntil
+from harness.process.jobs import Binding, InstanceJob, Ready, RunUntil, SavedModel
 from harness.run.course import Step
-from harness.run.instances.instance_set import SetEnd, run_together
-from harness.run.instances.placed_splits import PlacedSplit, instance_settings
-from harness.run.job_result import job_outcome, stage_result, with_faults
+from harness.run.instances.placed_splits import PlacedSplit
+from harness.run.instances.split_workers import run_split
+from harness.run.job_result import with_faults
 from harness.run.session import Session
 from harness.storage import outcomes
 from harness.storage.instances.instance_files import load_instances, save_instances
@@ -100,39 +100,6 @@ def measure_split(
     if missing is not None:  # its environment is gone since the model was made
         return replace(record, outcome=missing)
     counts = list(session.protocol.sizes(session.workload.batch_size).items())
-    ended = start_together(session, row, placed, counts, round_)
-    if ended.failed is not None:
-        number = ended.failed + 1
-        failed = job_outcome(ended.ends[ended.failed], _log_of(session, row, number))
-        reason = f"instance {number} of {len(ended.ends)}: {failed.reason}"
-        return replace(record, outcome=replace(failed, reason=reason))
-    results = [
-        stage_result(end, InstanceFacts, _log_of(session, row, number))
-        for number, end in enumerate(ended.ends, 1)
-    ]
-    facts = [one for _, one in results if one is not None]
-    if len(facts) < len(results):
-        return replace(record, outcome=next(outcome for outcome, one in results if one is None))
-    record = replace(record, facts=facts)
-    if None in windows_of(record):
-        reason = f"{placed.split} did not all run at the same time; measure in longer rounds"
-        return replace(record, outcome=Outcome(outcomes.INVALID, reason))
-    return replace(record, outcome=with_faults(record.outcome, instances_faults(record)))
-
-
-def start_together(
-    session: Session,
-    row: MethodRecord,
-    placed: PlacedSplit,
-    counts: Sequence[tuple[int, int]],
-    round_: int,
-) -> SetEnd:
-    """Start the instances of a split and return how they ended.
-
-    Args:
-        counts: batch sizes, and how many batches of each the slowest instance is to run.
-    """
-    model = session.model(row)
     waiting = iter(counts)
 
     def next_order(said: Sequence[Ready]) -> RunUntil:
@@ -141,31 +108,22 @@ def start_together(
         seconds = max(SHORTEST_S, (1 + batches) * slowest)  # the first batch does not count
         return RunUntil(moment=time.monotonic() + seconds)
 
+    def make_job(model: SavedModel, placement: Placement, binding: Binding) -> InstanceJob:
+        return InstanceJob(
+            model=model,
+            sizes=[size for size, _ in counts],
+            warmup_s=session.protocol.warmup_s,
+            cpus=list(placement.cpus),
+            binding=binding,
+        )
+
     title = f"{placed.split}, round {round_} of {session.protocol.rounds}"
     step = Step(row.method, str(placed.split), round_)
-    workers: list[executor.Worker] = []
-    with session.taking(row, step, title) as report:
-        try:
-            for number, placement in enumerate(placed.placements, 1):
-                settings, engine_cpus = instance_settings(session.plan.config, placement)
-                engine = model.engine and RowEngine(
-                    options=model.engine.options, threads=settings.count, cpus=engine_cpus
-                )
-                job = InstanceJob(
-                    model=session.model(row, engine),
-                    sizes=[size for size, _ in counts],
-                    warmup_s=session.protocol.warmup_s,
-                    cpus=list(placement.cpus),
-                    binding=Binding(cpus=list(placement.cpus), nodes=list(placement.memory_nodes)),
-                )
-                variables = {} if engine else settings.environment
-                workers.append(session.start(row, job, engine, variables, f"-{number}"))
-        except BaseException:
-            for worker in workers:
-                worker.abandon()
-            raise
-        return run_together(workers, next_order, report, session.plan.config.run.timeout_s)
-
-
-def _log_of(session: Session, row: MethodRecord, number: int) -> str:
-    return session.log_name(row, f"instance-{number}")
+    facts = run_split(session, row, placed, make_job, next_order, step, title, InstanceFacts)
+    if isinstance(facts, Outcome):
+        return replace(record, outcome=facts)
+    record = replace(record, facts=facts)
+    if None in windows_of(record):
+        reason = f"{placed.split} did not all run at the same time; measure in longer rounds"
+        return replace(record, outcome=Outcome(outcomes.INVALID, reason))
+    return replace(record, outcome=with_faults(record.outcome, instances_faults(record)))
