@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.errors import InputError
+from harness.facts.nested import differing, listed
 from harness.storage.plan import RunPlan
-from harness.storage.same_run import differing, environment, listed
+from harness.storage.same_run import environment
 from harness.storage.store import RunFolder
 
 COMMITS, LOCK = "commits", "lock"

@@ -11,9 +11,9 @@ from harness.command_line.verbs import SET_UP, all_verbs, chosen
 from harness.config import choices, composed_values, is_group, project_path
 from harness.errors import InputError
 from harness.facts.faults import is_name
+from harness.facts.nested import flattened
 from harness.facts.typed import JsonObject
 from harness.storage.known_runs import LATEST, planned_runs
-from harness.storage.same_run import flattened
 from harness.words.mistakes import HYDRA_ERRORS, LISTS
 from harness.words.overrides import key_of
 

@@ -8,8 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.facts.nested import flattened
 from harness.storage.plan import RunPlan
-from harness.storage.same_run import flattened, settings
+from harness.storage.same_run import settings
 
 MISSING = "-"  # shown for a setting that a run does not have
 ENGINES = "versions.engines."  # begins the versions of what an engine's environment has

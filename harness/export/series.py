@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from harness.errors import InputError
 from harness.export.exported_run import ExportedRun
-from harness.storage.same_run import alike, differing, listed
+from harness.facts.nested import differing, listed
+from harness.storage.same_run import alike
 
 
 def in_time(runs: Sequence[ExportedRun]) -> list[ExportedRun]:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from harness import PROJECT
 from harness.errors import InputError
+from harness.facts.nested import differing
 from harness.facts.typed import JsonObject
 from harness.files.whole_files import sha256_of
-from harness.storage.same_run import differing
 
 CODE = ("harness/**/*.py", "conf/**/*.yaml", "benchmarks/**/*.py", "requirements/**/*.lock")
 MOST_CONF_BYTES = 1 << 24

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness.errors import InputError
+from harness.facts.nested import differing
 from harness.facts.typed import JsonObject
 from harness.files import locks, whole_files
 from harness.fleet.schedule import Job
 from harness.storage import store
-from harness.storage.same_run import differing
 from harness.words.overrides import looks_up, set_to
 
 SCHEMA = 1

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from harness.facts.nested import differing, listed
 from harness.nightly.disturbed import disturbed_rounds, is_too_disturbed
 from harness.nightly.judge import typical_s
 from harness.nightly.night import UNFINISHED, Figures, MeasuredShift, Regression
@@ -27,7 +28,7 @@ from harness.nightly.verdict import (
 from harness.stats.night_noise import level
 from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.plan import KEPT_IF_KNOWN
-from harness.storage.same_run import alike, differing, environment, listed
+from harness.storage.same_run import alike, environment
 from harness.storage.stage_facts import Process
 from harness.storage.store import RunFolder
 from harness.table.metrics import COST, TOP1, TOP5, top_k_correct

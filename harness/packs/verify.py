@@ -8,12 +8,12 @@ from pathlib import Path
 
 from harness.config import project_path
 from harness.errors import HarnessError, InputError
+from harness.facts.nested import differing
 from harness.facts.typed import Texts, fault
 from harness.files import whole_files
 from harness.packs.pack import MODELS
 from harness.storage import recorded_files, store
 from harness.storage.deterministic_part import deterministic_part, digests
-from harness.storage.same_run import differing
 from harness.storage.stage_facts import File
 from harness.storage.store import RunFolder
 

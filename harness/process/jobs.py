@@ -10,12 +10,12 @@ from typing import Any, Optional, Union
 import msgspec
 
 from harness.facts.typed import Count, Duration, Facts, Name, Positive, Sha256
+from harness.facts.value_types import WarmUp
 from harness.storage.configuration import (
     Additions,
     EngineOptions,
     Method,
     Transform,
-    WarmUp,
     Workload,
 )
 from harness.storage.stage_facts import Dtype, File

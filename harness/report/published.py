@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
+from harness.facts.nested import flattened
 from harness.storage.plan import RunPlan
-from harness.storage.same_run import flattened
 from harness.table.csv_table import csv_text
 from harness.table.metrics import PUBLISHED
 from harness.table.published.reference import FOLDER, Reference, read_published

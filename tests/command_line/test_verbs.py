@@ -18,7 +18,7 @@ from harness.command_line.verb import RUN, Argument, Flag, Verb
 from harness.command_line.verbs import all_verbs, chosen, find_verb
 from harness.config import compose_config
 from harness.errors import InputError, proposal
-from harness.storage.same_run import flattened
+from harness.facts.nested import flattened
 from helpers.command_line import PATIENCE_S
 
 NAMES = [verb.name for verb in all_verbs()]

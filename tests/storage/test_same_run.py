@@ -17,20 +17,12 @@ from harness import PROJECT
 from harness.compare.unlike import unlike
 from harness.config import compose_config
 from harness.facts import typed
+from harness.facts.nested import ABSENT, differing, flattened, listed
 from harness.report.evidence import config_digest
 from harness.storage import same_run
 from harness.storage.configuration import Configuration
 from harness.storage.plan import RunPlan
-from harness.storage.same_run import (
-    ABSENT,
-    EFFECTS,
-    Effect,
-    differences,
-    differing,
-    effect_of,
-    effects_in,
-    listed,
-)
+from harness.storage.same_run import EFFECTS, Effect, differences, effect_of, effects_in
 from harness.storage.store import RunFolder
 from helpers.sample_records import configured, plan, with_pair
 
@@ -80,7 +72,7 @@ def configurations() -> list[Configuration]:
 
 @functools.cache
 def keys() -> list[str]:
-    return sorted({key for config in configurations() for key in same_run.flattened(config.stored)})
+    return sorted({key for config in configurations() for key in flattened(config.stored)})
 
 
 def test_every_key_of_conf_is_classified() -> None:
@@ -140,7 +132,7 @@ def changed_at(config: Configuration, key: str) -> Configuration:
 @given(st.data())
 def test_all_questions_go_by_the_effects(data: st.DataObject) -> None:
     config = data.draw(st.sampled_from(configurations()))
-    key = data.draw(st.sampled_from(sorted(same_run.flattened(config.stored))))
+    key = data.draw(st.sampled_from(sorted(flattened(config.stored))))
     effect = effect_of(key, effects_in(config.stored))
     one = replace(plan(), config=config)
     other = replace(one, config=changed_at(config, key))
@@ -256,7 +248,7 @@ def test_the_differences_lead_from_one_to_the_other(before: Any, after: Any) -> 
 
 def test_a_missing_value_and_none_are_listed_as_the_same() -> None:
     before, after = {"a": None, "b": (1, 2), "d": {"e": 1}}, {"b": [1, 2], "c": None, "d": {}}
-    assert same_run.listed(differing(before, after)) == ["d.e: was 1, is None"]
+    assert listed(differing(before, after)) == ["d.e: was 1, is None"]
 
 
 def compares_nested_dicts(function: ast.FunctionDef) -> bool:
@@ -285,7 +277,7 @@ def test_there_is_one_differ() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef) and compares_nested_dicts(node)
     }
-    assert differs == {"same_run.differing"}
+    assert differs == {"nested.differing"}
 
 
 def test_a_line_for_an_engines_environment_names_the_engine_and_counts_the_rest() -> None:

@@ -220,10 +220,13 @@ def _repeating(plan: RunPlan, digests: RunDigests, command: str) -> Mapping[str,
 
 def _tuning(run: LoadedRun) -> Mapping[str, Answer]:
     of_engines = [search for _, search in engine_searches(run.plan, run.records)]
-    settings = [*searches(run.plan, run.records), *of_engines]
+    of_inc = searches(run.plan, run.records)
+    settings = [search.max_trials for search in of_inc] + [
+        search.max_trials for search in of_engines
+    ]
     if not settings:
         return {"hyperparameters": Answer(YES, "No row searches; plan.json has every setting.")}
-    limits = sorted({search.max_trials for search in settings if search.max_trials is not None})
+    limits = sorted({most for most in settings if most is not None})
     most = f", with at most {' or '.join(map(str, limits))} trials" if limits else ""
     return {
         "hyperparameters": Answer(
