@@ -271,7 +271,7 @@ DERIVED = (  # of records and numbers, purely
     ),
 )
 DATA = (
-    *(f"harness.facts.{name}" for name in ("faults", "machine_facts", "typed")),
+    *(f"harness.facts.{name}" for name in ("faults", "machine_facts", "nested", "typed")),
     "harness.host.isa",
     *(
         f"harness.storage.{name}"

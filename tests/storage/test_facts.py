@@ -171,7 +171,8 @@ def test_what_is_not_known_of_a_machine_is_written_as_null(tmp_path: Path) -> No
     described = machine.describe(tmp_path, affinity=[0], ec2=Instance(reason="not on EC2"))
     written = json.loads(json.dumps(described.stored))
     assert written["cpu_model"] is None and written["cpu_quota"] is None
-    assert written["ec2"] == {"instance_type": None, "region": None, "reason": "not on EC2"}
+    reason = written["ec2"].pop("reason")
+    assert reason == "not on EC2" and set(written["ec2"].values()) == {None}
     assert decode(written, Machine) == described
 
 

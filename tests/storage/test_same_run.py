@@ -86,7 +86,7 @@ def test_each_entry_is_of_a_key_of_conf_and_says_what_the_one_above_does_not() -
         assert key.count(".") == 0 or effect_of(key.rpartition(".")[0]) is not effect, key
 
 
-NOTHING = {"run", "machine", "table", "protocol.roof", "protocol.latency_ms", "nightly"}
+NOTHING = {"run", "machine", "machine_id", "machine_type", "table", "protocol.roof", "protocol.latency_ms", "nightly"}
 TIMES = {"baseline", "fused", "protocol", "threads.sweep"}  # but for those of protocol above
 
 
