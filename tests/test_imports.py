@@ -37,10 +37,10 @@ BOTH = "harness.process.compat"  # imports MXNet where it is asked to
 FLOORS = (  # who may import whom: a package imports what stands above it here, and nothing else
     ("errors", "facts", "render", "stats", "time_limit"),
     ("host",),
-    ("files",),
+    ("files", "placement"),
     ("storage",),
     ("process", "table"),
-    ("checkout", "compare", "doctor", "export", "screen", "setup", "targets", "words"),
+    ("checkout", "compare", "doctor", "export", "screen", "serving", "setup", "targets", "words"),
     ("config", "workloads"),
     ("images", "packs"),
     ("engines",),
@@ -252,7 +252,7 @@ DERIVED = (  # of records and numbers, purely
     *(f"harness.compare.{name}" for name in ("comparison", "prices", "unlike")),
     *(
         f"harness.compare.columns.{name}"
-        for name in ("cells", "column", "machine_types", "rankings")
+        for name in ("column", "machine_types", "method_values", "rankings")
     ),
     *(
         f"harness.nightly.{name}"

@@ -21,15 +21,16 @@ import numpy as np
 from benchmarks.arguments import positive
 from harness import PROJECT
 from harness.errors import HarnessError, InputError, exit_code
+from harness.facts.machine_facts import ALLOCATORS, SYSTEM
 from harness.host import machine
-from harness.host.libraries.allocator import FILES, KEY, SYSTEM, find_allocator
+from harness.host.libraries.allocator import KEY, find_allocator
 from harness.stats.speed import speedup
 from harness.storage.store import RunFolder
 from harness.table.loaded_run import LoadedRun, load_run
 from harness.table.notes.condition_notes import policies_text
 
 FEWEST = 2  # repeats that an interval needs
-ROUNDS = ("protocol=careful", "protocol.rounds=1")  # of a run: repeats are the rounds here
+ROUNDS = ("protocol=careful", "protocol.rounds=1", "protocol.roof=false")  # repeats are the rounds
 MB = 1e6
 
 
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--repeats", type=positive, default=5, metavar="N", help="default: 5")
-    parser.add_argument("--allocators", nargs="+", default=list(FILES), metavar="NAME")
+    parser.add_argument("--allocators", nargs="+", default=list(ALLOCATORS), metavar="NAME")
     parser.add_argument("--results", type=Path, metavar="DIR", help="keep the runs there")
     parser.add_argument("words", nargs="*", metavar="KEY=VALUE", help="of a run")
     options = parser.parse_args(arguments)

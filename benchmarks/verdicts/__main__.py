@@ -34,7 +34,7 @@ OUT = PROJECT / "docs" / "verdicts"
 PARTS: dict[str, tuple[Callable[[int, int], Iterator[Figure]], int, int]] = {
     # name: what measures it, and its repeats with --quick and without
     "intervals": (coverage.measured, 600, 6000),
-    "machines": (machine_types.measured, 300, 3000),
+    "machines": (machine_types.measured, 300, 2000),
     "confirmation": (confirmation.measured, 100, 1500),
     "shifts": (shift_search.measured, 40, 300),
     "detectors": (detectors.measured, 1, 4),

@@ -13,7 +13,10 @@ from msgspec import Struct
 
 from harness import PROJECT
 from harness.bisect.asides import Asides, State
-from harness.bisect.changes import (
+from harness.bisect.commits import count_commits, first_bad_commit
+from harness.bisect.lock_search import first_bad_step
+from harness.bisect.pairs import Answer, Comparison, Measure, Meter, Version
+from harness.bisect.run_changes import (
     COMMITS,
     Endpoint,
     chosen_search,
@@ -21,9 +24,6 @@ from harness.bisect.changes import (
     package_changes,
     with_changes,
 )
-from harness.bisect.commits import count_commits, first_bad_commit
-from harness.bisect.lock_search import first_bad_step
-from harness.bisect.pairs import Answer, Comparison, Measure, Meter, Version
 from harness.bisect.search_result import Outcome, Result, to_json, to_markdown
 from harness.bisect.turns import Turns, turn_places, turn_words
 from harness.checkout.commit import MEASURING
@@ -298,7 +298,7 @@ class _Search:
                 def turn_ended() -> None:
                     nonlocal turns
                     turns += 1
-                    report(turns // 2, LOOKS * meter.rounds, "pairs at most")
+                    report(turns // 2, LOOKS * meter.rounds, "pairs")
 
                 self._turn_ended = turn_ended
                 comparison = meter.compare(before, now, threshold)

@@ -8,9 +8,9 @@ from itertools import combinations
 
 import numpy as np
 
-from harness.compare.columns.cells import MethodInRun, labels_of, method_in_column
 from harness.compare.columns.column import Classes, Column, ComparedRun
 from harness.compare.columns.machine_types import make_columns
+from harness.compare.columns.method_values import MethodInRun, labels_of, method_in_column
 from harness.compare.columns.rankings import Ranked, rank
 from harness.compare.unlike import Unlike, unlike
 from harness.stats.accuracy import McNemar, mcnemar

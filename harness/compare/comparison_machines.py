@@ -7,7 +7,7 @@ from collections.abc import Callable
 from harness.compare.columns.column import Column, ComparedRun
 from harness.compare.comparison import Comparison
 from harness.compare.grid import DASH, Cell, Grid, titles
-from harness.host.libraries.allocator import SYSTEM
+from harness.facts.machine_facts import SYSTEM
 from harness.table.notes.condition_notes import policies_text
 
 

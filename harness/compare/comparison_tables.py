@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from harness.compare.columns.cells import MethodInRun
 from harness.compare.columns.column import ComparedRun
 from harness.compare.columns.machine_types import unpooled
+from harness.compare.columns.method_values import MethodInRun
 from harness.compare.columns.rankings import in_words
 from harness.compare.comparison import Comparison, Disagreement
 from harness.compare.grid import DASH, NOTHING, Cell, Grid, titles
@@ -21,9 +21,9 @@ FORCED = "These runs were not measured alike; what follows compares them all the
 SHOWN = 20  # of a pair's differing images; the CSV has all
 OPPOSITE = {"faster": "slower", "dearer": "cheaper"}
 RANKING = (
-    "The ratio with its 95 % interval, and whether the difference between the types holds: machines are "
-    "the units, and p is adjusted for the number of pairs in a row, of which at most 5 % claim a "
-    "difference where there is none."
+    "The ratio with its 95 % interval, and whether the difference between the types holds. Machines are "
+    "the units. p is adjusted for the number of pairs in a row: of rows without any difference, fewer "
+    "than 5 % show one."
 )
 RATIO = Metric("ratio", "Images/s over the first run's", 2, True)
 
@@ -108,7 +108,7 @@ def methods(comparison: Comparison) -> list[Grid]:
 
 def rankings(comparison: Comparison) -> list[Grid]:
     """Return which differences between types hold, in speed and in cost, methods by pairs of types."""
-    names = titles(comparison)
+    names = [column.title for column in comparison.columns]
     grids = []
     for anchor, title, better, of_cost in (
         ("ranked", "Differences between types: images/s", "faster", False),
@@ -243,8 +243,8 @@ def _of_types(comparison: Comparison, names: Sequence[str]) -> list[str]:
         notes.append(
             "A column of several machines has the values of the typical machine. Its intervals are "
             "between machines: a machine counts once, whatever the number of its rounds and runs. Top-1 "
-            "is that of the machine with the largest loss. Each column's first run is compared in what "
-            "it predicts."
+            "is that of the machine with the largest loss. Predictions are those of each column's first "
+            "run."
         )
     for name, column in zip(names, comparison.columns):
         if column.type and not column.is_pooled:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.compare import comparison_tables as tables
-from harness.compare.columns.cells import MethodInRun
 from harness.compare.columns.column import Column
+from harness.compare.columns.method_values import MethodInRun
 from harness.compare.comparison import Comparison, Line
 from harness.compare.comparison_machines import machines
 from harness.compare.grid import Grid, titles

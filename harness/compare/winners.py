@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness.compare.columns.cells import MethodInRun
 from harness.compare.columns.column import Column
+from harness.compare.columns.method_values import MethodInRun
 from harness.compare.comparison import Comparison, Line
 from harness.compare.grid import titles
 from harness.stats.intervals import Interval

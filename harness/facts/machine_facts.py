@@ -5,6 +5,8 @@ field that is None by default may be missing in what earlier versions wrote.
 """
 
 # No ``from __future__ import annotations``: msgspec evaluates the annotations, on Python 3.9 too.
+import re
+from collections.abc import Iterable
 from typing import Annotated, ClassVar, Literal, Optional, Union
 
 import msgspec
@@ -15,6 +17,8 @@ from harness.facts.typed import Count, Facts, JsonObject, Number, Positive, Text
 Text = Annotated[str, Meta(min_length=1)]
 PROC_BIND = ("TRUE", "FALSE", "MASTER", "PRIMARY", "CLOSE", "SPREAD")
 ENGINE_PACKAGES = ("onnxruntime", "openvino", "nncf", "torch", "neural-compressor", "onnx")
+SYSTEM = "system"  # the C library's allocator: nothing is preloaded
+ALLOCATORS = ("tcmalloc", "jemalloc")
 BLOCKTIME = "milliseconds, a whole number from 0, or infinite"
 
 
@@ -270,3 +274,16 @@ class Disturbance(msgspec.Struct, frozen=True, kw_only=True):
     value: Number
     limit: Number
     advice: str
+
+
+def allocator_name(library: str) -> str:
+    """Return what to call the allocator of a library: a name of ALLOCATORS, ``system``, or the file."""
+    file = library.rpartition("/")[2]
+    if re.match(r"(libc|libc-[\d.]+|ld-musl.*)\.so", file):
+        return SYSTEM
+    return next((name for name in ALLOCATORS if name in file), file)
+
+
+def spell_cpus(cpus: Iterable[int]) -> str:
+    """Return CPU numbers as messages show them, such as ``CPU 0,2``."""
+    return "CPU " + ",".join(map(str, sorted(cpus)))

@@ -1,8 +1,9 @@
-"""Memory of the machine and of this process's control groups."""
+"""Memory of the machine and of this process's control groups, and the NUMA nodes that it is on."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 from harness.host.system_files import ROOT, control_groups, read_text, to_integer
@@ -63,3 +64,19 @@ def memory_field(root: Path, field: str) -> int | None:
         rf"^{field}:\s+(\d+) kB", read_text(root / "proc/meminfo") or "", re.MULTILINE
     )
     return int(match[1]) * 1024 if match else None
+
+
+def memory_by_node(root: Path = ROOT) -> dict[str, int] | None:
+    """Return how many bytes of this process are on each NUMA node, by its number, as the kernel says.
+
+    None if the kernel does not tell. Files that other processes map, too, are part of it.
+    """
+    text = read_text(root / "proc/self/numa_maps")
+    if text is None:
+        return None
+    bytes_on: Counter[str] = Counter()
+    for line in text.splitlines():
+        page = re.search(r"kernelpagesize_kB=(\d+)", line)
+        for node, pages in re.findall(r" N(\d+)=(\d+)", line):
+            bytes_on[node] += int(pages) * int(page[1] if page else 4) * 1024
+    return dict(sorted(bytes_on.items()))

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.facts.machine_facts import OpenMP
+from harness.facts.machine_facts import OpenMP, spell_cpus
 from harness.host.snapshot import TICKS_PER_S
 from harness.host.system_files import parse_cpu_list, read_text
-from harness.host.threads import listed_places, openmp_mismatches, spell_cpus
+from harness.host.threads import listed_places, openmp_mismatches
 from harness.host.topology import allowed_cpus
 
 WORKER_SHARE = 0.05  # of the busiest thread's work; a thread that does less is no worker

@@ -11,7 +11,7 @@ import itertools
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import HarnessError, InputError, spell
@@ -19,16 +19,23 @@ from harness.facts.faults import MISSING
 from harness.facts.machine_facts import (
     BLOCKTIME,
     PROC_BIND,
+    SYSTEM,
     OpenMP,
     ThreadOptions,
     ThreadSettings,
+    spell_cpus,
 )
 from harness.facts.typed import decode, fault
-from harness.host.libraries.allocator import SYSTEM, find_allocator, require_preloadable
+from harness.host.libraries.allocator import find_allocator, require_preloadable
 from harness.host.libraries.loaded import library_with, mapped_libraries
 from harness.host.topology import Topology
 
-OWN_KEYS = {"omp": ("proc_bind", "places"), "kmp": ("affinity", "blocktime"), "none": ()}
+OWN_KEYS = {
+    "omp": ("proc_bind", "places", "sweep"),
+    "kmp": ("affinity", "blocktime", "sweep"),
+    "none": (),
+}
+SWEEP = "sweep"  # thread counts that are measured besides the policy: no part of it
 KMP_NAME = "libiomp5.so"
 KMP_AFFINITY = "KMP_AFFINITY"
 KMP_UNBOUND = {"none", "disabled"}  # types of affinity that bind no thread
@@ -139,7 +146,7 @@ def _options(section: object) -> ThreadOptions:
     if wrong is not None:
         value = None if wrong.value is MISSING else wrong.value
         raise _value_error(wrong.at, value, wrong.expected)
-    return decode(section, ThreadOptions)
+    return decode({k: value for k, value in section.items() if k != SWEEP}, ThreadOptions)
 
 
 def find_kmp_library() -> Path | None:
@@ -216,11 +223,6 @@ def openmp_mismatches(environment: Mapping[str, str], loaded: OpenMP) -> list[st
 
 def _value_error(key: str, value: object, allowed: str) -> InputError:
     return InputError(f"{key}={spell(value)}: must be {allowed}")
-
-
-def spell_cpus(cpus: Iterable[int]) -> str:
-    """Return CPU numbers as messages show them, such as ``CPU 0,2``."""
-    return "CPU " + ",".join(map(str, sorted(cpus)))
 
 
 def one_cpu_per_thread(topology: Topology, count: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from harness.process.timing import Scores
 from harness.targets import made
 from harness.workloads.private import copied_together
 
+HELD_IMAGES = 256  # in memory; 150 MB of the usual 224 x 224
 SCORES = "model-scores.npy"  # MXNet's, of the first tuning batch, beside a model for an engine
 
 
@@ -72,6 +74,13 @@ def batches_of(model: SavedModel, size: int | None = None, count: int | None = N
 
     size = size or model.workload.batch_size
     return numpy_batches(model.images, model.workload.transform, size, count)
+
+
+def held_batches(model: SavedModel, size: int) -> list[Any]:
+    """Return whole batches of a model's first images, in memory: ``HELD_IMAGES``, or one batch."""
+    whole = model.images.images // size * size
+    count = max(1, HELD_IMAGES // size)
+    return list(itertools.islice(batches_of(model, size, whole), count))
 
 
 def bound_cpus(model: SavedModel) -> Sequence[int] | None:

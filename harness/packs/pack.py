@@ -42,7 +42,7 @@ VERSION = 1
 REVIEW_VERSION = 2  # of a pack for review, which versions that read 1 alone do not know
 REVIEW = "review"  # the folder of what reviewers read
 # What the harness writes and reads again; none of it can run code. A report is made from it.
-FOLDERS = (record.RECORDS, record.ROUNDS, store.METHODS)
+FOLDERS = (record.RECORDS, record.ROUNDS, record.INSTANCES, record.SERVER, store.METHODS)
 SUFFIXES = (".csv", ".json", ".log", ".md", ".npy", ".npz", ".yaml")
 PART = r"[\w+=@,-][\w +=@,.-]*"  # a name in a path: not hidden, no way up, nothing odd
 PATH = re.compile(rf"{PART}(?:/{PART})*")

@@ -9,7 +9,7 @@ from typing import Any, Optional, Union
 
 import msgspec
 
-from harness.facts.typed import Count, Facts, Name, Positive, Sha256
+from harness.facts.typed import Count, Duration, Facts, Name, Positive, Sha256
 from harness.storage.configuration import (
     Additions,
     EngineOptions,
@@ -174,6 +174,52 @@ class MeasureJob(Job, frozen=True, kw_only=True):
     warmup_s: WarmUp
 
 
+class Binding(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a worker is to run, from before it imports anything that starts threads.
+
+    Attributes:
+        cpus: that it may use.
+        nodes: the NUMA nodes whose memory it may use; none: the kernel chooses (first touch).
+    """
+
+    cpus: list[int]
+    nodes: list[Count] = msgspec.field(default_factory=list)
+
+
+class InstanceJob(Job, frozen=True, kw_only=True):
+    """Be one of several processes that run one model at the same time.
+
+    Attributes:
+        sizes: the batch sizes, in order; all instances start together on each.
+        binding: of this instance; None: it runs where the parent may run.
+    """
+
+    stage: str = "instance"
+    model: SavedModel
+    sizes: list[Positive]
+    warmup_s: WarmUp
+    cpus: list[int]
+    binding: Optional[Binding] = None
+
+
+class ServeJob(Job, frozen=True, kw_only=True):
+    """Be one of several processes that answer queries with one model.
+
+    Attributes:
+        batch: the most queries that are answered together.
+        binding: of this instance.
+        line: descriptor of the line of queries, which this process inherits.
+    """
+
+    stage: str = "serve"
+    model: SavedModel
+    batch: Positive
+    warmup_s: WarmUp
+    cpus: list[int]
+    binding: Binding
+    line: int
+
+
 class RoofJob(Job, frozen=True, kw_only=True):
     """Time large convolutions."""
 
@@ -203,6 +249,12 @@ class Progressed(msgspec.Struct, frozen=True, tag_field="event", tag="progress")
     what: str
 
 
+class Ready(msgspec.Struct, frozen=True, tag_field="event", tag="ready"):
+    """A worker's message: it waits for an order; a batch took ``batch_s`` seconds so far."""
+
+    batch_s: Duration
+
+
 class Result(msgspec.Struct, frozen=True, tag_field="event", tag="result"):
     """A worker's answer: the stage's JSON value, and what the worker had given up."""
 
@@ -223,4 +275,39 @@ class Failure(msgspec.Struct, frozen=True, tag_field="event", tag="error"):
     trials: Optional[int]
 
 
-Message = Union[Progressed, Result, Failure]
+Message = Union[Progressed, Ready, Result, Failure]
+
+
+class RunUntil(msgspec.Struct, frozen=True, tag_field="order", tag="run_until"):
+    """An order to a worker that is ready: begin batches until a second of CLOCK_MONOTONIC."""
+
+    moment: Duration
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True, tag_field="order", tag="serve"):
+    """An order to a worker that is ready: answer queries that arrive at a rate.
+
+    Attributes:
+        rate: queries per second.
+        queries: how many.
+        seed: of their arrivals.
+        began_at: the moment from which they arrive, in seconds of CLOCK_MONOTONIC.
+        target_s: a query that is answered later than this after its arrival is late.
+        most_late: the trial ends when more queries are late.
+        delay_s: how long the first query of a batch waits for others at most.
+    """
+
+    rate: Duration
+    queries: Positive
+    seed: Count
+    began_at: Duration
+    target_s: Duration
+    most_late: Count
+    delay_s: float
+
+
+class NoMore(msgspec.Struct, frozen=True, tag_field="order", tag="no_more"):
+    """An order to a worker that is ready: end."""
+
+
+Order = Union[RunUntil, Trial, NoMore]

@@ -11,7 +11,9 @@ import os
 import resource
 import sys
 import traceback
-from typing import Any, get_type_hints
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from harness.errors import (
     HarnessError,
@@ -29,6 +31,9 @@ from harness.process.lifetime import Keeper, die_with_parent, end_group_with_thi
 from harness.process.own_modules import find_own_modules
 from harness.storage import outcomes
 
+if TYPE_CHECKING:
+    from harness.process.jobs import Order
+
 KINDS: dict[type[Exception], str] = {
     InputError: outcomes.INPUT,
     NoSolution: outcomes.NO_SOLUTION,
@@ -37,7 +42,17 @@ KINDS: dict[type[Exception], str] = {
     HarnessError: outcomes.FAILED,
 }
 NO_MEMORY = ("bad_alloc", "Failed to allocate", "Cannot allocate memory")  # in MXNet's words
-WITH_MXNET = ("inspect", "measure", "optimize", "profile", "recover", "roof", "validate")
+WITH_MXNET = (
+    "inspect",
+    "instance",
+    "measure",
+    "optimize",
+    "profile",
+    "recover",
+    "roof",
+    "serve",
+    "validate",
+)
 
 
 class Reporter:
@@ -54,6 +69,40 @@ class Reporter:
 
     def progress(self, done: int, total: int, what: str) -> None:
         self.send("progress", done=done, total=total, what=what)
+
+
+def wait_for_order(reporter: Reporter, batch_s: float) -> Order:
+    """Say that this worker is ready, wait, and return the order that its parent gives.
+
+    Args:
+        batch_s: how long a batch took so far, in seconds.
+
+    Raises:
+        HarnessError: the parent has closed the pipe.
+    """
+    from msgspec import convert
+
+    from harness.process.jobs import Order
+
+    reporter.send("ready", batch_s=batch_s)
+    line = sys.stdin.readline()
+    if not line:
+        raise HarnessError("the parent gives no more orders: start the run again")
+    order: Order = convert(json.loads(line), Order)
+    return order
+
+
+def bind(binding: Mapping[str, Any]) -> None:
+    """Keep this process, and the threads that it will start, on its CPUs and on its nodes' memory.
+
+    Where memory cannot be bound, it comes from the node of the CPU that touches it first. What came of
+    it is measured (``memory_by_node``).
+    """
+    from harness.placement.memory_binding import bind_memory
+
+    os.sched_setaffinity(0, binding["cpus"])
+    if binding["nodes"]:
+        bind_memory(binding["nodes"])
 
 
 def stage_module(stage: str) -> str:
@@ -109,7 +158,9 @@ def main() -> None:
     reporter = Reporter(descriptor)
     atexit.register(end_at_once, reporter, keeper)
     try:
-        job = json.load(sys.stdin)
+        job = json.loads(sys.stdin.readline())
+        if job.get("binding"):
+            bind(job["binding"])
         count_this_process()  # while it may: a confined process opens no counters
         confined = confine(Reach.of(job))
         die_with_parent(parent)  # again: a new user namespace may have undone it
@@ -122,7 +173,9 @@ def main() -> None:
         stage = importlib.import_module(stage_module(job["stage"]))
         faulthandler.disable()  # MXNet has put a handler of its own before it, which says less
         faulthandler.enable()
-        value = stage.run(decode(job, get_type_hints(stage.run)["job"]), reporter.progress)
+        takes = get_type_hints(stage.run)
+        orders = [partial(wait_for_order, reporter)] if "wait_for_order" in takes else []
+        value = stage.run(decode(job, takes["job"]), reporter.progress, *orders)
         reporter.send("result", value=plain(value), confined=confined)
     except Exception as error:
         traceback.print_exc()

@@ -16,8 +16,17 @@ from harness.report.artifact.checklist import counts
 from harness.report.choice import engine_table
 from harness.report.contents import Report
 from harness.report.latex import PREAMBLE
+from harness.serving.served_tables import HEADERS, about, cells, served_of
 from harness.storage.outcomes import OK
 from harness.storage.same_run import UNDETERMINING
+from harness.table.instances.split_tables import (
+    INSTANCES,
+    SCALING,
+    best_table,
+    scaling_table,
+    split_table,
+)
+from harness.table.instances.splits import scaling
 from harness.table.kernels import common_name
 from harness.table.markdown import beyond_rows, kernel_rows
 from harness.table.metrics import ADDED, BY_SIZE, PUBLISHED
@@ -116,6 +125,29 @@ def _sizes(report: Report) -> Values | None:
     return {"rows": report.run.sizes, "metrics": BY_SIZE} if report.run.sizes else None
 
 
+def _instances(report: Report) -> Values | None:
+    rows = report.run.splits
+    if not rows:
+        return None
+    tables = [
+        ("All splits", INSTANCES, split_table(rows)),
+        (
+            "Best split of each row",
+            "",
+            best_table(rows, report.run.plan.config.protocol.latency_ms),
+        ),
+    ]
+    scaled = scaling(rows)
+    if scaled:
+        tables.append(("By threads", SCALING, scaling_table(scaled)))
+    return {
+        "tables": [
+            {"title": title, "said": said, "headers": headers, "rows": body}
+            for title, said, (headers, body) in tables
+        ]
+    }
+
+
 def _conditions(report: Report) -> Values | None:
     run = report.run
     policies = policies_text(run.plan.machine)
@@ -124,6 +156,18 @@ def _conditions(report: Report) -> Values | None:
     if not policies and not rows:
         return None
     return {"policies": policies, "headers": headers, "rows": rows}
+
+
+def _queries(report: Report) -> Values | None:
+    server = report.run.plan.config.protocol.server
+    rows = served_of(report.run)
+    if server is None or not rows:
+        return None
+    return {
+        "said": about(server),
+        "headers": HEADERS,
+        "rows": [cells(row) for row in rows],
+    }
 
 
 def _methods(report: Report) -> Values:
@@ -157,7 +201,9 @@ SECTIONS = (  # in the order of the template
     Section("figures", "Figures", _figures),
     Section("kernels", "How each row ran", _kernels),
     Section("sizes", "By batch size", _sizes),
+    Section("instances", "By instances", _instances),
     Section("conditions", "Conditions", _conditions),
+    Section("queries", "Queries that arrive at random", _queries),
     Section("files", "Files", _files),
     Section("methods", "Methods", _methods),
     Section("checklist", "Checklist", _checklist),

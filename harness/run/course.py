@@ -7,7 +7,7 @@ the same search says how long one takes; where none does, nothing is said of the
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -16,10 +16,11 @@ import msgspec
 
 from harness.errors import HarnessError
 from harness.files.whole_files import load_json
+from harness.storage.instances.instance_files import load_instances
 from harness.storage.known_runs import planned_runs, readable_plan
 from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.plan import RunPlan
-from harness.storage.record import MethodRecord
+from harness.storage.record import MethodRecord, Split
 from harness.storage.store import TRAJECTORY, RunFolder
 
 OPTIMIZE, CONVERT = "optimize", "convert"
@@ -47,9 +48,12 @@ class Course:
     Args:
         plan: of the run.
         known: seconds that steps of earlier runs took, rounds without their numbers.
+        splits: in which the rows are measured after their rounds.
     """
 
-    def __init__(self, plan: RunPlan, known: Mapping[Step, float]) -> None:
+    def __init__(
+        self, plan: RunPlan, known: Mapping[Step, float], splits: Sequence[Split] = ()
+    ) -> None:
         protocol = plan.config.protocol
         self._methods = list(plan.methods)
         self._endless = {
@@ -65,7 +69,8 @@ class Course:
             for stage in (OPTIMIZE, *([CONVERT] if method.engine else []), *last)
         ]
         self._ahead += [
-            Step(method, MEASURE, round_)
+            Step(method, stage, round_)
+            for stage in (MEASURE, *map(str, splits))
             for round_ in range(1, protocol.rounds + 1)
             for method in self._methods
         ]
@@ -100,9 +105,10 @@ class Course:
         """Leave out what was ahead of a row that ended early."""
         self._ahead = [step for step in self._ahead if step.method != method]
 
-    def drop_round(self, method: str, round_: int) -> None:
-        """Leave out a round of a row that is on disk."""
-        self._ahead = [step for step in self._ahead if step[::2] != (method, round_)]
+    def drop_round(self, method: str, round_: int, split: Split | None = None) -> None:
+        """Leave out a round of a row that is on disk: in a split, or by one process."""
+        done = Step(method, MEASURE if split is None else str(split), round_)
+        self._ahead = [step for step in self._ahead if step != done]
 
     def left(self, step: Step, elapsed: float) -> float | None:
         """Return the seconds that the run takes from now; None where a step has no known end.
@@ -136,20 +142,23 @@ class Course:
         return None
 
 
-def course_of(plan: RunPlan, folder: RunFolder) -> Course:
+def course_of(plan: RunPlan, folder: RunFolder, splits: Sequence[Split] = ()) -> Course:
     """Return the course of a run, with what the earlier ones beside its folder tell."""
     known: dict[Step, float] = {}
     for earlier in _earlier(plan, folder):
         with suppress(HarnessError, OSError):  # a damaged one tells nothing
             for step, seconds in seconds_taken(plan, earlier):
                 known.setdefault(step, seconds)
-    course = Course(plan, known)
+    course = Course(plan, known, splits)
     for row in folder.load_records():
         if row.outcome.finished and row.outcome.kind != OK:
             course.drop(row.method)
     for round_ in folder.load_rounds():
         if round_.outcome.kind == OK:
             course.drop_round(round_.method, round_.round)
+    for together in load_instances(folder):
+        if together.outcome.kind == OK:
+            course.drop_round(together.method, together.round, together.split)
     return course
 
 
@@ -232,3 +241,7 @@ def seconds_taken(plan: RunPlan, folder: RunFolder) -> Iterator[tuple[Step, floa
         for round_ in folder.load_rounds():
             if round_.method in same and round_.facts and round_.facts.seconds is not None:
                 yield Step(round_.method, MEASURE), round_.facts.seconds
+        for together in load_instances(folder):
+            took = [one.seconds for one in together.facts or () if one.seconds is not None]
+            if together.method in same and took:
+                yield Step(together.method, str(together.split)), max(took)

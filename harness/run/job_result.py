@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,7 +11,7 @@ from harness.errors import HarnessError, InputError
 from harness.facts.typed import Facts, Mistyped, decode
 from harness.process import executor
 from harness.storage import outcomes
-from harness.storage.record import Outcome
+from harness.storage.record import MethodRecord, Outcome
 
 StageFacts = TypeVar("StageFacts", bound=Facts)
 
@@ -76,3 +77,21 @@ def require_answer(
 def with_faults(outcome: Outcome, faults: Sequence[str]) -> Outcome:
     """Return INVALID with the faults as its reason, or the outcome itself where there are none."""
     return Outcome(outcomes.INVALID, "; ".join(faults)) if faults else outcome
+
+
+def with_known(row: MethodRecord, before: MethodRecord | None) -> MethodRecord:
+    """Return a row with what an earlier record has measured of the same model beyond it."""
+    if before is None or not same_model(before, row):
+        return row
+    return replace(
+        row,
+        validate=row.validate or before.validate,
+        profile=row.profile or before.profile,
+        history=row.history or before.history,
+    )
+
+
+def same_model(one: MethodRecord, other: MethodRecord) -> bool:
+    """Say whether two records are of one model, byte by byte."""
+    models = [[file.sha256 for file in row.optimize.model] for row in (one, other) if row.optimize]
+    return len(models) == 2 and models[0] == models[1]

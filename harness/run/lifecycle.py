@@ -30,6 +30,9 @@ from harness.run.context import Context
 from harness.run.continuing import continued
 from harness.run.engine_environments import engine_versions
 from harness.run.inputs import check_finished, check_inputs
+from harness.run.instances.placed_splits import notes_of, placed_splits
+from harness.run.instances.server_rows import run_server
+from harness.run.instances.split_rounds import run_split_rounds
 from harness.run.job_result import require_answer
 from harness.run.measure_roof import measure_roof
 from harness.run.opening import open_session
@@ -41,6 +44,7 @@ from harness.run.worker_setup import (
     inspection_memory_limit,
     workload_for_workers,
 )
+from harness.serving.served_tables import write_server_tables
 from harness.setup.environments import SetupError
 from harness.setup.setup_env import LOCKS
 from harness.storage.configuration import Configuration
@@ -114,9 +118,11 @@ def measure_folder(
             try:
                 run_rows(session)
                 run_rounds(session)
+                run_split_rounds(session)
+                run_server(session)
                 has_roof = measure_roof(session)
             finally:
-                write_tables(folder, composed.config.table.intervals)
+                write_server_tables(write_tables(folder, composed.config.table.intervals))
             unfinished = [r.label for r in folder.load_records() if not r.outcome.finished]
             if not unfinished:
                 show.note(f"digest of all but times: {save_digests(folder)}")
@@ -179,7 +185,9 @@ def start_session(
         InputError: the input is at fault, or the run was planned otherwise.
     """
     config = composed.config
-    settings = threads.resolve(config.threads.stored, read_topology(), threads.find_kmp_library())
+    topology = read_topology()
+    settings = threads.resolve(config.threads.stored, topology, threads.find_kmp_library())
+    splits = placed_splits(config, topology)
     environment = build_environment(settings.environment, config, folders)
     compile_project()
     cache = project_path(config.run.cache)
@@ -230,6 +238,7 @@ def start_session(
         versions=with_engines(seen.versions, config, folders),
         warnings=(
             *warnings_of(config.workload, settings.warnings),
+            *notes_of(splits),
             *inputs.warnings,
             *seen.warnings,
             *((ROOT_WARNING,) if os.geteuid() == 0 else ()),

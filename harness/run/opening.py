@@ -14,6 +14,7 @@ from harness.render.progress import Display, told_once
 from harness.run.course import course_of
 from harness.run.engine_environments import Engines, engine_environments
 from harness.run.inputs import Inputs
+from harness.run.instances.placed_splits import placed_splits
 from harness.run.session import Session
 from harness.run.worker_setup import build_environment, workload_for_workers
 from harness.storage.configuration import Method
@@ -80,14 +81,14 @@ def open_session(
         data[role] = ImageSet(
             prepared=str(prepared.path), stored=images, labels=str(labels), images=used[role]
         )
-    settings = threads.resolve(
-        plan.config.threads.stored, read_topology(), threads.find_kmp_library()
-    )
+    topology = read_topology()
+    splits = placed_splits(plan.config, topology)
+    settings = threads.resolve(plan.config.threads.stored, topology, threads.find_kmp_library())
     # that of this shell would bind a part of OpenVINO
     engine_variables = {name: value for name, value in unbound.items() if name != isa.VARIABLE}
     if settings.allocator is not None:
         engine_variables[threads.PRELOAD] = settings.allocator
-    cpus = threads.engine_cpus(settings, read_topology())
+    cpus = threads.engine_cpus(settings, topology)
     unread = settings.environment[threads.KMP_AFFINITY] if cpus is None else None
     return Session(
         plan,
@@ -101,5 +102,6 @@ def open_session(
         ),
         data,
         show,
-        course_of(plan, folder),
+        course_of(plan, folder, [placed.split for placed in splits]),
+        splits,
     )

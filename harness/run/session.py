@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from harness.errors import HarnessError
 from harness.facts.typed import Mistyped, changed, decode, plain
 from harness.files import whole_files
 from harness.process import executor
+from harness.process.executor import Progress
 from harness.process.jobs import (
     ConvertJob,
     ImageSet,
@@ -28,8 +30,9 @@ from harness.process.jobs import (
 from harness.render.progress import Display, Grown
 from harness.run.course import Course, Step
 from harness.run.engine_environments import Engines
-from harness.run.job_result import stage_result, with_faults
-from harness.run.worker_setup import method_for_workers
+from harness.run.instances.placed_splits import PlacedSplit
+from harness.run.job_result import same_model, stage_result, with_faults, with_known
+from harness.run.worker_setup import method_for_workers, profiled_batches
 from harness.screen.run_table import fitted_table
 from harness.storage import outcomes, recorded_files, store
 from harness.storage.configuration import Protocol
@@ -39,8 +42,6 @@ from harness.storage.stage_facts import Optimize, ProfileFacts, RoundFacts, Vali
 from harness.storage.store import PREDICTIONS, RunFolder
 from harness.table import kernels, validity
 from harness.table.loaded_run import rows_of
-
-PROFILED_S = 3.0  # of forward passes; as long again before, for the one that converts the weights
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Session:
         engines: how the others are started.
         data: the prepared images by role, validation and tuning.
         course: how far it is.
+        splits: of the machine into instances, in which its rows are measured, too.
     """
 
     plan: RunPlan
@@ -63,6 +65,7 @@ class Session:
     data: dict[str, ImageSet]
     show: Display
     course: Course
+    splits: Sequence[PlacedSplit] = ()
 
     @property
     def protocol(self) -> Protocol:
@@ -85,7 +88,7 @@ class Session:
                 ended = stage(row, before)
                 if ended.outcome.kind != outcomes.OK:
                     break
-                row = _with_known(replace(ended, outcome=interrupted), before)
+                row = with_known(replace(ended, outcome=interrupted), before)
             row = ended
         finally:
             self.folder.save_record(row)
@@ -104,10 +107,10 @@ class Session:
     def _optimize(self, row: MethodRecord, before: MethodRecord | None) -> MethodRecord:
         method = self.plan.methods[row.method]
         saved = self.folder.method(row.method) / store.OPTIMIZED
-        missing = self._missing_engine(row)
+        missing = self.missing_engine(row)
         if missing is not None:
             model = before.optimize if before else None
-            return _with_known(replace(row, outcome=missing, optimize=model), before)
+            return with_known(replace(row, outcome=missing, optimize=model), before)
         facts = self._intact_model(saved)
         if facts is not None:
             known = before.history if before else None
@@ -123,7 +126,7 @@ class Session:
             shared=str(self.folder.path) if shared else None,
         )
         ended = self.run_job(row, job, "optimising")
-        outcome, facts = stage_result(ended, Optimize, self._log_name(row, job))
+        outcome, facts = stage_result(ended, Optimize, self.log_name(row, job.stage))
         if facts:
             outcome = with_faults(outcome, validity.pass_faults(facts))
             if engine is not None and outcome.kind == outcomes.OK:
@@ -145,7 +148,7 @@ class Session:
         model = replace_struct(self._saved(row, network), images=self.data["tuning"])
         job = ConvertJob(model=model, cpus=self.plan.machine.allowed_cpus)
         ended = self.run_job(row, job, "converting", engine=engine)
-        outcome, facts = stage_result(ended, Optimize, self._log_name(row, job))
+        outcome, facts = stage_result(ended, Optimize, self.log_name(row, job.stage))
         if facts is None:
             return outcome, None
         assert facts.network is not None
@@ -166,7 +169,7 @@ class Session:
         )
         return outcome, both
 
-    def _missing_engine(self, row: MethodRecord) -> Outcome | None:
+    def missing_engine(self, row: MethodRecord) -> Outcome | None:
         """Return the outcome of a row whose engine has no environment; None where all is there."""
         engine = self._engine(row)
         if engine is None:
@@ -198,18 +201,18 @@ class Session:
     def validate(self, row: MethodRecord) -> MethodRecord:
         """Run the row's saved model over the validation images."""
         job = ValidateJob(
-            model=self._model(row),
+            model=self.model(row),
             cpus=self.plan.machine.allowed_cpus,
             predictions=PREDICTIONS,
         )
         ended = self.run_job(row, job, "validating", engine=job.model.engine)
-        outcome, facts = stage_result(ended, Validate, self._log_name(row, job))
+        outcome, facts = stage_result(ended, Validate, self.log_name(row, job.stage))
         if facts:
             outcome = with_faults(outcome, validity.validation_faults(facts))
         return replace(row, outcome=outcome, validate=facts)
 
     def _validate_if_needed(self, row: MethodRecord, before: MethodRecord | None) -> MethodRecord:
-        facts = before.validate if before and _same_model(before, row) else None
+        facts = before.validate if before and same_model(before, row) else None
         if facts and not validity.validation_faults(facts):
             predictions = self.folder.method(row.method) / facts.predictions.path
             if recorded_files.is_intact(predictions, facts.predictions):
@@ -221,15 +224,15 @@ class Session:
         batches = self.protocol.profile_batches
         if not batches:
             return replace(row, outcome=Outcome(outcomes.OK))
-        known = before.profile if before and _same_model(before, row) else None
+        known = before.profile if before and same_model(before, row) else None
         if known and not self._kernel_faults(row, known):
             return replace(row, outcome=Outcome(outcomes.OK), profile=known)
         assert row.validate is not None
         batches, size = profiled_batches(row.validate, batches)
-        job = ProfileJob(model=self._model(row), batches=batches, size=size)
+        job = ProfileJob(model=self.model(row), batches=batches, size=size)
         extra = None if job.model.engine else kernels.ENVIRONMENT  # OpenVINO's oneDNN fails with it
         ended = self.run_job(row, job, "profiling", extra, engine=job.model.engine)
-        outcome, facts = stage_result(ended, ProfileFacts, self._log_name(row, job))
+        outcome, facts = stage_result(ended, ProfileFacts, self.log_name(row, job.stage))
         if facts:
             outcome = with_faults(outcome, self._kernel_faults(row, facts))
         return replace(row, outcome=outcome, profile=facts)
@@ -244,36 +247,43 @@ class Session:
 
     def measure(self, row: MethodRecord, round_: int, attempt: int) -> RoundRecord:
         """Time a row's model in one round; the record is not on disk yet."""
-        missing = self._missing_engine(row)
+        missing = self.missing_engine(row)
         if missing is not None:  # its environment is gone since the model was made
             return RoundRecord(self.plan.run, row.method, round_, attempt, missing)
         protocol = self.protocol
         job = MeasureJob(
-            model=self._model(row),
+            model=self.model(row),
             cpus=self.plan.machine.allowed_cpus,
             sizes=list(protocol.sizes(self.workload.batch_size).items()),
             warmup_s=protocol.warmup_s,
         )
         activity = f"timing, round {round_} of {protocol.rounds}"
         ended = self.run_job(row, job, activity, round_=round_, engine=job.model.engine)
-        outcome, facts = stage_result(ended, RoundFacts, self._log_name(row, job))
+        outcome, facts = stage_result(ended, RoundFacts, self.log_name(row, job.stage))
         if facts:
             # only the workload's own batch size counts: a batch of one need not keep every thread busy
             outcome = with_faults(outcome, validity.pass_faults(facts.timed[0]))
         return RoundRecord(self.plan.run, row.method, round_, attempt, outcome, facts)
 
-    def _model(self, row: MethodRecord) -> SavedModel:
-        assert row.optimize is not None
-        return self._saved(row, row.optimize)
+    def model(self, row: MethodRecord, engine: RowEngine | None = None) -> SavedModel:
+        """Return a row's saved model.
 
-    def _saved(self, row: MethodRecord, facts: Optimize) -> SavedModel:
+        Args:
+            engine: that of a row of an engine's; None: the row's own, with all threads of the run.
+        """
+        assert row.optimize is not None
+        return self._saved(row, row.optimize, engine)
+
+    def _saved(
+        self, row: MethodRecord, facts: Optimize, engine: RowEngine | None = None
+    ) -> SavedModel:
         return SavedModel(
             workload=self.workload,
             images=self.data["validation"],
             workspace=str(self.folder.method(row.method)),
             symbol=facts.symbol,
             params=facts.params,
-            engine=self._engine(row),
+            engine=engine or self._engine(row),
         )
 
     def run_job(
@@ -292,55 +302,46 @@ class Session:
             round_: the number of the round that it is.
             engine: in whose environment the stage runs; None: MXNet's.
         """
-        workspace = self.folder.method(row.method)
-        log = workspace / f"{job.stage}.log"
-        title = f"{row.label}: {activity}"
-        step = Step(row.method, job.stage, round_)
-        head = f"{self.course.place(step)}{row.label}: {self.course.named(step) or activity}"
-        left = partial(self.course.left, step)
-        with self.course.taking(step), self.show.step(title, head, left) as report:
-            variables, python = self.environment, None
-            if engine is not None:
-                variables = self.engines.variables
-                python = self.engines.environments[engine.options.environment].python
-            environment = {**variables, **(extra or {})}
-            worker = executor.Worker(job, environment, log, workspace, python)
+        with self.taking(row, Step(row.method, job.stage, round_), activity) as report:
+            worker = self.start(row, job, engine, extra or {})
             return worker.wait(report, self.plan.config.run.timeout_s)
 
-    def _log_name(self, row: MethodRecord, job: Job) -> str:
-        log = self.folder.method(row.method) / f"{job.stage}.log"
+    @contextmanager
+    def taking(self, row: MethodRecord, step: Step, activity: str) -> Iterator[Progress]:
+        """Show in the block that a step of a row is taken; yield what its progress is told to."""
+        head = f"{self.course.place(step)}{row.label}: {self.course.named(step) or activity}"
+        left = partial(self.course.left, step)
+        title = f"{row.label}: {activity}"
+        with self.course.taking(step), self.show.step(title, head, left) as report:
+            yield report
+
+    def start(
+        self,
+        row: MethodRecord,
+        job: Job,
+        engine: RowEngine | None,
+        extra: Mapping[str, str],
+        number: str = "",
+        inherited: Sequence[int] = (),
+    ) -> executor.Worker:
+        """Start a job of a row in the row's folder.
+
+        Args:
+            extra: environment variables of this job alone.
+            number: ends the log's name; of one of several jobs at once, which take orders.
+            inherited: descriptors that the worker has, too.
+        """
+        variables, python = self.environment, None
+        if engine is not None:
+            variables = self.engines.variables
+            python = self.engines.environments[engine.options.environment].python
+        workspace = self.folder.method(row.method)
+        log = workspace / f"{job.stage}{number}.log"
+        return executor.Worker(
+            job, {**variables, **extra}, log, workspace, python, bool(number), inherited
+        )
+
+    def log_name(self, row: MethodRecord, stage: str) -> str:
+        """Return a log's path in the run's folder."""
+        log = self.folder.method(row.method) / f"{stage}.log"
         return str(log.relative_to(self.folder.path))
-
-
-def profiled_batches(validated: Validate, batches: int) -> tuple[int, int]:
-    """Return how many batches to profile, and how many images each has.
-
-    Shares of time need no more than ``PROFILED_S``: a slow model gets fewer batches, or one of fewer
-    images where a whole one takes longer than that.
-
-    Args:
-        batches: at most.
-    """
-    seconds = sum(validated.forward_s) / validated.images  # of an image
-    size = validated.batch_size
-    affordable = batches * size if seconds == 0 else int(PROFILED_S / seconds)
-    if affordable < size:
-        return 1, max(1, affordable)
-    return min(batches, affordable // size), size
-
-
-def _with_known(row: MethodRecord, before: MethodRecord | None) -> MethodRecord:
-    """Return a row with what an earlier record has measured of the same model beyond it."""
-    if before is None or not _same_model(before, row):
-        return row
-    return replace(
-        row,
-        validate=row.validate or before.validate,
-        profile=row.profile or before.profile,
-        history=row.history or before.history,
-    )
-
-
-def _same_model(one: MethodRecord, other: MethodRecord) -> bool:
-    models = [[file.sha256 for file in row.optimize.model] for row in (one, other) if row.optimize]
-    return len(models) == 2 and models[0] == models[1]

@@ -19,11 +19,13 @@ from harness.storage import store
 from harness.storage.configuration import Configuration, Method, Workload
 from harness.storage.method_options import MADE_ELSEWHERE
 from harness.storage.plan import InputFile
+from harness.storage.stage_facts import Validate
 
 GB = 10**9
 INSPECTION_BYTES = 4 * GB  # ResNet50v2 takes 0.8
 WEIGHT_COPIES = 8  # at once: as read, as set, and as inspected
 THREAD_BYTES = 32 << 20  # a thread's stack and oneDNN's scratch
+PROFILED_S = 3.0  # of forward passes; as long again before, for the one that converts the weights
 
 
 def build_environment(
@@ -114,3 +116,20 @@ def workload_for_workers(
         },
         WorkerWorkload,
     )
+
+
+def profiled_batches(validated: Validate, batches: int) -> tuple[int, int]:
+    """Return how many batches to profile, and how many images each has.
+
+    Shares of time need no more than ``PROFILED_S``: a slow model gets fewer batches, or one of fewer
+    images where a whole one takes longer than that.
+
+    Args:
+        batches: at most.
+    """
+    seconds = sum(validated.forward_s) / validated.images  # of an image
+    size = validated.batch_size
+    affordable = batches * size if seconds == 0 else int(PROFILED_S / seconds)
+    if affordable < size:
+        return 1, max(1, affordable)
+    return min(batches, affordable // size), size

@@ -37,6 +37,7 @@ from numpy.typing import ArrayLike
 from scipy.special import stdtr, stdtrit
 
 from harness.stats.intervals import LEVEL, Interval, check_level
+from harness.stats.resampling import Floats
 from harness.stats.speed import signed_rank_interval
 
 FEWEST = 2  # machines of a type, below which nothing is known of its spread
@@ -142,7 +143,7 @@ def _p_value(one: Side, other: Side) -> float:
     return 2 * float(stdtr(freedom, -abs(one.log - other.log) / error))
 
 
-def _logs(values: ArrayLike) -> np.ndarray:
+def _logs(values: ArrayLike) -> Floats:
     numbers = np.asarray(values, np.float64)
     if numbers.ndim != 1 or len(numbers) < FEWEST:
         raise ValueError(
@@ -150,4 +151,5 @@ def _logs(values: ArrayLike) -> np.ndarray:
         )
     if not (numbers > 0).all() or not np.isfinite(numbers).all():
         raise ValueError("values of machines must be positive numbers")
-    return np.log(numbers)
+    logs: Floats = np.log(numbers)
+    return logs

@@ -73,6 +73,21 @@ def throughput(
     return _over_rounds(math.log(batch_size) - np.log(seconds.mean(axis=1)), level)
 
 
+def typical_rate(rates: ArrayLike, *, level: float = LEVEL) -> Interval:
+    """Return the rate of the typical round, such as images per second of all instances together.
+
+    Args:
+        rates: (R,), above 0, R at least 2.
+
+    Raises:
+        ValueError: ``rates`` or ``level`` is out of range.
+    """
+    values = np.asarray(rates, dtype=np.float64)
+    if values.ndim != 1 or len(values) < 2 or not np.all(np.isfinite(values) & (values > 0)):
+        raise ValueError("rates must be two or more finite numbers above 0")
+    return _over_rounds(np.log(values), level)
+
+
 def speedup(
     reference: ArrayLike, times: ArrayLike, *, level: float = LEVEL, seed: int = 0
 ) -> Interval:

@@ -9,7 +9,7 @@ workloads and methods are kept beside these (``Facts.stored``).
 # No ``from __future__ import annotations``: msgspec evaluates the annotations, on Python 3.9 too.
 import random
 from collections.abc import Sequence
-from typing import Annotated, Any, Optional, Union
+from typing import Annotated, Any, Literal, Optional, Union
 
 import msgspec
 from msgspec import Meta
@@ -44,6 +44,10 @@ HEAD = "head"  # in place of a record: the first of the validated images
 _Seconds = Union[
     Annotated[int, Meta(ge=0, lt=LONGEST_S)], Annotated[float, Meta(ge=0, lt=LONGEST_S)]
 ]
+Queries = Annotated[  # with fewer no trial can pass (``harness/serving/early_stopping.py``)
+    int, Meta(ge=459, lt=1 << 53, description="a whole number of at least 459")
+]
+Precision = Annotated[float, Meta(ge=0.001, le=0.5, description="a number from 0.001 to 0.5")]
 WarmUp = Annotated[_Seconds, Meta(description="a number of seconds from 0 up, below 1e9")]
 Classes = Annotated[
     int, Meta(ge=2, le=1 << 16, description="a whole number of at least 2 and at most 65536")
@@ -55,10 +59,18 @@ Sizes = Annotated[
         "conf/protocol/careful.yaml"
     ),
 ]
+Instances = Annotated[
+    Union[Literal["auto"], tuple[Positive, ...]],
+    Meta(description="auto, a list of whole numbers of at least 1 such as [1,2,4], or null"),
+]
+ThreadCounts = Annotated[
+    tuple[Positive, ...],
+    Meta(description="a list of whole numbers of at least 1, such as [1,2,4], or null"),
+]
 Mean = Annotated[tuple[Number, Number, Number], Meta(description="three numbers, [R,G,B]")]
-_AboveZero = Union[Annotated[int, Meta(gt=0)], Annotated[float, Meta(gt=0, le=MOST)]]
+AboveZero = Union[Annotated[int, Meta(gt=0)], Annotated[float, Meta(gt=0, le=MOST)]]
 Deviation = Annotated[
-    tuple[_AboveZero, _AboveZero, _AboveZero],
+    tuple[AboveZero, AboveZero, AboveZero],
     Meta(description="three numbers above 0, [R,G,B]"),
 ]
 FilePath = Annotated[str, Meta(pattern=r"\A[^\x00]+\Z", description="the path of a file or folder")]
@@ -158,6 +170,27 @@ class Workload(Facts, frozen=True, kw_only=True):
         }
 
 
+class Server(Facts, frozen=True, kw_only=True):
+    """How the highest rate of queries that arrive at random is searched.
+
+    Attributes:
+        latency_ms: the most that the 99th percentile of the time to an answer may be.
+        duration_s: of a trial's arrivals, at least; queries: of a trial, at least.
+        precision: a rate that passed and one that failed differ by at most this share at the end.
+        batch: the most queries that are answered together.
+        delay_ms: how long the first query of a batch waits for others at most.
+        seed: of the arrivals.
+    """
+
+    latency_ms: AboveZero
+    duration_s: WarmUp
+    queries: Annotated[Positive, New(Queries)]
+    precision: Precision
+    batch: Positive
+    delay_ms: WarmUp
+    seed: Count
+
+
 class Protocol(Facts, frozen=True, kw_only=True):
     """How a run measures time: how often, in which order, after which warm-up.
 
@@ -172,6 +205,11 @@ class Protocol(Facts, frozen=True, kw_only=True):
         profile_batches: run once more, untimed, under oneDNN's verbose mode; 0 leaves it out.
         roof: whether the machine's peak is measured, too (``harness/table/roof_share.py``).
         seed: of the order of the methods.
+        instances: numbers of processes that run each row's model at the same time, each on its own
+            cores (``harness/run/instances``); None leaves that out.
+        share_cores: whether there may be more instances than physical cores.
+        latency_ms: the most that the 99th percentile of a batch's time may be, for the best split.
+        server: searches the highest rate of queries in each split; None leaves that out.
     """
 
     name: str
@@ -184,6 +222,13 @@ class Protocol(Facts, frozen=True, kw_only=True):
     sweep_batches: Annotated[Count, New()] = 0
     profile_batches: Annotated[Count, New()] = 0
     roof: Annotated[bool, New()] = False
+    instances: Annotated[
+        Optional[Union[Literal["auto"], tuple[Positive, ...]]],
+        New(Optional[Instances], required=False),
+    ] = None
+    share_cores: Annotated[Optional[bool], New(required=False)] = None
+    latency_ms: Annotated[Optional[Number], New(Optional[AboveZero], required=False)] = None
+    server: Annotated[Optional[Server], New(required=False)] = None
 
     def sizes(self, batch_size: int) -> dict[int, int]:
         """Return how many batches a round times at each batch size, the workload's own first."""
@@ -288,6 +333,9 @@ class ThreadsSection(Facts, frozen=True, kw_only=True):
     policy: Annotated[str, New()] = ""
     places: Annotated[Optional[str], New(str, required=False)] = None
     affinity: Annotated[Optional[str], New(str, required=False)] = None
+    sweep: Annotated[
+        Optional[tuple[Positive, ...]], New(Optional[ThreadCounts], required=False)
+    ] = None
     allocator: Annotated[Optional[str], New(str, required=False)] = None
 
 

@@ -24,6 +24,8 @@ from harness.storage.method_options import (
     wrong_space,
 )
 
+LONGER = 10  # a trial of queries than the latency that they may have
+
 
 def advice(wrong: Fault) -> str:
     """Return the sentence on a fault for whoever typed the value."""
@@ -69,6 +71,7 @@ def inconsistent(configuration: Configuration) -> str | None:
     """Return what in a new configuration does not go together and what to do, if anything does not."""
     return (
         inconsistent_protocol(configuration.protocol)
+        or inconsistent_splits(configuration)
         or next(_inconsistent_methods(configuration), None)
         or inconsistent_transform(configuration.workload.transform)
     )
@@ -89,6 +92,43 @@ def inconsistent_protocol(protocol: Protocol) -> str | None:
             "protocol.sweep is timed in rounds: choose protocol=careful, or give protocol.rounds and "
             "protocol.sweep_batches"
         )
+    return None
+
+
+def inconsistent_splits(configuration: Configuration) -> str | None:
+    """Return what does not go with several instances or thread counts, if anything does not."""
+    protocol, threads = configuration.protocol, configuration.threads
+    keys = {"protocol.instances": protocol.instances, "threads.sweep": threads.sweep}
+    key = next((key for key, value in keys.items() if value), None)
+    if key is None:
+        needs = {
+            "share_cores": protocol.share_cores,
+            "latency_ms": protocol.latency_ms,
+            "server": protocol.server,
+        }
+        without = next((name for name, value in needs.items() if value), None)
+        return without and (
+            f"protocol.{without} is for several instances: give protocol.instances, or choose "
+            "protocol=throughput"
+        )
+    if not protocol.rounds and not protocol.server:
+        return f"{key} is measured in rounds: choose protocol=throughput, or give protocol.rounds"
+    server = protocol.server
+    if server is not None and server.duration_s * 1e3 < LONGER * server.latency_ms:
+        return (
+            f"protocol.server.duration_s={server.duration_s:g}: a trial must be at least {LONGER} times "
+            f"as long as latency_ms, here {LONGER * server.latency_ms / 1e3:g} s, or it ends before "
+            "its queue has grown"
+        )
+    own = {"count": None, "places": "auto", "affinity": "auto"}
+    taken = next(
+        (f"threads.{name}" for name, free in own.items() if threads.stored.get(name, free) != free),
+        None,
+    )
+    if threads.policy == "none":
+        return f"{key} binds each instance to its cores, and threads=none does not: use threads=omp"
+    if taken:
+        return f"{key} gives each instance its threads and their places: leave {taken} out"
     return None
 
 

@@ -12,7 +12,16 @@ from harness.files import durable
 from harness.files.whole_files import is_json, load_json
 from harness.storage.outcomes import FAILED, OK
 from harness.storage.plan import RunPlan
-from harness.storage.record import RECORDS, ROUNDS, MethodRecord, Outcome, RoundRecord
+from harness.storage.record import (
+    INSTANCES,
+    RECORDS,
+    ROUNDS,
+    SERVER,
+    InstancesRecord,
+    MethodRecord,
+    Outcome,
+    RoundRecord,
+)
 from harness.storage.recorded_files import is_intact
 from harness.storage.store import METHODS, OPTIMIZED, ROOF, NotAsRecorded, RunFolder, in_order
 
@@ -29,6 +38,8 @@ def set_aside_damaged(folder: RunFolder) -> list[str]:
     patterns = (
         f"{RECORDS}/[0-9]*.json",
         f"{ROUNDS}/[0-9]*.json",
+        f"{INSTANCES}/[0-9]*.json",
+        f"{SERVER}/*.json",
         f"{METHODS}/*/{OPTIMIZED}",
         ROOF,
     )
@@ -40,6 +51,8 @@ def set_aside_damaged(folder: RunFolder) -> list[str]:
         if _has_damaged_model(folder, record):
             rounds = folder.path.glob(f"{ROUNDS}/[0-9]*.json")
             damaged += [path for path in rounds if _timed_method(path) == record.method]
+            together = folder.path.glob(f"{INSTANCES}/[0-9]*.json")
+            damaged += [path for path in together if _split_method(path) == record.method]
             damaged.append(folder.path / record.path)
         elif folder.damaged_predictions(record) is not None:
             damaged.append(folder.path / record.path)
@@ -61,6 +74,11 @@ def _timed_method(path: Path) -> str:
     return path.stem.partition("_")[2].rpartition("_")[0]
 
 
+def _split_method(path: Path) -> str:
+    """Return the method that a file of instances is of (``InstancesRecord.path``)."""
+    return _timed_method(path).rpartition("_")[0]
+
+
 @dataclass
 class Readable:
     """The records of a run as far as a disk has kept them.
@@ -69,11 +87,13 @@ class Readable:
         rows: the rows' records; a damaged one is a failed row, and its outcome names the remedy.
         rounds: the rounds' records, without the damaged ones.
         predictions: by method, (images, 5) or fewer columns.
+        instances: the records of several instances, without the damaged ones.
         lost: a sentence for each round that is damaged.
     """
 
     rows: list[MethodRecord] = field(default_factory=list)
     rounds: list[RoundRecord] = field(default_factory=list)
+    instances: list[InstancesRecord] = field(default_factory=list)
     predictions: dict[str, npt.NDArray[np.uint16]] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
 
@@ -103,12 +123,15 @@ def load_readable(folder: RunFolder, plan: RunPlan) -> Readable:
                 reason = f"{name} is damaged or missing: {again}"
                 row = replace(row, outcome=Outcome(FAILED, reason))
         readable.rows.append(row)
-    for path in sorted((folder.path / ROUNDS).glob("[0-9]*.json")):
-        value = folder.load_intact(path)
-        if value is None:
-            name = path.relative_to(folder.path)
-            readable.lost.append(f"{name} is damaged and left out: {again}")
-        else:
-            readable.rounds.append(RoundRecord.from_dict(value, path))
+    for part in (ROUNDS, INSTANCES):
+        for path in sorted((folder.path / part).glob("[0-9]*.json")):
+            value = folder.load_intact(path)
+            if value is None:
+                shown = path.relative_to(folder.path)
+                readable.lost.append(f"{shown} is damaged and left out: {again}")
+            elif part == ROUNDS:
+                readable.rounds.append(RoundRecord.from_dict(value, path))
+            else:
+                readable.instances.append(InstancesRecord.from_dict(value, path))
     readable.rounds = in_order(readable.rounds, folder.path)
     return readable

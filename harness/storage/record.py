@@ -34,6 +34,7 @@ from harness.facts.typed import (
 from harness.storage.outcomes import FINISHED, NO_SOLUTION, OK, Kind
 from harness.storage.stage_facts import (
     File,
+    InstanceFacts,
     Optimize,
     ProfileFacts,
     RoofFacts,
@@ -46,6 +47,8 @@ SCHEMA = 2
 GONE = "snapshot"  # a key of a row's record that nothing reads any longer
 RECORDS = "records"  # folders in that of the run
 ROUNDS = "rounds"
+INSTANCES = "instances"
+SERVER = "server"
 
 
 @dataclass(frozen=True)
@@ -229,6 +232,84 @@ class RoundRecord(Record):
     def disturbed(self) -> list[Disturbance]:
         """What disturbed it."""
         return [disturbance for part in self.timed for disturbance in part.disturbed]
+
+
+@dataclass(frozen=True, order=True)
+class Split:
+    """How many processes run a model at once, and how many threads they have together."""
+
+    instances: Positive
+    threads: Positive
+
+    @property
+    def key(self) -> str:
+        """Its part of the names of files."""
+        return f"{self.instances}x{self.threads}"
+
+    def __str__(self) -> str:
+        """Return it in words, such as ``2 instances of 8 threads``."""
+        fewest, more = divmod(self.threads, self.instances)
+        each = f"{fewest} or {fewest + 1}" if more else str(fewest)
+        one = "instance" if self.instances == 1 else "instances"
+        return f"{self.instances} {one} of {each} thread{'' if each == '1' else 's'}"
+
+
+@dataclass(frozen=True)
+class InstancesRecord(Record):
+    """One method in one split in one round; a disturbed one is followed by another attempt.
+
+    Attributes:
+        round: from 1.
+        attempt: from 1.
+        facts: what the instances measured, in their order; None if one did not end well.
+        placed: the CPUs that each was bound to.
+    """
+
+    title: ClassVar[str] = "record of instances"
+
+    run: Name
+    method: Name
+    split: Split
+    round: Positive
+    attempt: Positive
+    outcome: Outcome
+    placed: list[list[Count]]
+    facts: Optional[list[InstanceFacts]] = None
+    schema: int = SCHEMA
+
+    @property
+    def path(self) -> str:
+        """Where it is, in the run's folder."""
+        return f"{INSTANCES}/{self.round:03d}_{self.method}_{self.split.key}_{self.attempt}.json"
+
+    @property
+    def inconsistency(self) -> Optional[str]:
+        if len(self.placed) != self.split.instances:
+            return f"it has the places of {len(self.placed)} of {self.split.instances} instances"
+        if self.outcome.kind != OK:
+            return None
+        facts = self.facts or []
+        sizes = {tuple(part.batch_size for part in one.timed) for one in facts}
+        if len(facts) != self.split.instances or len(sizes) != 1 or not next(iter(sizes)):
+            return "the outcome is ok, and not all instances timed the same batch sizes"
+        for one in facts:
+            for part in one.timed:
+                lengths = {len(part.data_s), len(part.forward_s), len(part.rest_s)}
+                if len(lengths) != 1 or not part.forward_s:
+                    return (
+                        "the outcome is ok, and an instance has not the three times of each batch"
+                    )
+        return None
+
+    @property
+    def disturbed(self) -> list[Disturbance]:
+        """What disturbed it."""
+        return [
+            disturbance
+            for one in self.facts or ()
+            for part in one.timed
+            for disturbance in part.disturbed
+        ]
 
 
 @dataclass(frozen=True)

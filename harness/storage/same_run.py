@@ -58,6 +58,7 @@ EFFECTS = {  # by dotted key; the longest key that leads to a value counts
     "max_cpu_isa": Effect.INPUT,
     "mxnet_additions": Effect.INPUT,
     "threads": Effect.THREADS,
+    "threads.sweep": Effect.AMOUNT,
     "method": Effect.MODELS,
     "methods": Effect.MODELS,
     "methods.shared_calibration": Effect.COST,
@@ -65,6 +66,8 @@ EFFECTS = {  # by dotted key; the longest key that leads to a value counts
     "protocol": Effect.AMOUNT,
     "protocol.batches": Effect.TIMING,
     "protocol.warmup_s": Effect.TIMING,
+    "protocol.latency_ms": Effect.NOTHING,
+    "protocol.server": Effect.TIMING,
     "baseline": Effect.REFERENCE,
     "fused": Effect.REFERENCE,
 }
@@ -80,6 +83,10 @@ def _sections(effects: Iterable[str]) -> set[str]:
 
 
 DIVIDED = _sections(EFFECTS)
+# plans of before these keys were added are like those in which they are null
+NEITHER = {
+    f"config.{key}" for key in ("protocol.instances", "protocol.share_cores", "threads.sweep")
+}
 FINISHED_PAIR = ("symbol", "params")  # keys of a row that takes a model made elsewhere
 
 Question = frozenset[Effect]  # the effects of the keys that must be equal
@@ -269,10 +276,7 @@ def flattened(value: Any, at: str = "") -> JsonObject:
 
 
 def differences(
-    old: RunPlan,
-    new: RunPlan,
-    question: Question = SAME_RUN,
-    machine: Collection[str] = SAME_MACHINE,
+    old: RunPlan, new: RunPlan, question: Question = SAME_RUN, machine: Keys = SAME_MACHINE
 ) -> list[str]:
     """Return the differences of two plans that bear on a question, one line a key.
 
@@ -329,7 +333,13 @@ def settings(plan: RunPlan) -> JsonObject:
         "harness": plan.harness,
         **{f"files.{role}.sha256": digest for role, digest in file_digests(plan).items()},
         **{part: getattr(plan, part) for part in DERIVED},
-        **flattened(selected(plan.config.stored, SAME_ELSEWHERE), "config"),
+        **{
+            key: value
+            for key, value in flattened(
+                selected(plan.config.stored, SAME_ELSEWHERE), "config"
+            ).items()
+            if key not in NEITHER or value is not None
+        },
     }
 
 

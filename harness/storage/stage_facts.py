@@ -268,6 +268,40 @@ class RoundFacts(Process, frozen=True, kw_only=True):
     openmp: Optional[OpenMP] = None
 
 
+class InstanceTimed(msgspec.Struct, frozen=True, kw_only=True):
+    """The batches of one size that an instance ran while others ran, too; lists are by batch.
+
+    Attributes:
+        began_at: when it requested the first one, in seconds of CLOCK_MONOTONIC; the three lists add
+            up to all of its time from then on.
+        settled: whether the times had become steady in the warm-up.
+        cpus: the CPUs on which its working threads were seen, ascending.
+    """
+
+    batch_size: Positive
+    began_at: Seconds
+    data_s: list[Seconds]
+    forward_s: list[Duration]
+    rest_s: list[Seconds]
+    settled: bool
+    cpus: list[Count]
+    conditions: Stretch
+    disturbed: list[Disturbance]
+    misplaced: Optional[list[str]] = None
+
+
+class InstanceFacts(Process, frozen=True, kw_only=True):
+    """What one of several instances measured, the workload's own batch size first.
+
+    Attributes:
+        memory_by_node: bytes of its memory by NUMA node; None where the kernel does not tell.
+    """
+
+    timed: list[InstanceTimed]
+    openmp: Optional[OpenMP] = None
+    memory_by_node: Optional[dict[str, Count]] = None
+
+
 class RoofKernel(msgspec.Struct, frozen=True, kw_only=True):
     """A convolution that was repeated; ``macs`` are its multiply-accumulates."""
 

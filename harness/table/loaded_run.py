@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +12,13 @@ from harness.errors import InputError
 from harness.facts.machine_facts import Disturbance
 from harness.storage import store
 from harness.storage.damage import Readable, load_readable
+from harness.storage.instances.instance_files import load_instances
 from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
 from harness.storage.store import RunFolder
 from harness.table.beyond import Beyond, beyond
+from harness.table.instances.splits import SplitRow, split_rows
 from harness.table.kernels import Profile, RowProfile
 from harness.table.notes.footnotes import footnotes
 from harness.table.published.baselines import Speedups, speedup_note, speedups
@@ -44,6 +46,7 @@ class LoadedRun:
         notes: what a reader must know.
         speedups: over both baselines, beside the published ones; empty unless both were measured.
         beyond: rows that the published table lacks against its best; None without any.
+        splits: throughput and latency by split into instances; empty where none was measured.
     """
 
     folder: RunFolder
@@ -60,6 +63,7 @@ class LoadedRun:
     notes: list[str]
     speedups: list[Speedups]
     beyond: Beyond | None
+    splits: list[SplitRow] = field(default_factory=list)
 
     @property
     def disturbances(self) -> dict[str, list[Disturbance]]:
@@ -95,7 +99,9 @@ def load_run(folder: RunFolder, damaged: bool = False) -> LoadedRun:
         readable = load_readable(folder, plan)
         labels = folder.load_labels(plan.images)
     else:
-        readable = Readable(folder.load_records(), folder.load_rounds())
+        readable = Readable(
+            folder.load_records(), folder.load_rounds(), instances=load_instances(folder)
+        )
         labels = folder.load_labels(plan.images)
         readable.predictions = _predictions(folder, plan, readable.rows)
     records = named(plan, readable.rows)
@@ -127,6 +133,7 @@ def load_run(folder: RunFolder, damaged: bool = False) -> LoadedRun:
         ],
         speedups=compared,
         beyond=beyond(records, timed, lambda record: predictions[record.method], labels),
+        splits=split_rows(records, readable.instances),
     )
 
 

@@ -9,6 +9,7 @@ from harness.render.markdown_table import markdown_table
 from harness.stats.intervals import Interval
 from harness.storage.plan import RunPlan
 from harness.table.beyond import Against, Beyond
+from harness.table.instances.split_tables import split_parts
 from harness.table.kernels import RowProfile, common_name
 from harness.table.loaded_run import LoadedRun
 from harness.table.metrics import ADDED, BY_SIZE, PUBLISHED, Metric
@@ -39,6 +40,7 @@ def to_markdown(run: LoadedRun, intervals: bool) -> str:
     batch_sizes = {row.batch_size for row in run.sizes}
     if len(batch_sizes) > 1 or 1 in batch_sizes:
         parts += ["## By batch size", size_table(run.sizes, intervals)]
+    parts += split_parts(run.splits, run.plan.config.protocol.latency_ms)
     return "\n\n".join(parts) + "\n"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.files import whole_files
 from harness.storage.store import RunFolder
 from harness.table.csv_table import profiles_to_csv, sizes_to_csv, to_csv
+from harness.table.instances.split_tables import splits_to_csv
 from harness.table.loaded_run import LoadedRun, load_run
 from harness.table.markdown import to_markdown
 
@@ -41,7 +42,7 @@ def write_tables(folder: RunFolder, intervals: bool | None = None) -> LoadedRun:
 
 
 def save_tables(run: LoadedRun, intervals: bool | None = None) -> None:
-    """Write ``table.csv`` and ``table.md``, ``sizes.csv`` and ``kernels.csv``.
+    """Write ``table.csv`` and ``table.md``, ``sizes.csv``, ``instances.csv`` and ``kernels.csv``.
 
     Args:
         intervals: whether the Markdown shows them; None where the protocol has rounds.
@@ -54,6 +55,8 @@ def save_tables(run: LoadedRun, intervals: bool | None = None) -> None:
     whole_files.write_atomically(folder.path / "table.csv", to_csv(run.rows))
     if run.sizes:
         whole_files.write_atomically(folder.path / "sizes.csv", sizes_to_csv(run.sizes))
+    if run.splits:
+        whole_files.write_atomically(folder.path / "instances.csv", splits_to_csv(run.splits))
     if run.profiles:
         whole_files.write_atomically(folder.path / "kernels.csv", profiles_to_csv(run.profiles))
     whole_files.write_atomically(folder.path / MARKDOWN, text)

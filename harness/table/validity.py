@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from harness.facts.machine_facts import spell_cpus
 from harness.host.isa import shortfall
-from harness.storage.stage_facts import Optimize, RoofFacts, Timed, Validate
+from harness.storage.record import InstancesRecord
+from harness.storage.stage_facts import InstanceTimed, Optimize, RoofFacts, Timed, Validate
 from harness.table.kernels import NOT_INT8, NOT_SAID, ONEDNN, Profile
 
 INT8_NAME = re.compile(r"(?<![a-z0-9])int8", re.IGNORECASE)
@@ -17,9 +19,31 @@ def is_called_int8(name: str, label: str) -> bool:
     return any(INT8_NAME.search(text) for text in (name, label))
 
 
-def pass_faults(facts: Optimize | Validate | Timed | RoofFacts) -> list[str]:
+def pass_faults(facts: Optimize | Validate | Timed | InstanceTimed | RoofFacts) -> list[str]:
     """Return the faults of a stretch that ``Watch`` saw: threads that ran on other CPUs than asked."""
     return [f"the thread policy did not take effect: {thread}" for thread in facts.misplaced or ()]
+
+
+def instances_faults(record: InstancesRecord) -> list[str]:
+    """Return the faults of instances: threads on other CPUs than asked, or on those of another one.
+
+    Only the first batch size counts, the workload's own: a batch of one need not keep every thread
+    busy.
+    """
+    wrong = []
+    seen: dict[int, int] = {}  # the instance that was seen on a CPU
+    for number, (facts, bound) in enumerate(zip(record.facts or (), record.placed), 1):
+        part = facts.timed[0]
+        wrong += [f"instance {number}: {fault}" for fault in pass_faults(part)]
+        outside = sorted({*part.cpus} - {*bound})
+        if outside:
+            wrong.append(
+                f"instance {number} ran on {spell_cpus(outside)} and was bound to {spell_cpus(bound)}"
+            )
+        for cpu in part.cpus:
+            if seen.setdefault(cpu, number) != number:
+                wrong.append(f"instances {seen[cpu]} and {number} both ran on {spell_cpus([cpu])}")
+    return wrong
 
 
 def validation_faults(facts: Validate) -> list[str]:

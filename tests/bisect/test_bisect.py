@@ -10,16 +10,42 @@ import numpy.typing as npt
 import pytest
 
 from harness.bisect import bisection
+from harness.bisect.asides import Asides, State
 from harness.bisect.bisection import METRICS, Request, bisect, check_row, endpoint, report_path
-from harness.bisect.changes import package_changes, with_changes
 from harness.bisect.pairs import Unmeasured, Version
+from harness.bisect.run_changes import package_changes, with_changes
 from harness.bisect.search_result import CONFIRMED, Result, to_markdown
 from harness.errors import InputError
 from harness.render.progress import Lines
 from harness.run.context import Context
 from helpers.scratch_repository import ScratchRepository, lock_text, run_git
+from helpers.small_project import SmallProject
 
 ROW = "int8_smart"
+
+
+@pytest.mark.slow
+def test_each_lock_file_gets_an_environment_of_its_own(tmp_path: Path) -> None:
+    small = SmallProject.written(tmp_path / "small")
+    (small.root / ".gitignore").write_text(".venv*\nwheels\n")
+    run_git(tmp_path, "init", "-q", str(small.root))
+    run_git(small.root, "add", ".")
+    run_git(small.root, "commit", "-qm", "first")
+    asides = Asides(small.root, tmp_path / "asides")
+    commit = run_git(small.root, "rev-parse", "HEAD")
+    small.lock("run", "2.0")
+    newer = {"requirements/run.lock": (small.root / "requirements/run.lock").read_text()}
+    versions = {
+        "1.0": asides.add(Version("packages-0", "before"), State(commit)),
+        "2.0": asides.add(Version("packages-1", "after"), State(commit, newer)),
+    }
+    for expected, version in versions.items():
+        aside = SmallProject(asides.place(version, is_reference=expected == "1.0"))
+        aside.variables = {**small.variables, "HOME": str(tmp_path)}
+        assert aside.facts()["packages"]["smallrun"] == expected
+    assert small.environments == set()  # the checkout itself stays as it was
+    asides.remove()
+    assert not (tmp_path / "asides").exists()
 
 
 @pytest.fixture

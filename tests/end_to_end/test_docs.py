@@ -65,12 +65,15 @@ COMPOSED = {
     "doctor": "it names files of the user's; test_doctor.py runs it",
     "recover": "it needs a tuning history, which is not committed; test_recover.py runs it",
     "acknowledge": "it needs a judged night; test_history.py runs it",
+    "bisect": "it measures for minutes; test_bisect.py runs it on versions that run at once",
 }
 OWN_WORDS = {
+    "doctor": r"fix=",
     "aa": r"repeats=",
     "fleet": r"machines=|address=|models=|fleet\.",
     "recover": r"run=|method=|trial=",
     "acknowledge": r"run=|method=|metric=|reason=",
+    "bisect": r"good=|bad=|method=|metric=|over=|rounds=",
 }
 # Words after run.sh that start another program, and what shows that it works.
 PROGRAMS = {

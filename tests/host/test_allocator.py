@@ -12,9 +12,9 @@ import pytest
 
 from harness import PROJECT
 from harness.errors import InputError
+from harness.facts.machine_facts import allocator_name
 from harness.host.libraries.allocator import (
     allocator_mismatches,
-    allocator_name,
     find_allocator,
     serving_allocator,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.facts.typed import changed
-from harness.run.session import PROFILED_S, profiled_batches
+from harness.run.worker_setup import PROFILED_S, profiled_batches
 from helpers.sample_records import measured
 
 

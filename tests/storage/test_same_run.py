@@ -37,6 +37,15 @@ from helpers.sample_records import configured, plan, with_pair
 CONF = PROJECT / "conf"
 ONE, OTHER = "1" * 64, "2" * 64
 METHODS = sorted(path.stem for path in (CONF / "method").glob("*.yaml"))
+SERVER = {
+    "latency_ms": 9,
+    "duration_s": 9,
+    "queries": 999,
+    "precision": 0.1,
+    "batch": 1,
+    "delay_ms": 0,
+    "seed": 9,
+}
 
 
 def choices() -> Iterator[list[str]]:
@@ -85,8 +94,8 @@ def test_each_entry_is_of_a_key_of_conf_and_says_what_the_one_above_does_not() -
         assert key.count(".") == 0 or effect_of(key.rpartition(".")[0]) is not effect, key
 
 
-NOTHING = {"run", "machine", "table", "protocol.roof", "nightly"}
-TIMES = {"baseline", "fused", "protocol"}  # but for protocol.roof
+NOTHING = {"run", "machine", "table", "protocol.roof", "protocol.latency_ms", "nightly"}
+TIMES = {"baseline", "fused", "protocol", "threads.sweep"}  # but for those of protocol above
 
 
 def test_a_key_determines_results_or_times_or_nothing() -> None:
@@ -94,8 +103,10 @@ def test_a_key_determines_results_or_times_or_nothing() -> None:
         top = key.split(".")[0]
         effect = effect_of(key)
         assert (effect is Effect.NOTHING) == bool({top, key} & NOTHING), key
-        assert (effect in same_run.TIMES_ONLY) == (top in TIMES and key not in NOTHING), key
-        is_of_results = top not in TIMES and not {top, key} & NOTHING
+        assert (effect in same_run.TIMES_ONLY) == (
+            bool({top, key} & TIMES) and key not in NOTHING
+        ), key
+        is_of_results = not {top, key} & TIMES and not {top, key} & NOTHING
         assert (effect in same_run.SAME_MODELS) == is_of_results, key
 
 
@@ -118,7 +129,7 @@ def changed_at(config: Configuration, key: str) -> Configuration:
     for part in above:
         level = level[part]
     before = level[last]
-    for value in ("another", [7, 8, 9], 7, not before):
+    for value in ("another", [7, 8, 9], 7, SERVER, not before):
         level[last] = value
         with suppress(typed.Mistyped):
             if value != before:

@@ -7,13 +7,22 @@ machines and rankings follow.
 from __future__ import annotations
 
 from harness.compare.columns.column import MachineRate
+from harness.table.instances.splits import best_split, by_method
 from harness.table.loaded_run import LoadedRun
 
 
 def machine_rates(run: LoadedRun) -> dict[str, MachineRate]:
-    """Return the throughput of the best split of each row that was timed, by method."""
-    return {
+    """Return the throughput of the best split of each row that was timed, by method.
+
+    A row that was measured in no split has that of one process on all cores.
+    """
+    rates = {
         row.method: MachineRate(row.images_per_s, row.intervals.get("images_per_s"))
         for row in run.rows
         if row.images_per_s is not None
     }
+    for measured in by_method(run.splits):
+        best = best_split(measured)
+        if best is not None and best.method in rates:
+            rates[best.method] = MachineRate(best.images_per_s, best.interval, best.name)
+    return rates

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.compare.columns.cells import MethodInRun, side_of
 from harness.compare.columns.column import Column
+from harness.compare.columns.method_values import MethodInRun, side_of
 from harness.stats.intervals import Interval
 from harness.stats.machines import Difference, Side, differences
 

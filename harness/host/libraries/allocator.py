@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from harness.errors import InputError, spell
+from harness.facts.machine_facts import SYSTEM
 from harness.host.libraries.loaded import library_with
 from harness.host.system_files import ROOT, read_text
 
-SYSTEM = "system"  # the C library's: nothing is preloaded
 FILES = {  # best first; the minimal tcmalloc lacks only the profilers
     "tcmalloc": ("libtcmalloc_minimal.so.4", "libtcmalloc.so.4"),
     "jemalloc": ("libjemalloc.so.2",),
@@ -88,14 +88,6 @@ def require_preloadable(library: Path, key: str, advice: str) -> Path:
 def serving_allocator() -> str | None:
     """Return the real path of the library whose ``malloc`` this process calls."""
     return library_with("malloc")
-
-
-def allocator_name(library: str) -> str:
-    """Return what to call the allocator of a library: its name in ``FILES``, ``system``, or the file."""
-    file = Path(library).name
-    if re.match(r"(libc|libc-[\d.]+|ld-musl.*)\.so", file):
-        return SYSTEM
-    return next((name for name in FILES if name in file), file)
 
 
 def allocator_mismatches(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.facts.machine_facts import KernelPolicies, Machine
-from harness.host.libraries.allocator import allocator_name
+import numpy as np
+
+from harness.facts.machine_facts import KernelPolicies, Machine, allocator_name
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
 from harness.storage.stage_facts import Stretch
@@ -164,7 +164,7 @@ def _row_conditions(
 
 def _median(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return statistics.median(known) if known else None
+    return float(np.median(known)) if known else None
 
 
 def _text(value: float | None, form: str) -> str:

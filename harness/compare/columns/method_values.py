@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -136,7 +137,7 @@ def _pooled(entries: Sequence[MethodInRun], column: Column) -> MethodInRun:
         name: _values([[entry.row for entry in own] for own in timed], name) for name in POOLED
     }
     intervals = dict(first.row.intervals)
-    typical: dict[str, float | None] = {}
+    typical: dict[str, Any] = {}  # attributes of a row, all of them numbers
     for name, numbers in values.items():
         if len(numbers) >= machines.FEWEST:
             intervals[name] = machines.typical_machine(numbers)

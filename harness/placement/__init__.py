@@ -1,0 +1,1 @@
+"""Which CPUs and which memory each of several instances of a row gets."""

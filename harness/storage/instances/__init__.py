@@ -1,0 +1,1 @@
+"""Records of several instances, as files of a run."""
