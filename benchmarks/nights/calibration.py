@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-UNITS = (0, 16, 32, 64)
+UNITS = (0, 64, 128, 256, 384, 512)
 BATCH, SIZE = 64, 56
 BATCHES = 40
 MODES = ("full", "smart")

@@ -78,15 +78,15 @@ class Step:
     acknowledge: tuple[str, str] | None = None
 
 
-def steps(units: int, bias: float) -> dict[int, Step]:
+def steps(units: Mapping[str, int], bias: float) -> dict[int, Step]:
     """Return what happens before which night.
 
     Args:
-        units: as many as take 6 % more time.
+        units: by the mode of the row, as many as take 6 % more time.
         bias: as much as costs some points of accuracy.
     """
-    smart = Code(units={"smart": units})
-    full = Code(units={"full": units})
+    smart = Code(units={"smart": units["smart"]})
+    full = Code(units={"full": units["full"]})
     return {
         11: Step("Explain how to read the table", note="The table has one row a method."),
         17: Step("Take the newest idna and certifi", lock={"idna": "3.10", "certifi": "2025.1.31"}),
