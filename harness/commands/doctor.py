@@ -63,7 +63,7 @@ VERB = Verb(
     ),
     examples=(
         ("", ""),
-        ("fix=print", "what would quieten this machine, as lines of a shell"),
+        ("fix=print", "commands that would quieten it"),
         ("workload=imagenet workload.rec=/data/val.rec", "with the files of a run to come"),
     ),
 )

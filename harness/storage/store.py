@@ -103,7 +103,7 @@ class RunFolder:
         try:
             with open_plain(self.path / PLAN) as handle:
                 is_foreign = msgspec.json.decode(handle.read(LARGEST_JSON), type=_Origin).foreign
-        except (OSError, ValueError, RecursionError):  # also msgspec's errors
+        except (OSError, ValueError, RecursionError, msgspec.MsgspecError):
             plan = self.load_plan()
             is_foreign = plan is not None and plan.foreign
         return is_foreign or (self.path / PACKED).is_file()  # earlier versions left that one alone

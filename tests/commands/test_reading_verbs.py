@@ -24,6 +24,7 @@ CALLS: dict[str, tuple[list[str], int]] = {
     "table": (["run=published"], 0),
     "report": (["run=published"], 0),
     "history": ([], 0),
+    "export": (["run=published", "format=openmetrics"], 0),
     "acknowledge": (["run=published", "reason=x"], 2),
     "compare": (["published", "published", "name=same"], 2),
     "verify": (["run=published"], 0),

@@ -30,7 +30,7 @@ def printed(code: str) -> str:
 @pytest.mark.skipif(not NODES, reason="this system lists no NUMA node with memory")
 def test_memory_is_bound_and_children_inherit_it() -> None:
     """Where the call is refused, as in some containers, the reason is returned instead."""
-    code = f"print(bound_nodes(), bind_memory({NODES}), bound_nodes())"
+    code = f"print(bound_nodes(), bind_memory({NODES}), bound_nodes(), flush=True)"
     inherited = "; import subprocess, sys; subprocess.run([sys.executable, '-c', "
     inherited += "'from harness.placement.memory_binding import *; print(bound_nodes())'])"
     first, *later = printed(code + inherited).splitlines()

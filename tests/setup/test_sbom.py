@@ -22,7 +22,7 @@ def test_the_bill_is_the_locks() -> None:
     found = json.loads(written)
     assert (found["bomFormat"], found["specVersion"]) == ("CycloneDX", "1.6")
     pinned: dict[str, set[str]] = {}
-    for lock in FOLDER.rglob("*.lock"):
+    for lock in {*FOLDER.rglob("*.lock")} - {FOLDER / "readers.lock"}:  # nothing here installs that
         for entry in re.split(r"\n(?=\w)", lock.read_text()):
             name = re.match(r"([\w.-]+)==(\S+)", entry)
             if name:

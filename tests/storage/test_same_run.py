@@ -86,7 +86,16 @@ def test_each_entry_is_of_a_key_of_conf_and_says_what_the_one_above_does_not() -
         assert key.count(".") == 0 or effect_of(key.rpartition(".")[0]) is not effect, key
 
 
-NOTHING = {"run", "machine", "machine_id", "machine_type", "table", "protocol.roof", "protocol.latency_ms", "nightly"}
+NOTHING = {
+    "run",
+    "machine",
+    "machine_id",
+    "machine_type",
+    "table",
+    "protocol.roof",
+    "protocol.latency_ms",
+    "nightly",
+}
 TIMES = {"baseline", "fused", "protocol", "threads.sweep"}  # but for those of protocol above
 
 
@@ -121,7 +130,7 @@ def changed_at(config: Configuration, key: str) -> Configuration:
     for part in above:
         level = level[part]
     before = level[last]
-    for value in ("another", [7, 8, 9], 7, SERVER, not before):
+    for value in ("another", [7, 8, 9], 7, 0.25, SERVER, not before):
         level[last] = value
         with suppress(typed.Mistyped):
             if value != before:
@@ -144,9 +153,9 @@ def test_all_questions_go_by_the_effects(data: st.DataObject) -> None:
     assert (config_digest(one.config) != config_digest(other.config)) == (
         effect is not Effect.NOTHING
     )
-    assert [each.key for each in unlike([one, other])] == (
-        [f"config.{key}"] if effect in same_run.SAME_ELSEWHERE else []
-    )
+    named = [each.key for each in unlike([one, other])]
+    assert bool(named) == (effect in same_run.SAME_ELSEWHERE)
+    assert all(f"{name}.".startswith(f"config.{key}.") for name in named)  # a section's keys, too
     assert (same_run.alike(one) != same_run.alike(other)) == (effect in same_run.SAME_TASK)
     assert (same_run.environment(one) != same_run.environment(other)) == (
         effect in same_run.SOFTWARE
