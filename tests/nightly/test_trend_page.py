@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,13 +21,15 @@ from harness.nightly.judge import typical_s
 from harness.nightly.judgements import JudgedRow
 from harness.nightly.page.page_data import as_script, page_data
 from harness.nightly.page.software_changes import software_changes
-from harness.nightly.page.trend_page import to_html, write_page
+from harness.nightly.page.trend_page import to_html, write_page, write_pages
 from harness.nightly.page.trends import COMPARED_WITH, SHOWN, Trend, measured, trends
 from harness.render.page import UPLOT
+from harness.storage.store import COMMITTED
 from helpers.browser import Opened
 from helpers.hostile_text import TEXTS
 from helpers.invented_nights import invented_nights
 
+DATA = '<script type="application/json"'
 LIMIT_MB = 3.0
 WIDTHS = (400, 1000, 1400)
 
@@ -209,6 +212,28 @@ def test_a_thousand_nights_of_ten_methods_stay_small() -> None:
         "m", nights, [{"verdict": f"../../{night.folder}/nightly.md"} for night in nights]
     )
     assert len(page.encode()) < LIMIT_MB * 1e6
+
+
+def test_the_example_is_what_its_history_gives(tmp_path: Path) -> None:
+    example = COMMITTED / "history"
+    if not example.is_dir():
+        pytest.skip("this checkout has no example of a history")
+    shutil.copy(example / "history.sqlite", tmp_path)
+    (written,) = write_pages(tmp_path)
+    committed, now = ((path.read_text()) for path in (example / "index.html", written))
+    assert committed.partition(DATA)[0] == now.partition(DATA)[0]
+    data, again = data_in(committed), data_in(now)
+    assert len(data["nights"]) == 60
+    assert {"regression", "acknowledged"} <= {mark[3] for mark in data["marks"]}
+    assert {"code", "lock"} <= {change[1] for change in data["changes"]}
+    for line, other in zip(data.pop("lines"), again.pop("lines"), strict=True):
+        for key, value in line.items():  # another CPU may round the last digit otherwise
+            if isinstance(value, list):
+                values = [np.array(one, dtype=float) for one in (value, other[key])]
+                np.testing.assert_allclose(*values, atol=2)
+            else:
+                assert value == other[key]
+    assert data == again
 
 
 @pytest.fixture(scope="module")
