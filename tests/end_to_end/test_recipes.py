@@ -46,7 +46,7 @@ Edits = Mapping[str, Mapping[str, str]]  # by file: what stands there, and what 
 NEW_FIGURE: Edits = {
     "harness/report/figures/top1_alone.py": {"": FIGURE},
     "harness/report/all_figures.py": {
-        "shares, trials\n": "shares, top1_alone, trials\n",
+        "    shares,\n    trials,\n": "    shares,\n    top1_alone,\n    trials,\n",
         "    shares.figure,\n": "    shares.figure,\n    top1_alone.figure,\n",
     },
 }
