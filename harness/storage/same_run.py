@@ -66,9 +66,12 @@ EFFECTS = {  # by dotted key; the longest key that leads to a value counts
     "baseline": Effect.REFERENCE,
     "fused": Effect.REFERENCE,
 }
-LATER = {
-    "threads.allocator": "system"
-}  # keys that older plans lack, with the value that means the same
+LATER = {  # keys that older plans lack, with the value that means the same
+    "threads.allocator": "system",
+    **dict.fromkeys(
+        ("protocol.instances", "protocol.share_cores", "protocol.server", "threads.sweep"), None
+    ),
+}
 UNDETERMINING = [key for key, effect in EFFECTS.items() if effect is Effect.NOTHING]
 
 
@@ -78,10 +81,6 @@ def _sections(effects: Iterable[str]) -> set[str]:
 
 
 DIVIDED = _sections(EFFECTS)
-# plans of before these keys were added are like those in which they are null
-NEITHER = {
-    f"config.{key}" for key in ("protocol.instances", "protocol.share_cores", "threads.sweep")
-}
 FINISHED_PAIR = ("symbol", "params")  # keys of a row that takes a model made elsewhere
 
 Question = frozenset[Effect]  # the effects of the keys that must be equal
@@ -256,13 +255,7 @@ def settings(plan: RunPlan) -> JsonObject:
         "harness": plan.harness,
         **{f"files.{role}.sha256": digest for role, digest in file_digests(plan).items()},
         **{part: getattr(plan, part) for part in DERIVED},
-        **{
-            key: value
-            for key, value in flattened(
-                selected(plan.config.stored, SAME_ELSEWHERE), "config"
-            ).items()
-            if key not in NEITHER or value is not None
-        },
+        **flattened(selected(plan.config.stored, SAME_ELSEWHERE), "config"),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,9 +42,10 @@ def night(tmp_path: Path) -> RunFolder:
 
 def test_the_file_says_what_the_records_say(night: RunFolder, tmp_path: Path) -> None:
     assert load_rows(night) is None
-    of_records = read_entry(night)
+    of_records = replace(read_entry(night), trusts_disturbed=True)
+    keep_rows(night, of_records)
     of_file = load_rows(night)
-    assert of_file is not None
+    assert of_file is not None and of_file.trusts_disturbed
     assert written(of_file, tmp_path / "a") == written(of_records, tmp_path / "b")
 
 

@@ -50,19 +50,29 @@ def choices() -> Iterator[list[str]]:
 
 def test_a_key_that_is_new_means_in_older_plans_what_was_so_then() -> None:
     """Each key of LATER is in conf/ with the value that changes nothing."""
+    others: dict[str, Any] = {
+        "threads.allocator": "other",
+        "threads.sweep": [1, 2],
+        "protocol.instances": [1, 2],
+        "protocol.share_cores": True,
+        "protocol.server": SERVER,
+    }
+    assert others.keys() == same_run.LATER.keys()
     before = plan()
     for key, meaning in same_run.LATER.items():
         section, name = key.split(".")
         assert key in keys()
-        old = {section: {"policy": "omp"}}
-        same, other = ({section: {**old[section], name: value}} for value in (meaning, "other"))
-        one, two, three = (configured(before, **part) for part in (old, same, other))
+        old = {**compose_config([]).config.stored[section]}
+        old.pop(name, None)
+        sections = [old, {**old, name: meaning}, {**old, name: others[key]}]
+        one, two, three = (configured(before, **{section: part}) for part in sections)
         assert differences(one, two) == differences(two, one) == []
         assert config_digest(one.config) == config_digest(two.config)
         assert same_run.settings(one) == same_run.settings(two)
+        assert same_run.alike(one) == same_run.alike(two)
         assert unlike([one, two]) == []
-        assert differences(two, three) == [f"config.{key}: was {meaning!r}, is 'other'"]
-        assert differences(one, three) == [f"config.{key}: was None, is 'other'"]
+        assert differences(two, three) == [f"config.{key}: was {meaning!r}, is {others[key]!r}"]
+        assert differences(one, three) == [f"config.{key}: was None, is {others[key]!r}"]
 
 
 @functools.cache  # not when the tests are collected, which each of their processes does

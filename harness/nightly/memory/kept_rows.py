@@ -38,6 +38,7 @@ class _Kept(msgspec.Struct, frozen=True):
     created: str
     alike: dict[str, Any]
     environment: dict[str, Any]
+    trusts_disturbed: bool
     rows: list[list[Any]]
 
 
@@ -50,6 +51,7 @@ def keep_rows(folder: RunFolder, entry: NightEntry) -> None:
         entry.created,
         entry.alike,
         entry.environment,
+        entry.trusts_disturbed,
         [list(row_cells(row)) for row in entry.rows],
     )
     with suppress(InputError):
@@ -74,6 +76,7 @@ def load_rows(folder: RunFolder) -> NightEntry | None:
         folder=folder.address,
         alike=kept.alike,
         environment=kept.environment,
+        trusts_disturbed=kept.trusts_disturbed,
         rows=rows,
     )
 
