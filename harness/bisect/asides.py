@@ -53,16 +53,24 @@ class Asides:
         self._current: dict[Path, Version] = {}
 
     def require_commits(self, commits: Sequence[str]) -> None:
-        """Refuse commits that the repository does not have.
+        """Refuse commits that the repository does not have, or that the checkout is not made of.
+
+        A plan names the commit, and the code of the commit runs: an object that only lies in the
+        repository, as that of a fetched branch, is no part of the trusted checkout.
 
         Raises:
-            InputError: one is missing, or there is no repository or no git.
+            InputError: one is missing, or no ancestor of HEAD; or there is no repository or no git.
         """
         for commit in commits:
             if self._run(self.root, "cat-file", "-e", f"{commit}^{{commit}}").returncode:
                 raise InputError(
                     f"{self.root} has no commit {commit[:12]}: fetch it (git fetch), or start this in "
                     "the checkout that measured the runs"
+                )
+            if self._run(self.root, "merge-base", "--is-ancestor", commit, "HEAD").returncode:
+                raise InputError(
+                    f"commit {commit[:12]} is no part of what is checked out in {self.root}, and no "
+                    "code runs because a plan names it: check out a branch that has it"
                 )
 
     def history(self) -> Path:

@@ -16,11 +16,13 @@ import numpy.typing as npt
 from harness.bisect.asides import Asides
 from harness.bisect.pairs import Unmeasured, Version
 from harness.errors import HarnessError, InputError
+from harness.host.libraries import allocator
 from harness.nightly.entry import build_entry
 from harness.nightly.verdict import BATCH, ONCE
 from harness.process.lifetime import die_with_parent
 from harness.process.variables import passed_on
 from harness.run.context import Context
+from harness.run.continuing import require_typed_allocator
 from harness.storage.plan import RunPlan
 from harness.storage.store import RunFolder
 from harness.table.metrics import TOP1, Metric
@@ -122,11 +124,13 @@ def turn_words(plan: RunPlan, method: str, metric: Metric, context: Context) -> 
     """Return the words of every turn: those of a run, for one row, and no more than the metric takes.
 
     Raises:
-        InputError: a word of the run's plan does more than choose and set.
+        InputError: a word of the run's plan does more than choose and set, or the plan names a
+            library that no word of now names.
     """
+    require_typed_allocator(plan, context.overrides)
     own = {key_of(word) for word in context.overrides}
     words = [word for word in plan.words if key_of(word) not in own]
-    odd = next((word for word in words if looks_up(word)), None)
+    odd = next((word for word in words if _starts_more(word)), None)
     if odd is not None:
         raise InputError(
             f"run {plan.run} was measured with {odd}, which a plan cannot start: type it, too"
@@ -144,6 +148,13 @@ def turn_words(plan: RunPlan, method: str, metric: Metric, context: Context) -> 
         words = [word for word in words if key_of(word) != "workload.images"]
         words.append(f"workload.images={needed}")
     return words
+
+
+def _starts_more(word: str) -> bool:
+    """Say whether a word of a plan would do more on a command line than choose and set a value."""
+    is_setting = not word.startswith("-") and ("=" in word or word.startswith("~"))
+    loads = key_of(word) == allocator.KEY and "/" in word
+    return not is_setting or loads or looks_up(word)
 
 
 def turn_places(results: Path, machine: str, context: Context) -> list[str]:
