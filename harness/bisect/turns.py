@@ -29,7 +29,7 @@ from harness.table.metrics import TOP1, Metric
 from harness.words.overrides import for_hydra, key_of, looks_up, set_to
 
 LOG = "turn.log"
-OWN = ("method", "nightly", "run", "machine")  # sections that a turn has of its own
+OWN = ("nightly", "run", "machine")  # sections that a turn has of its own
 UNTIMED = ("protocol.profile_batches=0", "protocol.roof=false", "protocol.sweep=[]")
 
 
@@ -140,7 +140,9 @@ def turn_words(plan: RunPlan, method: str, metric: Metric, context: Context) -> 
     words = [
         word
         for word in for_hydra(words)
-        if key_of(word).split(".")[0] not in OWN and key_of(word) not in replaced
+        if key_of(word).split(".")[0] not in OWN
+        and key_of(word) not in replaced
+        and _is_for_row(key_of(word), method)
     ]
     words += [f"method=[{method}]", *UNTIMED, f"protocol.rounds={int(metric == BATCH)}"]
     needed = max(plan.tuning_images, plan.workload.batch_size)
@@ -155,6 +157,12 @@ def _starts_more(word: str) -> bool:
     is_setting = not word.startswith("-") and ("=" in word or word.startswith("~"))
     loads = key_of(word) == allocator.KEY and "/" in word
     return not is_setting or loads or looks_up(word)
+
+
+def _is_for_row(key: str, method: str) -> bool:
+    """Say whether a key sets something that a turn of one row has: not the rows, nor another row."""
+    keys = key.split(".")
+    return keys[0] != "method" or keys[1:2] == [method]
 
 
 def turn_places(results: Path, machine: str, context: Context) -> list[str]:

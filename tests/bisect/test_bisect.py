@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ from harness.bisect.bisection import METRICS, Request, bisect, check_row, endpoi
 from harness.bisect.pairs import Unmeasured, Version
 from harness.bisect.run_changes import package_changes, with_changes
 from harness.bisect.search_result import CONFIRMED, Result, to_markdown
+from harness.bisect.turns import turn_words
 from harness.errors import InputError
+from harness.facts.typed import changed
 from harness.render.progress import Lines
 from harness.run.context import Context
+from harness.words.overrides import key_of
 from helpers.scratch_repository import ScratchRepository, lock_text, run_git
 from helpers.small_project import SmallProject
 
@@ -205,6 +209,23 @@ def test_an_accuracy_is_judged_by_images_and_made_anew_once(scratch: ScratchRepo
     assert result.outcome == "found"
     assert result.suspects == (f"commit {commits[2][:12]} (Change 3)",)
     assert "points less" in result.headline
+
+
+def words_of(scratch: ScratchRepository, *overrides: str, **sections: Any) -> list[str]:
+    """Return the words of a turn for a run that began with some words."""
+    folder = scratch.night("bad", scratch.commit(), overrides=overrides)
+    plan = folder.load_plan()
+    assert plan is not None
+    config = changed(plan.config, **sections)
+    return turn_words(replace(plan, config=config), ROW, METRICS["batch_s"], context_of(scratch))
+
+
+def test_a_turn_keeps_the_settings_of_its_row_alone(scratch: ScratchRepository) -> None:
+    own = f"method.{ROW}.decimals=3"
+    words = words_of(
+        scratch, "method=[fp32,int8_smart]", own, "method.fp32.decimals=2", "~method.x"
+    )
+    assert [word for word in words if key_of(word).startswith("method")] == [own, f"method=[{ROW}]"]
 
 
 @pytest.mark.parametrize(
