@@ -123,7 +123,7 @@ def bisect(context: Context, request: Request, measure: Measure | None = None) -
     asides.require_commits([good.commit, bad.commit])
     search = _Search(context, request, asides, replace(unsearched, over=over), measure)
     result = search.over_commits() if over == COMMITS else search.over_packages()
-    asides.remove()
+    search.remove()
     return _kept(context, request, result)
 
 
@@ -140,6 +140,7 @@ class _Search:
     ) -> None:
         self._context, self._request, self._asides, self._result = context, request, asides, result
         self._measure = measure
+        self._turns: Measure | None = measure
         self._before = {
             (one.before, one.now): one
             for one in _earlier(context, request)
@@ -147,6 +148,12 @@ class _Search:
         }
         self._comparisons: list[Comparison] = []
         self._turn_ended: Callable[[], None] = lambda: None
+
+    def remove(self) -> None:
+        """Delete what the search does not need any more: its checkouts and the models of its turns."""
+        self._asides.remove()
+        if isinstance(self._turns, Turns):
+            self._turns.drop_models()
 
     def over_commits(self) -> Result:
         """Search the commits that touch what is measured."""

@@ -16,12 +16,13 @@ from harness.bisect.bisection import METRICS, Request, bisect, check_row, endpoi
 from harness.bisect.pairs import Unmeasured, Version
 from harness.bisect.run_changes import package_changes, with_changes
 from harness.bisect.search_result import CONFIRMED, Result, to_markdown
-from harness.bisect.turns import turn_words
+from harness.bisect.turns import Turns, turn_places, turn_words
 from harness.errors import InputError
 from harness.facts.typed import changed
 from harness.render.progress import Lines
 from harness.run.context import Context
 from harness.words.overrides import key_of
+from helpers import sample_records
 from helpers.scratch_repository import ScratchRepository, lock_text, run_git
 from helpers.small_project import SmallProject
 
@@ -226,6 +227,34 @@ def test_a_turn_keeps_the_settings_of_its_row_alone(scratch: ScratchRepository) 
         scratch, "method=[fp32,int8_smart]", own, "method.fp32.decimals=2", "~method.x"
     )
     assert [word for word in words if key_of(word).startswith("method")] == [own, f"method=[{ROW}]"]
+
+
+def test_a_turn_measures_no_splits_and_no_other_thread_counts(scratch: ScratchRepository) -> None:
+    began = ("protocol=throughput", "protocol.instances=[1,2]", "protocol.server.batch=2")
+    instances = changed(sample_records.plan().config.protocol, instances=[1, 2])
+    words = words_of(scratch, *began, protocol=instances.stored)
+    assert "protocol.instances=null" in words and "protocol=throughput" in words
+    assert not [word for word in words if "server" in word or "sweep=null" in word]
+    assert not set(began[1:]) & set(words)
+
+
+def test_models_that_no_turn_measures_again_are_deleted(scratch: ScratchRepository) -> None:
+    version = Version(scratch.commit(), "it")
+    asides = Asides(scratch.root, scratch.results.parent / "asides")
+    asides.add(version, State(version.name))
+    turns = Turns(asides, ROW, METRICS["batch_s"], scratch.results / "runs", (), (), version)
+    turns.places = turn_places(turns.results, "machine", context_of(scratch))
+
+    def models() -> set[str]:
+        return {
+            path.parents[2].name[:4] for path in turns.results.glob(f"*/*/methods/{ROW}/model*")
+        }
+
+    for anew in (True, False, False, True):
+        turns(version, anew)
+    assert models() == {"0002"}  # later turns measure that again
+    turns.drop_models()
+    assert models() == set()
 
 
 @pytest.mark.parametrize(
