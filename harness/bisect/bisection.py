@@ -12,7 +12,7 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from harness import PROJECT
-from harness.bisect.asides import Asides, State
+from harness.bisect.asides import COMMON_LOCKS, Asides, State
 from harness.bisect.commits import count_commits, first_bad_commit
 from harness.bisect.lock_search import first_bad_step
 from harness.bisect.pairs import Answer, Comparison, Measure, Meter, Version
@@ -38,7 +38,6 @@ from harness.table.metrics import TOP1, TOP5, Metric
 FOLDER = "bisect"  # under the results, and in the cache
 JSON, MARKDOWN = "bisect.json", "bisect.md"
 METRICS: dict[str, Metric] = {metric.name: metric for metric in (BATCH, *ONCE, TOP1, TOP5)}
-COMMON_LOCKS = ("requirements/build.lock", "requirements/run.lock")
 
 
 class Kept(Struct, frozen=True):
@@ -119,7 +118,9 @@ def bisect(context: Context, request: Request, measure: Measure | None = None) -
     over = chosen_search(good, bad, request.over)
     if over is None:
         return _kept(context, request, replace(unsearched, why=_only(unsearched.changes)))
-    asides = Asides(PROJECT, context.cache / FOLDER / request.name)
+    engine = bad.plan.methods[request.method].engine
+    own = () if engine is None else (f"requirements/engines/{engine.environment}.lock",)
+    asides = Asides(PROJECT, context.cache / FOLDER / request.name, (*COMMON_LOCKS, *own))
     asides.require_commits([good.commit, bad.commit])
     search = _Search(context, request, asides, replace(unsearched, over=over), measure)
     result = search.over_commits() if over == COMMITS else search.over_packages()
@@ -182,14 +183,7 @@ class _Search:
         """Search the packages whose locked versions changed, in the bad run's code."""
         request, asides = self._request, self._asides
         commit = request.bad.commit
-        texts = [
-            {
-                name: text
-                for name, text in asides.lock_texts(end.commit).items()
-                if self._counts(name)
-            }
-            for end in (request.good, request.bad)
-        ]
+        texts = [asides.lock_texts(end.commit) for end in (request.good, request.bad)]
         changes = package_changes(*texts)
         if not changes:
             why = "the lock files of the two runs' commits are the same for this row"
@@ -215,11 +209,6 @@ class _Search:
             named = [replace(version(left.start), said=changes[left.start - 1].said)]
             asides.add(named[0], State(commit, with_changes(texts[0], changes[: left.start])))
         return self._concluded(meter, named, before, half)
-
-    def _counts(self, lock: str) -> bool:
-        engine = self._request.bad.plan.methods[self._request.method].engine
-        own = () if engine is None else (f"requirements/engines/{engine.environment}.lock",)
-        return lock in (*COMMON_LOCKS, *own)
 
     def _commit(self, commit: str) -> Version:
         version = Version(commit, f"commit {commit[:12]} ({self._asides.subject(commit)})")

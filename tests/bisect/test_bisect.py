@@ -257,6 +257,27 @@ def test_models_that_no_turn_measures_again_are_deleted(scratch: ScratchReposito
     assert models() == set()
 
 
+def test_checkouts_share_the_environments_of_engines(scratch: ScratchRepository) -> None:
+    made = scratch.root / ".venvs-openvino/made"
+    made.mkdir(parents=True)
+    (made / "environment.json").write_text("{}")
+    (scratch.root / ".venv-openvino").symlink_to(made)
+    (scratch.root / ".venv-openvino.lock").write_text("")
+    (scratch.root / ".gitignore").write_text(".venv*\n")
+    engines = scratch.root / "requirements/engines"
+    engines.mkdir()
+    places = []
+    asides = Asides(scratch.root, scratch.results.parent / "asides")
+    for text in ("a==1\n", "a==2\n"):  # a lock that does not count for the row
+        (engines / "pytorch.lock").write_text(text)
+        commit = scratch.commit()
+        version = asides.add(Version(commit, "it"), State(commit))
+        places.append(asides.place(version, is_reference=False))
+        assert (places[-1] / ".venv-openvino").resolve() == made.resolve()
+        assert not (places[-1] / ".venv-openvino.lock").exists()
+    assert places[0] == places[1]
+
+
 @pytest.mark.parametrize(
     ("clean", "commit", "message"),
     [
@@ -291,6 +312,11 @@ def test_a_row_that_is_not_there_is_refused(scratch: ScratchRepository) -> None:
     good, bad = (endpoint(context, run) for run in ("good", "bad"))
     with pytest.raises(InputError, match="method=int8: run good has fp32, "):
         check_row(Request(good, bad, METRICS["batch_s"], "int8", "", 5))
+
+
+def test_a_lock_file_that_only_the_bad_commit_has() -> None:
+    now = {"requirements/engines/own.lock": lock_text({"a": "1", "b": "2"})}
+    assert with_changes({}, package_changes({}, now)) == now
 
 
 def test_changed_new_and_removed_packages() -> None:
