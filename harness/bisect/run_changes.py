@@ -110,9 +110,9 @@ def with_changes(texts: Mapping[str, str], changes: Sequence[PackageChange]) -> 
     """Return lock files with some packages as they are now."""
     result = dict(texts)
     for change in changes:
-        text = result[change.file]
+        text = result.get(change.file, "")  # empty where only the bad commit has the file
         if not change.before:
-            text = text.rstrip("\n") + "\n" + change.now
+            text = "\n".join(filter(None, (text.rstrip("\n"), change.now)))
         else:
             text = text.replace(change.before, change.now)
         result[change.file] = text
