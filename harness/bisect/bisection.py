@@ -248,8 +248,8 @@ class _Search:
         ends = self._compare(meter, good, bad, meter.threshold)
         if ends.answer == "bad":
             return None
-        why = f"{bad.said} measured in turn with {good.said}: {ends.said}"
-        outcome: Outcome = "nothing to find" if ends.answer == "good" else "not separable"
+        why = f"{bad.said} measured in turn with {good.said}: {ends.why or ends.said}"
+        outcome: Outcome = "nothing to find" if ends.answer == "good" else ends.answer
         return replace(self._result, outcome=outcome, why=why, comparisons=tuple(self._comparisons))
 
     def _half(self, meter: Meter) -> float:
@@ -337,7 +337,7 @@ def _write(context: Context, request: Request, result: Result, finished: bool = 
 
 
 def _kept(context: Context, request: Request, result: Result) -> Result:
-    _write(context, request, result, finished=True)
+    _write(context, request, result, finished=result.outcome != "not measured")
     return result
 
 

@@ -9,8 +9,9 @@ from harness.nightly.sequential_test import ALPHA
 from harness.render.escape import markdown, markdown_cell
 from harness.render.markdown_table import markdown_table
 
-Outcome = Literal["found", "several", "nothing to find", "not separable", "nothing changed"]
-CONFIRMED: frozenset[str] = frozenset({"found", "several"})  # exit code 1: the row did become worse
+Outcome = Literal[
+    "found", "several", "nothing to find", "not separable", "not measured", "nothing changed"
+]
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class Result:
     def error(self) -> float:
         """The chance at most that any comparison of identical code is called bad."""
         return ALPHA * max(1.0, len(self.comparisons) / max(self.planned, 1))
+
+    @property
+    def became_worse(self) -> bool:
+        """Whether the bad run's version was confirmed to be worse, whatever the search led to."""
+        return bool(self.comparisons) and self.comparisons[0].answer == "bad"
 
     @property
     def headline(self) -> str:

@@ -15,7 +15,7 @@ from harness.bisect.asides import Asides, State
 from harness.bisect.bisection import METRICS, Request, bisect, check_row, endpoint, report_path
 from harness.bisect.pairs import Unmeasured, Version
 from harness.bisect.run_changes import package_changes, with_changes
-from harness.bisect.search_result import CONFIRMED, Result, to_markdown
+from harness.bisect.search_result import Result, to_markdown
 from harness.bisect.turns import Turns, turn_places, turn_words
 from harness.errors import InputError
 from harness.facts.typed import changed
@@ -102,7 +102,7 @@ def test_one_of_eight_commits_is_found_with_its_confirmation(scratch: ScratchRep
     commits = [scratch.commit(1.06 if number >= 5 else 1.0) for number in range(9)]
     nights(scratch, commits)
     result = search(scratch)
-    assert result.outcome == "found" and result.outcome in CONFIRMED
+    assert result.outcome == "found" and result.became_worse
     assert result.suspects == (f"commit {commits[5][:12]} (Change 6)",)
     confirmation = result.confirmation
     assert confirmation is not None and confirmation.pairs >= 15
@@ -142,7 +142,7 @@ def test_nothing_to_find_is_said(scratch: ScratchRepository) -> None:
     nights(scratch, [scratch.commit() for _ in range(9)])
     result = search(scratch, measure=Simulated(scratch))
     assert (result.outcome, len(result.comparisons)) == ("nothing to find", 1)
-    assert result.outcome not in CONFIRMED
+    assert not result.became_worse
     context = context_of(scratch)
     good, bad = (endpoint(context, run) for run in ("good", "bad"))
     request = Request(good, bad, METRICS["batch_s"], ROW, "", 5)
@@ -155,12 +155,36 @@ def test_noise_is_not_separable(scratch: ScratchRepository) -> None:
     assert result.outcome == "not separable" and len(result.comparisons) == 1
 
 
+def test_ends_that_cannot_be_measured_are_a_failure(scratch: ScratchRepository) -> None:
+    nights(scratch, [scratch.commit(), scratch.commit(-1.0)])
+    result = search(scratch, measure=Simulated(scratch))
+    assert (result.outcome, result.became_worse) == ("not measured", False)
+    assert result.headline.startswith("not measured: commit")
+    assert result.headline.endswith(": it does not start")
+    assert not scratch.stored("bad")["finished"]
+
+
+def test_a_change_that_is_not_confirmed_leaves_the_row_worse(scratch: ScratchRepository) -> None:
+    commits = [scratch.commit(factor) for factor in (1.0, 1.0, 1.06, 1.06)]
+    nights(scratch, commits)
+    simulated = Simulated(scratch)
+
+    def measure(version: Version, anew: bool) -> npt.NDArray[Any]:
+        if commits[0] not in simulated.turns[-2:] and version.name == commits[1]:
+            simulated.turns.append(version.name)
+            raise Unmeasured("it does not start any more")
+        return simulated(version, anew)
+
+    result = search(scratch, measure=measure)
+    assert result.outcome == "not separable" and result.became_worse
+
+
 def test_commits_that_do_not_start_leave_a_range(scratch: ScratchRepository) -> None:
     slowness = [1.0, 1.0, -1.0, -1.0, 1.2, 1.2]
     commits = [scratch.commit(factor) for factor in slowness]
     nights(scratch, commits)
     result = search(scratch, measure=Simulated(scratch))
-    assert result.outcome == "several" and result.outcome in CONFIRMED
+    assert result.outcome == "several" and result.became_worse
     named = {said.split()[1] for said in result.suspects}
     assert named == {commit[:12] for commit in commits[2:5]}
 
