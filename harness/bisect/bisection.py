@@ -17,14 +17,20 @@ from harness.bisect.commits import count_commits, first_bad_commit
 from harness.bisect.lock_search import first_bad_step
 from harness.bisect.pairs import Answer, Comparison, Measure, Meter, Version
 from harness.bisect.run_changes import (
-    COMMITS,
     Endpoint,
     chosen_search,
     list_changes,
     package_changes,
     with_changes,
 )
-from harness.bisect.search_result import Outcome, Result, to_json, to_markdown
+from harness.bisect.search_result import (
+    COMMITS,
+    Outcome,
+    Result,
+    to_json,
+    to_markdown,
+    unsearchable,
+)
 from harness.bisect.turns import Turns, turn_places, turn_words
 from harness.checkout.commit import MEASURING
 from harness.errors import InputError, proposal
@@ -164,7 +170,7 @@ class _Search:
         count = count_commits(history, good.name, bad.name, MEASURING)
         if not count:
             why = f"no commit after {good.said} up to {bad.said} touches what is measured"
-            return replace(self._result, why=why)
+            return unsearchable(replace(self._result, why=why))
         meter = self._begin(good, count)
         unsure = self._ends(meter, good, bad)
         if unsure is not None:
@@ -187,7 +193,7 @@ class _Search:
         changes = package_changes(*texts)
         if not changes:
             why = "the lock files of the two runs' commits are the same for this row"
-            return replace(self._result, why=why)
+            return unsearchable(replace(self._result, why=why))
 
         def version(count: int) -> Version:
             said = f"with {changes[count - 1].said}" if count else "with the good run's packages"
@@ -287,9 +293,8 @@ class _Search:
         comparison = known
         if comparison is None:
             turns = 0
-            with self._context.show.step(
-                f"measuring {now.said} in turn with {before.said}"
-            ) as report:
+            step = f"measuring {now.said} in turn with {before.said}"
+            with self._context.show.step(step) as report:
 
                 def turn_ended() -> None:
                     nonlocal turns
@@ -301,10 +306,9 @@ class _Search:
         if comparison not in self._comparisons:
             self._before[before.name, now.name] = comparison
             self._comparisons.append(comparison)
-            so_far = replace(
-                self._result, outcome="not separable", comparisons=tuple(self._comparisons)
-            )
-            _write(self._context, self._request, replace(so_far, why="the search was stopped"))
+            stopped = replace(self._result, outcome="not separable", why="the search was stopped")
+            so_far = replace(stopped, comparisons=tuple(self._comparisons))
+            _write(self._context, self._request, so_far)
         return comparison
 
 

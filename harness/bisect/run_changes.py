@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.bisect.search_result import COMMITS, LOCK
 from harness.errors import InputError
 from harness.facts.nested import differing, listed
 from harness.storage.plan import RunPlan
 from harness.storage.same_run import environment
 from harness.storage.store import RunFolder
 
-COMMITS, LOCK = "commits", "lock"
 ENTRY = re.compile(r"^([A-Za-z0-9._-]+)==(?:[^\n]*\\\n)*[^\n]*\n?", re.M)
 
 

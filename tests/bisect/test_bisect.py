@@ -330,6 +330,25 @@ def test_a_kernel_that_changed_is_only_said(scratch: ScratchRepository) -> None:
     assert "only machine.kernel: was '6', is '7', which no search separates" in result.headline
 
 
+@pytest.mark.parametrize(
+    ("over", "change", "outcome", "key"),
+    [
+        ("", {"code": "f" * 64}, "not searchable", "code"),
+        ("", {"packages": {"own": "1"}}, "not searchable", "packages.own"),
+        ("lock", {"packages": {"own": "1"}}, "not searchable", "packages.own"),
+        ("lock", {"code": "f" * 64}, "nothing changed", ""),
+    ],
+)
+def test_what_changed_without_a_commit_is_not_called_nothing(
+    scratch: ScratchRepository, over: str, change: dict[str, Any], outcome: str, key: str
+) -> None:
+    commit = scratch.commit()
+    scratch.night("good", commit)
+    scratch.night("bad", commit, **change)
+    result = search(scratch, over=over, measure=Simulated(scratch))
+    assert result.outcome == outcome and not result.comparisons and key in result.headline
+
+
 def test_a_row_that_is_not_there_is_refused(scratch: ScratchRepository) -> None:
     nights(scratch, [scratch.commit(), scratch.commit()])
     context = context_of(scratch)
