@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from harness.setup.environments import STAMP
 
 OWN_SETTINGS = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
 LOCK_FILES = "requirements"
+COMMON_LOCKS = ("requirements/build.lock", "requirements/run.lock")
 HISTORY = "history"
 
 
@@ -44,25 +45,34 @@ class Asides:
     Args:
         root: the repository that has the commits.
         folder: where the checkouts are made; it can be deleted at any time.
+        locks: paths of the lock files that count: versions that differ in others share an environment.
     """
 
-    def __init__(self, root: Path, folder: Path) -> None:
-        self.root, self.folder = root, folder
+    def __init__(self, root: Path, folder: Path, locks: Collection[str] = COMMON_LOCKS) -> None:
+        self.root, self.folder, self.locks = root, folder, locks
         make_folder(folder, "run.cache")
         self._states: dict[Version, State] = {}
         self._current: dict[Path, Version] = {}
 
     def require_commits(self, commits: Sequence[str]) -> None:
-        """Refuse commits that the repository does not have.
+        """Refuse commits that the repository does not have, or that the checkout is not made of.
+
+        A plan names the commit, and the code of the commit runs: an object that only lies in the
+        repository, as that of a fetched branch, is no part of the trusted checkout.
 
         Raises:
-            InputError: one is missing, or there is no repository or no git.
+            InputError: one is missing, or no ancestor of HEAD; or there is no repository or no git.
         """
         for commit in commits:
             if self._run(self.root, "cat-file", "-e", f"{commit}^{{commit}}").returncode:
                 raise InputError(
                     f"{self.root} has no commit {commit[:12]}: fetch it (git fetch), or start this in "
                     "the checkout that measured the runs"
+                )
+            if self._run(self.root, "merge-base", "--is-ancestor", commit, "HEAD").returncode:
+                raise InputError(
+                    f"commit {commit[:12]} is no part of what is checked out in {self.root}, and no "
+                    "code runs because a plan names it: check out a branch that has it"
                 )
 
     def history(self) -> Path:
@@ -75,9 +85,9 @@ class Asides:
         return None if shown.returncode else shown.stdout
 
     def lock_texts(self, commit: str) -> dict[str, str]:
-        """Return the lock files of a commit by path."""
+        """Return the lock files of a commit that count, by path."""
         listed = self._run(self.root, "ls-tree", "-r", "--name-only", commit, f"{LOCK_FILES}/")
-        names = [name for name in listed.stdout.splitlines() if name.endswith(".lock")]
+        names = [name for name in listed.stdout.splitlines() if name in self.locks]
         return {name: self.text_of(commit, name) or "" for name in names}
 
     def subject(self, commit: str) -> str:
@@ -107,9 +117,12 @@ class Asides:
         self._checked(path, "checkout", "--quiet", "--force", "--detach", state.commit)
         for name, text in state.locks.items():
             (path / name).write_text(text, encoding="utf-8")
-        here = Path(sys.prefix)
-        if not (path / ".venv").exists() and (here / STAMP).is_file():
-            (path / ".venv").symlink_to(here)  # another is made where the lock files differ
+        engines = {link.name: link.resolve() for link in self.root.glob(".venv-*")}
+        for name, environment in {".venv": Path(sys.prefix), **engines}.items():
+            link = path / name
+            if (environment / STAMP).is_file() and not link.exists():
+                link.unlink(missing_ok=True)  # of a search that was stopped, to what is gone
+                link.symlink_to(environment)  # another is made where the lock files differ
         self._current[path] = version
         return path
 

@@ -12,19 +12,25 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from harness import PROJECT
-from harness.bisect.asides import Asides, State
+from harness.bisect.asides import COMMON_LOCKS, Asides, State
 from harness.bisect.commits import count_commits, first_bad_commit
 from harness.bisect.lock_search import first_bad_step
 from harness.bisect.pairs import Answer, Comparison, Measure, Meter, Version
 from harness.bisect.run_changes import (
-    COMMITS,
     Endpoint,
     chosen_search,
     list_changes,
     package_changes,
     with_changes,
 )
-from harness.bisect.search_result import Outcome, Result, to_json, to_markdown
+from harness.bisect.search_result import (
+    COMMITS,
+    Outcome,
+    Result,
+    to_json,
+    to_markdown,
+    unsearchable,
+)
 from harness.bisect.turns import Turns, turn_places, turn_words
 from harness.checkout.commit import MEASURING
 from harness.errors import InputError, proposal
@@ -38,7 +44,6 @@ from harness.table.metrics import TOP1, TOP5, Metric
 FOLDER = "bisect"  # under the results, and in the cache
 JSON, MARKDOWN = "bisect.json", "bisect.md"
 METRICS: dict[str, Metric] = {metric.name: metric for metric in (BATCH, *ONCE, TOP1, TOP5)}
-COMMON_LOCKS = ("requirements/build.lock", "requirements/run.lock")
 
 
 class Kept(Struct, frozen=True):
@@ -119,11 +124,13 @@ def bisect(context: Context, request: Request, measure: Measure | None = None) -
     over = chosen_search(good, bad, request.over)
     if over is None:
         return _kept(context, request, replace(unsearched, why=_only(unsearched.changes)))
-    asides = Asides(PROJECT, context.cache / FOLDER / request.name)
+    engine = bad.plan.methods[request.method].engine
+    own = () if engine is None else (f"requirements/engines/{engine.environment}.lock",)
+    asides = Asides(PROJECT, context.cache / FOLDER / request.name, (*COMMON_LOCKS, *own))
     asides.require_commits([good.commit, bad.commit])
     search = _Search(context, request, asides, replace(unsearched, over=over), measure)
     result = search.over_commits() if over == COMMITS else search.over_packages()
-    asides.remove()
+    search.remove()
     return _kept(context, request, result)
 
 
@@ -140,6 +147,7 @@ class _Search:
     ) -> None:
         self._context, self._request, self._asides, self._result = context, request, asides, result
         self._measure = measure
+        self._turns: Measure | None = measure
         self._before = {
             (one.before, one.now): one
             for one in _earlier(context, request)
@@ -147,6 +155,12 @@ class _Search:
         }
         self._comparisons: list[Comparison] = []
         self._turn_ended: Callable[[], None] = lambda: None
+
+    def remove(self) -> None:
+        """Delete what the search does not need any more: its checkouts and the models of its turns."""
+        self._asides.remove()
+        if isinstance(self._turns, Turns):
+            self._turns.drop_models()
 
     def over_commits(self) -> Result:
         """Search the commits that touch what is measured."""
@@ -156,7 +170,7 @@ class _Search:
         count = count_commits(history, good.name, bad.name, MEASURING)
         if not count:
             why = f"no commit after {good.said} up to {bad.said} touches what is measured"
-            return replace(self._result, why=why)
+            return unsearchable(replace(self._result, why=why))
         meter = self._begin(good, count)
         unsure = self._ends(meter, good, bad)
         if unsure is not None:
@@ -175,18 +189,11 @@ class _Search:
         """Search the packages whose locked versions changed, in the bad run's code."""
         request, asides = self._request, self._asides
         commit = request.bad.commit
-        texts = [
-            {
-                name: text
-                for name, text in asides.lock_texts(end.commit).items()
-                if self._counts(name)
-            }
-            for end in (request.good, request.bad)
-        ]
+        texts = [asides.lock_texts(end.commit) for end in (request.good, request.bad)]
         changes = package_changes(*texts)
         if not changes:
             why = "the lock files of the two runs' commits are the same for this row"
-            return replace(self._result, why=why)
+            return unsearchable(replace(self._result, why=why))
 
         def version(count: int) -> Version:
             said = f"with {changes[count - 1].said}" if count else "with the good run's packages"
@@ -208,11 +215,6 @@ class _Search:
             named = [replace(version(left.start), said=changes[left.start - 1].said)]
             asides.add(named[0], State(commit, with_changes(texts[0], changes[: left.start])))
         return self._concluded(meter, named, before, half)
-
-    def _counts(self, lock: str) -> bool:
-        engine = self._request.bad.plan.methods[self._request.method].engine
-        own = () if engine is None else (f"requirements/engines/{engine.environment}.lock",)
-        return lock in (*COMMON_LOCKS, *own)
 
     def _commit(self, commit: str) -> Version:
         version = Version(commit, f"commit {commit[:12]} ({self._asides.subject(commit)})")
@@ -252,8 +254,8 @@ class _Search:
         ends = self._compare(meter, good, bad, meter.threshold)
         if ends.answer == "bad":
             return None
-        why = f"{bad.said} measured in turn with {good.said}: {ends.said}"
-        outcome: Outcome = "nothing to find" if ends.answer == "good" else "not separable"
+        why = f"{bad.said} measured in turn with {good.said}: {ends.why or ends.said}"
+        outcome: Outcome = "nothing to find" if ends.answer == "good" else ends.answer
         return replace(self._result, outcome=outcome, why=why, comparisons=tuple(self._comparisons))
 
     def _half(self, meter: Meter) -> float:
@@ -291,9 +293,8 @@ class _Search:
         comparison = known
         if comparison is None:
             turns = 0
-            with self._context.show.step(
-                f"measuring {now.said} in turn with {before.said}"
-            ) as report:
+            step = f"measuring {now.said} in turn with {before.said}"
+            with self._context.show.step(step) as report:
 
                 def turn_ended() -> None:
                     nonlocal turns
@@ -305,10 +306,9 @@ class _Search:
         if comparison not in self._comparisons:
             self._before[before.name, now.name] = comparison
             self._comparisons.append(comparison)
-            so_far = replace(
-                self._result, outcome="not separable", comparisons=tuple(self._comparisons)
-            )
-            _write(self._context, self._request, replace(so_far, why="the search was stopped"))
+            stopped = replace(self._result, outcome="not separable", why="the search was stopped")
+            so_far = replace(stopped, comparisons=tuple(self._comparisons))
+            _write(self._context, self._request, so_far)
         return comparison
 
 
@@ -341,7 +341,7 @@ def _write(context: Context, request: Request, result: Result, finished: bool = 
 
 
 def _kept(context: Context, request: Request, result: Result) -> Result:
-    _write(context, request, result, finished=True)
+    _write(context, request, result, finished=result.outcome != "not measured")
     return result
 
 

@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.bisect.search_result import COMMITS, LOCK
 from harness.errors import InputError
 from harness.facts.nested import differing, listed
 from harness.storage.plan import RunPlan
 from harness.storage.same_run import environment
 from harness.storage.store import RunFolder
 
-COMMITS, LOCK = "commits", "lock"
 ENTRY = re.compile(r"^([A-Za-z0-9._-]+)==(?:[^\n]*\\\n)*[^\n]*\n?", re.M)
 
 
@@ -110,9 +110,9 @@ def with_changes(texts: Mapping[str, str], changes: Sequence[PackageChange]) -> 
     """Return lock files with some packages as they are now."""
     result = dict(texts)
     for change in changes:
-        text = result[change.file]
+        text = result.get(change.file, "")  # empty where only the bad commit has the file
         if not change.before:
-            text = text.rstrip("\n") + "\n" + change.now
+            text = "\n".join(filter(None, (text.rstrip("\n"), change.now)))
         else:
             text = text.replace(change.before, change.now)
         result[change.file] = text

@@ -1,7 +1,7 @@
 """What a search over changes came to, as text and as JSON."""
 
 # No ``from __future__ import annotations``: msgspec evaluates the annotations, on Python 3.9 too.
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Optional
 
 from harness.bisect.pairs import Comparison
@@ -9,8 +9,17 @@ from harness.nightly.sequential_test import ALPHA
 from harness.render.escape import markdown, markdown_cell
 from harness.render.markdown_table import markdown_table
 
-Outcome = Literal["found", "several", "nothing to find", "not separable", "nothing changed"]
-CONFIRMED: frozenset[str] = frozenset({"found", "several"})  # exit code 1: the row did become worse
+Outcome = Literal[
+    "found",
+    "several",
+    "nothing to find",
+    "not separable",
+    "not measured",
+    "nothing changed",
+    "not searchable",  # something changed that no commit or lock file has
+]
+COMMITS, LOCK = "commits", "lock"  # what a search goes over
+PACKAGES = ("packages", "versions")  # parts of a plan, as in ``Result.changes``
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,11 @@ class Result:
         return ALPHA * max(1.0, len(self.comparisons) / max(self.planned, 1))
 
     @property
+    def became_worse(self) -> bool:
+        """Whether the bad run's version was confirmed to be worse, whatever the search led to."""
+        return bool(self.comparisons) and self.comparisons[0].answer == "bad"
+
+    @property
     def headline(self) -> str:
         row = f"{self.method} {self.metric}"
         if self.outcome == "found":
@@ -57,6 +71,20 @@ class Result:
             return f"not separable: one of {len(self.suspects)} made {row} worse: {listed}"
         why = f": {self.why}" if self.why else ""
         return f"{self.outcome}{why}"
+
+
+def unsearchable(result: Result) -> Result:
+    """Return the result of a search without steps: whether what it goes over changed all the same."""
+    parts = PACKAGES if result.over == LOCK else ("code", *PACKAGES)
+    keys = [line.split(":")[0] for line in result.changes]
+    changed = [key for key in keys if key.split(".")[0] in parts]
+    if not changed:
+        return result
+    why = (
+        f"{result.why}, but the runs differ in {', '.join(changed)}: a folder given with --conf, or "
+        "packages that were installed by hand"
+    )
+    return replace(result, outcome="not searchable", why=why)
 
 
 def to_json(result: Result) -> dict[str, Any]:

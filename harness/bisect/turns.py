@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +18,28 @@ import numpy.typing as npt
 from harness.bisect.asides import Asides
 from harness.bisect.pairs import Unmeasured, Version
 from harness.errors import HarnessError, InputError
+from harness.host.libraries import allocator
 from harness.nightly.entry import build_entry
 from harness.nightly.verdict import BATCH, ONCE
 from harness.process.lifetime import die_with_parent
 from harness.process.variables import passed_on
 from harness.run.context import Context
+from harness.run.continuing import require_typed_allocator
 from harness.storage.plan import RunPlan
 from harness.storage.store import RunFolder
 from harness.table.metrics import TOP1, Metric
 from harness.words.overrides import for_hydra, key_of, looks_up, set_to
 
 LOG = "turn.log"
-OWN = ("method", "nightly", "run", "machine")  # sections that a turn has of its own
+OWN = ("nightly", "run", "machine")  # sections that a turn has of its own
 UNTIMED = ("protocol.profile_batches=0", "protocol.roof=false", "protocol.sweep=[]")
+SPLITS = (  # of several instances or thread counts, and what needs them
+    "protocol.instances",
+    "protocol.share_cores",
+    "protocol.latency_ms",
+    "protocol.server",
+    "threads.sweep",
+)
 
 
 @dataclass
@@ -40,7 +51,7 @@ class Turns:
         words: of every run.
         places: the same of where it is kept.
         reference: the version that others are measured in turn with.
-        models: by version, the run that made its model.
+        models: by version, the run whose model later turns measure again.
     """
 
     asides: Asides
@@ -69,14 +80,19 @@ class Turns:
         folder = self._run(
             place, f"{number:04d}-{version.name[:12]}", self.models.get(version), anew
         )
-        first = self.models.setdefault(version, folder.id)
         try:
             figures = self._figures(folder)
+            if anew or self.models.setdefault(version, folder.id) != folder.id:
+                _drop_models(folder)
         except HarnessError as error:
             raise Unmeasured(str(error)) from None
-        if first != folder.id:
-            _drop_models(folder)
         return figures
+
+    def drop_models(self) -> None:
+        """Delete the models that turns have left, when none is measured again."""
+        for path in self.results.glob("*/*"):
+            with suppress(HarnessError):  # of a turn that failed
+                _drop_models(RunFolder(path))
 
     def _run(self, place: Path, run: str, model: str | None, anew: bool) -> RunFolder:
         words = [*self.words, *self.places, set_to("run.id", run)]
@@ -122,28 +138,47 @@ def turn_words(plan: RunPlan, method: str, metric: Metric, context: Context) -> 
     """Return the words of every turn: those of a run, for one row, and no more than the metric takes.
 
     Raises:
-        InputError: a word of the run's plan does more than choose and set.
+        InputError: a word of the run's plan does more than choose and set, or the plan names a
+            library that no word of now names.
     """
+    require_typed_allocator(plan, context.overrides)
     own = {key_of(word) for word in context.overrides}
     words = [word for word in plan.words if key_of(word) not in own]
-    odd = next((word for word in words if looks_up(word)), None)
+    odd = next((word for word in words if _starts_more(word)), None)
     if odd is not None:
         raise InputError(
             f"run {plan.run} was measured with {odd}, which a plan cannot start: type it, too"
         )
     words += context.overrides
-    replaced = {key_of(word) for word in UNTIMED} | {"protocol.rounds"}
+    replaced = {*map(key_of, UNTIMED), *SPLITS, "protocol.rounds"}
     words = [
         word
         for word in for_hydra(words)
-        if key_of(word).split(".")[0] not in OWN and key_of(word) not in replaced
+        if key_of(word).split(".")[0] not in OWN
+        and ".".join(key_of(word).split(".")[:2]) not in replaced
+        and _is_for_row(key_of(word), method)
     ]
+    # no word where it is null already: versions of before may lack the key
+    words += [f"{key}=null" for key in SPLITS if attrgetter(key)(plan.config) is not None]
     words += [f"method=[{method}]", *UNTIMED, f"protocol.rounds={int(metric == BATCH)}"]
     needed = max(plan.tuning_images, plan.workload.batch_size)
     if metric == BATCH and needed < plan.images:  # the time of a batch needs no more
         words = [word for word in words if key_of(word) != "workload.images"]
         words.append(f"workload.images={needed}")
     return words
+
+
+def _starts_more(word: str) -> bool:
+    """Say whether a word of a plan would do more on a command line than choose and set a value."""
+    is_setting = not word.startswith("-") and ("=" in word or word.startswith("~"))
+    loads = key_of(word) == allocator.KEY and "/" in word
+    return not is_setting or loads or looks_up(word)
+
+
+def _is_for_row(key: str, method: str) -> bool:
+    """Say whether a key sets something that a turn of one row has: not the rows, nor another row."""
+    keys = key.split(".")
+    return keys[0] != "method" or keys[1:2] == [method]
 
 
 def turn_places(results: Path, machine: str, context: Context) -> list[str]:
@@ -158,8 +193,8 @@ def turn_places(results: Path, machine: str, context: Context) -> list[str]:
 
 
 def _drop_models(folder: RunFolder) -> None:
-    """Delete a turn's copy of the model that its version's first turn keeps."""
+    """Delete the models of a turn."""
     for record in folder.load_records():
-        if record.optimize is not None and record.optimize.reused_from:
+        if record.optimize is not None:
             for file in record.optimize.files:
                 (folder.method(record.method) / file.path).unlink(missing_ok=True)

@@ -14,12 +14,16 @@ METRICS = ("batch_s", "cost_s", "optimize_mb", "validate_mb", "top1", "top5")
 
 
 def call(words: Words, context: Context) -> int:
-    """Search for the change between two runs, print the report; 1 where the row did become worse."""
+    """Search for the change between two runs, print the report; 1 where the row did become worse.
+
+    Raises:
+        HarnessError: the ends of the search could not be measured.
+    """
     from harness.bisect.bisection import METRICS as KNOWN
     from harness.bisect.bisection import Request, bisect, check_row, endpoint, report_path
     from harness.bisect.pairs import FEWEST_ROUNDS
-    from harness.bisect.search_result import CONFIRMED, to_markdown
-    from harness.errors import InputError, proposal
+    from harness.bisect.search_result import to_markdown
+    from harness.errors import HarnessError, InputError, proposal
     from harness.process.interrupt import resumable
     from harness.process.lifetime import NOT_ALONE, alone_on_host
     from harness.render.progress import told_once
@@ -42,7 +46,9 @@ def call(words: Words, context: Context) -> int:
         result = bisect(context, request)
     print_markdown(to_markdown(result))
     print(f"the report: {report_path(context, request)}", file=sys.stderr)
-    return int(result.outcome in CONFIRMED)
+    if result.outcome == "not measured":
+        raise HarnessError(result.headline)
+    return int(result.became_worse)
 
 
 VERB = Verb(
@@ -73,6 +79,6 @@ VERB = Verb(
         "what stands just before it. It says 'not separable' rather than guess."
     ),
     examples=(("good=ID bad=ID method=int8_inc_mse metric=batch_s", ""),),
-    verdict="the row did become worse: the change was found, or is one of those that are named",
+    verdict="the row did become worse, whether or not the change was found",
     measures=True,
 )

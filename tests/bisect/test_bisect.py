@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,14 @@ from harness.bisect.asides import Asides, State
 from harness.bisect.bisection import METRICS, Request, bisect, check_row, endpoint, report_path
 from harness.bisect.pairs import Unmeasured, Version
 from harness.bisect.run_changes import package_changes, with_changes
-from harness.bisect.search_result import CONFIRMED, Result, to_markdown
+from harness.bisect.search_result import Result, to_markdown
+from harness.bisect.turns import Turns, turn_places, turn_words
 from harness.errors import InputError
+from harness.facts.typed import changed
 from harness.render.progress import Lines
 from harness.run.context import Context
+from harness.words.overrides import key_of
+from helpers import sample_records
 from helpers.scratch_repository import ScratchRepository, lock_text, run_git
 from helpers.small_project import SmallProject
 
@@ -97,7 +102,7 @@ def test_one_of_eight_commits_is_found_with_its_confirmation(scratch: ScratchRep
     commits = [scratch.commit(1.06 if number >= 5 else 1.0) for number in range(9)]
     nights(scratch, commits)
     result = search(scratch)
-    assert result.outcome == "found" and result.outcome in CONFIRMED
+    assert result.outcome == "found" and result.became_worse
     assert result.suspects == (f"commit {commits[5][:12]} (Change 6)",)
     confirmation = result.confirmation
     assert confirmation is not None and confirmation.pairs >= 15
@@ -137,7 +142,7 @@ def test_nothing_to_find_is_said(scratch: ScratchRepository) -> None:
     nights(scratch, [scratch.commit() for _ in range(9)])
     result = search(scratch, measure=Simulated(scratch))
     assert (result.outcome, len(result.comparisons)) == ("nothing to find", 1)
-    assert result.outcome not in CONFIRMED
+    assert not result.became_worse
     context = context_of(scratch)
     good, bad = (endpoint(context, run) for run in ("good", "bad"))
     request = Request(good, bad, METRICS["batch_s"], ROW, "", 5)
@@ -150,12 +155,36 @@ def test_noise_is_not_separable(scratch: ScratchRepository) -> None:
     assert result.outcome == "not separable" and len(result.comparisons) == 1
 
 
+def test_ends_that_cannot_be_measured_are_a_failure(scratch: ScratchRepository) -> None:
+    nights(scratch, [scratch.commit(), scratch.commit(-1.0)])
+    result = search(scratch, measure=Simulated(scratch))
+    assert (result.outcome, result.became_worse) == ("not measured", False)
+    assert result.headline.startswith("not measured: commit")
+    assert result.headline.endswith(": it does not start")
+    assert not scratch.stored("bad")["finished"]
+
+
+def test_a_change_that_is_not_confirmed_leaves_the_row_worse(scratch: ScratchRepository) -> None:
+    commits = [scratch.commit(factor) for factor in (1.0, 1.0, 1.06, 1.06)]
+    nights(scratch, commits)
+    simulated = Simulated(scratch)
+
+    def measure(version: Version, anew: bool) -> npt.NDArray[Any]:
+        if commits[0] not in simulated.turns[-2:] and version.name == commits[1]:
+            simulated.turns.append(version.name)
+            raise Unmeasured("it does not start any more")
+        return simulated(version, anew)
+
+    result = search(scratch, measure=measure)
+    assert result.outcome == "not separable" and result.became_worse
+
+
 def test_commits_that_do_not_start_leave_a_range(scratch: ScratchRepository) -> None:
     slowness = [1.0, 1.0, -1.0, -1.0, 1.2, 1.2]
     commits = [scratch.commit(factor) for factor in slowness]
     nights(scratch, commits)
     result = search(scratch, measure=Simulated(scratch))
-    assert result.outcome == "several" and result.outcome in CONFIRMED
+    assert result.outcome == "several" and result.became_worse
     named = {said.split()[1] for said in result.suspects}
     assert named == {commit[:12] for commit in commits[2:5]}
 
@@ -207,6 +236,72 @@ def test_an_accuracy_is_judged_by_images_and_made_anew_once(scratch: ScratchRepo
     assert "points less" in result.headline
 
 
+def words_of(scratch: ScratchRepository, *overrides: str, **sections: Any) -> list[str]:
+    """Return the words of a turn for a run that began with some words."""
+    folder = scratch.night("bad", scratch.commit(), overrides=overrides)
+    plan = folder.load_plan()
+    assert plan is not None
+    config = changed(plan.config, **sections)
+    return turn_words(replace(plan, config=config), ROW, METRICS["batch_s"], context_of(scratch))
+
+
+def test_a_turn_keeps_the_settings_of_its_row_alone(scratch: ScratchRepository) -> None:
+    own = f"method.{ROW}.decimals=3"
+    words = words_of(
+        scratch, "method=[fp32,int8_smart]", own, "method.fp32.decimals=2", "~method.x"
+    )
+    assert [word for word in words if key_of(word).startswith("method")] == [own, f"method=[{ROW}]"]
+
+
+def test_a_turn_measures_no_splits_and_no_other_thread_counts(scratch: ScratchRepository) -> None:
+    began = ("protocol=throughput", "protocol.instances=[1,2]", "protocol.server.batch=2")
+    instances = changed(sample_records.plan().config.protocol, instances=[1, 2])
+    words = words_of(scratch, *began, protocol=instances.stored)
+    assert "protocol.instances=null" in words and "protocol=throughput" in words
+    assert not [word for word in words if "server" in word or "sweep=null" in word]
+    assert not set(began[1:]) & set(words)
+
+
+def test_models_that_no_turn_measures_again_are_deleted(scratch: ScratchRepository) -> None:
+    version = Version(scratch.commit(), "it")
+    asides = Asides(scratch.root, scratch.results.parent / "asides")
+    asides.add(version, State(version.name))
+    turns = Turns(asides, ROW, METRICS["batch_s"], scratch.results / "runs", (), (), version)
+    turns.places = turn_places(turns.results, "machine", context_of(scratch))
+
+    def models() -> set[str]:
+        return {
+            path.parents[2].name[:4] for path in turns.results.glob(f"*/*/methods/{ROW}/model*")
+        }
+
+    for anew in (True, False, False, True):
+        turns(version, anew)
+    assert models() == {"0002"}  # later turns measure that again
+    turns.drop_models()
+    assert models() == set()
+
+
+def test_checkouts_share_the_environments_of_engines(scratch: ScratchRepository) -> None:
+    made = scratch.root / ".venvs-openvino/made"
+    made.mkdir(parents=True)
+    (made / "environment.json").write_text("{}")
+    (scratch.root / ".venv-openvino").symlink_to(made)
+    (scratch.root / ".venv-openvino.lock").write_text("")
+    (scratch.root / ".gitignore").write_text(".venv*\n")
+    engines = scratch.root / "requirements/engines"
+    engines.mkdir()
+    places = []
+    asides = Asides(scratch.root, scratch.results.parent / "asides")
+    for text in ("a==1\n", "a==2\n"):  # a lock that does not count for the row
+        (engines / "pytorch.lock").write_text(text)
+        commit = scratch.commit()
+        version = asides.add(Version(commit, "it"), State(commit))
+        places.append(asides.place(version, is_reference=False))
+        assert (places[-1] / ".venv-openvino").resolve() == made.resolve()
+        assert not (places[-1] / ".venv-openvino.lock").exists()
+    assert places[0] == places[1]
+
+
 @pytest.mark.parametrize(
     ("clean", "commit", "message"),
     [
@@ -235,12 +330,36 @@ def test_a_kernel_that_changed_is_only_said(scratch: ScratchRepository) -> None:
     assert "only machine.kernel: was '6', is '7', which no search separates" in result.headline
 
 
+@pytest.mark.parametrize(
+    ("over", "change", "outcome", "key"),
+    [
+        ("", {"code": "f" * 64}, "not searchable", "code"),
+        ("", {"packages": {"own": "1"}}, "not searchable", "packages.own"),
+        ("lock", {"packages": {"own": "1"}}, "not searchable", "packages.own"),
+        ("lock", {"code": "f" * 64}, "nothing changed", ""),
+    ],
+)
+def test_what_changed_without_a_commit_is_not_called_nothing(
+    scratch: ScratchRepository, over: str, change: dict[str, Any], outcome: str, key: str
+) -> None:
+    commit = scratch.commit()
+    scratch.night("good", commit)
+    scratch.night("bad", commit, **change)
+    result = search(scratch, over=over, measure=Simulated(scratch))
+    assert result.outcome == outcome and not result.comparisons and key in result.headline
+
+
 def test_a_row_that_is_not_there_is_refused(scratch: ScratchRepository) -> None:
     nights(scratch, [scratch.commit(), scratch.commit()])
     context = context_of(scratch)
     good, bad = (endpoint(context, run) for run in ("good", "bad"))
     with pytest.raises(InputError, match="method=int8: run good has fp32, "):
         check_row(Request(good, bad, METRICS["batch_s"], "int8", "", 5))
+
+
+def test_a_lock_file_that_only_the_bad_commit_has() -> None:
+    now = {"requirements/engines/own.lock": lock_text({"a": "1", "b": "2"})}
+    assert with_changes({}, package_changes({}, now)) == now
 
 
 def test_changed_new_and_removed_packages() -> None:

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from harness import PROJECT, targets
+from harness.bisect.asides import Asides
+from harness.bisect.turns import turn_words
 from harness.config import Composed, compose_config
 from harness.errors import InputError
 from harness.facts.typed import decode
@@ -28,6 +30,7 @@ from harness.nightly.database import opened
 from harness.nightly.entry import build_entry
 from harness.nightly.judgements import acknowledge, is_own, rebuild, with_verdict
 from harness.nightly.measurement import _named
+from harness.nightly.verdict import BATCH
 from harness.packs.importing import import_pack
 from harness.packs.pack import write_pack
 from harness.process import executor
@@ -45,6 +48,7 @@ from harness.storage.store import RunFolder
 from harness.words.overrides import looks_up
 from helpers import sample_records
 from helpers.command_line import OWN, TINY, CommandLine, load
+from helpers.scratch_repository import ScratchRepository, run_git
 
 EXAMPLE = RunFolder(PROJECT / "results" / "example" / "published")
 SECRET = "not to be seen"
@@ -404,6 +408,39 @@ def test_another_checkout_runs_only_if_it_is_named_now(tmp_path: Path) -> None:
                 composed.config.stored["nightly"]["pinned"]
                 == now.config.stored["nightly"]["pinned"]
             )
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "--conf",
+        "--conf=/tmp/evil",
+        "results",
+        "threads.allocator=/tmp/evil.so",
+        "+threads.allocator='/tmp/evil.so'",
+        "workload.download=true",
+        "workload.note=${oc.env:X}",
+    ],
+)
+def test_a_search_starts_nothing_more_because_a_plan_says_so(word: str) -> None:
+    plan = replace(planned(*BEGAN), overrides=(*BEGAN, word))
+    context = Context(compose_config([]), (), Silent())
+    with pytest.raises(InputError, match="type it, too"):
+        turn_words(plan, "mine", BATCH, context)
+    named = with_value(planned(*BEGAN), ("threads", "allocator"), "/tmp/evil.so")
+    with pytest.raises(InputError, match="repeat that word"):
+        turn_words(named, "mine", BATCH, context)
+
+
+def test_a_search_runs_only_commits_of_the_checkout(tmp_path: Path) -> None:
+    repository = ScratchRepository(tmp_path)
+    first = repository.commit()
+    elsewhere = repository.commit()
+    run_git(repository.root, "reset", "-q", "--hard", first)
+    asides = Asides(repository.root, tmp_path / "asides")
+    asides.require_commits([first])
+    with pytest.raises(InputError, match="is no part of what is checked out"):
+        asides.require_commits([first, elsewhere])
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,11 @@ from harness.nightly.notices.notify import command_words, notify
 from harness.nightly.verdict import BATCH, Verdict
 from harness.stats.intervals import Interval
 
-CHANGES = ("code: was 'a', is 'b'", "machine.kernel: was '6.1', is '6.2'")
+CHANGES = (
+    "checkout.commit: was 'a', is 'b'",
+    "code: was 'a', is 'b'",
+    "machine.kernel: was '6.1', is '6.2'",
+)
 
 
 def regression(**changes: Any) -> Regression:

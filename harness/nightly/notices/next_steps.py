@@ -10,13 +10,7 @@ from harness.nightly.night import Night, Regression
 from harness.nightly.verdict import NIGHTLY
 
 ROUNDS = "protocol.rounds"
-BISECTED = (
-    "checkout",
-    "code",
-    "harness",
-    "packages",
-    "versions",
-)  # what ``bisect`` finds the change of
+BISECTED = "checkout.commit"  # ``bisect`` goes over commits; other changes it only lists
 
 
 @dataclass(frozen=True)
@@ -80,9 +74,10 @@ def _searches(night: Night) -> Iterator[Step]:
 
 
 def bisect_command(night: Night, regression: Regression) -> str | None:
-    """Return the command that finds the change behind a regression; None if no change is known."""
-    parts = {line.split(":")[0].split(".")[0] for line in regression.changes}
-    if not (regression.level and parts & set(BISECTED)):
+    """Return the command that finds the change behind a regression; None if no commit is
+    known to have changed."""
+    keys = {line.split(":")[0] for line in regression.changes}
+    if not regression.level or BISECTED not in keys:
         return None
     return night.command(
         "bisect",
