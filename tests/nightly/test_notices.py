@@ -81,8 +81,9 @@ def test_the_issue_says_what_since_when_how_sure_why_and_how_to_measure_it() -> 
     assert "it takes 6.1 % more (90 % interval +5.0 to +7.0 %)" in body and "at most 1 %" in body
     assert "- code: was 'a', is 'b'" in body and "- machine.kernel" in body
     assert "`./run.sh bisect good=n8 bad=n9" in body
-    again = "workload=imagenet nightly.runs=3 'method=[int8]' nightly.baseline=n8"
-    assert f"`./run.sh nightly run.results=/r {again}`" in body
+    again = "workload=imagenet nightly.runs=3 'method=[int8]'"
+    assert f"`./run.sh nightly run.results=/r {again}` measures the row. It is red until" in body
+    assert "nightly.baseline" not in text
 
 
 def test_an_issue_without_a_row_or_a_change_says_so() -> None:
