@@ -174,7 +174,7 @@ def to_json(night: Night) -> dict[str, Any]:
             {
                 **asdict(regression),
                 "level": list(regression.level),
-                "changes": list(regression.changes),
+                "changes": None if regression.changes is None else list(regression.changes),
             }
             for regression in night.open
         ],

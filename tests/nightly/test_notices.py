@@ -93,6 +93,12 @@ def test_an_issue_without_a_row_or_a_change_says_so() -> None:
     assert "confirmed by an earlier night" in text and "bisect" not in text
 
 
+def test_changes_that_are_not_known_differ_from_none() -> None:
+    text = to_issue(red(regression(changes=None)))
+    assert "It is not known what changed" in text and "None is known" not in text
+    assert bisect_command(red(), regression(changes=None)) is None
+
+
 def script(folder: Path, text: str) -> str:
     path = folder / "told.py"
     path.write_text(text)

@@ -36,7 +36,9 @@ def _section(night: Night, regression: Regression) -> str:
     if command is not None:
         parts.append(f"**Find the change.** {markdown_code(command)}")
     again = markdown_code(_again(night, regression))
-    parts.append(f"**Reproduce.** {again} measures the row. It is red until it is measured as before.")
+    parts.append(
+        f"**Reproduce.** {again} measures the row. It is red until it is measured as before."
+    )
     return "\n\n".join(parts)
 
 
@@ -61,6 +63,10 @@ def _certainty(night: Night, regression: Regression, row: Verdict | None) -> str
 
 
 def _suspected(regression: Regression) -> str:
+    if regression.changes is None:
+        return (
+            "**Suspected change.** It is not known what changed: a run to compare with is missing."
+        )
     if not regression.changes:
         return (
             "**Suspected change.** None is known: software and settings are those of the last good "

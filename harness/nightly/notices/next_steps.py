@@ -81,7 +81,7 @@ def _searches(night: Night) -> Iterator[Step]:
 
 def bisect_command(night: Night, regression: Regression) -> str | None:
     """Return the command that finds the change behind a regression; None if no change is known."""
-    parts = {line.split(":")[0].split(".")[0] for line in regression.changes}
+    parts = {line.split(":")[0].split(".")[0] for line in regression.changes or ()}
     if not (regression.level and parts & set(BISECTED)):
         return None
     return night.command(
