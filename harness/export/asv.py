@@ -15,6 +15,7 @@ from typing import Any
 from harness import PROJECT
 from harness.errors import InputError
 from harness.export.exported_run import ExportedRun, Value
+from harness.export.series import in_time
 from harness.files.whole_files import json_bytes
 
 CONFIGURATION, RESULTS, ENVIRONMENT = "asv.conf.json", "results", "inc-bench"
@@ -28,8 +29,10 @@ def to_files(runs: Sequence[ExportedRun]) -> dict[str, bytes]:
     Of two runs of one commit on one machine the later counts.
 
     Raises:
-        InputError: the commit of a run is not known.
+        InputError: the commit of a run is not known, or two runs of one machine were not measured alike.
     """
+    for machine in dict.fromkeys(run.machine for run in runs):
+        in_time([run for run in runs if run.machine == machine])
     ordered = sorted(runs, key=lambda run: (run.plan.created, run.id))
     methods = list(dict.fromkeys(value.method for run in ordered for value in _smaller(run)))
     names = dict.fromkeys(
@@ -41,11 +44,11 @@ def to_files(runs: Sequence[ExportedRun]) -> dict[str, bytes]:
         {**benchmarks, "version": FILE_VERSIONS["benchmarks"]}
     )
     for run in ordered:
-        machine = _machine(run)
+        facts = _machine(run)
         folder = f"{RESULTS}/{run.machine}"
-        versioned = {**machine, "version": FILE_VERSIONS["machine"]}
+        versioned = {**facts, "version": FILE_VERSIONS["machine"]}
         files[f"{folder}/machine.json"] = json_bytes(versioned)
-        results = _results(run, machine, benchmarks, methods)
+        results = _results(run, facts, benchmarks, methods)
         files[f"{folder}/{results['commit_hash'][:8]}-{ENVIRONMENT}.json"] = json_bytes(results)
     return files
 

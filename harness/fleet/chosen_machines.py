@@ -52,6 +52,12 @@ def chosen_machines(machines: str, each: str) -> Chosen:
         name, colon, number = (part.strip() for part in word.partition(":"))
         if bool(colon) != counted or not name or (counted and not COUNT.fullmatch(number)):
             raise InputError(f"machines={machines}: {word} is none of {ALL}, {EXAMPLES}")
+        if counted and name == ALL:
+            raise InputError(
+                f"machines={machines}: for so many of each type give fleet.each={number}"
+            )
+        if name in counts:
+            raise InputError(f"machines={machines}: {name} is named twice")
         counts[name] = int(number) if counted else None
     if not counts:
         raise InputError(f"machines={machines}: use {ALL}, or such as {EXAMPLES}")

@@ -22,6 +22,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from harness.errors import HarnessError, InputError
+from harness.facts.faults import is_name
 from harness.files import locks
 from harness.files.reading import Unreadable, open_plain
 from harness.nightly.entry import NightEntry, NightRow
@@ -156,7 +157,7 @@ class History:
                     machine,
                     text_of(run),
                     text_of(created),
-                    text_of(folder),
+                    _folder_of(folder),
                     objects(alike),
                     objects(environment),
                     tuple(rows.get(run, ())),
@@ -194,7 +195,7 @@ class History:
         """Return the machines that have runs."""
         rows = self._connection.execute("SELECT DISTINCT machine FROM runs ORDER BY machine")
         try:
-            return [text_of(machine) for (machine,) in rows]
+            return [_name_of(machine) for (machine,) in rows]
         except ValueError as error:
             raise _Wrong(f"a machine: {error}") from None
 
@@ -245,6 +246,21 @@ def _connected(path: Path) -> Iterator[sqlite3.Connection]:
 
 class _Wrong(Exception):
     """The database has unexpected content."""
+
+
+def _name_of(machine: object) -> str:
+    """Return the name of a machine: pages are written into the folder of that name."""
+    if not isinstance(machine, str) or not is_name(machine):
+        raise ValueError(f"{machine!r:.60} is no name")
+    return machine
+
+
+def _folder_of(cell: object) -> str:
+    """Return the folder of a run, which stays inside the results."""
+    folder = text_of(cell)
+    if not all(is_name(part) for part in folder.split("/")):
+        raise ValueError(f"{folder!r:.60} is no folder of a run")
+    return folder
 
 
 def _require_plain(path: Path) -> None:

@@ -25,7 +25,7 @@ from harness.nightly.night import WAKING, Night
 from harness.nightly.nightly_report import to_json
 from harness.nightly.notices.notify import LOG, command_words, notify
 from harness.nightly.page.trend_page import write_page
-from harness.nightly.remeasure import AGAIN, BEFORE, measure_again
+from harness.nightly.remeasure import BEFORE, measure_again
 from harness.nightly.suspects import Means, Seen, judge_night
 from harness.nightly.verdict import NIGHTLY, Floats
 from harness.process.interrupt import resumable
@@ -33,10 +33,10 @@ from harness.process.lifetime import NOT_ALONE, alone_on_host
 from harness.render.progress import told_once
 from harness.run.context import Context
 from harness.run.lifecycle import measure_folder, measure_run, open_folder
-from harness.run.other_checkout import PINNED, check_named_now, measure_pinned
+from harness.run.other_checkout import check_named_now, measure_pinned
 from harness.storage.plan import RunPlan
 from harness.storage.same_run import alike
-from harness.storage.store import RunFolder
+from harness.storage.store import AGAIN, PINNED, RunFolder
 from harness.table import row_names
 from harness.table.samples import samples_of
 from harness.table.tables import write_tables

@@ -62,7 +62,7 @@ class Regression:
         back: how many of the latest nights in a row measured the level before.
         is_notified: whether an earlier night was red for it.
         changes: the differences of software between the last run of the level and the first run that
-            has it, one line a key; none in nights of before they were kept.
+            has it, one line a key; None where they are not known.
     """
 
     method: str
@@ -74,7 +74,7 @@ class Regression:
     in_turn: bool = False
     back: int = 0
     is_notified: bool = False
-    changes: tuple[str, ...] = ()
+    changes: tuple[str, ...] | None = None
 
     @property
     def key(self) -> Key:

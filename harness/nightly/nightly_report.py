@@ -19,7 +19,7 @@ from harness.render.escape import markdown, markdown_cell, markdown_code
 from harness.render.escape import xml as xml_text
 from harness.render.markdown_table import markdown_table
 
-SCHEMA = 3  # of the JSON: harness/nightly/nightly.schema.json
+SCHEMA = 4  # of the JSON: harness/nightly/nightly.schema.json
 KEEPS_OPEN = 3  # the first schema that has open regressions
 LEAST_P = 1e-9  # no noise is known well enough to tell smaller ones apart
 SKIPPED = ("cannot tell", "missing", "new")
@@ -174,7 +174,7 @@ def to_json(night: Night) -> dict[str, Any]:
             {
                 **asdict(regression),
                 "level": list(regression.level),
-                "changes": list(regression.changes),
+                "changes": None if regression.changes is None else list(regression.changes),
             }
             for regression in night.open
         ],

@@ -25,11 +25,10 @@ from harness.run.lifecycle import run_rows, start_session
 from harness.run.reuse import copy_model, damage
 from harness.run.rounds import run_rounds
 from harness.run.session import Session
-from harness.storage.store import RunFolder
+from harness.storage.store import AGAIN, RunFolder
 from harness.table.samples import samples_of
 from harness.table.tables import write_tables
 
-AGAIN = "-again"  # ends the id of the run
 BEFORE = "_before"  # ends the name of the row that is the earlier run's model
 
 

@@ -212,20 +212,21 @@ class _Judgement:
         last = baseline.entries[-1] if baseline.entries else None
         rows = self._rows(waiting)
         just_open = [
-            with_changes(
-                opened(row, entry, baseline, self._levels, self._new.get(row.method)),
-                (*self._earlier, *baseline.entries, entry),
-            )
+            opened(row, entry, baseline, self._levels, self._new.get(row.method))
             for row in rows
             if row.kind == "regression" and row.key not in {*self._open, *waiting}
         ]
         names = names_of({row.method: row.label for row in entry.rows})
-        is_open = bool(self._open or just_open)
+        nights = (*self._earlier, *baseline.entries, entry)
+        open_now = [
+            with_changes(each, nights) if each.changes is None else each
+            for each in (*self._open.values(), *just_open)
+        ]
         return Night(
             machine=entry.machine,
             run=entry.run,
             created=entry.created,
-            verdict=verdict or outcome_of(rows, last is not None, is_open),
+            verdict=verdict or outcome_of(rows, last is not None, bool(open_now)),
             rows=rows,
             baseline=tuple(run.run for run in baseline.entries),
             again=again,
@@ -239,7 +240,7 @@ class _Judgement:
             words=self._seen.words,
             suspects=waiting,
             stopped=stopped,
-            open=(*self._open.values(), *just_open),
+            open=tuple(open_now),
             fixed=tuple(self._fixed),
             tested=tuple(
                 MeasuredShift(shift.method, shift.since.run, shift.ratio, shift.is_controlled)

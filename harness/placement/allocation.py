@@ -194,11 +194,11 @@ def _crossings(placements: Sequence[Placement]) -> list[str]:
     ):
         if len(placements) < len({place for several in places for place in several}):
             continue
-        numbers = [str(number) for number, several in enumerate(places) if len(several) > 1]
+        numbers = [str(number) for number, several in enumerate(places, 1) if len(several) > 1]
         if numbers:
             return [
                 f"of {len(placements)} instances, these have cores on several {kind}: "
-                f"{', '.join(numbers)} (counted from 0)"
+                f"{', '.join(numbers)}"
             ]
     return []
 

@@ -13,10 +13,8 @@ from harness.process.interrupt import finishing, resumable
 from harness.process.lifetime import die_with_parent
 from harness.process.variables import passed_on
 from harness.run.context import Context
-from harness.storage.store import RunFolder
+from harness.storage.store import PINNED, RunFolder
 from harness.words.overrides import for_hydra, key_of, set_to
-
-PINNED = "-pinned"  # after a night's id: the run of nightly.pinned
 
 
 def check_named_now(folder: RunFolder, now: Composed, composed: Composed) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.errors import HarnessError, InputError, nearest, proposal
 from harness.facts.faults import is_name
 from harness.storage.plan import RunPlan
-from harness.storage.store import PLAN, RunFolder
+from harness.storage.store import AGAIN, PINNED, PLAN, RunFolder
 
 LATEST = "latest"
 
@@ -24,7 +24,7 @@ def find_run(results: Path, run_id: str) -> RunFolder:
 
     Args:
         run_id: RUN, or MACHINE/RUN where several machines have a run of that name; ``latest`` is the
-            newest, unless a run has that id.
+            newest, unless a run has that id. The other runs that a night makes are passed over.
 
     Raises:
         InputError: there is none, or more than one.
@@ -83,11 +83,17 @@ def _created(folder: RunFolder) -> tuple[str, str]:
     return "" if plan is None else plan.created, folder.id
 
 
+def _is_of_a_night(folder: RunFolder) -> bool:
+    """Whether a night made the run beside its own: one of suspected rows, or of another checkout."""
+    nights = (folder.id[: -len(end)] for end in (AGAIN, PINNED) if folder.id.endswith(end))
+    return any((folder.path.parent / night / PLAN).is_file() for night in nights)
+
+
 def _newest(runs: list[RunFolder]) -> RunFolder | None:
     """Return the run that was planned last; the project's example only where there is no other."""
     dated = []
     for folder in runs:
         plan = readable_plan(folder)
-        if plan is not None:  # a damaged one cannot say when it was
+        if plan is not None and not _is_of_a_night(folder):  # a damaged one cannot say when it was
             dated.append((not folder.is_committed, plan.created, folder.id, folder))
     return max(dated, key=lambda each: each[:3])[-1] if dated else None

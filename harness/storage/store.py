@@ -52,6 +52,7 @@ TRIALS = "trials.npz"  # and what each predicted
 TRAJECTORY = "trajectory.json"  # and each one's accuracy, time and changes
 INSPECT_LOG = "inspect.log"
 PREDICTIONS = "predictions.npz"  # there too: the best classes of each image
+AGAIN, PINNED = "-again", "-pinned"  # end the ids of the other runs that a night makes
 NIGHT = "nightly.json"  # of a night alone: its verdict, or how far it was when it was stopped
 COMMITTED = PROJECT / "results" / "example"  # the runs that the project's repository holds
 

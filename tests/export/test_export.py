@@ -104,6 +104,9 @@ def test_a_series_is_of_runs_that_were_measured_alike(run: ExportedRun) -> None:
     other = replace(later(run, 1), plan=replace(later(run, 1).plan, images=500))
     with pytest.raises(InputError, match=r"run day01 was not measured as run made was.*500"):
         export_files("otava", [run, other])
+    with pytest.raises(InputError, match=r"run day01 was not measured as run made was.*500"):
+        export_files("asv", [run, other])
+    assert export_files("asv", [run, replace(other, machine="other")])  # a line of its own
     with pytest.raises(InputError, match="machine: machine, other"):
         export_files("otava", [run, replace(later(run, 1), machine="other")])
 

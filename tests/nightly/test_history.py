@@ -176,6 +176,19 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("name", ["..", "../elsewhere", "/elsewhere", ""])
+def test_names_that_lead_elsewhere_are_damage(tmp_path: Path, name: str) -> None:
+    with opened(tmp_path) as history:
+        history.save(entry(1))
+        history.save(replace(entry(1), machine="other", folder=name))
+    with pytest.raises(HarnessError, match="damaged"), opened(tmp_path) as history:
+        history.load("other")
+    with opened(tmp_path) as history:
+        history.save(replace(entry(1), machine=name))
+    with pytest.raises(HarnessError, match="is no name"), opened(tmp_path) as history:
+        history.machines()
+
+
 def test_a_rebuild_sets_a_damaged_file_aside(tmp_path: Path) -> None:
     whole = b"this is no database" * 100
     (tmp_path / NAME).write_bytes(whole)

@@ -85,8 +85,9 @@ def test_the_issue_says_what_since_when_how_sure_why_and_how_to_measure_it() -> 
     assert "it takes 6.1 % more (90 % interval +5.0 to +7.0 %)" in body and "at most 1 %" in body
     assert "- code: was 'a', is 'b'" in body and "- machine.kernel" in body
     assert "`./run.sh bisect good=n8 bad=n9" in body
-    again = "workload=imagenet nightly.runs=3 'method=[int8]' nightly.baseline=n8"
-    assert f"`./run.sh nightly run.results=/r {again}`" in body
+    again = "workload=imagenet nightly.runs=3 'method=[int8]'"
+    assert f"`./run.sh nightly run.results=/r {again}` measures the row. It is red until" in body
+    assert "nightly.baseline" not in text
 
 
 def test_an_issue_without_a_row_or_a_change_says_so() -> None:
@@ -94,6 +95,12 @@ def test_an_issue_without_a_row_or_a_change_says_so() -> None:
     text = to_issue(red(told, rows=()))
     assert "The row is not measured." in text and "None is known" in text
     assert "confirmed by an earlier night" in text and "bisect" not in text
+
+
+def test_changes_that_are_not_known_differ_from_none() -> None:
+    text = to_issue(red(regression(changes=None)))
+    assert "It is not known what changed" in text and "None is known" not in text
+    assert bisect_command(red(), regression(changes=None)) is None
 
 
 def script(folder: Path, text: str) -> str:

@@ -14,7 +14,7 @@ from harness.cli import main
 from harness.errors import InputError
 from harness.storage.known_runs import find_run, like_run
 from harness.storage.listing import list_runs
-from harness.storage.store import COMMITTED, NIGHT
+from harness.storage.store import AGAIN, COMMITTED, NIGHT, PINNED
 from helpers.terminals import in_terminal
 
 
@@ -41,6 +41,15 @@ def test_the_latest_is_the_one_that_was_planned_last(results: Path) -> None:
     assert find_run(results, "latest").id == "first"
     with pytest.raises(InputError, match=r"no run c/latest .*list shows all"):
         find_run(results, "c/latest")
+
+
+@pytest.mark.parametrize("end", [AGAIN, PINNED])
+def test_the_latest_is_a_night_and_not_its_other_runs(results: Path, end: str) -> None:
+    (results / "b" / "other").rename(results / "a" / f"first{end}")
+    assert find_run(results, "latest").id == "first"
+    assert find_run(results, f"first{end}").id == f"first{end}"
+    (results / "a" / "first").rename(results / "a" / "second")
+    assert find_run(results, "latest").id == f"first{end}"  # a user's own name
 
 
 def test_a_run_of_that_name_comes_first(results: Path) -> None:

@@ -14,7 +14,7 @@ from harness.table.loaded_run import LoadedRun
 def machine_rates(run: LoadedRun) -> dict[str, MachineRate]:
     """Return the throughput of the best split of each row that was timed, by method.
 
-    A row that was measured in no split has that of one process on all cores.
+    It is that of one process on all cores where no split is faster.
     """
     rates = {
         row.method: MachineRate(row.images_per_s, row.intervals.get("images_per_s"))
@@ -23,6 +23,7 @@ def machine_rates(run: LoadedRun) -> dict[str, MachineRate]:
     }
     for measured in by_method(run.splits):
         best = best_split(measured)
-        if best is not None and best.method in rates:
+        known = None if best is None else rates.get(best.method)
+        if best is not None and known is not None and best.images_per_s > known.images_per_s:
             rates[best.method] = MachineRate(best.images_per_s, best.interval, best.name)
     return rates

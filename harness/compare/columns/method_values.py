@@ -131,12 +131,14 @@ def _pooled(entries: Sequence[MethodInRun], column: Column) -> MethodInRun:
     if not timed:
         return entries[0]
     some = [entry for own in timed for entry in own]
-    first = some[0]
-    assert first.row is not None  # it has a time
+    rows = [entry.row for entry in some if entry.row is not None]
+    worst = max(
+        rows, key=lambda row: row.top1_rel_loss_pct or 0.0
+    )  # accurate enough on all, or not
     values = {
         name: _values([[entry.row for entry in own] for own in timed], name) for name in POOLED
     }
-    intervals = dict(first.row.intervals)
+    intervals = dict(worst.intervals)
     typical: dict[str, Any] = {}  # attributes of a row, all of them numbers
     for name, numbers in values.items():
         if len(numbers) >= machines.FEWEST:
@@ -144,13 +146,9 @@ def _pooled(entries: Sequence[MethodInRun], column: Column) -> MethodInRun:
             typical[name] = intervals[name].estimate
         elif name in intervals:
             intervals[name] = replace(intervals[name], doubt=ONE_MACHINE)
-    rows = [entry.row for entry in some if entry.row is not None]
-    worst = max(
-        rows, key=lambda row: row.top1_rel_loss_pct or 0.0
-    )  # accurate enough on all, or not
     row = replace(worst, intervals=intervals, **typical)
     shares = [entry.share.value for entry in some if entry.share.value is not None]
-    share = Share(float(np.mean(shares))) if len(shares) == len(some) else first.share
+    share = Share(float(np.mean(shares))) if len(shares) == len(some) else some[0].share
     split = " or ".join(dict.fromkeys(entry.split for entry in some))
     rates = tuple(values[THROUGHPUT.name])
     entry = MethodInRun(OK, row, share, split=split, machines=rates)

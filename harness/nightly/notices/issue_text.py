@@ -35,7 +35,10 @@ def _section(night: Night, regression: Regression) -> str:
     command = bisect_command(night, regression)
     if command is not None:
         parts.append(f"**Find the change.** {markdown_code(command)}")
-    parts.append(f"**Reproduce.** {markdown_code(_again(night, regression))}")
+    again = markdown_code(_again(night, regression))
+    parts.append(
+        f"**Reproduce.** {again} measures the row. It is red until it is measured as before."
+    )
     return "\n\n".join(parts)
 
 
@@ -60,6 +63,10 @@ def _certainty(night: Night, regression: Regression, row: Verdict | None) -> str
 
 
 def _suspected(regression: Regression) -> str:
+    if regression.changes is None:
+        return (
+            "**Suspected change.** It is not known what changed: a run to compare with is missing."
+        )
     if not regression.changes:
         return (
             "**Suspected change.** None is known: software and settings are those of the last good "
@@ -70,7 +77,6 @@ def _suspected(regression: Regression) -> str:
 
 
 def _again(night: Night, regression: Regression) -> str:
-    """Return the command that measures the row against the last good run."""
+    """Return the command that measures the row; a named baseline would settle nothing."""
     words = [word for word in night.words if word.split("=")[0].lstrip("+~") not in OWN_WORDS]
-    baseline = [f"nightly.baseline={regression.level[-1]}"] if regression.level else []
-    return shlex.join(["./run.sh", "nightly", *words, f"method=[{regression.method}]", *baseline])
+    return shlex.join(["./run.sh", "nightly", *words, f"method=[{regression.method}]"])

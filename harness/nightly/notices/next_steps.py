@@ -74,9 +74,10 @@ def _searches(night: Night) -> Iterator[Step]:
 
 
 def bisect_command(night: Night, regression: Regression) -> str | None:
-    """Return the command that finds the change behind a regression; None if no commit is
-    known to have changed."""
-    keys = {line.split(":")[0] for line in regression.changes}
+    """Return the command that finds the change behind a regression; None if no commit is known to have
+    changed.
+    """
+    keys = {line.split(":")[0] for line in regression.changes or ()}
     if not regression.level or BISECTED not in keys:
         return None
     return night.command(
