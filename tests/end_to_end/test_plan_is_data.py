@@ -35,7 +35,7 @@ from harness.packs.importing import import_pack
 from harness.packs.pack import write_pack
 from harness.process import executor
 from harness.process.own_modules import VARIABLE
-from harness.render.progress import display
+from harness.render.progress import Lines, display
 from harness.report.contents import command_notes
 from harness.run import lifecycle
 from harness.run.context import Context
@@ -424,7 +424,7 @@ def test_another_checkout_runs_only_if_it_is_named_now(tmp_path: Path) -> None:
 )
 def test_a_search_starts_nothing_more_because_a_plan_says_so(word: str) -> None:
     plan = replace(planned(*BEGAN), overrides=(*BEGAN, word))
-    context = Context(compose_config([]), (), Silent())
+    context = Context(compose_config([]), (), Lines())
     with pytest.raises(InputError, match="type it, too"):
         turn_words(plan, "mine", BATCH, context)
     named = with_value(planned(*BEGAN), ("threads", "allocator"), "/tmp/evil.so")
