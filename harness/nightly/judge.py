@@ -16,6 +16,7 @@ from harness.nightly.verdict import (
     EQUIVALENCE,
     LEAST,
     LEAST_RUNS,
+    MEMORY,
     NIGHTLY,
     ONCE,
     Bools,
@@ -41,6 +42,8 @@ from harness.table.metrics import Metric
 
 Values = TypeVar("Values", Floats, Bools, float)
 FEWEST_ROUNDS = 3  # that ``level`` takes
+# earlier runs; with fewer a cost cannot be told, and memory, which asks for nothing, is left out
+FEWEST_FIGURES = dict.fromkeys(MEMORY, LEAST_RUNS)
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,9 @@ def judge(
         # also of rows that were not measured now: they tell as much of the machine
         known = _spread_of_figures([values for _, values, _now in figures], least)
         for method, values, figure in figures:
-            if values and figure is not None and min(*values, figure) >= least:
+            if figure is None or len(values) < FEWEST_FIGURES.get(metric, 1):
+                continue
+            if min(*values, figure) >= least:
                 rows.append(_once(method, metric, values, figure, settings, known))
     for metric in dict.fromkeys(m for run in (*baseline, candidate) for m in run.correct):
         earlier = [run.correct.get(metric, {}) for run in baseline]

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from harness.nightly.verdict import (
     BATCH,
-    MEMORY,
     ONCE,
     OPTIMIZE_MEMORY,
     VALIDATE_MEMORY,
@@ -189,9 +188,8 @@ def too_few_rounds(rounds: int, needed: int) -> str:
 def few_figures(
     metric: Metric, method: str, now: float, before: int, needed: int
 ) -> tuple[str, str]:
-    named = "memory is" if metric in MEMORY else "costs are"
     return (
-        f"{_figure(metric, method, now)}; {named} judged from {needed} earlier runs on, and "
+        f"{_figure(metric, method, now)}; costs are judged from {needed} earlier runs on, and "
         f"there are {before}.",
         f"{NOTHING}",
     )

@@ -70,9 +70,7 @@ def test_memory_that_varies_as_before_is_no_regression_and_a_fall_is_an_improvem
 def test_memory_waits_for_earlier_nights_that_have_it() -> None:
     old = [entry(number, known=False) for number in range(5)]
     assert judged([*old, entry(5)]) == {}
-    few = judged([*old, *map(entry, range(5, 5 + LEAST_RUNS))])
-    assert {row.gap for row in few.values()} == {"few runs"}
-    assert "memory is judged from 3 earlier runs on" in few["int8", "optimize_mb"].reason
+    assert judged([*old, *map(entry, range(5, 5 + LEAST_RUNS))]) == {}
     enough = judged([*old, *map(entry, range(5, 6 + LEAST_RUNS))])
     assert {row.kind for row in enough.values()} == {"none"}
 
