@@ -121,6 +121,20 @@ def test_disturbed_nights_count_where_that_is_told() -> None:
         assert note.startswith("the times of fp32, int8 are trusted (nightly.trust_disturbed=true)")
 
 
+@pytest.mark.parametrize(
+    ("level", "code", "changes"),
+    [("n1", "new", ("code: was 'old', is 'new'",)), ("n1", "old", ()), ("n0", "new", None)],
+)
+def test_an_open_regression_gets_its_changes_where_they_are_known(
+    level: str, code: str, changes: tuple[str, ...] | None
+) -> None:
+    open_ = Regression("gone", "cost_s", "n2", "2026-01-02T00:00:00Z", "gone costs more", (level,))
+    first = replace(entry(1), environment={"code": "old"})
+    second = replace(entry(2), environment={"code": code}, verdict="regression", open=(open_,))
+    (still_open,) = judged(entry(3), [first, second]).open
+    assert still_open.changes == changes
+
+
 def test_the_first_night_of_another_kind_names_what_was_open() -> None:
     open_ = Regression("int8", "cost_s", "n2", "2026-01-02T00:00:00Z", "int8 costs 30 % more")
     before = [entry(1), replace(entry(2), verdict="regression", open=(open_,))]
