@@ -115,7 +115,7 @@ def test_offline_cpus_holes_and_a_cpuset(tmp_path: Path) -> None:
     assert [placement.memory_nodes for placement in four.placements] == [(0,), (1,), (2, 3), (3,)]
     assert four.idle == (14, 15, 29, 30, 31, 114, 115, 129, 130, 131)
     assert four.notes == (
-        "of 4 instances, these have cores on several NUMA nodes: 2 (counted from 0)",
+        "of 4 instances, these have cores on several NUMA nodes: 3",
         "5 of 55 cores are idle, so that instances are of one size",
     )
 
@@ -165,12 +165,12 @@ def test_a_number_that_would_leave_much_idle_crosses_boundaries(tmp_path: Path) 
     assert [len(share) for share in cores_of(three)] == [22, 21, 21]
     assert three.idle == ()
     assert three.notes == (
-        "of 3 instances, these have cores on several sockets: 1 (counted from 0)",
+        "of 3 instances, these have cores on several sockets: 2",
     )
     six = allocate(layout, 6)  # three on each socket
     assert [placement.sockets for placement in six.placements] == [(0,)] * 3 + [(1,)] * 3
     assert six.notes == (
-        "of 6 instances, these have cores on several NUMA nodes: 1, 4 (counted from 0)",
+        "of 6 instances, these have cores on several NUMA nodes: 2, 5",
     )
 
 
