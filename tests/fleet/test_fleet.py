@@ -46,6 +46,7 @@ from harness.fleet.state import load as load_fleet
 from harness.process.own_modules import python_command
 from harness.run.context import Context
 from helpers.command_line import OWN, PATIENCE_S, TINY, CommandLine, Ended, load, until
+from helpers.engine_python import require_rows
 
 
 @dataclass
@@ -440,6 +441,23 @@ def test_a_node_is_killed_and_the_comparison_is_complete(
     assert (again.code, again.out) == (0, ended.out)
     other = cli("fleet", "fleet.id=three", "threads.count=2", *TINY[-2:])
     assert other.code == 2 and "threads.count=2: fleet three began with" in other.err
+
+
+@pytest.mark.slow
+def test_a_fleet_measures_the_row_of_an_engine(
+    raylets: Raylets, cli: CommandLine, tmp_path: Path
+) -> None:
+    require_rows("onnxruntime")
+    rows = ("fp32", "onnxruntime_fp32")
+    ended = cli("fleet", f"address={raylets.address}", f"fleet.results={tmp_path / 'nodes'}",
+                "fleet.id=one", "machines=[b]", f"method=[{','.join(rows)}]", *TINY)  # fmt: skip
+    assert ended.code == 0, ended.err
+    assert "1 of 1 runs arrived" in ended.out
+    records = [load(path) for path in sorted(cli.results.glob("*/*/records/*.json"))]
+    assert [(one["method"], one["outcome"]["kind"]) for one in records] == [
+        (name, "ok") for name in rows
+    ]
+    assert records[1]["optimize"]["packages"]["onnxruntime"]
 
 
 def test_the_example_for_ec2_is_what_ray_takes() -> None:
