@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -12,12 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.bisect.pairs import Version
+from harness.checkout.git import run_git
 from harness.errors import HarnessError, InputError
 from harness.files.whole_files import make_folder
-from harness.process.variables import passed_to_workers
 from harness.setup.environments import STAMP
 
-OWN_SETTINGS = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
 LOCK_FILES = "requirements"
 COMMON_LOCKS = ("requirements/build.lock", "requirements/run.lock")
 HISTORY = "history"
@@ -143,22 +141,9 @@ class Asides:
 
     def _run(self, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         try:
-            return subprocess.run(
-                ["git", *OWN_SETTINGS, "-C", str(folder), *words],
-                env=git_environment(),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                check=False,
-            )
+            return run_git(folder, *words)
         except OSError as error:
             raise InputError(
                 f"git cannot be started ({error.strerror}): install it; a search over commits and lock "
                 "files reads them with it"
             ) from None
-
-
-def git_environment() -> dict[str, str]:
-    """Return the variables that git sees: none of those that lead it elsewhere."""
-    return {**passed_to_workers(os.environ), "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}

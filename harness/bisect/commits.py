@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.bisect.asides import OWN_SETTINGS, git_environment
 from harness.bisect.pairs import Answer
+from harness.checkout.git import git_command, git_environment, run_git
 from harness.errors import HarnessError
 
 # exit codes that git bisect run knows; what cannot be told is not tested, so git tries its neighbours
@@ -44,7 +44,7 @@ class CommitRange:
 
 def count_commits(history: Path, good: str, bad: str, paths: Sequence[str]) -> int:
     """Return how many commits after the good one touch what is measured."""
-    listed = _git(history, "rev-list", "--count", f"{good}..{bad}", "--", *paths)
+    listed = run_git(history, "rev-list", "--count", f"{good}..{bad}", "--", *paths)
     return int(listed.stdout.strip() or 0)
 
 
@@ -61,8 +61,8 @@ def first_bad_commit(
     Raises:
         HarnessError: git fails, as where the good commit is no ancestor of the bad one.
     """
-    _git(history, "bisect", "reset")
-    begun = _git(history, "bisect", "start", "--no-checkout", bad, good, "--", *paths)
+    run_git(history, "bisect", "reset")
+    begun = run_git(history, "bisect", "start", "--no-checkout", bad, good, "--", *paths)
     if begun.returncode:
         raise HarnessError(f"git bisect start failed: {(begun.stderr or begun.stdout).strip()}")
     if not FIRST_BAD.search(_log(history)):
@@ -71,7 +71,7 @@ def first_bad_commit(
     found = FIRST_BAD.search(log)
     if found is None:
         return CommitRange(tuple(dict.fromkeys(POSSIBLE.findall(log))))
-    parent = _git(history, "rev-parse", "--verify", "--quiet", f"{found[1]}^").stdout.strip()
+    parent = run_git(history, "rev-parse", "--verify", "--quiet", f"{found[1]}^").stdout.strip()
     return CommitRange((found[1],), parent)
 
 
@@ -80,7 +80,7 @@ def _run(history: Path, test: Callable[[str], Answer]) -> None:
     answered, answering = os.pipe()
     command = ["bisect", "run", "sh", "-c", PROGRAM, "sh", str(asked), str(answered)]
     process = subprocess.Popen(
-        ["git", *OWN_SETTINGS, "-C", str(history), *command],
+        git_command(history, *command),
         env=git_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -107,16 +107,4 @@ def _run(history: Path, test: Callable[[str], Answer]) -> None:
 
 
 def _log(history: Path) -> str:
-    return _git(history, "bisect", "log").stdout
-
-
-def _git(history: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["git", *OWN_SETTINGS, "-C", str(history), *words],
-        env=git_environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+    return run_git(history, "bisect", "log").stdout

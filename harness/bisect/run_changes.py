@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from harness.bisect.search_result import COMMITS, LOCK
 from harness.errors import InputError
 from harness.facts.nested import differing, listed
+from harness.setup.engine_env import PIN
 from harness.storage.plan import RunPlan
 from harness.storage.same_run import environment
 from harness.storage.store import RunFolder
@@ -125,5 +126,5 @@ def _entries(text: str) -> dict[str, str]:
 
 
 def _version(entry: str) -> str:
-    found = re.match(r"[^=]+==([^\s;\\]+)", entry)
-    return found[1] if found else "not there"
+    pin = PIN.match(entry)
+    return pin[2] if pin else "not there"
