@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
+from typing import TypeVar
 
 from harness.process.interrupt import finishing
 from harness.run.session import Session
 from harness.storage import outcomes
-from harness.storage.record import MethodRecord, RoundRecord
+from harness.storage.record import InstancesRecord, MethodRecord, RoundRecord
+
+Attempt = TypeVar("Attempt", RoundRecord, InstancesRecord)
 
 
 def run_rounds(
@@ -40,17 +43,41 @@ def run_rounds(
 
 
 def _measure(session: Session, row: MethodRecord, round_: int, attempts: list[RoundRecord]) -> bool:
+    def measure(number: int) -> RoundRecord:
+        newest = session.measure(row, round_, number)
+        session.folder.save_round(newest)
+        return newest
+
+    what = f"row {row.method} in round {round_}"
+    return measure_until_undisturbed(
+        session, row, attempts, measure, what, f"{row.label}: round {round_}"
+    )
+
+
+def measure_until_undisturbed(
+    session: Session,
+    row: MethodRecord,
+    attempts: list[Attempt],
+    measure: Callable[[int], Attempt],
+    what: str,
+    title: str,
+) -> bool:
     """Measure one row until an attempt is undisturbed or none is left; return False if it failed.
 
     An attempt whose threads ran on other CPUs than configured is disturbed, too, and never counts.
+
+    Args:
+        attempts: those before; new ones are added.
+        measure: makes the attempt of a number, from 1, and saves its record.
+        what: what a stop waits for.
+        title: begins what is noted of an attempt.
     """
     allowed = 1 + session.protocol.reruns
     tries = sum(attempt.outcome.kind == outcomes.OK for attempt in attempts)
     while tries < allowed and not any(map(_is_good, attempts)):
         number = max((attempt.attempt for attempt in attempts), default=0) + 1
-        with finishing(f"row {row.method} in round {round_}", session.show.note):
-            newest = session.measure(row, round_, number)
-            session.folder.save_round(newest)
+        with finishing(what, session.show.note):
+            newest = measure(number)
         attempts.append(newest)
         tries += 1
         if newest.outcome.kind not in (outcomes.OK, outcomes.INVALID):
@@ -58,13 +85,13 @@ def _measure(session: Session, row: MethodRecord, round_: int, attempts: list[Ro
         if not _is_good(newest):
             kinds = ", ".join(sorted({disturbance.kind for disturbance in newest.disturbed}))
             reason = kinds if newest.outcome.kind == outcomes.OK else str(newest.outcome)
-            session.show.note(f"{row.label}: round {round_} was disturbed ({reason})")
+            session.show.note(f"{title} was disturbed ({reason})")
     if any(attempt.outcome.kind == outcomes.OK for attempt in attempts):
         return True
     session.folder.save_record(replace(row, outcome=attempts[-1].outcome))
-    session.show.note(f"{row.label}: round {round_}: {attempts[-1].outcome}")
+    session.show.note(f"{title}: {attempts[-1].outcome}")
     return False
 
 
-def _is_good(attempt: RoundRecord) -> bool:
+def _is_good(attempt: RoundRecord | InstancesRecord) -> bool:
     return attempt.outcome.kind == outcomes.OK and not attempt.disturbed

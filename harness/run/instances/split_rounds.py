@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.placement.allocation import Placement
-from harness.process.interrupt import finishing
 from harness.process.jobs import Binding, InstanceJob, Ready, RunUntil, SavedModel
 from harness.run.course import Step
 from harness.run.instances.placed_splits import PlacedSplit
 from harness.run.instances.split_workers import run_split
 from harness.run.job_result import with_faults
+from harness.run.rounds import measure_until_undisturbed
 from harness.run.session import Session
 from harness.storage import outcomes
 from harness.storage.instances.instance_files import load_instances, save_instances
@@ -57,35 +57,14 @@ def _measure(
     round_: int,
     attempts: list[InstancesRecord],
 ) -> bool:
-    """Measure a row in a split until an attempt is undisturbed or none is left; False if it failed."""
-    allowed = 1 + session.protocol.reruns
-    tries = sum(attempt.outcome.kind == outcomes.OK for attempt in attempts)
-    while tries < allowed and not any(map(_is_good, attempts)):
-        number = max((attempt.attempt for attempt in attempts), default=0) + 1
-        what = f"row {row.method}, {placed.split}, in round {round_}"
-        with finishing(what, session.show.note):
-            newest = measure_split(session, row, placed, round_, number)
-            save_instances(session.folder, newest)
-        attempts.append(newest)
-        tries += 1
-        if newest.outcome.kind not in (outcomes.OK, outcomes.INVALID):
-            break
-        if not _is_good(newest):
-            kinds = ", ".join(sorted({disturbance.kind for disturbance in newest.disturbed}))
-            reason = kinds if newest.outcome.kind == outcomes.OK else str(newest.outcome)
-            session.show.note(
-                f"{row.label}: {placed.split}: round {round_} was disturbed ({reason})"
-            )
-    if any(attempt.outcome.kind == outcomes.OK for attempt in attempts):
-        return True
-    outcome = attempts[-1].outcome
-    session.folder.save_record(replace(row, outcome=outcome))
-    session.show.note(f"{row.label}: {placed.split}: round {round_}: {outcome}")
-    return False
+    def measure(number: int) -> InstancesRecord:
+        newest = measure_split(session, row, placed, round_, number)
+        save_instances(session.folder, newest)
+        return newest
 
-
-def _is_good(attempt: InstancesRecord) -> bool:
-    return attempt.outcome.kind == outcomes.OK and not attempt.disturbed
+    what = f"row {row.method}, {placed.split}, in round {round_}"
+    title = f"{row.label}: {placed.split}: round {round_}"
+    return measure_until_undisturbed(session, row, attempts, measure, what, title)
 
 
 def measure_split(
