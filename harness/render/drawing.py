@@ -247,3 +247,27 @@ def panels(figure: Figure, count: int, columns: int, sharey: bool = False) -> li
     for unused in axes[count:]:
         unused.remove()
     return axes[:count]
+
+
+def titled_panels(
+    figure: Figure,
+    labels: Sequence[str],
+    columns: int,
+    xlabel: str,
+    ylabel: str,
+    sharey: bool = False,
+) -> list[Axes]:
+    """Return axes with a label above each, and names of the axes at the left and at the bottom.
+
+    Args:
+        columns: the most in a row.
+    """
+    columns = min(columns, len(labels))
+    drawn = panels(figure, len(labels), columns, sharey)
+    for number, (axes, title) in enumerate(zip(drawn, shortened(labels))):
+        axes.set_title(title)
+        if number % columns == 0:
+            axes.set_ylabel(ylabel)
+        if number >= len(labels) - columns:
+            axes.set_xlabel(xlabel)
+    return drawn

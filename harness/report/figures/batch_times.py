@@ -12,16 +12,14 @@ from matplotlib.ticker import MaxNLocator
 
 from harness.render.drawing import (
     BLUE,
-    INK,
     PAGE,
     VERMILION,
     Drawing,
     Words,
     is_narrow,
     missing,
-    panels,
     render_figure,
-    shortened,
+    titled_panels,
 )
 from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
@@ -154,21 +152,17 @@ def _described(panel: Panel) -> str:
 
 
 def _fill(figure: Figure, timings: Batches, few: bool) -> None:
-    columns = min(NARROW_COLUMNS if is_narrow(figure) else COLUMNS, len(timings.panels))
-    grid = panels(figure, len(timings.panels), columns)
-    titles = shortened([panel.label for panel in timings.panels])
-    for number, (panel, axes, title) in enumerate(zip(timings.panels, grid, titles)):
+    labels = [panel.label for panel in timings.panels]
+    across = NARROW_COLUMNS if is_narrow(figure) else COLUMNS
+    xlabel = "Batches of the pass" if timings.of_pass else "Round"
+    drawn = titled_panels(figure, labels, across, xlabel, "ms a batch")
+    for axes, panel in zip(drawn, timings.panels):
         (_dots if few else _bars)(axes, panel)
-        axes.set_title(title, color=INK)
         axes.set_ylim(bottom=0)
         if timings.of_pass:
             axes.set_xticks([])
         else:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-        if number % columns == 0:
-            axes.set_ylabel("ms a batch")
-        if number >= len(timings.panels) - columns:
-            axes.set_xlabel("Batches of the pass" if timings.of_pass else "Round")
 
 
 def _dots(axes: Axes, panel: Panel) -> None:

@@ -16,9 +16,8 @@ from harness.render.drawing import (
     Drawing,
     Words,
     is_narrow,
-    panels,
     render_figure,
-    shortened,
+    titled_panels,
 )
 from harness.render.label_placement import Mark, place
 from harness.table.instances.split_tables import rate_text
@@ -80,16 +79,10 @@ def _latency(row: SplitRow) -> float:
 
 
 def _fill(figure: Figure, methods: Sequence[Sequence[SplitRow]], latency_ms: float | None) -> None:
-    across = 1 if is_narrow(figure) else min(ACROSS, len(methods))
-    drawn = panels(figure, len(methods), across)
-    titles = shortened([rows[0].label for rows in methods])
-    for number, (axes, rows, title) in enumerate(zip(drawn, methods, titles)):
-        axes.set_title(title)
+    labels, across = [rows[0].label for rows in methods], 1 if is_narrow(figure) else ACROSS
+    drawn = titled_panels(figure, labels, across, "p99 of a batch, ms", "Images/s")
+    for axes, rows in zip(drawn, methods):
         _points(figure, axes, rows, latency_ms)
-        if number % across == 0:
-            axes.set_ylabel("Images/s")
-        if number >= len(methods) - across:
-            axes.set_xlabel("p99 of a batch, ms")
 
 
 def _points(figure: Figure, axes: Axes, rows: Sequence[SplitRow], latency_ms: float | None) -> None:

@@ -17,9 +17,8 @@ from harness.render.drawing import (
     Drawing,
     Words,
     is_narrow,
-    panels,
     render_figure,
-    shortened,
+    titled_panels,
 )
 from harness.serving.rates import ServedRow, TrialLatency
 from harness.serving.served_tables import served_of
@@ -88,16 +87,10 @@ def _described(row: ServedRow, server: Server) -> str:
 
 
 def _fill(figure: Figure, methods: Sequence[Sequence[ServedRow]], server: Server) -> None:
-    across = 1 if is_narrow(figure) else min(ACROSS, len(methods))
-    drawn = panels(figure, len(methods), across)
-    titles = shortened([rows[0].label for rows in methods])
-    for number, (axes, rows, title) in enumerate(zip(drawn, methods, titles)):
-        axes.set_title(title)
+    labels, across = [rows[0].label for rows in methods], 1 if is_narrow(figure) else ACROSS
+    drawn = titled_panels(figure, labels, across, "Queries/s", "p99 of a query, ms")
+    for axes, rows in zip(drawn, methods):
         _lines(axes, rows, server)
-        if number % across == 0:
-            axes.set_ylabel("p99 of a query, ms")
-        if number >= len(methods) - across:
-            axes.set_xlabel("Queries/s")
 
 
 def _lines(axes: Axes, rows: Sequence[ServedRow], server: Server) -> None:

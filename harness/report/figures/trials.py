@@ -15,7 +15,6 @@ from harness.facts.typed import Mistyped, decode
 from harness.files import reading, whole_files
 from harness.render.drawing import (
     BLUE,
-    INK,
     MUTED,
     PAGE,
     VERMILION,
@@ -23,9 +22,8 @@ from harness.render.drawing import (
     Words,
     is_narrow,
     missing,
-    panels,
     render_figure,
-    shortened,
+    titled_panels,
 )
 from harness.storage import stage_facts, store
 from harness.storage.plan import RunPlan
@@ -220,16 +218,10 @@ def _described(search: Trajectory) -> str:
 
 
 def _fill(figure: Figure, searches: Sequence[Trajectory]) -> None:
-    columns = 1 if is_narrow(figure) else min(2, len(searches))
-    axes = panels(figure, len(searches), columns, sharey=True)
-    titles = shortened([search.label for search in searches])
-    for number, (search, panel, title) in enumerate(zip(searches, axes, titles)):
-        _panel(panel, search)
-        panel.set_title(title, color=INK)
-        if number % columns == 0:
-            panel.set_ylabel("Top-1, tuning batches")
-        if number >= len(searches) - columns:
-            panel.set_xlabel("Trial")
+    labels, across = [search.label for search in searches], 1 if is_narrow(figure) else 2
+    drawn = titled_panels(figure, labels, across, "Trial", "Top-1, tuning batches", sharey=True)
+    for axes, search in zip(drawn, searches):
+        _panel(axes, search)
 
 
 def _panel(axes: Axes, search: Trajectory) -> None:
