@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 OK, WARN, BAD, UNKNOWN = "ok", "warn", "bad", "unknown"
@@ -46,14 +45,3 @@ def level(value: int, needed: int, wanted: int) -> str:
 def in_gib(size: int | None) -> str:
     """Return a number of bytes in GiB, as text."""
     return "?" if size is None else f"{size / GIB:.1f} GiB"
-
-
-def in_ranges(numbers: Sequence[int]) -> str:
-    """Return ascending numbers as the kernel writes them: 0-3,8."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ",".join(f"{first}-{last}" if first != last else f"{first}" for first, last in runs)

@@ -10,11 +10,10 @@ from harness.doctor.finding import (
     WARN,
     Finding,
     in_gib,
-    in_ranges,
     level,
 )
 from harness.doctor.kernel_findings import written
-from harness.facts.machine_facts import Instance, Machine, ThreadSettings
+from harness.facts.machine_facts import Instance, Machine, ThreadSettings, in_ranges
 from harness.host.system_files import CPUS
 from harness.host.topology import Topology
 

@@ -10,8 +10,8 @@ from typing import Optional, Union
 
 import msgspec
 
-from harness.doctor.finding import BAD, OK, UNKNOWN, WARN, Finding, in_ranges
-from harness.facts.machine_facts import OpenMP, Versions
+from harness.doctor.finding import BAD, OK, UNKNOWN, WARN, Finding
+from harness.facts.machine_facts import OpenMP, Versions, in_ranges
 from harness.facts.typed import Texts, decode
 from harness.host import threads
 from harness.host.libraries.allocator import allocator_mismatches

@@ -287,3 +287,14 @@ def allocator_name(library: str) -> str:
 def spell_cpus(cpus: Iterable[int]) -> str:
     """Return CPU numbers as messages show them, such as ``CPU 0,2``."""
     return "CPU " + ",".join(map(str, sorted(cpus)))
+
+
+def in_ranges(numbers: Iterable[int]) -> str:
+    """Return ascending numbers as the kernel writes them: 0-3,8."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(f"{first}-{last}" if first != last else f"{first}" for first, last in runs)

@@ -95,10 +95,9 @@ class ServerRecord(Record):
 
     @property
     def inconsistency(self) -> Optional[str]:
-        if len(self.placed) != self.split.instances:
-            return f"it has the places of {len(self.placed)} of {self.split.instances} instances"
-        if self.outcome.kind != OK:
-            return None
+        unplaced = self.split.unplaced(self.placed)
+        if unplaced or self.outcome.kind != OK:
+            return unplaced
         rates = {one.rate for one in self.tried}
         if not {self.highest, self.shown} <= {*rates, None}:
             return "a rate that was found is none of those that were tried"

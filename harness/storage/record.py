@@ -12,7 +12,7 @@ Schema history:
 # No ``from __future__ import annotations``: msgspec evaluates the annotations, on Python 3.9 too.
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar, Optional, TypeVar
@@ -241,6 +241,12 @@ class Split:
     instances: Positive
     threads: Positive
 
+    def unplaced(self, placed: Sequence[Sequence[int]]) -> Optional[str]:
+        """Return why the CPUs of instances are not those of this split; None if they can be."""
+        if len(placed) != self.instances:
+            return f"it has the places of {len(placed)} of {self.instances} instances"
+        return None
+
     @property
     def key(self) -> str:
         """Its part of the names of files."""
@@ -284,10 +290,9 @@ class InstancesRecord(Record):
 
     @property
     def inconsistency(self) -> Optional[str]:
-        if len(self.placed) != self.split.instances:
-            return f"it has the places of {len(self.placed)} of {self.split.instances} instances"
-        if self.outcome.kind != OK:
-            return None
+        unplaced = self.split.unplaced(self.placed)
+        if unplaced or self.outcome.kind != OK:
+            return unplaced
         facts = self.facts or []
         sizes = {tuple(part.batch_size for part in one.timed) for one in facts}
         if len(facts) != self.split.instances or len(sizes) != 1 or not next(iter(sizes)):

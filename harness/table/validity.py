@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 
 from harness.facts.machine_facts import spell_cpus
 from harness.host.isa import shortfall
@@ -35,15 +35,19 @@ def instances_faults(record: InstancesRecord) -> list[str]:
     for number, (facts, bound) in enumerate(zip(record.facts or (), record.placed), 1):
         part = facts.timed[0]
         wrong += [f"instance {number}: {fault}" for fault in pass_faults(part)]
-        outside = sorted({*part.cpus} - {*bound})
-        if outside:
-            wrong.append(
-                f"instance {number} ran on {spell_cpus(outside)} and was bound to {spell_cpus(bound)}"
-            )
+        wrong += outside_faults(number, part.cpus, bound)
         for cpu in part.cpus:
             if seen.setdefault(cpu, number) != number:
                 wrong.append(f"instances {seen[cpu]} and {number} both ran on {spell_cpus([cpu])}")
     return wrong
+
+
+def outside_faults(number: int, seen: Iterable[int], bound: Sequence[int]) -> list[str]:
+    """Return the fault of an instance that was seen on CPUs to which it was not bound, if it was."""
+    outside = {*seen} - {*bound}
+    if not outside:
+        return []
+    return [f"instance {number} ran on {spell_cpus(outside)} and was bound to {spell_cpus(bound)}"]
 
 
 def validation_faults(facts: Validate) -> list[str]:

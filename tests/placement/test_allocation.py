@@ -164,14 +164,10 @@ def test_a_number_that_would_leave_much_idle_crosses_boundaries(tmp_path: Path) 
     three = allocate(layout, 3)
     assert [len(share) for share in cores_of(three)] == [22, 21, 21]
     assert three.idle == ()
-    assert three.notes == (
-        "of 3 instances, these have cores on several sockets: 2",
-    )
+    assert three.notes == ("of 3 instances, these have cores on several sockets: 2",)
     six = allocate(layout, 6)  # three on each socket
     assert [placement.sockets for placement in six.placements] == [(0,)] * 3 + [(1,)] * 3
-    assert six.notes == (
-        "of 6 instances, these have cores on several NUMA nodes: 2, 5",
-    )
+    assert six.notes == ("of 6 instances, these have cores on several NUMA nodes: 2, 5",)
 
 
 def test_cores_that_cannot_be_shared_evenly_are_idle(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 
-from harness.facts.machine_facts import spell_cpus
 from harness.placement.allocation import Placement
 from harness.process.interrupt import finishing
 from harness.process.jobs import Binding, NoMore, Order, Ready, SavedModel, ServeJob, Trial
@@ -23,6 +22,7 @@ from harness.serving.server_record import ServeFacts, ServerRecord, TriedRate
 from harness.storage import outcomes
 from harness.storage.configuration import Server
 from harness.storage.record import MethodRecord, Outcome
+from harness.table.validity import outside_faults
 
 LEAD_S = 0.5  # from an order to the first moment at which a query may arrive: the workers prepare
 
@@ -141,11 +141,8 @@ def server_faults(record: ServerRecord) -> list[str]:
     """Return the faults of instances: threads on other CPUs than they were bound to."""
     faults = []
     for number, (facts, bound) in enumerate(zip(record.facts or (), record.placed), 1):
-        outside = sorted({cpu for trial in facts.trials for cpu in trial.cpus} - {*bound})
-        if outside:
-            faults.append(
-                f"instance {number} ran on {spell_cpus(outside)} and was bound to {spell_cpus(bound)}"
-            )
+        seen = (cpu for trial in facts.trials for cpu in trial.cpus)
+        faults += outside_faults(number, seen, bound)
         for trial in facts.trials:
             faults += [f"instance {number}: {thread}" for thread in trial.misplaced or ()]
     return list(dict.fromkeys(faults))

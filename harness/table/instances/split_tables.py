@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from harness.facts.machine_facts import in_ranges
 from harness.render.markdown_table import markdown_table
 from harness.table.csv_table import csv_text
 from harness.table.instances.splits import Scaled, SplitRow, best_split, by_method, scaling
@@ -143,14 +144,4 @@ def _shown(value: float | None, missing: str) -> str:
 
 def _cpus(row: SplitRow) -> str:
     """Return the CPUs of each instance, such as ``0-1; 2-3``."""
-    return "; ".join(_ranges(cpus) for cpus in row.cpus)
-
-
-def _ranges(cpus: Sequence[int]) -> str:
-    ranges: list[list[int]] = []
-    for cpu in sorted(cpus):
-        if ranges and cpu == ranges[-1][-1] + 1:
-            ranges[-1][1:] = [cpu]
-        else:
-            ranges.append([cpu])
-    return ",".join("-".join(map(str, part)) for part in ranges)
+    return "; ".join(in_ranges(sorted(cpus)) for cpus in row.cpus)
