@@ -139,7 +139,7 @@ def turn_words(plan: RunPlan, method: str, metric: Metric, context: Context) -> 
 
     Raises:
         InputError: a word of the run's plan does more than choose and set, or the plan names a
-            library that no word of now names.
+            library that no word of now names, or times no rounds where a turn is to be one.
     """
     require_typed_allocator(plan, context.overrides)
     own = {key_of(word) for word in context.overrides}
@@ -148,6 +148,12 @@ def turn_words(plan: RunPlan, method: str, metric: Metric, context: Context) -> 
     if odd is not None:
         raise InputError(
             f"run {plan.run} was measured with {odd}, which a plan cannot start: type it, too"
+        )
+    protocol = plan.config.protocol
+    if metric == BATCH and not protocol.batches and not own & {"protocol", "protocol.batches"}:
+        raise InputError(
+            f"run {plan.run} was measured with protocol={protocol.name}, which times no rounds: add "
+            "protocol=careful, which each turn then takes"
         )
     words += context.overrides
     replaced = {*map(key_of, UNTIMED), *SPLITS, "protocol.rounds"}

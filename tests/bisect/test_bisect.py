@@ -266,6 +266,19 @@ def test_a_turn_measures_no_splits_and_no_other_thread_counts(scratch: ScratchRe
     assert not set(began[1:]) & set(words)
 
 
+def test_a_protocol_without_rounds_is_refused_until_another_is_typed(
+    scratch: ScratchRepository,
+) -> None:
+    untimed = changed(sample_records.plan().config.protocol, name="published", batches=0)
+    with pytest.raises(InputError, match="protocol=published, which times no rounds"):
+        words_of(scratch, "protocol=published", protocol=untimed.stored)
+    plan = replace(
+        sample_records.plan(), config=changed(sample_records.plan().config, protocol=untimed.stored)
+    )
+    typed = Context.of(["protocol=careful"], [], Lines())
+    assert "protocol=careful" in turn_words(plan, ROW, METRICS["batch_s"], typed)
+
+
 def test_models_that_no_turn_measures_again_are_deleted(scratch: ScratchRepository) -> None:
     version = Version(scratch.commit(), "it")
     asides = Asides(scratch.root, scratch.results.parent / "asides")
