@@ -76,8 +76,12 @@ def batches_within(process: Batches, window: Window) -> float:
     return float(np.sum(np.clip(inside, 0, None) / (process.ended - process.began)))
 
 
-def seconds_within(process: Batches, window: Window) -> Floats:
-    """Return the seconds of each batch that is wholly in a window, (n,)."""
-    whole = (process.began >= window.start) & (process.ended <= window.end)
-    seconds: Floats = (process.ended - process.began)[whole]
+def seconds_of_begun(process: Batches, window: Window) -> Floats:
+    """Return the seconds of each batch that began in a window, (n,).
+
+    A batch that ends after the window counts: the longer a batch, the likelier an end cuts it, so that
+    percentiles of those wholly inside would be too low.
+    """
+    begun = (process.began >= window.start) & (process.began < window.end)
+    seconds: Floats = (process.ended - process.began)[begun]
     return seconds

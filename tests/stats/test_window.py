@@ -14,7 +14,7 @@ from harness.stats.window import (
     batches_of,
     batches_within,
     common_window,
-    seconds_within,
+    seconds_of_begun,
 )
 
 seconds = st.floats(0.01, 10)
@@ -37,7 +37,7 @@ def test_window_is_where_all_run_after_their_first_batches() -> None:
     other = batches_of(0.5, [0.0] * 2, [1.0] * 2, [0.0] * 2)
     assert common_window([one, other]) == Window(1.5, 2.5)
     assert batches_within(one, Window(1.5, 2.5)) == pytest.approx(1.0)
-    assert seconds_within(one, Window(1.0, 2.5)).tolist() == [1.0]
+    assert seconds_of_begun(one, Window(0.5, 2.5)).tolist() == [1.0, 1.0]
 
 
 def test_those_that_never_ran_together_have_no_window() -> None:
@@ -54,7 +54,12 @@ def test_window_is_within_every_process(many: list[Batches]) -> None:
         assert window.seconds > 0
         for one in many:
             assert one.ended[0] <= window.start and window.end <= one.ended[-1]
-            assert len(seconds_within(one, window)) <= batches_within(one, window) + 1e-6
+            assert abs(len(seconds_of_begun(one, window)) - batches_within(one, window)) <= 1 + 1e-6
+
+
+def test_a_slow_batch_that_an_end_cuts_is_in_the_percentiles() -> None:
+    one = batches_of(0.0, [0.0] * 4, [1.0, 1.0, 1.0, 9.0], [0.0] * 4)
+    assert seconds_of_begun(one, Window(1.0, 4.0)).tolist() == [1.0, 1.0, 9.0]
 
 
 @given(processes, st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))

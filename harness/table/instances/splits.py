@@ -17,7 +17,7 @@ from harness.stats.window import (
     batches_of,
     batches_within,
     common_window,
-    seconds_within,
+    seconds_of_begun,
 )
 from harness.storage.outcomes import OK
 from harness.storage.record import InstancesRecord, MethodRecord, Split
@@ -34,7 +34,7 @@ class SplitRow:
         slowest, fastest: images/s of single instances: the slowest and the fastest, each of the
             median round.
         p50_ms, p90_ms, p99_ms: percentiles of a batch's time over instances and rounds; None where no
-            batch was wholly in a window.
+            batch began in a window.
         window_s: seconds in which all ran, over the rounds together.
         memory_mb: the most that all instances together held.
         cpus: CPUs on which each instance was seen, in the last round.
@@ -199,7 +199,7 @@ def _rounds_of(record: InstancesRecord) -> Iterable[tuple[int, _Round]]:
                 rates=tuple(
                     size * batches_within(one, window) / window.seconds for one in processes
                 ),
-                batch_s=np.concatenate([seconds_within(one, window) for one in processes]),
+                batch_s=np.concatenate([seconds_of_begun(one, window) for one in processes]),
                 window_s=window.seconds,
                 memory=memory,
                 cpus=tuple(tuple(part.cpus) for part in parts),
