@@ -26,11 +26,13 @@ class MachineRate:
     Attributes:
         images_per_s: of all instances together.
         interval: 95 %, over rounds; None where there is none.
+        rounds: that it is of; 0 where only the validation pass was timed.
         split: how the machine was split, in words; empty for one process on all cores.
     """
 
     images_per_s: float
     interval: Interval | None
+    rounds: int
     split: str = ""
 
 

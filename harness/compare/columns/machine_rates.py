@@ -16,8 +16,11 @@ def machine_rates(run: LoadedRun) -> dict[str, MachineRate]:
 
     It is that of one process on all cores where no split is faster.
     """
+    rounds = {method: len(samples.rounds) for method, samples in (run.timed or {}).items()}
     rates = {
-        row.method: MachineRate(row.images_per_s, row.intervals.get("images_per_s"))
+        row.method: MachineRate(
+            row.images_per_s, row.intervals.get("images_per_s"), rounds.get(row.method, 0)
+        )
         for row in run.rows
         if row.images_per_s is not None
     }
@@ -25,5 +28,7 @@ def machine_rates(run: LoadedRun) -> dict[str, MachineRate]:
         best = best_split(measured)
         known = None if best is None else rates.get(best.method)
         if best is not None and known is not None and best.images_per_s > known.images_per_s:
-            rates[best.method] = MachineRate(best.images_per_s, best.interval, best.name)
+            rates[best.method] = MachineRate(
+                best.images_per_s, best.interval, best.rounds, best.name
+            )
     return rates

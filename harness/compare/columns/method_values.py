@@ -41,6 +41,7 @@ class MethodInRun:
             alone.
         split: how the machine was split for its images/s; empty for one process on all cores.
         machines: images/s of each machine that has a time, in the column's order.
+        rounds: that the interval of images/s is of, where there is one machine.
     """
 
     outcome: str
@@ -52,6 +53,7 @@ class MethodInRun:
     intervals: dict[str, Interval] = field(default_factory=dict)
     split: str = ""
     machines: tuple[float, ...] = ()
+    rounds: int = 0
 
 
 def method_in_column(method: str, column: Column, reference: Column) -> MethodInRun:
@@ -100,6 +102,7 @@ def _in_run(method: str, run: ComparedRun) -> MethodInRun:
         roof_share(run.profiles.get(method), rate.images_per_s, run.roof),
         split=rate.split,
         machines=(rate.images_per_s,),
+        rounds=rate.rounds,
     )
     return _derived(entry, rate.images_per_s, rate.interval, run)
 
@@ -175,21 +178,20 @@ def _ratio(
         if all(len(side) > 1 or side.shape[1] >= FEWEST_BATCHES for side in (before, now)):
             return speedup_apart(before, now)
         return float(before.mean() / now.mean())
-    sides = [_any_side(method, *one) for one in ((reference, theirs), (column, entry))]
+    sides = [_any_side(one) for one in (theirs, entry)]
     if sides[0] is None or sides[1] is None:
         rates = [one.row.images_per_s if one.row else None for one in (entry, theirs)]
         return rates[0] / rates[1] if rates[0] and rates[1] else None
     return machines.ratio(sides[0], sides[1])
 
 
-def _any_side(method: str, column: Column, entry: MethodInRun) -> machines.Side | None:
+def _any_side(entry: MethodInRun) -> machines.Side | None:
     """Return a side over machines, or over the rounds of the only one; None without an interval."""
     own = side_of(entry)
     if own is not None or entry.row is None:
         return own
-    rate, times = entry.row.intervals.get(THROUGHPUT.name), column.first.times.get(method)
-    rounds = len(times.rounds) if times is not None else 0
-    return machines.side_of(rate, rounds) if rate is not None and rounds > 1 else None
+    rate = entry.row.intervals.get(THROUGHPUT.name)
+    return machines.side_of(rate, entry.rounds) if rate is not None and entry.rounds > 1 else None
 
 
 def _per_image(method: str, run: ComparedRun) -> npt.NDArray[np.float64]:
