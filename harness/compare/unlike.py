@@ -52,13 +52,16 @@ def words_for(differences: Sequence[Unlike], first: RunPlan, other: RunPlan) -> 
 
     They are the other run's own words, unless it was imported, and the first run's values of what
     differs. None where no word changes what differs. A method's own options follow from the other
-    keys. A protocol with a name gives all its keys.
+    keys. A protocol with a name gives its keys, and the first run's own words of it follow.
     """
     keys = [one.key.removeprefix(TYPED) for one in differences if one.key.startswith(TYPED)]
     changed = {}
     if "protocol.name" in keys:
         changed["protocol"] = f"protocol={first.config.protocol.name}"
-        keys = [key for key in keys if not key.startswith("protocol.")]
+        if not first.foreign:
+            keys = [key for key in keys if not key.startswith("protocol.")]
+            own_words = [word for word in first.words if _key_of(word).startswith("protocol.")]
+            changed |= {_key_of(word): word for word in own_words}
     values = flattened(first.config.stored)
     for key in keys:
         if key in values and not key.startswith("method."):
@@ -70,8 +73,12 @@ def words_for(differences: Sequence[Unlike], first: RunPlan, other: RunPlan) -> 
     return [*kept, *changed.values()]
 
 
+def _key_of(word: str) -> str:
+    return word.lstrip("+~").partition("=")[0]
+
+
 def _is_replaced(word: str, changed: Collection[str]) -> bool:
-    key = word.lstrip("+").partition("=")[0]
+    key = _key_of(word)
     return key in changed or (key.startswith("protocol.") and "protocol" in changed)
 
 

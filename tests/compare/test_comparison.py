@@ -219,7 +219,11 @@ def test_what_follows_from_another_difference_is_not_listed(
         plan["config"]["method"]["int8_mse"]["options"]["max_trials"] = 5
         plan["config"]["method"]["int8_custom"]["options"]["max_trials"] = 7
 
-    edit(runs[0].path / "plan.json", lambda p: p["config"]["workload"].update(images=None))
+    def change_first(plan: Any) -> None:
+        plan["overrides"] = ["machine=one", "protocol.rounds=7"]
+        plan["config"]["workload"]["images"] = None
+
+    edit(runs[0].path / "plan.json", change_first)
     edit(runs[1].path / "plan.json", change)
     first, second = (folder.load_plan() for folder in runs)
     assert first is not None and second is not None
@@ -232,7 +236,11 @@ def test_what_follows_from_another_difference_is_not_listed(
     }
     typed = words_for(found, first, second)
     assert typed[0] == "machine=other"  # the other run's own word; what differs is replaced
-    assert sorted(typed[1:]) == ["protocol=made", "tuning.max_trials=3", "workload.images=null"]
+    assert typed[1:3] == [
+        "protocol=made",
+        "protocol.rounds=7",
+    ]  # a name, and what it was changed by
+    assert sorted(typed[3:]) == ["tuning.max_trials=3", "workload.images=null"]
     assert "machine=other" not in words_for(found, first, replace(second, foreign=True))
 
 
