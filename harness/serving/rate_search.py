@@ -88,13 +88,15 @@ def _bisection(
         failed = min(
             (one.rate for one, late in tried if late > allowed(one.queries)), default=math.inf
         )
-        if math.isinf(failed):  # above the capacity the queue grows without end
+        is_failed = not math.isinf(failed)
+        if not is_failed:  # above the capacity the queue grows without end
             failed = search.capacity
             while passed > NEAR * failed:
                 failed *= 2
             if failed > MOST * search.capacity:
                 return passed
-        if failed - passed <= search.precision * passed or failed <= LOWEST * search.capacity:
+        is_found = is_failed and failed - passed <= search.precision * passed
+        if is_found or failed <= LOWEST * search.capacity:
             return passed or None
         rate = (passed + failed) / 2 if tried else FIRST * search.capacity
         queries = max(search.fewest_queries, math.ceil(rate * search.duration_s))

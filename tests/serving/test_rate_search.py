@@ -126,7 +126,7 @@ def test_a_search_in_which_every_trial_passes_ends() -> None:
     assert end.value.value == Rates(rates[-1], rates[-1]) and rates[-1] <= 80
 
 
-@given(st.floats(0.04, 3), st.floats(0.5, 1), st.floats(0.001, 0.1))
+@given(st.floats(0.04, 3), st.floats(0.5, 1), st.floats(0.001, 0.9))
 def test_bisection_finds_both_borders(border: float, share: float, precision: float) -> None:
     """Above the first border 5 % of the queries are late, and down to the second one some."""
     attempts = highest_rates(Search(1.0, precision, 100.0, 1000))
