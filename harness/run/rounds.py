@@ -81,6 +81,8 @@ def measure_until_undisturbed(
         attempts.append(newest)
         tries += 1
         if newest.outcome.kind not in (outcomes.OK, outcomes.INVALID):
+            if tries > 1:
+                session.show.note(f"{title} failed ({newest.outcome}); the disturbed one counts")
             break
         if not _is_good(newest):
             kinds = ", ".join(sorted({disturbance.kind for disturbance in newest.disturbed}))

@@ -32,9 +32,14 @@ ONE, ALL = Split(1, 2), Split(2, 2)
 PROTOCOL = Protocol(name="made", rounds=2, batches=10, warmup_s=1.0, reruns=1, seed=1)
 
 
-class Silent:
+@dataclass
+class Notes:
+    """What a run says, kept."""
+
+    said: list[str] = field(default_factory=list)
+
     def note(self, text: str) -> None:
-        """Say nothing."""
+        self.said.append(text)
 
 
 @dataclass
@@ -44,7 +49,7 @@ class Fake:
     folder: RunFolder
     splits: tuple[PlacedSplit, ...] = (PlacedSplit(ONE, ()), PlacedSplit(ALL, ()))
     protocol: Protocol = PROTOCOL
-    show: Silent = field(default_factory=Silent)
+    show: Notes = field(default_factory=Notes)
     asked: list[tuple[int, str, Split, int]] = field(default_factory=list)
 
 
@@ -105,6 +110,23 @@ def test_disturbed_one_is_repeated_and_one_that_dies_fails_its_row(
     assert outcomes == {"a": Outcome("ok"), "b": died}
     assert sum(one[1:3] == ("b", ALL) for one in fake.asked) == 1
     assert {one[3] for one in fake.asked if one[1] == "a"} == {1, 2}
+
+
+def test_a_repeat_that_dies_is_told_and_the_disturbed_one_counts(
+    conduct: Callable[..., Fake],
+) -> None:
+    died = Outcome("failed", "instance 1 of 2: killed by SIGKILL", "methods/b/instance-1.log")
+
+    def answer(method: str, split: Split, round_: int, attempt: int) -> InstancesRecord:
+        if attempt > 1:
+            return replace(quiet(method, split, round_, attempt), outcome=died, facts=None)
+        loud = [LOAD] if (method, split, round_) == ("b", ALL, 1) else []
+        return together(method, round_, split, [1.0] * split.instances, attempt, disturbed=loud)
+
+    fake = conduct(answer)
+    assert {row.outcome.kind for row in fake.folder.load_records()} == {"ok"}
+    (failed,) = (text for text in fake.show.said if "SIGKILL" in text)
+    assert failed.endswith("; the disturbed one counts")
 
 
 def test_configuration_gives_splits_without_duplicates() -> None:
