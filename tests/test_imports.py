@@ -271,7 +271,10 @@ DERIVED = (  # of records and numbers, purely
     ),
 )
 DATA = (
-    *(f"harness.facts.{name}" for name in ("faults", "machine_facts", "nested", "typed")),
+    *(
+        f"harness.facts.{name}"
+        for name in ("faults", "machine_facts", "nested", "override_key", "typed")
+    ),
     "harness.host.isa",
     *(
         f"harness.storage.{name}"

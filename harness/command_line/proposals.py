@@ -12,10 +12,10 @@ from harness.config import choices, composed_values, is_group, project_path
 from harness.errors import InputError
 from harness.facts.faults import is_name
 from harness.facts.nested import flattened
+from harness.facts.override_key import key_of
 from harness.facts.typed import JsonObject
 from harness.storage.known_runs import LATEST, planned_runs
 from harness.words.mistakes import HYDRA_ERRORS, LISTS
-from harness.words.overrides import key_of
 
 RUN_KEYS = ("run.id", "run.reuse_tuned", "nightly.baseline")  # keys whose values are runs
 SWITCHES = ("false", "true")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.facts.nested import flattened
+from harness.facts.override_key import key_of
 from harness.storage.plan import RunPlan
 from harness.storage.same_run import settings
 
@@ -60,8 +61,8 @@ def words_for(differences: Sequence[Unlike], first: RunPlan, other: RunPlan) -> 
         changed["protocol"] = f"protocol={first.config.protocol.name}"
         if not first.foreign:
             keys = [key for key in keys if not key.startswith("protocol.")]
-            own_words = [word for word in first.words if _key_of(word).startswith("protocol.")]
-            changed |= {_key_of(word): word for word in own_words}
+            own_words = [word for word in first.words if key_of(word).startswith("protocol.")]
+            changed |= {key_of(word): word for word in own_words}
     values = flattened(first.config.stored)
     for key in keys:
         if key in values and not key.startswith("method."):
@@ -73,12 +74,8 @@ def words_for(differences: Sequence[Unlike], first: RunPlan, other: RunPlan) -> 
     return [*kept, *changed.values()]
 
 
-def _key_of(word: str) -> str:
-    return word.lstrip("+~").partition("=")[0]
-
-
 def _is_replaced(word: str, changed: Collection[str]) -> bool:
-    key = _key_of(word)
+    key = key_of(word)
     return key in changed or (key.startswith("protocol.") and "protocol" in changed)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from harness import PROJECT
 from harness.errors import InputError, remedy
 from harness.facts.faults import PLAIN_NAME, is_name
+from harness.facts.override_key import key_of
 from harness.files import whole_files
 from harness.fleet import state
 from harness.fleet.chosen_machines import Chosen, chosen_machines
@@ -33,7 +34,6 @@ from harness.process.interrupt import resumable
 from harness.run.context import Context
 from harness.run.inputs import check_inputs
 from harness.storage.plan import new_run_id
-from harness.words.overrides import key_of
 
 REPORT = "fleet.md"
 LOG = "ray.log"

@@ -19,6 +19,7 @@ from pathlib import Path
 from harness import PROJECT
 from harness.config import compose_config, project_path
 from harness.errors import HarnessError, InputError
+from harness.facts.override_key import key_of
 from harness.facts.typed import JsonObject
 from harness.files.whole_files import make_folder
 from harness.fleet.order import Order, lay_out, project_digests, unlike
@@ -28,7 +29,7 @@ from harness.process.lifetime import NOT_ALONE, alone_on_host, die_with_parent
 from harness.render.progress import Display, display, told_once
 from harness.run.lifecycle import measure_folder, open_folder
 from harness.storage.plan import RunPlan
-from harness.words.overrides import key_of, set_to
+from harness.words.overrides import set_to
 
 
 def main() -> int:

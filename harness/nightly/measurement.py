@@ -12,6 +12,7 @@ from typing import Any
 from harness.config import Composed
 from harness.errors import HarnessError, InputError
 from harness.facts.faults import is_name
+from harness.facts.override_key import key_of
 from harness.files import whole_files
 from harness.nightly import reasons
 from harness.nightly.aa import report as aa_report
@@ -40,7 +41,6 @@ from harness.storage.store import AGAIN, PINNED, RunFolder
 from harness.table import row_names
 from harness.table.samples import samples_of
 from harness.table.tables import write_tables
-from harness.words.overrides import key_of
 
 EXPERIMENT = "experiment=nightly"
 

@@ -15,10 +15,10 @@ from typing import Any
 from harness.config import Composed, check_values, composed_values, is_group
 from harness.errors import InputError
 from harness.facts.nested import ABSENT, Keys, differing
+from harness.facts.override_key import key_of
 from harness.facts.typed import JsonObject
 from harness.host.libraries import allocator
 from harness.storage.plan import RunPlan
-from harness.words.overrides import key_of
 
 NOW = ("run",)  # sections that are always taken from what is asked now
 

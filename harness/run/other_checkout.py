@@ -9,12 +9,13 @@ from functools import partial
 
 from harness.config import Composed, project_path
 from harness.errors import HarnessError, InputError
+from harness.facts.override_key import key_of
 from harness.process.interrupt import finishing, resumable
 from harness.process.lifetime import die_with_parent
 from harness.process.variables import passed_on
 from harness.run.context import Context
 from harness.storage.store import PINNED, RunFolder
-from harness.words.overrides import for_hydra, key_of, set_to
+from harness.words.overrides import for_hydra, set_to
 
 
 def check_named_now(folder: RunFolder, now: Composed, composed: Composed) -> None:

@@ -16,9 +16,10 @@ from hydra.errors import HydraException
 from omegaconf.errors import GrammarParseError, MissingMandatoryValue, OmegaConfBaseException
 
 from harness.errors import nearest, proposal
+from harness.facts.override_key import key_of
 from harness.process.variables import OWN_PREFIX
 from harness.storage.method_options import UNABLE
-from harness.words.overrides import key_of, parsed, unreadable
+from harness.words.overrides import parsed, unreadable
 
 LISTS = ("method",)  # groups of which several are chosen, as [A,B]
 # what a configuration file or an override may raise on its way through Hydra

@@ -14,15 +14,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
+from harness.facts.override_key import key_of
 from harness.storage.configuration_checks import takes_text
 
 NULL = "null"
 WORD = re.compile(r"(?P<sign>\+{0,2})(?P<key>[^=]*)=(?P<value>.*)", re.DOTALL)
-
-
-def key_of(word: str) -> str:
-    """Return the dotted key that a word sets, adds or removes."""
-    return word.split("=", 1)[0].lstrip("+~")
 
 
 def looks_up(word: str) -> bool:

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from harness.config import compose_config, project_path
 from harness.errors import InputError
 from harness.facts.faults import NAME
+from harness.facts.override_key import key_of
 from harness.storage.configuration_checks import takes_text
 from harness.storage.plan import RunPlan
-from harness.words.overrides import for_hydra, key_of, plain, quoted, set_to, unquoted
+from harness.words.overrides import for_hydra, plain, quoted, set_to, unquoted
 from helpers.sample_records import plan as made_plan
 
 NAMES = st.from_regex(NAME, fullmatch=True).filter(lambda name: name != "null")

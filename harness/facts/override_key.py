@@ -1,0 +1,8 @@
+"""The key of a word that changes a configuration, such as ``threads.count=2`` or ``~method.fp32``."""
+
+from __future__ import annotations
+
+
+def key_of(word: str) -> str:
+    """Return the dotted key that a word sets, adds or removes."""
+    return word.split("=", 1)[0].lstrip("+~")
