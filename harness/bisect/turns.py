@@ -17,7 +17,9 @@ import numpy.typing as npt
 
 from harness.bisect.asides import Asides
 from harness.bisect.pairs import Unmeasured, Version
+from harness.config import compose_config
 from harness.errors import HarnessError, InputError
+from harness.facts.override_key import key_of
 from harness.host.libraries import allocator
 from harness.nightly.entry import build_entry
 from harness.nightly.verdict import BATCH, ONCE
@@ -28,7 +30,7 @@ from harness.run.continuing import require_typed_allocator
 from harness.storage.plan import RunPlan
 from harness.storage.store import RunFolder
 from harness.table.metrics import TOP1, Metric
-from harness.words.overrides import for_hydra, key_of, looks_up, set_to
+from harness.words.overrides import for_hydra, looks_up, set_to
 
 LOG = "turn.log"
 OWN = ("nightly", "run", "machine")  # sections that a turn has of its own
@@ -139,7 +141,7 @@ def turn_words(plan: RunPlan, method: str, metric: Metric, context: Context) -> 
 
     Raises:
         InputError: a word of the run's plan does more than choose and set, or the plan names a
-            library that no word of now names, or times no rounds where a turn is to be one.
+            library that no word of now names, or no round would be timed where a turn is to be one.
     """
     require_typed_allocator(plan, context.overrides)
     own = {key_of(word) for word in context.overrides}
@@ -149,12 +151,8 @@ def turn_words(plan: RunPlan, method: str, metric: Metric, context: Context) -> 
         raise InputError(
             f"run {plan.run} was measured with {odd}, which a plan cannot start: type it, too"
         )
-    protocol = plan.config.protocol
-    if metric == BATCH and not protocol.batches and not own & {"protocol", "protocol.batches"}:
-        raise InputError(
-            f"run {plan.run} was measured with protocol={protocol.name}, which times no rounds: add "
-            "protocol=careful, which each turn then takes"
-        )
+    if metric == BATCH:
+        _require_rounds(plan, context)
     words += context.overrides
     replaced = {*map(key_of, UNTIMED), *SPLITS, "protocol.rounds"}
     words = [
@@ -172,6 +170,20 @@ def turn_words(plan: RunPlan, method: str, metric: Metric, context: Context) -> 
         words = [word for word in words if key_of(word) != "workload.images"]
         words.append(f"workload.images={needed}")
     return words
+
+
+def _require_rounds(plan: RunPlan, context: Context) -> None:
+    """Raise an InputError if a turn would time no round, by the words typed or else by the plan."""
+    typed = [word for word in context.overrides if key_of(word).split(".")[0] == "protocol"]
+    protocol = plan.config.protocol
+    origin = f"run {plan.run} was measured with protocol={protocol.name}"
+    if {"protocol", "protocol.batches"} & {key_of(word) for word in typed}:
+        protocol = compose_config(typed, context.folders).config.protocol
+        origin = " ".join(typed)
+    if not protocol.batches:
+        raise InputError(
+            f"{origin}, which times no rounds: add protocol=careful, which each turn then takes"
+        )
 
 
 def _starts_more(word: str) -> bool:

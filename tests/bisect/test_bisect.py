@@ -18,10 +18,10 @@ from harness.bisect.run_changes import package_changes, with_changes
 from harness.bisect.search_result import Result, to_markdown
 from harness.bisect.turns import Turns, turn_places, turn_words
 from harness.errors import InputError
+from harness.facts.override_key import key_of
 from harness.facts.typed import changed
 from harness.render.progress import Lines
 from harness.run.context import Context
-from harness.words.overrides import key_of
 from helpers import sample_records
 from helpers.scratch_repository import ScratchRepository, lock_text, run_git
 from helpers.small_project import SmallProject
@@ -275,8 +275,18 @@ def test_a_protocol_without_rounds_is_refused_until_another_is_typed(
     plan = replace(
         sample_records.plan(), config=changed(sample_records.plan().config, protocol=untimed.stored)
     )
-    typed = Context.of(["protocol=careful"], [], Lines())
-    assert "protocol=careful" in turn_words(plan, ROW, METRICS["batch_s"], typed)
+    for words, refused in (
+        (["protocol=careful"], None),
+        (["protocol.batches=5"], None),
+        (["protocol.seed=2"], "run .* protocol=published, which times no rounds"),
+        (["protocol=published"], "^protocol=published, which times no rounds"),
+    ):
+        typed = Context.of(words, [], Lines())
+        if refused is None:
+            assert set(words) <= set(turn_words(plan, ROW, METRICS["batch_s"], typed))
+            continue
+        with pytest.raises(InputError, match=refused):
+            turn_words(plan, ROW, METRICS["batch_s"], typed)
 
 
 def test_models_that_no_turn_measures_again_are_deleted(scratch: ScratchRepository) -> None:
