@@ -78,7 +78,7 @@ class Inc(OnnxRuntimeSessions):
         """
         trials = Trials(progress, stem.parent, "trials", self.max_trials)
         evaluations = _Evaluations(tuning, trials)
-        with trials, on_usable_cpus(), tempfile.TemporaryDirectory(dir=".") as aside:
+        with on_usable_cpus(), tempfile.TemporaryDirectory(dir=".") as aside:
             neural_compressor.set_workspace(aside)
             random.seed(self.seed)
             np.random.seed(self.seed)

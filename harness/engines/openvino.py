@@ -84,8 +84,7 @@ class OpenVino:
             )
             configured = {"quantize_granularity": "channel-wise", "excluded_operators": []}
         elif self.precision != "fp32":
-            with evaluations.trials:
-                model, excluded = self._controlled(model, list(tuning), evaluations)
+            model, excluded = self._controlled(model, list(tuning), evaluations)
             configured = {
                 "quantize_granularity": "channel-wise",
                 "strategy": "nncf accuracy control",

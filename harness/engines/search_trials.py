@@ -17,8 +17,8 @@ from harness.storage.store import TRAJECTORY
 class Trials:
     """Evaluations so far, each with the seconds since the one before.
 
-    As a context manager it writes them into the row's folder when the search ends, in an error too:
-    a row without a model has no record of them.
+    Each is written into the row's folder as it ends: a row without a model has no record of them, and
+    a process that is killed at a time limit says nothing any more.
 
     Attributes:
         folder: the row's.
@@ -34,12 +34,6 @@ class Trials:
     entries: list[dict[str, Any]] = field(default_factory=list)
     _began: float = field(default_factory=time.perf_counter)
 
-    def __enter__(self) -> Trials:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        write_json(self.folder / TRAJECTORY, self.entries)
-
     def add(self, accuracy: float, changed: Mapping[str, str] | None = None) -> None:
         """Add an evaluation.
 
@@ -47,14 +41,15 @@ class Trials:
             accuracy: top-1.
             changed: what operators became, by name.
         """
-        now = time.perf_counter()
+        seconds = time.perf_counter() - self._began
         self.entries.append(
             {
                 "trial": len(self.entries) + 1,
                 "accuracy": accuracy,
-                "seconds": now - self._began,
+                "seconds": seconds,
                 "changed": dict(changed or {}),
             }
         )
-        self._began = now
+        write_json(self.folder / TRAJECTORY, self.entries)
+        self._began = time.perf_counter()
         self.progress(len(self.entries), self.most, self.what)
