@@ -34,17 +34,7 @@ HEADERS = (
 
 
 def load_server_records(folder: RunFolder) -> list[ServerRecord]:
-    """Return the records of searches in a run's folder.
-
-    Raises:
-        HarnessError: one is damaged or of an unknown schema.
-    """
-    paths = sorted((folder.path / SERVER).glob("*.json"))
-    return [ServerRecord.from_dict(folder.load(path), path) for path in paths]
-
-
-def load_readable_records(folder: RunFolder) -> list[ServerRecord]:
-    """Return those records that are not damaged, for a run that goes on or shows what there is."""
+    """Return the records of searches in a run's folder, but for damaged ones and unknown schemas."""
     records = []
     for path in sorted((folder.path / SERVER).glob("*.json")):
         stored = folder.load_intact(path)
@@ -138,7 +128,7 @@ def trials_to_csv(rows: Sequence[ServedRow]) -> str:
 def served_of(run: LoadedRun) -> list[ServedRow]:
     """Return the table of rates of a run, without damaged records."""
     labels = {row.method: row.label for row in run.rows}
-    return served_rows(load_readable_records(run.folder), labels)
+    return served_rows(load_server_records(run.folder), labels)
 
 
 def write_server_tables(run: LoadedRun) -> None:

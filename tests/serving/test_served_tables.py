@@ -112,9 +112,7 @@ def test_records_are_kept_and_a_damaged_one_is_left_out(tmp_path: Path) -> None:
     served_tables.save_server_record(folder, record("int8"))
     assert served_tables.load_server_records(folder) == [record(), record("int8")]
     (tmp_path / record().path).write_text("{")
-    assert served_tables.load_readable_records(folder) == [record("int8")]
-    with pytest.raises(HarnessError):
-        served_tables.load_server_records(folder)
+    assert served_tables.load_server_records(folder) == [record("int8")]
 
 
 def test_tables_and_the_figure_are_made_of_a_run(tmp_path: Path) -> None:

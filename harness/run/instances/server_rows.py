@@ -17,7 +17,7 @@ from harness.run.job_result import with_faults
 from harness.run.session import Session
 from harness.serving.line import Line
 from harness.serving.rate_search import Attempt, Rates, Search, highest_rates
-from harness.serving.served_tables import load_readable_records, save_server_record
+from harness.serving.served_tables import load_server_records, save_server_record
 from harness.serving.server_record import ServeFacts, ServerRecord, TriedRate
 from harness.storage import outcomes
 from harness.storage.configuration import Server
@@ -84,7 +84,7 @@ def run_server(session: Session) -> None:
         return
     done = {
         (record.method, record.split)
-        for record in load_readable_records(session.folder)
+        for record in load_server_records(session.folder)
         if record.outcome.kind == outcomes.OK
     }
     for row in session.folder.load_records():
