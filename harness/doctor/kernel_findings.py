@@ -104,7 +104,8 @@ def _numa_balancing(machine: Machine, policies: KernelPolicies) -> Iterator[Find
     if not policies.numa_balancing:
         yield Finding(OK, "NUMA balancing", "off")
         return
-    fix = written("0", "1", f"/{NUMA_BALANCING}", "pages stay on the node where they are")
+    changes = "pages stay on the node where they are (with tiers of memory, 2 or 3 was there)"
+    fix = written("0", "1", f"/{NUMA_BALANCING}", changes)
     advice = f"the kernel moves pages between nodes in mid-run; {HOW}"
     yield Finding(WARN, "NUMA balancing", "on", advice, (fix,))
 
