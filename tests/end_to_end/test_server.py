@@ -10,9 +10,14 @@ from helpers.command_line import OWN, CommandLine
 
 pytestmark = pytest.mark.slow
 TABLES = ("server.csv", "server_trials.csv", "server.md")
+TARGET_MS = 2000  # other tests take the CPUs meanwhile: a query may wait for one a good while
 WORDS = (
     *("workload=tiny", "method=[fp32,fp32_fused]", "protocol=server", "protocol.instances=[1]"),
-    *("protocol.warmup_s=1", "protocol.profile_batches=0", "protocol.server.latency_ms=200"),
+    *(
+        "protocol.warmup_s=1",
+        "protocol.profile_batches=0",
+        f"protocol.server.latency_ms={TARGET_MS}",
+    ),
     *("protocol.server.duration_s=2", "protocol.server.queries=459"),
     *("protocol.server.precision=0.5", "--conf", str(OWN)),
 )
@@ -33,7 +38,7 @@ def test_each_row_has_the_rate_that_was_found_and_its_tables_are_rebuilt(cli: Co
             "no",
         }
         (found,) = (one for one in own if one["queries_per_s"] == row["queries_per_s"])
-        assert found["passed"] == "yes" and float(found["p99_ms"]) <= 200
+        assert found["passed"] == "yes" and float(found["p99_ms"]) <= TARGET_MS
         assert found["answered"] == found["queries"]
     for name in TABLES:
         (folder / name).unlink()
