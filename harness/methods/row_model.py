@@ -19,11 +19,11 @@ HELD_IMAGES = 256  # in memory; 150 MB of the usual 224 x 224
 SCORES = "model-scores.npy"  # MXNet's, of the first tuning batch, beside a model for an engine
 
 
-def load_network(model: SavedModel, size: int | None = None) -> Callable[[Any], Scores]:
+def load_network(model: SavedModel, size: int) -> Callable[[Any], Scores]:
     """Return a row's saved model, ready to be called with a batch.
 
     Args:
-        size: images in a batch, for an engine; None: the workload's batch size.
+        size: images in each batch that will come, which an engine may make the model for.
 
     Raises:
         InputError: a file of it is missing or another one, or it does not load.
@@ -37,13 +37,12 @@ def load_network(model: SavedModel, size: int | None = None) -> Callable[[Any], 
 
 
 def load_in_engine(
-    model: SavedModel, engine: Engine, size: int | None = None, profiled: bool = False
+    model: SavedModel, engine: Engine, size: int, profiled: bool = False
 ) -> Callable[[Any], Scores]:
     """Return a model in its engine; as ``load_network``."""
     assert model.engine is not None
     row = model.engine
     with copied_model(model) as (graph, _):
-        size = size or model.workload.batch_size
         return engine.load(graph, row.threads, row.cpus, profiled, size)
 
 

@@ -32,7 +32,7 @@ def run(
     """
     timed: list[InstanceTimed] = []
     for size in job.sizes:
-        net = load_network(job.model)
+        net = load_network(job.model, size)
         batches = held_batches(job.model, size)
         warmup, settled = warm_up(net, batches, job.warmup_s)
         recent = warmup[-LOOK_EVERY:] or timed_pass(net, batches[:1], ignore).forward_s

@@ -69,7 +69,7 @@ def _of_mxnet(
 
     if not any(os.environ.get(name, "0") != "0" for name in ENVIRONMENT):
         raise HarnessError(f"profiling needs {' or '.join(ENVIRONMENT)} in the environment")
-    net = load_network(job.model)
+    net = load_network(job.model, len(held[0]))
     with captured_stdout() as first:
         net(held[0])  # this pass converts the weights, the others do not
         mx.npx.waitall()

@@ -24,7 +24,7 @@ def run(
     wait_for_order: Callable[[float], Order],
 ) -> ServeFacts:
     """Serve the trials that are ordered, with the other instances, from one line of queries."""
-    net = load_network(job.model)
+    net = load_network(job.model, job.batch)
     samples = held_batches(job.model, job.batch)
     warmup, settled = warm_up(net, samples, job.warmup_s)
     # the fastest: a search that begins at too high a rate is short, and one from too low a rate long

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from pathlib import Path
 
@@ -75,6 +76,17 @@ def test_accuracy_control_has_its_evaluations_in_the_record(cli: CommandLine) ->
     assert facts and facts.trajectory and facts.quantization
     assert facts.quantization.trials == len(facts.trajectory)
     assert facts.quantization.excluded_operators is not None
+
+
+def test_instances_run_every_batch_size_as_it_is(cli: CommandLine) -> None:
+    """OpenVINO makes a model for one size: it is that of the batch, not the workload's."""
+    require_rows("openvino")
+    split = ("protocol.instances=[1]", "protocol.sweep=[32]", "protocol.sweep_batches=2")
+    rows = ("method=[openvino_fp32]", "baseline=openvino_fp32")
+    ended = cli(*WORDS, "protocol=throughput", *split, *QUICK[1:], *rows)
+    assert ended.outcomes == {"openvino_fp32": "ok"}, ended.err
+    lines = list(csv.DictReader((ended.folder.path / "instances.csv").read_text().splitlines()))
+    assert {line["batch_size"] for line in lines} == {"16", "32"}
 
 
 ODD_METHOD = """
