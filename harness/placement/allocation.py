@@ -110,7 +110,7 @@ def allocate(layout: Layout, instances: int, share_cores: bool = False) -> Alloc
         if (shares := _largest_shares(units, instances, BOUNDARIES[first:end]))
         and sum(map(len, shares)) >= (1 - IDLE) * len(units)
     )
-    placements = tuple(_placement(share, layout.memory_nodes) for share in shares)
+    placements = tuple(placement_of(share, layout.memory_nodes) for share in shares)
     busy = {cpu for placement in placements for cpu in placement.cpus}
     idle = tuple(sorted(cpu for core in units for cpu in core.cpus if cpu not in busy))
     notes = [*_crossings(placements), *_idleness(placements, idle, len(units))]
@@ -176,7 +176,12 @@ def _shares(
     ]
 
 
-def _placement(cores: Sequence[Core], memory_nodes: frozenset[int]) -> Placement:
+def placement_of(cores: Sequence[Core], memory_nodes: frozenset[int]) -> Placement:
+    """Return the place of an instance on some cores.
+
+    Args:
+        memory_nodes: the NUMA nodes that have memory (``Layout.memory_nodes``).
+    """
     nodes = {core.node for core in cores} - {NO_NODE}
     return Placement(
         cores=tuple(core.cpus for core in cores),

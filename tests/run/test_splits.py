@@ -14,7 +14,7 @@ from harness.config import compose_config
 from harness.errors import InputError
 from harness.facts.typed import changed
 from harness.host.topology import read_topology
-from harness.placement.layout import read_layout
+from harness.placement.layout import Core, Layout, read_layout
 from harness.run.instances import split_rounds
 from harness.run.instances.placed_splits import PlacedSplit, instance_settings, placed_splits
 from harness.run.session import Session
@@ -190,3 +190,15 @@ def test_plan_of_before_these_keys_is_like_one_in_which_they_are_null() -> None:
     assert "config.protocol.instances: was None, is [1, 2]" in differences(
         before, with_instances, SAME_RUN
     )
+
+
+def test_a_sweep_has_a_core_for_each_thread_on_any_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part of a socket would keep fewer threads together; the count is what was asked for."""
+    cores = tuple(Core(number // 28, number // 28, number // 28, (number,)) for number in range(56))
+    layout = Layout(cores, frozenset({0, 1}))
+    monkeypatch.setattr("harness.run.instances.placed_splits.read_layout", lambda topology: layout)
+    config = composed("protocol=careful", "threads.sweep=[1,28,30,32,56]")
+    for placed in placed_splits(config, read_topology()):
+        (placement,) = placed.placements
+        assert len(placement.cores) == placed.split.threads
+        assert placement.memory_nodes == ((0,) if placed.split.threads <= 28 else (0, 1))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from harness.errors import InputError
 from harness.facts.machine_facts import ThreadSettings
 from harness.host import threads
 from harness.host.topology import Topology, read_topology
-from harness.placement.allocation import Placement, allocate, instance_counts
+from harness.placement.allocation import Placement, allocate, instance_counts, placement_of
 from harness.placement.layout import Layout, read_layout
 from harness.storage.configuration import Configuration
 from harness.storage.record import Split
@@ -61,8 +61,8 @@ def _first_cores(layout: Layout, count: int) -> PlacedSplit:
             f"threads.sweep={count}: this process may use {cores} core(s), and each thread gets one of "
             f"its own; use numbers from 1 to {cores}"
         )
-    allocation = allocate(replace(layout, cores=layout.cores[:count]), 1)
-    return PlacedSplit(Split(1, count), allocation.placements)
+    placement = placement_of(layout.cores[:count], layout.memory_nodes)
+    return PlacedSplit(Split(1, count), (placement,))
 
 
 def instance_settings(
