@@ -14,6 +14,7 @@ from harness.render.progress import Display, told_once
 from harness.run.course import course_of
 from harness.run.engine_environments import Engines, engine_environments
 from harness.run.inputs import Inputs
+from harness.run.instances.open_files import allow_open_files
 from harness.run.instances.placed_splits import placed_splits
 from harness.run.session import Session
 from harness.run.worker_setup import build_environment, workload_for_workers
@@ -83,6 +84,7 @@ def open_session(
         )
     topology = read_topology()
     splits = placed_splits(plan.config, topology)
+    allow_open_files(max((placed.split.instances for placed in splits), default=1))
     settings = threads.resolve(plan.config.threads.stored, topology, threads.find_kmp_library())
     # that of this shell would bind a part of OpenVINO
     engine_variables = {name: value for name, value in unbound.items() if name != isa.VARIABLE}
