@@ -253,19 +253,27 @@ def start_session(
     show.note(f"run {plan.run} -> {folder.path}")
     for warning in plan.warnings:
         show.note(f"warning: {warning}")
-    protocol, size = config.protocol, config.workload.batch_size
-    largest = max(protocol.sizes(size)) if protocol.rounds else 0
-    if largest > plan.images:
-        key = "workload.batch_size" if largest == size else "protocol.sweep"
-        raise InputError(
-            f"{key}: rounds time whole batches, and one of {largest} needs more than the "
-            f"{plan.images} images that are validated; use a smaller one"
-        )
+    _require_whole_batches(config, plan.images)
     earlier = config.run.reuse_tuned
     if earlier is not None and folder.load_plan() is None:
         adopt(find_run(project_path(config.run.results), earlier), folder, plan)
     plan = fix_plan(plan, folder)
     return open_session(plan, inputs, folder, folders, show, plan.methods)
+
+
+def _require_whole_batches(config: Configuration, images: int) -> None:
+    """Raise an InputError if a batch that will be timed needs more images than are validated."""
+    protocol, size = config.protocol, config.workload.batch_size
+    sizes = protocol.sizes(size) if protocol.rounds else ()
+    timed = [("workload.batch_size" if each == size else "protocol.sweep", each) for each in sizes]
+    if protocol.server is not None:
+        timed.append(("protocol.server.batch", protocol.server.batch))
+    for key, images_of_batch in timed:
+        if images_of_batch > images:
+            raise InputError(
+                f"{key}: whole batches are timed, and one of {images_of_batch} needs more than the "
+                f"{images} images that are validated; use a smaller one"
+            )
 
 
 def with_engines(versions: Versions, config: Configuration, folders: Sequence[Path]) -> Versions:
@@ -283,7 +291,7 @@ def with_engines(versions: Versions, config: Configuration, folders: Sequence[Pa
 
 def code_digest(folders: Sequence[Path]) -> str:
     """Return the digest of the present code and configuration."""
-    return digest_of_code([PROJECT / "harness", CONF, *folders])
+    return digest_of_code([PROJECT / "harness", PROJECT / "benchmarks/bundled", CONF, *folders])
 
 
 def fix_plan(plan: RunPlan, folder: RunFolder) -> RunPlan:

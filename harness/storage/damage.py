@@ -29,8 +29,9 @@ from harness.storage.store import METHODS, OPTIMIZED, ROOF, NotAsRecorded, RunFo
 def set_aside_damaged(folder: RunFolder) -> list[str]:
     """Rename records that are damaged, or name damaged files; return their names.
 
-    So they are measured again. With a row whose model is damaged go its rounds: they timed that
-    model. A model that is missing is needed only if its row is measured again, which makes it.
+    So they are measured again. With a row whose model is damaged go its rounds and its searches for
+    a rate: they timed that model. A model that is missing is needed only if its row is measured
+    again, which makes it.
     Also removes what a process killed while writing has left; the caller holds the lock.
     """
     for part in folder.path.rglob(".*.part"):
@@ -53,6 +54,8 @@ def set_aside_damaged(folder: RunFolder) -> list[str]:
             damaged += [path for path in rounds if _timed_method(path) == record.method]
             together = folder.path.glob(f"{INSTANCES}/[0-9]*.json")
             damaged += [path for path in together if _split_method(path) == record.method]
+            searches = folder.path.glob(f"{SERVER}/*.json")
+            damaged += [path for path in searches if _served_method(path) == record.method]
             damaged.append(folder.path / record.path)
         elif folder.damaged_predictions(record) is not None:
             damaged.append(folder.path / record.path)
@@ -77,6 +80,11 @@ def _timed_method(path: Path) -> str:
 def _split_method(path: Path) -> str:
     """Return the method that a file of instances is of (``InstancesRecord.path``)."""
     return _timed_method(path).rpartition("_")[0]
+
+
+def _served_method(path: Path) -> str:
+    """Return the method that a search for a rate is of (``ServerRecord.path``)."""
+    return path.stem.rpartition("_")[0]
 
 
 @dataclass

@@ -14,9 +14,11 @@ from harness.errors import HarnessError
 from harness.facts.machine_facts import Disturbance
 from harness.facts.typed import changed, plain
 from harness.report.figures import query_latency
+from harness.run.instances.server_rows import server_faults
 from harness.serving import rates, served_tables
 from harness.serving.server_record import ServedTrial, ServeFacts, ServerRecord, TriedRate
 from harness.storage.configuration import Server
+from harness.storage.damage import set_aside_damaged
 from harness.storage.record import Outcome, Split
 from harness.storage.stage_facts import Stretch
 from harness.storage.store import RunFolder
@@ -147,3 +149,32 @@ def test_a_record_that_contradicts_itself_is_none(changes: dict[str, Any], tmp_p
     stored = plain(record(**changes))
     with pytest.raises(HarnessError, match="is no record of a search for a rate"):
         ServerRecord.from_dict(stored, tmp_path / "record.json")
+
+
+def test_threads_count_where_a_batch_is_whole_and_cpus_always() -> None:
+    """A batch that is smaller than the workload's need not keep every thread busy."""
+    idle = changed(served([0.1]), misplaced=["OMP_NUM_THREADS is 2 and 1 thread(s) did the work"])
+    outside = changed(served([0.1]), cpus=[7])
+    facts = [ServeFacts(batch_s=0.01, settled=True, trials=[one]) for one in (idle, outside)]
+    found = record(facts=facts)
+    away = "instance 2 ran on CPU 7 and was bound to CPU 1"
+    assert server_faults(found, is_whole=False) == [away]
+    assert set(server_faults(found, is_whole=True)) == {
+        away,
+        "instance 1: OMP_NUM_THREADS is 2 and 1 thread(s) did the work",
+    }
+
+
+def test_a_damaged_model_takes_the_searches_of_its_row_along(tmp_path: Path) -> None:
+    folder = made_run(tmp_path)
+    first, other = (row for row in folder.load_records()[:2])
+    assert first.optimize is not None
+    for method in (first.method, f"{first.method}_more", other.method):
+        served_tables.save_server_record(folder, record(method))
+    (file, *_) = first.optimize.model
+    path = folder.method(first.method) / file.path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("another model")
+    assert record(first.method).path in set_aside_damaged(folder)
+    left = {one.method for one in served_tables.load_server_records(folder)}
+    assert left == {f"{first.method}_more", other.method}

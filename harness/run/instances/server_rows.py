@@ -10,7 +10,7 @@ from dataclasses import replace
 from harness.placement.allocation import Placement
 from harness.process.interrupt import finishing
 from harness.process.jobs import Binding, NoMore, Order, Ready, SavedModel, ServeJob, Trial
-from harness.run.course import Step
+from harness.run.course import serving
 from harness.run.instances.placed_splits import PlacedSplit
 from harness.run.instances.split_workers import run_split
 from harness.run.job_result import with_faults
@@ -123,7 +123,7 @@ def find_rates(
                 line=line.descriptor,
             )
 
-        step = Step(row.method, f"server, {placed.split}", 0)
+        step = serving(row.method, placed.split)
         title = f"searching the highest rate, {placed.split}"
         orders, inherited = trials.next_order, [line.descriptor]
         facts = run_split(
@@ -132,17 +132,25 @@ def find_rates(
     record = replace(record, tried=trials.tried)
     if isinstance(facts, Outcome):
         return replace(record, outcome=facts)
-    rates = trials.rates
-    record = replace(record, facts=facts, highest=rates.highest, shown=rates.shown)
-    return replace(record, outcome=with_faults(record.outcome, server_faults(record)))
+    record = replace(record, facts=facts)
+    # a smaller batch than the workload's need not keep every thread busy
+    is_whole = server.batch == session.workload.batch_size
+    outcome = with_faults(record.outcome, server_faults(record, is_whole))
+    if outcome.kind != outcomes.OK:
+        return replace(record, outcome=outcome)
+    return replace(record, highest=trials.rates.highest, shown=trials.rates.shown)
 
 
-def server_faults(record: ServerRecord) -> list[str]:
-    """Return the faults of instances: threads on other CPUs than they were bound to."""
+def server_faults(record: ServerRecord, is_whole: bool) -> list[str]:
+    """Return the faults of instances: threads on other CPUs than they were bound to.
+
+    Args:
+        is_whole: a batch is as large as the workload's, so that every thread has work.
+    """
     faults = []
     for number, (facts, bound) in enumerate(zip(record.facts or (), record.placed), 1):
         seen = (cpu for trial in facts.trials for cpu in trial.cpus)
         faults += outside_faults(number, seen, bound)
-        for trial in facts.trials:
+        for trial in facts.trials if is_whole else ():
             faults += [f"instance {number}: {thread}" for thread in trial.misplaced or ()]
     return list(dict.fromkeys(faults))
