@@ -16,6 +16,7 @@ import msgspec
 
 from harness.errors import HarnessError
 from harness.files.whole_files import load_json
+from harness.serving.served_tables import load_server_records
 from harness.storage.instances.instance_files import load_instances
 from harness.storage.known_runs import planned_runs, readable_plan
 from harness.storage.outcomes import NO_SOLUTION, OK
@@ -40,6 +41,11 @@ class Step(NamedTuple):
     method: str
     stage: str
     round: int = 0
+
+
+def serving(method: str, split: Split) -> Step:
+    """Return the search for a row's highest rate of queries in a split."""
+    return Step(method, f"server, {split}")
 
 
 class Course:
@@ -74,6 +80,8 @@ class Course:
             for round_ in range(1, protocol.rounds + 1)
             for method in self._methods
         ]
+        if protocol.server is not None:
+            self._ahead += [serving(method, split) for method in self._methods for split in splits]
         self._known = dict(known)
         self._own: dict[Step, float] = {}
 
@@ -107,7 +115,10 @@ class Course:
 
     def drop_round(self, method: str, round_: int, split: Split | None = None) -> None:
         """Leave out a round of a row that is on disk: in a split, or by one process."""
-        done = Step(method, MEASURE if split is None else str(split), round_)
+        self.drop_step(Step(method, MEASURE if split is None else str(split), round_))
+
+    def drop_step(self, done: Step) -> None:
+        """Leave out a step whose result is on disk."""
         self._ahead = [step for step in self._ahead if step != done]
 
     def left(self, step: Step, elapsed: float) -> float | None:
@@ -159,6 +170,9 @@ def course_of(plan: RunPlan, folder: RunFolder, splits: Sequence[Split] = ()) ->
     for together in load_instances(folder):
         if together.outcome.kind == OK:
             course.drop_round(together.method, together.round, together.split)
+    for search in load_server_records(folder):
+        if search.outcome.kind == OK:
+            course.drop_step(serving(search.method, search.split))
     return course
 
 
@@ -232,11 +246,12 @@ def seconds_taken(plan: RunPlan, folder: RunFolder) -> Iterator[tuple[Step, floa
                 if seconds is not None:
                     yield Step(row.method, stage), seconds
             # a row without a solution has no model, so no facts of a stage
-            path = folder.method(row.method) / TRAJECTORY  # an engine's search leaves none
+            path = folder.method(row.method) / TRAJECTORY
+            stage = CONVERT if plan.methods[row.method].engine else OPTIMIZE
             if row.outcome.kind == NO_SOLUTION and path.is_file():
                 with suppress(msgspec.ValidationError):
                     made = msgspec.convert(load_json(path), list[_Trial])
-                    yield Step(row.method, OPTIMIZE), sum(trial.seconds for trial in made)
+                    yield Step(row.method, stage), sum(trial.seconds for trial in made)
     if earlier.config.protocol.stored == plan.config.protocol.stored:
         for round_ in folder.load_rounds():
             if round_.method in same and round_.facts and round_.facts.seconds is not None:

@@ -15,11 +15,12 @@ from harness.storage.damage import Readable, load_readable
 from harness.storage.instances.instance_files import load_instances
 from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
-from harness.storage.record import MethodRecord, RoundRecord
+from harness.storage.record import InstancesRecord, MethodRecord, RoundRecord
 from harness.storage.store import RunFolder
 from harness.table.beyond import Beyond, beyond
-from harness.table.instances.splits import SplitRow, split_rows
+from harness.table.instances.splits import SplitRow, counted_instances, split_rows
 from harness.table.kernels import Profile, RowProfile
+from harness.table.notes.disturbance_notes import disturbed_splits_notes
 from harness.table.notes.footnotes import footnotes
 from harness.table.published.baselines import Speedups, speedup_note, speedups
 from harness.table.published.reference import read_published
@@ -46,6 +47,7 @@ class LoadedRun:
         notes: what a reader must know.
         speedups: over both baselines, beside the published ones; empty unless both were measured.
         beyond: rows that the published table lacks against its best; None without any.
+        instances: the records of several processes of a row at once.
         splits: throughput and latency by split into instances; empty where none was measured.
     """
 
@@ -63,16 +65,20 @@ class LoadedRun:
     notes: list[str]
     speedups: list[Speedups]
     beyond: Beyond | None
+    instances: list[InstancesRecord] = field(default_factory=list)
     splits: list[SplitRow] = field(default_factory=list)
 
     @property
     def disturbances(self) -> dict[str, list[Disturbance]]:
         """What disturbed the timings of the table by method, of those that were disturbed.
 
-        They are those of the rounds that count, or of the validation passes without rounds.
+        They are those of the rounds that count, of one process or of several, or of the validation
+        passes without rounds.
         """
         if self.plan.config.protocol.rounds:
             timings = [(timing.method, timing.disturbed) for timing in counted(self.rounds)]
+            together = counted_instances(self.instances)
+            timings += [(timing.method, timing.disturbed) for timing in together]
         else:
             timings = [(row.method, row.validate.disturbed) for row in self.records if row.validate]
         by_method: dict[str, list[Disturbance]] = {}
@@ -110,6 +116,7 @@ def load_run(folder: RunFolder, damaged: bool = False) -> LoadedRun:
     timed = _timed(plan, samples)
     rows = _rows(plan, records, timed, predictions, labels)
     compared = speedups(plan, rows, read_published)
+    together = counted_instances(readable.instances)
     return LoadedRun(
         folder=folder,
         plan=plan,
@@ -129,10 +136,12 @@ def load_run(folder: RunFolder, damaged: bool = False) -> LoadedRun:
         notes=[
             *readable.lost,
             *footnotes(plan, records, rounds, rows, folder.resuming),
+            *disturbed_splits_notes(records, together),
             *speedup_note(compared),
         ],
         speedups=compared,
         beyond=beyond(records, timed, lambda record: predictions[record.method], labels),
+        instances=readable.instances,
         splits=split_rows(records, readable.instances),
     )
 

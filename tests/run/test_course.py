@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.facts.typed import changed
+from harness.facts.typed import changed, plain
 from harness.render.progress import TRIALS, clock, count_of, said_left
 from harness.run.course import (
     CONVERT,
@@ -21,9 +21,12 @@ from harness.run.course import (
     Step,
     course_of,
     seconds_taken,
+    serving,
 )
+from harness.storage.configuration import Server
 from harness.storage.outcomes import NO_SOLUTION
 from harness.storage.plan import RunPlan
+from harness.storage.record import Split
 from harness.storage.store import COMMITTED, TRAJECTORY, RunFolder
 
 
@@ -183,3 +186,44 @@ def test_a_damaged_earlier_run_tells_nothing(plan: RunPlan, tmp_path: Path) -> N
     step = Step("fp32", OPTIMIZE)
     with course.taking(step):
         assert course.left(step, 0.0) is None
+
+
+def test_searches_for_a_rate_are_ahead_until_they_are_on_disk(plan: RunPlan) -> None:
+    made = of(plan, ["fp32", "fp32_fused"])
+    server = Server(
+        latency_ms=50, duration_s=20, queries=1000, precision=0.02, batch=1, delay_ms=0, seed=1
+    )
+    protocol = {**made.config.protocol.stored, "server": plain(server), "profile_batches": 0}
+    made = replace(made, config=changed(made.config, protocol=protocol))
+    one, two = Split(1, 2), Split(2, 2)
+    known = {Step("fp32", stage): 1.0 for stage in (OPTIMIZE, VALIDATE)}
+    course = Course(made, known, [one, two])
+    last = Step("fp32_fused", VALIDATE)
+    with course.taking(last):
+        assert course.left(last, 0.0) is None  # nobody knows how long they take
+    now = serving("fp32", one)
+    with course.taking(now):
+        pass
+    course._own.update({now: 60.0, serving("fp32", two): 30.0})
+    course.drop_step(serving("fp32", two))
+    now = serving("fp32_fused", one)
+    with course.taking(now):
+        assert course.left(now, 10.0) == pytest.approx(50 + 30)
+
+
+def test_an_engines_search_without_a_solution_tells_how_long_it_was(
+    plan: RunPlan, tmp_path: Path
+) -> None:
+    folder = RunFolder(tmp_path / "m" / "before")
+    shutil.copytree(COMMITTED / "published", folder.path)
+    (failed,) = (row for row in folder.load_records() if row.outcome.kind == NO_SOLUTION)
+    trials = [{"trial": 1, "accuracy": 0.5, "seconds": 7.0, "changed": {}}]
+    (folder.method(failed.method) / TRAJECTORY).write_text(json.dumps(trials))
+    engine = {"environment": "e", "_target_": "a.b"}
+    methods = {name: method.stored for name, method in plan.methods.items()}
+    methods[failed.method] = {**methods[failed.method], "engine": engine}
+    of_engine = replace(plan, config=changed(plan.config, method=methods))
+    folder.save_plan(of_engine)
+    taken = dict(seconds_taken(of_engine, folder))
+    assert taken[Step(failed.method, CONVERT)] == 7.0
+    assert Step(failed.method, OPTIMIZE) not in taken

@@ -131,6 +131,22 @@ def test_run_writes_its_instances_and_compare_takes_the_best(tmp_path: Path) -> 
     assert compared.rates["fp32_fused"].split == ""
 
 
+def test_disturbed_rounds_that_count_are_told_in_table_and_comparison(tmp_path: Path) -> None:
+    folder = made_run(tmp_path)
+    for record in records():
+        save_instances(folder, replace(record, run="made"))
+    assert not [note for note in load_run(folder).notes if "in instances" in note]
+    for round_, attempt, load in ((1, 1, [LOAD]), (2, 1, [LOAD]), (2, 2, [])):
+        record = together("fp32", round_, TWO, [1.6, 2.0], attempt, disturbed=load)
+        save_instances(folder, replace(record, run="made"))
+    run = load_run(folder)
+    told = [note for note in run.notes if "instances" in note.lower()]
+    assert told[0].startswith("1 of 9 rounds of a row in instances were disturbed")
+    assert told[1].startswith(f"Instances: {LOAD['kind']} up to ") and LOAD["advice"] in told[1]
+    assert "fp32" in run.disturbances
+    assert compared_run(run, None).disturbed == [ROW.label]
+
+
 def test_damaged_record_is_set_aside(tmp_path: Path) -> None:
     folder = made_run(tmp_path)
     for record in records():

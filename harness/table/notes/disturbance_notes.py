@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from harness.facts.machine_facts import Disturbance
-from harness.storage.record import MethodRecord, RoundRecord
+from harness.storage.record import InstancesRecord, MethodRecord, RoundRecord
 from harness.table.samples import Used
 
 BRIEF_S = 0.2  # of a round; a rival must then take a seventh of a core to be seen
@@ -55,6 +55,27 @@ def disturbed_rounds_note(rounds: Sequence[RoundRecord], used: Used) -> Iterator
             f"{len(disturbed)} of {len(rounds)} timings in the rounds were disturbed; each was "
             f"repeated as far as protocol.reruns allows, and {kept} had to count all the same."
         )
+
+
+def disturbed_splits_notes(
+    records: Sequence[MethodRecord], counted: Sequence[InstancesRecord]
+) -> Iterator[str]:
+    """Say how many rounds of several instances were disturbed and count all the same, and by what.
+
+    Args:
+        counted: the rounds that count.
+    """
+    rows = {record.method: record for record in records}
+    kept = [
+        (rows[one.method], one.disturbed) for one in counted if one.disturbed and one.method in rows
+    ]
+    if kept:
+        yield (
+            f"{len(kept)} of {len(counted)} rounds of a row in instances were disturbed, and had to "
+            "count all the same."
+        )
+    for note in _advice_by_kind(kept):
+        yield f"Instances: {note}"
 
 
 def disturbed_stages_note(records: Sequence[MethodRecord]) -> Iterator[str]:
