@@ -98,7 +98,7 @@ class Inc(OnnxRuntimeSessions):
             evaluations.search = search
             with time_limit(self.timeout_s) as limit:
                 search.traverse()
-            best = search.best_qmodel
+            best = search.get_best_qmodel()  # made again if the limit ended a later trial
             if best is None:
                 self._explain(evaluations, limit.expired)
             graph = stem.with_suffix(".onnx")

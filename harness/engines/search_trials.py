@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.engines.interface import Progress
-from harness.files.whole_files import write_json
+from harness.files.whole_files import json_bytes, unwritable
 from harness.storage.store import TRAJECTORY
 
 
@@ -50,6 +50,20 @@ class Trials:
                 "changed": dict(changed or {}),
             }
         )
-        write_json(self.folder / TRAJECTORY, self.entries)
+        self._write()
         self._began = time.perf_counter()
         self.progress(len(self.entries), self.most, self.what)
+
+    def _write(self) -> None:
+        """Write the entries whole, without a sync: that takes a disk's time, which the cost would have.
+
+        Raises:
+            InputError: there is no space.
+        """
+        path = self.folder / TRAJECTORY
+        part = path.with_name(f".{path.name}.part")
+        try:
+            part.write_bytes(json_bytes(self.entries))
+            part.replace(path)
+        except OSError as error:
+            raise unwritable(path, error, "run.results") from None

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 # Channels between the two convolutions span six decades, which one scale for all of them loses.
 SEARCHES = """
-import json, os, sys
+import json, os, shutil, signal, sys
 from pathlib import Path
 import numpy as np, onnx, onnxruntime
 from onnx import TensorProto, helper, numpy_helper
@@ -63,6 +63,23 @@ for batch, _ in batches:
     predictor(batch)
 said["ran"] = [kernel.dtype for kernel in Inc().what_ran(predictor) if kernel.kind == "convolution"]
 
+
+
+class Limit:  # ends the time in the first trial after one that meets the criterion
+    met = False
+
+    def __call__(self, *of_progress):
+        if self.met:
+            signal.raise_signal(signal.SIGALRM)
+        self.met = json.loads((timed / "trajectory.json").read_text())[-1]["accuracy"] >= 0.99
+
+
+timed = folder / "timed"
+timed.mkdir()
+kept = Inc(max_trials=20, timeout_s=100_000).optimize(network, batches, timed / "engine", Limit())
+said["at_limit"] = [len(kept.trajectory), dict(kept.quantization), kept.graph.is_file()]
+shutil.rmtree(timed)
+
 row = folder / "row"
 row.mkdir()
 try:
@@ -102,6 +119,13 @@ def test_a_search_tells_its_trials_and_what_stays_in_fp32(said: dict[str, Any]) 
         trials[-1]["changed"]
     )
     assert all(trial["seconds"] > 0 for trial in trials)
+
+
+def test_the_best_model_counts_when_the_time_ends_in_a_later_trial(said: dict[str, Any]) -> None:
+    """INC has dropped the model by then, and makes it again."""
+    trials, quantization, is_there = said["at_limit"]
+    assert is_there and trials > quantization["trials"] - 1 >= len(said["trials"])
+    assert quantization["tuned_accuracy"] >= 0.99
 
 
 def test_its_model_runs_in_onnx_runtime(said: dict[str, Any]) -> None:
