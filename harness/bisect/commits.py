@@ -44,8 +44,7 @@ class CommitRange:
 
 def count_commits(history: Path, good: str, bad: str, paths: Sequence[str]) -> int:
     """Return how many commits after the good one touch what is measured."""
-    listed = run_git(history, "rev-list", "--count", f"{good}..{bad}", "--", *paths)
-    return int(listed.stdout.strip() or 0)
+    return len(_changes(history, good, bad, paths))
 
 
 def first_bad_commit(
@@ -62,6 +61,7 @@ def first_bad_commit(
         HarnessError: git fails, as where the good commit is no ancestor of the bad one.
     """
     run_git(history, "bisect", "reset")
+    bad = _last_change(history, good, bad, paths)
     begun = run_git(history, "bisect", "start", "--no-checkout", bad, good, "--", *paths)
     if begun.returncode:
         raise HarnessError(f"git bisect start failed: {(begun.stderr or begun.stdout).strip()}")
@@ -70,9 +70,29 @@ def first_bad_commit(
     log = _log(history)
     found = FIRST_BAD.search(log)
     if found is None:
-        return CommitRange(tuple(dict.fromkeys(POSSIBLE.findall(log))))
-    parent = run_git(history, "rev-parse", "--verify", "--quiet", f"{found[1]}^").stdout.strip()
-    return CommitRange((found[1],), parent)
+        touching = _changes(history, good, bad, paths)  # git lists commits of other paths, too
+        left = [commit for commit in dict.fromkeys(POSSIBLE.findall(log)) if commit in touching]
+        if len(left) != 1:
+            return CommitRange(tuple(left))
+    only = left[0] if found is None else found[1]
+    parent = run_git(history, "rev-parse", "--verify", "--quiet", f"{only}^").stdout.strip()
+    return CommitRange((only,), parent)
+
+
+def _changes(history: Path, good: str, bad: str, paths: Sequence[str]) -> list[str]:
+    """Return the commits after the good one that touch what is measured, the newest first."""
+    return run_git(history, "rev-list", f"{good}..{bad}", "--", *paths).stdout.split()
+
+
+def _last_change(history: Path, good: str, bad: str, paths: Sequence[str]) -> str:
+    """Return the last commit that touches what is measured: it has the bad one's files.
+
+    The bad commit itself need not touch them. If git began with it, it would test that last one, and
+    a test that errs there would leave it nothing to find.
+    """
+    last = run_git(history, "rev-list", "-1", f"{good}..{bad}", "--", *paths).stdout.strip()
+    follows = last and not run_git(history, "merge-base", "--is-ancestor", good, last).returncode
+    return last if follows else bad
 
 
 def _run(history: Path, test: Callable[[str], Answer]) -> None:

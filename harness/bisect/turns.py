@@ -19,7 +19,7 @@ from harness.bisect.asides import Asides
 from harness.bisect.pairs import Unmeasured, Version
 from harness.config import compose_config
 from harness.errors import HarnessError, InputError
-from harness.facts.override_key import key_of
+from harness.facts.override_key import is_for_row, key_of
 from harness.host.libraries import allocator
 from harness.nightly.entry import build_entry
 from harness.nightly.verdict import BATCH, ONCE
@@ -27,6 +27,7 @@ from harness.process.lifetime import die_with_parent
 from harness.process.variables import passed_on
 from harness.run.context import Context
 from harness.run.continuing import require_typed_allocator
+from harness.run.other_checkout import with_whole_paths
 from harness.storage.plan import RunPlan
 from harness.storage.store import RunFolder
 from harness.table.metrics import TOP1, Metric
@@ -160,7 +161,7 @@ def turn_words(plan: RunPlan, method: str, metric: Metric, context: Context) -> 
         for word in for_hydra(words)
         if key_of(word).split(".")[0] not in OWN
         and ".".join(key_of(word).split(".")[:2]) not in replaced
-        and _is_for_row(key_of(word), method)
+        and is_for_row(key_of(word), method)
     ]
     # no word where it is null already: versions of before may lack the key
     words += [f"{key}=null" for key in SPLITS if attrgetter(key)(plan.config) is not None]
@@ -169,7 +170,7 @@ def turn_words(plan: RunPlan, method: str, metric: Metric, context: Context) -> 
     if metric == BATCH and needed < plan.images:  # the time of a batch needs no more
         words = [word for word in words if key_of(word) != "workload.images"]
         words.append(f"workload.images={needed}")
-    return words
+    return with_whole_paths(words)
 
 
 def _require_rounds(plan: RunPlan, context: Context) -> None:
@@ -193,12 +194,6 @@ def _starts_more(word: str) -> bool:
     return not is_setting or loads or looks_up(word)
 
 
-def _is_for_row(key: str, method: str) -> bool:
-    """Say whether a key sets something that a turn of one row has: not the rows, nor another row."""
-    keys = key.split(".")
-    return keys[0] != "method" or keys[1:2] == [method]
-
-
 def turn_places(results: Path, machine: str, context: Context) -> list[str]:
     """Return the words that say where turns are kept."""
     places: Mapping[str, str] = {
@@ -214,5 +209,7 @@ def _drop_models(folder: RunFolder) -> None:
     """Delete the models of a turn."""
     for record in folder.load_records():
         if record.optimize is not None:
-            for file in record.optimize.files:
-                (folder.method(record.method) / file.path).unlink(missing_ok=True)
+            own = folder.method(record.method)
+            made = {own / file.path for file in record.optimize.files}
+            for path in {*made, *own.glob("model-*")}:  # an engine's row has MXNet's model, too
+                path.unlink(missing_ok=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 from harness.checkout.git import run_git
 from harness.storage.plan import COMMIT, Checkout
 
-MEASURING = ("harness", "conf", "requirements", "run.sh")  # paths that decide what a run measures
+# paths that decide what a run measures; the default workload's network is made by benchmarks/bundled
+MEASURING = ("harness", "conf", "requirements", "run.sh", "benchmarks/bundled")
 KNOWN_BY = "harness/__main__.py"  # tracked only where the repository is this project's
 PATIENCE_S = 60.0
 

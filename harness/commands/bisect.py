@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -40,9 +41,10 @@ def call(words: Words, context: Context) -> int:
     request = Request(good, bad, KNOWN[metric], words["method"], over, int(rounds))
     check_row(request)
     wait_s = context.composed.config.run.wait_s
-    typed = " ".join(words.typed)
+    folders = [word for folder in words.folders for word in ("--conf", str(folder))]
+    again = shlex.join(["./run.sh", "bisect", *words.typed, *folders])
     alone = alone_on_host(wait_s, told_once(context.show, NOT_ALONE, wait_s), context.show.note)
-    with alone, resumable(f"./run.sh bisect {typed}"):
+    with alone, resumable(again):
         result = bisect(context, request)
     print_markdown(to_markdown(result))
     print(f"the report: {report_path(context, request)}", file=sys.stderr)

@@ -6,3 +6,9 @@ from __future__ import annotations
 def key_of(word: str) -> str:
     """Return the dotted key that a word sets, adds or removes."""
     return word.split("=", 1)[0].lstrip("+~")
+
+
+def is_for_row(key: str, method: str) -> bool:
+    """Say whether a key may be set where one row is measured: no key of the rows, nor of another row."""
+    keys = key.split(".")
+    return keys[0] != "method" or keys[1:2] == [method]

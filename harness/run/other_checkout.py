@@ -1,4 +1,4 @@
-"""A night's baseline, measured by another checkout of the project: ``nightly.pinned``."""
+"""Another checkout of the project measures: a night's baseline (``nightly.pinned``)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from harness.process.interrupt import finishing, resumable
 from harness.process.lifetime import die_with_parent
 from harness.process.variables import passed_on
 from harness.run.context import Context
+from harness.storage.same_run import EFFECTS, Effect
 from harness.storage.store import PINNED, RunFolder
-from harness.words.overrides import for_hydra, set_to
+from harness.words.overrides import WORD, for_hydra, set_to, unquoted
 
 
 def check_named_now(folder: RunFolder, now: Composed, composed: Composed) -> None:
@@ -53,6 +54,7 @@ def measure_pinned(context: Context, words: Sequence[str], folder: RunFolder) ->
         )
     before = RunFolder(folder.path.with_name(f"{folder.id}{PINNED}"))
     kept = [w for w in for_hydra(words) if not _is_of_this_run(key_of(w))]
+    kept = with_whole_paths(kept)
     # in quotes, which checkouts of before names and paths were taken as typed understand as well
     places = [
         set_to("run.results", str(context.results)),
@@ -87,3 +89,19 @@ def measure_pinned(context: Context, words: Sequence[str], folder: RunFolder) ->
 def _is_of_this_run(key: str) -> bool:
     """Say whether a key is about the night alone, and not about what its baseline measures."""
     return key in ("run.id", "run.results", "machine") or key.startswith("nightly.")
+
+
+def with_whole_paths(words: Sequence[str]) -> list[str]:
+    """Return words with the whole paths of inputs that lie below this checkout.
+
+    Another checkout would look for a relative path below its own folder.
+    """
+    return [_with_whole_path(word) for word in words]
+
+
+def _with_whole_path(word: str) -> str:
+    found = WORD.fullmatch(word)
+    if found is None or EFFECTS.get(found["key"]) is not Effect.PLACE:
+        return word
+    path = project_path(unquoted(found["value"]) or found["value"])
+    return f"{found['sign']}{set_to(found['key'], str(path))}" if path.is_file() else word

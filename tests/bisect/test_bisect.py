@@ -193,6 +193,43 @@ def test_commits_that_do_not_start_leave_a_range(scratch: ScratchRepository) -> 
     assert named == {commit[:12] for commit in commits[2:5]}
 
 
+def test_commits_that_measure_nothing_are_no_suspects(scratch: ScratchRepository) -> None:
+    """The one that does not start, and what follows it; commits of texts lie between."""
+    commits = []
+    for factor in (1.0, 1.0, -1.0, 1.2):
+        commits += [scratch.commit(factor), scratch.note()]
+    nights(scratch, commits)
+    result = search(scratch, measure=Simulated(scratch))
+    assert result.outcome == "several"
+    named = {said.split()[1] for said in result.suspects}
+    assert named == {commit[:12] for commit in (commits[4], commits[6])}
+
+
+def test_a_bad_run_of_a_commit_that_measures_nothing_ends_at_the_last_that_does(
+    scratch: ScratchRepository,
+) -> None:
+    """That one is never measured, and no luck with it can leave git without a commit to find."""
+    commits = [scratch.commit(), scratch.commit(1.2), scratch.note(), scratch.note()]
+    nights(scratch, commits)
+    simulated = Simulated(scratch)
+    result = search(scratch, measure=simulated)
+    assert (result.outcome, len(result.suspects)) == ("found", 1)
+    assert result.suspects[0].startswith(f"commit {commits[1][:12]}")
+    assert commits[2] not in simulated.turns
+
+
+def test_a_turn_finds_the_users_own_files(
+    scratch: ScratchRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its checkout lies elsewhere; what is not there, and what is no path, stays as it was typed."""
+    monkeypatch.setattr("harness.config.PROJECT", tmp_path)
+    (tmp_path / "my own.rec").write_text("")
+    typed = ("workload.rec=my own.rec", "workload.params=gone", "workload.name=my own.rec")
+    words = words_of(scratch, *typed)
+    assert f"workload.rec='{tmp_path}/my own.rec'" in words
+    assert {"workload.params='gone'", "workload.name='my own.rec'"} <= set(words)
+
+
 def test_a_search_that_was_stopped_goes_on(scratch: ScratchRepository) -> None:
     commits = [scratch.commit(1.06 if number >= 3 else 1.0) for number in range(9)]
     nights(scratch, commits)
@@ -304,6 +341,8 @@ def test_models_that_no_turn_measures_again_are_deleted(scratch: ScratchReposito
     for anew in (True, False, False, True):
         turns(version, anew)
     assert models() == {"0002"}  # later turns measure that again
+    (folder,) = turns.results.glob(f"machine/0002*/methods/{ROW}")
+    (folder / "model-scores.npy").touch()  # of an engine's row: no record has it
     turns.drop_models()
     assert models() == set()
 

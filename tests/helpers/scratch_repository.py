@@ -88,6 +88,14 @@ class ScratchRepository:
         run_git(self.root, "commit", "-q", "-m", f"Change {self.count}")
         return run_git(self.root, "rev-parse", "HEAD")
 
+    def note(self) -> str:
+        """Commit a change of a file that no run reads."""
+        with (self.root / "README.md").open("a") as readme:
+            readme.write("A line.\n")
+        run_git(self.root, "add", ".")
+        run_git(self.root, "commit", "-q", "-m", "Explain")
+        return run_git(self.root, "rev-parse", "HEAD")
+
     def night(self, run: str, commit: str, clean: bool = True, **changes: object) -> RunFolder:
         """Write a run that measured a commit."""
         folder = made_run(self.results, run=run)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -153,3 +155,12 @@ def test_a_command_that_cannot_be_called_is_refused_before_anything_is_measured(
 ) -> None:
     with pytest.raises(InputError, match=r"nightly\.notify="):
         command_words(command)
+
+
+def test_the_command_of_an_issue_has_no_keys_of_other_rows() -> None:
+    """Hydra refuses a key of a row that is not chosen."""
+    others = ("~method.fp32", "method.fp32.label=x", "method=[fp32,int8]", "+method.mine.a=1")
+    kept = ("workload.images=100", "method.int8.label=y")
+    text = to_issue(red(regression(), words=(*others, *kept)))
+    (command,) = re.findall(r"`(\./run\.sh nightly [^`]*method=\[[^`]*)`", text)
+    assert shlex.split(command)[2:] == [*kept, "method=[int8]"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from harness.facts.override_key import is_for_row, key_of
 from harness.nightly import reasons
 from harness.nightly.night import Night, Regression, headline
 from harness.nightly.notices.next_steps import bisect_command
@@ -78,5 +79,9 @@ def _suspected(regression: Regression) -> str:
 
 def _again(night: Night, regression: Regression) -> str:
     """Return the command that measures the row; a named baseline would settle nothing."""
-    words = [word for word in night.words if word.split("=")[0].lstrip("+~") not in OWN_WORDS]
+    words = [
+        word
+        for word in night.words
+        if key_of(word) not in OWN_WORDS and is_for_row(key_of(word), regression.method)
+    ]
     return shlex.join(["./run.sh", "nightly", *words, f"method=[{regression.method}]"])
