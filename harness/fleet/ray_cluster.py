@@ -134,6 +134,8 @@ class RayCluster:
         self._ray.wait(waiting, timeout=timeout_s)
         ready, _ = self._ray.wait(waiting, num_returns=len(waiting), timeout=0)
         for events in ready:
+            if events not in self._running:  # stopped by what came of an event before
+                continue
             run, attempt = self._running[events]
             try:
                 answer = self._ray.get(next(events))

@@ -95,14 +95,16 @@ def wait_for_order(reporter: Reporter, batch_s: float) -> Order:
 def bind(binding: Mapping[str, Any]) -> None:
     """Keep this process, and the threads that it will start, on its CPUs and on its nodes' memory.
 
-    Where memory cannot be bound, it comes from the node of the CPU that touches it first. What came of
-    it is measured (``memory_by_node``).
+    Where memory cannot be bound, it comes from the node of the CPU that touches it first, and the log
+    says why. Where it was is measured (``memory_by_node``).
     """
     from harness.placement.memory_binding import bind_memory
 
     os.sched_setaffinity(0, binding["cpus"])
     if binding["nodes"]:
-        bind_memory(binding["nodes"])
+        reason = bind_memory(binding["nodes"])
+        if reason is not None:
+            print(f"memory is not bound to nodes {binding['nodes']}: {reason}", file=sys.stderr)
 
 
 def stage_module(stage: str) -> str:

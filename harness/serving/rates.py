@@ -21,7 +21,7 @@ class TrialLatency:
         answered: queries; fewer than arrived where the trial ended early.
         percentiles: of the latency, by ``PERCENTILES``; None where the trial ended early, since the
             queries that were left would have been the latest.
-        seconds: from the first arrival to the last answer, without the warm-up.
+        seconds: from the order to the last answer, without the warm-up.
     """
 
     rate: float

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -26,7 +27,7 @@ from harness.fleet.chosen_machines import chosen_machines
 from harness.fleet.fleet_report import to_markdown
 from harness.fleet.fleet_run import DEFAULTS, run_fleet
 from harness.fleet.order import Order, folder_files, lay_out, project_digests, unlike
-from harness.fleet.ray_cluster import node_names
+from harness.fleet.ray_cluster import RayCluster, node_names
 from harness.fleet.schedule import (
     ARRIVED,
     LOST,
@@ -530,3 +531,28 @@ def test_what_is_continued_must_be_the_same(tmp_path: Path) -> None:
         load_fleet(tmp_path)
     with locked(tmp_path), pytest.raises(InputError, match="another process"), locked(tmp_path):
         pass
+
+
+def test_a_result_that_stops_another_attempt_ends_no_driver() -> None:
+    """The other attempt has a message in the same list, and nobody waits for it any more."""
+
+    class Answers:
+        def wait(self, waiting: list[Any], **how: Any) -> tuple[list[Any], list[Any]]:
+            return waiting, []
+
+        def get(self, answer: Any) -> Any:
+            return answer
+
+        def cancel(self, events: Any, force: bool) -> None:
+            pass
+
+    cluster = object.__new__(RayCluster)
+    cluster._ray = Answers()
+    cluster._ray.exceptions = SimpleNamespace(RayError=RuntimeError)
+    said = json.dumps({"kind": PROGRESS, "text": "timing"}).encode()
+    cluster._running = {iter([said]): ("run", attempt) for attempt in (1, 2)}
+    got = []
+    for event in cluster.events(0):
+        got.append(event.attempt)
+        cluster.stop("run", 2)
+    assert got == [1]

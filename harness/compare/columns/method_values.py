@@ -152,7 +152,10 @@ def _pooled(entries: Sequence[MethodInRun], column: Column) -> MethodInRun:
     row = replace(worst, intervals=intervals, **typical)
     shares = [entry.share.value for entry in some if entry.share.value is not None]
     share = Share(float(np.mean(shares))) if len(shares) == len(some) else some[0].share
-    split = " or ".join(dict.fromkeys(entry.split for entry in some))
+    splits = dict.fromkeys(entry.split for entry in some)
+    split = (
+        " or ".join(each or "one process" for each in splits) if len(splits) > 1 else some[0].split
+    )
     rates = tuple(values[THROUGHPUT.name])
     entry = MethodInRun(OK, row, share, split=split, machines=rates)
     rate = intervals.get(THROUGHPUT.name)
