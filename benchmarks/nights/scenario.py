@@ -12,26 +12,35 @@ NATIVE = Path("harness", "methods", "native.py")
 BEFORE = """    def _quantize(self, context: Context, image: tuple[int, ...]) -> Any:
 """
 WORSE = """    def _quantize(self, context: Context, image: tuple[int, ...]) -> Any:
-        _make_worse(self.quantize_mode, context.net)
+        context = replace(context, net=_worse(self.quantize_mode, context.net, image))
 """
 CODE = '''
 
-def _make_worse(mode: str, net: Any) -> None:
-    """Add work, or a preference for the first class, to the networks of one mode."""
+def _worse(mode: str, net: Any, image: tuple[int, ...]) -> Any:
+    """Return the network of one mode with more work, or with a preference for the first class."""
     units, bias = UNITS.get(mode, 0), BIAS.get(mode, 0.0)
     if bias:
-        values = net.output.bias.data().asnumpy()
+        parameters = net.collect_params().items()
+        (last,) = (value for name, value in parameters if name.endswith("bias"))
+        values = last.data().asnumpy()
         values[0] += bias
-        net.output.bias.set_data(mx.np.array(values))
-    if units:  # the mean of a dense layer over the input, added to every score: no answer changes
-        net.more = mx.gluon.nn.Dense(units)
-        net.more.initialize(mx.init.Constant(1e-4))
-        kind = type(net)
-        net.__class__ = type(
-            f"{kind.__name__}WithMoreWork",
-            (kind,),
-            {"forward": lambda self, x: kind.forward(self, x) + self.more(x).mean()},
-        )
+        last.set_data(mx.np.array(values))
+    return _with_more_work(net, image, units) if units else net
+
+
+def _with_more_work(net: Any, image: tuple[int, ...], units: int) -> Any:
+    """Add the mean of a dense layer over the input to every score: no answer changes."""
+    from harness.methods.graph import Graph
+
+    graph = Graph.of(net, image)
+    names = (*graph.inputs, "more_weight")
+    data, weight = (mx.sym.var(name).as_np_ndarray() for name in names)
+    more = mx.sym.npx.fully_connected(data, weight, num_hidden=units, no_bias=True)
+    made = mx.gluon.SymbolBlock(graph.as_symbol() + more.mean(), [data])
+    values = mx.np.full((units, image[1] * image[2] * image[3]), 1e-4)
+    parameters = {**graph.params, "more_weight": values}
+    made.load_dict(parameters, cast_dtype=True, dtype_source="saved")
+    return made
 '''
 
 
