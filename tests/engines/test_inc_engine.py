@@ -76,7 +76,7 @@ class Limit:  # ends the time in the first trial after one that meets the criter
 
 timed = folder / "timed"
 timed.mkdir()
-kept = Inc(max_trials=20, timeout_s=100_000).optimize(network, batches, timed / "engine", Limit())
+kept = Inc(max_trials=20, timeout_s=100_000).optimize(network, batches, timed / "kept", Limit())
 said["at_limit"] = [len(kept.trajectory), dict(kept.quantization), kept.graph.is_file()]
 shutil.rmtree(timed)
 
