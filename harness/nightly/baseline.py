@@ -76,7 +76,7 @@ def last_good(
     bad = regressed(fit)
     chosen: list[tuple[NightEntry, frozenset[Key]]] = []
     counted: dict[Key, int] = {}
-    closed: set[Key] = set()  # rows whose shift was acknowledged in a later run
+    closing: list[NightEntry] = []  # later runs in which shifts were acknowledged, measured or not
     passed_over: dict[Key, PassedOver] = {}
     settled: set[Key] = set()  # rows that older runs say nothing of
     for entry in reversed(fit):
@@ -91,15 +91,17 @@ def last_good(
                 if why is not None:
                     passed_over.setdefault(key, why)
                 full = counted.get(key, 0) >= most or not row.has(metric)
-                if why is not None or key in closed or full:
+                is_closed = any(later.acknowledges(*key) for later in closing)
+                if why is not None or is_closed or full:
                     left_out.add(key)
                 else:
                     counted[key] = counted.get(key, 0) + 1
                     kept += 1
-                if entry.acknowledges(*key):
-                    closed.add(key)
-                if counted.get(key, 0) >= (1 if key in closed else most):
+                is_closed = is_closed or entry.acknowledges(*key)
+                if is_closed or counted.get(key, 0) >= most:
                     settled.add(key)
+        if entry.acknowledged:
+            closing.append(entry)
         if kept:
             chosen.append((entry, frozenset(left_out)))
     chosen.reverse()
@@ -152,13 +154,14 @@ def first_good(
     for entry in fit:
         if entry.measured <= full and not entry.acknowledged and not entry.improved:
             continue
+        for key in levels:  # also of rows that this run did not measure
+            if entry.acknowledges(*key) or key in entry.improved:
+                levels[key] = ()
+                full.discard(key)
         for row in entry.rows:
             full.add((row.method, BATCH.name))
             for metric in AT_ONCE:
                 key = (row.method, metric)
-                if entry.acknowledges(*key) or key in entry.improved:
-                    levels[key] = ()
-                    full.discard(key)
                 good = row.has(metric) and _why_not(entry, row, metric, bad, True) is None
                 if good and len(levels.get(key, ())) < most:
                     levels[key] = (*levels.get(key, ()), entry)

@@ -48,7 +48,9 @@ def test_each_row_has_the_rate_that_was_found_and_its_tables_are_rebuilt(cli: Co
 
 def test_a_batch_of_more_images_than_there_are_is_refused(cli: CommandLine) -> None:
     """No instance could make it, and none would ever begin."""
-    refused = cli("workload=tiny", "protocol=server", "protocol.server.batch=65")
+    refused = cli(
+        "workload=tiny", "protocol=server", "protocol.server.batch=65", "--conf", str(OWN)
+    )
     assert refused.code == 2
     said = "protocol.server.batch: whole batches are timed, and one of 65 needs more than the 64 images"
     assert said in refused.err

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from harness.errors import HarnessError
 from harness.facts.machine_facts import Disturbance
@@ -153,8 +154,10 @@ def test_a_record_that_contradicts_itself_is_none(changes: dict[str, Any], tmp_p
 
 def test_threads_count_where_a_batch_is_whole_and_cpus_always() -> None:
     """A batch that is smaller than the workload's need not keep every thread busy."""
-    idle = changed(served([0.1]), misplaced=["OMP_NUM_THREADS is 2 and 1 thread(s) did the work"])
-    outside = changed(served([0.1]), cpus=[7])
+    idle = structs.replace(
+        served([0.1]), misplaced=["OMP_NUM_THREADS is 2 and 1 thread(s) did the work"]
+    )
+    outside = structs.replace(served([0.1]), cpus=[7])
     facts = [ServeFacts(batch_s=0.01, settled=True, trials=[one]) for one in (idle, outside)]
     found = record(facts=facts)
     away = "instance 2 ran on CPU 7 and was bound to CPU 1"

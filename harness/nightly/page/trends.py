@@ -151,8 +151,8 @@ def _baselines(
             low[at], high[at] = before.min(), before.max()
         starts = [at] if key in night.regressions else []
         starts += [places.get(one.since, at) for one in night.open if one.key == key]
-        if night.acknowledges(*key) and not math.isnan(values[at]):
-            good[:] = [at]
+        if night.acknowledges(*key):
+            good[:] = [] if math.isnan(values[at]) else [at]
         elif starts:
             good[:] = [n for n in good if n < min(starts)]
         elif not math.isnan(values[at]):
