@@ -14,7 +14,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.nightly import database
-from harness.nightly.baseline import last_good, named
+from harness.nightly.baseline import first_good, last_good, named
 from harness.nightly.database import NAME, opened
 from harness.nightly.entry import (
     NightEntry,
@@ -242,6 +242,18 @@ def test_an_acknowledged_shift_starts_the_row_anew() -> None:
     }
     everything = replace(shift, acknowledged={("*", "*"): "new host"})
     assert chosen([entry(1), everything, entry(4)])["fp32"] == ["r003", "r004"]
+
+
+def test_a_shift_is_acknowledged_as_well_in_a_night_that_did_not_measure_the_row() -> None:
+    """An open regression may be acknowledged then: nothing before it counts, and later nights do."""
+    known = {("int8", "batch_s"): "meant", ("int8", "cost_s"): "meant"}
+    without = entry(3, acknowledged=known)
+    without = replace(without, rows=tuple(row for row in without.rows if row.method != "int8"))
+    nights = [entry(1), entry(2), without]
+    assert chosen(nights) == {"fp32": ["r001", "r002", "r003"], "int8": []}
+    nights.append(entry(4))
+    assert chosen(nights)["int8"] == ["r004"]
+    assert [each.run for each in first_good(nights, ALIKE, 5)["int8", "cost_s"]] == ["r004"]
 
 
 def with_disturbed(night: NightEntry, rounds: int, method: str = "int8") -> NightEntry:
