@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 HERE = Path(__file__).parent
 SOURCE = Path("/usr/share/datasets/fashion-mnist")
@@ -40,7 +41,7 @@ CHANNELS = [16, 64, 128, 256, 512]  # a quarter of ResNet50v2's 64, 256, 512, 10
 CLASSES = 10
 
 
-def read_idx(source: Path, name: str) -> np.ndarray:
+def read_idx(source: Path, name: str) -> npt.NDArray[Any]:
     """Return the array of a gzipped IDX file of unsigned bytes, after checking its SHA-256.
 
     Raises:
@@ -60,7 +61,7 @@ def read_idx(source: Path, name: str) -> np.ndarray:
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
 
 
-def encode_jpeg(image: np.ndarray) -> bytes:
+def encode_jpeg(image: npt.NDArray[Any]) -> bytes:
     """Return a (28, 28) uint8 image as a grayscale JPEG."""
     import cv2
 
@@ -102,7 +103,7 @@ def pretrained(params: str) -> Any:
     return net
 
 
-def decoded(images: np.ndarray) -> np.ndarray:
+def decoded(images: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return (n, 64, 64) uint8: what the harness's own pipeline gives before the crop."""
     import mxnet as mx
 
@@ -113,13 +114,14 @@ def decoded(images: np.ndarray) -> np.ndarray:
     return out
 
 
-def as_batch(gray: np.ndarray) -> np.ndarray:
+def as_batch(gray: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return (n, 3, h, w) normalised float32 of (n, h, w) uint8."""
     scaled = gray[:, None].astype(np.float32) / 255.0
-    return (scaled - MEAN[:, None, None]) / STD[:, None, None]
+    normalised: npt.NDArray[Any] = (scaled - MEAN[:, None, None]) / STD[:, None, None]
+    return normalised
 
 
-def augmented(gray: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def augmented(gray: npt.NDArray[Any], rng: np.random.Generator) -> npt.NDArray[Any]:
     """Return (n, 56, 56): one random crop, a random mirror and a random erased patch per image."""
     out = np.empty((len(gray), CROP, CROP), dtype=np.uint8)
     offsets = rng.integers(0, RESIZE - CROP + 1, size=(len(gray), 2))
@@ -133,13 +135,13 @@ def augmented(gray: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return out
 
 
-def central(gray: np.ndarray) -> np.ndarray:
+def central(gray: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return the (n, 56, 56) central crops, as the validation pipeline takes them."""
     edge = (RESIZE - CROP) // 2
     return gray[:, edge : edge + CROP, edge : edge + CROP]
 
 
-def settle(net: Any, gray: np.ndarray, batches: int = 100, batch: int = 256) -> None:
+def settle(net: Any, gray: npt.NDArray[Any], batches: int = 100, batch: int = 256) -> None:
     """Re-estimate the batch norms' running statistics on images as they are validated.
 
     Two reasons. MXNet updates running statistics in the backward pass, and the first batch norm,
@@ -159,7 +161,7 @@ def settle(net: Any, gray: np.ndarray, batches: int = 100, batch: int = 256) -> 
         total.backward()
 
 
-def accuracy(net: Any, gray: np.ndarray, labels: np.ndarray, batch: int = 250) -> float:
+def accuracy(net: Any, gray: npt.NDArray[Any], labels: npt.NDArray[Any], batch: int = 250) -> float:
     """Return the top-1 accuracy on the central crops."""
     import mxnet as mx
 
@@ -245,7 +247,7 @@ def rescale(source: Path, out: Path, decades: float) -> None:
     (out / "rescale.json").write_text(json.dumps(story, indent=1) + "\n")
 
 
-def apply_scale(net: Any, scale: np.ndarray) -> None:
+def apply_scale(net: Any, scale: npt.NDArray[Any]) -> None:
     """Multiply the first convolution's channels by ``scale`` and undo it in the next batch norm."""
     import mxnet as mx
 

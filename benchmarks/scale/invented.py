@@ -16,11 +16,10 @@ import numpy as np
 
 from harness.facts.typed import changed, decode
 from harness.files.whole_files import sha256_of, write_atomically
-from harness.nightly.entry import NightEntry, as_run, build_entry
+from harness.nightly.entry import NightEntry, as_run, build_entry, figures_of
 from harness.nightly.judge import judge
 from harness.nightly.judgements import publish
 from harness.nightly.night import Night
-from harness.nightly.suspects import figures_of
 from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord

@@ -12,7 +12,7 @@ from harness.run.context import Context
 def main(results: str, run: str) -> None:
     """Judge a measured night; write its report and its entry in the history."""
     context = Context.of(["experiment=nightly", f"run.results={results}"], (), display())
-    judge_folder(context.find(run), context, None, lambda night, folder: None)
+    judge_folder(context.find(run), context, None, lambda night, folder: None, told=None)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -37,7 +38,8 @@ def figure(cases: Sequence[Case], labels: dict[str, str]) -> Drawing:
     )
 
     def fill(page: Figure) -> None:
-        left, right = page.subplots(1, 2, width_ratios=[2, 1])
+        panels: Any = page.subplots(1, 2, width_ratios=[2, 1])
+        left, right = panels
         for number, line in enumerate(found):
             rows = [case["rows"][line.name] for case in cases]
             spent = np.array([row["images"] for row in rows])

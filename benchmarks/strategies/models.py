@@ -12,6 +12,7 @@ from typing import Any
 
 import mxnet as mx
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.bundled.make import HERE, apply_scale, pretrained
 
@@ -130,12 +131,12 @@ def _gateway(net: Any, rng: Rng) -> tuple[str, Any, list[Any]]:
     return f"features.{stage}.0.bn1", block.bn1, [block.conv1, block.downsample]
 
 
-def _multiply(parameter: Any, scale: np.ndarray, axis: int) -> None:
+def _multiply(parameter: Any, scale: npt.NDArray[Any], axis: int) -> None:
     values = parameter.data().asnumpy()
     shape = [1] * values.ndim
     shape[axis] = -1
     parameter.set_data(_array(values * scale.reshape(shape)))
 
 
-def _array(values: np.ndarray) -> Any:
+def _array(values: npt.NDArray[Any]) -> Any:
     return mx.np.array(values, dtype="float32")

@@ -38,7 +38,7 @@ from benchmarks.vs_published import known
 from benchmarks.vs_published.clock import Phases
 from harness.facts.typed import decode
 from harness.process.jobs import WorkerWorkload
-from harness.process.worker import die_with_parent
+from harness.process.lifetime import die_with_parent
 from harness.workloads import fp32_network
 from harness.workloads.saved import export, load_exported
 
