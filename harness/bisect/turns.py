@@ -202,7 +202,7 @@ def turn_places(results: Path, machine: str, context: Context) -> list[str]:
         "machine": machine,
     }
     words = [set_to(key, value) for key, value in places.items()]
-    return words + [word for own in context.folders for word in ("--conf", str(own))]
+    return words + context.conf_words
 
 
 def _drop_models(folder: RunFolder) -> None:

@@ -41,8 +41,7 @@ def call(words: Words, context: Context) -> int:
     request = Request(good, bad, KNOWN[metric], words["method"], over, int(rounds))
     check_row(request)
     wait_s = context.composed.config.run.wait_s
-    folders = [word for folder in words.folders for word in ("--conf", str(folder))]
-    again = shlex.join(["./run.sh", "bisect", *words.typed, *folders])
+    again = shlex.join(["./run.sh", "bisect", *words.typed, *context.conf_words])
     alone = alone_on_host(wait_s, told_once(context.show, NOT_ALONE, wait_s), context.show.note)
     with alone, resumable(again):
         result = bisect(context, request)

@@ -217,7 +217,7 @@ def _keep_stopped(folder: RunFolder, context: Context) -> Night | None:
 
 def _seen(folder: RunFolder, context: Context) -> Seen:
     """Return what is said of a night besides its verdicts."""
-    own = [word for each in context.folders for word in ("--conf", str(each))]
+    own = context.conf_words
     places = [word for word in context.overrides if key_of(word) == "run.results"][-1:]
     words = [w for w in context.overrides if key_of(w) != "run.id" and w != EXPERIMENT]
     seen = summarise(folder.load_rounds())

@@ -49,6 +49,11 @@ class Context:
         return self.composed.overrides
 
     @property
+    def conf_words(self) -> list[str]:
+        """The words of a command line that name the folders again."""
+        return [word for folder in self.folders for word in ("--conf", str(folder))]
+
+    @property
     def results(self) -> Path:
         """The folder of all runs."""
         return project_path(self.composed.config.run.results)

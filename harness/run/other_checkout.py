@@ -53,15 +53,14 @@ def measure_pinned(context: Context, words: Sequence[str], folder: RunFolder) ->
             f"nightly.pinned={place}: there is no run.sh; name a checkout of this project"
         )
     before = RunFolder(folder.path.with_name(f"{folder.id}{PINNED}"))
-    kept = [w for w in for_hydra(words) if not _is_of_this_run(key_of(w))]
-    kept = with_whole_paths(kept)
+    kept = with_whole_paths([w for w in for_hydra(words) if not _is_of_this_run(key_of(w))])
     # in quotes, which checkouts of before names and paths were taken as typed understand as well
     places = [
         set_to("run.results", str(context.results)),
         set_to("run.id", before.id),
         set_to("machine", folder.path.parent.name),
     ]
-    places += [word for own in context.folders for word in ("--conf", str(own))]
+    places += context.conf_words
     show.note(f"measuring the baseline with {script.parent}")
     goes_on = resumable(f"./run.sh nightly run.id={folder.id}")
     with finishing("its baseline's row or round", show.note), goes_on:
