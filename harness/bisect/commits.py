@@ -61,8 +61,9 @@ def first_bad_commit(
         HarnessError: git fails, as where the good commit is no ancestor of the bad one.
     """
     run_git(history, "bisect", "reset")
-    bad = _last_change(history, good, bad, paths)
-    begun = run_git(history, "bisect", "start", "--no-checkout", bad, good, "--", *paths)
+    changes = _changes(history, good, bad, paths)
+    end = _last_change(history, good, bad, changes)
+    begun = run_git(history, "bisect", "start", "--no-checkout", end, good, "--", *paths)
     if begun.returncode:
         raise HarnessError(f"git bisect start failed: {(begun.stderr or begun.stdout).strip()}")
     if not FIRST_BAD.search(_log(history)):
@@ -70,8 +71,8 @@ def first_bad_commit(
     log = _log(history)
     found = FIRST_BAD.search(log)
     if found is None:
-        touching = _changes(history, good, bad, paths)  # git lists commits of other paths, too
-        left = [commit for commit in dict.fromkeys(POSSIBLE.findall(log)) if commit in touching]
+        possible = dict.fromkeys(POSSIBLE.findall(log))  # commits of other paths, too
+        left = [commit for commit in possible if commit in changes]
         if len(left) != 1:
             return CommitRange(tuple(left))
     only = left[0] if found is None else found[1]
@@ -84,15 +85,15 @@ def _changes(history: Path, good: str, bad: str, paths: Sequence[str]) -> list[s
     return run_git(history, "rev-list", f"{good}..{bad}", "--", *paths).stdout.split()
 
 
-def _last_change(history: Path, good: str, bad: str, paths: Sequence[str]) -> str:
+def _last_change(history: Path, good: str, bad: str, changes: Sequence[str]) -> str:
     """Return the last commit that touches what is measured: it has the bad one's files.
 
     The bad commit itself need not touch them. If git began with it, it would test that last one, and
     a test that errs there would leave it nothing to find.
     """
-    last = run_git(history, "rev-list", "-1", f"{good}..{bad}", "--", *paths).stdout.strip()
-    follows = last and not run_git(history, "merge-base", "--is-ancestor", good, last).returncode
-    return last if follows else bad
+    last = changes[0] if changes else bad
+    is_after = not run_git(history, "merge-base", "--is-ancestor", good, last).returncode
+    return last if is_after else bad
 
 
 def _run(history: Path, test: Callable[[str], Answer]) -> None:
