@@ -23,7 +23,7 @@ REPORT_EVERY_S = 0.2
 def run(job: ValidateJob, progress: Callable[[int, int, str], None]) -> Validate:
     """Load the model, predict every image once, and keep each image's best classes."""
     workload, workspace = job.model.workload, Path(job.model.workspace)
-    net = load_network(job.model, job.model.workload.batch_size)
+    net = load_network(job.model, workload.batch_size)
     batches = batches_of(job.model)
     images = len(batches.labels)
     with Watch(job.cpus, bound=bound_cpus(job.model)) as watch:

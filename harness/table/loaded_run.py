@@ -47,7 +47,7 @@ class LoadedRun:
         notes: what a reader must know.
         speedups: over both baselines, beside the published ones; empty unless both were measured.
         beyond: rows that the published table lacks against its best; None without any.
-        instances: the records of several processes of a row at once.
+        instances: the records of several processes of a row at once that count.
         splits: throughput and latency by split into instances; empty where none was measured.
     """
 
@@ -77,8 +77,7 @@ class LoadedRun:
         """
         if self.plan.config.protocol.rounds:
             timings = [(timing.method, timing.disturbed) for timing in counted(self.rounds)]
-            together = counted_instances(self.instances)
-            timings += [(timing.method, timing.disturbed) for timing in together]
+            timings += [(timing.method, timing.disturbed) for timing in self.instances]
         else:
             timings = [(row.method, row.validate.disturbed) for row in self.records if row.validate]
         by_method: dict[str, list[Disturbance]] = {}
@@ -141,8 +140,8 @@ def load_run(folder: RunFolder, damaged: bool = False) -> LoadedRun:
         ],
         speedups=compared,
         beyond=beyond(records, timed, lambda record: predictions[record.method], labels),
-        instances=readable.instances,
-        splits=split_rows(records, readable.instances),
+        instances=together,
+        splits=split_rows(records, together),
     )
 
 
