@@ -33,10 +33,12 @@ def _with_more_work(net: Any, image: tuple[int, ...], units: int) -> Any:
     from harness.methods.graph import Graph
 
     graph = Graph.of(net, image)
-    names = (*graph.inputs, "more_weight")
-    data, weight = (mx.sym.var(name).as_np_ndarray() for name in names)
+    scores = graph.as_symbol()
+    (name,) = graph.inputs
+    data = scores.get_internals()[name].as_np_ndarray()  # a new variable would be a second input
+    weight = mx.sym.var("more_weight").as_np_ndarray()
     more = mx.sym.npx.fully_connected(data, weight, num_hidden=units, no_bias=True)
-    made = mx.gluon.SymbolBlock(graph.as_symbol() + more.mean(), [data])
+    made = mx.gluon.SymbolBlock(scores + more.mean(), [data])
     values = mx.np.full((units, image[1] * image[2] * image[3]), 1e-4)
     parameters = {**graph.params, "more_weight": values}
     made.load_dict(parameters, cast_dtype=True, dtype_source="saved")

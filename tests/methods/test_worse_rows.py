@@ -16,6 +16,7 @@ from benchmarks.nights.scenario import NATIVE, Code, steps
 from harness import PROJECT
 from harness.methods.additions import repaired
 from harness.methods.base import Context
+from harness.workloads.saved import load_exported, save
 from helpers.command_line import OWN
 
 assert OWN  # it is on the path now
@@ -28,7 +29,7 @@ MODES = ("full", "smart")
 def scores(
     code: Code, mode: str, is_repaired: bool, tuning: Any, folder: Path, monkeypatch: Any
 ) -> tuple[np.ndarray, Mapping[str, Any]]:
-    """Return what the quantised network gives for the first batch, and its weights by name."""
+    """Return what the saved quantised network gives for the first batch, and its weights by name."""
     source = code.patched((PROJECT / NATIVE).read_text())
     module = ModuleType(f"native_{len(source)}")
     monkeypatch.setitem(sys.modules, module.__name__, module)  # its dataclass looks there
@@ -40,7 +41,8 @@ def scores(
         net = repaired(net, data.shape)
     context = Context(net, tuning, folder, None, lambda *_: None)
     made = module.Quantized(mode, "naive", "tensor-wise").optimize(context).net
-    return made(data).asnumpy(), made.collect_params()
+    saved = save(made, data, folder / f"model{len(list(folder.iterdir()))}", lambda: network(10))
+    return load_exported(*saved)(data).asnumpy(), made.collect_params()
 
 
 @pytest.mark.parametrize("is_repaired", [False, True])
