@@ -25,7 +25,7 @@ from harness.errors import HarnessError, InputError
 from harness.facts.faults import is_name
 from harness.files import locks
 from harness.files.reading import Unreadable, open_plain
-from harness.nightly.entry import NightEntry, NightRow
+from harness.nightly.entry import COMPARED_WITH, NightEntry, NightRow
 from harness.nightly.memory.cells import (
     Answers,
     changes_of,
@@ -64,6 +64,7 @@ MIGRATIONS = (  # entry k takes the schema from version k to k + 1
     "ALTER TABLE runs ADD COLUMN changed TEXT NOT NULL DEFAULT '[]';"
     "ALTER TABLE runs ADD COLUMN trusts_disturbed INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE rows ADD COLUMN optimize_mb REAL;ALTER TABLE rows ADD COLUMN validate_mb REAL",
+    f"ALTER TABLE runs ADD COLUMN compared_with INTEGER NOT NULL DEFAULT {COMPARED_WITH}",
 )
 
 
@@ -101,7 +102,7 @@ class History:
                 "DELETE FROM runs WHERE machine=? AND run=?", (entry.machine, entry.run)
             )
             writing.execute(
-                "INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                "INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 (
                     entry.machine,
                     entry.run,
@@ -117,6 +118,7 @@ class History:
                     json.dumps([asdict(regression) for regression in entry.open]),
                     json.dumps([[*row, change] for row, change in sorted(entry.changed.items())]),
                     int(entry.trusts_disturbed),
+                    entry.compared_with,
                 ),
             )
             writing.executemany(
@@ -147,8 +149,8 @@ class History:
             rows.setdefault(run, []).append(row_of(answers, *stored))
         runs = self._connection.execute(
             "SELECT run, created, folder, alike, environment, verdict, shifted, regressions,"
-            " acknowledged, improved, open, changed, trusts_disturbed FROM runs WHERE machine=?"
-            " ORDER BY created, run",
+            " acknowledged, improved, open, changed, trusts_disturbed, compared_with FROM runs"
+            " WHERE machine=? ORDER BY created, run",
             (machine,),
         )
         return [
@@ -171,6 +173,7 @@ class History:
                     keys(improved),
                     changed=changes_of(changed),
                     trusts_disturbed=bool(trusts_disturbed),
+                    compared_with=int(compared_with),
                 ),
                 open_,
             )
@@ -188,6 +191,7 @@ class History:
                 open_,
                 changed,
                 trusts_disturbed,
+                compared_with,
             ) in runs
         ]
 

@@ -36,6 +36,7 @@ from harness.table.samples import samples_of
 
 METRICS = (BATCH.name, *(metric.name for metric in ONCE), TOP1.name, TOP5.name)
 NOT_SHARED = ("method", "checkout")  # parts of the environment
+COMPARED_WITH = 5  # nights, where a plan of an earlier version does not say it
 Change = Literal["machine", "small"]  # what neither is a regression nor an improvement
 
 
@@ -118,6 +119,7 @@ class NightEntry:
         open: the regressions that were open after it.
         changed: (method, metric) of its rows that changed by what does not matter, or by the machine.
         trusts_disturbed: whether times count for it however disturbed they are.
+        compared_with: how many good nights before it were its baseline, at most.
     """
 
     machine: str
@@ -135,6 +137,7 @@ class NightEntry:
     open: tuple[Regression, ...] = ()
     changed: Mapping[tuple[str, str], Change] = field(default_factory=dict)
     trusts_disturbed: bool = False
+    compared_with: int = COMPARED_WITH
 
     @property
     def is_judged(self) -> bool:
@@ -223,6 +226,7 @@ def bare_entry(folder: RunFolder) -> NightEntry:
         environment=environment(plan),
         rows=(),
         trusts_disturbed=bool(plan.config.nightly.trust_disturbed),
+        compared_with=plan.config.nightly.runs or COMPARED_WITH,
     )
 
 

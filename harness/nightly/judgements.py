@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Iterable, Iterator
@@ -314,13 +315,20 @@ def rebuilt(results: Path) -> Iterator[str]:
             for machine in history.machines():
                 history.load(machine)  # what it keeps of runs whose folders are gone may be damaged
     except Damaged:
-        (results / NAME).replace(results / f"{NAME}.damaged")
+        aside = _free_name(results)
+        (results / NAME).replace(aside)
         (results / f"{NAME}-journal").unlink(missing_ok=True)
-        yield f"{NAME} is damaged: it is {NAME}.damaged now"
+        yield f"{NAME} is damaged: it is {aside.name} now, and nights without a folder are there alone"
         with opened(results) as history:
             saved, unreadable = rebuild(history, results)
     yield f"{saved} nights read from {results}"
     yield from (f"left out: {line}" for line in unreadable)
+
+
+def _free_name(results: Path) -> Path:
+    """Return a name for a damaged history: an earlier one may hold nights that this one lost."""
+    names = (f"{NAME}.damaged{number or ''}" for number in itertools.count())
+    return next(results / name for name in names if not (results / name).exists())
 
 
 def _night_folders(results: Path) -> Iterable[RunFolder]:

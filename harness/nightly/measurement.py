@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -22,6 +23,7 @@ from harness.nightly.database import opened
 from harness.nightly.disturbed import summarise
 from harness.nightly.entry import NightEntry, bare_entry, build_entry
 from harness.nightly.judgements import is_own, publish, rebuild, stored_verdicts
+from harness.nightly.memory.levels import outside_levels
 from harness.nightly.night import WAKING, Night
 from harness.nightly.nightly_report import to_json
 from harness.nightly.notices.notify import LOG, command_words, notify
@@ -74,7 +76,7 @@ def measure_night(
     if rounds < NIGHTLY.rounds:
         show.note(reasons.too_few_rounds(rounds, NIGHTLY.rounds))
     wait_s = composed.config.run.wait_s
-    words = f"./run.sh nightly run.id={folder.id}"
+    words = _going_on(folder, context)
     with alone_on_host(wait_s, told_once(show, NOT_ALONE, wait_s), show.note):
         pinned = measure_pinned(context, context.overrides, folder)
         against = pinned or baseline
@@ -154,6 +156,7 @@ def judge_folder(
         show.note,
         chosen_by.runs,
         chosen_by.trust_disturbed,
+        outside_levels(earlier, entry, context.results),
     )
     night = judge_night(entry, earlier, baseline, _seen(folder, context), means)
     publish(night, entry, folder, context.results)
@@ -208,7 +211,7 @@ def _keep_stopped(folder: RunFolder, context: Context) -> Night | None:
         places=seen.places,
         words=seen.words,
     )
-    with resumable(f"./run.sh nightly run.id={folder.id}"):  # stopped once more
+    with resumable(_going_on(folder, context)):  # stopped once more
         publish(night, bare_entry(folder), folder, context.results)
         # their notes say how to go on, which is known from now on
         write_tables(folder, context.composed.config.table.intervals)
@@ -217,11 +220,20 @@ def _keep_stopped(folder: RunFolder, context: Context) -> Night | None:
 
 def _seen(folder: RunFolder, context: Context) -> Seen:
     """Return what is said of a night besides its verdicts."""
-    own = context.conf_words
-    places = [word for word in context.overrides if key_of(word) == "run.results"][-1:]
     words = [w for w in context.overrides if key_of(w) != "run.id" and w != EXPERIMENT]
     seen = summarise(folder.load_rounds())
-    return Seen(seen, (*places, *own), tuple([*words, *own]))
+    return Seen(seen, _places(context), (*words, *context.conf_words))
+
+
+def _places(context: Context) -> tuple[str, ...]:
+    """Return the words by which another command finds this night."""
+    results = [word for word in context.overrides if key_of(word) == "run.results"]
+    return (*results[-1:], *context.conf_words)
+
+
+def _going_on(folder: RunFolder, context: Context) -> str:
+    """Return the command that goes on with a night, as a shell takes it."""
+    return shlex.join(["./run.sh", "nightly", f"run.id={folder.id}", *_places(context)])
 
 
 def _check_names(folder: RunFolder, composed: Composed) -> None:

@@ -18,6 +18,7 @@ from harness.nightly.verdict import (
 from harness.stats.intervals import Interval
 from harness.table.metrics import COST, Metric
 
+BESIDE = "beside the other methods of the same nights"
 LITTLE_BY_LITTLE = "In steps too small for a single night,"
 NOTHING = "Nothing needs to be done."
 WAITING = "It may be worse, and waits to be measured again: this is no verdict yet."
@@ -285,9 +286,9 @@ def undecided(matters: str) -> str:
 
 def environment(changes: str, since: str) -> str:
     return (
-        f"Since run {since} it takes longer than before beside the other methods of the same nights, so "
-        f"the machine does not explain it; its earlier model does so too, and the environment is new "
-        f"({changes}). Go back to the environment of before, or acknowledge it."
+        f"Since run {since} it takes longer than before {BESIDE}, so the machine does not explain it; "
+        f"its earlier model does so too, and the environment is new ({changes}). Go back to the "
+        "environment of before, or acknowledge it."
     )
 
 

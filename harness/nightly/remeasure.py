@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from harness.facts.typed import changed
 from harness.nightly.entry import NightEntry, build_entry, list_changes, software
@@ -69,7 +70,6 @@ def measure_again(
         InputError, HarnessError, KeyboardInterrupt: as ``measure_folder``.
     """
     composed, results = context.composed, night.path.parent.parent
-    again = RunFolder(night.path.with_name(f"{night.id}{AGAIN}"))
     controls, lacking = {}, {}
     for method, entry in slower.items():
         earlier = RunFolder(results / entry.folder)
@@ -87,6 +87,7 @@ def measure_again(
                 label = f"{chosen.label} of run {controls[name][0].id}"
                 methods[name + BEFORE] = {**chosen.stored, "label": label}
     rounds = config.protocol.rounds
+    again = folder_of_again(night, methods, rounds * LOOKS if slower else 0)
     config = changed(
         config,
         method=methods,
@@ -117,6 +118,28 @@ def measure_again(
         {name: earlier.id for name, (earlier, _) in controls.items()},
         lacking,
     )
+
+
+def folder_of_again(
+    night: RunFolder, methods: Mapping[str, Mapping[str, Any]], rounds: int
+) -> RunFolder:
+    """Return the folder of the run that measures these rows again: a new one, or one to go on with.
+
+    A night that goes on may suspect other rows than before it was stopped, or time them with another
+    model.
+    """
+    labels = {name: values["label"] for name, values in methods.items()}
+    end, number = AGAIN, 1
+    while True:
+        folder = RunFolder(night.path.with_name(night.id + end))
+        plan = folder.load_plan()
+        if plan is None:
+            return folder
+        planned = {name: chosen.label for name, chosen in plan.methods.items()}
+        if planned == labels and plan.config.protocol.rounds == rounds:
+            return folder
+        number += 1
+        end = f"{AGAIN}-{number}"
 
 
 def _looks(

@@ -51,6 +51,7 @@ class Means:
         note: shows a line of progress.
         runs: how many runs a level has.
         trust_disturbed: whether disturbed times count.
+        outside: the runs before open regressions that are no nights.
     """
 
     remeasure: Callable[[Mapping[str, NightEntry], Sequence[str]], Again]
@@ -58,6 +59,7 @@ class Means:
     note: Callable[[str], None]
     runs: int
     trust_disturbed: bool = False
+    outside: Sequence[NightEntry] = ()
 
 
 def judge_night(
@@ -135,7 +137,7 @@ class _Judgement:
         self._settled = (
             Settled(before_tonight, (), {}, {})
             if self._baseline.is_named
-            else settle(before_tonight, earlier, entry, control)
+            else settle(before_tonight, earlier, entry, control, means.outside)
         )
         self._open = {regression.key: regression for regression in self._settled.open}
         self._fixed = list(self._settled.fixed)

@@ -85,8 +85,8 @@ def _created(folder: RunFolder) -> tuple[str, str]:
 
 def _is_of_a_night(folder: RunFolder) -> bool:
     """Whether a night made the run beside its own: one of suspected rows, or of another checkout."""
-    nights = (folder.id[: -len(end)] for end in (AGAIN, PINNED) if folder.id.endswith(end))
-    return any((folder.path.parent / night / PLAN).is_file() for night in nights)
+    night = re.fullmatch(rf"(.+)(?:{AGAIN}(?:-\d+)?|{PINNED})", folder.id)
+    return night is not None and (folder.path.parent / night[1] / PLAN).is_file()
 
 
 def _newest(runs: list[RunFolder]) -> RunFolder | None:

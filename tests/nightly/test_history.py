@@ -100,6 +100,7 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
         improved=frozenset({("fp32", "cost_s")}),
         changed={("fp32", "batch_s"): "machine"},
         trusts_disturbed=True,
+        compared_with=9,
         open=(Regression("int8", "top1", "r000", "2026-01-01T00:00:00Z", "int8 lost", ("r9",)),),
     )
     bare = replace(entry(2), rows=(NightRow("fp32", "l", "failed: it did"),), verdict=None)
@@ -193,11 +194,17 @@ def test_a_rebuild_sets_a_damaged_file_aside(tmp_path: Path) -> None:
     whole = b"this is no database" * 100
     (tmp_path / NAME).write_bytes(whole)
     first, second = rebuilt(tmp_path)
-    assert first == "history.sqlite is damaged: it is history.sqlite.damaged now"
+    assert first == (
+        "history.sqlite is damaged: it is history.sqlite.damaged now, and nights without a folder are "
+        "there alone"
+    )
     assert second == f"0 nights read from {tmp_path}"
     assert (tmp_path / f"{NAME}.damaged").read_bytes() == whole
     with opened(tmp_path) as history:
         assert history.machines() == []
+    (tmp_path / NAME).write_bytes(b"damaged again" * 100)
+    assert "it is history.sqlite.damaged1 now" in next(iter(rebuilt(tmp_path)))
+    assert (tmp_path / f"{NAME}.damaged").read_bytes() == whole, "the nights of before are in it"
 
 
 def test_a_new_file_says_so_once(tmp_path: Path) -> None:

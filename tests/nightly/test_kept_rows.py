@@ -42,10 +42,10 @@ def night(tmp_path: Path) -> RunFolder:
 
 def test_the_file_says_what_the_records_say(night: RunFolder, tmp_path: Path) -> None:
     assert load_rows(night) is None
-    of_records = replace(read_entry(night), trusts_disturbed=True)
+    of_records = replace(read_entry(night), trusts_disturbed=True, compared_with=9)
     keep_rows(night, of_records)
     of_file = load_rows(night)
-    assert of_file is not None and of_file.trusts_disturbed
+    assert of_file is not None and of_file.trusts_disturbed and of_file.compared_with == 9
     assert written(of_file, tmp_path / "a") == written(of_records, tmp_path / "b")
 
 

@@ -17,6 +17,7 @@ from harness.nightly.night import Night, Regression
 from harness.nightly.notices.issue_text import to_issue
 from harness.nightly.notices.next_steps import bisect_command, steps
 from harness.nightly.notices.notify import command_words, notify
+from harness.nightly.second_verdicts import in_a_new_environment
 from harness.nightly.verdict import BATCH, Verdict
 from harness.stats.intervals import Interval
 
@@ -99,6 +100,22 @@ def test_an_issue_without_a_row_or_a_change_says_so() -> None:
     assert "confirmed by an earlier night" in text and "bisect" not in text
 
 
+def test_a_new_environment_is_not_called_confirmed_by_measuring_again() -> None:
+    (row,) = red().rows
+    shift = in_a_new_environment(row, 1.06, "machine.kernel: was '6.1', is '6.2'", "n9")
+    text = to_issue(red(regression(in_turn=False), rows=(shift,)))
+    assert "the model of before is as slow" in text and "confirmed it" not in text
+    assert "beside the other methods of the same nights" in text
+
+
+def test_what_is_new_tonight_may_have_begun_before() -> None:
+    found = red(regression(since="n6", level=("n4", "n5")), baseline=("n7", "n8"))
+    assert steps(found)[0].text.startswith("Act: find what changed since run n5 and repair it.")
+    two = (regression(since="n6", level=("n5",)), regression(method="fp32"))
+    assert "since runs n5, n8 and" in steps(red(*two))[0].text
+    assert "since run n8 and" in steps(red())[0].text
+
+
 def test_changes_that_are_not_known_differ_from_none() -> None:
     text = to_issue(red(regression(changes=None)))
     assert "It is not known what changed" in text and "None is known" not in text
@@ -132,6 +149,15 @@ def test_a_failing_command_says_how_it_failed(tmp_path: Path) -> None:
     assert "no mail today" in (tmp_path / "log").read_text()
     gone = notify([str(tmp_path / "gone")], {}, tmp_path / "log")
     assert "cannot be started (No such file" in gone
+
+
+def test_what_a_command_leaves_running_may_end(tmp_path: Path) -> None:
+    """A mail program leaves the delivery to another process."""
+    child = f"import time; time.sleep(1); open({str(tmp_path / 'sent')!r}, 'w')"
+    code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}])"
+    words = command_words(script(tmp_path, code))
+    assert notify(words, {}, tmp_path / "log") == ""
+    assert (tmp_path / "sent").exists()
 
 
 def test_a_hanging_command_is_stopped_with_what_it_started(tmp_path: Path) -> None:

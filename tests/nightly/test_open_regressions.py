@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree as xml
 
 import numpy as np
@@ -20,13 +21,21 @@ from benchmarks.verdicts.years import (
     step,
 )
 from harness.nightly.baseline import first_good, last_good
-from harness.nightly.entry import NightEntry, NightRow, opened_by
+from harness.nightly.entry import NightEntry, NightRow, build_entry, opened_by
 from harness.nightly.memory.control import Control
 from harness.nightly.memory.lasting import LastingShift, is_new, lasting_shifts
-from harness.nightly.memory.regressions import carried, settle
+from harness.nightly.memory.levels import outside_levels
+from harness.nightly.memory.regressions import carried, opened, settle
 from harness.nightly.night import MeasuredShift, Night, Regression, headline
 from harness.nightly.nightly_report import to_json, to_junit
 from harness.nightly.notices.next_steps import steps
+from harness.nightly.remeasure import folder_of_again
+from harness.nightly.verdict import BATCH as BATCH_S
+from harness.nightly.verdict import Verdict
+from harness.stats.intervals import Interval
+from harness.storage.known_runs import find_run
+from harness.storage.store import RunFolder
+from helpers.sample_run import made_run
 
 ROW = "int8"
 QUIET_TIMES = np.exp(1e-3 * np.random.default_rng(0).standard_normal((5, 3)))
@@ -132,6 +141,73 @@ def test_a_regression_of_a_version_that_kept_no_level_gets_the_one_before_it() -
     (regression,) = settled.open
     assert regression.back == 1
     assert settle([regression], nights, entry(6), Control(nights, entry(6))).fixed == (regression,)
+
+
+def test_a_cost_that_is_repaired_to_less_than_is_judged_closes_it() -> None:
+    def costing(run: int, cost_s: float) -> NightEntry:
+        night = entry(run)
+        return replace(night, rows=(replace(night.rows[0], cost_s=cost_s),))
+
+    level = [costing(run, 1.05) for run in (1, 2, 3, 4)]
+    worse = Regression(
+        ROW, "cost_s", "n05", "2026-01-05T00:00:00Z", "worse", ("n01", "n02", "n03", "n04")
+    )
+    nights = [*level, replace(costing(5, 1.6), verdict="regression", open=(worse,))]
+    now = costing(6, 0.97)
+    (still,) = settle([worse], nights, now, Control(nights, now)).open
+    assert still.back == 1
+    assert settle([still], nights, now, Control(nights, now)).fixed == (still,)
+
+
+def test_a_level_that_is_no_night_closes_it_as_well(tmp_path: Path) -> None:
+    pinned = made_run(tmp_path, rounds=5, run="n1-pinned")
+    now = replace(build_entry(pinned), run="n2")
+    worse = Regression("int8_smart", BATCH, "n1", now.created, "worse", (pinned.id,))
+    night = replace(now, run="n1", verdict="regression", open=(worse,))
+    assert settle([worse], [night], now, Control([night], now)).open[0].back == 0
+    outside = outside_levels([night], now, tmp_path)
+    assert [run.run for run in outside] == [pinned.id]
+    assert settle([worse], [night], now, Control([night], now), outside).fixed == (worse,)
+    assert outside_levels([night], replace(now, alike={"task": "other"}), tmp_path) == []
+
+
+def test_other_suspects_are_measured_again_beside_the_first(tmp_path: Path) -> None:
+    made_run(tmp_path, rounds=5, run="n1")
+    again = made_run(tmp_path, rounds=5, run="n1-again")
+    plan = again.load_plan()
+    assert plan is not None
+    night = RunFolder(again.path.with_name("n1"))
+    methods = {name: chosen.stored for name, chosen in plan.methods.items()}
+    assert folder_of_again(night, methods, 5).id == "n1-again"
+    fewer = {"int8_smart": methods["int8_smart"]}
+    other = {**methods, "int8_smart": {**methods["int8_smart"], "label": "int8 of run n0"}}
+    assert folder_of_again(night, fewer, 5).id == "n1-again-2"
+    assert folder_of_again(night, other, 5).id == "n1-again-2"
+    assert folder_of_again(night, methods, 0).id == "n1-again-2"
+    made_run(tmp_path, rounds=5, run="n1-again-2")
+    assert find_run(tmp_path, "latest").id == "n1", "the others are a night's own"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "tonight", "since"),
+    [
+        (1.026, 1.051, "n09"),  # the machine became slower before, and the row tonight
+        (1.06, 1.051, "n03"),  # the whole step was there before
+        (1.026, 1.01, "n03"),  # tonight alone shows little of it
+    ],
+)
+def test_a_small_shift_before_does_not_take_a_regression_of_tonight(
+    ratio: float, tonight: float, since: str
+) -> None:
+    nights = [entry(run) for run in range(1, 9)]
+    shift = LastingShift(ROW, nights[2], nights[0], ratio, ("n01", "n02"))
+    turn = Interval(1.064, 1.056, 1.071, 0.9)
+    row = Verdict(
+        ROW, BATCH_S, "regression", replace(turn, estimate=tonight), None, None, 0.025, "", in_turn=turn
+    )  # fmt: skip
+    found = opened(row, entry(9), last_good(nights, {}, 5), {}, shift)
+    assert found.since == since
+    assert found.level == (("n04", "n05", "n06", "n07", "n08") if since == "n09" else shift.level)
 
 
 def test_small_losses_of_accuracy_and_cost_add_up() -> None:

@@ -19,10 +19,11 @@ from harness.nightly.baseline import last_good
 from harness.nightly.entry import METRICS
 from harness.nightly.judge import typical_s
 from harness.nightly.judgements import JudgedRow
+from harness.nightly.night import Regression
 from harness.nightly.page.page_data import as_script, page_data
 from harness.nightly.page.software_changes import software_changes
 from harness.nightly.page.trend_page import to_html, write_page, write_pages
-from harness.nightly.page.trends import COMPARED_WITH, SHOWN, Trend, measured, trends
+from harness.nightly.page.trends import SHOWN, Trend, measured, trends
 from harness.render.page import UPLOT
 from harness.storage.store import COMMITTED
 from helpers.browser import Opened
@@ -77,6 +78,7 @@ def test_the_baselines_are_those_that_nights_were_judged_by(trusts: bool) -> Non
         replace(
             night,
             trusts_disturbed=trusts,
+            compared_with=3 + at % 4,
             alike=dict(night.alike, task=at // 70),
             rows=tuple(
                 replace(row, disturbed=5 * (at % 7 == 3))
@@ -88,7 +90,7 @@ def test_the_baselines_are_those_that_nights_were_judged_by(trusts: bool) -> Non
     ]
     lines = by_key(trends(nights))
     for at, night in enumerate(nights):
-        before = last_good(nights[:at], night.alike, COMPARED_WITH, trusts)
+        before = last_good(nights[:at], night.alike, night.compared_with, trusts)
         for (method, metric), line in lines.items():
             values = [
                 _value(entry.row(method), metric)
@@ -97,6 +99,35 @@ def test_the_baselines_are_those_that_nights_were_judged_by(trusts: bool) -> Non
             ]
             ends = (min(values), max(values)) if values else (math.nan, math.nan)
             assert (line.base_low[at], line.base_high[at]) == pytest.approx(ends, nan_ok=True)
+
+
+def test_an_acknowledgement_of_an_earlier_night_frees_those_after_it() -> None:
+    nights = invented_nights(12, 1, images=20)
+    key = ("int8_0", "batch_s")
+    open_ = (Regression(*key, nights[3].run, nights[3].created, "worse"),)
+    for at in range(3, 9):
+        nights[at] = replace(nights[at], open=open_, regressions=frozenset({key}))
+    nights[3] = replace(nights[3], acknowledged={key: "meant"})
+    line = by_key(trends(nights))[key]
+    for at in (4, 9, 11):
+        before = last_good(nights[:at], nights[at].alike, 5)
+        values = [
+            _value(one.row("int8_0"), "batch_s")
+            for one, run in zip(before.entries, before.runs, strict=True)
+            if _counts(run, *key)
+        ]
+        assert (line.base_low[at], line.base_high[at]) == (min(values), max(values))
+
+
+def test_a_shift_that_began_before_tonight_is_new_tonight() -> None:
+    night, *_ = invented_nights(1, 1)
+    key = ("int8_0", "batch_s")
+    for told, kind in ((False, "regression"), (True, "open")):
+        open_ = Regression(*key, "before", night.created, "worse", is_notified=told)
+        shown = replace(night, open=(open_,), regressions=frozenset({key}))
+        assert [
+            mark[3] for mark in page_data([shown], [], [], [{}], {})["marks"] if mark[1] == key[0]
+        ] == [kind]
 
 
 def _counts(run: Any, method: str, metric: str) -> bool:

@@ -25,7 +25,7 @@ from harness.storage.record import RECORDS, ROUNDS
 from harness.storage.store import LABELS, METHODS, PLAN, PREDICTIONS, RunFolder
 
 NAME = "nightly.rows"
-VERSION = 1
+VERSION = 2
 LARGEST = 1 << 28  # bytes; ten rows of 10,000 images in 20 rounds have 60 kB
 
 
@@ -39,6 +39,7 @@ class _Kept(msgspec.Struct, frozen=True):
     alike: dict[str, Any]
     environment: dict[str, Any]
     trusts_disturbed: bool
+    compared_with: int
     rows: list[list[Any]]
 
 
@@ -52,6 +53,7 @@ def keep_rows(folder: RunFolder, entry: NightEntry) -> None:
         entry.alike,
         entry.environment,
         entry.trusts_disturbed,
+        entry.compared_with,
         [list(row_cells(row)) for row in entry.rows],
     )
     with suppress(InputError):
@@ -77,6 +79,7 @@ def load_rows(folder: RunFolder) -> NightEntry | None:
         alike=kept.alike,
         environment=kept.environment,
         trusts_disturbed=kept.trusts_disturbed,
+        compared_with=kept.compared_with,
         rows=rows,
     )
 

@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
+from harness.errors import HarnessError
 from harness.nightly import reasons
 from harness.nightly.baseline import Baseline
-from harness.nightly.entry import METRICS, NightEntry, as_run
+from harness.nightly.entry import METRICS, NightEntry, as_run, build_entry, judged_alike, unlike
 from harness.nightly.judge import judge
 from harness.nightly.verdict import Key, Run, Verdict
+from harness.storage.store import RunFolder
+
+
+def outside_levels(
+    earlier: Sequence[NightEntry], entry: NightEntry, results: Path
+) -> list[NightEntry]:
+    """Return the runs before open regressions that are no nights: of another checkout, or named once."""
+    nights = judged_alike(earlier, entry.alike)
+    known = {night.run for night in nights}
+    wanted = dict.fromkeys(
+        run for night in nights[-1:] for regression in night.open for run in regression.level
+    )
+    runs = []
+    for run in wanted:
+        folder = RunFolder(results / entry.machine / run)
+        with suppress(HarnessError):  # a damaged one tells nothing
+            if run not in known and folder.load_plan() is not None:
+                runs.append(build_entry(folder))
+    return [run for run in runs if not unlike(run, entry.alike)]
 
 
 def against_all(

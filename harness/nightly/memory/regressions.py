@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,7 +13,7 @@ from harness.nightly.judge import judge
 from harness.nightly.memory.control import Control
 from harness.nightly.memory.lasting import LastingShift
 from harness.nightly.night import Regression, worse
-from harness.nightly.verdict import BATCH, NIGHTLY, Key, Kind, Run, Verdict
+from harness.nightly.verdict import BATCH, LEAST, NIGHTLY, Key, Kind, Run, Verdict
 from harness.stats.intervals import Interval
 from harness.table.metrics import TOP1, TOP5
 
@@ -84,18 +85,22 @@ def settle(
     earlier: Sequence[NightEntry],
     entry: NightEntry,
     control: Control,
+    outside: Sequence[NightEntry] = (),
 ) -> Settled:
     """Return which regressions a night measured fixed: equivalent to the level before them.
 
     Equivalent is what the 90 % interval of the row, or of its time beside the other methods, shows to
     be worse by less than the threshold. That no difference is found closes nothing.
+
+    Args:
+        outside: the runs of levels that are no nights.
     """
     still, fixed = [], []
     against: dict[Key, Verdict] = {}
     doubtful: dict[Key, NightEntry] = {}
     latest = next((night for night in reversed(earlier) if night.is_judged), None)
     for regression in open_:
-        level = [night for night in earlier if night.run in regression.level]
+        level = [night for night in (*outside, *earlier) if night.run in regression.level]
         row = _against(regression, level, entry)
         if row is None:
             still.append(replace(regression, back=0))
@@ -132,11 +137,19 @@ def is_same(entry: NightEntry, before: NightEntry, method: str) -> bool:
 def _against(
     regression: Regression, level: Sequence[NightEntry], entry: NightEntry
 ) -> Verdict | None:
-    """Return the verdict on a row against the level before its regression; None without figures."""
+    """Return the verdict on a row against the level before its regression; None without figures.
+
+    A cost that is too small to be judged counts as the least that is.
+    """
     mine = entry.row(regression.method)
     if mine is None or not level or not mine.has(regression.metric):
         return None
-    judged = judge([as_run(night) for night in level], as_run(entry))
+    now = as_run(entry)
+    once = {
+        metric: {method: max(figure, LEAST.get(metric, 0.0)) for method, figure in figures.items()}
+        for metric, figures in now.once.items()
+    }
+    judged = judge([as_run(night) for night in level], replace(now, once=once))
     return next((r for r in judged if (r.method, r.metric.name) == regression.key), None)
 
 
@@ -180,13 +193,21 @@ def opened(
     key = row.key
     since, level = entry, tuple(_ids(baseline, *key))
     said = worse(row)
-    if row.metric == BATCH and shift is not None:
+    if row.metric == BATCH and shift is not None and not _is_of_tonight(row, shift):
         since, level = shift.since, shift.level
     elif levels.get(key) and row.reason.startswith(reasons.LITTLE_BY_LITTLE):
         level = tuple(run.run for run in levels[key])
     return Regression(
         *key, since.run, since.created, said, level, row.metric == BATCH and row.in_turn is not None
     )
+
+
+def _is_of_tonight(row: Verdict, shift: LastingShift) -> bool:
+    """Return whether most of what timing in turn found came tonight, and not with a shift before."""
+    if row.in_turn is None or row.estimate is None:
+        return False
+    half = math.log(row.in_turn.estimate) / 2
+    return math.log(shift.ratio) < half <= math.log(row.estimate.estimate)
 
 
 def with_changes(regression: Regression, nights: Sequence[NightEntry]) -> Regression:

@@ -58,6 +58,8 @@ def _certainty(night: Night, regression: Regression, row: Verdict | None) -> str
             f"({reasons.interval(row.in_turn)}). Code that is the same is confirmed so in at most 1 % "
             "of nights."
         )
+    if reasons.BESIDE in row.advice:
+        return f"Timed in turn, the model of before is as slow. {row.advice}"
     adjusted = "" if row.adjusted_p is None else f", p = {row.adjusted_p:.1g} after Holm's method"
     again = f" Run {night.again} measured it again and confirmed it." if night.again else ""
     return f"The verdict is over the whole table, at 0.5 %{adjusted}.{again}"

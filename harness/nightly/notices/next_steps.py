@@ -34,10 +34,10 @@ def steps(night: Night) -> tuple[Step, ...]:
         )
         todo.append(Step(text, go_on))
     elif night.regressions and not {row.key for row in night.regressions} <= known:
-        since = f"since run {night.baseline[-1]}" if night.baseline else "before"
         todo.append(
             Step(
-                f"Act: find what changed {since} and repair it. If it was meant, acknowledge it:",
+                f"Act: find what changed {_since(night)} and repair it. If it was meant, acknowledge "
+                "it:",
                 night.command("acknowledge", *_which(night), "reason=WHY"),
             )
         )
@@ -63,6 +63,20 @@ def steps(night: Night) -> tuple[Step, ...]:
             ),
         )
     return (Step("Nothing to do."),)
+
+
+def _since(night: Night) -> str:
+    """Return the run before what is new tonight: of a shift that began earlier, that before it."""
+    before = {
+        regression.level[-1]
+        for regression in night.open
+        if regression.level and not regression.is_notified
+    }
+    if len(before) > 1:
+        return f"since runs {', '.join(sorted(before))}"
+    if before:
+        return f"since run {before.pop()}"
+    return f"since run {night.baseline[-1]}" if night.baseline else "before"
 
 
 def _searches(night: Night) -> Iterator[Step]:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from harness.errors import InputError
 from harness.process.lifetime import die_with_parent
 
 LIMIT_S = 60.0  # for the command
+LOOK_EVERY_S = 0.05
 LOG = "nightly.notify.log"
 
 
@@ -48,7 +50,9 @@ def notify(words: list[str], night: dict[str, Any], log: Path, limit_s: float = 
 
     Returns:
         why it failed; empty if it ended with exit code 0 in time. It never raises for the command.
+        What the command left running, such as the delivery of a mail, has the rest of the limit.
     """
+    end = time.monotonic() + limit_s
     with tempfile.TemporaryFile() as text, log.open("wb") as printed:
         text.write(json.dumps(night, indent=1).encode())
         text.seek(0)
@@ -65,6 +69,7 @@ def notify(words: list[str], night: dict[str, Any], log: Path, limit_s: float = 
             return f"{words[0]} cannot be started ({error.strerror})"
         try:
             code = process.wait(limit_s)
+            _wait_for_group(process.pid, end)
         except subprocess.TimeoutExpired:
             return f"{words[0]} had not ended after {limit_s:g} s and was stopped"
         finally:
@@ -72,3 +77,11 @@ def notify(words: list[str], night: dict[str, Any], log: Path, limit_s: float = 
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     return f"{words[0]} ended with exit code {code}" if code else ""
+
+
+def _wait_for_group(number: int, end: float) -> None:
+    """Return when no process of a group is left, or at a moment of the monotonic clock."""
+    with suppress(ProcessLookupError):
+        while time.monotonic() < end:
+            os.killpg(number, 0)
+            time.sleep(LOOK_EVERY_S)

@@ -94,7 +94,7 @@ def _marks(at: int, night: NightEntry) -> list[list[Any]]:
     marks = []
     for key in sorted(night.regressions):
         open_ = said.get(key)
-        is_new = open_ is None or open_.since == night.run
+        is_new = open_ is None or not open_.is_notified
         kind = "regression" if is_new else "open"
         marks.append([at, *key, kind, open_.said if open_ else ""])
     for key, regression in said.items():

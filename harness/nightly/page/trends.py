@@ -19,7 +19,6 @@ from harness.stats.intervals import LEVEL, Interval
 from harness.stats.night_noise import level
 from harness.table.metrics import COST, TOP1, TOP5
 
-COMPARED_WITH = 5  # good nights at most, as conf/config.yaml has it
 Floats = npt.NDArray[np.float64]
 
 
@@ -140,18 +139,21 @@ def _baselines(
     low, high = (np.full(len(nights), math.nan) for _ in range(2))
     counting: dict[str, list[int]] = {}  # places of the nights that count, by their task
     places = {night.run: at for at, night in enumerate(nights)}
+    acknowledged: dict[str, int] = {}  # place of the latest acknowledgement, by the task
     disturbed = [_is_disturbed(night, row, key) for night, row in zip(nights, rows)]
     for at, night in enumerate(nights):
         if not night.is_judged:
             continue
         good = counting.setdefault(tasks[at], [])
         counts = (n for n in reversed(good) if night.trusts_disturbed or not disturbed[n])
-        before = values[list(islice(counts, COMPARED_WITH))]
+        before = values[list(islice(counts, night.compared_with))]
         if before.size:
             low[at], high[at] = before.min(), before.max()
-        starts = [at] if key in night.regressions else []
-        starts += [places.get(one.since, at) for one in night.open if one.key == key]
+        starts = [places.get(one.since, at) for one in night.open if one.key == key]
+        starts = starts or ([at] if key in night.regressions else [])
+        starts = [start for start in starts if start > acknowledged.get(tasks[at], -1)]
         if night.acknowledges(*key):
+            acknowledged[tasks[at]] = at
             good[:] = [] if math.isnan(values[at]) else [at]
         elif starts:
             good[:] = [n for n in good if n < min(starts)]
