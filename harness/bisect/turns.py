@@ -30,7 +30,7 @@ from harness.run.continuing import require_typed_allocator
 from harness.run.other_checkout import with_whole_paths
 from harness.storage.plan import RunPlan
 from harness.storage.store import RunFolder
-from harness.table.metrics import TOP1, Metric
+from harness.table.metrics import TOP1, TOP5, Metric
 from harness.words.overrides import for_hydra, looks_up, set_to
 
 LOG = "turn.log"
@@ -126,6 +126,9 @@ class Turns:
 
     def _figures(self, folder: RunFolder) -> npt.NDArray[Any]:
         row = build_entry(folder).row(self.method)
+        plan = folder.load_plan()
+        if plan and row and row.has_no_solution and self.metric in (TOP1, TOP5):
+            return np.zeros(plan.images, dtype=bool)  # without a model no image is right
         if row is None or not row.has(self.metric.name):
             outcome = "no such row" if row is None else row.outcome
             raise Unmeasured(f"its run {folder.id} has no {self.metric.name} ({outcome})")

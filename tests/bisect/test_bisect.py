@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from harness.facts.typed import changed
 from harness.render.progress import Lines
 from harness.run.context import Context
 from helpers import sample_records
+from helpers.sample_run import UNSOLVED, made_run
 from helpers.scratch_repository import ScratchRepository, lock_text, run_git
 from helpers.small_project import SmallProject
 
@@ -275,6 +277,12 @@ def test_an_accuracy_is_judged_by_images_and_made_anew_once(scratch: ScratchRepo
     assert result.outcome == "found"
     assert result.suspects == (f"commit {commits[2][:12]} (Change 3)",)
     assert "points less" in result.headline
+
+
+def test_a_lost_solution_has_no_image_right(tmp_path: Path) -> None:
+    asked = SimpleNamespace(method=UNSOLVED, metric=METRICS["top1"])
+    figures = Turns._figures(asked, made_run(tmp_path))  # type: ignore[arg-type]
+    assert figures.dtype == bool and figures.size and not figures.any()
 
 
 def words_of(scratch: ScratchRepository, *overrides: str, **sections: Any) -> list[str]:
