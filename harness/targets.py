@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.errors import InputError, one_line, spell
 from harness.process.own_modules import own_folders
-from harness.storage.method_options import INC, MADE_ELSEWHERE
+from harness.storage.method_options import EQUALIZED, INC, MADE_ELSEWHERE
 
 TARGET = "_target_"
 Description = Mapping[str, Any]  # of an object: ``_target_``, and its arguments by name
@@ -30,7 +30,7 @@ KNOWN = frozenset(
         "harness.engines.pytorch.PyTorch",
         "harness.methods.bf16.Bf16",
         "harness.methods.bf16.Bf16Fallback",
-        "harness.methods.equalize.Equalized",
+        EQUALIZED,
         MADE_ELSEWHERE,
         "harness.methods.mycustom.MyCustomTuneStrategy",
         "harness.methods.native.AsReleased",

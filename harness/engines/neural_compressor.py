@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -34,6 +34,7 @@ from harness.engines.network import INPUT
 from harness.engines.onnx_sessions import OnnxRuntimeSessions, on_usable_cpus, save_model
 from harness.engines.search_trials import Trials
 from harness.errors import InputError, NoSolution, TuningTimeout
+from harness.storage.method_options import as_tuple
 from harness.time_limit import time_limit
 
 FP32 = "fp32"
@@ -50,7 +51,7 @@ class Inc(OnnxRuntimeSessions):
         max_trials: models that are evaluated at most.
         timeout_s: 0 stops at the first model that meets the criterion; else the search goes on until
             then, and the best model that meets it counts.
-        sampling_size: images that INC calibrates on.
+        sampling_size: images that INC calibrates on; of several it tries each.
     """
 
     strategy: str = "basic"
@@ -58,7 +59,7 @@ class Inc(OnnxRuntimeSessions):
     criterion: str = "relative"
     max_trials: int = 500
     timeout_s: float = 0
-    sampling_size: int = 192
+    sampling_size: int | Sequence[int] = 192
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -121,7 +122,7 @@ class Inc(OnnxRuntimeSessions):
             quant_level=1,  # the strategy that is named, and no other before it
             quant_format="QDQ",
             excluded_precisions=["bf16"],
-            calibration_sampling_size=[self.sampling_size],
+            calibration_sampling_size=list(as_tuple(self.sampling_size)),
             accuracy_criterion=AccuracyCriterion(
                 criterion=self.criterion, tolerable_loss=self.tolerance
             ),

@@ -32,6 +32,8 @@ from harness.engines.interface import (
     require_choice,
 )
 from harness.engines.search_trials import Trials
+from harness.host.isa import has_vnni
+from harness.host.machine import describe
 from harness.storage.stage_facts import Kernel
 
 PRECISIONS = ("fp32", "int8", "int8_controlled")
@@ -45,6 +47,7 @@ KINDS = {  # in oneDNN's words
     "Reorder": "reorder",
     "Convert": "reorder",
 }
+WEIGHTED = ("convolution", "inner_product", "matmul")
 FP32_EVALUATIONS = 2  # of NNCF's accuracy control, before it has quantised anything
 EXECUTED = openvino.ProfilingInfo.Status.EXECUTED
 TYPES = {"f32": "f32", "u8": "u8", "i8": "s8", "i32": "s32", "bf16": "bf16", "f16": "f16"}
@@ -146,16 +149,18 @@ class OpenVino:
             node.get_friendly_name(): _types(node)
             for node in predictor.compiled.get_runtime_model().get_ordered_ops()
         }
+        vnni = has_vnni(describe().isa)
+        ran = [one for executed in predictor.executed[1:] for one in executed]
+        kinds = [KINDS.get(one.node_type, one.node_type.lower()) for one in ran]
         return gathered(
             (
-                KINDS.get(one.node_type, one.node_type.lower()),
+                kind,
                 one.exec_type,
-                _instruction_set(one.exec_type),
-                types.get(one.node_name, ""),
+                instruction_set(one.exec_type, vnni),
+                with_weights(kind, types.get(one.node_name, "")),
                 1e3 * one.real_time.total_seconds(),
             )
-            for executed in predictor.executed[1:]
-            for one in executed
+            for kind, one in zip(kinds, ran)
         )
 
 
@@ -225,14 +230,30 @@ def _quantized(model: Any) -> set[str]:
 
 
 def _types(node: Any) -> str:
-    """Return the types of source, weights and destination of a node of the runtime model."""
+    """Return the types of source and destination of a node of the runtime model."""
     facts = node.get_rt_info()
     made = str(facts["outputPrecisions"].astype(str)).split(",")[0] if facts else ""
     read = str(facts["runtimePrecision"].astype(str)) if "runtimePrecision" in facts else ""
     return ":".join(filter(None, (TYPES.get(read, read), TYPES.get(made, made))))
 
 
-def _instruction_set(implementation: str) -> str:
-    """Return the instruction set that a name holds: avx512_amx of brgconv_avx512_amx_I8."""
+def with_weights(kind: str, types: str) -> str:
+    """Return types with those of int8 weights, which OpenVINO does not tell: s8, as oneDNN takes them."""
+    read, *made = types.split(":")
+    is_int8 = kind in WEIGHTED and read in ("u8", "s8")
+    return ":".join([read, *(["s8"] if is_int8 else []), *made])
+
+
+def instruction_set(implementation: str, vnni: bool) -> str:
+    """Return the instruction set that a name holds: avx512_amx of brgconv_avx512_amx_I8.
+
+    OpenVINO's names have no word for VNNI, which oneDNN takes for int8 wherever the CPU has it.
+
+    Args:
+        vnni: whether the CPU has it.
+    """
     found = ISA.search(implementation)
-    return found[0] if found else ""
+    isa = found[0] if found else ""
+    if isa not in ("avx2", "avx512") or not implementation.endswith("_I8"):
+        return isa
+    return f"{isa}_vnni" if vnni else {"avx512": "avx512_core"}.get(isa, isa)

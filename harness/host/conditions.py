@@ -81,6 +81,7 @@ def conditions_between(
     cores: Iterable[tuple[int, ...]] = (),
     gaps_s: float = 0.0,
     allocator: str | None = None,
+    main_works: bool = False,
 ) -> Conditions:
     """Return the conditions of the stretch between two snapshots.
 
@@ -89,6 +90,7 @@ def conditions_between(
         cores: the CPUs of each core; a CPU that is in none is a core of its own.
         gaps_s: seconds of ``Gaps``; the stops of a CPU quota are part of them and are subtracted.
         allocator: from ``serving_allocator``.
+        main_works: the main thread is one of the team that computes; else it waits for that.
     """
     seconds = max(after.at - before.at, 1e-9)
     names = before.counters.keys() & after.counters.keys()
@@ -103,7 +105,8 @@ def conditions_between(
         for cpu in cpus
     }
     other_load = max(0.0, (sum(used.values()) - growth["cpu_s"]) / total) if cpus else None
-    core_load = _core_load(used, busy, cores, growth["cpu_s"], seconds)
+    team = [thread for thread in busy if thread.worker and (main_works or not thread.main)]
+    core_load = _core_load(used, busy, team, cores, growth["cpu_s"], seconds)
     workers = max(1, sum(thread.worker for thread in busy))
     mhz = [*before.mhz.values(), *after.mhz.values()]
     drop = None
@@ -119,7 +122,7 @@ def conditions_between(
         steal_share=min(1.0, steal / total) if cpus else None,
         other_load=other_load,
         core_load=other_load if core_load is None else core_load,
-        waited_share=_waited(busy, seconds),
+        waited_share=_waited(busy, seconds, main_works),
         involuntary_switches_per_s=growth["involuntary"] / seconds,
         pushed_off_per_s=max(0, growth["involuntary"] - growth["voluntary"]) / seconds / workers,
         minor_faults_per_s=growth["minor_faults"] / seconds,
@@ -189,6 +192,7 @@ def _tick_seconds(before: Snapshot, after: Snapshot, cpu: int, kind: int) -> flo
 def _core_load(
     used: Mapping[int, float],
     busy: Sequence[BusyThread],
+    team: Sequence[BusyThread],
     cores: Iterable[tuple[int, ...]],
     cpu_s: float,
     seconds: float,
@@ -198,9 +202,8 @@ def _core_load(
     Threads of this process that are bound to no core may have run on any, so their time is subtracted
     from the load of each.
     """
-    workers = [thread for thread in busy if thread.worker and not thread.main]
-    bound = {thread.allowed[0] for thread in workers}
-    if not workers or any(len(thread.allowed) > 1 for thread in workers) or not bound <= set(used):
+    bound = {thread.allowed[0] for thread in team}
+    if not team or any(len(thread.allowed) > 1 for thread in team) or not bound <= set(used):
         return None
     groups = {cpu: frozenset(core) for core in cores for cpu in core}
     measured = {groups.get(cpu, frozenset({cpu})) for cpu in bound}
@@ -212,11 +215,14 @@ def _core_load(
     return max(0.0, max(loads) - max(0.0, rest)) / seconds
 
 
-def _waited(busy: Sequence[BusyThread], seconds: float) -> float | None:
+def _waited(busy: Sequence[BusyThread], seconds: float, main_works: bool) -> float | None:
     """Return the longest wait of a worker for another than the main thread, as a share of seconds.
 
-    The main thread and the workers that share its CPU take turns, once a batch.
+    The main thread and the workers that share its CPU take turns, once a batch, unless it is one of them.
     """
+    if main_works:
+        known = [one.waited_s for one in busy if one.worker and one.waited_s is not None]
+        return min(1.0, max(known) / seconds) if known else None
     main = [thread for thread in busy if thread.main]
     waits = [
         thread.waited_s

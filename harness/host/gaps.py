@@ -26,13 +26,16 @@ HEARTBEAT_S = 0.1
 class Gaps:
     """Finds gaps between calls of ``beat``, one a batch.
 
+    Args:
+        team: how many threads compute a batch side by side.
+
     Attributes:
         seconds: the length of all gaps so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, team: int) -> None:
         self.seconds = 0.0
-        self._team = int(os.environ.get("OMP_NUM_THREADS") or 1)
+        self._team = team
         self._files: dict[int, int] = {}
         self._list_threads()
         self._before = self._read()
@@ -91,7 +94,7 @@ class Gaps:
     def _explained(self, active: dict[int, float], spent: float) -> float:
         """Return how many seconds some thread ran or was ready to run; all of them if that is unknown.
 
-        The main thread and the leader of OpenMP's team work in turn, the team beside its leader.
+        The main thread and the leader of the team work in turn, the team beside its leader.
         """
         growth = {tid: total - self._before.get(tid, 0.0) for tid, total in active.items()}
         main = os.getpid()
@@ -104,7 +107,8 @@ class Gaps:
 class Heartbeat:
     """Finds gaps in work without batches, with a thread that wakes up regularly.
 
-    Only for work that is not timed to the millisecond: the thread takes some microseconds each time.
+    For searches, and for servers, which sleep between two batches. The thread takes some microseconds
+    each time, ten times a second.
     It wakes late only after a gap, so work that sleeps or waits for another process makes none.
     """
 

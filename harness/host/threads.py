@@ -40,7 +40,9 @@ KMP_NAME = "libiomp5.so"
 KMP_AFFINITY = "KMP_AFFINITY"
 KMP_UNBOUND = {"none", "disabled"}  # types of affinity that bind no thread
 PRELOAD = "LD_PRELOAD"
-PLACE = r"\{(\d[\d,:]*)\}(?::(\d+)(?::(-?\d+))?)?"
+INTERVAL = r"\d+(?::[1-9]\d*(?::-?[1-9]\d*)?)?"
+PLACE = rf"\{{({INTERVAL}(?:,{INTERVAL})*)\}}(?::([1-9]\d*)(?::(-?\d+))?)?"
+ABSTRACT = r"(?:threads|cores|ll_caches|numa_domains|sockets)(?:\([1-9]\d*\))?"
 
 
 def resolve(section: object, topology: Topology, kmp_library: Path | None) -> ThreadSettings:
@@ -264,6 +266,11 @@ def _omp(options: ThreadOptions, cpus: Sequence[int]) -> dict[str, str]:
             places = f"{{{first}}}:{count}:1"
         else:
             places = ",".join(f"{{{cpu}}}" for cpu in cpus)
+    elif not re.fullmatch(ABSTRACT, places, re.IGNORECASE) and not listed_places(places):
+        expected = (
+            "auto, threads, cores, sockets, or a list of CPUs such as {0}:32:1 or {0,1},{2,3}"
+        )
+        raise _value_error("threads.places", places, expected)
     return {"OMP_DYNAMIC": "false", "OMP_PROC_BIND": bind, "OMP_PLACES": places}
 
 

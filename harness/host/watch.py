@@ -71,8 +71,9 @@ class Watch:
         self._cores = read_topology(affinity=cpus).cores
 
     def __enter__(self) -> Watch:
+        team = self._team()
         self._threads, self._before = list_threads(), take_snapshot(cpus=self._cpus, starting=True)
-        self._gaps = Gaps()
+        self._gaps = Gaps(team)
         self._heartbeat = None if self._has_batches else Heartbeat(self._gaps)
         if self._heartbeat:
             self._heartbeat.start()
@@ -90,8 +91,12 @@ class Watch:
         self._gaps.close()
         after, busy = take_snapshot(cpus=self._cpus), busy_threads(self._threads, list_threads())
         allocator = serving_allocator()
+        # an engine whose caller is bound to a CPU has that as the first of its team
+        main_works = len(set(self._bound or ())) > 1 and any(
+            thread.main and thread.worker and len(thread.allowed) == 1 for thread in busy
+        )
         conditions = conditions_between(
-            self._before, after, busy, self._cores, self._gaps.seconds, allocator
+            self._before, after, busy, self._cores, self._gaps.seconds, allocator, main_works
         )
         openmp = None if self._bound is not None else loaded_openmp()
         self.facts = Watched(
@@ -103,6 +108,16 @@ class Watch:
                 *allocator_mismatches(os.environ, allocator, KMP_NAME),
             ],
         )
+
+    def _team(self) -> int:
+        """Return how many threads compute a batch side by side.
+
+        An engine that chooses them by itself takes one a core at most. What one makes without batches
+        has parts of one thread, and no team that is known.
+        """
+        if self._bound is None:
+            return loaded_openmp().max_threads or 1
+        return len(self._bound) or (len(self._cores) if self._has_batches else 1)
 
     def _misplaced(
         self, openmp: OpenMP | None, busy: Sequence[BusyThread], shows: bool

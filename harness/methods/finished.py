@@ -15,7 +15,7 @@ from harness.workloads.saved import load_exported
 
 @dataclass(frozen=True)
 class Finished:
-    """The network of a pair, as ``HybridBlock.export`` wrote it; its cost is that of loading it.
+    """The network of a pair, as ``HybridBlock.export`` wrote it; its cost is loading and checking it.
 
     Attributes:
         symbol, params: the files.

@@ -35,6 +35,7 @@ from harness.methods.graph import with_own_numbers  # noqa: E402
 from harness.methods.inc_settings import (  # noqa: E402
     inc_config,
     meets,
+    prefer_accurate,
     require_operators,
     weighed_best_remade,
     without_bf16,
@@ -114,6 +115,9 @@ class Tuned:
             ]
             resumption = Resumption(context.workspace, decisive, len(tuning.labels))
         keep_best = bool(self._options.keep_best)
+        limit_s = float(self._options.timeout_s or 0)
+        if resumption is not None:
+            limit_s = resumption.limit(limit_s)
         journal = Journal(context, self._options.max_trials, keep_best, resumption)
         search = SteppedQuantization(str(config))
         search.model = context.net
@@ -126,12 +130,13 @@ class Tuned:
             with exported_once(search.model), dynamic_shapes_asked_once(), journal.quantising():
                 search.pre_process()
                 require_operators(self._options, search.strategy.opwise_tune_space)
+                prefer_accurate(search.strategy, self._options)
                 inspect_on_disk(search.strategy.adaptor, context.workspace)
                 journal.watch(search.strategy)
                 share_operator_configurations(search.strategy)
                 with (
                     weighed_best_remade(search.strategy, journal.adopt),
-                    time_limit(float(self._options.timeout_s or 0)) as limit,
+                    time_limit(limit_s) as limit,
                     suppress(Enough),
                 ):
                     search.strategy.traverse()

@@ -113,6 +113,15 @@ def require_operators(options: SearchOptions, space: Mapping[Operator, Any]) -> 
                 )
 
 
+def prefer_accurate(strategy: Any, options: SearchOptions) -> None:
+    """Have the more accurate of two good models win where accuracy is the only objective.
+
+    INC asks several objectives alone which end of them is better, and takes the lower end of one.
+    """
+    if as_tuple(options.objective) == ("accuracy",):
+        strategy.objectives.obj_criterion = [True]
+
+
 def meets(options: SearchOptions, accuracy: float, baseline: float) -> bool:
     """Say whether a top-1 meets the criterion, as INC compares it."""
     return accuracy >= least_accepted(baseline, options.criterion, float(options.tolerance))

@@ -22,6 +22,7 @@ from harness.files.reading import LARGEST_JSON, open_plain, parse_json
 from harness.files.whole_files import write_atomically
 
 FILE = "search.jsonl"
+LEAST_S = 1.0  # of a limit: a search that has spent all of it ends at once
 Predictions = npt.NDArray[np.uint16]
 
 
@@ -81,6 +82,16 @@ class Resumption:
     def trials(self) -> int:
         """How many trials were taken from the file so far."""
         return self._written
+
+    def limit(self, timeout_s: float) -> float:
+        """Return the seconds that the search has from now on; 0 is no limit.
+
+        Models are quantised again, and what their evaluations took counts as spent.
+        """
+        if not timeout_s:
+            return 0.0
+        spent = sum(trial.evaluation_seconds for trial in self._earlier)
+        return max(timeout_s - spent, LEAST_S)
 
     def take(self, model: str) -> Evaluated | None:
         """Return the next trial of the stopped search if it is of this model, else None for good."""

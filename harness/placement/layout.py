@@ -60,11 +60,9 @@ def read_layout(topology: Topology, root: Path = ROOT) -> Layout:
             cache=_cache(root, cpus[0]),
             cpus=cpus,
         )
-        for cpus in topology.cores
+        for cpus in topology.cores[: topology.usable_cores]
     )
-    return Layout(
-        cores=tuple(cores[: topology.usable_cores]), memory_nodes=frozenset(_memory_nodes(root))
-    )
+    return Layout(cores=tuple(cores), memory_nodes=frozenset(_memory_nodes(root)))
 
 
 def _nodes(root: Path) -> dict[int, int]:

@@ -68,7 +68,8 @@ class Reporter:
         self.answered = event != "progress"
 
     def progress(self, done: int, total: int, what: str) -> None:
-        self.send("progress", done=done, total=total, what=what)
+        """Send whole numbers: a user's method may count in parts, or in NumPy's numbers."""
+        self.send("progress", done=max(0, int(done)), total=max(0, int(total)), what=str(what))
 
 
 def wait_for_order(reporter: Reporter, batch_s: float) -> Order:

@@ -102,7 +102,8 @@ class Course:
     def taking(self, step: Step) -> Iterator[None]:
         """Take a step in the block: it, and what comes before it, is no longer ahead."""
         if step.round:  # the rows of a round are shuffled
-            self._ahead = [each for each in self._ahead if each.round and each != step]
+            first = next((at for at, each in enumerate(self._ahead) if each.round), 0)
+            self._ahead = [each for each in self._ahead[first:] if each != step]
         elif step in self._ahead:
             del self._ahead[: self._ahead.index(step) + 1]
         began = time.monotonic()

@@ -12,6 +12,7 @@ from harness.run.inputs import check_inputs
 from harness.run.job_result import require_answer
 from harness.run.opening import open_session
 from harness.storage import outcomes
+from harness.storage.method_options import EQUALIZED
 from harness.storage.record import MethodRecord, Outcome
 from harness.storage.stage_facts import Optimize, Recovered
 from harness.storage.store import HISTORY, TRIALS, RunFolder
@@ -38,6 +39,11 @@ def recover(folder: RunFolder, method: str, trial: str, context: Context) -> str
     if method not in plan.methods:
         near = proposal(method, plan.methods)
         raise InputError(f"method={method}: run {plan.run} has {', '.join(plan.methods)}{near}")
+    if plan.methods[method].target == EQUALIZED:
+        raise InputError(
+            f"method={method}: its trials are of the equalised network, and recover has that of the "
+            "weights alone: the row's own model is the one that its search kept"
+        )
     if not trial.isdigit():
         raise InputError(f"trial={trial}: give the number of a trial, from 1")
     folder.require_own("a tuning history never travels, so recover it where it was measured")

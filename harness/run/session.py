@@ -107,6 +107,7 @@ class Session:
     def _optimize(self, row: MethodRecord, before: MethodRecord | None) -> MethodRecord:
         method = self.plan.methods[row.method]
         saved = self.folder.method(row.method) / store.OPTIMIZED
+        history_path = saved.with_name(store.HISTORY)
         missing = self.missing_engine(row)
         if missing is not None:
             model = before.optimize if before else None
@@ -114,7 +115,10 @@ class Session:
         facts = self._intact_model(saved)
         if facts is not None:
             known = before.history if before else None
-            return replace(row, outcome=Outcome(outcomes.OK), optimize=facts, history=known)
+            history = known or recorded_files.found(
+                history_path
+            )  # a power cut took the record alone
+            return replace(row, outcome=Outcome(outcomes.OK), optimize=facts, history=history)
         engine = self._engine(row)
         shared = self.plan.config.methods.shared_calibration
         job = OptimizeJob(
@@ -133,8 +137,7 @@ class Session:
                 outcome, facts = self._convert(row, engine, facts)
         if facts and outcome.kind == outcomes.OK:
             self.folder.save_optimized(row.method, facts)
-        path = saved.with_name(store.HISTORY)
-        history = recorded_files.digest_of(path, path.parent) if path.is_file() else None
+        history = recorded_files.found(history_path)
         return replace(row, outcome=outcome, optimize=facts, history=history)
 
     def _convert(

@@ -40,7 +40,7 @@ def run(job: RecoverJob, progress: Callable[[int, int, str], None]) -> Recovered
         raise HarnessError(
             f"the model of trial {trial} predicts {len(differing)} of {len(then)} tuning images "
             f"otherwise than it did while tuning (first: image {differing[0]}): another machine, "
-            "oneDNN instruction set or version?"
+            "oneDNN instruction set or version, or a method that changed the network before its search?"
         )
     symbol, params = save(net, data, workspace / "model", lambda: clean_network(job.workload))
     return Recovered(

@@ -16,6 +16,7 @@ from harness.facts.faults import LONGEST_S
 from harness.facts.typed import MOST, Count, Facts, New, Number, Positive, Sha256, one_of
 
 INC = "harness.methods.inc.Tuned"
+EQUALIZED = "harness.methods.equalize.Equalized"
 MADE_ELSEWHERE = "harness.methods.finished.Finished"
 
 _Whole = Annotated[int, Meta(ge=0, lt=LONGEST_S)]
@@ -145,7 +146,7 @@ class EngineSearch(Facts, frozen=True, kw_only=True):
     max_trials: Optional[Positive] = None
     timeout_s: Optional[Limit] = None
     seed: Optional[Count] = None
-    sampling_size: Optional[Positive] = None
+    sampling_size: Optional[SamplingSize] = None
 
 
 class StrategyOptions(Facts, frozen=True, kw_only=True):

@@ -27,6 +27,11 @@ def digest_of(path: Path, base: Path) -> File:
     return File(path=str(path.relative_to(base)), bytes=path.stat().st_size, sha256=sha256_of(path))
 
 
+def found(path: Path) -> File | None:
+    """Return a file as records beside it name it; None where it is not there."""
+    return digest_of(path, path.parent) if path.is_file() else None
+
+
 def share(file: File, folder: Path, others: Iterable[Path]) -> File:
     """Name a row's file by its digest, and have it be the same file as in other rows that have it.
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from harness.storage.store import HISTORY, RunFolder
-from helpers.command_line import CommandLine, Ended, load, no_stray, same_after
+from helpers.command_line import TINY, CommandLine, Ended, load, no_stray, same_after
 from helpers.harmful_pickles import taken
 
 pytestmark = pytest.mark.slow
@@ -140,6 +140,33 @@ def test_run_of_an_earlier_version_says_what_to_do(smoke_run: Ended, cli: Comman
     assert ended.err.rstrip().endswith("measure the row again, in a new run")
     assert not marker.exists()
     assert cli("table", f"run={folder.id}").code == 0, "its record can still be read"
+
+
+def test_history_of_a_record_that_was_lost(smoke_run: Ended, cli: CommandLine) -> None:
+    """A power cut may take the record, which is written last."""
+    folder = cli.copy_of(smoke_run)
+    recorded = load(record_of(folder))["history"]
+    record_of(folder).unlink()
+    again = cli(f"run.id={folder.id}", *TINY[-2:])
+    assert again.code == 0, again.err
+    assert load(record_of(folder))["history"] == recorded
+
+
+def test_trials_of_an_equalised_network_are_not_made_of_another(
+    smoke_run: Ended, cli: CommandLine
+) -> None:
+    folder = cli.copy_of(smoke_run)
+    plan = load(folder.path / "plan.json")
+    method = plan["config"]["method"]["int8_inc_mse"]
+    plan["config"]["method"]["int8_inc_mse"] = {
+        "label": method.pop("label"),
+        "_target_": "harness.methods.equalize.Equalized",
+        "bias_correction": False,
+        "method": method,
+    }
+    (folder.path / "plan.json").write_text(json.dumps(plan))
+    ended = cli(*words(folder))
+    assert ended.code == 2 and "its trials are of the equalised network" in ended.err
 
 
 def test_history_that_no_record_vouches_for(smoke_run: Ended, cli: CommandLine) -> None:

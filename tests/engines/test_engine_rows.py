@@ -24,6 +24,28 @@ pytestmark = pytest.mark.slow
 
 WORDS = ("workload=tiny", *ONE_THREAD, "--conf", str(OWN))
 QUICK = ("protocol=quick", "protocol.rounds=2", "protocol.batches=2", "protocol.warmup_s=0.1")
+NAMES = """
+from harness.engines.openvino import instruction_set, with_weights
+
+for name, vnni, isa in (
+    ("brgconv_avx512_I8", True, "avx512_vnni"),
+    ("brgconv_avx512_I8", False, "avx512_core"),
+    ("jit_avx2_I8", True, "avx2_vnni"),
+    ("jit_avx2_I8", False, "avx2"),
+    ("brgconv_avx512_amx_I8", True, "avx512_amx"),
+    ("jit_avx512_FP32", True, "avx512"),
+    ("ref_any_I8", True, ""),
+):
+    assert instruction_set(name, vnni) == isa, name
+for kind, types, all_types in (
+    ("convolution", "u8:f32", "u8:s8:f32"),
+    ("inner_product", "s8:f32", "s8:s8:f32"),
+    ("convolution", "f32:f32", "f32:f32"),
+    ("reorder", "u8:f32", "u8:f32"),
+    ("convolution", "", ""),
+):
+    assert with_weights(kind, types) == all_types, (kind, types)
+"""
 PACKAGES = {"pytorch": "torch"}  # of engines whose package has another name
 
 
@@ -65,6 +87,11 @@ def test_an_engine_runs_the_same_network_in_fp32_and_in_int8(cli: CommandLine, e
 
     again = cli(*WORDS, f"run.id={plan.run}")  # nothing of it is measured again
     assert again.code == 0 and len(ended.folder.load_rounds()) == 2 * len(rows)
+
+
+def test_openvinos_int8_is_named_as_onednn_names_it() -> None:
+    """On any CPU: its own names have no word for VNNI, and no weights."""
+    in_engine("openvino", NAMES)
 
 
 def test_accuracy_control_has_its_evaluations_in_the_record(cli: CommandLine) -> None:

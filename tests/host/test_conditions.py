@@ -380,6 +380,24 @@ def test_a_rival_on_the_sibling_of_one_measured_cpu_is_load() -> None:
     assert [each.kind for each in find_disturbances(found)] == ["core_load"]
 
 
+@pytest.mark.parametrize("loaded", [0, 1])
+def test_a_rival_of_a_team_that_the_main_thread_is_in_is_load(loaded: int) -> None:
+    """Of an engine whose caller computes, too."""
+    before, after = spread(2, {0: 0.0, 1: 0.0})
+    after.counters["cpu_s"] = 15.0
+    took = {cpu: 5.0 if cpu == loaded else 10.0 for cpu in (0, 1)}
+    team = [
+        replace(bound(cpu, took[cpu]), main=cpu == 0, waited_s=10 - took[cpu]) for cpu in (0, 1)
+    ]
+    found = conditions_between(before, after, team, main_works=True)
+    assert found.core_load == pytest.approx(0.5)
+    assert found.waited_share == pytest.approx(0.5)
+    quiet, later = spread(2, {0: 0.0, 1: 0.0})
+    later.counters["cpu_s"] = 20.0
+    alone = [replace(bound(cpu, 10.0), main=cpu == 0) for cpu in (0, 1)]
+    assert find_disturbances(conditions_between(quiet, later, alone, main_works=True)) == []
+
+
 def test_own_work_that_is_bound_to_no_core_is_no_rival() -> None:
     before, after = spread(2, {0: 0.0, 1: 1.0})
     after.counters["cpu_s"] = 19.0

@@ -25,7 +25,8 @@ from harness.host.snapshot import take_snapshot
 FREEZERS = (Path("/sys/fs/cgroup/freezer"), Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup"))
 STOPPED_S = 0.6
 WORKS = """
-import dataclasses, json, os, sys, threading
+import dataclasses, hashlib, json, os, sys, threading
+from concurrent.futures import ThreadPoolExecutor
 from harness.host.conditions import conditions_between
 from harness.host.disturbances import find_disturbances
 from harness.host.snapshot import take_snapshot
@@ -33,15 +34,19 @@ from harness.host.gaps import Gaps, Heartbeat
 how = sys.argv[1]
 ended = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
-before, gaps = take_snapshot(), Gaps()
-heartbeat = None if how == "batches" else Heartbeat(gaps)
+team = 4 if how == "team" else 1
+pool, data = ThreadPoolExecutor(team), bytes(1 << 26)
+hashed = lambda number: hashlib.sha256(data)  # without Python's lock
+list(pool.map(hashed, range(team)))
+before, gaps = take_snapshot(), Gaps(team)
+heartbeat = None if how in ("batches", "team") else Heartbeat(gaps)
 heartbeat.start() if heartbeat else None
 print("works", flush=True)
 while not ended.is_set():
     if how == "asleep":
         ended.wait(1)
-    sum(range(100_000))
-    gaps.beat() if how == "batches" else None
+    list(pool.map(hashed, range(team))) if how == "team" else sum(range(100_000))
+    gaps.beat() if heartbeat is None else None
 heartbeat.stop() if heartbeat else gaps.look()
 found = conditions_between(before, take_snapshot(), [], gaps_s=gaps.seconds)
 print(json.dumps([found.frozen_s, [each.kind for each in find_disturbances(found)]]))
@@ -86,7 +91,7 @@ def working() -> Iterator[Callable[..., Working]]:
             each.process.communicate()
 
 
-@pytest.mark.parametrize("how", ["batches", "heartbeat", "asleep"])
+@pytest.mark.parametrize("how", ["batches", "team", "heartbeat", "asleep"])
 def test_a_stopped_worker(working: Callable[..., Working], how: str) -> None:
     worker = working(how)
     worker.process.send_signal(signal.SIGSTOP)
@@ -97,7 +102,7 @@ def test_a_stopped_worker(working: Callable[..., Working], how: str) -> None:
     assert "frozen_s" in kinds
 
 
-@pytest.mark.parametrize("how", ["batches", "heartbeat", "asleep"])
+@pytest.mark.parametrize("how", ["batches", "team", "heartbeat", "asleep"])
 def test_one_that_was_not_stopped(working: Callable[..., Working], how: str) -> None:
     worker = working(how)
     time.sleep(STOPPED_S)

@@ -172,6 +172,10 @@ def test_more_threads_than_cores_are_warned_of_with_both_numbers() -> None:
         (options("omp", proc_bind="maybe"), ["threads.proc_bind=maybe", "SPREAD"]),
         (options("omp", places={"0": 32}), ["threads.places=", "quotes"]),
         (options("omp", places=""), ["threads.places="]),
+        *(
+            (options("omp", places=wrong), [f"threads.places={wrong}", "a list of CPUs such as"])
+            for wrong in ("{0-3}", "{0,}", "{0:}", "{0:2:0}", "{0}:0:1", "core", "cores(0)", "0,1")
+        ),
         (options("omp", blocktime=1), ["threads.blocktime=1", "proc_bind, places"]),
         ({**options("omp"), "policy": "kmp"}, ["threads.proc_bind=TRUE", "threads=NAME"]),
         (options("kmp", blocktime=-1), ["threads.blocktime=-1", "infinite"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,19 @@ def test_the_best_of_several_objectives_is_a_trial_and_is_counted_once(
     best = max(trial["accuracy"] for trial in made.trajectory)
     assert made.quantization["tuned_accuracy"] == best
     assert (predicted(made.net, tuning) == tuning.labels).mean() == best
+
+
+def test_the_most_accurate_trial_is_kept_where_accuracy_is_the_objective(
+    search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.methods.journal import Journal
+
+    given = itertools.cycle((0.3, 0.4, 0.2, 0.35, 0.25))
+    monkeypatch.setattr(Journal, "_accuracy", lambda journal, predictions: next(given))
+    made = search("random", objective="accuracy", max_trials=4, **ALL_TRIALS)
+    accuracies = [trial["accuracy"] for trial in made.trajectory]
+    assert len(set(accuracies)) == 4
+    assert made.quantization["tuned_accuracy"] == max(accuracies)
 
 
 @pytest.mark.parametrize("strategy", ["basic", "tpe", "odd_strategies.TraversingTuneStrategy"])
@@ -225,6 +239,8 @@ def test_trials_of_another_search_are_not_taken(tmp_path: Path) -> None:
     assert taken is not None and taken.predictions.tolist() == [3, 4]
     assert (again.trials, again.seconds) == (1, 2.0)
     assert again.take(digest_of("a")) is None
+    assert Resumption(tmp_path, "search", 2).limit(10.0) == 9.0, "its evaluation took 1 s"
+    assert Resumption(tmp_path, "search", 2).limit(0) == 0
     assert Resumption(tmp_path, "search", 2).take(digest_of("b")) is None, "another model"
     assert Resumption(tmp_path, "search", 2).take(digest_of("a")) is None, "it was forgotten"
     Resumption(tmp_path, "search", 2).add(trial)

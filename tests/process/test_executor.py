@@ -182,6 +182,11 @@ def test_progress_longer_than_a_pipe(run: Run, said: list[tuple[int, int, str]])
     assert [len(text) for _, _, text in said] == [300_000] * 3
 
 
+def test_progress_in_parts_is_whole(run: Run, said: list[tuple[int, int, str]]) -> None:
+    assert run("count_in_parts").kind == executor.DONE
+    assert said == [(0, 3, "parts"), (2, 3, "parts"), (0, 0, "parts")]
+
+
 def test_many_workers_at_once_that_nobody_listens_to_yet(tmp_path: Path) -> None:
     environment = worker_environment({"PYTHONPATH": PATH})
     workers = [

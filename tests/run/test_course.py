@@ -211,6 +211,23 @@ def test_searches_for_a_rate_are_ahead_until_they_are_on_disk(plan: RunPlan) -> 
         assert course.left(now, 10.0) == pytest.approx(50 + 30)
 
 
+def test_searches_for_a_rate_stay_ahead_while_rounds_are_taken(plan: RunPlan) -> None:
+    made = of(plan, ["fp32", "fp32_fused"], rounds=2)
+    server = Server(
+        latency_ms=50, duration_s=20, queries=1000, precision=0.02, batch=1, delay_ms=0, seed=1
+    )
+    protocol = {**made.config.protocol.stored, "server": plain(server), "profile_batches": 0}
+    made = replace(made, config=changed(made.config, protocol=protocol))
+    split = Split(1, 2)
+    steps = [Step("fp32", MEASURE), Step("fp32", str(split)), serving("fp32", split)]
+    known = dict(zip(steps, (1.0, 2.0, 60.0), strict=True))
+    course = Course(made, known, [split])
+    now = Step("fp32", MEASURE, 1)
+    with course.taking(now):
+        ahead = course.left(now, 0.0)
+    assert ahead is not None and ahead > 2 * 60
+
+
 def test_an_engines_search_without_a_solution_tells_how_long_it_was(
     plan: RunPlan, tmp_path: Path
 ) -> None:

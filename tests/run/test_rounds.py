@@ -19,9 +19,14 @@ Answer = Callable[[str, int, int], RoundRecord]
 PROTOCOL = Protocol(name="made", rounds=3, batches=10, warmup_s=1.0, reruns=2, seed=1)
 
 
-class Silent:
+@dataclass
+class Notes:
+    """A screen that keeps what is said."""
+
+    texts: list[str] = field(default_factory=list)
+
     def note(self, text: str) -> None:
-        """Say nothing."""
+        self.texts.append(text)
 
 
 @dataclass
@@ -31,7 +36,7 @@ class Fake:
     folder: RunFolder
     answer: Answer
     protocol: Protocol = PROTOCOL
-    show: Silent = field(default_factory=Silent)
+    show: Notes = field(default_factory=Notes)
     asked: list[tuple[int, str, int]] = field(default_factory=list)
 
     def measure(self, row: MethodRecord, round_: int, attempt: int) -> RoundRecord:
@@ -108,6 +113,23 @@ def test_a_row_that_fails_in_a_round_is_left_out_and_says_so(tmp_path: Path) -> 
     fake.folder.save_record(replace(measured("b", 1.0), position=1))
     again = conduct(tmp_path, quiet)
     assert again.asked == [(2, "b", 2), (3, "b", 1)]
+
+
+def test_a_repetition_that_fails_says_what_counts(tmp_path: Path) -> None:
+    def then_dies(first: Answer) -> Answer:
+        def answer(method: str, round_: int, attempt: int) -> RoundRecord:
+            if attempt == 1:
+                return first(method, round_, attempt)
+            return RoundRecord("r", method, round_, attempt, Outcome("failed", "killed"))
+
+        return answer
+
+    kept = conduct(tmp_path / "disturbed", then_dies(loud), "a", rounds=1)
+    assert kept.folder.load_records()[0].outcome.kind == "ok"
+    assert any("the disturbed one counts" in text for text in kept.show.texts)
+    lost = conduct(tmp_path / "misplaced", then_dies(misplaced), "a", rounds=1)
+    assert lost.folder.load_records()[0].outcome.kind == "failed"
+    assert not any("counts" in text for text in lost.show.texts)
 
 
 def test_rows_that_are_not_ok_are_not_timed(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_two_processes_serve_every_query_once(tmp_path: Path) -> None:
         latency_ms=40, duration_s=0.4, queries=459, precision=0.5, batch=2, delay_ms=1, seed=1
     )
     line = Line.new()
-    trials = Trials(server, line)
+    trials = Trials(server, line, 1)
     environment = worker_environment({"PYTHONPATH": PATH})
     described = {
         "stage": "helpers.synthetic_server",

@@ -25,18 +25,23 @@ from harness.storage.record import MethodRecord, Outcome
 from harness.table.validity import outside_faults
 
 LEAD_S = 0.5  # from an order to the first moment at which a query may arrive: the workers prepare
+LEAD_PER_CPU_S = 0.02  # more for each CPU of one: its frequency may take 10 ms to read
 
 
 class Trials:
     """The trials of a search, as orders to instances that are ready.
+
+    Args:
+        cpus: of the instance that has most.
 
     Attributes:
         tried: the trials that are over.
         rates: the result, once the search has ended.
     """
 
-    def __init__(self, server: Server, line: Line) -> None:
+    def __init__(self, server: Server, line: Line, cpus: int) -> None:
         self._server, self._line = server, line
+        self._lead_s = LEAD_S + LEAD_PER_CPU_S * cpus
         self._search: Generator[Attempt, int, Rates] | None = None
         self._attempt: Attempt | None = None
         self.tried: list[TriedRate] = []
@@ -54,7 +59,7 @@ class Trials:
             rate=self._attempt.rate,
             queries=self._attempt.queries,
             seed=self._server.seed,
-            began_at=time.perf_counter() + LEAD_S,
+            began_at=time.perf_counter() + self._lead_s,
             target_s=self._server.latency_ms / 1e3,
             most_late=self._attempt.allowed,
             delay_s=self._server.delay_ms / 1e3,
@@ -111,7 +116,7 @@ def find_rates(
     if outcome.kind != outcomes.OK:
         return record
     with closing(Line.new()) as line:
-        trials = Trials(server, line)
+        trials = Trials(server, line, max(map(len, bound)))
 
         def make_job(model: SavedModel, placement: Placement, binding: Binding) -> ServeJob:
             return ServeJob(
