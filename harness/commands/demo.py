@@ -25,7 +25,7 @@ def call(words: Words, context: Context) -> int:
     code, folder = measure_run(context)
     intervals = context.composed.config.table.intervals
     show_run(load_tables(folder), intervals, offers_page=False)
-    page = write_report(folder, context.cache, context.folders)[0]
+    page = write_report(folder, context.cache, context.folders, intervals=intervals)[0]
     print(f"report: {page}", file=sys.stderr)
     if is_terminal() and any(os.environ.get(name) for name in SCREENS):
         import webbrowser

@@ -23,7 +23,8 @@ def call(words: Words, context: Context) -> int:
     if into is None and folder.is_committed:
         into = context.results / REPORTS / folder.path.parent.name / folder.id
     prices = project_path(words["prices"]) if "prices" in words.values else PRICES
-    page, *others = write_report(folder, context.cache, context.folders, into, prices)
+    intervals = context.composed.config.table.intervals
+    page, *others = write_report(folder, context.cache, context.folders, into, prices, intervals)
     print(f"{page}\nand beside it tables, LaTeX and figures ({len(others)} files)")
     return 0
 

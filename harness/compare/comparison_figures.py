@@ -22,6 +22,7 @@ from harness.render.drawing import (
     VERMILION,
     Drawing,
     Words,
+    file_names,
     is_narrow,
     panels,
     render_figure,
@@ -44,6 +45,7 @@ NAMES = {
     "cost": ("cost", "Cost of a million images", "Cost of a million images", "The cheapest"),
     "share": ("roof", "Share of the roof", "Share of the roof, %", "The nearest to its roof"),
 }
+FILES = tuple(file for name, *_ in NAMES.values() for file in file_names(name))
 WIDE_RANGE = 10  # of values, from which on an axis is logarithmic
 ROW_IN, RUN_IN = 0.16, 0.13  # height of a method, and of each run in it
 

@@ -9,6 +9,7 @@ from harness.compare.comparison import Comparison
 from harness.compare.grid import DASH, Cell, Grid, titles
 from harness.facts.machine_facts import SYSTEM
 from harness.table.notes.condition_notes import policies_text
+from harness.table.plan_words import region_text
 
 
 def machines(comparison: Comparison) -> Grid:
@@ -113,7 +114,7 @@ def _instance(run: ComparedRun) -> str:
         return "not recorded"
     if not instance.instance_type:
         return instance.reason or DASH
-    place = instance.availability_zone or instance.region or "an unknown region"
+    place = instance.availability_zone or region_text(instance)
     details = [
         f"{instance.instance_type} in {place}",
         instance.purchase,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from harness.compare.columns.column import ComparedRun
+from harness.compare.columns.interval_notes import interval_notes
 from harness.compare.columns.machine_types import unpooled
 from harness.compare.columns.method_values import MethodInRun
 from harness.compare.columns.rankings import in_words
@@ -194,10 +195,7 @@ def reading_notes(comparison: Comparison, prices: str) -> list[str]:
     names = titles(comparison)
     notes = [
         *_cautions(comparison),
-        "Intervals are 95 %. Those of a run are its own table's: of the typical round, or of one "
-        "pass without rounds. Those between runs are Welch's t over both runs' rounds, since nothing "
-        "pairs the rounds of two machines; another machine of the same type, or another day, is in "
-        "none of them.",
+        " ".join(interval_notes(comparison.columns, [line.entries for line in comparison.lines])),
         *_of_types(comparison, names),
         "Share of the roof: images/s times the least time that an image's convolutions and inner "
         "products could take, each at the measured peak of the data type that it ran in (2 operations "
@@ -217,7 +215,9 @@ def reading_notes(comparison: Comparison, prices: str) -> list[str]:
         f"Share of the roof, {line.label} on {name}: {entry.share.reason}."
         for line in comparison.lines
         for name, column, entry in zip(names, comparison.columns, line.entries)
-        if column.first.roof and entry.outcome == OK and entry.share.value is None
+        if any(run.roof for run in column.runs)
+        and entry.outcome == OK
+        and entry.share.value is None
     }
     left_out = {
         f"Disagreement of {names[pair.first]} and {names[pair.second]}: {pair.left_out}."

@@ -12,13 +12,14 @@ from harness.compare.grid import titles
 from harness.stats.intervals import Interval
 from harness.storage.outcomes import OK
 from harness.table.metrics import THROUGHPUT
-from harness.table.searches import is_accurate
+from harness.table.searches import is_accurate_enough
 
 APART, TOGETHER, UNKNOWN = (
     "their intervals do not overlap",
     "their intervals overlap, so these runs do not tell which is better",
     "without intervals for both, these runs do not tell which is better",
 )
+NOT_KNOWN = "no row is known to meet the criterion of the tuning"
 
 
 @dataclass(frozen=True)
@@ -66,19 +67,21 @@ class Winner:
     """The answer to a question.
 
     Attributes:
-        first: the best row that is accurate enough; None where no row has a value.
+        first: the best row that is accurate enough; None where none has a value.
         second: the best one of another run; None where there is none.
+        missing: why there is none.
     """
 
     question: Question
     first: Candidate | None
     second: Candidate | None
+    missing: str
 
     @property
     def answer(self) -> str:
-        """The winner by name, or what to do for one."""
+        """The winner by name, or why there is none and what to do for one."""
         if self.first is None:
-            return self.question.missing
+            return self.missing
         return f"{self.first.label} on {self.first.machine}"
 
     @property
@@ -133,35 +136,30 @@ QUESTIONS = (
 
 
 def winners(comparison: Comparison) -> list[Winner]:
-    """Return the answer to each question, among the rows that are accurate enough.
-
-    Those are the rows whose top-1 meets the criterion of their run's tuning, and those of which that
-    is not known.
-    """
+    """Return the answer to each question, among the rows that are known to be accurate enough."""
     return [_winner(question, comparison) for question in QUESTIONS]
 
 
 def _winner(question: Question, comparison: Comparison) -> Winner:
     names = titles(comparison)
-    candidates = [
-        candidate
-        for line in comparison.lines
-        for number, entry in enumerate(line.entries)
-        if _is_fit(entry, comparison, number)
-        for unit in [question.unit(comparison.columns[number])]
-        for candidate in [_candidate(question, line, entry, number, names[number], unit)]
-        if candidate is not None
-    ]
+    candidates, has_others = [], False
+    for line in comparison.lines:
+        for number, (entry, column) in enumerate(zip(line.entries, comparison.columns)):
+            if entry.row is None or entry.outcome != OK:
+                continue
+            unit = question.unit(column)
+            candidate = _candidate(question, line, entry, number, names[number], unit)
+            if candidate is None:
+                continue
+            if is_accurate_enough(entry.row, column.first.plan):
+                candidates.append(candidate)
+            else:
+                has_others = True
     best_first = sorted(candidates, key=lambda one: one.value, reverse=question.highest)
     first = best_first[0] if best_first else None
     others = [one for one in best_first if first is not None and one.run != first.run]
-    return Winner(question, first, others[0] if others else None)
-
-
-def _is_fit(entry: MethodInRun, comparison: Comparison, number: int) -> bool:
-    if entry.row is None or entry.outcome != OK:
-        return False
-    return is_accurate(entry.row, comparison.columns[number].first.plan.config.tuning) is not False
+    missing = NOT_KNOWN if has_others else question.missing
+    return Winner(question, first, others[0] if others else None, missing)
 
 
 def _candidate(

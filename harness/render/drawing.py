@@ -164,9 +164,22 @@ class Drawing:
         """The files of the pictures, by their paths beside the page that shows them."""
         files: dict[str, str | bytes] = {}
         for name, picture in self.pictures.items():
-            files[f"figures/{name}.svg"] = picture.svg
-            files[f"figures/{name}.pdf"] = picture.pdf
+            svg, pdf = _paths_of(name)
+            files[svg], files[pdf] = picture.svg, picture.pdf
         return files
+
+
+def file_names(name: str) -> list[str]:
+    """Return the files that a figure of a name has at both widths, by their paths beside the page."""
+    return [path for picture in _pictures_of(name) for path in _paths_of(picture)]
+
+
+def _pictures_of(name: str) -> tuple[str, str]:
+    return name, f"{name}{NARROW}"
+
+
+def _paths_of(picture: str) -> tuple[str, str]:
+    return f"figures/{picture}.svg", f"figures/{picture}.pdf"
 
 
 def missing(name: str, title: str, why: str) -> Drawing:
@@ -187,7 +200,7 @@ def render_figure(
     """
     wide = Picture(words, (WIDE_IN, height_in), fill)
     narrow = Picture(words, (NARROW_IN, narrow_height_in or height_in), fill)
-    return Drawing(words, {words.name: wide, f"{words.name}{NARROW}": narrow})
+    return Drawing(words, dict(zip(_pictures_of(words.name), (wide, narrow))))
 
 
 @contextmanager

@@ -18,9 +18,11 @@ from harness.report.evidence import Evidence, RunDigests, command, evidence, run
 from harness.report.headline import Headline, headline
 from harness.report.methods_text import methods_text
 from harness.report.published import Published, beside_published
+from harness.serving.served_tables import served_of
 from harness.storage import store
 from harness.storage.plan import RunPlan
 from harness.table.loaded_run import LoadedRun
+from harness.table.plan_words import checkout_text
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def collect(
         engines=which_engine(run, prices),
         published=beside_published(plan, run.rows),
         evidence=evidence(plan, run.records, run.rounds, run.digests, is_kept),
-        methods=methods_text(plan, run.records, run.rows, run.rounds),
+        methods=methods_text(plan, run.records, run.rows, run.rounds, run.splits, served_of(run)),
         command=repeating,
         command_notes=command_notes(plan, code),
         digests=digests,
@@ -101,7 +103,7 @@ def command_notes(plan: RunPlan, code: str) -> list[str]:
     digest = f"code digest {plan.code}" if plan.code else "no code digest in its plan"
     return [
         "This checkout's code or configuration files are not those that were measured, which were "
-        f"harness {plan.harness}, {digest}; the commit was not recorded. Results may differ. Add "
-        "the --conf folder of the run, if it had one.",
+        f"harness {plan.harness}, {digest}; {checkout_text(plan)}. Results may differ. Add the --conf "
+        "folder of the run, if it had one.",
         new_run,
     ]

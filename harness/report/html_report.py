@@ -32,6 +32,7 @@ from harness.table.markdown import beyond_rows, kernel_rows
 from harness.table.metrics import ADDED, BY_SIZE, PUBLISHED
 from harness.table.notes.condition_notes import condition_rows, policies_text, row_conditions
 from harness.table.notes.footnotes import used_timings
+from harness.table.plan_words import machine_text, system_text
 from harness.table.published.baselines import verdict
 from harness.table.rows import Row
 
@@ -64,6 +65,8 @@ def to_html(report: Report, records: str) -> str:
         "report.html.j2",
         **values,
         plan=report.run.plan,
+        machine=machine_text(report.run.plan.machine),
+        system=system_text(report.run.plan.machine),
         records_at=records,
         headline=report.headline,
         outcomes=_outcomes(report.run.rows),

@@ -7,10 +7,14 @@ from collections.abc import Iterator, Sequence
 from harness.render.escape import one_line
 from harness.report.artifact.method_works import sources_of
 from harness.report.searches_text import searches_text
+from harness.serving.rates import ServedRow
+from harness.stats.speed import ENOUGH, reaches
 from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
+from harness.table.instances.splits import SplitRow
 from harness.table.metrics import SPEEDUP, TOP1_LOSS, TOP5_LOSS
+from harness.table.plan_words import cpu_text, mxnet_text, region_text, system_text
 from harness.table.rows import Row
 from harness.table.searches import taken_over
 
@@ -23,11 +27,15 @@ def methods_text(
     records: Sequence[MethodRecord],
     rows: Sequence[Row],
     rounds: Sequence[RoundRecord] = (),
+    splits: Sequence[SplitRow] = (),
+    served: Sequence[ServedRow] = (),
 ) -> str:
     """Return the paragraph as plain text on one line.
 
     Args:
         rounds: every timing of the rounds, those that were repeated as well.
+        splits: the table by instances.
+        served: the table of rates of queries.
     """
     parts = [
         _machine,
@@ -38,9 +46,11 @@ def methods_text(
         _tuning,
         _validating,
         _timing,
+        _splitting,
+        _serving,
         _statistics,
     ]
-    facts = _Facts(plan, records, rows, rounds)
+    facts = _Facts(plan, records, rows, rounds, splits, served)
     return one_line(" ".join(sentence for part in parts for sentence in part(facts) if sentence))
 
 
@@ -53,8 +63,11 @@ class _Facts:
         records: Sequence[MethodRecord],
         rows: Sequence[Row],
         rounds: Sequence[RoundRecord],
+        splits: Sequence[SplitRow],
+        served: Sequence[ServedRow],
     ) -> None:
         self.plan, self.records, self.rows, self.rounds = plan, records, rows, rounds
+        self.splits, self.served = splits, served
         self.config, self.protocol = plan.config, plan.config.protocol
         self.validated = [record for record in records if record.validate]
 
@@ -70,16 +83,17 @@ def _machine(facts: _Facts) -> Iterator[str]:
         f"instruction sets {', '.join(isa)}" if isa else "",
         f"{memory / 1e9:.0f} GB of memory" if memory else "",
     ]
+    known = ", ".join(filter(None, details))
     instance = machine.ec2
     if instance and instance.instance_type:
-        kind = f"an EC2 instance {instance.instance_type} ({instance.region}) with "
+        kind = f"an EC2 instance {instance.instance_type} ({region_text(instance)}) with "
     elif machine.virtual:
         kind = " ".join(filter(None, ["a", machine.hypervisor, "virtual machine with "]))
     else:
         kind = ""
     yield (
-        f"Measurements were taken on {kind}{machine.cpu_model} "
-        f"({', '.join(filter(None, details))}) under {machine.os}, kernel {machine.kernel}."
+        f"Measurements were taken on {kind}{cpu_text(machine)}"
+        f"{f' ({known})' if known else ''} under {system_text(machine)}."
     )
     settings = ", ".join(f"{k}={v}" for k, v in sorted(threads.environment.items()))
     under = f"under the policy {threads.policy}" + (f" ({settings})." if settings else ".")
@@ -110,7 +124,7 @@ def _software(facts: _Facts) -> Iterator[str]:
     others = (("NumPy", versions.numpy), ("SciPy", versions.scipy))
     said = ", ".join(
         [
-            f"Apache MXNet {versions.mxnet} (commit {versions.mxnet_commit})",
+            f"Apache MXNet {mxnet_text(versions)}",
             f"Intel Neural Compressor {versions.neural_compressor}",
             *(f"{name} {version}" for name, version in others if version),
         ]
@@ -238,6 +252,30 @@ def _timing(facts: _Facts) -> Iterator[str]:
     )
 
 
+def _splitting(facts: _Facts) -> Iterator[str]:
+    if facts.splits:
+        instances = sorted({row.split.instances for row in facts.splits})
+        rounds = sorted({row.rounds for row in facts.splits})
+        yield (
+            f"Splits of the machine into {_range(instances)} {_plural(instances, 'instance')} were "
+            f"timed in {_range(rounds)} {_plural(rounds, 'round')}: as many processes ran a row's model "
+            "at the same time, each bound to its own cores, and their images/s are those of all "
+            "together while all ran."
+        )
+
+
+def _serving(facts: _Facts) -> Iterator[str]:
+    server = facts.protocol.server
+    if server is not None and facts.served:
+        methods = len({row.method for row in facts.served})
+        yield (
+            f"For {methods} {'method' if methods == 1 else 'methods'} the highest rate of queries of one "
+            "image was searched, which arrived at random (a Poisson process, seed "
+            f"{server.seed}): that at which the 99th percentile of the time to an answer was at most "
+            f"{server.latency_ms:g} ms."
+        )
+
+
 def _range(counts: Sequence[int]) -> str:
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
@@ -264,7 +302,7 @@ def _statistics(facts: _Facts) -> Iterator[str]:
     if over_rounds:
         said.append(
             "those of times are Wilcoxon's signed-rank test over rounds on the log scale, ratios paired "
-            "by round"
+            f"by round{_adjusted(facts.rows)}"
         )
     if of_pass and of_speedup_alone:
         said.append(
@@ -286,3 +324,14 @@ def _statistics(facts: _Facts) -> Iterator[str]:
             "Top-1 was compared with the baseline's on the same images by McNemar's mid-p test "
             f"(Fagerland, Lydersen and Laake, 2013) with Holm's adjustment for {len(tested)} methods."
         )
+
+
+def _adjusted(rows: Sequence[Row]) -> str:
+    """Return what is done to intervals over as many rounds as these rows have."""
+    counts = [row.rounds for row in rows if row.rounds and row.rounds > 1]
+    said = ""
+    if not all(reaches(count) for count in counts):
+        said += ", stretched by Student's quantiles where so few rounds do not reach the level"
+    if any(count >= ENOUGH for count in counts):
+        said += f", widened from {ENOUGH} rounds on where successive rounds resemble each other"
+    return said

@@ -24,6 +24,8 @@ from harness.table.csv_table import to_csv
 from harness.table.loaded_run import LoadedRun
 from harness.table.markdown import table
 from harness.table.metrics import PUBLISHED
+from harness.table.plan_words import machine_text
+from harness.table.tables import has_intervals
 
 FOLDER = "report"
 
@@ -34,6 +36,7 @@ def write_files(
     code: str,
     into: Path | None = None,
     prices: Prices | None = None,
+    intervals: bool | None = None,
 ) -> list[Path]:
     """Write the report of a run and return the paths of its files, the page first.
 
@@ -41,13 +44,14 @@ def write_files(
 
     Args:
         into: the folder to write; None: ``FOLDER`` in the run's.
+        intervals: whether the tables show them; None where the protocol has rounds.
     """
     report = collect(run, folders, code, prices)
     folder = into or run.folder.path / FOLDER
     records = Path(os.path.relpath(run.folder.path.resolve(), folder.resolve())).as_posix()
     files: dict[str, str | bytes] = {
         "report.html": to_html(report, records),
-        **_tables(report),
+        **_tables(report, has_intervals(run, intervals)),
         "published.csv": pairs_to_csv(report.published.rows),
         "methods.txt": report.methods + "\n",
         "methods.tex": cited(paragraph(report.methods)) + "\n",
@@ -64,12 +68,11 @@ def write_files(
     return [folder / name for name in files]
 
 
-def _tables(report: Report) -> dict[str, str | bytes]:
+def _tables(report: Report, intervals: bool) -> dict[str, str | bytes]:
     plan, rows = report.run.plan, report.run.rows
-    intervals = bool(plan.config.protocol.rounds)
     caption = (
         f"{plan.workload.name}: accuracy, one-time cost and speed of each method on "
-        f"{plan.machine.cpu_model}, {plan.machine.cores} cores"
+        f"{machine_text(plan.machine)}"
         + (", with 95 % intervals." if intervals and any(r.intervals for r in rows) else ".")
     )
     source = [

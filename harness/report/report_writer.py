@@ -23,6 +23,7 @@ def write_report(
     folders: Sequence[Path] = (),
     into: Path | None = None,
     prices: Path = PRICES,
+    intervals: bool | None = None,
 ) -> list[Path]:
     """Write the report and return the paths of its files, the page first.
 
@@ -31,6 +32,7 @@ def write_report(
         cache: where matplotlib may keep what it knows of fonts.
         folders: of ``--conf``, for the command that repeats the run.
         prices: the file of the price list, read where rows of several engines are compared.
+        intervals: whether the tables show them; None where the protocol has rounds.
 
     Raises:
         InputError: the run has no row yet, the folder cannot be written, or the price list has a bad
@@ -49,4 +51,4 @@ def write_report(
     from harness.report.report_files import write_files
 
     conf = [str(path) for path in folders]
-    return write_files(run, conf, code_digest(folders), into, listed)
+    return write_files(run, conf, code_digest(folders), into, listed, intervals)

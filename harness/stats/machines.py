@@ -18,8 +18,7 @@ with 2 to 5 machines, types that do not differ and one that varies more than the
 comparisons then claim a difference, Games and Howell's studentised range up to 14 %. The smaller number
 is valid for any ratio of the variances (Mickey and Brown, "Bounds on the distribution functions of the
 Behrens-Fisher statistic", Annals of Mathematical Statistics 37, 1966). All pairs of types are adjusted
-by Holm ("A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics
-6, 1979), which holds whatever the pairs have in common.
+by Holm's method, which holds whatever the pairs have in common.
 
 ``./run.sh benchmark verdicts --parts machines`` measures coverage and false claims; docs/statistics.md
 has the table.
@@ -37,6 +36,7 @@ from numpy.typing import ArrayLike
 from scipy.special import stdtr, stdtrit
 
 from harness.stats.intervals import LEVEL, Interval, check_level
+from harness.stats.night_noise import holm
 from harness.stats.resampling import Floats
 from harness.stats.speed import signed_rank_interval
 
@@ -121,17 +121,8 @@ def differences(types: Sequence[Side]) -> list[Difference]:
     p_values = [_p_value(types[first], types[second]) for first, second in pairs]
     return [
         Difference(first, second, ratio(types[first], types[second]), p_value)
-        for (first, second), p_value in zip(pairs, holm(p_values))
+        for (first, second), p_value in zip(pairs, holm(p_values).tolist())
     ]
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for their number by Holm's step-down procedure."""
-    count, adjusted, least = len(p_values), [1.0] * len(p_values), 0.0
-    for rank, at in enumerate(sorted(range(count), key=lambda one: p_values[one])):
-        least = max(least, min(1.0, (count - rank) * p_values[at]))
-        adjusted[at] = least
-    return adjusted
 
 
 def _p_value(one: Side, other: Side) -> float:

@@ -226,6 +226,11 @@ def _over_rounds(logs: Floats, level: float) -> Interval:
     )
 
 
+def reaches(count: int, level: float = LEVEL) -> bool:
+    """Say whether the range of so many rounds reaches a level; if not, it is stretched."""
+    return float(_signed_rank_tails(count)[0]) <= (1 - level) / 2
+
+
 def signed_rank_interval(values: Floats, level: float) -> tuple[float, float, float]:
     """Return Hodges and Lehmann's estimate and the ends of its interval.
 
@@ -238,7 +243,7 @@ def signed_rank_interval(values: Floats, level: float) -> tuple[float, float, fl
     middle = float(np.median(means))
     tail = (1 - level) / 2
     tails = _signed_rank_tails(count)
-    if tails[0] > tail:  # even the range does not reach the level
+    if not reaches(count, level):
         stretch = float(stdtrit(count - 1, 1 - tail) / stdtrit(count - 1, 1 - tails[0]))
         centre, half = float(means[0] + means[-1]) / 2, float(means[-1] - means[0]) / 2
         return middle, centre - half * stretch, centre + half * stretch

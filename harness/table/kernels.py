@@ -156,9 +156,13 @@ class Profile:
 
     @property
     def without_reference(self) -> float | None:
-        """How many times as fast it would be without reference kernels; None where little is theirs."""
+        """How many times as fast MXNet would be without its oneDNN's reference kernels.
+
+        None where little is theirs, and of other engines: theirs are no defect of this MXNet.
+        """
         share = self.reference_wall_share
-        return 1 / (1 - share) if NOTED_SHARE <= share < 1 else None
+        is_slow = self.engine == ONEDNN and NOTED_SHARE <= share < 1
+        return 1 / (1 - share) if is_slow else None
 
     @property
     def reorder_share(self) -> float:

@@ -13,6 +13,7 @@ from harness.table.instances.split_tables import split_parts
 from harness.table.kernels import RowProfile, common_name
 from harness.table.loaded_run import LoadedRun
 from harness.table.metrics import ADDED, BY_SIZE, PUBLISHED, Metric
+from harness.table.plan_words import machine_text, mxnet_text, system_text
 from harness.table.rows import Row, SizeRow
 
 BEYOND = (
@@ -162,9 +163,9 @@ def environment(plan: RunPlan) -> str:
     machine, versions, threads = plan.machine, plan.versions, plan.threads
     settings = " ".join(f"{k}={v}" for k, v in sorted(threads.environment.items()))
     lines = [
-        ("CPU", f"{machine.cpu_model}, {machine.cores} cores"),
-        ("OS", f"{machine.os}, kernel {machine.kernel}"),
-        ("MXNet", f"{versions.mxnet} (commit {versions.mxnet_commit})"),
+        ("CPU", machine_text(machine)),
+        ("OS", system_text(machine)),
+        ("MXNet", mxnet_text(versions)),
         ("INC", versions.neural_compressor),
         *(("Other engine", text) for text in versions.engine_texts),
         ("Threads", f"{threads.policy}: {settings or 'nothing set'}"),

@@ -160,7 +160,7 @@ def _measured(
         correct5=top_k_correct(best, labels, 5),
         validation_s=facts.validation_s,
         inference_s=sum(facts.forward_s),
-        batch_size=facts.batch_size,
+        batch_size=min(facts.batch_size, facts.images),  # the only batch may be smaller
         whole=validation_samples(record),
         forward=forward,
         rounds=0 if timed is None or forward is None else len(forward.rounds),

@@ -91,9 +91,14 @@ def least_accepted(baseline: float, criterion: str, tolerance: float) -> float:
 
 
 def is_accurate(row: Row, tuning: Tuning) -> bool | None:
-    """Say whether a row's top-1 on all images meets the criterion that INC tunes for."""
-    if row.top1 is None or row.top1_rel_loss_pct is None or row.top1_rel_loss_pct == 100:
+    """Say whether a row's top-1 on all images meets the criterion that INC tunes for.
+
+    None where no loss is known. A row with no image right does not meet it.
+    """
+    if row.top1 is None or row.top1_rel_loss_pct is None:
         return None
+    if row.top1 == 0:
+        return False
     baseline = row.top1 / (1 - row.top1_rel_loss_pct / 100)
     least = least_accepted(baseline, tuning.criterion, tuning.tolerance)
     return row.top1 >= least or row.top1_rel_loss_pct == 0

@@ -24,18 +24,18 @@ from harness.config import CONF
 from harness.facts.typed import decode, plain
 from harness.stats.speed import speedup_apart, throughput
 from harness.storage import store
-from harness.storage.record import Outcome, RoofRecord
-from harness.storage.stage_facts import RoofFacts
+from harness.storage.instances.instance_files import save_instances
+from harness.storage.plan import RANDOM_WEIGHTS
+from harness.storage.record import Split
 from harness.storage.store import RunFolder
 from helpers import links, sample_records
 from helpers.browser import Opened
 from helpers.command_line import CommandLine, Ended
-from helpers.other_machine import edit, on_machine, predicting, times_scaled
+from helpers.other_machine import MACS, edit, on_machine, predicting, times_scaled, with_roof
 from helpers.sample_run import made_run
 
 SLOW, FAST = "slow-cpu-2c", "fast-cpu-4c"
 EC2 = {"instance_type": "c7i.xlarge", "region": "us-east-1", "reason": None}
-MACS = 10**9  # of each image: 100 images and one convolution of 10^11 in the profile
 DIFFERENT = {3: 9, 7: 2, 500: 1}  # images, and what the fast machine predicts
 Compared = Callable[..., tuple[int, str, str, Path]]
 
@@ -44,33 +44,13 @@ Compared = Callable[..., tuple[int, str, str, Path]]
 def runs(tmp_path: Path) -> tuple[RunFolder, RunFolder]:
     """Return a run on a slow and, twice as fast, on a fast machine, an EC2 instance."""
     origin = made_run(tmp_path / "origin")
-    for path in (origin.path / "records").glob("*.json"):
-        edit(path, _count_operations)
     slow = on_machine(origin, tmp_path / "results", SLOW, cpu_model="a slow CPU")
     fast = on_machine(origin, tmp_path / "results", FAST, cpu_model="a fast CPU", ec2=EC2)
     times_scaled(fast, 0.5)
     predicting(fast, "int8_smart", DIFFERENT)
-    for folder, gops in ((slow, 1000.0), (fast, 4000.0)):
-        kernel = {
-            "dtype": "int8",
-            "kind": "convolution",
-            "implementation": "brgconv:avx512_core_vnni",
-            "problem": "mb1_ic1oc1",
-            "macs": MACS,
-            "ms": [2e-6 * MACS / gops],
-        }
-        facts = {
-            "kernels": [kernel],
-            "missing": {"bf16": "oneDNN ran f32 instead"},
-            "disturbed": [],
-        }
-        folder.save_roof(RoofRecord(folder.id, Outcome("ok"), decode(facts, RoofFacts)))
+    with_roof(slow, 1000.0)
+    with_roof(fast, 4000.0)
     return slow, fast
-
-
-def _count_operations(record: Any) -> None:
-    if record["profile"]:
-        record["profile"]["rows"][0]["macs"] = 100 * MACS
 
 
 @pytest.fixture
@@ -141,6 +121,83 @@ def test_methods_by_machines(compared: Compared, runs: tuple[RunFolder, RunFolde
     # a row without a solution says so, in every run
     assert cell(folder, "int8_bayesian", FAST)["outcome"] == "no solution in 3 trials"
     assert out.count("no solution in 3 trials") == 2
+
+
+def without_baseline(folder: RunFolder) -> None:
+    """Leave fp32 out of a run, so that no loss is known."""
+    edit(folder.path / "plan.json", lambda plan: plan["config"]["method"].pop("fp32"))
+    (path,) = (folder.path / "records").glob("*_fp32.json")
+    path.unlink()
+
+
+def test_a_row_of_unknown_accuracy_wins_nothing(
+    compared: Compared, runs: tuple[RunFolder, RunFolder]
+) -> None:
+    without_baseline(runs[1])
+    _, out, _, _ = compared("--force")
+    assert f"Fastest: int8_custom on {SLOW}, " in out  # the fast machine's are not known
+    without_baseline(runs[0])
+    code, out, err, folder = compared()
+    assert code == 0, err
+    for question in ("Fastest", "Cheapest", "Most of its roof"):
+        assert f"{question}: no row is known to meet the criterion of the tuning\n" in out
+    page = (folder / "comparison.html").read_text()
+    assert "no row is known to meet the criterion of the tuning" in page
+
+
+def test_rows_of_random_weights_are_accurate_enough(
+    compared: Compared, runs: tuple[RunFolder, RunFolder]
+) -> None:
+    for folder in runs:
+        without_baseline(folder)
+        edit(folder.path / "plan.json", lambda plan: plan.update(warnings=[RANDOM_WEIGHTS]))
+    _, out, _, _ = compared()
+    assert "Fastest: int8_smart on c7i.xlarge, " in out
+
+
+def test_files_that_a_comparison_no_longer_has_are_deleted(
+    compared: Compared, runs: tuple[RunFolder, RunFolder]
+) -> None:
+    _, _, _, folder = compared()
+    assert {"cost.svg", "cost_narrow.pdf", "roof.svg"} <= {
+        path.name for path in (folder / "figures").iterdir()
+    }
+    (folder / "machines.csv").write_text("of an earlier comparison")
+    others = [folder / "notes.txt", folder / "figures" / "mine.svg"]
+    for path in others:
+        path.write_text("mine")
+    elsewhere = {**EC2, "region": "eu-west-1"}  # without a price
+    edit(runs[1].path / "plan.json", lambda plan: plan["machine"].update(ec2=elsewhere))
+    for run in runs:
+        (run.path / "roof.json").unlink()
+    code, _, err, _ = compared()
+    assert code == 0, err
+    assert {path.name for path in folder.iterdir()} == {
+        *("comparison.html", "comparison.md", "comparison.csv", "disagreements.csv"),
+        *("figures", "notes.txt"),
+    }
+    assert {path.name for path in (folder / "figures").iterdir()} == {
+        *("throughput.svg", "throughput.pdf", "throughput_narrow.svg", "throughput_narrow.pdf"),
+        "mine.svg",
+    }
+
+
+def test_the_notes_say_that_a_split_is_compared_in_another_way(
+    compared: Compared, runs: tuple[RunFolder, RunFolder]
+) -> None:
+    of_rounds, of_sides = "Welch's t over both runs' rounds", "Student's t from the intervals"
+    _, _, _, folder = compared()
+    text = (folder / "comparison.md").read_text()
+    assert of_rounds in text and of_sides not in text and "of a split" not in text
+    for number in (1, 2, 3):
+        record = sample_records.together("fp32", number, Split(2, 2), [0.5, 0.5])
+        save_instances(runs[0], replace(record, run="made"))
+    code, _, err, folder = compared()
+    assert code == 0, err
+    assert cell(folder, "fp32", SLOW)["split"] == "2 instances of 1 thread, batch 100"
+    text = (folder / "comparison.md").read_text()
+    assert of_rounds in text and of_sides in text  # one row has a split, the others have none
+    assert "Images/s of a split are from the run's table by instances." in text
 
 
 def test_prices_of_the_command_line_and_of_a_file(compared: Compared, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from harness.cli import main
 from harness.stats.machines import typical_machine
 from harness.storage.store import RunFolder
 from helpers.browser import Opened
-from helpers.other_machine import edit, on_machine, times_scaled
+from helpers.other_machine import MACS, edit, on_machine, times_scaled, with_roof
 from helpers.sample_run import made_run
 
 TYPES = {"c7i.xlarge": 1.0, "m7i.xlarge": 0.4}  # and how long their batches take
@@ -148,6 +148,53 @@ def test_runs_of_one_machine_count_as_one(compare: Compare, machines: list[RunFo
     # two runs of the only machine are no type: they stay apart
     _, out, _, _ = compare(of=[machines[0], again])
     assert "machines)" not in out
+
+
+def test_a_machine_counts_once_in_the_share_of_the_roof(
+    compare: Compare, machines: list[RunFolder]
+) -> None:
+    again = on_machine(machines[0], machines[0].path.parents[1], "again")
+    own, roofs = [*machines[::2], again], (1000.0, 2000.0, 4000.0, 3000.0)
+    for run, gops in zip(own, roofs, strict=True):
+        with_roof(run, gops)
+    _, _, _, folder = compare(of=own)
+    each = [one for one in rows_of(folder / "machines.csv") if one["method"] == "int8_smart"]
+    assert [one["machine"] for one in each] == ["1", "2", "3", "1"]
+    shares = [
+        float(one["images_per_s"]) * 2 * MACS / (1e9 * gops)
+        for one, gops in zip(each, roofs, strict=True)
+    ]
+    expected = ((shares[0] + shares[3]) / 2 + shares[1] + shares[2]) / 3
+    assert float(row(folder, "c7i.xlarge")["share_of_roof"]) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("without", [0, 1])  # the first machine, whose run says most, or another
+def test_a_type_has_no_share_of_the_roof_where_a_machine_has_none(
+    compare: Compare, machines: list[RunFolder], without: int
+) -> None:
+    own = machines[::2]
+    for number, run in enumerate(own):
+        if number != without:
+            with_roof(run, 1000.0)
+    _, _, _, folder = compare(of=own)
+    pooled = row(folder, "c7i.xlarge")
+    said = "roof not measured on all machines"
+    assert (pooled["share_of_roof"], pooled["share_missing"]) == ("", said)
+    text = (folder / "comparison.md").read_text()
+    assert f"Share of the roof, int8_smart on c7i.xlarge (3 machines): {said}." in text
+
+
+def test_the_notes_say_how_columns_were_compared(
+    compare: Compare, machines: list[RunFolder]
+) -> None:
+    of_rounds, of_sides = "Welch's t over both runs' rounds", "Student's t from the intervals"
+    for own, said, other in (
+        (machines[:2], of_rounds, of_sides),
+        (machines, of_sides, of_rounds),
+    ):
+        _, _, _, folder = compare(of=own)
+        text = (folder / "comparison.md").read_text()
+        assert said in text and other not in text
 
 
 def test_unlike_plans_are_refused(compare: Compare, machines: list[RunFolder]) -> None:

@@ -19,8 +19,10 @@ from harness.packs.importing import import_pack
 from harness.packs.pack import REVIEW, write_pack
 from harness.packs.verify import save_digests, verify
 from harness.report.artifact.review_pack import Review, write_review
-from harness.report.artifact.review_texts import FILL_IN
+from harness.report.artifact.review_texts import FILL_IN, to_readme
+from harness.report.evidence import RunDigests
 from harness.storage.store import RunFolder
+from harness.table.loaded_run import load_run
 from helpers import links
 from helpers.command_line import CommandLine
 from helpers.sample_run import made_run
@@ -129,6 +131,16 @@ def test_the_commands_of_its_readme_check_it(
     (digest,) = re.findall(r"```text\n([0-9a-f]{64})\n```", text)
     assert f"digest of all but times: {digest}" in ended.out
     assert "./run.sh" in text.partition("## Run it again")[2]
+
+
+def test_words_of_the_readme_are_whole_in_a_shell(run: RunFolder) -> None:
+    pack, word = "my run's ```; false.zip", "key=```; false"
+    digests = RunDigests("1" * 64, "2" * 64, "3" * 64)
+    text = to_readme(load_run(run), digests, shlex.join(["./run.sh", word]), pack)
+    fences = [part.partition("```")[0] for part in text.split("```bash\n")[1:]]
+    importing = fences[0].splitlines()[0]
+    assert shlex.split(importing) == ["./run.sh", "import", f"file={pack}"]
+    assert shlex.split(fences[1]) == ["./run.sh", word]
 
 
 def test_a_deposit_leaves_open_what_a_person_must_say(unpacked: Path) -> None:

@@ -5,15 +5,26 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
 
+from harness.facts.typed import decode
 from harness.report.artifact.answers import NO, NONE, OPEN, PARTLY, YES, Answer, answers
 from harness.report.artifact.checklist import QUESTIONS, checklists, counts, to_markdown
+from harness.report.artifact.effort import effort
 from harness.report.evidence import RunDigests
-from harness.storage.plan import RANDOM_WEIGHTS
+from harness.serving.served_tables import save_server_record
+from harness.serving.server_record import ServeFacts, ServerRecord
+from harness.storage.instances.instance_files import save_instances
+from harness.storage.plan import RANDOM_WEIGHTS, Checkout
+from harness.storage.record import Outcome, RoofRecord, Split
+from harness.storage.stage_facts import RoofFacts
+from harness.storage.store import RunFolder
 from harness.table.loaded_run import LoadedRun, load_run
+from helpers.other_machine import edit
+from helpers.sample_records import together
 from helpers.sample_run import UNSOLVED, made_run
 
 DIGESTS = RunDigests("1" * 64, "2" * 64, "3" * 64)
@@ -104,6 +115,54 @@ def test_what_the_record_lacks_is_not_claimed(rounds: LoadedRun, tmp_path: Path)
     unsaid = load_run(made_run(tmp_path, rounds=0, profiled=False))  # no process has its seconds
     assert facts(unsaid)["time"].status == NO
     assert facts(unsaid)["energy"].status == NO
+
+
+def test_the_effort_is_of_all_processes_and_of_several_at_once_that_of_the_longest(
+    tmp_path: Path,
+) -> None:
+    folder = made_run(tmp_path)
+    alone = effort(load_run(folder))
+    assert (alone.seconds, alone.memory_bytes) == (5.0, 10**6)  # of five profiles
+    assert not any("instances" in said for said in alone.left_out)
+    save_instances(folder, together("fp32", 1, Split(2, 2), [1.0, 1.2]))  # 60 s, 0.1 GB each
+    served = [
+        ServeFacts(batch_s=0.01, settled=True, trials=[], seconds=seconds, peak_rss_bytes=2 * 10**8)
+        for seconds in (20.0, 30.0)
+    ]
+    search = ServerRecord(
+        folder.id, "fp32", Split(2, 2), Outcome("ok"), [[0], [1]], [], facts=served
+    )
+    save_server_record(folder, search)
+    roof = {"kernels": [], "missing": {}, "disturbed": [], "seconds": 7.0}
+    folder.save_roof(RoofRecord(folder.id, Outcome("ok"), decode(roof, RoofFacts)))
+    run = load_run(folder)
+    whole = effort(run)
+    assert (whole.seconds, whole.memory_bytes) == (5.0 + 60 + 30 + 7, 4 * 10**8)
+    answer = facts(run)["time"]
+    assert answer.status == PARTLY and "took 102 s, at most 0.4 GB" in answer.said
+    assert "Without attempts at instances that do not count." in answer.said
+
+
+def test_energy_that_was_read_is_not_said_to_be_unmeasured(
+    rounds: LoadedRun, tmp_path: Path
+) -> None:
+    assert facts(rounds)["energy"].said.endswith("Energy was not measured.")
+    folder = made_run(tmp_path)
+
+    def read(record: Any) -> None:
+        conditions = record["facts"]["timed"][0]["conditions"]
+        conditions.update(energy_j=50.0, allocator="/usr/lib/libc.so.6")
+
+    edit(folder.path / "rounds" / "001_fp32_1.json", read)
+    said = facts(load_run(RunFolder(folder.path)))["energy"].said
+    assert "was read: the Conditions table has it" in said and "not measured" not in said
+
+
+def test_the_program_is_named_with_its_commit(rounds: LoadedRun) -> None:
+    assert facts(rounds)["program"].said.endswith("; the commit was not recorded.")
+    checkout = Checkout(commit="ab" * 20, clean=True)
+    known = replace(rounds, plan=replace(rounds.plan, checkout=checkout))
+    assert facts(known)["program"].said.endswith(f"; commit {'ab' * 20} as committed.")
 
 
 def test_markdown_ticks_what_the_record_answers(tmp_path: Path) -> None:

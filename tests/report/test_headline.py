@@ -31,6 +31,16 @@ def test_the_gain_has_its_interval(tmp_path: Path) -> None:
     assert made.disturbed == ""
 
 
+@pytest.mark.parametrize(("engine", "told"), [({}, True), ({"fp32": "openvino"}, False)])
+def test_reference_kernels_of_another_engine_are_no_defect(
+    tmp_path: Path, engine: dict[str, str], told: bool
+) -> None:
+    run = load_run(made_run(tmp_path, engines=engine))
+    made = headline(run)
+    assert made is not None and ("is a defect of fp32" in made.defect) is told
+    assert any("slow reference kernels of this MXNet" in note for note in run.notes) is told
+
+
 @pytest.mark.parametrize(("method", "named"), [("fp32", True), ("int8_mse", False)])
 def test_disturbed_passes_of_its_rows_are_named(tmp_path: Path, method: str, named: bool) -> None:
     folder = made_run(tmp_path, rounds=0)

@@ -10,8 +10,10 @@ import pytest
 
 from harness.facts.typed import changed
 from harness.report.methods_text import methods_text
+from harness.serving.rates import ServedRow
 from harness.storage.plan import RunPlan
-from harness.storage.record import MethodRecord, Outcome, RoundRecord
+from harness.storage.record import MethodRecord, Outcome, RoundRecord, Split
+from harness.table.instances.splits import split_rows
 from harness.table.notes.footnotes import footnotes
 from harness.table.rows import build_rows
 from harness.table.samples import samples_of
@@ -24,6 +26,7 @@ from helpers.sample_records import (
     plan,
     predicted,
     timed,
+    together,
 )
 
 
@@ -190,3 +193,33 @@ def test_intervals_are_told_where_there_are_any_and_as_what_they_are() -> None:
     two = [timed(name, n, [0.1, 0.11, 0.1 * n] * 6) for n in (1, 2) for name in ("fp32", "int8")]
     both = said(records, two)[0]
     assert "Wilcoxon's signed-rank test over rounds on the log scale" in both
+
+
+@pytest.mark.parametrize(
+    ("rounds", "stretched", "widened"), [(2, True, False), (6, False, False), (15, False, True)]
+)
+def test_what_is_done_to_intervals_is_told_by_the_number_of_rounds(
+    rounds: int, stretched: bool, widened: bool
+) -> None:
+    timings = [
+        timed(name, n, [0.1, 0.11, 0.1 * n] * 6)
+        for n in range(1, rounds + 1)
+        for name in ("fp32", "int8")
+    ]
+    text = said([measured("fp32", 1.0), measured("int8", 0.5)], timings)[0]
+    assert ("stretched by Student's quantiles" in text) is stretched
+    assert ("widened from 15 rounds on" in text) is widened
+
+
+def test_splits_and_queries_are_told_where_they_were_measured() -> None:
+    records = [measured("fp32", 1.0)]
+    splits = split_rows(records, [together("fp32", n, Split(2, 2), [1.0, 1.0]) for n in (1, 2)])
+    server = {"latency_ms": 10, "duration_s": 20, "queries": 1000, "precision": 0.02}
+    made = plan(server={**server, "batch": 4, "delay_ms": 5, "seed": 3})
+    served = [ServedRow("fp32", "fp32", "a split", 5.0, None, None, (), 0, None)]
+    text = methods_text(made, records, [], (), splits, served)
+    assert "Splits of the machine into 2 instances were timed in 2 rounds" in text
+    assert "For 1 method the highest rate of queries of one image was searched" in text
+    assert "was at most 10 ms." in text
+    alone = methods_text(made, records, [])
+    assert "Splits" not in alone and "queries" not in alone

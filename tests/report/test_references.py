@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from harness.report.artifact.works import WORKS
 from harness.report.evidence import RunDigests
 from harness.report.latex import paragraph
 from harness.report.methods_text import methods_text
+from harness.storage.plan import Checkout
 from helpers.sample_records import configured, measured, plan
 
 ENTRY = re.compile(r"^@(\w+)\{(\S+),\n((?:  \w+ = \{.*\},\n)+)\}$", re.MULTILINE)
@@ -54,6 +56,15 @@ def test_the_run_is_cited_with_its_versions_and_digests() -> None:
         assert part in run["note"]
     plain = run["note"].replace(r"\allowbreak{}", "").replace(r"\-", "")
     assert all(digest[:8] in plain for digest in (DIGESTS.plan, DIGESTS.config, DIGESTS.results))
+
+
+def test_the_run_is_cited_with_the_commit_of_its_code() -> None:
+    note = entries(to_bibtex(plan(), DIGESTS))[f"{PREFIX}run"]["note"]
+    assert f"inc-bench {plan().harness}, Apache MXNet" in note.replace(r"\allowbreak{}", "")
+    known = replace(plan(), checkout=Checkout(commit="ab" * 20, clean=False))
+    note = entries(to_bibtex(known, DIGESTS))[f"{PREFIX}run"]["note"]
+    said = f"(commit {'ab' * 20} with uncommitted changes)"
+    assert said in note.replace(r"\allowbreak{}", "")
 
 
 @pytest.mark.parametrize(

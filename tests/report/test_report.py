@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from harness import PROJECT
+from harness.cli import main
 from harness.errors import HarnessError, InputError
 from harness.files.whole_files import sha256_of
 from harness.report.report_writer import write_report
@@ -24,6 +25,7 @@ from harness.storage.store import RunFolder
 from helpers import links
 from helpers.browser import Opened
 from helpers.command_line import PATIENCE_S, CommandLine, Ended
+from helpers.other_machine import edit
 from helpers.sample_records import LABELS
 from helpers.sample_run import SECONDS, TOP1, UNSOLVED, made_run
 
@@ -335,6 +337,34 @@ def test_files_of_other_formats_agree(made_report: Path) -> None:
                  "3 rounds of 20 batches", "seed 1", "seed 9", "1 % relative", "McNemar"):  # fmt: skip
         assert fact in said
     assert "\n" not in said.rstrip("\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("rounds", "asked", "shown"),
+    [(3, "null", True), (3, "false", False), (0, "true", True), (0, "null", False)],
+)
+def test_tables_have_intervals_where_they_are_asked_for(
+    rounds: int, asked: str, shown: bool, tmp_path: Path, cache: Path
+) -> None:
+    folder = made_run(tmp_path, rounds=rounds)
+    places = [f"run.results={tmp_path}", f"run.cache={cache}"]
+    assert main(["report", f"run={folder.id}", f"table.intervals={asked}", *places]) == 0
+    latex = (folder.path / "report" / "table.tex").read_text()
+    assert (r"with 95 \% intervals" in latex) is shown
+    assert ("[" in (folder.path / "report" / "table.md").read_text()) is shown
+
+
+@pytest.mark.slow
+def test_what_is_not_known_of_the_machine_is_said_in_words(tmp_path: Path, cache: Path) -> None:
+    folder = made_run(tmp_path)
+    nothing = {"cpu_model": None, "cores": None, "os": None, "kernel": None}
+    edit(folder.path / "plan.json", lambda plan: plan["machine"].update(nothing))
+    page, *_ = write_report(folder, cache)
+    (lead,) = re.findall('<p class="lead">(.*?)</p>', page.read_text())
+    latex = (page.parent / "table.tex").read_text()
+    for text in (lead, latex):
+        assert "an unknown CPU, an unknown number of cores" in text and "None" not in text
 
 
 INFLUENCE_COLUMNS = "excluded,operator,error_before,error_after,kept,kind,layer,behind,feeds"

@@ -13,10 +13,12 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.colors import to_hex
 
 from harness import PROJECT
 from harness.config import compose_config
 from harness.facts.typed import changed, decode
+from harness.render.drawing import BLUE, INK, MUTED, PAGE
 from harness.report.contents import command_notes
 from harness.report.evidence import command, config_digest, evidence
 from harness.report.figures.batch_times import batches
@@ -30,12 +32,12 @@ from harness.report.figures.trials import read_trials, trajectories
 from harness.report.latex import escaped
 from harness.report.published import Pair, shared_rows, workload_differences
 from harness.stats.intervals import Interval
-from harness.storage.plan import RANDOM_WEIGHTS
+from harness.storage.plan import RANDOM_WEIGHTS, Checkout
 from harness.storage.record import MethodRecord, Outcome
 from harness.storage.stage_facts import ProfileFacts, Trial
 from harness.table.kernels import Profile, RowProfile
 from harness.table.rows import Row
-from harness.table.searches import best_accurate, least_accepted
+from harness.table.searches import best_accurate, is_accurate, least_accepted
 from helpers.sample_records import LOAD, TUNING, configured, measured, plan, timed
 from helpers.sample_run import PROFILE
 
@@ -125,6 +127,24 @@ def test_a_cost_is_paid_back_by_the_time_saved_on_every_image() -> None:
     assert fastest is not None and fastest.label == "fast"  # its loss means nothing
 
 
+@pytest.mark.parametrize(("loss", "is_known"), [(0.0, True), (None, False)])
+def test_a_row_of_unknown_accuracy_is_neither_filled_nor_called_accurate(
+    loss: float | None, is_known: bool
+) -> None:
+    fast = row("fast", 4.0, 0.8, images_per_s=150.0, speedup_vs_fused=1.5)
+    rows = [
+        row("fp32_fused", 2.0, 0.8, images_per_s=100.0, speedup_vs_fused=1.0),
+        replace(fast, cost_s=30.0, top1_rel_loss_pct=loss),
+    ]
+    drawing = draw(gains(planned(fp32="fp32", fp32_fused="fused"), rows))
+    assert drawing.words.body[0][5] == ("yes" if is_known else "-")
+    assert ("No row that is known to be accurate" in drawing.words.description) is not is_known
+    for picture in drawing.pictures.values():
+        figure, _ = picture._filled
+        mark = figure.axes[0].containers[0][0]
+        assert to_hex(mark.get_markerfacecolor()) == (BLUE if is_known else PAGE)
+
+
 @pytest.mark.parametrize(
     ("low", "said"),
     [
@@ -159,6 +179,28 @@ def test_without_fused_the_gain_is_over_the_baseline_and_without_both_there_is_n
 def test_the_criterion_is_that_of_inc(baseline: float, tolerance: float) -> None:
     assert least_accepted(baseline, "relative", tolerance) == baseline * (1 - tolerance)
     assert least_accepted(baseline, "absolute", tolerance) == baseline - tolerance
+
+
+@given(
+    st.integers(1, 1000),
+    st.integers(0, 1000),
+    st.sampled_from(["relative", "absolute"]),
+    st.floats(0, 0.5),
+)
+def test_a_row_is_judged_wherever_its_loss_is_known(
+    reference: int, right: int, criterion: str, tolerance: float
+) -> None:
+    tuning = changed(plan().config.tuning, criterion=criterion, tolerance=tolerance)
+    one = row("one", 1.0, right / 1000, base=reference / 1000)
+    least = least_accepted(reference / 1000, criterion, tolerance)
+    if right == 0:
+        assert is_accurate(one, tuning) is False  # a loss of 100 %
+    elif abs(right / 1000 - least) > 1e-9:
+        assert is_accurate(one, tuning) is (right / 1000 > least)
+    else:
+        assert is_accurate(one, tuning) is not None
+    assert is_accurate(replace(one, top1_rel_loss_pct=None), tuning) is None
+    assert is_accurate(Row("failed", "failed", "failed"), tuning) is None
 
 
 def test_a_search_without_a_model_is_held_against_another_rows_baseline() -> None:
@@ -227,6 +269,24 @@ def test_shares_sum_to_one_and_small_parts_are_named_together() -> None:
     assert "Rows of OpenVINO are by their own profiles." in draw_shares(beside).words.caption
     assert first.shares[-1] == pytest.approx(0.2)
     assert (first.milliseconds, second.milliseconds) == (100.0, 30.0)
+
+
+@pytest.mark.parametrize("engine", [None, "OpenVINO"])
+def test_no_number_has_the_colour_of_its_bar(engine: str | None) -> None:
+    profile = Profile.recorded(decode({**PROFILE, "engine": engine}, ProfileFacts))
+    drawing = draw_shares(shares([RowProfile("one", "one", profile)]))
+    assert len(drawing.pictures) == 2
+    for picture in drawing.pictures.values():
+        figure, _ = picture._filled
+        (axes,) = figure.axes
+        assert [text.get_text() for text in axes.texts] == ["60", "20", "20"]
+        for text in axes.texts:
+            box = text.get_bbox_patch()
+            assert box is not None
+            assert to_hex(text.get_color()) != to_hex(box.get_facecolor())
+        assert to_hex(axes.texts[-1].get_color()) == INK  # outside, in the colour of the page
+        (bar,) = axes.containers[-1].patches
+        assert (to_hex(bar.get_facecolor()), to_hex(bar.get_edgecolor())) == (PAGE, MUTED)
 
 
 def test_influence_shows_what_was_kept_or_else_what_helped_most() -> None:
@@ -322,6 +382,9 @@ def test_a_command_says_which_code_was_measured() -> None:
     other = command_notes(measured_by, "cd" * 32)
     assert f"harness 0.0.9, code digest {'ab' * 32}; the commit was not recorded" in other[0]
     assert "no code digest in its plan" in command_notes(replace(measured_by, code=None), "")[0]
+    for clean, words in ((True, "as committed"), (False, "with uncommitted changes")):
+        known = replace(measured_by, checkout=Checkout(commit="ab" * 20, clean=clean))
+        assert f"; commit {'ab' * 20} {words}. Results may differ." in command_notes(known, "")[0]
 
 
 def test_evidence_has_every_attempt_and_says_which_one_counts() -> None:

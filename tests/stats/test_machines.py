@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.verdicts.machine_types import MACHINES, SPREADS, claims, coverage, typical_rounds
-from harness.stats.machines import differences, holm, ratio, side_of, typical_machine
+from harness.stats.machines import differences, ratio, side_of, typical_machine
 from harness.stats.speed import signed_rank_interval
 
 RATES = st.lists(st.floats(1, 1e4), min_size=2, max_size=6)
@@ -77,10 +77,21 @@ def test_equal_machines() -> None:
     assert differences([same, other])[0].p_value == 0
 
 
-def test_holm() -> None:
-    """By hand: 0.01 x 4, 0.02 x 3, then never less than the one before, and 1 at most."""
-    assert holm([0.02, 0.9, 0.01, 0.03]) == pytest.approx([0.06, 0.9, 0.04, 0.06])
-    assert holm([0.7, 0.8]) == [1.0, 1.0] and holm([]) == []
+def test_pairs_of_types_are_adjusted_for_their_number() -> None:
+    """By hand: the least times 3, the next times 2, never less than the one before, and 1 at most."""
+    sides = [
+        side_of(typical_machine([factor * one for one in (1.0, 1.02, 0.99)]), 3)
+        for factor in (1.0, 1.05, 1.2)
+    ]
+    alone = sorted(
+        differences([sides[first], sides[second]])[0].p_value
+        for first, second in ((0, 1), (0, 2), (1, 2))
+    )
+    by_hand = np.maximum.accumulate(np.minimum(np.multiply(alone, [3, 2, 1]), 1))
+    together = [pair.p_value for pair in differences(sides)]
+    assert sorted(together) == pytest.approx(list(by_hand))
+    assert all(type(p_value) is float for p_value in together)
+    assert differences(sides[:1]) == []
 
 
 @pytest.mark.parametrize("values", [[1.0], [], [1.0, 0.0], [1.0, math.nan], [[1.0, 2.0]]])

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from harness import PROJECT
 from harness.errors import HarnessError
+from harness.facts.typed import changed
 from harness.storage.record import MethodRecord, Outcome, RoundRecord
 from harness.table.csv_table import HEADER, sizes_to_csv, to_csv
 from harness.table.markdown import size_table, table
@@ -137,6 +138,16 @@ def test_without_rounds_the_validation_pass_is_what_is_timed() -> None:
     assert (fused.speedup_vs_fused, fp32.inference_speedup, int8.rounds) == (1.0, 1.0, 0)
     assert int8.intervals["images_per_s"].between_rounds is False
     assert "inference_speedup" not in fp32.intervals  # a row against itself is no measurement
+
+
+def test_a_pass_over_fewer_images_than_a_batch_counts_those_there_are() -> None:
+    whole = measured("fp32", 30.0)
+    assert whole.validate is not None
+    few = {"images": 32, "batches": 1, "data_s": [0.0], "forward_s": [0.5], "rest_s": [0.0]}
+    (row,) = rows_of(
+        [replace(whole, validate=changed(whole.validate, **few))], lambda r: predicted(0.8, 0.9)
+    )
+    assert row.images_per_s == pytest.approx(64)
 
 
 def test_rounds_replace_the_pass_for_what_is_of_inference() -> None:

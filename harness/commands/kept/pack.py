@@ -29,7 +29,8 @@ def call(words: Words, context: Context) -> int:
     if for_review:
         from harness.report.artifact.review_pack import Review, write_review
 
-        review = Review(context.cache, context.folders, models, sign)
+        intervals = context.composed.config.table.intervals
+        review = Review(context.cache, context.folders, models, sign, intervals)
         manifest, sha256 = write_review(folder, to, review)
     else:
         manifest, sha256 = write_pack(folder, to, models, sign)

@@ -23,6 +23,7 @@ from harness.table.rows import Row
 ABSENT, WAITING = "not in this run", "not measured yet"
 POOLED = (THROUGHPUT.name, INFERENCE_SPEEDUP.name, VS_FUSED.name, SPEEDUP.name)
 ONE_MACHINE = "one machine: the interval is of its rounds, and does not hold for the type"
+NOT_ON_ALL = "roof not measured on all machines"
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,13 @@ def method_in_column(method: str, column: Column, reference: Column) -> MethodIn
     if isinstance(ratio, Interval):
         return replace(entry, ratio=ratio.estimate, intervals={**entry.intervals, "ratio": ratio})
     return replace(entry, ratio=ratio)
+
+
+def is_of_rounds(
+    column: Column, entry: MethodInRun, reference: Column, theirs: MethodInRun
+) -> bool:
+    """Say whether a ratio is of the rounds of two runs, each of one process on all cores."""
+    return not (column.is_pooled or reference.is_pooled or entry.split or theirs.split)
 
 
 def side_of(entry: MethodInRun) -> machines.Side | None:
@@ -150,16 +158,24 @@ def _pooled(entries: Sequence[MethodInRun], column: Column) -> MethodInRun:
         elif name in intervals:
             intervals[name] = replace(intervals[name], doubt=ONE_MACHINE)
     row = replace(worst, intervals=intervals, **typical)
-    shares = [entry.share.value for entry in some if entry.share.value is not None]
-    share = Share(float(np.mean(shares))) if len(shares) == len(some) else some[0].share
     splits = dict.fromkeys(entry.split for entry in some)
     split = (
         " or ".join(each or "one process" for each in splits) if len(splits) > 1 else some[0].split
     )
     rates = tuple(values[THROUGHPUT.name])
-    entry = MethodInRun(OK, row, share, split=split, machines=rates)
+    entry = MethodInRun(OK, row, _pooled_share(timed), split=split, machines=rates)
     rate = intervals.get(THROUGHPUT.name)
     return _derived(entry, row.images_per_s or rates[0], rate, column.first)
+
+
+def _pooled_share(timed: Sequence[Sequence[MethodInRun]]) -> Share:
+    """Return the mean over machines of the mean over the runs of each."""
+    shares = [
+        [entry.share.value for entry in own if entry.share.value is not None] for own in timed
+    ]
+    if all(shares):
+        return Share(float(np.mean([np.mean(own) for own in shares])))
+    return Share(None, NOT_ON_ALL) if any(shares) else timed[0][0].share
 
 
 def _values(rows: Sequence[Sequence[Row | None]], name: str) -> list[float]:
@@ -175,7 +191,7 @@ def _ratio(
     """Return images/s over the reference's, with an interval where both sides have one."""
     if not theirs.machines:
         return None
-    single = not (column.is_pooled or reference.is_pooled or entry.split or theirs.split)
+    single = is_of_rounds(column, entry, reference, theirs)
     if single and method in reference.first.times and method in column.first.times:
         before, now = (_per_image(method, one.first) for one in (reference, column))
         if all(len(side) > 1 or side.shape[1] >= FEWEST_BATCHES for side in (before, now)):

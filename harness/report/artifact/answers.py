@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from harness.report.artifact.effort import effort
 from harness.report.evidence import RunDigests
 from harness.storage.method_options import MADE_ELSEWHERE
 from harness.storage.outcomes import FINISHED, OK
 from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
 from harness.table.loaded_run import LoadedRun
 from harness.table.metrics import ADDED, PUBLISHED
-from harness.table.searches import engine_searches, searches, taken_over
+from harness.table.plan_words import checkout_text, machine_text, mxnet_text, system_text
+from harness.table.searches import engine_searches, searches
 
 YES, PARTLY, NO = "yes", "in part", "no"
 NONE, OPEN = "does not apply", "open"
@@ -83,7 +85,7 @@ def _software(plan: RunPlan) -> Mapping[str, Answer]:
     versions = plan.versions
     code = f", code digest {plan.code}" if plan.code else ""
     wheel = versions.mxnet_wheel_sha256
-    built = f"MXNet {versions.mxnet}, commit {versions.mxnet_commit or 'unknown'}"
+    built = f"MXNet {mxnet_text(versions)}"
     network = plan.workload.model.network
     params = plan.files.get("params")
     if RANDOM_WEIGHTS in plan.warnings:
@@ -94,7 +96,7 @@ def _software(plan: RunPlan) -> Mapping[str, Answer]:
         of = f" of {network}" if network else ""
         model = Answer(YES, f"The weights{of} are {_name(params.path)}, SHA-256 {params.sha256}.")
     return {
-        "program": Answer(YES, f"inc-bench {plan.harness}{code}."),
+        "program": Answer(YES, f"inc-bench {plan.harness}{code}; {checkout_text(plan)}."),
         "binary": Answer(
             YES if wheel else PARTLY,
             f"{built}, from a wheel with SHA-256 {wheel}."
@@ -170,14 +172,12 @@ def _machine(run: LoadedRun) -> Mapping[str, Answer]:
     size = f", {memory / 1e9:.0f} GB of memory" if memory else ""
     disturbed = [row.label for row in run.rows if row.method in run.disturbances]
     return {
-        "hardware": Answer(
-            YES, f"{machine.cpu_model or 'An unknown CPU'}, {machine.cores} cores{sets}{size}."
-        ),
+        "hardware": Answer(YES, f"The machine has {machine_text(machine)}{sets}{size}."),
         "environment": Answer(
             YES,
             "; ".join(
                 [
-                    f"{machine.os}, kernel {machine.kernel}",
+                    system_text(machine),
                     f"MXNet {plan.versions.mxnet}",
                     f"Intel Neural Compressor {plan.versions.neural_compressor}",
                     *plan.versions.engine_texts,
@@ -263,19 +263,9 @@ def _statistics(run: LoadedRun) -> Mapping[str, Answer]:
 
 def _effort(run: LoadedRun) -> Mapping[str, Answer]:
     """Return what the run took, as far as its records have it."""
-    own = [record for record in run.records if not taken_over(record, run.plan.run)]
-    stages = [
-        *(record.optimize for record in own),
-        *(record.validate for record in run.records),
-        *(record.profile for record in run.records),
-        *(timing.facts for timing in run.rounds),
-    ]
-    seconds = [stage.seconds for stage in stages if stage and stage.seconds is not None]
-    peak = max((stage.peak_rss_bytes or 0 for stage in stages if stage), default=0)
-    without = [record.label for record in run.records if record.optimize is None]
-    took = f"The recorded processes took {_time_of(seconds)}"
+    took = effort(run)
+    peak = took.memory_bytes
     memory = f", at most {peak / 1e9:.1f} GB of memory at once" if peak else ""
-    left_out = f" Without {', '.join(without)}, which left no model." if without else ""
     sizes = [
         file.bytes
         for record in run.records
@@ -284,22 +274,29 @@ def _effort(run: LoadedRun) -> Mapping[str, Answer]:
         if file.bytes is not None
     ]
     disk = f"The models take {sum(sizes) / 1e6:.0f} MB. " if sizes else ""
-    if not seconds:
-        time = energy = Answer(NO, "The seconds of processes were not recorded.")
+    energy = (
+        "Energy for 1,000 images of the timed parts was read: the Conditions table has it."
+        if took.reads_energy
+        else "Energy was not measured."
+    )
+    if took.seconds is None:
+        said = "The seconds of processes were not recorded"
+        time = Answer(NO, f"{said}.")
     else:
-        time = Answer(PARTLY if without else YES, f"{took}{memory}.{left_out}")
-        energy = Answer(PARTLY, f"{took}; their energy was not measured.")
+        said = f"The recorded processes took {_time_of(took.seconds)}"
+        whole = " ".join([f"{said}{memory}.", *took.left_out])
+        time = Answer(PARTLY if took.left_out else YES, whole)
+    is_partly = took.reads_energy or took.seconds is not None
     return {
         "time": time,
-        "energy": energy,
+        "energy": Answer(PARTLY if is_partly else NO, f"{said}. {energy}"),
         "disk": Answer(PARTLY, f"{disk}README.md says what the packages take."),
         "preparing": Answer(NO, "It was not recorded. README.md says what it took elsewhere."),
     }
 
 
-def _time_of(seconds: Iterable[float]) -> str:
-    whole = sum(seconds)
-    return f"{whole / 60:.0f} minutes" if whole >= 120 else f"{whole:.0f} s"
+def _time_of(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} s"
 
 
 def _name(path: str) -> str:

@@ -10,6 +10,7 @@ from harness.report.artifact.works import WORKS, Work
 from harness.report.evidence import RunDigests
 from harness.report.latex import breakable, escaped
 from harness.storage.plan import RunPlan
+from harness.table.plan_words import checkout_text, cpu_text, mxnet_text
 
 PREFIX = "incbench:"  # of the keys, which must not be an author's own ones
 RUN = f"{PREFIX}run"
@@ -34,14 +35,12 @@ def to_bibtex(plan: RunPlan, digests: RunDigests) -> str:
     versions = plan.versions
     software = ", ".join(
         [
-            f"inc-bench {plan.harness}",
-            f"Apache MXNet {versions.mxnet}"
-            + (f" (commit {versions.mxnet_commit})" if versions.mxnet_commit else ""),
+            f"inc-bench {plan.harness}" + (f" ({checkout_text(plan)})" if plan.checkout else ""),
+            f"Apache MXNet {mxnet_text(versions)}",
             f"Intel Neural Compressor {versions.neural_compressor}",
             *versions.engine_texts,
         ]
     )
-    cpu = plan.machine.cpu_model or "an unknown CPU"
     run = Work(
         "run",
         "misc",
@@ -51,7 +50,7 @@ def to_bibtex(plan: RunPlan, digests: RunDigests) -> str:
             "title": f"{{inc-bench}} {_text(plan.harness)}: run {_text(plan.run)} of the workload "
             f"{_text(plan.workload.name)}",
             "year": re.sub(r"\D.*", "", plan.created) or "n.d.",
-            "note": f"Measured {_text(plan.created)} on {_text(cpu)} with "
+            "note": f"Measured {_text(plan.created)} on {_text(cpu_text(plan.machine))} with "
             f"{_text(software)}; results, SHA-256 {_text(digests.results)}; plan, SHA-256 "
             f"{_text(digests.plan)}; configuration, SHA-256 {_text(digests.config)}",
         },

@@ -37,12 +37,14 @@ class Review:
         folders: of ``--conf``.
         models: the models travel as well.
         sign: a private key, or None.
+        intervals: whether the report's tables show them; None where the protocol has rounds.
     """
 
     cache: Path
     folders: Sequence[Path] = ()
     models: bool = False
     sign: Path | None = None
+    intervals: bool | None = None
 
 
 def write_review(folder: RunFolder, to: Path, review: Review) -> tuple[Manifest, str]:
@@ -61,7 +63,9 @@ def write_review(folder: RunFolder, to: Path, review: Review) -> tuple[Manifest,
         for member in manifest_of(folder, review.models).members:
             _put(folder.path / member.path, copy.path / member.path)
         into = copy.path / REVIEW
-        write_report(copy, review.cache, review.folders, into / "report")
+        write_report(
+            copy, review.cache, review.folders, into / "report", intervals=review.intervals
+        )
         _write_texts(copy, into, to.name, review.folders)
         for source, name in _sources(review.folders):
             if not PATH.fullmatch(name):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import html
+import shlex
 from typing import Any
 
 from harness.render.escape import markdown_cell, one_line
 from harness.report.evidence import RunDigests
 from harness.storage.plan import RunPlan
 from harness.table.loaded_run import LoadedRun
+from harness.table.plan_words import machine_text
 
 FILL_IN = "FILL IN"  # begins what only a person can say
 README = """\
@@ -80,7 +82,7 @@ def to_readme(run: LoadedRun, digests: RunDigests, command: str, pack: str) -> s
         about=markdown_cell(_about(run)),
         harness=markdown_cell(plan.harness),
         code=f" with the code digest {markdown_cell(plan.code)}" if plan.code else "",
-        pack=_in_fence(pack),
+        pack=_in_fence(shlex.quote(pack)),
         digest=digests.results,
         command=_in_fence(command),
         caution=" Read it before you type it: the run was imported." if plan.foreign else "",
@@ -90,13 +92,14 @@ def to_readme(run: LoadedRun, digests: RunDigests, command: str, pack: str) -> s
     )
 
 
-def _in_fence(text: str) -> str:
-    return one_line(text).replace("```", "'''")
+def _in_fence(words: str) -> str:
+    """Return quoted words for a fenced block, with nothing between the backticks that would end it."""
+    return one_line(words).replace("``", "`''`")  # two quotes in a quoted word are nothing
 
 
 def _about(run: LoadedRun) -> str:
     plan = run.plan
-    machine, versions = plan.machine, plan.versions
+    versions = plan.versions
     software = [
         f"Apache MXNet {versions.mxnet}",
         f"Intel Neural Compressor {versions.neural_compressor}",
@@ -104,7 +107,7 @@ def _about(run: LoadedRun) -> str:
     ]
     return (
         f"Accuracy, one-time cost and speed of {len(run.rows)} methods for the workload "
-        f"{plan.workload.name} on {machine.cpu_model or 'an unknown CPU'}, {machine.cores} cores, "
+        f"{plan.workload.name} on {machine_text(plan.machine)}, "
         f"measured {plan.created} by inc-bench {plan.harness} with {' and '.join(software)}."
     )
 

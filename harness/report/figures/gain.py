@@ -40,7 +40,7 @@ class Gain:
         speedup: of inference, over the reference.
         repaid_images: after how many images the faster inference has saved the cost, None where it
             is not faster.
-        accurate: its validated top-1 meets the tuning's criterion, None without a baseline.
+        accurate: its validated top-1 meets the tuning's criterion, None where that is not known.
     """
 
     method: str
@@ -121,7 +121,7 @@ def draw(compared: Gains | None) -> Drawing:
         TITLE,
         f"The one-time cost of optimising against the inference speedup over {compared.reference} "
         "(bars: 95 % intervals). Filled: top-1 on all images meets the tuning's criterion; hollow: "
-        "it does not.",
+        "it does not, or that is not known.",
         _described(compared),
         ("Method", "Cost s", "Speedup", "95 % interval", "Paid back after images", "Accurate"),
         [
@@ -140,18 +140,14 @@ def draw(compared: Gains | None) -> Drawing:
 
 
 def _described(compared: Gains) -> str:
-    repaid = [
-        gain
-        for gain in compared.rows
-        if gain.repaid_images is not None and gain.accurate is not False
-    ]
+    repaid = [gain for gain in compared.rows if gain.repaid_images is not None and gain.accurate]
     if not repaid:
-        return f"No accurate row is faster than {compared.reference}."
+        return f"No row that is known to be accurate is faster than {compared.reference}."
     sure = [gain for gain in repaid if gain.is_sure]
     if not sure:
         return (
-            f"No accurate row is faster than {compared.reference} beyond its interval, so none is "
-            "known to pay back."
+            f"No row that is known to be accurate is faster than {compared.reference} beyond its "
+            "interval, so none is known to pay back."
         )
     soonest = min(sure, key=lambda gain: gain.repaid_images or 0.0)
     return (
@@ -170,10 +166,10 @@ def _fill(figure: Figure, compared: Gains) -> None:
             cost,
             gain.speedup,
             yerr=_bars(gain),
-            fmt="s" if gain.accurate is False else "o",
+            fmt="o" if gain.accurate else "s",
             markersize=6,
-            markerfacecolor=PAGE if gain.accurate is False else BLUE,
-            markeredgecolor=INK if gain.accurate is False else BLUE,
+            markerfacecolor=BLUE if gain.accurate else PAGE,
+            markeredgecolor=BLUE if gain.accurate else INK,
             ecolor=MUTED,
             elinewidth=0.8,
             capsize=2,

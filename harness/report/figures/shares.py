@@ -145,7 +145,7 @@ def _fill(figure: Figure, times: Shares) -> None:
     for number, part in enumerate(times.parts):
         widths = [100 * row.shares[number] for row in times.rows]
         color, hatch = faces[part]
-        outlined = part == OUTSIDE
+        outlined = part == times.parts[-1]  # it has the colour of the page
         axes.barh(
             range(len(labels)),
             widths,

@@ -9,7 +9,7 @@ from harness.stats.speed import ENOUGH
 from harness.storage.outcomes import OK
 from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
-from harness.table.kernels import BY_ONEDNN, ONEDNN, Profile, findings
+from harness.table.kernels import BY_ONEDNN, Profile, findings
 from harness.table.metrics import INFERENCE_SPEEDUP, THROUGHPUT, VS_FUSED
 from harness.table.notes.condition_notes import condition_notes
 from harness.table.notes.disturbance_notes import (
@@ -239,7 +239,7 @@ def _kernel_notes(plan: RunPlan, records: Sequence[MethodRecord]) -> Iterator[st
 def _defect_note(label: str, profile: Profile) -> Iterator[str]:
     """Say what part of all speedups is a defect of the baseline."""
     faster = profile.without_reference
-    if faster is not None and profile.engine == ONEDNN:
+    if faster is not None:
         yield (
             f"{label} spends {100 * profile.reference_wall_share:.0f} % of its time in slow reference "
             f"kernels of this MXNet. Without them it would be {faster:.1f} times as fast. Compare by "
