@@ -55,7 +55,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             names = [SYSTEM, *options.allocators]
             print(to_markdown(measure(names, options.repeats, results, options.words)), end="")
     except (InputError, HarnessError) as error:
-        print(error, file=sys.stderr)
         return exit_code(error)
     return 0
 

@@ -116,8 +116,11 @@ def measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         ]
         ended = subprocess.run(command, cwd=PROJECT, stdout=subprocess.DEVNULL, check=False)
         folder = next(runs.glob(f"*/{name}"), None)
-        if folder is None:
-            raise HarnessError(f"the run of {defect}, seed {seed}, ended with {ended.returncode}")
+        if folder is None or ended.returncode not in (0, 3):
+            raise HarnessError(
+                f"the run of {defect}, seed {seed}, ended with {ended.returncode}: if {options.out} has "
+                "runs of other options, give another --out"
+            )
         yield {"defect": defect, "seed": seed, **case_of(RunFolder(folder), options)}
 
 
@@ -125,9 +128,12 @@ def case_of(folder: RunFolder, options: argparse.Namespace) -> dict[str, Any]:
     """Return a case's facts: fp32's accuracy, and what each row lost and took.
 
     Raises:
-        HarnessError: fp32 has no predictions, or a file is damaged.
+        HarnessError: a row is missing, fp32 has no predictions, or a file is damaged.
     """
     records = {record.method: record for record in folder.load_records()}
+    missing = [name for name in options.rows if name not in records]
+    if missing:
+        raise HarnessError(f"{folder.path} has no {', '.join(missing)}: the same command goes on")
     labels = folder.load_labels(options.images)
     held_back = slice(options.tuning * BATCH, None)
     right = {

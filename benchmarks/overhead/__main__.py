@@ -83,6 +83,10 @@ def measured(options: argparse.Namespace, scratch: Path) -> str:
     workload = workload_for_workers(config.workload, {})
     bench = Bench(config, settings.environment, scratch, options.passes)
     assert workload.rec is not None
+    if options.images is not None and options.images < workload.batch_size:
+        raise InputError(
+            f"--images {options.images}: whole batches are timed, so give {workload.batch_size} or more"
+        )
     bundled = bench.record("bundled", Path(workload.rec), workload, options.images)
     made = scratch / "large.rec"
     say(f"making {options.large} pictures")

@@ -1,6 +1,6 @@
 """INC's strategies and the project's own rows on networks whose defect is known.
 
-./run.sh benchmark strategies [--seeds N] [--images N] [--full] [--out DIR]
+./run.sh benchmark strategies [--seeds N] [--tuning N] [--held-back N] [--full] [--out DIR]
 """
 
 DEFECTS = (

@@ -113,7 +113,7 @@ def _harness_phases(
         "validate: passes": passes,
         "validate: start, imports, loading": sum(facts.seconds or 0 for facts in validate) - passes,
     }
-    rest = "start, checks, looking at the model, tables, the rest of searches without a solution"
+    rest = "start, checks, looking at the model, profiling, tables, the rest of failed searches"
     return {**phases, rest: seconds - sum(phases.values())}
 
 
