@@ -24,6 +24,7 @@ configuration (Hydra; conf/config.yaml shows every key)
   method=[fp32,int8_inc_mse,...]              the rows, in this order; conf/method/ has one file each
   threads=omp|kmp|none  threads.count=N       how threads are pinned
   protocol=published|careful|nightly|quick    one pass as published, or rounds with intervals
+  protocol=throughput|server                  instances at once; queries that arrive at random
   protocol.sweep=[1,8,128]                    more batch sizes, with p50, p90 and p99 of a batch's time
   experiment=paper|nightly|beyond|smoke|...   several choices at once
   run.id=ID                                   continue a stopped run; what is finished stays
@@ -39,7 +40,8 @@ examples
 
 exit codes
   0  fine (a search without a solution and a row that the CPU cannot run are results, not failures)
-  1  a verdict: a regression was found; cache check= or verify found damage or a difference
+  1  a verdict: a regression was found; bisect confirmed that a row became worse; cache check= or
+     verify found damage or a difference
   2  the input is at fault: the message says what and what to do
   3  the harness or a method failed, a row is invalid, or the run was interrupted; what was measured
      is kept, and run.id=ID goes on with the rest
