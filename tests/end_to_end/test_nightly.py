@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sqlite3
 import sys
@@ -146,7 +147,11 @@ def test_a_stopped_night_is_kept_and_goes_on(cli: CommandLine) -> None:
     started.says("timing, round 1")
     started.process.send_signal(signal.SIGTERM)
     stopped = started.end()
-    assert stopped.code == 3 and "; ./run.sh nightly run.id=s2 goes on with the rest" in stopped.err
+    assert stopped.code == 3
+    (command,) = re.findall(
+        r"; (\./run\.sh nightly run\.id=s2 .*) goes on with the rest", stopped.err
+    )
+    assert f"run.results={cli.results}" in command and "--conf" in command
     assert "./run.sh nightly run.id=s2" in cli("table", "s2").out
     found = night(cli.results, "s2")
     assert (found["verdict"], found["stopped"]) == ("stopped", "measuring, and nothing was judged")
