@@ -122,7 +122,7 @@ def conditions_between(
         steal_share=min(1.0, steal / total) if cpus else None,
         other_load=other_load,
         core_load=other_load if core_load is None else core_load,
-        waited_share=_waited(busy, seconds, main_works),
+        waited_share=_waited(busy, team, seconds),
         involuntary_switches_per_s=growth["involuntary"] / seconds,
         pushed_off_per_s=max(0, growth["involuntary"] - growth["voluntary"]) / seconds / workers,
         minor_faults_per_s=growth["minor_faults"] / seconds,
@@ -215,19 +215,16 @@ def _core_load(
     return max(0.0, max(loads) - max(0.0, rest)) / seconds
 
 
-def _waited(busy: Sequence[BusyThread], seconds: float, main_works: bool) -> float | None:
-    """Return the longest wait of a worker for another than the main thread, as a share of seconds.
+def _waited(busy: Sequence[BusyThread], team: Sequence[BusyThread], seconds: float) -> float | None:
+    """Return the longest wait of a team's thread for another than the main thread, as a share of seconds.
 
-    The main thread and the workers that share its CPU take turns, once a batch, unless it is one of them.
+    A main thread outside the team takes turns with the threads that share its CPU, once a batch.
     """
-    if main_works:
-        known = [one.waited_s for one in busy if one.worker and one.waited_s is not None]
-        return min(1.0, max(known) / seconds) if known else None
-    main = [thread for thread in busy if thread.main]
+    main = [thread for thread in busy if thread.main and thread not in team]
     waits = [
         thread.waited_s
         - sum(first.ticks for first in main if {*first.allowed} & {*thread.allowed}) / TICKS_PER_S
-        for thread in busy
-        if thread.worker and not thread.main and thread.waited_s is not None
+        for thread in team
+        if thread.waited_s is not None
     ] or [thread.waited_s for thread in main if thread.worker and thread.waited_s is not None]
     return min(1.0, max(0.0, *waits) / seconds) if waits else None

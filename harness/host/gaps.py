@@ -108,8 +108,8 @@ class Heartbeat:
     """Finds gaps in work without batches, with a thread that wakes up regularly.
 
     For searches, and for servers, which sleep between two batches. The thread takes some microseconds
-    each time, ten times a second.
-    It wakes late only after a gap, so work that sleeps or waits for another process makes none.
+    each time, ten times a second. It wakes late only after a gap, so work that sleeps or waits for
+    another process makes none.
     """
 
     def __init__(self, gaps: Gaps) -> None:
