@@ -29,11 +29,11 @@ from harness.nightly.verdict import (
 )
 from harness.stats.accuracy import mcnemar
 from harness.stats.intervals import Interval
+from harness.stats.multiple_tests import holm
 from harness.stats.night_noise import (
     SAME_HOUR,
     Spread,
     contrast,
-    holm,
     level,
     moderated,
     stacked_levels,

@@ -36,7 +36,7 @@ from numpy.typing import ArrayLike
 from scipy.special import stdtr, stdtrit
 
 from harness.stats.intervals import LEVEL, Interval, check_level
-from harness.stats.night_noise import holm
+from harness.stats.multiple_tests import holm
 from harness.stats.resampling import Floats
 from harness.stats.speed import signed_rank_interval
 

@@ -15,7 +15,8 @@ from harness.nightly.aa.analysis import Alarms, _compare, _levels, analyse, clop
 from harness.nightly.aa.report import to_markdown
 from harness.nightly.judge import judge
 from harness.nightly.verdict import NIGHTLY, Run, Settings
-from harness.stats.night_noise import Spread, holm
+from harness.stats.multiple_tests import holm
+from harness.stats.night_noise import Spread
 
 Floats = npt.NDArray[np.float64]
 NAMES = "abcdefghij"

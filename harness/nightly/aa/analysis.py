@@ -30,7 +30,8 @@ from scipy.special import betaincinv
 from harness.nightly.aa.replay import Replays, replay, rounds_needed
 from harness.nightly.verdict import NIGHTLY, Floats, Settings
 from harness.stats.intervals import LEVEL, Interval
-from harness.stats.night_noise import Contrast, Level, Spread, contrast, holm, level
+from harness.stats.multiple_tests import holm
+from harness.stats.night_noise import Contrast, Level, Spread, contrast, level
 
 BASELINE = 5  # runs before a night that it is compared with
 FEWEST_REPEATS = 3  # a candidate, a baseline, and something to know the spread from

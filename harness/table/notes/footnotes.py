@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.stats.night_noise import holm
+from harness.stats.multiple_tests import holm
 from harness.stats.speed import ENOUGH
 from harness.storage.outcomes import OK
 from harness.storage.plan import RANDOM_WEIGHTS, RunPlan
