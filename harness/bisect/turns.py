@@ -126,8 +126,9 @@ class Turns:
 
     def _figures(self, folder: RunFolder) -> npt.NDArray[Any]:
         row = build_entry(folder).row(self.method)
-        plan = folder.load_plan()
-        if plan and row and row.has_no_solution and self.metric in (TOP1, TOP5):
+        if row is not None and row.has_no_solution and self.metric in (TOP1, TOP5):
+            plan = folder.load_plan()
+            assert plan is not None
             return np.zeros(plan.images, dtype=bool)  # without a model no image is right
         if row is None or not row.has(self.metric.name):
             outcome = "no such row" if row is None else row.outcome
