@@ -18,6 +18,7 @@ from harness.errors import InputError
 from harness.storage.stage_facts import Kernel
 
 CRITERIA = ("relative", "absolute")  # of what may be lost in accuracy
+WEIGHTED = ("convolution", "inner_product", "matmul")  # kinds of primitives that take weights
 
 Images = npt.NDArray[np.float32]  # (n, 3, crop, crop), normalised
 Labels = npt.NDArray[np.int64]  # (n,)

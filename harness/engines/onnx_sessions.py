@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import onnx
 import onnxruntime
 
-from harness.engines.interface import Images, Scores, gathered
+from harness.engines.interface import WEIGHTED, Images, Scores, gathered
 from harness.engines.network import INPUT
 from harness.storage.stage_facts import Kernel
 
@@ -142,7 +142,7 @@ def _types(facts: Mapping[str, Any]) -> str:
     """
     read = [TYPES.get(kind, kind) for shape in facts.get("input_type_shape", ()) for kind in shape]
     made = [TYPES.get(kind, kind) for shape in facts.get("output_type_shape", ()) for kind in shape]
-    has_weights = KINDS.get(facts["op_name"]) in ("convolution", "inner_product", "matmul")
+    has_weights = KINDS.get(facts["op_name"]) in WEIGHTED
     is_quantized = facts["op_name"].startswith("Q") and has_weights
     weights = ["s8"] if is_quantized else read[1:2] if has_weights else []
     return ":".join([*read[:1], *weights, *made[:1]])

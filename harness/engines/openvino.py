@@ -22,6 +22,7 @@ import openvino
 
 from harness.engines.interface import (
     CRITERIA,
+    WEIGHTED,
     Batches,
     EngineModel,
     Images,
@@ -47,7 +48,6 @@ KINDS = {  # in oneDNN's words
     "Reorder": "reorder",
     "Convert": "reorder",
 }
-WEIGHTED = ("convolution", "inner_product", "matmul")
 FP32_EVALUATIONS = 2  # of NNCF's accuracy control, before it has quantised anything
 EXECUTED = openvino.ProfilingInfo.Status.EXECUTED
 TYPES = {"f32": "f32", "u8": "u8", "i8": "s8", "i32": "s32", "bf16": "bf16", "f16": "f16"}
@@ -256,4 +256,6 @@ def instruction_set(implementation: str, vnni: bool) -> str:
     isa = found[0] if found else ""
     if isa not in ("avx2", "avx512") or not implementation.endswith("_I8"):
         return isa
-    return f"{isa}_vnni" if vnni else {"avx512": "avx512_core"}.get(isa, isa)
+    if vnni:
+        return f"{isa}_vnni"
+    return "avx512_core" if isa == "avx512" else isa
