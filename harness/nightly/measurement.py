@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -76,7 +75,7 @@ def measure_night(
     if rounds < NIGHTLY.rounds:
         show.note(reasons.too_few_rounds(rounds, NIGHTLY.rounds))
     wait_s = composed.config.run.wait_s
-    words = _going_on(folder, context)
+    words = context.command("nightly", f"run.id={folder.id}")
     with alone_on_host(wait_s, told_once(show, NOT_ALONE, wait_s), show.note):
         pinned = measure_pinned(context, context.overrides, folder)
         against = pinned or baseline
@@ -211,7 +210,7 @@ def _keep_stopped(folder: RunFolder, context: Context) -> Night | None:
         places=seen.places,
         words=seen.words,
     )
-    with resumable(_going_on(folder, context)):  # stopped once more
+    with resumable(context.command("nightly", f"run.id={folder.id}")):  # stopped once more
         publish(night, bare_entry(folder), folder, context.results)
         # their notes say how to go on, which is known from now on
         write_tables(folder, context.composed.config.table.intervals)
@@ -222,18 +221,7 @@ def _seen(folder: RunFolder, context: Context) -> Seen:
     """Return what is said of a night besides its verdicts."""
     words = [w for w in context.overrides if key_of(w) != "run.id" and w != EXPERIMENT]
     seen = summarise(folder.load_rounds())
-    return Seen(seen, _places(context), (*words, *context.conf_words))
-
-
-def _places(context: Context) -> tuple[str, ...]:
-    """Return the words by which another command finds this night."""
-    results = [word for word in context.overrides if key_of(word) == "run.results"]
-    return (*results[-1:], *context.conf_words)
-
-
-def _going_on(folder: RunFolder, context: Context) -> str:
-    """Return the command that goes on with a night, as a shell takes it."""
-    return shlex.join(["./run.sh", "nightly", f"run.id={folder.id}", *_places(context)])
+    return Seen(seen, context.places, (*words, *context.conf_words))
 
 
 def _check_names(folder: RunFolder, composed: Composed) -> None:

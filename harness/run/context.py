@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.config import Composed, compose_config, project_path
+from harness.facts.override_key import key_of
 from harness.render.progress import Display
 from harness.storage.known_runs import find_run
 from harness.storage.store import RunFolder
@@ -52,6 +54,16 @@ class Context:
     def conf_words(self) -> list[str]:
         """The words of a command line that name the folders again."""
         return [word for folder in self.folders for word in ("--conf", str(folder))]
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The words by which another command finds the same runs and the same configuration."""
+        results = [word for word in self.overrides if key_of(word) == "run.results"]
+        return (*results[-1:], *self.conf_words)
+
+    def command(self, verb: str, *words: str) -> str:
+        """Return a command on the same runs, as a shell takes it."""
+        return shlex.join(["./run.sh", verb, *words, *self.places])
 
     @property
     def results(self) -> Path:

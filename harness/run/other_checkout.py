@@ -62,7 +62,7 @@ def measure_pinned(context: Context, words: Sequence[str], folder: RunFolder) ->
     ]
     places += context.conf_words
     show.note(f"measuring the baseline with {script.parent}")
-    goes_on = resumable(f"./run.sh nightly run.id={folder.id}")
+    goes_on = resumable(context.command("nightly", f"run.id={folder.id}"))
     with finishing("its baseline's row or round", show.note), goes_on:
         try:
             ended = subprocess.run(
