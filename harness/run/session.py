@@ -115,9 +115,8 @@ class Session:
         facts = self._intact_model(saved)
         if facts is not None:
             known = before.history if before else None
-            history = known or recorded_files.found(
-                history_path
-            )  # a power cut took the record alone
+            # a power cut may have taken the record alone
+            history = known or recorded_files.found(history_path)
             return replace(row, outcome=Outcome(outcomes.OK), optimize=facts, history=history)
         engine = self._engine(row)
         shared = self.plan.config.methods.shared_calibration

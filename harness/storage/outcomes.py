@@ -13,6 +13,5 @@ INTERRUPTED: Final = "interrupted"
 INVALID: Final = "invalid"
 REFUSED: Final = "refused"  # the method cannot do this here, and says why
 FINISHED = frozenset({OK, NO_SOLUTION, REFUSED})  # the others are repeated when a run continues
-INPUT: Final = (
-    "input"  # of a job alone: the user's input is at fault; in a job of all rows it ends the run
-)
+# of a job alone: the user's input is at fault; in a job of all rows it ends the run
+INPUT: Final = "input"
