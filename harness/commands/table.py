@@ -15,7 +15,6 @@ def call(words: Words, context: Context) -> int:
     """Write a run's tables again, where they may be written, and print one."""
     from harness.errors import InputError
     from harness.screen.run_table import show_run
-    from harness.serving.served_tables import write_server_tables
     from harness.table.tables import load_tables, save_tables
 
     is_full = words.is_true("full")
@@ -25,7 +24,6 @@ def call(words: Words, context: Context) -> int:
     if not run.folder.is_committed:
         try:
             save_tables(run, intervals)
-            write_server_tables(run)
         except InputError as error:  # whoever may not write there may read
             print(f"the files are as they were: {error}", file=sys.stderr)
     return 0

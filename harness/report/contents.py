@@ -18,7 +18,6 @@ from harness.report.evidence import Evidence, RunDigests, command, evidence, run
 from harness.report.headline import Headline, headline
 from harness.report.methods_text import methods_text
 from harness.report.published import Published, beside_published
-from harness.serving.served_tables import served_of
 from harness.storage import store
 from harness.storage.plan import RunPlan
 from harness.table.loaded_run import LoadedRun
@@ -82,7 +81,7 @@ def collect(
         engines=which_engine(run, prices),
         published=beside_published(plan, run.rows),
         evidence=evidence(plan, run.records, run.rounds, run.digests, is_kept),
-        methods=methods_text(plan, run.records, run.rows, run.rounds, run.splits, served_of(run)),
+        methods=methods_text(plan, run.records, run.rows, run.rounds, run.splits, run.served),
         command=repeating,
         command_notes=command_notes(plan, code),
         digests=digests,

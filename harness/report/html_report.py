@@ -16,7 +16,6 @@ from harness.report.artifact.checklist import counts
 from harness.report.choice import engine_table
 from harness.report.contents import Report
 from harness.report.latex import PREAMBLE
-from harness.serving.served_tables import HEADERS, about, cells, served_of
 from harness.storage.outcomes import OK
 from harness.storage.same_run import UNDETERMINING
 from harness.table.instances.split_tables import (
@@ -35,6 +34,7 @@ from harness.table.notes.footnotes import used_timings
 from harness.table.plan_words import machine_text, system_text
 from harness.table.published.baselines import verdict
 from harness.table.rows import Row
+from harness.table.served.served_tables import HEADERS, about, cells
 
 Values = Mapping[str, Any]  # whatever the markup of a section shows, by name
 
@@ -163,7 +163,7 @@ def _conditions(report: Report) -> Values | None:
 
 def _queries(report: Report) -> Values | None:
     server = report.run.plan.config.protocol.server
-    rows = served_of(report.run)
+    rows = report.run.served
     if server is None or not rows:
         return None
     return {

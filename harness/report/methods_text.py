@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from harness.render.escape import one_line
 from harness.report.artifact.method_works import sources_of
 from harness.report.searches_text import searches_text
-from harness.serving.rates import ServedRow
 from harness.stats.speed import ENOUGH, reaches
 from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.plan import RunPlan
@@ -17,6 +16,7 @@ from harness.table.metrics import SPEEDUP, TOP1_LOSS, TOP5_LOSS
 from harness.table.plan_words import cpu_text, mxnet_text, region_text, system_text
 from harness.table.rows import Row
 from harness.table.searches import taken_over
+from harness.table.served.rates import ServedRow
 
 COUNTED = {"sockets": "socket", "cores": "core", "threads_per_core": "hardware thread per core"}
 LOSSES = (TOP1_LOSS.name, TOP5_LOSS.name)

@@ -16,12 +16,12 @@ import msgspec
 
 from harness.errors import HarnessError
 from harness.files.whole_files import load_json
-from harness.serving.served_tables import load_server_records
 from harness.storage.instances.instance_files import load_instances
 from harness.storage.known_runs import planned_runs, readable_plan
 from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Split
+from harness.storage.served.server_files import load_server_records
 from harness.storage.store import TRAJECTORY, RunFolder
 
 OPTIMIZE, CONVERT = "optimize", "convert"

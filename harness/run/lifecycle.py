@@ -44,7 +44,6 @@ from harness.run.worker_setup import (
     inspection_memory_limit,
     workload_for_workers,
 )
-from harness.serving.served_tables import write_server_tables
 from harness.setup.environments import SetupError
 from harness.setup.setup_env import LOCKS
 from harness.storage.configuration import Configuration
@@ -122,7 +121,7 @@ def measure_folder(
                 run_server(session)
                 has_roof = measure_roof(session)
             finally:
-                write_server_tables(write_tables(folder, composed.config.table.intervals))
+                write_tables(folder, composed.config.table.intervals)
             unfinished = [r.label for r in folder.load_records() if not r.outcome.finished]
             if not unfinished:
                 show.note(f"digest of all but times: {save_digests(folder)}")

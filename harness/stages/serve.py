@@ -13,8 +13,8 @@ from harness.methods.row_model import bound_cpus, held_batches, load_network
 from harness.process.jobs import Order, ServeJob, Trial
 from harness.process.timing import LOOK_EVERY, ignore, timed_pass, warm_up
 from harness.serving.line import Line
-from harness.serving.server_record import ServedTrial, ServeFacts
 from harness.serving.trial import Monotonic, serve
+from harness.storage.served.server_record import ServedTrial, ServeFacts
 from harness.storage.stage_facts import Stretch
 
 

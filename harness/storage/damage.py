@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.facts.typed import JsonObject
 from harness.files import durable
 from harness.files.whole_files import is_json, load_json
 from harness.storage.outcomes import FAILED, OK
@@ -23,7 +25,13 @@ from harness.storage.record import (
     RoundRecord,
 )
 from harness.storage.recorded_files import is_intact
+from harness.storage.served.server_record import ServerRecord
 from harness.storage.store import METHODS, OPTIMIZED, ROOF, NotAsRecorded, RunFolder, in_order
+
+RECORD_FILES = f"{RECORDS}/[0-9]*.json"  # in the folder of a run
+ROUND_FILES = f"{ROUNDS}/[0-9]*.json"
+INSTANCE_FILES = f"{INSTANCES}/[0-9]*.json"
+SERVER_FILES = f"{SERVER}/*.json"
 
 
 def set_aside_damaged(folder: RunFolder) -> list[str]:
@@ -37,24 +45,24 @@ def set_aside_damaged(folder: RunFolder) -> list[str]:
     for part in folder.path.rglob(".*.part"):
         part.unlink()
     patterns = (
-        f"{RECORDS}/[0-9]*.json",
-        f"{ROUNDS}/[0-9]*.json",
-        f"{INSTANCES}/[0-9]*.json",
-        f"{SERVER}/*.json",
+        RECORD_FILES,
+        ROUND_FILES,
+        INSTANCE_FILES,
+        SERVER_FILES,
         f"{METHODS}/*/{OPTIMIZED}",
         ROOF,
     )
     damaged = [
         path for pattern in patterns for path in folder.path.glob(pattern) if not is_json(path)
     ]
-    whole = (path for path in folder.path.glob(f"{RECORDS}/[0-9]*.json") if path not in damaged)
+    whole = (path for path in folder.path.glob(RECORD_FILES) if path not in damaged)
     for record in [MethodRecord.from_dict(load_json(path), path) for path in whole]:
         if _has_damaged_model(folder, record):
-            rounds = folder.path.glob(f"{ROUNDS}/[0-9]*.json")
+            rounds = folder.path.glob(ROUND_FILES)
             damaged += [path for path in rounds if _timed_method(path) == record.method]
-            together = folder.path.glob(f"{INSTANCES}/[0-9]*.json")
+            together = folder.path.glob(INSTANCE_FILES)
             damaged += [path for path in together if _split_method(path) == record.method]
-            searches = folder.path.glob(f"{SERVER}/*.json")
+            searches = folder.path.glob(SERVER_FILES)
             damaged += [path for path in searches if _served_method(path) == record.method]
             damaged.append(folder.path / record.path)
         elif folder.damaged_predictions(record) is not None:
@@ -96,12 +104,14 @@ class Readable:
         rounds: the rounds' records, without the damaged ones.
         predictions: by method, (images, 5) or fewer columns.
         instances: the records of several instances, without the damaged ones.
-        lost: a sentence for each round that is damaged.
+        searches: the records of searches for a rate, without the damaged ones.
+        lost: a sentence for each damaged record that is left out.
     """
 
     rows: list[MethodRecord] = field(default_factory=list)
     rounds: list[RoundRecord] = field(default_factory=list)
     instances: list[InstancesRecord] = field(default_factory=list)
+    searches: list[ServerRecord] = field(default_factory=list)
     predictions: dict[str, npt.NDArray[np.uint16]] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
 
@@ -114,7 +124,7 @@ def load_readable(folder: RunFolder, plan: RunPlan) -> Readable:
     """
     again = f"restore it, or give run.id={folder.id}, which measures that again"
     readable = Readable()
-    for path in sorted((folder.path / RECORDS).glob("[0-9]*.json")):
+    for path in sorted(folder.path.glob(RECORD_FILES)):
         position, _, method = path.stem.partition("_")
         value = folder.load_intact(path)
         if method in plan.methods and value is None:
@@ -131,15 +141,18 @@ def load_readable(folder: RunFolder, plan: RunPlan) -> Readable:
                 reason = f"{name} is damaged or missing: {again}"
                 row = replace(row, outcome=Outcome(FAILED, reason))
         readable.rows.append(row)
-    for part in (ROUNDS, INSTANCES):
-        for path in sorted((folder.path / part).glob("[0-9]*.json")):
+
+    def intact(pattern: str) -> Iterator[tuple[JsonObject, Path]]:
+        for path in sorted(folder.path.glob(pattern)):
             value = folder.load_intact(path)
             if value is None:
                 shown = path.relative_to(folder.path)
                 readable.lost.append(f"{shown} is damaged and left out: {again}")
-            elif part == ROUNDS:
-                readable.rounds.append(RoundRecord.from_dict(value, path))
             else:
-                readable.instances.append(InstancesRecord.from_dict(value, path))
-    readable.rounds = in_order(readable.rounds, folder.path)
+                yield value, path
+
+    rounds = [RoundRecord.from_dict(*one) for one in intact(ROUND_FILES)]
+    readable.rounds = in_order(rounds, folder.path)
+    readable.instances = [InstancesRecord.from_dict(*one) for one in intact(INSTANCE_FILES)]
+    readable.searches = [ServerRecord.from_dict(*one) for one in intact(SERVER_FILES)]
     return readable

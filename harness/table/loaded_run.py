@@ -16,6 +16,8 @@ from harness.storage.instances.instance_files import load_instances
 from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
 from harness.storage.record import InstancesRecord, MethodRecord, RoundRecord
+from harness.storage.served.server_files import load_server_records
+from harness.storage.served.server_record import ServerRecord
 from harness.storage.store import RunFolder
 from harness.table.beyond import Beyond, beyond
 from harness.table.instances.splits import SplitRow, counted_instances, split_rows
@@ -27,6 +29,7 @@ from harness.table.published.reference import read_published
 from harness.table.row_names import named
 from harness.table.rows import Row, SizeRow, build_rows, size_rows
 from harness.table.samples import Samples, counted, samples_of
+from harness.table.served.rates import ServedRow, served_rows
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class LoadedRun:
         beyond: rows that the published table lacks against its best; None without any.
         instances: the records of several processes of a row at once that count.
         splits: throughput and latency by split into instances; empty where none was measured.
+        server_records: of the searches for the highest rate of queries.
+        served: that rate by row and split; empty where none was searched.
     """
 
     folder: RunFolder
@@ -67,6 +72,8 @@ class LoadedRun:
     beyond: Beyond | None
     instances: list[InstancesRecord] = field(default_factory=list)
     splits: list[SplitRow] = field(default_factory=list)
+    server_records: list[ServerRecord] = field(default_factory=list)
+    served: list[ServedRow] = field(default_factory=list)
 
     @property
     def disturbances(self) -> dict[str, list[Disturbance]]:
@@ -105,7 +112,10 @@ def load_run(folder: RunFolder, damaged: bool = False) -> LoadedRun:
         labels = folder.load_labels(plan.images)
     else:
         readable = Readable(
-            folder.load_records(), folder.load_rounds(), instances=load_instances(folder)
+            folder.load_records(),
+            folder.load_rounds(),
+            load_instances(folder),
+            load_server_records(folder),
         )
         labels = folder.load_labels(plan.images)
         readable.predictions = _predictions(folder, plan, readable.rows)
@@ -142,6 +152,8 @@ def load_run(folder: RunFolder, damaged: bool = False) -> LoadedRun:
         beyond=beyond(records, timed, lambda record: predictions[record.method], labels),
         instances=together,
         splits=split_rows(records, together),
+        server_records=readable.searches,
+        served=served_rows(readable.searches, {record.method: record.label for record in records}),
     )
 
 

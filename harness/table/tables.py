@@ -8,6 +8,7 @@ from harness.table.csv_table import profiles_to_csv, sizes_to_csv, to_csv
 from harness.table.instances.split_tables import splits_to_csv
 from harness.table.loaded_run import LoadedRun, load_run
 from harness.table.markdown import to_markdown
+from harness.table.served.served_tables import save_server_tables
 
 MARKDOWN = "table.md"
 
@@ -42,7 +43,9 @@ def write_tables(folder: RunFolder, intervals: bool | None = None) -> LoadedRun:
 
 
 def save_tables(run: LoadedRun, intervals: bool | None = None) -> None:
-    """Write ``table.csv`` and ``table.md``, ``sizes.csv``, ``instances.csv`` and ``kernels.csv``.
+    """Write ``table.csv`` and ``table.md``, and the tables of what else was measured.
+
+    That is ``sizes.csv``, ``instances.csv``, ``kernels.csv``, and the files of the server's rates.
 
     Args:
         intervals: whether the Markdown shows them; None where the protocol has rounds.
@@ -59,4 +62,5 @@ def save_tables(run: LoadedRun, intervals: bool | None = None) -> None:
         whole_files.write_atomically(folder.path / "instances.csv", splits_to_csv(run.splits))
     if run.profiles:
         whole_files.write_atomically(folder.path / "kernels.csv", profiles_to_csv(run.profiles))
+    save_server_tables(run)
     whole_files.write_atomically(folder.path / MARKDOWN, text)

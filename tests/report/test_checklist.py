@@ -15,11 +15,11 @@ from harness.report.artifact.answers import NO, NONE, OPEN, PARTLY, YES, Answer,
 from harness.report.artifact.checklist import QUESTIONS, checklists, counts, to_markdown
 from harness.report.artifact.effort import effort
 from harness.report.evidence import RunDigests
-from harness.serving.served_tables import save_server_record
-from harness.serving.server_record import ServeFacts, ServerRecord
 from harness.storage.instances.instance_files import save_instances
 from harness.storage.plan import RANDOM_WEIGHTS, Checkout
 from harness.storage.record import Outcome, RoofRecord, Split
+from harness.storage.served.server_files import save_server_record
+from harness.storage.served.server_record import ServeFacts, ServerRecord
 from harness.storage.stage_facts import RoofFacts
 from harness.storage.store import RunFolder
 from harness.table.loaded_run import LoadedRun, load_run

@@ -10,13 +10,13 @@ import pytest
 
 from harness.facts.typed import changed
 from harness.report.methods_text import methods_text
-from harness.serving.rates import ServedRow
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, Outcome, RoundRecord, Split
 from harness.table.instances.splits import split_rows
 from harness.table.notes.footnotes import footnotes
 from harness.table.rows import build_rows
 from harness.table.samples import samples_of
+from harness.table.served.rates import ServedRow
 from helpers.sample_records import (
     LABELS,
     LOAD,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.serving.served_tables import load_server_records
 from harness.storage.stage_facts import Process
 from harness.table.loaded_run import LoadedRun
 from harness.table.notes.condition_notes import row_conditions
@@ -62,7 +61,7 @@ def _together(run: LoadedRun) -> Iterator[Sequence[Process]]:
     alone += [timing.facts for timing in run.rounds]
     yield from ([stage] for stage in alone if stage is not None)
     yield from (instances.facts or () for instances in run.instances)
-    yield from (search.facts or () for search in load_server_records(run.folder))
+    yield from (search.facts or () for search in run.server_records)
 
 
 def _left_out(run: LoadedRun) -> Iterator[str]:

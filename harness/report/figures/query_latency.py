@@ -20,10 +20,9 @@ from harness.render.drawing import (
     render_figure,
     titled_panels,
 )
-from harness.serving.rates import ServedRow, TrialLatency
-from harness.serving.served_tables import served_of
 from harness.storage.configuration import Server
 from harness.table.loaded_run import LoadedRun
+from harness.table.served.rates import ServedRow, TrialLatency
 
 NAME, TITLE = "query_latency", "Latency of queries against their rate"
 MARKERS = "osD^vP"
@@ -35,7 +34,7 @@ ACROSS = 2  # panels in a row of the wide figure
 def figure(run: LoadedRun) -> Drawing | None:
     """Return the figure of a run; None if no trial was served to its end."""
     server = run.plan.config.protocol.server
-    rows = [row for row in served_of(run) if _whole(row)]
+    rows = [row for row in run.served if _whole(row)]
     return draw(rows, server) if server and rows else None
 
 

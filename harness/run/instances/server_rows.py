@@ -17,11 +17,11 @@ from harness.run.job_result import with_faults
 from harness.run.session import Session
 from harness.serving.line import Line
 from harness.serving.rate_search import Attempt, Rates, Search, highest_rates
-from harness.serving.served_tables import load_server_records, save_server_record
-from harness.serving.server_record import ServeFacts, ServerRecord, TriedRate
 from harness.storage import outcomes
 from harness.storage.configuration import Server
 from harness.storage.record import MethodRecord, Outcome
+from harness.storage.served.server_files import load_server_records, save_server_record
+from harness.storage.served.server_record import ServeFacts, ServerRecord, TriedRate
 from harness.table.validity import outside_faults
 
 LEAD_S = 0.5  # from an order to the first moment at which a query may arrive: the workers prepare

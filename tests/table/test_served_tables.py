@@ -16,14 +16,15 @@ from harness.facts.machine_facts import Disturbance
 from harness.facts.typed import changed, plain
 from harness.report.figures import query_latency
 from harness.run.instances.server_rows import server_faults
-from harness.serving import rates, served_tables
-from harness.serving.server_record import ServedTrial, ServeFacts, ServerRecord, TriedRate
 from harness.storage.configuration import Server
 from harness.storage.damage import set_aside_damaged
 from harness.storage.record import Outcome, Split
+from harness.storage.served.server_files import load_server_records, save_server_record
+from harness.storage.served.server_record import ServedTrial, ServeFacts, ServerRecord, TriedRate
 from harness.storage.stage_facts import Stretch
-from harness.storage.store import RunFolder
-from harness.table.loaded_run import load_run
+from harness.table.loaded_run import LoadedRun, load_run
+from harness.table.served import rates, served_tables
+from harness.table.tables import load_tables, save_tables
 from helpers.sample_run import made_run
 
 SERVER = Server(
@@ -70,6 +71,12 @@ def record(method: str = "fp32", **changes: Any) -> ServerRecord:
     )
 
 
+def as_server(run: LoadedRun) -> LoadedRun:
+    """Return a run as if protocol=server had measured it."""
+    protocol = {**run.plan.config.protocol.stored, "server": plain(SERVER)}
+    return replace(run, plan=replace(run.plan, config=changed(run.plan.config, protocol=protocol)))
+
+
 def test_percentiles_are_those_of_loadgen_over_all_instances() -> None:
     found, early = rates.trials_of(record())
     assert (found.queries, found.answered, found.mean_batch) == (100, 100, 2)
@@ -109,27 +116,31 @@ def test_every_trial_is_in_a_file() -> None:
     assert (second["passed"], second["p99_ms"], second["answered"]) == ("no", "", "2")
 
 
-def test_records_are_kept_and_a_damaged_one_is_left_out(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    served_tables.save_server_record(folder, record())
-    served_tables.save_server_record(folder, record("int8"))
-    assert served_tables.load_server_records(folder) == [record(), record("int8")]
-    (tmp_path / record().path).write_text("{")
-    assert served_tables.load_server_records(folder) == [record("int8")]
+def test_records_are_kept_and_a_damaged_one_is_named(tmp_path: Path) -> None:
+    folder = made_run(tmp_path)
+    save_server_record(folder, record())
+    save_server_record(folder, record("int8"))
+    assert load_server_records(folder) == [record(), record("int8")]
+    path = folder.path / record().path
+    path.write_text("{")
+    run = load_tables(folder)
+    assert run.server_records == [record("int8")]
+    (lost,) = [note for note in run.notes if record().path in note]
+    assert "is damaged and left out" in lost
+    with pytest.raises(HarnessError, match=record().path):
+        load_run(folder)
+    assert set_aside_damaged(folder) == [record().path]
+    assert load_run(folder).server_records == [record("int8")]
 
 
 def test_tables_and_the_figure_are_made_of_a_run(tmp_path: Path) -> None:
     folder = made_run(tmp_path)
-    run = load_run(folder)
-    config = changed(
-        run.plan.config, protocol={**run.plan.config.protocol.stored, "server": plain(SERVER)}
-    )
-    run = replace(run, plan=replace(run.plan, config=config))
+    run = as_server(load_run(folder))
     assert query_latency.figure(run) is None
-    methods = [row.method for row in run.rows][:2]
-    for method in methods:
-        served_tables.save_server_record(folder, record(method))
-    served_tables.write_server_tables(run)
+    for row in run.rows[:2]:
+        save_server_record(folder, record(row.method))
+    run = as_server(load_run(folder))
+    save_tables(run)
     for name in (served_tables.CSV, served_tables.TRIALS, served_tables.MARKDOWN):
         text = (folder.path / name).read_text()
         assert all(row.label in text for row in run.rows[:2])
@@ -173,11 +184,11 @@ def test_a_damaged_model_takes_the_searches_of_its_row_along(tmp_path: Path) -> 
     first, other = (row for row in folder.load_records()[:2])
     assert first.optimize is not None
     for method in (first.method, f"{first.method}_more", other.method):
-        served_tables.save_server_record(folder, record(method))
+        save_server_record(folder, record(method))
     (file, *_) = first.optimize.model
     path = folder.method(first.method) / file.path
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("another model")
     assert record(first.method).path in set_aside_damaged(folder)
-    left = {one.method for one in served_tables.load_server_records(folder)}
+    left = {one.method for one in load_server_records(folder)}
     assert left == {f"{first.method}_more", other.method}

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 
-from harness.errors import HarnessError
-from harness.files.whole_files import make_folder, write_atomically, write_json
+from harness.files.whole_files import write_atomically
 from harness.render.escape import markdown_cell
 from harness.render.markdown_table import markdown_table
-from harness.serving.rates import PERCENTILES, ServedRow, served_rows
-from harness.serving.server_record import ServerRecord
 from harness.storage.configuration import Server
 from harness.storage.outcomes import OK
-from harness.storage.record import SERVER
-from harness.storage.store import RunFolder
 from harness.table.csv_table import csv_text
 from harness.table.loaded_run import LoadedRun
+from harness.table.served.rates import PERCENTILES, ServedRow
 
 CSV, TRIALS, MARKDOWN = "server.csv", "server_trials.csv", "server.md"
 HEADERS = (
@@ -31,23 +26,6 @@ HEADERS = (
     "Disturbed trials",
     "Outcome",
 )
-
-
-def load_server_records(folder: RunFolder) -> list[ServerRecord]:
-    """Return the records of searches in a run's folder, but for damaged ones and unknown schemas."""
-    records = []
-    for path in sorted((folder.path / SERVER).glob("*.json")):
-        stored = folder.load_intact(path)
-        with suppress(HarnessError):  # it is measured again when the run goes on
-            records.append(ServerRecord.from_dict(stored, path))
-    return records
-
-
-def save_server_record(folder: RunFolder, record: ServerRecord) -> None:
-    """Write a record whole or not at all."""
-    path = folder.path / record.path
-    make_folder(path.parent, "run.results")
-    write_json(path, record.as_dict())
 
 
 def cells(row: ServedRow) -> list[str]:
@@ -125,15 +103,13 @@ def trials_to_csv(rows: Sequence[ServedRow]) -> str:
     return csv_text(header, body)
 
 
-def served_of(run: LoadedRun) -> list[ServedRow]:
-    """Return the table of rates of a run, without damaged records."""
-    labels = {row.method: row.label for row in run.rows}
-    return served_rows(load_server_records(run.folder), labels)
+def save_server_tables(run: LoadedRun) -> None:
+    """Write the tables of the rates that were found, if there are any.
 
-
-def write_server_tables(run: LoadedRun) -> None:
-    """Write the tables of the rates that were found, if there are any."""
-    server, rows = run.plan.config.protocol.server, served_of(run)
+    Raises:
+        InputError: a table cannot be written.
+    """
+    server, rows = run.plan.config.protocol.server, run.served
     if server is not None and rows:
         path = run.folder.path
         write_atomically(path / CSV, to_csv(rows))

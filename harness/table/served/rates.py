@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.serving.server_record import ServerRecord
 from harness.storage.outcomes import OK
+from harness.storage.served.server_record import ServerRecord
 
 PERCENTILES = (50, 90, 99)
 

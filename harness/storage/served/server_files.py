@@ -1,0 +1,25 @@
+"""Records of searches for a rate in a run's folder."""
+
+from __future__ import annotations
+
+from harness.files.whole_files import make_folder, write_json
+from harness.storage.record import SERVER
+from harness.storage.served.server_record import ServerRecord
+from harness.storage.store import RunFolder
+
+
+def load_server_records(folder: RunFolder) -> list[ServerRecord]:
+    """Return the records of searches by method and split.
+
+    Raises:
+        HarnessError: a record is damaged or of an unknown schema.
+    """
+    paths = sorted((folder.path / SERVER).glob("*.json"))
+    return [ServerRecord.from_dict(folder.load(path), path) for path in paths]
+
+
+def save_server_record(folder: RunFolder, record: ServerRecord) -> None:
+    """Write a record whole or not at all."""
+    path = folder.path / record.path
+    make_folder(path.parent, "run.results")
+    write_json(path, record.as_dict())
