@@ -17,13 +17,13 @@ from scipy.stats import t as student
 
 from harness.nightly.judge import _difference, judge
 from harness.nightly.verdict import BATCH, EQUIVALENCE, NIGHTLY, Run, Settings, Verdict
+from harness.stats.multiple_tests import holm
 from harness.stats.night_noise import (
     Contrast,
     Level,
     Spread,
     contrast,
     effective_methods,
-    holm,
     level,
     moderated,
 )
