@@ -246,10 +246,11 @@ DERIVED = (  # of records and numbers, purely
         f"harness.table.{name}"
         for name in (
             *("beyond", "notes", "kernels", "metrics", "operations", "roof_share"),
-            *("published.baselines", "row_names", "rows", "samples", "searches", "validity"),
+            *("published.baselines", "row_names", "rows", "samples", "searches", "served.rates"),
+            "validity",
         )
     ),
-    *(f"harness.compare.{name}" for name in ("comparison", "prices", "unlike")),
+    *(f"harness.compare.{name}" for name in ("comparison", "pricing.prices", "unlike")),
     *(
         f"harness.compare.columns.{name}"
         for name in ("column", "machine_types", "method_values", "rankings")
@@ -285,6 +286,7 @@ DATA = (
             "plan",
             "record",
             "same_run",
+            "served.server_record",
             "stage_facts",
         )
     ),

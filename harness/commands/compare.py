@@ -14,7 +14,7 @@ FORCE, APART, PRICE = "--force", "--apart", "price."
 
 def call(words: Words, context: Context) -> int:
     """Compare runs, and print who wins what and where the files are."""
-    from harness.compare.price_file import PRICES
+    from harness.compare.pricing.price_file import PRICES
     from harness.compare.run_comparison import Request, compare_runs, own_price
     from harness.config import project_path
 

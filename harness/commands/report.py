@@ -14,7 +14,7 @@ REPORTS = "reports"  # under the results: reports of runs that are only read
 
 def call(words: Words, context: Context) -> int:
     """Write a run's report and print where it is."""
-    from harness.compare.price_file import PRICES
+    from harness.compare.pricing.price_file import PRICES
     from harness.config import project_path
     from harness.report.report_writer import write_report
 

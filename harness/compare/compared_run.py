@@ -11,7 +11,7 @@ import numpy as np
 from harness.compare.columns.column import ComparedRun
 from harness.compare.columns.machine_rates import machine_rates
 from harness.compare.columns.machine_types import APART, type_of, unpooled
-from harness.compare.prices import OWN, Price, Prices
+from harness.compare.pricing.prices import OWN, Price, Prices
 from harness.compare.unlike import unlike, words_for
 from harness.errors import InputError
 from harness.storage.known_runs import find_run
@@ -22,6 +22,7 @@ from harness.storage.store import RunFolder
 from harness.table.loaded_run import LoadedRun, load_run
 from harness.table.roof_share import roof_peaks
 from harness.table.samples import passes_of
+from harness.table.served.rates import best_served
 
 FORCE = "--force"
 
@@ -103,12 +104,13 @@ def compared_run(run: LoadedRun, price: Price) -> ComparedRun:
         HarnessError: the record of its roof is damaged.
     """
     measured = [r for r in run.records if r.outcome.kind == OK and r.validate is not None]
-    roof = run.folder.load_roof()
+    roof, served = run.folder.load_roof(), best_served(run.served)
     return ComparedRun(
         machine=run.folder.path.parent.name,
         plan=run.plan,
         rows={row.method: row for row in run.rows},
         rates=machine_rates(run),
+        served=served,
         profiles={row.method: row.profile for row in run.profiles},
         times=passes_of(run.records) if run.timed is None else run.timed,
         predictions={
@@ -117,7 +119,12 @@ def compared_run(run: LoadedRun, price: Price) -> ComparedRun:
         models={record.method: _model(record) for record in measured},
         labels=run.labels,
         threads=_threads(run.plan, measured),
-        disturbed=[row.label for row in run.rows if row.method in run.disturbances],
+        disturbed=[
+            row.label
+            for row in run.rows
+            if row.method in run.disturbances
+            or (row.method in served and served[row.method].disturbed)
+        ],
         roof=roof_peaks(roof),
         roof_note=_roof_note(roof, run.folder),
         price=price,

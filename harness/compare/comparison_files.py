@@ -17,7 +17,7 @@ from harness.compare.comparison_text import (
     to_markdown,
 )
 from harness.compare.html_comparison import to_html
-from harness.compare.prices import Prices
+from harness.compare.pricing.prices import Prices
 from harness.compare.winners import winners
 from harness.files.whole_files import unwritable, write_atomically
 

@@ -10,12 +10,13 @@ from harness.compare.columns.column import Column
 from harness.compare.columns.method_values import MethodInRun
 from harness.compare.comparison import Comparison, Line
 from harness.compare.comparison_machines import machines
+from harness.compare.comparison_notes import reading_notes
 from harness.compare.grid import Grid, titles
 from harness.compare.winners import Winner
 from harness.render.escape import markdown, markdown_cell
 from harness.render.markdown_table import markdown_table
 from harness.table.csv_table import csv_text
-from harness.table.metrics import INFERENCE_SPEEDUP, SPEEDUP, THROUGHPUT, TOP1, VS_FUSED
+from harness.table.metrics import INFERENCE_SPEEDUP, QUERIES, SPEEDUP, THROUGHPUT, TOP1, VS_FUSED
 
 OF_ROW = (THROUGHPUT, INFERENCE_SPEEDUP, VS_FUSED, SPEEDUP)
 HEADER = (
@@ -33,8 +34,12 @@ HEADER = (
     "share_missing",
     "machines",
     "split",
+    *(QUERIES.name, f"{QUERIES.name}_low", f"{QUERIES.name}_high", "server_split"),
 )
-MACHINES_HEADER = ("method", "column", "machine", "run", "images_per_s", "low", "high", "split")
+MACHINES_HEADER = (
+    *("method", "column", "machine", "run", "images_per_s", "low", "high", "split"),
+    *(QUERIES.name, "server_split"),
+)
 
 
 def to_markdown(comparison: Comparison, answers: Sequence[Winner], prices: str) -> str:
@@ -52,9 +57,7 @@ def to_markdown(comparison: Comparison, answers: Sequence[Winner], prices: str) 
     parts = [f"# {markdown_cell(' and '.join(run.name for run in comparison.runs))}", *forced]
     for grid in grids:
         parts += [f"## {markdown_cell(grid.title)}", markdown(grid.caption), _grid(grid)]
-    parts.append(
-        "\n".join(f"- {markdown(note)}" for note in tables.reading_notes(comparison, prices))
-    )
+    parts.append("\n".join(f"- {markdown(note)}" for note in reading_notes(comparison, prices)))
     for grid in listed:
         parts += [
             f"### {markdown_cell(grid.title)}",
@@ -91,7 +94,10 @@ def machines_to_csv(comparison: Comparison) -> str:
                     else ("",) * 3
                 )
                 split = rate.split if rate else ""
-                body.append([line.method, column.title, machine + 1, run.name, *values, split])
+                one = run.served.get(line.method)
+                served = (one.highest, one.split) if one and one.highest else ("", "")
+                names = (line.method, column.title, machine + 1, run.name)
+                body.append([*names, *values, split, *served])
     return csv_text(MACHINES_HEADER, body)
 
 
@@ -125,8 +131,16 @@ def _row(line: Line, column: Column, entry: MethodInRun) -> list[Any]:
     machine = column.title if column.is_pooled else run.machine
     ids = " ".join(one.plan.run for one in column.runs)
     names = [line.method, line.label, machine, ids, kind, entry.outcome]
-    behind = [entry.share.reason, len(entry.machines), entry.split]
-    return [*names, *("" if v is None else v for v in values), *behind]
+    behind = [entry.share.reason, len(entry.machines), entry.split, *_served(entry)]
+    return [*names, *("" if v is None else v for v in [*values, *behind])]
+
+
+def _served(entry: MethodInRun) -> list[Any]:
+    served = entry.served
+    if served is None or served.queries_per_s is None:
+        return [None] * 4
+    ends = entry.intervals.get(QUERIES.name)
+    return [served.queries_per_s, *((ends.low, ends.high) if ends else (None, None)), served.split]
 
 
 def _grid(grid: Grid) -> str:

@@ -8,6 +8,7 @@ from harness import __version__
 from harness.compare import comparison_tables as tables
 from harness.compare.comparison import Comparison
 from harness.compare.comparison_machines import machines
+from harness.compare.comparison_notes import reading_notes
 from harness.compare.grid import titles
 from harness.compare.winners import Winner
 from harness.render.drawing import Drawing
@@ -60,7 +61,7 @@ def to_html(
         rankings=rankings,
         pairs=pairs if pairs.rows else None,
         listed=[tables.images(pair, names) for pair in comparison.disagreements if pair.index.size],
-        notes=tables.reading_notes(comparison, prices),
+        notes=reading_notes(comparison, prices),
         contents=contents,
         command=command,
         harness=__version__,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from harness.compare.compared_run import check_alike, check_poolable, load_compared_runs
 from harness.compare.comparison import compare
-from harness.compare.price_file import PRICES, read_prices
-from harness.compare.prices import parse_price
+from harness.compare.pricing.price_file import PRICES, read_prices
+from harness.compare.pricing.prices import parse_price
 from harness.compare.summary import summary
 from harness.compare.winners import winners
 from harness.errors import InputError

@@ -15,8 +15,8 @@ SHOWN = 4  # machines or settings by name; the files have all
 def summary(comparison: Comparison, answers: Sequence[Winner], files: Sequence[Path]) -> str:
     """Return who wins what, where predictions differ, and where all of it is.
 
-    These are at most ten lines, and one more each where rows are missing or were disturbed, and where
-    types of machines are ranked.
+    These are at most ten lines, one more each where rows are missing or were disturbed and where types
+    of machines are ranked, and two where rates of queries were searched.
     """
     page = files[0]
     named = ", ".join(_short(titles(comparison), SHOWN))

@@ -11,8 +11,9 @@ from harness.compare.comparison import Comparison, Line
 from harness.compare.grid import titles
 from harness.stats.intervals import Interval
 from harness.storage.outcomes import OK
-from harness.table.metrics import THROUGHPUT
+from harness.table.metrics import QUERIES, THROUGHPUT
 from harness.table.searches import is_accurate_enough
+from harness.table.served.rates import NO_RATE
 
 APART, TOGETHER, UNKNOWN = (
     "their intervals do not overlap",
@@ -135,9 +136,25 @@ QUESTIONS = (
 )
 
 
+SERVER_QUESTION = Question(
+    QUERIES.name,
+    "Most queries in time",
+    lambda value: QUERIES.shown(value, ""),
+    lambda column: QUERIES.unit,
+    lambda entry: entry.served.queries_per_s if entry.served else None,
+    True,
+    NO_RATE,
+)
+
+
 def winners(comparison: Comparison) -> list[Winner]:
-    """Return the answer to each question, among the rows that are known to be accurate enough."""
-    return [_winner(question, comparison) for question in QUESTIONS]
+    """Return the answer to each question, among the rows that are known to be accurate enough.
+
+    The server's is asked where a rate of queries was searched.
+    """
+    is_served = any(entry.served for line in comparison.lines for entry in line.entries)
+    questions = (*QUESTIONS, SERVER_QUESTION) if is_served else QUESTIONS
+    return [_winner(question, comparison) for question in questions]
 
 
 def _winner(question: Question, comparison: Comparison) -> Winner:

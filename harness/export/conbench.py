@@ -1,9 +1,9 @@
 """Results for Conbench, one JSON object a line, as its API for benchmark results takes them.
 
-Conbench takes smaller for better in every unit but ``i/s`` and ``B/s``. So throughput is exported in
-items a second, and what else is better the larger it is (accuracies, speedups) is left out; the losses
-of accuracy and the times say the same. The repository and the commit are added by Conbench's own client
-from ``CONBENCH_PROJECT_REPOSITORY`` and ``CONBENCH_PROJECT_COMMIT``.
+Conbench takes smaller for better in every unit but ``i/s`` and ``B/s``. So throughput and rates of
+queries are exported in items a second, and what else is better the larger it is (accuracies, speedups)
+is left out; the losses of accuracy and the times say the same. The repository and the commit are added
+by Conbench's own client from ``CONBENCH_PROJECT_REPOSITORY`` and ``CONBENCH_PROJECT_COMMIT``.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.export.exported_run import ExportedRun, Value
-from harness.table.metrics import RATE, SECONDS
+from harness.table.metrics import QUERY_RATE, RATE, SECONDS
 
 FILE = "conbench.ndjson"
 ITEMS_PER_SECOND = "i/s"
+RATES = (RATE, QUERY_RATE)
 
 
 def to_files(runs: Sequence[ExportedRun]) -> dict[str, bytes]:
@@ -26,7 +27,7 @@ def to_files(runs: Sequence[ExportedRun]) -> dict[str, bytes]:
 
 def _results(run: ExportedRun) -> Iterator[dict[str, object]]:
     for value in run.values:
-        if not value.metric.higher_is_better or value.metric.unit == RATE:
+        if not value.metric.higher_is_better or value.metric.unit in RATES:
             yield {
                 **_of_run(run),
                 "tags": _tags(run, value.method, value.name),
@@ -51,7 +52,7 @@ def _stats(value: Value) -> dict[str, object]:
     unit = value.metric.unit
     return {
         "data": [value.value],
-        "unit": ITEMS_PER_SECOND if unit == RATE else unit,
+        "unit": ITEMS_PER_SECOND if unit in RATES else unit,
         "times": [value.value] if unit == SECONDS else [],
         "time_unit": SECONDS,
         "iterations": 1,

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from harness.storage.plan import RunPlan
 from harness.table.loaded_run import LoadedRun
-from harness.table.metrics import ADDED, BY_SIZE, PUBLISHED, THROUGHPUT, Metric
+from harness.table.metrics import ADDED, BY_SIZE, PUBLISHED, QUERIES, THROUGHPUT, Metric
 from harness.table.rows import Row, SizeRow
+from harness.table.served.rates import best_served
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class ExportedRun:
         is_night: whether ``./run.sh nightly`` measured it.
         outcomes: how each row ended, by method.
         labels: names of rows for people, by method.
-        values: in the order of the table, then by batch size; only finite numbers.
+        values: in the order of the table, then by batch size, then rates of queries; only finite
+            numbers.
         commit: of the code that was measured; None where it is not known, or the code was changed.
     """
 
@@ -81,6 +83,11 @@ def export_values(run: LoadedRun, commit: str | None = None) -> ExportedRun:
     values = [
         *(value for row in run.rows for value in _of_row(row, size)),
         *(value for row in run.sizes for value in _of_size(row, size)),
+        *(
+            Value(row.method, row.label, QUERIES, row.highest)
+            for row in best_served(run.served).values()
+            if row.highest is not None
+        ),
     ]
     return ExportedRun(
         plan=run.plan,

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 
 from harness.export.exported_run import ExportedRun, Value
 from harness.storage.outcomes import OK
-from harness.table.metrics import MILLISECONDS, PERCENT, RATE, SECONDS, Metric
+from harness.table.metrics import MILLISECONDS, PERCENT, QUERY_RATE, RATE, SECONDS, Metric
 
 FILE = "inc_bench.prom"
 PREFIX = "inc_bench"
@@ -22,6 +22,7 @@ BASE = {  # by unit: the ending of the metric's name, the base unit, its ending,
     MILLISECONDS: ("_ms", "seconds", 1e-3),
     PERCENT: ("_pct", "ratio", 1e-2),
     RATE: ("_per_s", "per_second", 1.0),
+    QUERY_RATE: ("_per_s", "per_second", 1.0),
     "": ("", "ratio", 1.0),
 }
 UNITS = ("seconds", "ratio")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.compare.prices import Prices
+from harness.compare.pricing.prices import Prices
 from harness.errors import HarnessError
 from harness.render.drawing import Drawing
 from harness.report.all_figures import draw_all

@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.compare.prices import Prices
+from harness.compare.pricing.prices import Prices
 from harness.files import whole_files
 from harness.report.artifact.checklist import to_markdown
 from harness.report.artifact.references import cited, to_bibtex

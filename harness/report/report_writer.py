@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.compare.price_file import PRICES, read_prices
+from harness.compare.pricing.price_file import PRICES, read_prices
 from harness.errors import InputError
 from harness.process.font_cache import keep_fonts_in
 from harness.run.lifecycle import code_digest

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-SECONDS, MILLISECONDS, PERCENT, RATE, MEGABYTES = "s", "ms", "%", "images/s", "MB"  # units
+SECONDS, MILLISECONDS, PERCENT, MEGABYTES = "s", "ms", "%", "MB"  # units
+RATE, QUERY_RATE = "images/s", "queries/s"
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ P50 = Metric(
 P90 = Metric("p90_ms", "p90 ms", 3, False, unit=MILLISECONDS)
 P99 = Metric("p99_ms", "p99 ms", 3, False, unit=MILLISECONDS)
 BY_SIZE = (THROUGHPUT, P50, P90, P99)
+
+QUERIES = Metric("queries_per_s", "Queries/s", 2, True, unit=QUERY_RATE)  # of protocol=server
 
 
 def top_k_correct(

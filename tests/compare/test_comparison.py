@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from harness.cli import main
-from harness.compare.prices import cost_per_million, parse_prices
+from harness.compare.pricing.prices import cost_per_million, parse_prices
 from harness.compare.unlike import unlike, words_for
 from harness.config import CONF
 from harness.facts.typed import decode, plain
@@ -27,12 +27,15 @@ from harness.storage import store
 from harness.storage.instances.instance_files import save_instances
 from harness.storage.plan import RANDOM_WEIGHTS
 from harness.storage.record import Split
+from harness.storage.served.server_files import save_server_record
 from harness.storage.store import RunFolder
+from harness.table.served.rates import NO_RATE
 from helpers import links, sample_records
 from helpers.browser import Opened
 from helpers.command_line import CommandLine, Ended
 from helpers.other_machine import MACS, edit, on_machine, predicting, times_scaled, with_roof
 from helpers.sample_run import made_run
+from helpers.server_records import as_server, searched
 
 SLOW, FAST = "slow-cpu-2c", "fast-cpu-4c"
 EC2 = {"instance_type": "c7i.xlarge", "region": "us-east-1", "reason": None}
@@ -198,6 +201,33 @@ def test_the_notes_say_that_a_split_is_compared_in_another_way(
     text = (folder / "comparison.md").read_text()
     assert of_rounds in text and of_sides in text  # one row has a split, the others have none
     assert "Images/s of a split are from the run's table by instances." in text
+
+
+def test_rates_of_queries_are_compared_by_their_best_split(
+    compared: Compared, runs: tuple[RunFolder, RunFolder]
+) -> None:
+    _, out, _, folder = compared()
+    assert "Most queries" not in out
+    assert "Queries a second" not in (folder / "comparison.md").read_text()
+    for run, factor in ((runs[0], 1.0), (runs[1], 2.0)):
+        as_server(run)
+        for method, rate in (("int8_custom", 80.0), ("int8_smart", 90.0)):
+            save_server_record(run, searched(method, factor * rate))
+            alone = searched(method, 10.0, split=Split(1, 2), placed=[[0, 1]])
+            save_server_record(run, replace(alone, facts=(alone.facts or [])[:1]))
+    none = searched("fp32", highest=None)
+    save_server_record(runs[0], none)
+    code, out, err, folder = compared()
+    assert code == 0, err
+    fast = cell(folder, "int8_custom", FAST)
+    assert (fast["queries_per_s"], fast["server_split"]) == ("160.0", "2 instances of 1 thread")
+    assert fast["queries_per_s_low"] == ""  # a machine is searched once
+    assert cell(folder, "fp32", SLOW)["queries_per_s"] == ""
+    # int8_smart is faster, and not accurate enough to win
+    assert "Most queries in time: int8_custom on c7i.xlarge, 160.00 queries/s" in out
+    text = (folder / "comparison.md").read_text()
+    assert "p99 of their latency at most 50 ms" in text and NO_RATE in text
+    assert "int8_smart" in next(one for one in text.splitlines() if "disturbed" in one)
 
 
 def test_prices_of_the_command_line_and_of_a_file(compared: Compared, tmp_path: Path) -> None:

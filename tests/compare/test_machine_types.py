@@ -12,10 +12,12 @@ import pytest
 
 from harness.cli import main
 from harness.stats.machines import typical_machine
+from harness.storage.served.server_files import save_server_record
 from harness.storage.store import RunFolder
 from helpers.browser import Opened
 from helpers.other_machine import MACS, edit, on_machine, times_scaled, with_roof
 from helpers.sample_run import made_run
+from helpers.server_records import as_server, searched
 
 TYPES = {"c7i.xlarge": 1.0, "m7i.xlarge": 0.4}  # and how long their batches take
 SPREAD = (1.0, 1.004, 0.997)  # of the machines of a type
@@ -99,6 +101,27 @@ def test_machines_of_a_type_are_one_column(compare: Compare) -> None:
     # a speedup within a run is the same on all: its interval has no width
     low, high = (float(pooled[f"inference_speedup_{end}"]) for end in ("low", "high"))
     assert low == pytest.approx(high)
+
+
+def test_rates_of_queries_have_an_interval_between_machines(
+    compare: Compare, machines: list[RunFolder]
+) -> None:
+    for number, folder in enumerate(machines):
+        as_server(folder)
+        save_server_record(folder, searched("int8_smart", 40 * SPREAD[number // len(TYPES)]))
+    save_server_record(machines[0], searched("int8_custom"))
+    code, _, err, folder = compare()
+    assert code == 0, err
+    each = [
+        float(one["queries_per_s"])
+        for one in rows_of(folder / "machines.csv")
+        if (one["method"], one["column"]) == ("int8_smart", "c7i.xlarge")
+    ]
+    pooled, typical = row(folder, "c7i.xlarge"), typical_machine(each)
+    for end, value in (("", typical.estimate), ("_low", typical.low), ("_high", typical.high)):
+        assert float(pooled[f"queries_per_s{end}"]) == pytest.approx(value, rel=1e-12)
+    alone = row(folder, "c7i.xlarge", "int8_custom")
+    assert (alone["queries_per_s"], alone["queries_per_s_low"]) == ("40.0", "")
 
 
 def test_differences_between_types(compare: Compare) -> None:

@@ -19,10 +19,12 @@ from harness.errors import InputError
 from harness.export.exported_run import ExportedRun, export_values
 from harness.export.formats import FORMATS, LIST, export_files
 from harness.storage.plan import Checkout
+from harness.storage.served.server_files import save_server_record
 from harness.table.loaded_run import load_run
-from harness.table.metrics import THROUGHPUT
+from harness.table.metrics import QUERIES, THROUGHPUT
 from helpers.exported_runs import later
 from helpers.sample_run import UNSOLVED, made_run
+from helpers.server_records import as_server, searched
 
 SCHEMAS = Path(__file__).parent
 COMMIT = "c" * 40
@@ -54,6 +56,27 @@ def test_a_run_has_each_value_once_with_its_interval(run: ExportedRun) -> None:
     assert all(v.low is not None and v.low < v.value for v in fused)
     assert UNSOLVED not in {value.method for value in run.values}
     assert run.outcomes[UNSOLVED] == "no solution in 3 trials" and run.commit == COMMIT
+
+
+def test_the_highest_rate_of_queries_is_exported(tmp_path: Path) -> None:
+    folder = made_run(tmp_path)
+    as_server(folder)
+    save_server_record(folder, searched("fp32"))
+    save_server_record(folder, searched("fp32_fused", highest=None))
+    run = export_values(load_run(folder))
+    (value,) = [one for one in run.values if one.metric is QUERIES]
+    assert (value.method, value.name, value.value) == ("fp32", "queries_per_s", 40.0)
+    (line,) = [
+        json.loads(each)
+        for each in export_files("conbench", [run])["conbench.ndjson"].splitlines()
+        if b'"queries_per_s"' in each
+    ]
+    assert line["stats"]["unit"] == "i/s"
+    text = export_files("openmetrics", [run])["inc_bench.prom"].decode()
+    (sample,) = [
+        one for one in text.splitlines() if one.startswith("inc_bench_queries_per_second{")
+    ]
+    assert sample.endswith(" 40.0")
 
 
 @pytest.mark.parametrize(("is_clean", "commit"), [(True, "d" * 40), (False, None)])

@@ -19,7 +19,7 @@ def prices(folder: Path) -> list[bytes]:
 
 
 def feed_prices(data: bytes, folder: Path) -> None:
-    from harness.compare.price_file import read_prices
+    from harness.compare.pricing.price_file import read_prices
 
     path = folder / "prices.yaml"
     path.write_bytes(data)

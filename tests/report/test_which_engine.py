@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.compare.prices import Prices
+from harness.compare.pricing.prices import Prices
 from harness.errors import InputError
 from harness.report.choice.engine_table import to_csv, to_grid
 from harness.report.choice.which_engine import Fastest, Lead, WhichEngine, which_engine

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.compare.compared_run import compared_run
-from harness.compare.prices import Price
+from harness.compare.pricing.prices import Price
 from harness.report.figures import fronts, scaling
 from harness.storage.damage import set_aside_damaged
 from harness.storage.instances.instance_files import save_instances

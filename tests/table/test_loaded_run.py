@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from harness.compare.compared_run import load_compared_runs
-from harness.compare.prices import Prices
+from harness.compare.pricing.prices import Prices
 from harness.files.whole_files import sha256_of
 from harness.report.report_writer import write_report
 from harness.table.loaded_run import load_run

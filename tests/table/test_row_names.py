@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from harness.compare.compared_run import compared_run
 from harness.compare.comparison import compare
 from harness.compare.comparison_text import to_csv
-from harness.compare.prices import Price
+from harness.compare.pricing.prices import Price
 from harness.report.all_figures import draw_all
 from harness.report.figures.batch_times import batches
 from harness.report.figures.gain import Gains, gains

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from harness.compare.prices import Price
+from harness.compare.pricing.prices import Price
 from harness.stats.intervals import Interval
 from harness.storage.plan import RunPlan
 from harness.table.kernels import Profile
 from harness.table.roof_share import Peak
 from harness.table.rows import Row
 from harness.table.samples import Samples
+from harness.table.served.rates import ServedRow
 
 Classes = npt.NDArray[np.int64]
 
@@ -44,6 +45,7 @@ class ComparedRun:
         machine: the folder's name.
         rows: of the rows that have a record.
         rates: the images/s of the machine, by its best split.
+        served: the highest rate of queries, by its best split; of the rows that were searched.
         times: the forward passes that count.
         predictions: each image's best class, (images,).
         models: digests of the validated models.
@@ -58,6 +60,7 @@ class ComparedRun:
     plan: RunPlan
     rows: Mapping[str, Row]
     rates: Mapping[str, MachineRate]
+    served: Mapping[str, ServedRow]
     profiles: Mapping[str, Profile]
     times: Mapping[str, Samples]
     predictions: Mapping[str, Classes]

@@ -10,20 +10,34 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.compare.columns.column import Column, ComparedRun
-from harness.compare.prices import cost_interval, cost_per_million
+from harness.compare.pricing.prices import cost_interval, cost_per_million
 from harness.stats import machines
 from harness.stats.intervals import Interval
 from harness.stats.resampling import FEWEST_BATCHES
 from harness.stats.speed import speedup_apart
 from harness.storage.outcomes import OK
-from harness.table.metrics import INFERENCE_SPEEDUP, SPEEDUP, THROUGHPUT, VS_FUSED
+from harness.table.metrics import INFERENCE_SPEEDUP, QUERIES, SPEEDUP, THROUGHPUT, VS_FUSED
 from harness.table.roof_share import Share, roof_share
 from harness.table.rows import Row
+from harness.table.served.rates import ServedRow
 
 ABSENT, WAITING = "not in this run", "not measured yet"
 POOLED = (THROUGHPUT.name, INFERENCE_SPEEDUP.name, VS_FUSED.name, SPEEDUP.name)
 ONE_MACHINE = "one machine: the interval is of its rounds, and does not hold for the type"
 NOT_ON_ALL = "roof not measured on all machines"
+
+
+@dataclass(frozen=True)
+class Served:
+    """The highest rate of queries of a method in one column.
+
+    Attributes:
+        queries_per_s: None where no rate kept the target.
+        split: by which the rate was reached.
+    """
+
+    queries_per_s: float | None
+    split: str
 
 
 @dataclass(frozen=True)
@@ -38,11 +52,12 @@ class MethodInRun:
         ratio: its images/s over those of the first column; None for that, and where one is missing.
         cost: of a million images; None where the price or the time is not known.
         no_price: why there is no cost although there is a time.
-        intervals: of ratio, cost and share, by name; those of cost and share are the throughput's
-            alone.
+        intervals: of ratio, cost, share and queries_per_s, by name; those of cost and share are the
+            throughput's alone, that of queries_per_s is between machines.
         split: how the machine was split for its images/s; empty for one process on all cores.
         machines: images/s of each machine that has a time, in the column's order.
         rounds: that the interval of images/s is of, where there is one machine.
+        served: None where no rate was searched.
     """
 
     outcome: str
@@ -55,6 +70,7 @@ class MethodInRun:
     split: str = ""
     machines: tuple[float, ...] = ()
     rounds: int = 0
+    served: Served | None = None
 
 
 def method_in_column(method: str, column: Column, reference: Column) -> MethodInRun:
@@ -89,7 +105,8 @@ def side_of(entry: MethodInRun) -> machines.Side | None:
 
 def _in_column(method: str, column: Column) -> MethodInRun:
     entries = [_in_run(method, run) for run in column.runs]
-    return _pooled(entries, column) if column.is_pooled else entries[0]
+    entry = _pooled(entries, column) if column.is_pooled else entries[0]
+    return _with_queries(method, column, entry) if entry.outcome == OK else entry
 
 
 def _in_run(method: str, run: ComparedRun) -> MethodInRun:
@@ -168,6 +185,21 @@ def _pooled(entries: Sequence[MethodInRun], column: Column) -> MethodInRun:
     return _derived(entry, row.images_per_s or rates[0], rate, column.first)
 
 
+def _with_queries(method: str, column: Column, entry: MethodInRun) -> MethodInRun:
+    """Return an entry with the rate of queries of the typical machine, of those that kept the target."""
+    runs = [[column.runs[at].served.get(method) for at in own] for own in column.by_machine()]
+    searched = [one for own in runs for one in own if one is not None]
+    if not searched:
+        return entry
+    rates = _values(runs, "highest")
+    splits = " or ".join(dict.fromkeys(one.split for one in searched if one.highest))
+    if len(rates) < machines.FEWEST:  # a search is made once, so that one machine has no interval
+        return replace(entry, served=Served(rates[0] if rates else None, splits))
+    typical = machines.typical_machine(rates)
+    intervals = {**entry.intervals, QUERIES.name: typical}
+    return replace(entry, served=Served(typical.estimate, splits), intervals=intervals)
+
+
 def _pooled_share(timed: Sequence[Sequence[MethodInRun]]) -> Share:
     """Return the mean over machines of the mean over the runs of each."""
     shares = [
@@ -178,11 +210,13 @@ def _pooled_share(timed: Sequence[Sequence[MethodInRun]]) -> Share:
     return Share(None, NOT_ON_ALL) if any(shares) else timed[0][0].share
 
 
-def _values(rows: Sequence[Sequence[Row | None]], name: str) -> list[float]:
+def _values(rows: Sequence[Sequence[Row | ServedRow | None]], name: str) -> list[float]:
     """Return a value of each machine that has it: over its runs, the mean on the log scale."""
     known = ([getattr(row, name) for row in own if row is not None] for own in rows)
     present = ([value for value in own if value is not None] for own in known)
-    return [float(np.exp(np.mean(np.log(own)))) for own in present if own]
+    return [
+        own[0] if len(own) == 1 else float(np.exp(np.mean(np.log(own)))) for own in present if own
+    ]
 
 
 def _ratio(

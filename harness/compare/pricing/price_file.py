@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from harness import PROJECT
-from harness.compare.prices import Prices, parse_prices
+from harness.compare.pricing.prices import Prices, parse_prices
 from harness.errors import InputError
 
 PRICES = PROJECT / "conf" / "prices.yaml"

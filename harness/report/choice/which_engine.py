@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.compare.grid import DASH
-from harness.compare.prices import Price, Prices, cost_interval, cost_per_million
+from harness.compare.pricing.prices import Price, Prices, cost_interval, cost_per_million
 from harness.report.figures.pareto import beats
 from harness.report.headline import disturbances_of
 from harness.stats.intervals import Interval

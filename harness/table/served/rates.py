@@ -11,6 +11,7 @@ from harness.storage.outcomes import OK
 from harness.storage.served.server_record import ServerRecord
 
 PERCENTILES = (50, 90, 99)
+NO_RATE = "no rate kept the target"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,16 @@ class ServedRow:
     trials: tuple[TrialLatency, ...]
     disturbed: int
     reason: str | None
+
+
+def best_served(rows: Sequence[ServedRow]) -> dict[str, ServedRow]:
+    """Return the row of each method in the split with the highest rate; without one, the first split."""
+    best: dict[str, ServedRow] = {}
+    for row in rows:
+        known = best.setdefault(row.method, row)
+        if (row.highest or 0.0) > (known.highest or 0.0):
+            best[row.method] = row
+    return best
 
 
 def percentile(latencies: Sequence[float], percent: int) -> float:

@@ -11,7 +11,7 @@ from harness.storage.configuration import Server
 from harness.storage.outcomes import OK
 from harness.table.csv_table import csv_text
 from harness.table.loaded_run import LoadedRun
-from harness.table.served.rates import PERCENTILES, ServedRow
+from harness.table.served.rates import NO_RATE, PERCENTILES, ServedRow
 
 CSV, TRIALS, MARKDOWN = "server.csv", "server_trials.csv", "server.md"
 HEADERS = (
@@ -43,7 +43,7 @@ def cells(row: ServedRow) -> list[str]:
         str(len(row.trials)),
         f"{seconds:.0f}",
         str(row.disturbed),
-        row.reason or (OK if row.highest else "no rate kept the target"),
+        row.reason or (OK if row.highest else NO_RATE),
     ]
 
 
