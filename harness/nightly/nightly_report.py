@@ -327,7 +327,8 @@ def _row(row: Verdict) -> dict[str, Any]:
 def list_nights(results: Path) -> str:
     """Return the nights of every machine, oldest first."""
     with opened(results) as history:
-        parts = [_machine(name, history.load(name)) for name in history.machines()]
+        machines = history.machines()
+        parts = [_machine(name, history.load(name, with_rows=False)) for name in machines]
     return "\n\n".join(parts or ["no night yet: ./run.sh nightly measures one"]) + "\n"
 
 

@@ -111,13 +111,26 @@ def level(times: ArrayLike) -> Level:
         raise ValueError(f"times of shape {seconds.shape}, not (R, B) with at least 3 rounds")
     if not (np.isfinite(seconds).all() and (seconds > 0).all()):
         raise ValueError("a time is not positive and finite")
-    rounds = np.sort(np.log(np.quantile(seconds, QUICK, axis=-1)), axis=-1)
+    rounds = np.sort(np.log(_quick_batch(seconds)), axis=-1)
     count = rounds.shape[-1]
     kept = count - count // 2
     inner = rounds[..., :kept]
     winsorised = np.minimum(rounds, inner[..., -1:])
     variance = winsorised.var(axis=-1) * count / (kept - 1)
     return Level(inner.mean(axis=-1), variance, np.full(variance.shape, float(kept)))
+
+
+def _quick_batch(seconds: Floats) -> Floats:
+    """Return the quantile QUICK over the last axis, to the last bit as ``np.quantile`` does.
+
+    That takes 250 us for the rounds of a night, this 18, and a history asks for it ten thousand times.
+    """
+    ordered = np.sort(seconds, axis=-1)
+    below, part = divmod(QUICK * (ordered.shape[-1] - 1), 1)
+    low = ordered[..., int(below)]
+    high = ordered[..., min(int(below) + 1, ordered.shape[-1] - 1)]
+    between: Floats = low + (high - low) * part if part < 0.5 else high - (high - low) * (1 - part)
+    return between
 
 
 def stacked_levels(runs: Sequence[ArrayLike]) -> Level:

@@ -13,10 +13,9 @@ import numpy.typing as npt
 
 from harness.nightly.entry import NightEntry, NightRow
 from harness.nightly.judge import typical_s
-from harness.nightly.verdict import BATCH, NIGHTLY, OPTIMIZE_MEMORY, VALIDATE_MEMORY, Key
+from harness.nightly.verdict import BATCH, OPTIMIZE_MEMORY, VALIDATE_MEMORY, Key
 from harness.stats.accuracy import share_interval
 from harness.stats.intervals import LEVEL, Interval
-from harness.stats.night_noise import level
 from harness.table.metrics import COST, TOP1, TOP5
 
 Floats = npt.NDArray[np.float64]
@@ -96,9 +95,9 @@ def measured(row: NightRow, metric: str) -> Interval | None:
     if metric == BATCH.name:
         if row.times is None or not row.times.size:
             return None
-        if len(row.times) < NIGHTLY.rounds:
+        if row.timing is None:
             return Interval(typical_s(row.times), math.nan, math.nan, LEVEL)
-        return level(row.times).seconds()
+        return row.timing.seconds()
     if row.correct is None:
         return None
     right = row.correct[(TOP1.name, TOP5.name).index(metric)]
@@ -140,24 +139,25 @@ def _baselines(
     counting: dict[str, list[int]] = {}  # places of the nights that count, by their task
     places = {night.run: at for at, night in enumerate(nights)}
     acknowledged: dict[str, int] = {}  # place of the latest acknowledgement, by the task
+    known = values.tolist()  # for one at a time, numbers of Python are faster than NumPy's
     disturbed = [_is_disturbed(night, row, key) for night, row in zip(nights, rows)]
     for at, night in enumerate(nights):
         if not night.is_judged:
             continue
         good = counting.setdefault(tasks[at], [])
         counts = (n for n in reversed(good) if night.trusts_disturbed or not disturbed[n])
-        before = values[list(islice(counts, night.compared_with))]
-        if before.size:
-            low[at], high[at] = before.min(), before.max()
+        before = [known[n] for n in islice(counts, night.compared_with)]
+        if before:
+            low[at], high[at] = min(before), max(before)
         starts = [places.get(one.since, at) for one in night.open if one.key == key]
         starts = starts or ([at] if key in night.regressions else [])
         starts = [start for start in starts if start > acknowledged.get(tasks[at], -1)]
         if night.acknowledges(*key):
             acknowledged[tasks[at]] = at
-            good[:] = [] if math.isnan(values[at]) else [at]
+            good[:] = [] if math.isnan(known[at]) else [at]
         elif starts:
             good[:] = [n for n in good if n < min(starts)]
-        elif not math.isnan(values[at]):
+        elif not math.isnan(known[at]):
             good.append(at)
     return low, high
 
