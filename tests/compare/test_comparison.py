@@ -556,6 +556,9 @@ def test_the_page_in_a_browser(
 ) -> None:
     hostile = "<script>alert(1)</script>"
     edit(runs[0].path / "plan.json", lambda plan: plan["machine"].update(cpu_model=hostile))
+    for run in runs:
+        as_server(run)
+        save_server_record(run, searched("int8_custom"))
     _, _, _, folder = compared("--force")
     path = folder / "comparison.html"
     assert links.dead(path) == []
@@ -566,7 +569,7 @@ def test_the_page_in_a_browser(
         assert not opened.scrolls_sideways()
         assert opened.page.locator("h1").inner_text() == f"{SLOW}, c7i.xlarge"
         assert opened.page.locator("main > section > .scroll > table").count() == 2
-        assert opened.page.locator(".beside table").count() == 8
+        assert opened.page.locator(".beside table").count() == 9
         assert opened.page.locator("figure svg:visible").count() == 3
         assert hostile in opened.page.locator("main").inner_text()
         details = opened.page.locator("section[aria-labelledby=disagreement] details").first

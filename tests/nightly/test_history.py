@@ -118,6 +118,31 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     assert again.verdict == "none" and [row.method for row in again.rows] == ["fp32"]
 
 
+def test_levels_of_many_nights_are_those_of_one_at_a_time(tmp_path: Path) -> None:
+    """To the last bit, whatever the nights' rounds: verdicts and the page must not differ."""
+    entries = [entry(run) for run in range(1, 20)]
+    for number, rounds in ((3, 5), (4, 20), (5, 2)):  # shapes that differ; too few for a level
+        one, other = entries[number].rows
+        times = np.random.default_rng(number).uniform(1, 2, (rounds, 7))
+        entries[number] = replace(entries[number], rows=(replace(one, times=times), other))
+    with opened(tmp_path) as history:
+        for each in entries:
+            history.save(each)
+        found = history.load("m")
+        listed = history.load("m", with_rows=False)
+    for before, after in zip(entries, found, strict=True):
+        for one, other in zip(before.rows, after.rows, strict=True):
+            if one.timing is None or other.timing is None:
+                assert one.timing is other.timing is None and one.times is not None
+                assert len(one.times) == 2
+            else:
+                parts = [
+                    (each.value, each.variance, each.kept) for each in (one.timing, other.timing)
+                ]
+                assert parts[0] == parts[1]
+    assert listed == [replace(each, rows=()) for each in found]
+
+
 def _write(results: Path, first: int) -> None:
     for run in range(first, first + 10):
         with opened(results) as history:

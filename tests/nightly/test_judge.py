@@ -19,9 +19,11 @@ from harness.nightly.judge import _difference, judge
 from harness.nightly.verdict import BATCH, EQUIVALENCE, NIGHTLY, Run, Settings, Verdict
 from harness.stats.multiple_tests import holm
 from harness.stats.night_noise import (
+    QUICK,
     Contrast,
     Level,
     Spread,
+    _quick_batch,
     contrast,
     effective_methods,
     level,
@@ -516,6 +518,12 @@ def test_holm_keeps_the_order_and_never_helps(p_values: Floats, shuffler: Any) -
     shuffled = list(range(len(p_values)))
     shuffler.shuffle(shuffled)
     assert holm(p_values[shuffled]) == pytest.approx(adjusted[shuffled])
+
+
+@pytest.mark.parametrize("batches", range(1, 30))
+def test_the_quick_batch_is_the_quantile_to_the_last_bit(batches: int) -> None:
+    seconds = np.random.default_rng(batches).lognormal(size=(3, 20, batches))
+    assert (_quick_batch(seconds) == np.quantile(seconds, QUICK, axis=-1)).all()
 
 
 def test_holm_by_hand() -> None:
