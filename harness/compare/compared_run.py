@@ -104,13 +104,15 @@ def compared_run(run: LoadedRun, price: Price) -> ComparedRun:
         HarnessError: the record of its roof is damaged.
     """
     measured = [r for r in run.records if r.outcome.kind == OK and r.validate is not None]
-    roof, served = run.folder.load_roof(), best_served(run.served)
+    roof = run.folder.load_roof()
+    searches = [row for row in run.served if row.reason is None]
+    troubled = {*run.disturbances, *(row.method for row in searches if row.disturbed)}
     return ComparedRun(
         machine=run.folder.path.parent.name,
         plan=run.plan,
         rows={row.method: row for row in run.rows},
         rates=machine_rates(run),
-        served=served,
+        served=best_served(run.served, {record.method for record in measured}),
         profiles={row.method: row.profile for row in run.profiles},
         times=passes_of(run.records) if run.timed is None else run.timed,
         predictions={
@@ -119,12 +121,7 @@ def compared_run(run: LoadedRun, price: Price) -> ComparedRun:
         models={record.method: _model(record) for record in measured},
         labels=run.labels,
         threads=_threads(run.plan, measured),
-        disturbed=[
-            row.label
-            for row in run.rows
-            if row.method in run.disturbances
-            or (row.method in served and served[row.method].disturbed)
-        ],
+        disturbed=[row.label for row in run.rows if row.method in troubled],
         roof=roof_peaks(roof),
         roof_note=_roof_note(roof, run.folder),
         price=price,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from harness.compare.columns.column import ComparedRun
 from harness.compare.columns.interval_notes import interval_notes
 from harness.compare.columns.machine_types import unpooled
+from harness.compare.columns.method_values import Served
 from harness.compare.comparison import Comparison
 from harness.compare.grid import titles
 from harness.compare.pricing.prices import OWN
@@ -90,8 +91,22 @@ def _of_types(comparison: Comparison, names: Sequence[str]) -> list[str]:
                 notes.append(
                     f"{name}: {line.label} has times on {len(entry.machines)} of these machines."
                 )
+            if column.is_pooled and entry.served is not None:
+                notes += _of_served(f"{name}: {line.label}", entry.served, column.machine_count)
     apart = [run for column in comparison.columns if not column.is_pooled for run in column.runs]
     return notes + [f"Not one column: {' '.join(str(one).split())}." for one in unpooled(apart)]
+
+
+def _of_served(who: str, served: Served, machine_count: int) -> Iterator[str]:
+    """Yield which machines of a column have no rate of queries."""
+    if served.without:
+        yield (
+            f"{who} kept the target at no rate of queries on {served.without} of these machines; the "
+            "rate is that of the others, and does not win."
+        )
+    if served.machines + served.without < machine_count:
+        count = served.machines + served.without
+        yield f"{who} was searched for a rate of queries on {count} of these machines."
 
 
 def _cautions(comparison: Comparison) -> list[str]:

@@ -35,6 +35,7 @@ HEADER = (
     "machines",
     "split",
     *(QUERIES.name, f"{QUERIES.name}_low", f"{QUERIES.name}_high", "server_split"),
+    *("server_machines", "server_machines_without"),
 )
 MACHINES_HEADER = (
     *("method", "column", "machine", "run", "images_per_s", "low", "high", "split"),
@@ -137,10 +138,12 @@ def _row(line: Line, column: Column, entry: MethodInRun) -> list[Any]:
 
 def _served(entry: MethodInRun) -> list[Any]:
     served = entry.served
-    if served is None or served.queries_per_s is None:
-        return [None] * 4
+    if served is None:
+        return [None] * 6
     ends = entry.intervals.get(QUERIES.name)
-    return [served.queries_per_s, *((ends.low, ends.high) if ends else (None, None)), served.split]
+    low, high = (ends.low, ends.high) if ends else (None, None)
+    counts = (served.machines, served.without)
+    return [served.queries_per_s, low, high, served.split, *counts]
 
 
 def _grid(grid: Grid) -> str:

@@ -1,8 +1,9 @@
 """The results of airspeed velocity (https://asv.readthedocs.io), as ``asv publish`` reads them.
 
 A benchmark is a metric, and its parameter is the method. asv takes smaller for better, so accuracies,
-speedups and throughput are left out; losses of accuracy and times say the same. Its horizontal axis is
-the commit: the plan of a run has it where the code was as committed, or ``commit=`` names it.
+speedups, throughput and rates of queries are left out; but for the last, losses of accuracy and times
+say the same. Its horizontal axis is the commit: the plan of a run has it where the code was as
+committed, or ``commit=`` names it.
 """
 
 from __future__ import annotations

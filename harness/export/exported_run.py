@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
 from harness.table.loaded_run import LoadedRun
 from harness.table.metrics import ADDED, BY_SIZE, PUBLISHED, QUERIES, THROUGHPUT, Metric
@@ -80,12 +81,13 @@ def export_values(run: LoadedRun, commit: str | None = None) -> ExportedRun:
     if commit is None and checkout is not None and checkout.clean:
         commit = checkout.commit
     size = run.plan.workload.batch_size
+    measured = {record.method for record in run.records if record.outcome.kind == OK}
     values = [
         *(value for row in run.rows for value in _of_row(row, size)),
         *(value for row in run.sizes for value in _of_size(row, size)),
         *(
             Value(row.method, row.label, QUERIES, row.highest)
-            for row in best_served(run.served).values()
+            for row in best_served(run.served, measured).values()
             if row.highest is not None
         ),
     ]

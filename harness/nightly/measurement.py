@@ -75,9 +75,9 @@ def measure_night(
     if rounds < NIGHTLY.rounds:
         show.note(reasons.too_few_rounds(rounds, NIGHTLY.rounds))
     wait_s = composed.config.run.wait_s
-    words = context.command("nightly", f"run.id={folder.id}")
+    goes_on = _goes_on(context, folder)
     with alone_on_host(wait_s, told_once(show, NOT_ALONE, wait_s), show.note):
-        pinned = measure_pinned(context, context.overrides, folder)
+        pinned = measure_pinned(context, context.overrides, folder, goes_on)
         against = pinned or baseline
         chosen = None if against is None else build_entry(against)
 
@@ -87,7 +87,7 @@ def measure_night(
 
         try:
             code = measure_folder(folder, composed, folders, show, check)
-            with resumable(words):
+            with resumable(goes_on):
                 night = judge_folder(folder, context, chosen, show_stopped, told)
         except KeyboardInterrupt as stop:
             stopped = _keep_stopped(folder, context)
@@ -95,7 +95,7 @@ def measure_night(
                 show_stopped(stopped, folder)
             if not stop.args:  # no run was begun
                 raise
-            raise KeyboardInterrupt(words) from None
+            raise KeyboardInterrupt(goes_on) from None
     return (1 if night.verdict in WAKING else code), night, folder
 
 
@@ -215,6 +215,22 @@ def _keep_stopped(folder: RunFolder, context: Context) -> Night | None:
         # their notes say how to go on, which is known from now on
         write_tables(folder, context.composed.config.table.intervals)
     return night
+
+
+def _goes_on(context: Context, folder: RunFolder) -> str:
+    """Return the command that goes on with a night.
+
+    Before the night has a plan, it has all words of now. A checkout whose code runs is always named.
+    """
+    own = [word for word in context.overrides if word != EXPERIMENT]
+    is_planned = folder.load_plan() is not None
+    words = [
+        word
+        for word in own
+        if key_of(word) not in ("run.id", "run.results")
+        and (not is_planned or key_of(word) == "nightly.pinned")
+    ]
+    return context.command("nightly", *words, f"run.id={folder.id}")
 
 
 def _seen(folder: RunFolder, context: Context) -> Seen:

@@ -36,7 +36,14 @@ import numpy as np
 from harness.nightly.verdict import EQUIVALENCE, Floats, Settings
 from harness.stats.dependence import START, autocorrelation, widening
 from harness.stats.intervals import Interval
-from harness.stats.night_noise import QUICK, SAME_HOUR, Contrast, Level, contrast, level
+from harness.stats.night_noise import (
+    SAME_HOUR,
+    Contrast,
+    Level,
+    contrast,
+    level,
+    quick_batch,
+)
 
 LOOKS = 4
 ALPHA = 0.01
@@ -93,7 +100,7 @@ def confirm(
         excess = contrast(level(times), baseline, SAME_HOUR.sum_of_squares, SAME_HOUR.freedom)
         rounds = min(len(times), len(before[method]))
         earlier, later = (
-            np.log(np.quantile(side[:rounds], QUICK, axis=-1)) for side in (before[method], times)
+            np.log(quick_batch(np.asarray(side[:rounds]))) for side in (before[method], times)
         )
         excess = _widened(excess, later - earlier)
         difference = float(excess.difference)

@@ -29,13 +29,16 @@ def check_named_now(folder: RunFolder, now: Composed, composed: Composed) -> Non
         )
 
 
-def measure_pinned(context: Context, words: Sequence[str], folder: RunFolder) -> RunFolder | None:
+def measure_pinned(
+    context: Context, words: Sequence[str], folder: RunFolder, goes_on: str
+) -> RunFolder | None:
     """Let another checkout of the project measure the same first, if one is named.
 
     Args:
         context: of the night, which may have begun earlier.
         words: what the user typed now.
         folder: of the night.
+        goes_on: the command that goes on with the night, for whoever stops it here.
 
     Returns:
         the folder of the other checkout's run; None if no checkout is named.
@@ -43,6 +46,7 @@ def measure_pinned(context: Context, words: Sequence[str], folder: RunFolder) ->
     Raises:
         InputError: it is no checkout.
         HarnessError: its run failed.
+        KeyboardInterrupt: it was stopped; with the command that goes on.
     """
     place, show = context.composed.config.nightly.pinned, context.show
     if place is None:
@@ -62,8 +66,7 @@ def measure_pinned(context: Context, words: Sequence[str], folder: RunFolder) ->
     ]
     places += context.conf_words
     show.note(f"measuring the baseline with {script.parent}")
-    goes_on = resumable(context.command("nightly", f"run.id={folder.id}"))
-    with finishing("its baseline's row or round", show.note), goes_on:
+    with resumable(goes_on), finishing("its baseline's row or round", show.note):
         try:
             ended = subprocess.run(
                 [script, "run", *kept, *places],

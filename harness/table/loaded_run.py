@@ -153,7 +153,7 @@ def load_run(folder: RunFolder, damaged: bool = False) -> LoadedRun:
         instances=together,
         splits=split_rows(records, together),
         server_records=readable.searches,
-        served=served_rows(readable.searches, {record.method: record.label for record in records}),
+        served=served_rows(readable.searches, {row.method: row.label for row in rows}),
     )
 
 

@@ -122,6 +122,25 @@ def test_rates_of_queries_have_an_interval_between_machines(
         assert float(pooled[f"queries_per_s{end}"]) == pytest.approx(value, rel=1e-12)
     alone = row(folder, "c7i.xlarge", "int8_custom")
     assert (alone["queries_per_s"], alone["queries_per_s_low"]) == ("40.0", "")
+    assert (pooled["server_machines"], alone["server_machines"]) == ("3", "1")
+    text = (folder / "comparison.md").read_text()
+    assert "int8_custom was searched for a rate of queries on 1 of these machines" in text
+
+
+def test_a_type_with_a_machine_that_kept_no_rate_does_not_win(
+    compare: Compare, machines: list[RunFolder]
+) -> None:
+    for number, folder in enumerate(machines):
+        as_server(folder)
+        no_rate = {"highest": None} if number == 0 else {}
+        save_server_record(folder, searched("int8_custom", 80 - number % 2, **no_rate))
+    code, out, err, folder = compare()
+    assert code == 0, err
+    first = row(folder, "c7i.xlarge", "int8_custom")
+    assert first["queries_per_s"] != "" and first["server_machines_without"] == "1"
+    assert "Most queries in time: int8_custom on m7i.xlarge" in out
+    text = (folder / "comparison.md").read_text()
+    assert "int8_custom kept the target at no rate of queries on 1 of these machines" in text
 
 
 def test_differences_between_types(compare: Compare) -> None:

@@ -19,6 +19,7 @@ from harness.errors import InputError
 from harness.export.exported_run import ExportedRun, export_values
 from harness.export.formats import FORMATS, LIST, export_files
 from harness.storage.plan import Checkout
+from harness.storage.record import Outcome, Split
 from harness.storage.served.server_files import save_server_record
 from harness.table.loaded_run import load_run
 from harness.table.metrics import QUERIES, THROUGHPUT
@@ -63,6 +64,13 @@ def test_the_highest_rate_of_queries_is_exported(tmp_path: Path) -> None:
     as_server(folder)
     save_server_record(folder, searched("fp32"))
     save_server_record(folder, searched("fp32_fused", highest=None))
+    failed = Outcome("failed", "instance 1 died")
+    lost = searched("int8_smart", outcome=failed, facts=None, highest=None, tried=[])
+    save_server_record(folder, lost)
+    alone = searched("int8_smart", split=Split(1, 2), placed=[[0, 1]])  # of a row that failed later
+    save_server_record(folder, replace(alone, facts=(alone.facts or [])[:1]))
+    (smart,) = [each for each in folder.load_records() if each.method == "int8_smart"]
+    folder.save_record(replace(smart, outcome=failed))
     run = export_values(load_run(folder))
     (value,) = [one for one in run.values if one.metric is QUERIES]
     assert (value.method, value.name, value.value) == ("fp32", "queries_per_s", 40.0)

@@ -23,11 +23,11 @@ from harness.stats.night_noise import (
     Contrast,
     Level,
     Spread,
-    _quick_batch,
     contrast,
     effective_methods,
     level,
     moderated,
+    quick_batch,
 )
 from harness.table.metrics import TOP1, TOP5, Metric
 
@@ -523,7 +523,7 @@ def test_holm_keeps_the_order_and_never_helps(p_values: Floats, shuffler: Any) -
 @pytest.mark.parametrize("batches", range(1, 30))
 def test_the_quick_batch_is_the_quantile_to_the_last_bit(batches: int) -> None:
     seconds = np.random.default_rng(batches).lognormal(size=(3, 20, batches))
-    assert (_quick_batch(seconds) == np.quantile(seconds, QUICK, axis=-1)).all()
+    assert (quick_batch(seconds) == np.quantile(seconds, QUICK, axis=-1)).all()
 
 
 def test_holm_by_hand() -> None:

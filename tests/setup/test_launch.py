@@ -574,7 +574,7 @@ def test_another_checkout_gets_the_same_variables_and_its_exit_code_is_no_verdic
     words = [f"nightly.pinned={tmp_path}", f"run.results={tmp_path}"]
     context = Context.of(words, [], display())
     with pytest.raises((InputError, Exception), match=message):
-        measure_pinned(context, [], RunFolder(tmp_path / "m" / "r"))
+        measure_pinned(context, [], RunFolder(tmp_path / "m" / "r"), "./run.sh nightly")
     if mode == 0o755 and script == SEEN:
         assert not LEAKS.keys() & {line.split("=")[0] for line in seen.read_text().splitlines()}
 

@@ -19,8 +19,10 @@ from harness.storage.record import Outcome
 from harness.storage.served.server_files import load_server_records, save_server_record
 from harness.storage.served.server_record import ServeFacts, ServerRecord
 from harness.table.loaded_run import load_run
+from harness.table.rows import MISSES
 from harness.table.served import rates, served_tables
 from harness.table.tables import load_tables, save_tables
+from helpers.other_machine import edit
 from helpers.sample_run import made_run
 from helpers.server_records import SERVER, as_server, searched, served
 
@@ -57,6 +59,29 @@ def test_rows_are_in_the_order_of_the_table_and_say_why_there_is_no_rate() -> No
     assert "at most 50 ms, within 2 %" in text and "begun at most 5 ms late" in text
     (first, *_) = csv.DictReader(io.StringIO(served_tables.to_csv(rows)))
     assert first["queries_per_s"] == "" and first["split"] == "2 instances of 1 thread"
+
+
+def test_a_search_that_failed_is_none_whatever_the_others_found() -> None:
+    failed = searched(
+        "fp32", outcome=Outcome("failed", "instance 1 died"), facts=None, highest=None, tried=[]
+    )
+    rows = rates.served_rows([failed, searched("int8", 30.0), searched("int8", 40.0)], LABELS)
+    best = rates.best_served(rows, {"fp32", "int8"})
+    assert {method: row.highest for method, row in best.items()} == {"int8": 40.0}
+    assert rates.best_served(rows, {"fp32"}) == {}
+
+
+def test_a_row_that_misses_the_criterion_is_marked_as_in_the_table(tmp_path: Path) -> None:
+    folder = made_run(tmp_path)
+    as_server(folder)
+    (path,) = folder.path.glob("records/*_int8_smart.json")
+    edit(path, lambda record: record["optimize"].update(quantization={"meets_criterion": False}))
+    for row in folder.load_records():
+        save_server_record(folder, searched(row.method))
+    run = load_run(folder)
+    labels = {row.method: row.label for row in run.rows}
+    assert labels["int8_smart"].endswith(MISSES)
+    assert [row.label for row in run.served] == [labels[row.method] for row in run.served]
 
 
 def test_every_trial_is_in_a_file() -> None:
@@ -105,8 +130,15 @@ def test_tables_and_the_figure_are_made_of_a_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"placed": [[0]]}, {"highest": 41.0}, {"facts": None}, {"tried": []}],
-    ids=["places", "rate", "facts", "trials"],
+    [
+        {"placed": [[0]]},
+        {"highest": 41.0},
+        {"facts": None},
+        {"tried": []},
+        {"outcome": Outcome("invalid", "elsewhere")},
+        {"outcome": Outcome("invalid", "elsewhere"), "highest": None, "tried": []},
+    ],
+    ids=["places", "rate", "facts", "trials", "rate of none", "trials of none"],
 )
 def test_a_record_that_contradicts_itself_is_none(changes: dict[str, Any], tmp_path: Path) -> None:
     stored = plain(searched(**changes))

@@ -34,10 +34,14 @@ class Served:
     Attributes:
         queries_per_s: None where no rate kept the target.
         split: by which the rate was reached.
+        machines: that have a rate; where there are two or more, it is the typical one's.
+        without: machines that were searched, and kept the target at no rate.
     """
 
     queries_per_s: float | None
     split: str
+    machines: int
+    without: int
 
 
 @dataclass(frozen=True)
@@ -193,11 +197,13 @@ def _with_queries(method: str, column: Column, entry: MethodInRun) -> MethodInRu
         return entry
     rates = _values(runs, "highest")
     splits = " or ".join(dict.fromkeys(one.split for one in searched if one.highest))
+    without = sum(any(one and one.highest is None for one in own) for own in runs)
     if len(rates) < machines.FEWEST:  # a search is made once, so that one machine has no interval
-        return replace(entry, served=Served(rates[0] if rates else None, splits))
+        served = Served(rates[0] if rates else None, splits, len(rates), without)
+        return replace(entry, served=served)
     typical = machines.typical_machine(rates)
-    intervals = {**entry.intervals, QUERIES.name: typical}
-    return replace(entry, served=Served(typical.estimate, splits), intervals=intervals)
+    served = Served(typical.estimate, splits, len(rates), without)
+    return replace(entry, served=served, intervals={**entry.intervals, QUERIES.name: typical})
 
 
 def _pooled_share(timed: Sequence[Sequence[MethodInRun]]) -> Share:
@@ -211,7 +217,10 @@ def _pooled_share(timed: Sequence[Sequence[MethodInRun]]) -> Share:
 
 
 def _values(rows: Sequence[Sequence[Row | ServedRow | None]], name: str) -> list[float]:
-    """Return a value of each machine that has it: over its runs, the mean on the log scale."""
+    """Return a value of each machine that has it: over its runs, the mean on the log scale.
+
+    That of one run is the run's own, to the last digit.
+    """
     known = ([getattr(row, name) for row in own if row is not None] for own in rows)
     present = ([value for value in own if value is not None] for own in known)
     return [

@@ -96,11 +96,15 @@ class ServerRecord(Record):
     @property
     def inconsistency(self) -> Optional[str]:
         unplaced = self.split.unplaced(self.placed)
-        if unplaced or self.outcome.kind != OK:
+        if unplaced:
             return unplaced
+        is_ok = self.outcome.kind == OK
+        if not is_ok and (self.highest, self.shown) != (None, None):
+            return "it has a rate, and its outcome is not ok"
         rates = {one.rate for one in self.tried}
         if not {self.highest, self.shown} <= {*rates, None}:
             return "a rate that was found is none of those that were tried"
-        if [len(one.trials) for one in self.facts or ()] != [len(self.tried)] * len(self.placed):
-            return "the outcome is ok, and not every instance served every trial"
+        served = [len(one.trials) for one in self.facts or ()]
+        if (is_ok or served) and served != [len(self.tried)] * len(self.placed):
+            return "not every instance served every trial"
         return None

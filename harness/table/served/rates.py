@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,10 +60,18 @@ class ServedRow:
     reason: str | None
 
 
-def best_served(rows: Sequence[ServedRow]) -> dict[str, ServedRow]:
-    """Return the row of each method in the split with the highest rate; without one, the first split."""
+def best_served(rows: Sequence[ServedRow], measured: Collection[str]) -> dict[str, ServedRow]:
+    """Return the row of each method in the split with the highest rate; without one, the first split.
+
+    A search that failed found nothing, and counts as none.
+
+    Args:
+        measured: the methods whose outcome is ok.
+    """
     best: dict[str, ServedRow] = {}
     for row in rows:
+        if row.reason is not None or row.method not in measured:
+            continue
         known = best.setdefault(row.method, row)
         if (row.highest or 0.0) > (known.highest or 0.0):
             best[row.method] = row
