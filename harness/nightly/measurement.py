@@ -1,8 +1,7 @@
-"""Measuring: a night, judged by earlier ones, and an A/A run, which is many nights of one code."""
+"""A night: measured, judged by earlier ones, and kept."""
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,10 +12,7 @@ from harness.config import Composed
 from harness.errors import HarnessError, InputError
 from harness.facts.faults import is_name
 from harness.facts.override_key import key_of
-from harness.files import whole_files
 from harness.nightly import reasons
-from harness.nightly.aa import report as aa_report
-from harness.nightly.aa.analysis import FEWEST_REPEATS, analyse
 from harness.nightly.baseline import Baseline, last_good, named
 from harness.nightly.database import opened
 from harness.nightly.disturbed import summarise
@@ -29,18 +25,16 @@ from harness.nightly.notices.notify import LOG, command_words, notify
 from harness.nightly.page.trend_page import write_page
 from harness.nightly.remeasure import BEFORE, measure_again
 from harness.nightly.suspects import Means, Seen, judge_night
-from harness.nightly.verdict import NIGHTLY, Floats
+from harness.nightly.verdict import NIGHTLY
 from harness.process.interrupt import resumable
 from harness.process.lifetime import NOT_ALONE, alone_on_host
 from harness.render.progress import told_once
 from harness.run.context import Context
-from harness.run.lifecycle import measure_folder, measure_run, open_folder
+from harness.run.lifecycle import measure_folder, open_folder
 from harness.run.other_checkout import check_named_now, measure_pinned
 from harness.storage.plan import RunPlan
 from harness.storage.same_run import alike
 from harness.storage.store import AGAIN, PINNED, RunFolder
-from harness.table import row_names
-from harness.table.samples import samples_of
 from harness.table.tables import write_tables
 
 EXPERIMENT = "experiment=nightly"
@@ -75,9 +69,8 @@ def measure_night(
     if rounds < NIGHTLY.rounds:
         show.note(reasons.too_few_rounds(rounds, NIGHTLY.rounds))
     wait_s = composed.config.run.wait_s
-    goes_on = _goes_on(context, folder)
     with alone_on_host(wait_s, told_once(show, NOT_ALONE, wait_s), show.note):
-        pinned = measure_pinned(context, context.overrides, folder, goes_on)
+        pinned = measure_pinned(context, context.overrides, folder, _goes_on(context, folder))
         against = pinned or baseline
         chosen = None if against is None else build_entry(against)
 
@@ -87,7 +80,7 @@ def measure_night(
 
         try:
             code = measure_folder(folder, composed, folders, show, check)
-            with resumable(goes_on):
+            with resumable(_goes_on(context, folder)):
                 night = judge_folder(folder, context, chosen, show_stopped, told)
         except KeyboardInterrupt as stop:
             stopped = _keep_stopped(folder, context)
@@ -95,7 +88,7 @@ def measure_night(
                 show_stopped(stopped, folder)
             if not stop.args:  # no run was begun
                 raise
-            raise KeyboardInterrupt(goes_on) from None
+            raise KeyboardInterrupt(_goes_on(context, folder)) from None
     return (1 if night.verdict in WAKING else code), night, folder
 
 
@@ -277,78 +270,3 @@ def _compared_with(entry: NightEntry, now: Mapping[str, Any]) -> Baseline:
             f"run {entry.run} was not measured alike ({error}): name another with "
             "nightly.baseline=ID, or measure as it did"
         ) from None
-
-
-def measure_aa(repeats: str, context: Context) -> tuple[int, str]:
-    """Measure ``repeats`` nights' worth of rounds in one run and analyse them.
-
-    The run is an ordinary one with ``repeats`` times the nightly rounds, so it can be continued by
-    ``run.id=``; round by round, the first night's rounds are the first repeat.
-
-    Returns:
-        the run's exit code, and the report, which is also in the run's folder as ``aa.md`` and
-        ``aa.json``.
-
-    Raises:
-        InputError: a number of repeats or a protocol that no verdict can be made from.
-        HarnessError: no method has all of its rounds.
-    """
-    if not repeats.isdigit() or int(repeats) < FEWEST_REPEATS:
-        raise InputError(f"repeats={repeats}: use a whole number of at least {FEWEST_REPEATS}")
-    nights = int(repeats)
-    known = open_folder(context.composed, context.folders)[0].load_plan()
-    if known is None:
-        words = list(context.overrides)
-        if not any(word.startswith("experiment=") for word in words):
-            words.insert(0, EXPERIMENT)
-        rounds = context.composing(words).composed.config.protocol.rounds
-        words = [word for word in words if not word.startswith("protocol.rounds=")]
-        context = context.composing([*words, f"protocol.rounds={nights * rounds}"])
-    else:  # it was planned with the rounds of all nights
-        rounds, rest = divmod(known.config.protocol.rounds, nights)
-        if rest:
-            raise InputError(
-                f"repeats={nights} do not divide the {known.config.protocol.rounds} rounds of "
-                f"run {known.run}: give the repeats that it began with"
-            )
-    if rounds < NIGHTLY.rounds:
-        raise InputError(
-            f"protocol.rounds={rounds}: a verdict needs {NIGHTLY.rounds} rounds a night at least"
-        )
-    code, folder = measure_run(context)
-    measured, left_out, hours = _nights(folder, nights, rounds)
-    report = analyse(measured)
-    text = aa_report.to_markdown(report, left_out, hours)
-    whole_files.write_atomically(folder.path / "aa.md", text)
-    whole_files.write_json(folder.path / "aa.json", dataclasses.asdict(report))
-    return code, text
-
-
-def _nights(
-    folder: RunFolder, repeats: int, rounds: int
-) -> tuple[list[dict[str, Floats]], list[str], float]:
-    """Return each repeat's times by method, (rounds, B), of the methods that have every round.
-
-    Also the methods that have not, with their outcomes, and how many hours the rounds took.
-    """
-    plan, timings = folder.load_plan(), folder.load_rounds()
-    assert plan is not None
-    timed = samples_of(timings).get(plan.workload.batch_size, {})
-    whole = {
-        method: samples.forward_s
-        for method, samples in timed.items()
-        if len(samples.rounds) == repeats * rounds
-    }
-    if not whole:
-        raise HarnessError(f"no method of run {plan.run} was timed in all rounds: see its table")
-    left_out = [
-        f"{record.label} ({record.outcome})"
-        for record in row_names.named(plan, folder.load_records())
-        if record.method not in whole
-    ]
-    hours = sum(timing.facts.seconds or 0 for timing in timings if timing.facts) / 3600
-    nights = [
-        {method: times[k * rounds : (k + 1) * rounds] for method, times in whole.items()}
-        for k in range(repeats)
-    ]
-    return nights, left_out, hours
