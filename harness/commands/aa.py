@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def call(words: Words, context: Context) -> int:
     """Measure many nights' worth of rounds in one run and print what verdicts make of them."""
-    from harness.nightly.aa.measurement import measure_aa
+    from harness.nightly.aa.aa_run import measure_aa
 
     code, text = measure_aa(words["repeats"], context)
     print(text, end="")
