@@ -136,12 +136,18 @@ QUESTIONS = (
 )
 
 
+def _rate_of_all(entry: MethodInRun) -> float | None:
+    """Return the rate of queries; None where a machine of the column kept the target at no rate."""
+    served = entry.served
+    return None if served is None or served.without else served.queries_per_s
+
+
 SERVER_QUESTION = Question(
     QUERIES.name,
     "Most queries in time",
     lambda value: QUERIES.shown(value, ""),
     lambda column: QUERIES.unit,
-    lambda entry: _rate_of_all(entry),
+    _rate_of_all,
     True,
     NO_RATE,
 )
@@ -155,12 +161,6 @@ def winners(comparison: Comparison) -> list[Winner]:
     is_served = any(entry.served for line in comparison.lines for entry in line.entries)
     questions = (*QUESTIONS, SERVER_QUESTION) if is_served else QUESTIONS
     return [_winner(question, comparison) for question in questions]
-
-
-def _rate_of_all(entry: MethodInRun) -> float | None:
-    """Return the rate of queries; None where a machine of the column kept the target at no rate."""
-    served = entry.served
-    return None if served is None or served.without else served.queries_per_s
 
 
 def _winner(question: Question, comparison: Comparison) -> Winner:

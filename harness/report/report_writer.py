@@ -12,7 +12,7 @@ from harness.compare.pricing.price_file import PRICES, read_prices
 from harness.errors import InputError
 from harness.process.font_cache import keep_fonts_in
 from harness.run.lifecycle import code_digest
-from harness.storage.record import RECORDS
+from harness.storage.record import RECORD_FILES
 from harness.storage.store import RunFolder
 from harness.table.loaded_run import load_run
 
@@ -39,7 +39,7 @@ def write_report(
             entry.
         HarnessError: a record, or another file that the report is made from, is damaged.
     """
-    if not any((folder.path / RECORDS).glob("[0-9]*.json")):
+    if not any(folder.path.glob(RECORD_FILES)):
         raise InputError(
             f"{folder.path} has no row to report yet: {folder.resuming} goes on with it"
         )

@@ -15,10 +15,10 @@ from harness.files.whole_files import is_json, load_json
 from harness.storage.outcomes import FAILED, OK
 from harness.storage.plan import RunPlan
 from harness.storage.record import (
-    INSTANCES,
-    RECORDS,
-    ROUNDS,
-    SERVER,
+    INSTANCE_FILES,
+    RECORD_FILES,
+    ROUND_FILES,
+    SERVER_FILES,
     InstancesRecord,
     MethodRecord,
     Outcome,
@@ -27,11 +27,6 @@ from harness.storage.record import (
 from harness.storage.recorded_files import is_intact
 from harness.storage.served.server_record import ServerRecord
 from harness.storage.store import METHODS, OPTIMIZED, ROOF, NotAsRecorded, RunFolder, in_order
-
-RECORD_FILES = f"{RECORDS}/[0-9]*.json"  # in the folder of a run
-ROUND_FILES = f"{ROUNDS}/[0-9]*.json"
-INSTANCE_FILES = f"{INSTANCES}/[0-9]*.json"
-SERVER_FILES = f"{SERVER}/*.json"
 
 
 def set_aside_damaged(folder: RunFolder) -> list[str]:

@@ -14,7 +14,7 @@ from harness.errors import HarnessError
 from harness.files.whole_files import load_json
 from harness.storage.known_runs import planned_runs, readable_plan
 from harness.storage.outcomes import OK
-from harness.storage.record import RECORDS
+from harness.storage.record import RECORD_FILES
 from harness.storage.store import NIGHT, RunFolder
 
 MB = 1e6
@@ -86,7 +86,7 @@ def _known(folder: RunFolder) -> KnownRun:
 
 
 def _outcomes(folder: RunFolder) -> Iterator[str]:
-    for path in sorted((folder.path / RECORDS).glob("[0-9]*.json")):
+    for path in sorted(folder.path.glob(RECORD_FILES)):
         try:
             yield msgspec.json.decode(path.read_bytes(), type=_Row).outcome.kind
         except (OSError, msgspec.MsgspecError):

@@ -49,6 +49,10 @@ RECORDS = "records"  # folders in that of the run
 ROUNDS = "rounds"
 INSTANCES = "instances"
 SERVER = "server"
+RECORD_FILES = f"{RECORDS}/[0-9]*.json"  # the records in these folders
+ROUND_FILES = f"{ROUNDS}/[0-9]*.json"
+INSTANCE_FILES = f"{INSTANCES}/[0-9]*.json"
+SERVER_FILES = f"{SERVER}/*.json"
 
 
 @dataclass(frozen=True)

@@ -198,12 +198,12 @@ def _with_queries(method: str, column: Column, entry: MethodInRun) -> MethodInRu
     rates = _values(runs, "highest")
     splits = " or ".join(dict.fromkeys(one.split for one in searched if one.highest))
     without = sum(any(one and one.highest is None for one in own) for own in runs)
-    if len(rates) < machines.FEWEST:  # a search is made once, so that one machine has no interval
-        served = Served(rates[0] if rates else None, splits, len(rates), without)
-        return replace(entry, served=served)
-    typical = machines.typical_machine(rates)
-    served = Served(typical.estimate, splits, len(rates), without)
-    return replace(entry, served=served, intervals={**entry.intervals, QUERIES.name: typical})
+    rate, intervals = next(iter(rates), None), entry.intervals
+    if len(rates) >= machines.FEWEST:  # one machine has no interval, since it is searched once
+        typical = machines.typical_machine(rates)
+        rate, intervals = typical.estimate, {**intervals, QUERIES.name: typical}
+    served = Served(rate, splits, len(rates), without)
+    return replace(entry, served=served, intervals=intervals)
 
 
 def _pooled_share(timed: Sequence[Sequence[MethodInRun]]) -> Share:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.files.whole_files import make_folder, write_json
-from harness.storage.record import INSTANCES, InstancesRecord
+from harness.storage.record import INSTANCE_FILES, InstancesRecord
 from harness.storage.store import RunFolder
 
 
@@ -20,6 +20,6 @@ def load_instances(folder: RunFolder) -> list[InstancesRecord]:
     Raises:
         HarnessError: a record is damaged or of an unknown schema.
     """
-    paths = sorted((folder.path / INSTANCES).glob("[0-9]*.json"))
+    paths = sorted(folder.path.glob(INSTANCE_FILES))
     records = [InstancesRecord.from_dict(folder.load(path), path) for path in paths]
     return sorted(records, key=lambda one: (one.round, one.method, one.split, one.attempt))

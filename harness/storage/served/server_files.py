@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.files.whole_files import make_folder, write_json
-from harness.storage.record import SERVER
+from harness.storage.record import SERVER_FILES
 from harness.storage.served.server_record import ServerRecord
 from harness.storage.store import RunFolder
 
@@ -14,7 +14,7 @@ def load_server_records(folder: RunFolder) -> list[ServerRecord]:
     Raises:
         HarnessError: a record is damaged or of an unknown schema.
     """
-    paths = sorted((folder.path / SERVER).glob("*.json"))
+    paths = sorted(folder.path.glob(SERVER_FILES))
     return [ServerRecord.from_dict(folder.load(path), path) for path in paths]
 
 
