@@ -247,8 +247,10 @@ def _is_object(kind: Any) -> bool:
     )
 
 
-def _fields(kind: Any, new: bool) -> Iterator[tuple[str, Any, bool]]:
-    """Yield each field of a type of objects: its key, its type, whether it must be there."""
+@cache
+def _fields(kind: Any, new: bool) -> tuple[tuple[str, Any, bool], ...]:
+    """Return each field of a type of objects: its key, its type, whether it must be there."""
+    fields = []
     info = msgspec.inspect.type_info(kind)
     hints = get_type_hints(kind, include_extras=True)
     for field in info.fields:  # type: ignore[attr-defined]  # all kinds of objects have them
@@ -256,16 +258,17 @@ def _fields(kind: Any, new: bool) -> Iterator[tuple[str, Any, bool]]:
         marks = (mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, New))
         for mark in marks if new else ():
             hint, required = mark.kind or hint, mark.required
-        yield field.encode_name, hint, required
+        fields.append((field.encode_name, hint, required))
+    return tuple(fields)
 
 
 def text_keys(kind: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """Yield the keys of an object's values that are texts, from the top down; ``*`` is any name."""
     _, kind = _described(kind)
     if _is_object(kind):
-        for new in (False, True):
-            for name, inner, _ in _fields(kind, new):
-                yield from text_keys(inner, (*at, name))
+        fields = (*_fields(kind, False), *_fields(kind, True))
+        for name, inner in dict.fromkeys((name, inner) for name, inner, _ in fields):
+            yield from text_keys(inner, (*at, name))
     elif get_origin(kind) is dict:
         yield from text_keys(get_args(kind)[1], (*at, "*"))
     elif kind is str or (get_origin(kind) is Union and str in get_args(kind)):

@@ -21,12 +21,14 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
+T = TypeVar("T")
 LARGEST_JSON = 64 << 20  # bytes; a record with the trials of the longest searches has a few MB
 MOST_VALUES = 3_000_000  # the times of 60 million images have so many; parsed, 0.4 GB at the most
 LARGEST_ARRAY = 1 << 30  # bytes of one array; five classes of 50 million images have half of it
@@ -61,6 +63,17 @@ def open_plain(path: Path) -> IO[bytes]:
     return os.fdopen(descriptor, "rb")
 
 
+def read_plain(path: Path, most: int = LARGEST_JSON) -> bytes:
+    """Return the content of a plain file; of a larger one than ``most`` bytes, one byte more than those.
+
+    Raises:
+        Unreadable, OSError: as for ``open_plain``.
+    """
+    with open_plain(path) as handle:
+        # room is made for as many bytes as are asked for, which takes longer than reading a record
+        return handle.read(min(os.fstat(handle.fileno()).st_size, most) + 1)
+
+
 def read_json(path: Path) -> Any:
     """Return a JSON file's value.
 
@@ -76,8 +89,7 @@ def read_json_and_digest(path: Path) -> tuple[Any, str]:
     Raises:
         OSError, ValueError: as ``read_json``.
     """
-    with open_plain(path) as handle:
-        content = handle.read(LARGEST_JSON + 1)
+    content = read_plain(path)
     return parse_json(content), hashlib.sha256(content).hexdigest()
 
 
@@ -87,14 +99,33 @@ def parse_json(content: bytes) -> Any:
     Raises:
         ValueError: it is no JSON, too large or nested too deeply.
     """
-    if len(content) > LARGEST_JSON:
-        raise ValueError(f"it has more than {LARGEST_JSON >> 20} MB")
-    if sum(map(content.count, (b"[", b"{", b","))) > MOST_VALUES:  # each value has one before it
-        raise ValueError(f"it holds more than {MOST_VALUES} values")
+    _require_small(content)
     try:
         return json.loads(content.decode("utf-8"))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def read_fields(path: Path, kind: type[T]) -> T | None:
+    """Return a JSON file as a struct, whose fields alone are built; a tenth of the time of ``decode``.
+
+    Returns:
+        None where that cannot be done: ``read_json`` and ``decode`` say why.
+    """
+    try:
+        content = read_plain(path)
+        _require_small(content)
+        return msgspec.json.decode(content, type=kind)
+    except (OSError, ValueError, RecursionError, msgspec.MsgspecError):
+        return None
+
+
+def _require_small(content: bytes) -> None:
+    if len(content) > LARGEST_JSON:
+        raise ValueError(f"it has more than {LARGEST_JSON >> 20} MB")
+    opening = (b"[", b"{", b",")  # each value has one before it
+    if len(content) > MOST_VALUES and sum(map(content.count, opening)) > MOST_VALUES:
+        raise ValueError(f"it holds more than {MOST_VALUES} values")
 
 
 class BadArray(ValueError):

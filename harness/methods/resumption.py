@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.facts.typed import Mistyped, Seconds, Sha256, Share, decode
-from harness.files.reading import LARGEST_JSON, open_plain, parse_json
+from harness.files.reading import parse_json, read_plain
 from harness.files.whole_files import write_atomically
 
 FILE = "search.jsonl"
@@ -137,8 +137,7 @@ class Resumption:
     def _read(self) -> list[Evaluated]:
         """Return the trials in the file, up to the first that is damaged; none of another search."""
         try:
-            with open_plain(self._path) as handle:
-                first, *lines = handle.read(LARGEST_JSON).splitlines()
+            first, *lines = read_plain(self._path).splitlines()
             if parse_json(first) != {"search": self._digest}:
                 return []
         except (OSError, ValueError):

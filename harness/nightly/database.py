@@ -16,23 +16,25 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from harness.errors import HarnessError, InputError
-from harness.facts.faults import is_name
 from harness.files import locks
 from harness.files.reading import Unreadable, open_plain
 from harness.nightly.entry import COMPARED_WITH, NightEntry, NightRow, compute_timings
 from harness.nightly.memory.cells import (
     Answers,
     changes_of,
+    folder_of,
     keys,
+    name_of,
     object_of,
     row_cells,
     row_of,
+    run_cells,
     shifts_of,
     text_of,
     with_open,
@@ -94,67 +96,71 @@ class History:
             raise
 
     def save(self, entry: NightEntry) -> None:
-        """Insert a run or replace it, in one transaction."""
-        regressions = sorted(list(row) for row in entry.regressions)
-        known = [[*row, reason] for row, reason in sorted((entry.acknowledged or {}).items())]
+        """Insert a run or replace it, in one transaction; write nothing where it is as it was."""
+        run, rows = run_cells(entry), [row_cells(row) for row in entry.rows]
+        key = entry.machine, entry.run
+        if self._stored(*key) == ((*key, *run), rows):
+            return
         with self.writing() as writing:
-            writing.execute(
-                "DELETE FROM runs WHERE machine=? AND run=?", (entry.machine, entry.run)
-            )
-            writing.execute(
-                "INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                (
-                    entry.machine,
-                    entry.run,
-                    entry.created,
-                    entry.folder,
-                    json.dumps(entry.alike, sort_keys=True),
-                    json.dumps(entry.environment, sort_keys=True),
-                    entry.verdict,
-                    json.dumps(sorted(list(shift) for shift in entry.shifted)),
-                    json.dumps(regressions),
-                    json.dumps(known),
-                    json.dumps(sorted(list(row) for row in entry.improved)),
-                    json.dumps([asdict(regression) for regression in entry.open]),
-                    json.dumps([[*row, change] for row, change in sorted(entry.changed.items())]),
-                    int(entry.trusts_disturbed),
-                    entry.compared_with,
-                ),
-            )
+            writing.execute("DELETE FROM runs WHERE machine=? AND run=?", key)
+            writing.execute("INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", (*key, *run))
             writing.executemany(
                 "INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                [
-                    (entry.machine, entry.run, position, *row_cells(row))
-                    for position, row in enumerate(entry.rows)
-                ],
+                [(*key, position, *cells) for position, cells in enumerate(rows)],
             )
 
-    def load(self, machine: str, with_rows: bool = True) -> list[NightEntry]:
+    def _stored(self, machine: str, run: str) -> tuple[Any, list[tuple[Any, ...]]]:
+        """Return the cells of a run, None if there is none, and those of its rows."""
+        runs = self._connection.execute(
+            "SELECT * FROM runs WHERE machine=? AND run=?", (machine, run)
+        )
+        return runs.fetchone(), self._row_cells(machine, run)
+
+    def _row_cells(self, machine: str, run: str) -> list[tuple[Any, ...]]:
+        rows = self._connection.execute(
+            "SELECT method, label, outcome, cost_s, model, rounds, times, images, correct,"
+            " disturbed, optimize_mb, validate_mb FROM rows WHERE machine=? AND run=?"
+            " ORDER BY position",
+            (machine, run),
+        )
+        return rows.fetchall()
+
+    def load(
+        self,
+        machine: str,
+        with_rows: bool = True,
+        known: Mapping[str, tuple[NightRow, ...]] | None = None,
+    ) -> list[NightEntry]:
         """Return a machine's runs, oldest first.
 
         Args:
             with_rows: False leaves out the rows, which are nearly all of the file.
+            known: rows by run that need not be read.
         """
         try:
-            return self._entries(machine, self._rows(machine) if with_rows else {})
+            return self._entries(machine, self._rows(machine, known or {}) if with_rows else {})
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
             said = " ".join(str(error).split())[:200]
             raise _Wrong(f"{type(error).__name__}: {said}") from None
 
-    def _rows(self, machine: str) -> dict[str, list[NightRow]]:
-        """Return the rows of a machine by run."""
-        rows: dict[str, list[NightRow]] = {}
-        answers: Answers = {}
-        for run, *stored in self._connection.execute(
-            "SELECT run, method, label, outcome, cost_s, model, rounds, times, images, correct,"
-            " disturbed, optimize_mb, validate_mb FROM rows WHERE machine=? ORDER BY run, position",
-            (machine,),
-        ):
-            rows.setdefault(run, []).append(row_of(answers, *stored))
-        compute_timings(row for several in rows.values() for row in several)
-        return rows
+    def runs(self, machine: str) -> set[str]:
+        """Return the ids of a machine's runs."""
+        rows = self._connection.execute("SELECT run FROM runs WHERE machine=?", (machine,))
+        return {run for (run,) in rows}
 
-    def _entries(self, machine: str, rows: Mapping[str, list[NightRow]]) -> list[NightEntry]:
+    def _rows(
+        self, machine: str, known: Mapping[str, tuple[NightRow, ...]]
+    ) -> dict[str, tuple[NightRow, ...]]:
+        """Return the rows of a machine by run."""
+        answers: Answers = {}
+        loaded = {
+            run: tuple(row_of(answers, *cells) for cells in self._row_cells(machine, run))
+            for run in self.runs(machine) - known.keys()
+        }
+        compute_timings(row for rows in loaded.values() for row in rows)
+        return {**known, **loaded}
+
+    def _entries(self, machine: str, rows: Mapping[str, tuple[NightRow, ...]]) -> list[NightEntry]:
         objects = cache(object_of)  # most nights say the same
         runs = self._connection.execute(
             "SELECT run, created, folder, alike, environment, verdict, shifted, regressions,"
@@ -168,10 +174,10 @@ class History:
                     machine,
                     text_of(run),
                     text_of(created),
-                    _folder_of(folder),
+                    folder_of(folder),
                     objects(alike),
                     objects(environment),
-                    tuple(rows.get(run, ())),
+                    rows.get(run, ()),
                     None if verdict is None else text_of(verdict),
                     shifts_of(shifted),
                     keys(regressions),
@@ -208,7 +214,7 @@ class History:
         """Return the machines that have runs."""
         rows = self._connection.execute("SELECT DISTINCT machine FROM runs ORDER BY machine")
         try:
-            return [_name_of(machine) for (machine,) in rows]
+            return [name_of(machine) for (machine,) in rows]
         except ValueError as error:
             raise _Wrong(f"a machine: {error}") from None
 
@@ -259,21 +265,6 @@ def _connected(path: Path) -> Iterator[sqlite3.Connection]:
 
 class _Wrong(Exception):
     """The database has unexpected content."""
-
-
-def _name_of(machine: object) -> str:
-    """Return the name of a machine: pages are written into the folder of that name."""
-    if not isinstance(machine, str) or not is_name(machine):
-        raise ValueError(f"{machine!r:.60} is no name")
-    return machine
-
-
-def _folder_of(cell: object) -> str:
-    """Return the folder of a run, which stays inside the results."""
-    folder = text_of(cell)
-    if not all(is_name(part) for part in folder.split("/")):
-        raise ValueError(f"{folder!r:.60} is no folder of a run")
-    return folder
 
 
 def _require_plain(path: Path) -> None:

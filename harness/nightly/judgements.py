@@ -16,6 +16,7 @@ from msgspec import Struct
 from harness.errors import HarnessError, InputError, proposal
 from harness.facts.typed import Facts, Mistyped, Name, decode, plain
 from harness.files import whole_files
+from harness.files.reading import read_fields
 from harness.nightly import nightly_report
 from harness.nightly.database import NAME, Damaged, History, opened
 from harness.nightly.entry import Change, NightEntry, bare_entry, opened_by
@@ -169,7 +170,10 @@ def stored_verdicts(folder: RunFolder) -> Stored | None:
     Raises:
         HarnessError: the file is damaged.
     """
-    return _read(folder.path / NIGHT, Stored, "night") if folder.is_night else None
+    if not folder.is_night:
+        return None
+    path = folder.path / NIGHT
+    return read_fields(path, Stored) or _read(path, Stored, "night")
 
 
 def _acknowledgements(folder: RunFolder) -> list[Acknowledgement]:
@@ -292,23 +296,24 @@ def is_own(entry: NightEntry, results: Path) -> bool:
         return True
 
 
-def rebuild(history: History, results: Path) -> tuple[int, list[str]]:
+def rebuild(history: History, results: Path) -> tuple[set[tuple[str, str]], list[str]]:
     """Save every judged run under ``results`` in the history, without imported ones.
 
     Returns:
-        how many were saved, and a message for each that could not be read.
+        machine and run of each that was saved, and a message for each that could not be read.
     """
-    saved, unreadable = 0, []
+    saved, unreadable = set(), []
     with history.writing():  # once: a disk takes longer for a transaction than for a night
         for folder in _night_folders(results):
             try:
                 if folder.is_imported:
                     continue
-                history.save(_entry_of(folder))
+                entry = _entry_of(folder)
+                history.save(entry)
             except (HarnessError, OSError, ValueError, KeyError, TypeError) as error:
                 unreadable.append(f"{folder.path}: {error}")
             else:
-                saved += 1
+                saved.add((entry.machine, entry.run))
     return saved, unreadable
 
 
@@ -318,7 +323,9 @@ def rebuilt(results: Path) -> Iterator[str]:
         with opened(results) as history:
             saved, unreadable = rebuild(history, results)
             for machine in history.machines():
-                history.load(machine)  # what it keeps of runs whose folders are gone may be damaged
+                read = {run: () for of, run in saved if of == machine}
+                if history.runs(machine) - read.keys():  # their folders are gone: are they damaged?
+                    history.load(machine, known=read)
     except Damaged:
         aside = _free_name(results)
         (results / NAME).replace(aside)
@@ -326,7 +333,7 @@ def rebuilt(results: Path) -> Iterator[str]:
         yield f"{NAME} is damaged: it is {aside.name} now, and nights without a folder are there alone"
         with opened(results) as history:
             saved, unreadable = rebuild(history, results)
-    yield f"{saved} nights read from {results}"
+    yield f"{len(saved)} nights read from {results}"
     yield from (f"left out: {line}" for line in unreadable)
 
 

@@ -16,7 +16,7 @@ from harness.nightly import reasons
 from harness.nightly.baseline import Baseline, last_good, named
 from harness.nightly.database import opened
 from harness.nightly.disturbed import summarise
-from harness.nightly.entry import NightEntry, bare_entry, build_entry
+from harness.nightly.entry import NightEntry, NightRow, bare_entry, build_entry
 from harness.nightly.judgements import is_own, publish, rebuild, stored_verdicts
 from harness.nightly.memory.levels import outside_levels
 from harness.nightly.night import WAKING, Night
@@ -159,15 +159,20 @@ def judge_folder(
             show.note(f"warning: {said}")
             night = replace(night, notes=(*night.notes, said))
             publish(night, entry, folder, context.results)
-    _show_trends(entry.machine, context)
+    known = {**{each.run: each.rows for each in nights}, entry.run: entry.rows}
+    _show_trends(entry.machine, known, context)
     return night
 
 
-def _show_trends(machine: str, context: Context) -> None:
-    """Write the page of the machine's nights; without it, the night counts all the same."""
+def _show_trends(machine: str, known: Mapping[str, tuple[NightRow, ...]], context: Context) -> None:
+    """Write the page of the machine's nights; without it, the night counts all the same.
+
+    Args:
+        known: rows by run that need not be read from the history again.
+    """
     try:
         with opened(context.results) as history:
-            nights = history.load(machine)
+            nights = history.load(machine, known=known)
         context.show.note(f"all nights: {write_page(context.results, machine, nights)}")
     except (OSError, HarnessError) as error:
         context.show.note(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
-from harness.files.reading import open_plain, read_json
+from harness.files.reading import read_json, read_plain
 
 FORMAT = "inc-bench signature"
 VERSION = 1
@@ -130,8 +130,7 @@ def _trusted(trust: Path) -> Mapping[bytes, str]:
 
 def _read(path: Path, option: str) -> bytes:
     try:
-        with open_plain(path) as handle:
-            return handle.read(MOST_BYTES)
+        return read_plain(path, MOST_BYTES)
     except (OSError, ValueError) as error:
         said = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"{option}={path}: {said}; {MAKE_ONE}") from None

@@ -32,7 +32,6 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
-from scipy.stats import mannwhitneyu
 
 FEWEST = 4  # runs on either side: with fewer no rank test reaches LEVEL
 LEVEL = 0.03  # of the rank test at a known place; four against four that all lie apart have 0.029
@@ -183,6 +182,8 @@ def searched(p_value: float, count: int) -> float:
 
 
 def _boundary(series: Floats, start: int, at: int, end: int, least: float) -> _Boundary:
+    from scipy.stats import mannwhitneyu  # takes 0.4 s, and most nights have no boundary to test
+
     before, after = series[start:at], series[at:end]
     difference = float(np.median(after) - np.median(before))
     method = "exact" if len(before) * len(after) <= EXACT else "asymptotic"

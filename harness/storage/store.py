@@ -8,18 +8,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from harness import PROJECT
 from harness.errors import HarnessError, InputError
 from harness.files import durable, locks
 from harness.files.reading import (
-    LARGEST_JSON,
     BadArray,
     Unreadable,
     open_plain,
+    read_fields,
     read_json_and_digest,
     read_npy,
     read_open_npz,
@@ -57,7 +57,7 @@ NIGHT = "nightly.json"  # of a night alone: its verdict, or how far it was when 
 COMMITTED = PROJECT / "results" / "example"  # the runs that the project's repository holds
 
 
-class _Origin(msgspec.Struct):
+class _Origin(Struct):
     """What a plan says of where it came from."""
 
     foreign: bool = False
@@ -101,12 +101,8 @@ class RunFolder:
         Raises:
             HarnessError: its plan is damaged.
         """
-        try:
-            with open_plain(self.path / PLAN) as handle:
-                is_foreign = msgspec.json.decode(handle.read(LARGEST_JSON), type=_Origin).foreign
-        except (OSError, ValueError, RecursionError, msgspec.MsgspecError):
-            plan = self.load_plan()
-            is_foreign = plan is not None and plan.foreign
+        origin = read_fields(self.path / PLAN, _Origin) or self.load_plan()
+        is_foreign = origin is not None and origin.foreign
         return is_foreign or (self.path / PACKED).is_file()  # earlier versions left that one alone
 
     @property

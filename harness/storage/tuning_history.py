@@ -18,7 +18,7 @@ from msgspec import Meta
 from harness.errors import InputError
 from harness.facts.faults import Fault, first_fault, key_inside
 from harness.facts.typed import Name, Positive, decode, fault, one_of
-from harness.files.reading import LARGEST_JSON, open_plain, parse_json
+from harness.files.reading import parse_json, read_plain
 
 LONGEST_NAME = 4096  # characters of an operator's or tensor's name
 LARGEST_SINGLE = float(np.finfo(np.float32).max)
@@ -214,8 +214,7 @@ def read_history(path: Path, sha256: str) -> list[HistoryEntry]:
         InputError: it is not there, has other bytes, is damaged, or is no tuning history.
     """
     try:
-        with open_plain(path) as handle:
-            content = handle.read(LARGEST_JSON + 1)
+        content = read_plain(path)
         if hashlib.sha256(content).hexdigest() != sha256:
             raise ValueError("it has changed since it was recorded")
         lines = b"[" + b",".join(content.splitlines()) + b"]"

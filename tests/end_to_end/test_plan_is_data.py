@@ -522,7 +522,7 @@ def test_an_imported_night_is_no_baseline_and_silences_nothing(
     folder = import_pack(packed, tmp_path).folder
     (folder.path / "pack.json").unlink()
     with opened(tmp_path) as history:
-        assert rebuild(history, tmp_path) == (0, [])
+        assert rebuild(history, tmp_path) == (set(), [])
         entry = with_verdict(build_entry(folder), folder)
         assert entry.acknowledges("fp32", "batch_s")
         history.save(entry)  # as an earlier version did

@@ -72,6 +72,7 @@ def test_only_plain_files_are_opened(short: Path, kind: str) -> None:
     with pytest.raises(HarnessError, match=r"odd\.json cannot be read"):
         whole_files.load_json(path)
     assert not recorded_files.is_intact(path, File(path="f", sha256="0" * 64))
+    assert reading.read_fields(path, dict[str, int]) is None
     for read in (
         lambda: reading.read_npy(path, "<i8", (1,)),
         lambda: reading.read_npz(path, "top", "<u2", (1,)),
@@ -221,6 +222,23 @@ def test_a_large_record_is_still_read() -> None:
     trials = [{"changed": {f"node_{n}": "int8 minmax" for n in range(100)}} for _ in range(500)]
     record = {"validate": {k: times for k in ("data_s", "forward_s", "rest_s")}, "t": trials}
     assert parse_json(json.dumps(record, indent=1).encode()) == record
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"a": "text"}', b"[" * 9999])
+def test_fields_that_cannot_be_read_are_none(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "f.json"
+    path.write_bytes(content)
+    assert reading.read_fields(path, dict[str, int]) is None
+    path.write_bytes(b'{"a": 1}')
+    assert reading.read_fields(path, dict[str, int]) == {"a": 1}
+
+
+def test_a_file_that_is_too_large_is_read_by_one_byte_more(tmp_path: Path) -> None:
+    """So that whoever reads it sees that it is."""
+    path = tmp_path / "f"
+    for size, read in ((0, 0), (7, 7), (8, 8), (9, 9), (1000, 9)):
+        path.write_bytes(b"x" * size)
+        assert len(reading.read_plain(path, 8)) == read
 
 
 VALUES = st.recursive(

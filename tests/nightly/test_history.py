@@ -118,6 +118,34 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     assert again.verdict == "none" and [row.method for row in again.rows] == ["fp32"]
 
 
+def test_what_is_as_it_was_is_not_written_again(tmp_path: Path) -> None:
+    """A rebuild saves a thousand nights, and most are there."""
+    first = entry(1, "regression", [("int8", "top1")], {("int8", "top1"): "known"})
+    with opened(tmp_path) as history:
+        history.save(first)
+        before = (tmp_path / NAME).read_bytes()
+        history.save(first)
+        assert (tmp_path / NAME).read_bytes() == before
+        one, other = first.rows
+        for changed in (
+            replace(first, acknowledged={}),
+            replace(first, rows=(one, replace(other, cost_s=2.6))),
+            replace(first, rows=(other, one)),
+            replace(first, rows=(one,)),
+        ):
+            history.save(changed)
+            assert same(*history.load("m"), changed)
+
+
+def test_rows_that_are_known_are_not_read(tmp_path: Path) -> None:
+    with opened(tmp_path) as history:
+        for run in (1, 2):
+            history.save(entry(run))
+        rows = entry(9).rows
+        one, other = history.load("m", known={"r001": rows, "of a run that is gone": ()})
+    assert one.rows is rows and same(other, entry(2))
+
+
 def test_levels_of_many_nights_are_those_of_one_at_a_time(tmp_path: Path) -> None:
     """To the last bit, whatever the nights' rounds: verdicts and the page must not differ."""
     entries = [entry(run) for run in range(1, 20)]

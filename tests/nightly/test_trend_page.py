@@ -56,7 +56,7 @@ def test_every_metric_of_a_night_has_a_line() -> None:
     assert line.low[2] < line.value[2] < line.high[2]
     assert lines["int8_1", "top1"].value[2] == pytest.approx(100 * row.correct[0].mean())
     cost = measured(row, "cost_s")
-    assert cost is not None and cost.estimate == row.cost_s and math.isnan(cost.low)
+    assert cost is not None and cost.value == row.cost_s and math.isnan(cost.low)
 
 
 def test_rows_that_were_not_measured_leave_a_gap() -> None:
@@ -140,7 +140,7 @@ def _counts(run: Any, method: str, metric: str) -> bool:
 def _value(row: Any, metric: str) -> float:
     point = measured(row, metric)
     assert point is not None
-    return point.estimate * next(one.factor for one in SHOWN if one.name == metric)
+    return point.value * next(one.factor for one in SHOWN if one.name == metric)
 
 
 def test_what_changed_between_nights_has_a_kind_and_short_digests() -> None:

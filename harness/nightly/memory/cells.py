@@ -7,14 +7,42 @@ import math
 from dataclasses import replace
 from typing import Any, Optional
 
+import msgspec
 import numpy as np
 
+from harness.facts.faults import is_name
 from harness.facts.typed import JsonObject, decode
 from harness.nightly.entry import Change, NightEntry, NightRow, opened_by
 from harness.nightly.night import MeasuredShift, Regression
 from harness.nightly.verdict import Bools, Floats, Key
 
+JSON = msgspec.json.Encoder(order="sorted")
 Answers = dict[tuple[bytes, Optional[int]], Bools]  # by their cells: bits, and how many images
+
+
+def _json(value: Any) -> str:
+    """Return a value as text, which is the same for the same value."""
+    return JSON.encode(value).decode()
+
+
+def run_cells(entry: NightEntry) -> tuple[Any, ...]:
+    """Return the cells of a run without those that name it, in the order of the table."""
+    known = [[*row, reason] for row, reason in sorted((entry.acknowledged or {}).items())]
+    return (
+        entry.created,
+        entry.folder,
+        _json(entry.alike),
+        _json(entry.environment),
+        entry.verdict,
+        _json(sorted(list(shift) for shift in entry.shifted)),
+        _json(sorted(list(row) for row in entry.regressions)),
+        _json(known),
+        _json(sorted(list(row) for row in entry.improved)),
+        _json(entry.open),
+        _json([[*row, change] for row, change in sorted(entry.changed.items())]),
+        int(entry.trusts_disturbed),
+        entry.compared_with,
+    )
 
 
 def row_cells(row: NightRow) -> tuple[Any, ...]:
@@ -62,7 +90,9 @@ def row_of(
     right: Bools | None = None
     if times is not None:
         seconds = np.frombuffer(times, "<f8").reshape(rounds or 0, -1)
-        if not (np.isfinite(seconds).all() and (seconds > 0).all()):
+        if seconds.size and not (
+            seconds.min() > 0 and seconds.max() < math.inf
+        ):  # a NaN is neither
             raise ValueError(f"a time of {method} is not positive and finite")
     if correct is not None:
         right = shared.get((correct, images))
@@ -125,6 +155,21 @@ def with_open(entry: NightEntry, stored: str | None) -> NightEntry:
     if stored is None:
         return replace(entry, open=opened_by(entry))
     return replace(entry, open=tuple(decode(json.loads(stored), list[Regression])))
+
+
+def name_of(machine: object) -> str:
+    """Return the name of a machine: pages are written into the folder of that name."""
+    if not isinstance(machine, str) or not is_name(machine):
+        raise ValueError(f"{machine!r:.60} is no name")
+    return machine
+
+
+def folder_of(cell: object) -> str:
+    """Return the folder of a run, which stays inside the results."""
+    folder = text_of(cell)
+    if not all(is_name(part) for part in folder.split("/")):
+        raise ValueError(f"{folder!r:.60} is no folder of a run")
+    return folder
 
 
 def text_of(value: Any) -> str:

@@ -58,7 +58,9 @@ def _plain(value: Any) -> Any:
         return plain(value)
     if isinstance(value, dict):
         return {plain(str(key)): _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+    if isinstance(value, (list, tuple)):  # most of a page are whole numbers
+        return [item if type(item) is int else _plain(item) for item in value]
+    return value
 
 
 def _packed(line: Trend) -> JsonObject:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +17,7 @@ from harness.nightly.entry import NightEntry, NightRow
 from harness.nightly.judge import typical_s
 from harness.nightly.verdict import BATCH, OPTIMIZE_MEMORY, VALIDATE_MEMORY, Key
 from harness.stats.accuracy import share_interval
-from harness.stats.intervals import LEVEL, Interval
+from harness.stats.intervals import Interval
 from harness.table.metrics import COST, TOP1, TOP5
 
 Floats = npt.NDArray[np.float64]
@@ -43,6 +45,14 @@ SHOWN = (
     ShownMetric(TOP1.name, "Top-1 accuracy", "%", 100.0),
     ShownMetric(TOP5.name, "Top-5 accuracy", "%", 100.0),
 )
+
+
+class Point(NamedTuple):
+    """A value and the ends of its interval, NaN where they are not known."""
+
+    value: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -76,48 +86,65 @@ def trends(nights: Sequence[NightEntry]) -> list[Trend]:
     for metric in SHOWN:
         for method in methods:
             rows = [night.row(method) for night in nights]
-            points = [None if row is None else measured(row, metric.name) for row in rows]
-            if any(points):
-                bases = _baselines(nights, rows, _values(points), (method, metric.name), tasks)
-                lines.append(_trend(method, metric, points, bases))
+            found = [None if row is None else measured(row, metric.name) for row in rows]
+            if any(found):
+                points = [point or Point() for point in found]
+                value, *ends = (np.array(part) for part in zip(*points))
+                bases = _baselines(nights, rows, value, (method, metric.name), tasks)
+                parts = (metric.factor * part for part in (value, *ends, *bases))
+                lines.append(Trend(method, metric, *parts))
     return lines
 
 
-def measured(row: NightRow, metric: str) -> Interval | None:
-    """Return a metric of a row as it was stored, with its interval; None if it was not measured.
+def measured(row: NightRow, metric: str) -> Point | None:
+    """Return a metric of a row as it was stored; None if it was not measured.
 
-    The ends are NaN where the night alone knows no interval: of what is measured once, and of too few
-    rounds.
+    The night alone knows no interval of what is measured once, and of too few rounds.
     """
     if metric in row.once:
         figure = row.once[metric]
-        return None if figure is None else Interval(figure, math.nan, math.nan, LEVEL)
+        return None if figure is None else Point(figure)
     if metric == BATCH.name:
         if row.times is None or not row.times.size:
             return None
         if row.timing is None:
-            return Interval(typical_s(row.times), math.nan, math.nan, LEVEL)
-        return row.timing.seconds()
+            return Point(typical_s(row.times))
+        return _point(row.timing.seconds())
     if row.correct is None:
         return None
     right = row.correct[(TOP1.name, TOP5.name).index(metric)]
-    return share_interval(int(right.sum()), right.size)
+    return _share(int(np.count_nonzero(right)), right.size)
 
 
-def _trend(
-    method: str,
-    metric: ShownMetric,
-    points: Sequence[Interval | None],
-    bases: tuple[Floats, Floats],
-) -> Trend:
-    low = np.array([math.nan if point is None else point.low for point in points])
-    high = np.array([math.nan if point is None else point.high for point in points])
-    parts = [_values(points), low, high, *bases]
-    return Trend(method, metric, *(metric.factor * part for part in parts))
+@lru_cache  # nights of an unchanged model are right alike
+def _share(right: int, images: int) -> Point:
+    return _point(share_interval(right, images))
 
 
-def _values(points: Sequence[Interval | None]) -> Floats:
-    return np.array([math.nan if point is None else point.estimate for point in points])
+def _point(interval: Interval) -> Point:
+    return Point(interval.estimate, interval.low, interval.high)
+
+
+class _GoodNights:
+    """The nights so far that count as good, by their places, and their values."""
+
+    def __init__(self) -> None:
+        self._places: list[int] = []
+        self._values: list[float] = []
+
+    def add(self, place: int, value: float) -> None:
+        self._places.append(place)
+        self._values.append(value)
+
+    def end_before(self, place: int) -> None:
+        """Leave out the nights from a place on."""
+        end = bisect_left(self._places, place)
+        del self._places[end:], self._values[end:]
+
+    def range(self, count: int) -> tuple[float, float] | None:
+        """Return the least and the largest value of the latest ones; None of none."""
+        latest = self._values[-count:] if count else []
+        return (min(latest), max(latest)) if latest else None
 
 
 def _baselines(
@@ -136,29 +163,34 @@ def _baselines(
         tasks: what must be alike of each night, as a text.
     """
     low, high = (np.full(len(nights), math.nan) for _ in range(2))
-    counting: dict[str, list[int]] = {}  # places of the nights that count, by their task
+    counting: dict[str, tuple[_GoodNights, _GoodNights]] = {}  # by task: all; undisturbed ones
     places = {night.run: at for at, night in enumerate(nights)}
     acknowledged: dict[str, int] = {}  # place of the latest acknowledgement, by the task
     known = values.tolist()  # for one at a time, numbers of Python are faster than NumPy's
-    disturbed = [_is_disturbed(night, row, key) for night, row in zip(nights, rows)]
-    for at, night in enumerate(nights):
+    for at, (night, row, task, value) in enumerate(zip(nights, rows, tasks, known)):
         if not night.is_judged:
             continue
-        good = counting.setdefault(tasks[at], [])
-        counts = (n for n in reversed(good) if night.trusts_disturbed or not disturbed[n])
-        before = [known[n] for n in islice(counts, night.compared_with)]
-        if before:
-            low[at], high[at] = min(before), max(before)
-        starts = [places.get(one.since, at) for one in night.open if one.key == key]
-        starts = starts or ([at] if key in night.regressions else [])
-        starts = [start for start in starts if start > acknowledged.get(tasks[at], -1)]
+        if task not in counting:
+            counting[task] = _GoodNights(), _GoodNights()
+        good, undisturbed = counting[task]
+        ends = (good if night.trusts_disturbed else undisturbed).range(night.compared_with)
+        if ends is not None:
+            low[at], high[at] = ends
+        starts: list[int] = []
+        if night.open or night.regressions:  # few have any
+            starts = [places.get(one.since, at) for one in night.open if one.key == key]
+            starts = starts or ([at] if key in night.regressions else [])
+            starts = [start for start in starts if start > acknowledged.get(task, -1)]
         if night.acknowledges(*key):
-            acknowledged[tasks[at]] = at
-            good[:] = [] if math.isnan(known[at]) else [at]
-        elif starts:
-            good[:] = [n for n in good if n < min(starts)]
-        elif not math.isnan(known[at]):
-            good.append(at)
+            acknowledged[task], starts = at, []
+            counting[task] = good, undisturbed = _GoodNights(), _GoodNights()
+        if starts:
+            good.end_before(min(starts))
+            undisturbed.end_before(min(starts))
+        elif not math.isnan(value):
+            good.add(at, value)
+            if not _is_disturbed(night, row, key):
+                undisturbed.add(at, value)
     return low, high
 
 
