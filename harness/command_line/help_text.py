@@ -133,7 +133,7 @@ def _usage(verb: Verb) -> str:
     for argument in verb.arguments:
         part = argument.value if argument.bare else f"{argument.name}={argument.value}"
         if argument.repeats:
-            parts += [part, f"{part} ..."]
+            parts += [f"[{part} ...]"] if argument.otherwise else [part, f"{part} ..."]
         else:
             parts.append(part if argument.required else f"[{part}]")
     parts += [f"[{flag.name}]" for flag in verb.flags]
@@ -146,9 +146,8 @@ def _usage(verb: Verb) -> str:
 
 
 def _meaning(argument: Argument) -> str:
-    if argument.required or argument.repeats:
-        return argument.meaning
-    return f"{argument.meaning} (default: {argument.otherwise or argument.default})"
+    default = argument.otherwise or argument.default
+    return f"{argument.meaning} (default: {default})" if default else argument.meaning
 
 
 def _epilog(verb: Verb) -> str:

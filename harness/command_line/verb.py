@@ -110,6 +110,18 @@ class Words:
             if name.startswith(prefix)
         }
 
+    def whole(self, name: str, least: int) -> int:
+        """Return an argument that is a whole number of at least ``least``.
+
+        Raises:
+            InputError: it is not.
+        """
+        from harness.errors import InputError
+
+        if not self[name].isdecimal() or int(self[name]) < least:
+            raise InputError(f"{name}={self[name]}: use a whole number of at least {least}")
+        return int(self[name])
+
     def is_true(self, name: str) -> bool:
         """Return an argument that is ``true`` or ``false``.
 

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 def call(words: Words, context: Context) -> int:
     """Measure many nights' worth of rounds in one run and print what verdicts make of them."""
     from harness.nightly.aa.aa_run import measure_aa
+    from harness.nightly.aa.analysis import FEWEST_REPEATS
 
-    code, text = measure_aa(words["repeats"], context)
+    code, text = measure_aa(words.whole("repeats", FEWEST_REPEATS), context)
     print(text, end="")
     return code
 

@@ -30,15 +30,14 @@ def call(words: Words, context: Context) -> int:
     from harness.render.progress import told_once
     from harness.screen.printing import print_markdown
 
-    metric, over, rounds = words["metric"], words["over"], words["rounds"]
+    metric, over = words["metric"], words["over"]
     if metric not in KNOWN:
         raise InputError(f"metric={metric}: use one of {', '.join(KNOWN)}{proposal(metric, KNOWN)}")
     if over not in ("", "commits", "lock"):
         raise InputError(f"over={over}: use commits or lock, or leave it out")
-    if not rounds.isdigit() or int(rounds) < FEWEST_ROUNDS:
-        raise InputError(f"rounds={rounds}: use a whole number of at least {FEWEST_ROUNDS}")
+    rounds = words.whole("rounds", FEWEST_ROUNDS)
     good, bad = endpoint(context, words["good"]), endpoint(context, words["bad"])
-    request = Request(good, bad, KNOWN[metric], words["method"], over, int(rounds))
+    request = Request(good, bad, KNOWN[metric], words["method"], over, rounds)
     check_row(request)
     wait_s = context.composed.config.run.wait_s
     again = shlex.join(["./run.sh", "bisect", *words.typed, *context.conf_words])

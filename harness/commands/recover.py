@@ -14,7 +14,7 @@ def call(words: Words, context: Context) -> int:
     """Bring a trial's model back, validate it and print its row."""
     from harness.run.recovering import recover
 
-    print(recover(context.find(words["run"]), words["method"], words["trial"], context))
+    print(recover(context.find(words["run"]), words["method"], words.whole("trial", 1), context))
     return 0
 
 

@@ -177,7 +177,7 @@ def node_names(labels: dict[str, str], resources: dict[str, float]) -> list[str]
 def _knock(address: str) -> None:
     """Raise OSError where nothing listens at host:port: Ray itself would try for minutes."""
     host, colon, port = address.rpartition(":")
-    if colon and port.isdigit():
+    if colon and port.isdecimal():
         socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
 
 

@@ -235,7 +235,12 @@ class Schedule:
             self.keep(job, event.pack)
         except (InputError, HarnessError) as error:
             attempt.state, attempt.reason = LOST, str(error)  # it is whole where it was measured
-            self._end(job, LOST, f"measured, but not taken in: {error}")
+            reason = f"measured, but not taken in: {error}"
+            if any(other.state == RUNNING for other in job.attempts):  # this one came late
+                self.save()
+                self.note(f"run {job.run}: from {attempt.address}, {reason}; another attempt goes on")
+            else:
+                self._end(job, LOST, reason)
             return
         attempt.state, attempt.reason = ARRIVED, ""
         for number, other in enumerate(job.attempts):
@@ -251,6 +256,9 @@ class Schedule:
             return
         attempt.state, attempt.reason = LOST, reason
         self._gone.add(attempt.node)
+        if job.state not in OPEN:
+            self.save()
+            return
         self._losses[job.run] = self._losses.get(job.run, 0) + 1
         if self._losses[job.run] >= MOST_ATTEMPTS:
             self._end(job, LOST, f"lost on {MOST_ATTEMPTS} machines; the last one: {reason}")

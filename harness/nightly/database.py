@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, closing, contextmanager
 from functools import cache
 from pathlib import Path
@@ -24,8 +24,10 @@ from urllib.parse import quote
 from harness.errors import HarnessError, InputError
 from harness.files import locks
 from harness.files.reading import Unreadable, open_plain
-from harness.nightly.entry import COMPARED_WITH, NightEntry, NightRow, compute_timings
+from harness.nightly.entry import NightEntry, NightRow, compute_timings
 from harness.nightly.memory.cells import (
+    ROW_COLUMNS,
+    RUN_COLUMNS,
     Answers,
     changes_of,
     folder_of,
@@ -39,35 +41,12 @@ from harness.nightly.memory.cells import (
     text_of,
     with_open,
 )
+from harness.nightly.memory.schema import WrongContent, migrate
 
 NAME = "history.sqlite"
 PATIENCE_S = 600.0  # how long a writer waits for another
 WHOLE = ("BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",))
 NESTED = ("SAVEPOINT one", "RELEASE one", ("ROLLBACK TO one", "RELEASE one"))
-MIGRATIONS = (  # entry k takes the schema from version k to k + 1
-    """
-    CREATE TABLE runs (
-        machine TEXT NOT NULL, run TEXT NOT NULL, created TEXT NOT NULL, folder TEXT NOT NULL,
-        alike TEXT NOT NULL, environment TEXT NOT NULL, verdict TEXT, shifted TEXT NOT NULL,
-        regressions TEXT NOT NULL, acknowledged TEXT NOT NULL, PRIMARY KEY (machine, run)
-    );
-    CREATE TABLE rows (
-        machine TEXT NOT NULL, run TEXT NOT NULL, position INTEGER NOT NULL, method TEXT NOT NULL,
-        label TEXT NOT NULL, outcome TEXT NOT NULL, cost_s REAL, model TEXT,
-        rounds INTEGER, times BLOB, images INTEGER, correct BLOB,
-        PRIMARY KEY (machine, run, method),
-        FOREIGN KEY (machine, run) REFERENCES runs ON DELETE CASCADE
-    );
-    CREATE INDEX by_time ON runs (machine, created);
-    """,
-    "ALTER TABLE rows ADD COLUMN disturbed INTEGER",
-    "ALTER TABLE runs ADD COLUMN improved TEXT NOT NULL DEFAULT '[]';"
-    "ALTER TABLE runs ADD COLUMN open TEXT",  # none where a version wrote it that kept no state
-    "ALTER TABLE runs ADD COLUMN changed TEXT NOT NULL DEFAULT '[]';"
-    "ALTER TABLE runs ADD COLUMN trusts_disturbed INTEGER NOT NULL DEFAULT 0",
-    "ALTER TABLE rows ADD COLUMN optimize_mb REAL;ALTER TABLE rows ADD COLUMN validate_mb REAL",
-    f"ALTER TABLE runs ADD COLUMN compared_with INTEGER NOT NULL DEFAULT {COMPARED_WITH}",
-)
 
 
 class Damaged(HarnessError):
@@ -95,32 +74,44 @@ class History:
                     self._connection.execute(statement)
             raise
 
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Read what one moment had, whatever others write meanwhile."""
+        if self._connection.in_transaction:
+            yield
+            return
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("COMMIT")
+
     def save(self, entry: NightEntry) -> None:
         """Insert a run or replace it, in one transaction; write nothing where it is as it was."""
-        run, rows = run_cells(entry), [row_cells(row) for row in entry.rows]
-        key = entry.machine, entry.run
-        if self._stored(*key) == ((*key, *run), rows):
-            return
+        key, cells = (entry.machine, entry.run), run_cells(entry)
+        rows = [row_cells(row) for row in entry.rows]
         with self.writing() as writing:
+            if self._stored(*key) == (cells, rows):
+                return
             writing.execute("DELETE FROM runs WHERE machine=? AND run=?", key)
-            writing.execute("INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", (*key, *run))
-            writing.executemany(
-                "INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                [(*key, position, *cells) for position, cells in enumerate(rows)],
-            )
+            _insert(writing, "runs", ("machine", "run", *RUN_COLUMNS), [(*key, *cells)])
+            numbered = [(*key, position, *row) for position, row in enumerate(rows)]
+            _insert(writing, "rows", ("machine", "run", "position", *ROW_COLUMNS), numbered)
 
     def _stored(self, machine: str, run: str) -> tuple[Any, list[tuple[Any, ...]]]:
-        """Return the cells of a run, None if there is none, and those of its rows."""
+        """Return the cells of a run and of its rows; None for those of a run that is not there."""
         runs = self._connection.execute(
-            "SELECT * FROM runs WHERE machine=? AND run=?", (machine, run)
+            f"SELECT {', '.join(RUN_COLUMNS)} FROM runs WHERE machine=? AND run=?", (machine, run)
         )
-        return runs.fetchone(), self._row_cells(machine, run)
+        try:
+            return runs.fetchone(), self._stored_rows(machine, run)
+        except UnicodeDecodeError:  # damaged
+            return None, []
 
-    def _row_cells(self, machine: str, run: str) -> list[tuple[Any, ...]]:
+    def _stored_rows(self, machine: str, run: str) -> list[tuple[Any, ...]]:
         rows = self._connection.execute(
-            "SELECT method, label, outcome, cost_s, model, rounds, times, images, correct,"
-            " disturbed, optimize_mb, validate_mb FROM rows WHERE machine=? AND run=?"
-            " ORDER BY position",
+            f"SELECT {', '.join(ROW_COLUMNS)} FROM rows WHERE machine=? AND run=? ORDER BY position",
             (machine, run),
         )
         return rows.fetchall()
@@ -138,13 +129,19 @@ class History:
             known: rows by run that need not be read.
         """
         try:
-            return self._entries(machine, self._rows(machine, known or {}) if with_rows else {})
+            with self._reading():
+                rows = self._rows(machine, known or {}) if with_rows else {}
+                return self._entries(machine, rows)
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
             said = " ".join(str(error).split())[:200]
-            raise _Wrong(f"{type(error).__name__}: {said}") from None
+            raise WrongContent(f"{type(error).__name__}: {said}") from None
 
-    def runs(self, machine: str) -> set[str]:
-        """Return the ids of a machine's runs."""
+    def require_readable(self, machine: str, besides: Set[str]) -> None:
+        """Read a machine's runs besides some, to see whether they are damaged."""
+        if self._runs(machine) - besides:
+            self.load(machine, known=dict.fromkeys(besides, ()))
+
+    def _runs(self, machine: str) -> set[str]:
         rows = self._connection.execute("SELECT run FROM runs WHERE machine=?", (machine,))
         return {run for (run,) in rows}
 
@@ -154,8 +151,8 @@ class History:
         """Return the rows of a machine by run."""
         answers: Answers = {}
         loaded = {
-            run: tuple(row_of(answers, *cells) for cells in self._row_cells(machine, run))
-            for run in self.runs(machine) - known.keys()
+            run: tuple(row_of(answers, *cells) for cells in self._stored_rows(machine, run))
+            for run in sorted(self._runs(machine) - known.keys())
         }
         compute_timings(row for rows in loaded.values() for row in rows)
         return {**known, **loaded}
@@ -163,9 +160,7 @@ class History:
     def _entries(self, machine: str, rows: Mapping[str, tuple[NightRow, ...]]) -> list[NightEntry]:
         objects = cache(object_of)  # most nights say the same
         runs = self._connection.execute(
-            "SELECT run, created, folder, alike, environment, verdict, shifted, regressions,"
-            " acknowledged, improved, open, changed, trusts_disturbed, compared_with FROM runs"
-            " WHERE machine=? ORDER BY created, run",
+            f"SELECT run, {', '.join(RUN_COLUMNS)} FROM runs WHERE machine=? ORDER BY created, run",
             (machine,),
         )
         return [
@@ -216,7 +211,7 @@ class History:
         try:
             return [name_of(machine) for (machine,) in rows]
         except ValueError as error:
-            raise _Wrong(f"a machine: {error}") from None
+            raise WrongContent(f"a machine: {error}") from None
 
 
 @contextmanager
@@ -234,14 +229,13 @@ def opened(results: Path) -> Iterator[History]:
         with _connected(path) as connection:
             connection.execute("PRAGMA foreign_keys=ON")
             connection.execute("PRAGMA trusted_schema=OFF")
-            version = _migrate(connection, path)
-            _require_own_schema(connection, len(MIGRATIONS))
+            version = migrate(connection, path)
             yield History(connection, is_new=version == 0)
     except OSError as error:
         raise InputError(
             f"{path} cannot be made ({error.strerror}): change its permissions or give run.results=DIR"
         ) from None
-    except _Wrong as error:
+    except WrongContent as error:
         raise Damaged(_remade(path, str(error))) from None
     except sqlite3.OperationalError as error:
         advice = "wait for whoever writes it" if "locked" in str(error) else "is it writable?"
@@ -260,11 +254,18 @@ def _connected(path: Path) -> Iterator[sqlite3.Connection]:
             stack.enter_context(locks.held(path.with_suffix(".lock")))
             address += "&nolock=1"
         connection = sqlite3.connect(address, PATIENCE_S, isolation_level=None, uri=True)
+        connection.text_factory = bytes.decode  # else text that is damaged is an OperationalError
         yield stack.enter_context(closing(connection))
 
 
-class _Wrong(Exception):
-    """The database has unexpected content."""
+def _insert(
+    writing: sqlite3.Connection,
+    table: str,
+    columns: Sequence[str],
+    cells: Sequence[tuple[Any, ...]],
+) -> None:
+    marks = ", ".join("?" * len(columns))
+    writing.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", cells)
 
 
 def _require_plain(path: Path) -> None:
@@ -280,50 +281,8 @@ def _require_plain(path: Path) -> None:
         ) from None
 
 
-def _schema(connection: sqlite3.Connection) -> set[tuple[str, ...]]:
-    """Return the parts of the database: type, name, table and the statement that made it."""
-    return set(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
-
-
-def _own_schema(version: int) -> set[tuple[str, ...]]:
-    """Return the schema of a history of a version: a foreign one may hold endless views."""
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        _apply(connection, MIGRATIONS[:version])
-        return _schema(connection)
-
-
-def _require_own_schema(connection: sqlite3.Connection, version: int) -> None:
-    if _schema(connection) != _own_schema(version):
-        raise _Wrong("its tables are not those that this program makes")
-
-
-def _apply(connection: sqlite3.Connection, migrations: Iterable[str]) -> None:
-    for script in migrations:
-        for statement in filter(str.strip, script.split(";")):
-            connection.execute(statement)
-
-
 def _remade(path: Path, why: str) -> str:
     return (
         f"{path} is damaged ({why}): ./run.sh history rebuild=true sets it aside and makes it again "
         "from the records"
     )
-
-
-def _migrate(connection: sqlite3.Connection, path: Path) -> int:
-    """Bring the schema up to date and return the version that it had; 0 for a new file."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == len(MIGRATIONS):
-        return int(version)
-    with connection:
-        connection.execute("BEGIN IMMEDIATE")  # another process may migrate it just now
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > len(MIGRATIONS):
-            raise HarnessError(
-                f"{path} has schema {version}, this version reads {len(MIGRATIONS)}: use the version "
-                "that wrote it, or move it away and give ./run.sh history rebuild=true"
-            )
-        _require_own_schema(connection, version)
-        _apply(connection, MIGRATIONS[version:])
-        connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
-    return int(version)

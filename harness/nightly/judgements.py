@@ -16,7 +16,7 @@ from msgspec import Struct
 from harness.errors import HarnessError, InputError, proposal
 from harness.facts.typed import Facts, Mistyped, Name, decode, plain
 from harness.files import whole_files
-from harness.files.reading import read_fields
+from harness.files.reading import read_struct
 from harness.nightly import nightly_report
 from harness.nightly.database import NAME, Damaged, History, opened
 from harness.nightly.entry import Change, NightEntry, bare_entry, opened_by
@@ -173,7 +173,7 @@ def stored_verdicts(folder: RunFolder) -> Stored | None:
     if not folder.is_night:
         return None
     path = folder.path / NIGHT
-    return read_fields(path, Stored) or _read(path, Stored, "night")
+    return read_struct(path, Stored) or _read(path, Stored, "night")
 
 
 def _acknowledgements(folder: RunFolder) -> list[Acknowledgement]:
@@ -322,10 +322,8 @@ def rebuilt(results: Path) -> Iterator[str]:
     try:
         with opened(results) as history:
             saved, unreadable = rebuild(history, results)
-            for machine in history.machines():
-                read = {run: () for of, run in saved if of == machine}
-                if history.runs(machine) - read.keys():  # their folders are gone: are they damaged?
-                    history.load(machine, known=read)
+            for machine in history.machines():  # those without a folder, above all
+                history.require_readable(machine, {run for of, run in saved if of == machine})
     except Damaged:
         aside = _free_name(results)
         (results / NAME).replace(aside)

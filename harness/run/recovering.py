@@ -21,7 +21,7 @@ from harness.table.loaded_run import rows_of
 from harness.table.markdown import table
 
 
-def recover(folder: RunFolder, method: str, trial: str, context: Context) -> str:
+def recover(folder: RunFolder, method: str, trial: int, context: Context) -> str:
     """Rebuild trial ``trial`` (from 1), check it against its recorded predictions, validate it.
 
     The model stays in ``methods/<method>/recovered_<trial>/``.
@@ -44,12 +44,10 @@ def recover(folder: RunFolder, method: str, trial: str, context: Context) -> str
             f"method={method}: its trials are of the equalised network, and recover has that of the "
             "weights alone: the row's own model is the one that its search kept"
         )
-    if not trial.isdigit():
-        raise InputError(f"trial={trial}: give the number of a trial, from 1")
     folder.require_own("a tuning history never travels, so recover it where it was measured")
     require_typed_allocator(plan, context.composed.overrides)
     source = folder.method(method)
-    configuration = _configuration(folder, method, int(trial))
+    configuration = _configuration(folder, method, trial)
     with folder.locked():
         inputs = check_inputs(plan.workload)
         for role, file in plan.files.items():
@@ -57,11 +55,11 @@ def recover(folder: RunFolder, method: str, trial: str, context: Context) -> str
                 raise InputError(f"{file.path} is not the file that run {plan.run} used")
         # a trial is MXNet's: no engine's environment is made for it
         session = open_session(plan, inputs, folder, context.folders, context.show, {})
-        name = f"{method}/recovered_{int(trial)}"
+        name = f"{method}/recovered_{trial}"
         row = MethodRecord(
             plan.run,
             name,
-            f"{plan.methods[method].label} trial {int(trial)}",
+            f"{plan.methods[method].label} trial {trial}",
             0,
             Outcome(outcomes.OK),
         )
@@ -71,7 +69,7 @@ def recover(folder: RunFolder, method: str, trial: str, context: Context) -> str
             tuning=session.data["tuning"],
             source=str(source),
             workspace=str(folder.method(name)),
-            trial=int(trial),
+            trial=trial,
             q_config=configuration,
         )
         ended = session.run_job(row, job, "recovering")

@@ -19,10 +19,10 @@ from harness.files.reading import (
     BadArray,
     Unreadable,
     open_plain,
-    read_fields,
     read_json_and_digest,
     read_npy,
     read_open_npz,
+    read_struct,
 )
 from harness.files.whole_files import (
     load_json,
@@ -101,7 +101,7 @@ class RunFolder:
         Raises:
             HarnessError: its plan is damaged.
         """
-        origin = read_fields(self.path / PLAN, _Origin) or self.load_plan()
+        origin = read_struct(self.path / PLAN, _Origin) or self.load_plan()
         is_foreign = origin is not None and origin.foreign
         return is_foreign or (self.path / PACKED).is_file()  # earlier versions left that one alone
 

@@ -264,7 +264,8 @@ def test_night_and_acknowledgement(run: RunFolder, text: str) -> None:
     from harness.nightly.judgements import rebuild
 
     with opened(run.path.parent.parent) as history:
-        rebuild(history, run.path.parent.parent)
+        saved, unreadable = rebuild(history, run.path.parent.parent)
+    assert saved and not unreadable
     check_markdown(list_nights(run.path.parent.parent))
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -63,6 +64,10 @@ def short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path()
 
 
+class One(msgspec.Struct):
+    a: int
+
+
 @pytest.mark.parametrize("kind", ODD)
 def test_only_plain_files_are_opened(short: Path, kind: str) -> None:
     path = short / "odd.json"
@@ -72,7 +77,7 @@ def test_only_plain_files_are_opened(short: Path, kind: str) -> None:
     with pytest.raises(HarnessError, match=r"odd\.json cannot be read"):
         whole_files.load_json(path)
     assert not recorded_files.is_intact(path, File(path="f", sha256="0" * 64))
-    assert reading.read_fields(path, dict[str, int]) is None
+    assert reading.read_struct(path, One) is None
     for read in (
         lambda: reading.read_npy(path, "<i8", (1,)),
         lambda: reading.read_npz(path, "top", "<u2", (1,)),
@@ -224,21 +229,32 @@ def test_a_large_record_is_still_read() -> None:
     assert parse_json(json.dumps(record, indent=1).encode()) == record
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"a": "text"}', b"[" * 9999])
-def test_fields_that_cannot_be_read_are_none(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"a": "text"}', b"[" * 9999, b'{"a": 1, "b": "\xff"}']
+)
+def test_a_struct_that_cannot_be_read_is_none(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "f.json"
     path.write_bytes(content)
-    assert reading.read_fields(path, dict[str, int]) is None
-    path.write_bytes(b'{"a": 1}')
-    assert reading.read_fields(path, dict[str, int]) == {"a": 1}
+    assert reading.read_struct(path, One) is None
+    path.write_bytes(b'{"a": 1, "b": [{}]}')
+    assert reading.read_struct(path, One) == One(1)
 
 
-def test_a_file_that_is_too_large_is_read_by_one_byte_more(tmp_path: Path) -> None:
-    """So that whoever reads it sees that it is."""
+def test_a_plain_file_is_read_to_its_end_and_no_larger_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "f"
-    for size, read in ((0, 0), (7, 7), (8, 8), (9, 9), (1000, 9)):
+    for size in (0, 7, 8):
         path.write_bytes(b"x" * size)
-        assert len(reading.read_plain(path, 8)) == read
+        assert reading.read_plain(path, 8) == b"x" * size
+    path.write_bytes(b"x" * 9)
+    with pytest.raises(Unreadable, match="more than 0 MB"):
+        reading.read_plain(path, 8)
+    status = Path("/proc/self/limits")  # of no size, as its system tells
+    assert reading.read_plain(status) == status.read_bytes()
+    path.write_bytes(b"x" * 8)
+    monkeypatch.setattr(reading.os, "fstat", lambda descriptor: os.stat_result((0o100600,) * 10))
+    assert reading.read_plain(path, 1 << 20) == b"x" * 8
 
 
 VALUES = st.recursive(

@@ -92,10 +92,10 @@ class Fake:
         elif what == "join":
             self.joined += 1  # Ray gives no two nodes one name
             self.alive.append(Machine(f"new{self.joined}", "ab"[number % 2], "new"))
-        elif what == "late" and self.zombies:
+        elif what in ("late", "late and damaged") and self.zombies:
             key = sorted(self.zombies)[number % len(self.zombies)]
             del self.zombies[key]
-            return [Event(*key, ARRIVED, pack=key[0].encode())]
+            return [Event(*key, ARRIVED, pack=key[0].encode() if what == "late" else b"")]
         elif what in ("end", "crash", "refuse") and self.running:
             key = sorted(self.running)[number % len(self.running)]
             del self.running[key]
@@ -104,7 +104,10 @@ class Fake:
         return []
 
 
-TICKS = ("end", "end", "vanish", "die", "hang", "late", "join", "crash", "refuse", "nothing")
+TICKS = (
+    "end", "end", "vanish", "die", "hang", "late", "late and damaged", "join", "crash", "refuse",
+    "nothing",
+)  # fmt: skip
 
 
 @settings(max_examples=400)
@@ -120,6 +123,8 @@ def test_every_run_arrives_once_or_is_reported(
     fake, kept, notes, saved = Fake(machines, iter(ticks)), [], [], []
 
     def keep(job: Job, pack: bytes) -> None:
+        if not pack:
+            raise InputError("the pack is damaged")
         assert pack.decode() == job.run
         kept.append(job.run)
 
@@ -139,7 +144,8 @@ def test_every_run_arrives_once_or_is_reported(
         assert {machine.type for _, _, machine in tries} <= {job.type}, "on another type"
         assert len({machine.node for _, _, machine in tries}) == len(tries), "not elsewhere"
         if job.state == LOST:
-            assert len(job.attempts) == MOST_ATTEMPTS or "no machine" in job.reason
+            why = ("no machine", "not taken in")
+            assert len(job.attempts) == MOST_ATTEMPTS or any(each in job.reason for each in why)
         if len(job.attempts) > 1:
             assert any(f"run {job.run} is tried again" in note for note in notes)
     if not {what for what, _ in ticks} & {"vanish", "die", "hang", "crash", "refuse"}:
@@ -147,6 +153,22 @@ def test_every_run_arrives_once_or_is_reported(
     assert json.loads(saved[-1]) == [asdict(job) for job in jobs]
     for job in jobs:
         assert job.run in to_markdown("f", jobs)
+
+
+def test_a_late_pack_that_is_damaged_ends_nothing_that_goes_on() -> None:
+    machines = [Machine(f"n{i}", "a", f"10.0.0.{i}") for i in range(3)]
+    jobs = [Job("run-0", "a", "n0"), Job("run-1", "a", "n1")]
+    ticks = [("hang", 0), ("nothing", 0), ("late and damaged", 0), ("end", 0), ("end", 0)]
+    fake, kept = Fake(machines, iter(ticks)), []
+
+    def keep(job: Job, pack: bytes) -> None:
+        if not pack:
+            raise InputError("the pack is damaged")
+        kept.append(job.run)
+
+    Schedule(jobs, fake, keep, lambda: None, lambda note: None, 5, lambda: fake.time).drive()
+    assert sorted(kept) == ["run-0", "run-1"]
+    assert [job.state for job in jobs] == [ARRIVED] * 2
 
 
 def test_a_number_of_each_type() -> None:

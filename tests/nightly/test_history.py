@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from harness.errors import HarnessError
-from harness.nightly import database
+from harness.files.whole_files import write_json
 from harness.nightly.baseline import first_good, last_good, named
 from harness.nightly.database import NAME, opened
 from harness.nightly.entry import (
@@ -26,10 +27,12 @@ from harness.nightly.entry import (
     unlike,
 )
 from harness.nightly.judgements import rebuilt
+from harness.nightly.memory import schema
+from harness.nightly.memory.schema import MIGRATIONS
 from harness.nightly.night import MeasuredShift, Regression
 from harness.nightly.verdict import BATCH
 from harness.storage.same_run import alike, environment
-from harness.storage.store import RunFolder
+from harness.storage.store import NIGHT, RunFolder
 from harness.table.metrics import COST
 from helpers.other_machine import edit
 from helpers.sample_records import with_pair
@@ -118,6 +121,27 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     assert again.verdict == "none" and [row.method for row in again.rows] == ["fp32"]
 
 
+def test_what_is_no_text_is_kept(tmp_path: Path) -> None:
+    """A path that is not UTF-8, in a setting or in what a row failed with, must not lose the night."""
+    odd = "caf\udce9.rec"
+    rows = tuple(replace(row, label=odd, outcome=f"failed: {odd}") for row in entry(1).rows)
+    night = replace(
+        entry(1, "regression", [("int8", "top1")], {("int8", "top1"): odd}),
+        environment={odd: [odd]},
+        rows=rows,
+        open=(Regression("int8", "top1", "r001", "", odd),),
+    )
+    with opened(tmp_path) as history:
+        history.save(night)
+        (kept,) = history.load("m")
+        before = (tmp_path / NAME).read_bytes()
+        history.save(night)
+    assert (tmp_path / NAME).read_bytes() == before
+    said = {text for row in kept.rows for text in (row.label, row.outcome)}
+    assert said == {"caf\\udce9.rec", "failed: caf\\udce9.rec"}
+    assert same(replace(kept, rows=rows), night)
+
+
 def test_what_is_as_it_was_is_not_written_again(tmp_path: Path) -> None:
     """A rebuild saves a thousand nights, and most are there."""
     first = entry(1, "regression", [("int8", "top1")], {("int8", "top1"): "known"})
@@ -135,6 +159,27 @@ def test_what_is_as_it_was_is_not_written_again(tmp_path: Path) -> None:
         ):
             history.save(changed)
             assert same(*history.load("m"), changed)
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+@pytest.mark.parametrize("column", ["label", "times"])
+def test_a_rebuild_mends_a_damaged_cell(tmp_path: Path, column: str, is_gone: bool) -> None:
+    """In place where the night's folder is there; else the file is set aside, with what it has left."""
+    folders = [made_run(tmp_path, run=run) for run in ("one", "other")]
+    for folder in folders:
+        write_json(folder.path / NIGHT, {"verdict": "none", "rows": [], "shifts": []})
+    assert list(rebuilt(tmp_path)) == [f"2 nights read from {tmp_path}"]
+    damaged = sqlite3.connect(tmp_path / NAME)
+    with damaged:
+        damaged.execute(f"UPDATE rows SET {column}=CAST(x'ff41' AS TEXT) WHERE run='other'")
+    damaged.close()
+    if is_gone:
+        shutil.rmtree(folders[1].path)
+    said = list(rebuilt(tmp_path))
+    assert said[-1] == f"{2 - is_gone} nights read from {tmp_path}"
+    assert is_gone == any("history.sqlite.damaged" in line for line in said)
+    with opened(tmp_path) as history:
+        assert [each.run for each in history.load("machine")] == ["one", "other"][: 2 - is_gone]
 
 
 def test_rows_that_are_known_are_not_read(tmp_path: Path) -> None:
@@ -207,10 +252,10 @@ def test_an_older_schema_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with opened(tmp_path) as history:
         history.save(entry(1))
     later = (
-        *database.MIGRATIONS,
+        *MIGRATIONS,
         "ALTER TABLE runs ADD COLUMN place TEXT; UPDATE runs SET place='here'",
     )
-    monkeypatch.setattr(database, "MIGRATIONS", later)
+    monkeypatch.setattr(schema, "MIGRATIONS", later)
     with opened(tmp_path):
         pass
     with sqlite3.connect(tmp_path / NAME) as connection:
@@ -350,7 +395,7 @@ def test_an_open_regression_is_passed_over() -> None:
 
 def test_a_database_of_before_disturbances_were_kept_is_read(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / NAME) as connection:
-        connection.executescript(database.MIGRATIONS[0] + "PRAGMA user_version=1;")
+        connection.executescript(MIGRATIONS[0] + "PRAGMA user_version=1;")
         values = (
             "m",
             "r001",

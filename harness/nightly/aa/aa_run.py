@@ -7,7 +7,7 @@ import dataclasses
 from harness.errors import HarnessError, InputError
 from harness.files import whole_files
 from harness.nightly.aa import report as aa_report
-from harness.nightly.aa.analysis import FEWEST_REPEATS, analyse
+from harness.nightly.aa.analysis import analyse
 from harness.nightly.measurement import EXPERIMENT
 from harness.nightly.verdict import NIGHTLY, Floats
 from harness.run.context import Context
@@ -17,7 +17,7 @@ from harness.table import row_names
 from harness.table.samples import samples_of
 
 
-def measure_aa(repeats: str, context: Context) -> tuple[int, str]:
+def measure_aa(repeats: int, context: Context) -> tuple[int, str]:
     """Measure ``repeats`` nights' worth of rounds in one run and analyse them.
 
     The run is an ordinary one with ``repeats`` times the nightly rounds, so it can be continued by
@@ -31,9 +31,6 @@ def measure_aa(repeats: str, context: Context) -> tuple[int, str]:
         InputError: a number of repeats or a protocol that no verdict can be made from.
         HarnessError: no method has all of its rounds.
     """
-    if not repeats.isdigit() or int(repeats) < FEWEST_REPEATS:
-        raise InputError(f"repeats={repeats}: use a whole number of at least {FEWEST_REPEATS}")
-    nights = int(repeats)
     known = open_folder(context.composed, context.folders)[0].load_plan()
     if known is None:
         words = list(context.overrides)
@@ -41,12 +38,12 @@ def measure_aa(repeats: str, context: Context) -> tuple[int, str]:
             words.insert(0, EXPERIMENT)
         rounds = context.composing(words).composed.config.protocol.rounds
         words = [word for word in words if not word.startswith("protocol.rounds=")]
-        context = context.composing([*words, f"protocol.rounds={nights * rounds}"])
+        context = context.composing([*words, f"protocol.rounds={repeats * rounds}"])
     else:  # it was planned with the rounds of all nights
-        rounds, rest = divmod(known.config.protocol.rounds, nights)
+        rounds, rest = divmod(known.config.protocol.rounds, repeats)
         if rest:
             raise InputError(
-                f"repeats={nights} do not divide the {known.config.protocol.rounds} rounds of "
+                f"repeats={repeats} do not divide the {known.config.protocol.rounds} rounds of "
                 f"run {known.run}: give the repeats that it began with"
             )
     if rounds < NIGHTLY.rounds:
@@ -54,7 +51,7 @@ def measure_aa(repeats: str, context: Context) -> tuple[int, str]:
             f"protocol.rounds={rounds}: a verdict needs {NIGHTLY.rounds} rounds a night at least"
         )
     code, folder = measure_run(context)
-    measured, left_out, hours = _nights(folder, nights, rounds)
+    measured, left_out, hours = _nights(folder, repeats, rounds)
     report = analyse(measured)
     text = aa_report.to_markdown(report, left_out, hours)
     whole_files.write_atomically(folder.path / "aa.md", text)

@@ -11,22 +11,33 @@ import msgspec
 import numpy as np
 
 from harness.facts.faults import is_name
-from harness.facts.typed import JsonObject, decode
+from harness.facts.typed import JsonObject, decode, plain
 from harness.nightly.entry import Change, NightEntry, NightRow, opened_by
 from harness.nightly.night import MeasuredShift, Regression
 from harness.nightly.verdict import Bools, Floats, Key
 
-JSON = msgspec.json.Encoder(order="sorted")
+RUN_COLUMNS = (  # of the table of runs, after those that name a run
+    "created", "folder", "alike", "environment", "verdict", "shifted", "regressions", "acknowledged",
+    "improved", "open", "changed", "trusts_disturbed", "compared_with",
+)  # fmt: skip
+ROW_COLUMNS = (  # of the table of rows, after those that name a run and the row's position
+    "method", "label", "outcome", "cost_s", "model", "rounds", "times", "images", "correct",
+    "disturbed", "optimize_mb", "validate_mb",
+)  # fmt: skip
+ENCODER = msgspec.json.Encoder(order="sorted")
 Answers = dict[tuple[bytes, Optional[int]], Bools]  # by their cells: bits, and how many images
 
 
 def _json(value: Any) -> str:
-    """Return a value as text, which is the same for the same value."""
-    return JSON.encode(value).decode()
+    """Return a value of JSON's types, or dataclasses, as text, which is the same for the same value."""
+    try:
+        return ENCODER.encode(value).decode()
+    except UnicodeEncodeError:  # half of a character, such as of a word that is not UTF-8
+        return json.dumps(plain(value), sort_keys=True)
 
 
 def run_cells(entry: NightEntry) -> tuple[Any, ...]:
-    """Return the cells of a run without those that name it, in the order of the table."""
+    """Return the cells of a run, of ``RUN_COLUMNS``."""
     known = [[*row, reason] for row, reason in sorted((entry.acknowledged or {}).items())]
     return (
         entry.created,
@@ -46,11 +57,12 @@ def run_cells(entry: NightEntry) -> tuple[Any, ...]:
 
 
 def row_cells(row: NightRow) -> tuple[Any, ...]:
+    """Return the cells of a row, of ``ROW_COLUMNS``."""
     times, correct = row.times, row.correct
     return (
         row.method,
-        row.label,
-        row.outcome,
+        _whole(row.label),
+        _whole(row.outcome),
         row.cost_s,
         row.model,
         None if times is None else len(times),
@@ -61,6 +73,11 @@ def row_cells(row: NightRow) -> tuple[Any, ...]:
         row.optimize_mb,
         row.validate_mb,
     )
+
+
+def _whole(text: str) -> str:
+    """Return a text that UTF-8 can hold: half a character, of bytes that are no text, as an escape."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def row_of(
@@ -78,7 +95,7 @@ def row_of(
     optimize_mb: float | None,
     validate_mb: float | None,
 ) -> NightRow:
-    """Return the row of its cells.
+    """Return the row of its cells, of ``ROW_COLUMNS``.
 
     Args:
         shared: what was read before: rows of unchanged models answer alike, and share it.

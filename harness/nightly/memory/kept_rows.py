@@ -55,7 +55,7 @@ def keep_rows(folder: RunFolder, entry: NightEntry) -> None:
         entry.compared_with,
         [list(row_cells(row)) for row in entry.rows],
     )
-    with suppress(InputError):
+    with suppress(InputError, UnicodeEncodeError):  # the latter: a text holds half a character
         write_atomically(folder.path / NAME, msgspec.msgpack.encode(kept))
 
 

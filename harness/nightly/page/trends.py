@@ -136,12 +136,12 @@ class _GoodNights:
         self._places.append(place)
         self._values.append(value)
 
-    def end_before(self, place: int) -> None:
+    def cut_from(self, place: int) -> None:
         """Leave out the nights from a place on."""
         end = bisect_left(self._places, place)
         del self._places[end:], self._values[end:]
 
-    def range(self, count: int) -> tuple[float, float] | None:
+    def ends(self, count: int) -> tuple[float, float] | None:
         """Return the least and the largest value of the latest ones; None of none."""
         latest = self._values[-count:] if count else []
         return (min(latest), max(latest)) if latest else None
@@ -173,7 +173,7 @@ def _baselines(
         if task not in counting:
             counting[task] = _GoodNights(), _GoodNights()
         good, undisturbed = counting[task]
-        ends = (good if night.trusts_disturbed else undisturbed).range(night.compared_with)
+        ends = (good if night.trusts_disturbed else undisturbed).ends(night.compared_with)
         if ends is not None:
             low[at], high[at] = ends
         starts: list[int] = []
@@ -185,8 +185,8 @@ def _baselines(
             acknowledged[task], starts = at, []
             counting[task] = good, undisturbed = _GoodNights(), _GoodNights()
         if starts:
-            good.end_before(min(starts))
-            undisturbed.end_before(min(starts))
+            good.cut_from(min(starts))
+            undisturbed.cut_from(min(starts))
         elif not math.isnan(value):
             good.add(at, value)
             if not _is_disturbed(night, row, key):
