@@ -238,7 +238,9 @@ class Schedule:
             reason = f"measured, but not taken in: {error}"
             if any(other.state == RUNNING for other in job.attempts):  # this one came late
                 self.save()
-                self.note(f"run {job.run}: from {attempt.address}, {reason}; another attempt goes on")
+                self.note(
+                    f"run {job.run}: from {attempt.address}, {reason}; another attempt goes on"
+                )
             else:
                 self._end(job, LOST, reason)
             return

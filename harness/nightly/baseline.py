@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -59,6 +59,7 @@ def last_good(
     now: Mapping[str, Any],
     most: int,
     trust_disturbed: bool = False,
+    present: Collection[str] | None = None,
 ) -> Baseline:
     """Return the last good runs of a machine that were measured alike.
 
@@ -70,15 +71,23 @@ def last_good(
     Args:
         history: earlier runs, oldest first.
         now: what must be the same, ``entry.alike``.
+        present: the methods of the night that is compared. Others count as long as one of the latest
+            ``most`` runs has them: a row that was taken out is not missing for ever. None: all count.
     """
     judged = [entry for entry in history if entry.is_judged]
     fit = judged_alike(judged, now)
+    gone: set[str] = set()
+    if present is not None:
+        used = {row.method for entry in fit[-most:] for row in entry.rows}.union(present)
+        gone = {row.method for entry in fit for row in entry.rows} - used
     bad = regressed(fit)
     chosen: list[tuple[NightEntry, frozenset[Key]]] = []
     counted: dict[Key, int] = {}
     closing: list[NightEntry] = []  # later runs in which shifts were acknowledged, measured or not
     passed_over: dict[Key, PassedOver] = {}
-    settled: set[Key] = set()  # rows that older runs say nothing of
+    settled = {
+        (method, metric) for method in gone for metric in METRICS
+    }  # older runs do not matter
     for entry in reversed(fit):
         if entry.measured <= settled and not entry.acknowledged:
             continue
@@ -87,6 +96,9 @@ def last_good(
         for row in entry.rows:
             for metric in METRICS:
                 key = (row.method, metric)
+                if row.method in gone:
+                    left_out.add(key)
+                    continue
                 why = _why_not(entry, row, metric, bad, trust_disturbed)
                 if why is not None:
                     passed_over.setdefault(key, why)

@@ -22,6 +22,7 @@ from harness.nightly.memory.levels import outside_levels
 from harness.nightly.night import WAKING, Night
 from harness.nightly.nightly_report import to_json
 from harness.nightly.notices.notify import LOG, command_words, notify
+from harness.nightly.one_software import require_one_software
 from harness.nightly.page.trend_page import write_page
 from harness.nightly.remeasure import BEFORE, measure_again
 from harness.nightly.suspects import Means, Seen, judge_night
@@ -75,6 +76,7 @@ def measure_night(
         chosen = None if against is None else build_entry(against)
 
         def check(plan: RunPlan) -> None:
+            require_one_software(folder, plan, show.note)
             if chosen is not None:
                 _compared_with(chosen, alike(plan))
 
@@ -128,7 +130,10 @@ def judge_folder(
     if chosen is not None:
         baseline = _compared_with(chosen, entry.alike)
     else:
-        baseline = last_good(earlier, entry.alike, chosen_by.runs, chosen_by.trust_disturbed)
+        present = {row.method for row in entry.rows}
+        baseline = last_good(
+            earlier, entry.alike, chosen_by.runs, chosen_by.trust_disturbed, present
+        )
         if not earlier and others:
             reason = (
                 f"nights of other machines ({', '.join(others)}) are never compared with this one"

@@ -15,7 +15,7 @@ from harness.files import locks
 
 SET_PARENT_DEATH_SIGNAL = 1  # of prctl
 LOOK_S = 1.0  # from one look for a parent's end to the next, where no pidfd tells of it
-NOT_ALONE = "another night or a fleet measures on this host"
+NOT_ALONE = "another night, bisect or fleet measures on this host"
 EVERYONES = Path("/")  # any process of this host can lock it
 MEASURING = "measuring"  # the name of the lock of one user's measurements
 
@@ -93,7 +93,7 @@ def _wait_for_end(parent: int, receive: int) -> None:
 def alone_on_host(
     limit_s: float, tell: Callable[[str, float], None], note: Callable[[str], None]
 ) -> Iterator[None]:
-    """Let only one night or run of a fleet measure on this host at a time, for any user.
+    """Let only one night, bisect or run of a fleet measure on this host at a time, for any user.
 
     Two locks, which the kernel gives back when their holder ends in whatever way. One is in a folder
     of this user's own, which nobody else can take. The other, on the root folder, is the same for all

@@ -13,6 +13,7 @@ from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord, RoundRecord
 from harness.table.instances.splits import SplitRow
 from harness.table.metrics import SPEEDUP, TOP1_LOSS, TOP5_LOSS
+from harness.table.notes.disturbance_notes import disturbed_timings
 from harness.table.plan_words import cpu_text, mxnet_text, region_text, system_text
 from harness.table.rows import Row
 from harness.table.searches import taken_over
@@ -237,13 +238,13 @@ def _timing(facts: _Facts) -> Iterator[str]:
         if unsettled
         else ""
     )
-    disturbed = sum(bool(timing.disturbed) for timing in facts.rounds)
+    disturbed = disturbed_timings(facts.rounds)
     repeated = (
         f" and repeated up to {protocol.reruns} times"
         if any(timing.attempt > 1 for timing in facts.rounds)
         else ""
     )
-    again = f"; {disturbed} of {len(parts)} timings were disturbed{repeated}" if disturbed else ""
+    again = f"; {disturbed} were disturbed{repeated}" if disturbed else ""
     yield (
         f"Inference was timed in {_range(counts)}{of} {_plural(counts, 'round')} of {_range(batches)} "
         f"{_plural(batches, 'batch')} of {size} images (protocol {protocol.name}): in each round "

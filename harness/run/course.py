@@ -261,3 +261,7 @@ def seconds_taken(plan: RunPlan, folder: RunFolder) -> Iterator[tuple[Step, floa
             took = [one.seconds for one in together.facts or () if one.seconds is not None]
             if together.method in same and took:
                 yield Step(together.method, str(together.split)), max(took)
+        for search in load_server_records(folder):
+            took = [one.seconds for one in search.facts or () if one.seconds is not None]
+            if search.method in same and search.outcome.kind == OK and took:
+                yield serving(search.method, search.split), max(took)

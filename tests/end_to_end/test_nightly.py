@@ -47,7 +47,7 @@ def kinds(found: dict[str, Any], kind: str) -> set[tuple[str, str]]:
 def test_a_night_waits_until_it_is_alone_on_the_host(cli: CommandLine) -> None:
     with alone_on_host(0, lambda *_: None, pytest.fail):  # other tests measure meanwhile
         started = cli.start("nightly", *QUICK)
-        started.says("another night or a fleet measures on this host: waiting for it")
+        started.says("another night, bisect or fleet measures on this host: waiting for it")
         started.process.send_signal(signal.SIGINT)
         stopped = started.end()
         at_once = ("nightly", *QUICK, "run.wait_s=1")
@@ -56,7 +56,7 @@ def test_a_night_waits_until_it_is_alone_on_the_host(cli: CommandLine) -> None:
     assert stopped.code == 3
     assert "looking at the model" not in stopped.err
     assert unknown.code == 2 and "no run no-such-run" in unknown.err
-    said, _, waited = few.err.partition("another night or a fleet measures on this host")
+    said, _, waited = few.err.partition("another night, bisect or fleet measures on this host")
     assert waited and "protocol.rounds=3: no time of this night will be judged" in said
 
 

@@ -121,6 +121,17 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     assert again.verdict == "none" and [row.method for row in again.rows] == ["fp32"]
 
 
+def test_a_row_that_was_taken_out_is_not_missing_for_ever() -> None:
+    both = [entry(run) for run in range(1, 7)]
+    alone = [replace(night, rows=night.rows[:1]) for night in map(entry, range(7, 14))]
+    for without, has in ((0, True), (4, True), (5, False), (7, False)):
+        found = last_good([*both, *alone[:without]], ALIKE, 5, present={"fp32"})
+        assert ("int8" in {method for run in found.runs for method in run.times}) == has
+        assert len(found.entries) == (5 + without if has and without < 5 else 5)
+    back = last_good([*both, *alone], ALIKE, 5, present={"fp32", "int8"})  # tonight has it again
+    assert [night.run for night in back.entries[:5]] == [night.run for night in both[1:]]
+
+
 def test_what_is_no_text_is_kept(tmp_path: Path) -> None:
     """A path that is not UTF-8, in a setting or in what a row failed with, must not lose the night."""
     odd = "caf\udce9.rec"

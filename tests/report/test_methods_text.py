@@ -181,6 +181,9 @@ def test_disturbances_and_warm_ups_are_those_that_there_were() -> None:
     text = said([measured("fp32", 1.0)], rounds)[0]
     assert "1 of 3 timings were disturbed and repeated up to 2 times" in text
     assert "the times of 1 of 3 timings had not settled" in text
+    lost = [timed("fp32", 1, [0.1] * 9, disturbed=[LOAD], attempt=n) for n in (1, 2, 3)]
+    lost[:2] = [replace(each, outcome=Outcome("failed", "it did")) for each in lost[:2]]
+    assert "3 of 3 timings were disturbed" in said([measured("fp32", 1.0)], lost)[0]
     quiet = said([measured("fp32", 1.0)], [timed("fp32", n, [0.1] * 9) for n in (1, 2)])[0]
     assert "disturbed" not in quiet and "settled" not in quiet
 

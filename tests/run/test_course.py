@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from harness.facts.typed import changed, plain
@@ -26,8 +27,11 @@ from harness.run.course import (
 from harness.storage.configuration import Server
 from harness.storage.outcomes import NO_SOLUTION
 from harness.storage.plan import RunPlan
-from harness.storage.record import Split
+from harness.storage.record import Outcome, Split
+from harness.storage.served.server_files import save_server_record
 from harness.storage.store import COMMITTED, TRAJECTORY, RunFolder
+from helpers.sample_run import made_run
+from helpers.server_records import as_server, searched
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +230,26 @@ def test_searches_for_a_rate_stay_ahead_while_rounds_are_taken(plan: RunPlan) ->
     with course.taking(now):
         ahead = course.left(now, 0.0)
     assert ahead is not None and ahead > 2 * 60
+
+
+def test_searches_of_an_earlier_run_tell_how_long_they_take(tmp_path: Path) -> None:
+    folder = made_run(tmp_path)
+    as_server(folder)
+    found = searched("fp32")
+    facts = [
+        msgspec.structs.replace(one, seconds=seconds)
+        for one, seconds in zip(found.facts or [], (60.0, 61.0), strict=True)
+    ]
+    save_server_record(folder, replace(found, facts=facts))
+    lost = Outcome("failed", "it did")
+    save_server_record(
+        folder, searched("fp32_fused", outcome=lost, facts=None, highest=None, tried=[])
+    )
+    made = folder.load_plan()
+    assert made is not None
+    taken = dict(seconds_taken(made, folder))
+    assert taken[serving("fp32", Split(2, 2))] == 61.0
+    assert serving("fp32_fused", Split(2, 2)) not in taken
 
 
 def test_an_engines_search_without_a_solution_tells_how_long_it_was(

@@ -42,18 +42,28 @@ def disturbance_notes(
         )
 
 
+def disturbed_timings(rounds: Sequence[RoundRecord]) -> str:
+    """Return how many timings were disturbed, such as "3 of 4 timings"; empty for none.
+
+    Args:
+        rounds: all attempts, those that were repeated as well.
+    """
+    disturbed = sum(bool(timing.disturbed) for timing in rounds)
+    return f"{disturbed} of {len(rounds)} timings" if disturbed else ""
+
+
 def disturbed_rounds_note(rounds: Sequence[RoundRecord], used: Used) -> Iterator[str]:
     """Say how many timings of the rounds were disturbed, and how many of those had to count.
 
     Args:
         used: the timings that count.
     """
-    disturbed = [timing for timing in rounds if timing.disturbed]
+    disturbed = disturbed_timings(rounds)
     kept = sum(bool(timing.disturbed) for _, timing in used)
     if disturbed:
         yield (
-            f"{len(disturbed)} of {len(rounds)} timings in the rounds were disturbed; each was "
-            f"repeated as far as protocol.reruns allows, and {kept} had to count all the same."
+            f"{disturbed} in the rounds were disturbed; each was repeated as far as protocol.reruns "
+            f"allows, and {kept} had to count all the same."
         )
 
 
