@@ -6,7 +6,7 @@
 # this process becomes the harness: nobody stands between it and its signals and its exit code.
 
 shopt -s execfail
-trap 'exit 3' EXIT  # exit codes are those of harness/cli.py: nothing that fails here is a verdict
+trap 'exit 3' EXIT  # an error of the harness (./run.sh --help): nothing that fails here is a verdict
 
 fail() {
     printf 'run.sh: error: %s\n' "$1" >&2

@@ -7,10 +7,9 @@ import subprocess
 from pathlib import Path
 
 from harness.checkout.git import run_git
-from harness.storage.plan import COMMIT, Checkout
+from harness.storage.plan import CODE, COMMIT, Checkout
 
-# paths that decide what a run measures; the default workload's network is made by benchmarks/bundled
-MEASURING = ("harness", "conf", "requirements", "run.sh", "benchmarks/bundled")
+MEASURING = (*CODE, "requirements", "run.sh")  # paths that decide what a run measures
 KNOWN_BY = "harness/__main__.py"  # tracked only where the repository is this project's
 PATIENCE_S = 60.0
 

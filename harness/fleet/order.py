@@ -15,8 +15,12 @@ from harness.errors import InputError
 from harness.facts.nested import differing
 from harness.facts.typed import JsonObject
 from harness.files.whole_files import sha256_of
+from harness.storage.plan import CODE, CODE_SUFFIXES
 
-CODE = ("harness/**/*.py", "conf/**/*.yaml", "benchmarks/**/*.py", "requirements/**/*.lock")
+COMPARED = (  # files of the project that can change a result
+    *(f"{folder}/**/*{suffix}" for folder in CODE for suffix in CODE_SUFFIXES),
+    "requirements/**/*.lock",
+)
 MOST_CONF_BYTES = 1 << 24
 Files = dict[str, str]  # by path
 
@@ -63,7 +67,7 @@ def plain_type(name: str) -> str:
 
 def project_digests(project: Path = PROJECT) -> Files:
     """Return the SHA-256 of every file of the project that can change a result, by path."""
-    paths = sorted(path for pattern in CODE for path in project.glob(pattern))
+    paths = sorted(path for pattern in COMPARED for path in project.glob(pattern))
     return {path.relative_to(project).as_posix(): sha256_of(path) for path in paths}
 
 

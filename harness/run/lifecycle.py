@@ -11,7 +11,7 @@ from pathlib import Path
 from harness import PROJECT
 from harness.checkout.commit import read_checkout
 from harness.checkout.packages import installed_versions
-from harness.config import CONF, Composed, project_path
+from harness.config import Composed, project_path
 from harness.errors import HarnessError, InputError
 from harness.facts.machine_facts import Versions
 from harness.facts.typed import changed, decode
@@ -49,7 +49,7 @@ from harness.setup.setup_env import LOCKS
 from harness.storage.configuration import Configuration
 from harness.storage.damage import set_aside_damaged
 from harness.storage.known_runs import LATEST, find_run, like_run
-from harness.storage.plan import RunPlan, digest_of_code, new_run_id, warnings_of
+from harness.storage.plan import CODE, RunPlan, digest_of_code, new_run_id, warnings_of
 from harness.storage.same_run import differences, renewed
 from harness.storage.stage_facts import Inspection
 from harness.storage.store import INSPECT_LOG, PLAN, RunFolder
@@ -290,7 +290,7 @@ def with_engines(versions: Versions, config: Configuration, folders: Sequence[Pa
 
 def code_digest(folders: Sequence[Path]) -> str:
     """Return the digest of the present code and configuration."""
-    return digest_of_code([PROJECT / "harness", PROJECT / "benchmarks/bundled", CONF, *folders])
+    return digest_of_code([*(PROJECT / folder for folder in CODE), *folders])
 
 
 def fix_plan(plan: RunPlan, folder: RunFolder) -> RunPlan:

@@ -186,11 +186,19 @@ def new_run_id() -> str:
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + secrets.token_hex(3)
 
 
+CODE = (
+    "harness",
+    "benchmarks/bundled",
+    "conf",
+)  # of the project, whose files decide what is measured
+CODE_SUFFIXES = (".py", ".yaml")
+
+
 def digest_of_code(folders: Iterable[Path]) -> str:
     """Return the SHA-256 over the names and contents of all Python and YAML files in folders."""
     digest = hashlib.sha256()
     for folder in folders:
-        for path in sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".yaml")):
+        for path in sorted(p for p in folder.rglob("*") if p.suffix in CODE_SUFFIXES):
             content = path.read_bytes()
             digest.update(f"{path.relative_to(folder)} {len(content)}\n".encode() + content)
     return digest.hexdigest()

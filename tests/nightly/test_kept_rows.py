@@ -61,6 +61,16 @@ def test_a_file_of_other_records_does_not_count(night: RunFolder, changed: str) 
     assert load_rows(night) is None
 
 
+def test_a_file_by_other_rules_does_not_count(
+    night: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept of a night follows from the code; a history that is made again follows that of now."""
+    keep_rows(night, build_entry(night))
+    assert load_rows(night) is not None
+    monkeypatch.setattr(kept_rows, "_rules", lambda: "others")
+    assert load_rows(night) is None
+
+
 def test_a_round_more_is_read(night: RunFolder) -> None:
     read_entry(night)
     for path in list((night.path / "rounds").glob("005_fp32_*.json")):
