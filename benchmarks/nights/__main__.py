@@ -24,7 +24,7 @@ from benchmarks.arguments import positive
 from benchmarks.nights.calibration import slowdowns
 from benchmarks.nights.scenario import NATIVE, NIGHTS, ROWS, Step, steps
 from harness import PROJECT
-from harness.nightly.database import NAME
+from harness.nightly.memory.database import NAME
 from harness.nightly.page.trend_page import write_pages
 
 MACHINE = "example"

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 def call(words: Words, context: Context) -> int:
     """Acknowledge shifts in a run's records and in the history; print which, and what that means."""
     from harness.errors import InputError, proposal
-    from harness.nightly.database import opened
     from harness.nightly.entry import METRICS
     from harness.nightly.judgements import ALL, acknowledge
+    from harness.nightly.memory.database import opened
 
     folder, metric = context.find(words["run"]), words["metric"]
     if metric not in (*METRICS, ALL):

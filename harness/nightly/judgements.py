@@ -18,8 +18,8 @@ from harness.facts.typed import Facts, Mistyped, Name, decode, plain
 from harness.files import whole_files
 from harness.files.reading import read_struct
 from harness.nightly import nightly_report
-from harness.nightly.database import NAME, Damaged, History, opened
 from harness.nightly.entry import Change, NightEntry, bare_entry, opened_by
+from harness.nightly.memory.database import NAME, Damaged, History, opened
 from harness.nightly.memory.kept_rows import keep_rows, read_entry
 from harness.nightly.night import UNFINISHED, WAKING, MeasuredShift, Night, Regression, listed_as
 from harness.nightly.notices.issue_text import to_issue

@@ -14,10 +14,10 @@ from harness.facts.faults import is_name
 from harness.facts.override_key import key_of
 from harness.nightly import reasons
 from harness.nightly.baseline import Baseline, last_good, named
-from harness.nightly.database import opened
 from harness.nightly.disturbed import summarise
 from harness.nightly.entry import NightEntry, NightRow, bare_entry, build_entry
 from harness.nightly.judgements import is_own, publish, rebuild, stored_verdicts
+from harness.nightly.memory.database import opened
 from harness.nightly.memory.levels import outside_levels
 from harness.nightly.night import WAKING, Night
 from harness.nightly.nightly_report import to_json

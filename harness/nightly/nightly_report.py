@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as xml
 
-from harness.nightly.database import opened
 from harness.nightly.disturbed import Disturbances
 from harness.nightly.entry import NightEntry
+from harness.nightly.memory.database import opened
 from harness.nightly.night import Night, headline, listed_as, open_since
 from harness.nightly.notices.next_steps import Step, steps
 from harness.nightly.reasons import percent_more, runs

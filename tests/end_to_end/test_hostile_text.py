@@ -260,8 +260,8 @@ def test_night_and_acknowledgement(run: RunFolder, text: str) -> None:
     (run.path / "nightly.json").write_text(json.dumps({**made_, "verdict": "none", "rows": []}))
     known = filled([], list[judgements.Acknowledgement], text)
     (run.path / "acknowledged.json").write_text(json.dumps(known))
-    from harness.nightly.database import opened
     from harness.nightly.judgements import rebuild
+    from harness.nightly.memory.database import opened
 
     with opened(run.path.parent.parent) as history:
         saved, unreadable = rebuild(history, run.path.parent.parent)

@@ -26,10 +26,10 @@ from harness.fleet.fleet_run import _keep
 from harness.fleet.ray_cluster import to_event
 from harness.fleet.schedule import ARRIVED, LOST, PROGRESS, Job
 from harness.fleet.state import Fleet
-from harness.nightly.database import opened
 from harness.nightly.entry import build_entry
 from harness.nightly.judgements import acknowledge, is_own, rebuild, with_verdict
 from harness.nightly.measurement import _named
+from harness.nightly.memory.database import opened
 from harness.nightly.verdict import BATCH
 from harness.packs.importing import import_pack
 from harness.packs.pack import write_pack

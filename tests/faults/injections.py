@@ -25,7 +25,7 @@ from faults.scene import (
     signalled,
     stopped_worker,
 )  # fmt: skip
-from harness.nightly.database import NAME as HISTORY
+from harness.nightly.memory.database import NAME as HISTORY
 from helpers.command_line import CommandLine
 
 TIME_LIMIT_S = 60  # the steps before the one that hangs take less, on a busy machine too
@@ -609,7 +609,7 @@ INJECTIONS: tuple[Injection, ...] = (
         for step, point, patterns in (
             ("judging", "call:harness.nightly.measurement:judge_night", ()),
             ("judging", "write:nightly.json", ()),
-            ("history", "call:harness.nightly.database:_stored", (f"../{HISTORY}",)),
+            ("history", "call:harness.nightly.memory.database:_stored", (f"../{HISTORY}",)),
         )
     ),
     *(no_room(step) for step in ("inspect", "optimise", "validate", "rounds")),

@@ -244,7 +244,7 @@ def test_the_local_folder_is_the_users_own(tmp_path: Path, monkeypatch: pytest.M
 HISTORY = """
 import sys
 from pathlib import Path
-from harness.nightly.database import opened
+from harness.nightly.memory.database import opened
 with opened(Path(sys.argv[1])) as history:
     history._connection.execute("BEGIN IMMEDIATE")
     names = "machine, run, created, folder, alike, environment, shifted, regressions, acknowledged"
@@ -266,7 +266,7 @@ def test_the_history_is_written_where_nothing_locks(kind: Kind, tmp_path: Path) 
     first.end()
     assert second.says() == "holds"
     second.end()
-    from harness.nightly.database import opened
+    from harness.nightly.memory.database import opened
 
     with opened(folder) as history:
         assert history.machines() == ["m"]

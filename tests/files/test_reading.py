@@ -28,7 +28,7 @@ from harness.files import reading, whole_files
 from harness.files.reading import Unreadable, open_plain, parse_json
 from harness.images.cache import CacheEntry
 from harness.images.prepared import FORMAT
-from harness.nightly.database import NAME, opened
+from harness.nightly.memory.database import NAME, opened
 from harness.storage import recorded_files
 from harness.storage.stage_facts import File
 

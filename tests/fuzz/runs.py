@@ -154,8 +154,8 @@ def influences(folder: Path) -> list[bytes]:
 
 
 def databases(folder: Path) -> list[bytes]:
-    from harness.nightly.database import opened
     from harness.nightly.entry import build_entry
+    from harness.nightly.memory.database import opened
     from harness.storage.store import RunFolder
 
     entry = build_entry(RunFolder(RunFolderOf(folder).run))
@@ -166,7 +166,7 @@ def databases(folder: Path) -> list[bytes]:
 
 def feed_database(data: bytes, folder: Path) -> None:
     """Bytes of the file, and as often a cell of a good one."""
-    from harness.nightly.database import opened
+    from harness.nightly.memory.database import opened
     from harness.nightly.nightly_report import list_nights
 
     place = folder / "history"

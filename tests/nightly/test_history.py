@@ -16,7 +16,6 @@ import pytest
 from harness.errors import HarnessError
 from harness.files.whole_files import write_json
 from harness.nightly.baseline import first_good, last_good, named
-from harness.nightly.database import NAME, opened
 from harness.nightly.entry import (
     NightEntry,
     NightRow,
@@ -28,6 +27,7 @@ from harness.nightly.entry import (
 )
 from harness.nightly.judgements import rebuilt
 from harness.nightly.memory import schema
+from harness.nightly.memory.database import NAME, opened
 from harness.nightly.memory.schema import MIGRATIONS
 from harness.nightly.night import MeasuredShift, Regression
 from harness.nightly.verdict import BATCH

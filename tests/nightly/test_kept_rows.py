@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from harness.files.whole_files import write_json
-from harness.nightly.database import NAME, opened
 from harness.nightly.entry import NightEntry, build_entry
 from harness.nightly.judgements import rebuilt
 from harness.nightly.memory import kept_rows
+from harness.nightly.memory.database import NAME, opened
 from harness.nightly.memory.kept_rows import keep_rows, load_rows, read_entry
 from harness.storage.store import NIGHT, RunFolder
 from helpers.sample_run import made_run

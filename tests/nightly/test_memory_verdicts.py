@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from harness.nightly.baseline import last_good
-from harness.nightly.database import NAME, opened
 from harness.nightly.disturbed import Disturbances
 from harness.nightly.entry import NightEntry, NightRow, as_run
 from harness.nightly.judge import judge
+from harness.nightly.memory.database import NAME, opened
 from harness.nightly.memory.schema import MIGRATIONS
 from harness.nightly.night import Night, headline, outcome_of, worse
 from harness.nightly.remeasure import Again

@@ -21,9 +21,9 @@ from harness.config import compose_config
 from harness.errors import InputError
 from harness.files.whole_files import write_json
 from harness.nightly import measurement
-from harness.nightly.database import opened
 from harness.nightly.disturbed import Disturbances, is_too_disturbed, summarise
 from harness.nightly.judgements import acknowledge, notable, rebuild
+from harness.nightly.memory.database import opened
 from harness.nightly.night import Figures, Night, Regression, headline, outcome_of
 from harness.nightly.nightly_report import list_nights, to_json, to_junit, to_markdown, to_print
 from harness.nightly.notices.next_steps import steps

@@ -12,9 +12,9 @@ from markupsafe import Markup
 
 from harness import __version__
 from harness.files.whole_files import make_folder, write_atomically
-from harness.nightly.database import opened
 from harness.nightly.entry import NightEntry
 from harness.nightly.judgements import MARKDOWN
+from harness.nightly.memory.database import opened
 from harness.nightly.night import listed_as
 from harness.nightly.page.page_data import as_script, page_data
 from harness.nightly.page.software_changes import SoftwareChange, software_changes
