@@ -7,7 +7,10 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +123,44 @@ def test_the_workflow_starts_a_night() -> None:
     assert flow[True]["schedule"][0]["cron"]  # YAML 1.1 reads the key "on" as true
     job = flow["jobs"]["nightly"]
     assert steps[1]["timeout-minutes"] < job["timeout-minutes"]  # what shows it has its time, too
+    limit = re.search(r" --kill-after=(\d+)m (\d+)h ", commands[0])
+    assert limit and int(limit[1]) + 60 * int(limit[2]) < steps[1]["timeout-minutes"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "sent", "kept"),
+    [("1s", None, "SIGTERM"), ("6h", signal.SIGTERM, "SIGTERM"), ("6h", signal.SIGINT, "SIGINT")],
+)
+def test_a_stopped_step_of_the_workflow_tells_the_night_once(
+    tmp_path: Path, limit: str, sent: signal.Signals | None, kept: str
+) -> None:
+    """At the time limit; and as a runner does, which signals the step's first process alone."""
+    _, (_, judging, *_) = workflow()
+    night = tmp_path / "run.sh"
+    night.write_text(
+        f"#!{sys.executable}\n"
+        "import pathlib, signal, time\n"
+        "told = []\n"
+        "for number in (signal.SIGINT, signal.SIGTERM):\n"
+        "    signal.signal(number, lambda number, _: told.append(signal.Signals(number).name))\n"
+        "pathlib.Path('ready').touch()\n"
+        "while not told:\n"
+        "    time.sleep(0.02)\n"
+        "time.sleep(0.5)\n"
+        "pathlib.Path('kept').write_text(' '.join(told))\n"
+        "raise SystemExit(3)\n"
+    )
+    night.chmod(0o755)
+    command = ["bash", "-e", "-c", judging["run"].replace(" 6h ", f" {limit} ")]
+    env = {"HOME": str(tmp_path), "NIGHT": "night-1-1", "PATH": os.environ["PATH"]}
+    step = subprocess.Popen(command, cwd=tmp_path, env=env, start_new_session=True)
+    end = time.monotonic() + 60
+    while not (tmp_path / "ready").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    if sent is not None:
+        step.send_signal(sent)
+    assert step.wait(60) == 3
+    assert (tmp_path / "kept").read_text() == kept
 
 
 @pytest.mark.parametrize("left", [True, False])
