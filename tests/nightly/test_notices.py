@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,7 +18,7 @@ from harness.errors import InputError
 from harness.nightly.night import Night, Regression
 from harness.nightly.notices.issue_text import to_issue
 from harness.nightly.notices.next_steps import bisect_command, steps
-from harness.nightly.notices.notify import command_words, notify
+from harness.nightly.notices.notify import _wait_for_group, command_words, notify
 from harness.nightly.second_verdicts import in_a_new_environment
 from harness.nightly.verdict import BATCH, Verdict
 from harness.stats.intervals import Interval
@@ -173,6 +175,56 @@ def test_a_hanging_command_is_stopped_with_what_it_started(tmp_path: Path) -> No
     assert said.endswith("had not ended after 0.5 s and was stopped")
     time.sleep(4)
     assert not (tmp_path / "late").exists()
+
+
+def leaving(folder: Path, seconds: float) -> list[str]:
+    """Return a command that ends at once and leaves a process for so long."""
+    child = f"import time; time.sleep({seconds})"
+    code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}])"
+    return command_words(script(folder, code))
+
+
+def test_what_a_command_left_running_too_long_is_told(tmp_path: Path) -> None:
+    """Else a mail that was never sent would pass for one that was."""
+    words = leaving(tmp_path, 600)
+    said = notify(words, {}, tmp_path / "log", limit_s=0.7)
+    assert said == f"what {words[0]} left running had not ended after 0.7 s and was stopped"
+
+
+def test_a_failing_command_and_what_it_left_are_both_told(tmp_path: Path) -> None:
+    words = leaving(tmp_path, 600)
+    with Path(words[1]).open("a") as told:
+        told.write("; raise SystemExit(4)")
+    said = notify(words, {}, tmp_path / "log", limit_s=0.7)
+    assert "ended with exit code 4; what " in said and said.endswith("was stopped")
+
+
+@pytest.mark.parametrize("is_left", [True, False])
+def test_what_runs_as_another_user_ends_no_night(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_left: bool
+) -> None:
+    """A setuid mail program cannot be signalled, and cannot be waited for without a limit."""
+
+    def refused(group: int, number: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.killpg", refused)
+    monkeypatch.setattr("harness.nightly.notices.notify.STOPPING_S", 0.1)
+    hanging = command_words(script(tmp_path, "import time; time.sleep(3)"))
+    words = leaving(tmp_path, 3) if is_left else hanging
+    begun = time.monotonic()
+    said = notify(words, {}, tmp_path / "log", limit_s=0.7)
+    assert time.monotonic() - begun < 2.5
+    end = "had not ended after 0.7 s and could not be stopped"
+    assert said == (f"what {words[0]} left running {end}" if is_left else f"{words[0]} {end}")
+
+
+def test_a_process_that_ended_and_that_nobody_reaps_is_not_waited_for(tmp_path: Path) -> None:
+    """In a container whose first process reaps none, as this one reaps none of its own here."""
+    ended = subprocess.Popen([sys.executable, "-c", ""], start_new_session=True)
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    assert _wait_for_group(ended.pid, time.monotonic())
+    ended.wait()
 
 
 @pytest.mark.parametrize("command", ["no-such-program x", "mail 'open", "  "])

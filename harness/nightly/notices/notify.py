@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from harness.process.lifetime import die_with_parent
 
 LIMIT_S = 60.0  # for the command
 LOOK_EVERY_S = 0.05
+STOPPING_S = 2.0  # for what was killed to be gone
 LOG = "nightly.notify.log"
 
 
@@ -67,21 +69,61 @@ def notify(words: list[str], night: dict[str, Any], log: Path, limit_s: float = 
             )
         except OSError as error:
             return f"{words[0]} cannot be started ({error.strerror})"
+        failures, late = [], ""
         try:
             code = process.wait(limit_s)
-            _wait_for_group(process.pid, end)
+            if code:
+                failures.append(f"{words[0]} ended with exit code {code}")
+            if not _wait_for_group(process.pid, end):
+                late = f"what {words[0]} left running"
         except subprocess.TimeoutExpired:
-            return f"{words[0]} had not ended after {limit_s:g} s and was stopped"
+            late = words[0]
         finally:
-            with suppress(ProcessLookupError):  # with what it started
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    return f"{words[0]} ended with exit code {code}" if code else ""
+            is_stopped = _stop(process)
+    if late:
+        ending = "was stopped" if is_stopped else "could not be stopped"
+        failures.append(f"{late} had not ended after {limit_s:g} s and {ending}")
+    return "; ".join(failures)
 
 
-def _wait_for_group(number: int, end: float) -> None:
-    """Return when no process of a group is left, or at a moment of the monotonic clock."""
-    with suppress(ProcessLookupError):
-        while time.monotonic() < end:
-            os.killpg(number, 0)
-            time.sleep(LOOK_EVERY_S)
+def _stop(process: subprocess.Popen[bytes]) -> bool:
+    """Stop a command with what it started; return whether all of it ended.
+
+    What runs as another user, such as a setuid mail program, cannot be told to end.
+    """
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(STOPPING_S)
+    return _wait_for_group(process.pid, time.monotonic() + STOPPING_S)
+
+
+def _wait_for_group(number: int, end: float) -> bool:
+    """Return whether all processes of a group ended before a moment of the monotonic clock."""
+    while _is_running(number):
+        if time.monotonic() >= end:
+            return False
+        time.sleep(LOOK_EVERY_S)
+    return True
+
+
+def _is_running(number: int) -> bool:
+    """Return whether a process of a group runs; not one that ended and that nobody reaps."""
+    try:
+        os.killpg(number, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    states = set(_states(number))
+    return not states or not states <= {"Z", "X"}  # /proc may hide those of other users
+
+
+def _states(number: int) -> Iterator[str]:
+    """Yield the state of each process of a group, a letter of ``/proc/PID/stat``."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError, ValueError):  # it ended
+            # the name in brackets may have any character
+            state, _, group = path.read_text(errors="replace").rpartition(")")[2].split()[:3]
+            if int(group) == number:
+                yield state
