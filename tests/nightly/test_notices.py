@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,25 @@ def test_what_is_new_tonight_may_have_begun_before() -> None:
     two = (regression(since="n6", level=("n5",)), regression(method="fp32"))
     assert "since runs n5, n8 and" in steps(red(*two))[0].text
     assert "since run n8 and" in steps(red())[0].text
+
+
+def test_accepting_what_is_new_closes_nothing_that_is_open_for_weeks() -> None:
+    """Also where the old one is another metric of the same method."""
+    (row,) = red().rows
+    for old in (("fp32", "batch_s"), ("int8", "cost_s")):
+        method, metric = old
+        known = regression(method=method, metric=metric, since="n1", is_notified=True, changes=())
+        night = red(known, regression(changes=()), rows=(row,))
+        (step,) = steps(night)
+        assert step.command == (
+            "./run.sh acknowledge run=n9 method=int8 metric=batch_s reason=WHY run.results=/r"
+        )
+        rows = tuple(replace(row, method=f"m{number}") for number in range(5))
+        *named, rest = steps(replace(night, rows=rows))
+        assert [f"method=m{n} metric=batch_s" in str(s.command) for n, s in enumerate(named)] == [
+            True, True, True
+        ]  # fmt: skip
+        assert rest.text.startswith("And 2 more") and rest.command is None
 
 
 def test_changes_that_are_not_known_differ_from_none() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.nightly.night import Night, Regression
-from harness.nightly.verdict import NIGHTLY
+from harness.nightly.verdict import NIGHTLY, Key
 
 ROUNDS = "protocol.rounds"
+MOST = 3  # commands of a kind
 BISECTED = "checkout.commit"  # ``bisect`` goes over commits; other changes it only lists
 
 
@@ -33,14 +34,8 @@ def steps(night: Night) -> tuple[Step, ...]:
             "Wait for the verdict. If the night does not run any more, it was killed; this goes on:"
         )
         todo.append(Step(text, go_on))
-    elif night.regressions and not {row.key for row in night.regressions} <= known:
-        todo.append(
-            Step(
-                f"Act: find what changed {_since(night)} and repair it. If it was meant, acknowledge "
-                "it:",
-                night.command("acknowledge", *_which(night), "reason=WHY"),
-            )
-        )
+    elif new := [row.key for row in night.regressions if row.key not in known]:
+        todo += _acknowledging(night, new)
     elif night.still_open:
         text = "Act: repair what is open; it closes once it is measured as before. If it was meant:"
         todo.append(Step(text, night.command("acknowledge", *_which(night), "reason=WHY")))
@@ -63,6 +58,20 @@ def steps(night: Night) -> tuple[Step, ...]:
             ),
         )
     return (Step("Nothing to do."),)
+
+
+def _acknowledging(night: Night, new: Sequence[Key]) -> Iterator[Step]:
+    """Yield how to accept what is new tonight, and nothing that is open from earlier nights."""
+    text = f"Act: find what changed {_since(night)} and repair it. If it was meant, acknowledge it:"
+    if not night.still_open:
+        yield Step(text, night.command("acknowledge", *_which(night), "reason=WHY"))
+        return
+    for method, metric in new[:MOST]:
+        words = (f"run={night.run}", f"method={method}", f"metric={metric}", "reason=WHY")
+        yield Step(text, night.command("acknowledge", *words))
+        text = "The same of another row that is new tonight:"
+    if len(new) > MOST:
+        yield Step(f"And {len(new) - MOST} more that are new tonight: see the rows.")
 
 
 def _since(night: Night) -> str:
