@@ -33,6 +33,7 @@ from harness.render.progress import told_once
 from harness.run.context import Context
 from harness.run.lifecycle import measure_folder, open_folder
 from harness.run.other_checkout import check_named_now, measure_pinned
+from harness.storage.known_runs import LATEST
 from harness.storage.plan import RunPlan
 from harness.storage.same_run import alike
 from harness.storage.store import AGAIN, PINNED, RunFolder
@@ -65,7 +66,7 @@ def measure_night(
     command = now.config.nightly.notify
     told = None if command is None else command_words(command)
     # before the wait for the host, which may take hours
-    baseline = None if composed.config.nightly.pinned else _named(context)
+    baseline = None if composed.config.nightly.pinned else _named(context, folder)
     rounds = composed.config.protocol.rounds
     if rounds < NIGHTLY.rounds:
         show.note(reasons.too_few_rounds(rounds, NIGHTLY.rounds))
@@ -258,12 +259,22 @@ def _is_before(each: NightEntry, entry: NightEntry) -> bool:
     return each.run != entry.run and (each.created, each.run) < (entry.created, entry.run)
 
 
-def _named(context: Context) -> RunFolder | None:
-    """Return the run that ``nightly.baseline`` names, if it names one."""
+def _named(context: Context, night: RunFolder) -> RunFolder | None:
+    """Return the run that ``nightly.baseline`` names, if it names one: not the night itself."""
     wanted = context.composed.config.nightly.baseline
     if wanted == "last":
         return None
     folder = context.find(wanted)
+    if wanted == LATEST != folder.id:  # of a night that goes on: itself
+        raise InputError(
+            f"nightly.baseline={wanted}: did you mean last, the last good nights? Name one run by its "
+            "id: the newest is the night itself once it has begun"
+        )
+    if folder.path == night.path:
+        raise InputError(
+            f"nightly.baseline={wanted} is this night, and compared with itself it would pass whatever "
+            "it has: give nightly.baseline=last, or the id of an earlier run"
+        )
     if folder.is_imported:
         raise InputError(
             f"nightly.baseline={wanted}: that run was imported, and a night is compared with what was "

@@ -531,7 +531,7 @@ def test_an_imported_night_is_no_baseline_and_silences_nothing(
         acknowledge(folder, "*", "*", "silence")
     words = [f"run.results={tmp_path}", "nightly.baseline=published"]
     with pytest.raises(InputError, match="was imported"):
-        _named(Context.of(words, [], display()))
+        _named(Context.of(words, [], display()), RunFolder(tmp_path / "m" / "n1"))
 
 
 def test_a_fleet_keeps_only_the_run_that_was_ordered(packed: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from harness.errors import InputError
 from harness.facts.typed import changed
 from harness.files.whole_files import write_json
-from harness.nightly.measurement import EXPERIMENT, _goes_on
+from harness.nightly.measurement import EXPERIMENT, _goes_on, _named
 from harness.nightly.one_software import require_one_software
 from harness.render.progress import display
 from harness.run.context import Context
@@ -77,3 +77,22 @@ def test_a_night_that_is_measured_is_judged_by_whatever_software(tmp_path: Path)
     write_json(folder.path / NIGHT, {**STOPPED, "verdict": "suspected", "rows": [suspected]})
     with pytest.raises(InputError, match="began with other software"):  # it is measured again
         require_one_software(folder, OTHERS["code"](plan), notes.append)
+
+
+def test_a_night_that_goes_on_is_not_compared_with_itself(tmp_path: Path) -> None:
+    """It would be unchanged in everything. The newest run is such a night once it has begun."""
+    before, night = made_run(tmp_path, run="n1"), made_run(tmp_path, run="n2")
+
+    def named(word: str) -> RunFolder | None:
+        words = [EXPERIMENT, f"nightly.baseline={word}", f"run.results={tmp_path}"]
+        return _named(Context.of(words, [], display()), night)
+
+    with pytest.raises(InputError, match=r"is this night, .*: give nightly\.baseline=last"):
+        named("n2")
+    with pytest.raises(InputError, match="did you mean last, the last good nights"):
+        named("latest")
+    earlier = named("n1")
+    assert earlier is not None and earlier.path == before.path
+    assert named("last") is None
+    made_run(tmp_path, run="latest")  # a run may have that id
+    assert named("latest") is not None
