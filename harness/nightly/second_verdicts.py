@@ -57,15 +57,18 @@ def in_a_new_environment(turn: Verdict, ratio: float, changes: str, since: str) 
         changes: what is new in the environment.
         since: the first run that it is slow in.
     """
-    estimate = (
-        Interval(ratio, ratio, ratio, EQUIVALENCE) if turn.estimate is None else turn.estimate
-    )
+    more = reasons.percent_more(ratio)
     return replace(
         turn,
         kind="regression",
         gap=None,
         in_turn=None,
-        estimate=replace(estimate, estimate=ratio),
+        # of the time beside the other methods, of which no interval and no p-value are kept
+        estimate=Interval(ratio, ratio, ratio, EQUIVALENCE),
+        p_value=None,
+        adjusted_p=None,
+        reason=f"{reasons.subject(turn.metric, turn.method)} is {more} since run {since} than before it, "
+        f"{reasons.BESIDE}.",
         advice=reasons.environment(changes, since),
     )
 

@@ -16,7 +16,8 @@ from harness.nightly.judge import judge
 from harness.nightly.memory.control import Control
 from harness.nightly.memory.lasting import WINDOW, LastingShift, lasting_shifts
 from harness.nightly.memory.levels import against_all
-from harness.nightly.night import Night
+from harness.nightly.night import Night, headline
+from harness.nightly.reasons import percent_more
 from harness.nightly.remeasure import Again
 from harness.nightly.sequential_test import Confirmation, State
 from harness.nightly.suspects import Means, Seen, _origins, judge_night
@@ -173,6 +174,13 @@ def test_the_second_night_blames_the_environment_where_the_others_stay() -> None
     night, _ = judged(nights, "cleared", 1.0)
     (regression,) = night.open
     assert (regression.since, regression.in_turn) == ("n010", False)
+    (row,) = night.regressions
+    estimate = row.estimate
+    assert estimate is not None and estimate.low <= estimate.estimate <= estimate.high
+    more = percent_more(estimate.estimate)
+    assert more in headline(night)
+    finding = f"The time of {ROW} is {more} since run n010 than before it, beside the other methods"
+    assert row.reason.startswith(finding) and row.adjusted_p is None  # that of another comparison
     (measured,) = night.tested
     assert measured.is_controlled and measured.since == "n010"
     every = slow_since(BEFORE, BEFORE + 1, dict.fromkeys(METHODS, 1.05))
