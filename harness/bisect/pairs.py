@@ -177,13 +177,12 @@ class Meter:
         def judged(anew: bool) -> Comparison:
             candidate = Run({}, {self.metric: {ROW: self.measure(now, anew)}})
             (row,) = judge([reference], candidate, settings)
-            answers: dict[str, Answer] = {
-                "regression": "bad",
-                "none": "good",
-                "improvement": "good",
-            }
-            answer = answers.get(row.kind, "not separable")
             points = row.estimate
+            answer: Answer = "not separable"
+            if row.kind == "regression":
+                answer = "bad"
+            elif points is not None and points.low > -threshold:
+                answer = "good"  # though there may be a difference
             return Comparison(
                 before.name,
                 now.name,

@@ -279,6 +279,22 @@ def test_an_accuracy_is_judged_by_images_and_made_anew_once(scratch: ScratchRepo
     assert "points less" in result.headline
 
 
+def test_a_harmless_change_of_images_is_good(scratch: ScratchRepository) -> None:
+    """A loss that is significant, and far from half of that of the ends, is one of no suspects."""
+    lost = {0: 0, 1: 14, 2: 14, 3: 174, 4: 174}  # of 10,000 images
+    commits = [scratch.commit() for _ in lost]
+    nights(scratch, commits)
+
+    def measure(version: Version, anew: bool) -> npt.NDArray[Any]:
+        return np.arange(10_000) >= lost[commits.index(version.name)]
+
+    result = search(scratch, metric="top1", measure=measure)
+    assert result.outcome == "found"
+    assert result.suspects == (f"commit {commits[3][:12]} (Change 4)",)
+    harmless = next(one for one in result.comparisons if one.now == commits[2])
+    assert harmless.answer == "good" and harmless.said.startswith("good: 0.14 points less")
+
+
 def test_a_lost_solution_has_no_image_right(tmp_path: Path) -> None:
     asked = SimpleNamespace(method=UNSOLVED, metric=METRICS["top1"])
     figures = Turns._figures(asked, made_run(tmp_path))  # type: ignore[arg-type]
