@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.bisect.pairs import Version
-from harness.checkout.git import run_git
+from harness.checkout.git import refused_owner, run_git
 from harness.errors import HarnessError, InputError
 from harness.files.whole_files import make_folder
 from harness.setup.environments import STAMP
@@ -59,10 +59,15 @@ class Asides:
         repository, as that of a fetched branch, is no part of the trusted checkout.
 
         Raises:
-            InputError: one is missing, or no ancestor of HEAD; or there is no repository or no git.
+            InputError: one is missing, or no ancestor of HEAD; there is no repository or no git; or
+                the repository belongs to another user.
         """
         for commit in commits:
-            if self._run(self.root, "cat-file", "-e", f"{commit}^{{commit}}").returncode:
+            known = self._run(self.root, "cat-file", "-e", f"{commit}^{{commit}}")
+            if known.returncode:
+                refusal = refused_owner(self.root, known.stderr)
+                if refusal is not None:
+                    raise InputError(refusal)
                 raise InputError(
                     f"{self.root} has no commit {commit[:12]}: fetch it (git fetch), or start this in "
                     "the checkout that measured the runs"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.process.variables import passed_to_workers
 
+DUBIOUS = "detected dubious ownership"  # git's words for a repository of another user
 # a repository's own settings must start no program
 SETTINGS = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
 
@@ -41,3 +42,19 @@ def run_git(
         timeout=timeout_s,
         check=False,
     )
+
+
+def refused_owner(folder: Path, printed: str) -> str | None:
+    """Return git's refusal to read a repository of another user, and what to do; None if it is none.
+
+    Args:
+        printed: by git on stderr, of a call in the folder.
+    """
+    said = next((line for line in printed.splitlines() if DUBIOUS in line), None)
+    if said is None:
+        return None
+    try:
+        owner = folder.owner()
+    except KeyError:  # a number without a name
+        owner = f"'#{folder.stat().st_uid}'"
+    return f"git {said.removeprefix('fatal: ')}: run it as the owner: sudo -u {owner} ./run.sh ..."

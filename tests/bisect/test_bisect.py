@@ -18,6 +18,7 @@ from harness.bisect.pairs import Unmeasured, Version
 from harness.bisect.run_changes import package_changes, with_changes
 from harness.bisect.search_result import Result, to_markdown
 from harness.bisect.turns import Turns, turn_places, turn_words
+from harness.checkout.git import git_environment
 from harness.errors import InputError
 from harness.facts.override_key import key_of
 from harness.facts.typed import changed
@@ -407,6 +408,20 @@ def test_a_run_that_no_commit_is_of_is_refused(
     scratch.night("bad", commit or second, clean=clean)
     with pytest.raises(InputError, match=message):
         search(scratch, measure=Simulated(scratch))
+
+
+def test_a_repository_of_another_user_is_not_said_to_lack_commits(
+    scratch: ScratchRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where root searches in the checkout of a service's user."""
+    nights(scratch, [scratch.commit(), scratch.commit()])
+    others = {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1", "GIT_CONFIG_NOSYSTEM": "1"}
+    environment = {**git_environment(), **others, "HOME": str(tmp_path)}
+    monkeypatch.setattr("harness.checkout.git.git_environment", lambda: environment)
+    owner = scratch.root.owner()
+    with pytest.raises(InputError, match=f"dubious ownership .* sudo -u {owner}") as refused:
+        search(scratch, measure=Simulated(scratch))
+    assert "has no commit" not in str(refused.value)
 
 
 def test_a_kernel_that_changed_is_only_said(scratch: ScratchRepository) -> None:
