@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from msgspec import Struct
 
 from harness import PROJECT
 from harness.bisect.asides import COMMON_LOCKS, Asides, State
-from harness.bisect.commits import count_commits, first_bad_commit
+from harness.bisect.commits import count_commits, first_bad_commit, order_of
 from harness.bisect.lock_search import first_bad_step
 from harness.bisect.pairs import Answer, Comparison, Measure, Meter, Version
 from harness.bisect.run_changes import (
@@ -27,6 +26,9 @@ from harness.bisect.search_result import (
     COMMITS,
     Outcome,
     Result,
+    beside,
+    only_said,
+    taken_back,
     to_json,
     to_markdown,
     unsearchable,
@@ -123,7 +125,7 @@ def bisect(context: Context, request: Request, measure: Measure | None = None) -
     )
     over = chosen_search(good, bad, request.over)
     if over is None:
-        return _kept(context, request, replace(unsearched, why=_only(unsearched.changes)))
+        return _kept(context, request, replace(unsearched, why=only_said(unsearched.changes)))
     engine = bad.plan.methods[request.method].engine
     own = () if engine is None else (f"requirements/engines/{engine.environment}.lock",)
     asides = Asides(PROJECT, context.cache / FOLDER / request.name, (*COMMON_LOCKS, *own))
@@ -167,6 +169,11 @@ class _Search:
         request, asides = self._request, self._asides
         good, bad = (self._commit(end.commit) for end in (request.good, request.bad))
         history = asides.history()
+        order = order_of(history, good.name, bad.name)
+        if order == "before":
+            return taken_back(self._result, good, bad)
+        if order == "beside":
+            self._context.show.note(beside(good, bad))
         count = count_commits(history, good.name, bad.name, MEASURING)
         if not count:
             why = f"no commit after {good.said} up to {bad.said} touches what is measured"
@@ -175,7 +182,7 @@ class _Search:
         unsure = self._ends(meter, good, bad)
         if unsure is not None:
             return unsure
-        half = self._half(meter)
+        half = meter.half_of(self._comparisons[0])
 
         def test(commit: str) -> Answer:
             return self._compare(meter, good, self._commit(commit), half).answer
@@ -205,7 +212,7 @@ class _Search:
         unsure = self._ends(meter, good, version(steps))
         if unsure is not None:
             return unsure
-        half = self._half(meter)
+        half = meter.half_of(self._comparisons[0])
         left = first_bad_step(
             steps, lambda count: self._compare(meter, good, version(count), half).answer
         )
@@ -258,13 +265,6 @@ class _Search:
         outcome: Outcome = "nothing to find" if ends.answer == "good" else ends.answer
         return replace(self._result, outcome=outcome, why=why, comparisons=tuple(self._comparisons))
 
-    def _half(self, meter: Meter) -> float:
-        """Return the threshold between good and bad: half of the difference of the ends."""
-        difference = self._comparisons[0].ratio
-        assert difference is not None
-        is_ratio = meter.metric == BATCH or meter.metric in ONCE
-        return math.sqrt(difference) - 1 if is_ratio else abs(difference) / 2
-
     def _concluded(
         self, meter: Meter, suspects: Sequence[Version], before: Version, half: float
     ) -> Result:
@@ -310,13 +310,6 @@ class _Search:
             so_far = replace(stopped, comparisons=tuple(self._comparisons))
             _write(self._context, self._request, so_far)
         return comparison
-
-
-def _only(changes: Sequence[str]) -> str:
-    """Return what changed where no software did: the kernel, the microcode, or settings."""
-    if not changes:
-        return "code, packages and machine are the same in both runs"
-    return f"neither code nor packages; only {'; '.join(changes)}, which no search separates"
 
 
 def _folder(context: Context, request: Request) -> Path:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from harness.bisect.pairs import Answer
 from harness.checkout.git import git_command, git_environment, run_git
@@ -20,6 +21,7 @@ from harness.errors import HarnessError
 # exit codes that git bisect run knows; what cannot be told is not tested, so git tries its neighbours
 CODES: dict[Answer, int] = {"good": 0, "bad": 1, "not separable": 125, "not measured": 125}
 STOP = 128
+Order = Literal["after", "before", "beside"]
 PROGRAM = """
 git rev-parse BISECT_HEAD >"/dev/fd/$1" || exit 128
 read -r code <"/dev/fd/$2" || exit 128
@@ -42,6 +44,13 @@ class CommitRange:
     last_good: str = ""
 
 
+def order_of(history: Path, good: str, bad: str) -> Order:
+    """Return where the bad commit stands: after the good one, before it, or beside it on a branch."""
+    if _is_ancestor(history, good, bad):
+        return "after"
+    return "before" if _is_ancestor(history, bad, good) else "beside"
+
+
 def count_commits(history: Path, good: str, bad: str, paths: Sequence[str]) -> int:
     """Return how many commits after the good one touch what is measured."""
     return len(_changes(history, good, bad, paths))
@@ -58,7 +67,7 @@ def first_bad_commit(
         test: says whether a commit is good or bad.
 
     Raises:
-        HarnessError: git fails, as where the good commit is no ancestor of the bad one.
+        HarnessError: git fails, as where the branches of the two part at a bad commit.
     """
     run_git(history, "bisect", "reset")
     changes = _changes(history, good, bad, paths)
@@ -92,8 +101,11 @@ def _last_change(history: Path, good: str, bad: str, changes: Sequence[str]) -> 
     a test that errs there would leave it nothing to find.
     """
     last = changes[0] if changes else bad
-    is_after = not run_git(history, "merge-base", "--is-ancestor", good, last).returncode
-    return last if is_after else bad
+    return last if _is_ancestor(history, good, last) else bad
+
+
+def _is_ancestor(history: Path, commit: str, of: str) -> bool:
+    return not run_git(history, "merge-base", "--is-ancestor", commit, of).returncode
 
 
 def _run(history: Path, test: Callable[[str], Answer]) -> None:

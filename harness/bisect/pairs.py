@@ -6,6 +6,7 @@ compared image by image, and one that lost is made anew before it counts.
 """
 
 # No ``from __future__ import annotations``: msgspec evaluates the annotations, on Python 3.9 too.
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -121,6 +122,12 @@ class Meter:
         if self.metric == BATCH:
             return NIGHTLY.slower
         return NIGHTLY.of_once(self.metric) if self.metric in ONCE else NIGHTLY.points
+
+    def half_of(self, ends: Comparison) -> float:
+        """Return the threshold between good and bad: half of the difference of the ends."""
+        assert ends.ratio is not None
+        is_ratio = self.metric == BATCH or self.metric in ONCE
+        return math.sqrt(ends.ratio) - 1 if is_ratio else abs(ends.ratio) / 2
 
     def compare(self, before: Version, now: Version, threshold: float) -> Comparison:
         """Return whether a version is worse than another by a threshold.

@@ -1,10 +1,11 @@
 """What a search over changes came to, as text and as JSON."""
 
 # No ``from __future__ import annotations``: msgspec evaluates the annotations, on Python 3.9 too.
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Optional
 
-from harness.bisect.pairs import Comparison
+from harness.bisect.pairs import Comparison, Version
 from harness.nightly.sequential_test import ALPHA
 from harness.render.escape import markdown, markdown_cell
 from harness.render.markdown_table import markdown_table
@@ -16,7 +17,7 @@ Outcome = Literal[
     "not separable",
     "not measured",
     "nothing changed",
-    "not searchable",  # something changed that no commit or lock file has
+    "not searchable",  # what changed is in no commit or lock file, or was taken back
 ]
 COMMITS, LOCK = "commits", "lock"  # what a search goes over
 PACKAGES = ("packages", "versions")  # parts of a plan, as in ``Result.changes``
@@ -85,6 +86,31 @@ def unsearchable(result: Result) -> Result:
         "packages that were installed by hand"
     )
     return replace(result, outcome="not searchable", why=why)
+
+
+def taken_back(result: Result, good: Version, bad: Version) -> Result:
+    """Return the result where the bad run's commit is older than the good one's."""
+    why = (
+        f"{bad.said} of run {result.bad} is older than {good.said} of run {result.good}: a change that "
+        "made the row better was taken back. A search finds what makes a row worse; look for that one "
+        f"the other way, from the older to the newer: git log {bad.name[:12]}..{good.name[:12]}"
+    )
+    return replace(result, outcome="not searchable", why=why)
+
+
+def beside(good: Version, bad: Version) -> str:
+    """Return the warning before a search between commits of two branches."""
+    return (
+        f"warning: {good.said} is no ancestor of {bad.said}: the search goes from where their branches "
+        "part, and fails if the row is as bad there"
+    )
+
+
+def only_said(changes: Sequence[str]) -> str:
+    """Return what changed where no software did: the kernel, the microcode, or settings."""
+    if not changes:
+        return "code, packages and machine are the same in both runs"
+    return f"neither code nor packages; only {'; '.join(changes)}, which no search separates"
 
 
 def to_json(result: Result) -> dict[str, Any]:

@@ -454,6 +454,40 @@ def test_what_changed_without_a_commit_is_not_called_nothing(
     assert result.outcome == outcome and not result.comparisons and key in result.headline
 
 
+def test_a_change_that_was_taken_back_is_no_hand_installed_package(
+    scratch: ScratchRepository,
+) -> None:
+    """No commit leads from the good run to the bad one, but many lead back."""
+    older, _, newer = scratch.commit(1.2), scratch.commit(), scratch.commit()
+    scratch.night("good", newer)
+    scratch.night("bad", older)
+    result = search(scratch, measure=Simulated(scratch))
+    assert result.outcome == "not searchable" and not result.comparisons
+    assert (
+        f"commit {older[:12]} (Change 1) of run bad is older than commit {newer[:12]}" in result.why
+    )
+    assert "taken back" in result.why and f"git log {older[:12]}..{newer[:12]}" in result.why
+    assert "--conf" not in result.headline and "touches" not in result.headline
+
+
+def test_commits_of_two_branches_are_told_before_the_ends_are_measured(
+    scratch: ScratchRepository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scratch.commit()
+    (own,) = run_git(scratch.root, "branch", "--show-current").splitlines()
+    run_git(scratch.root, "checkout", "-q", "-b", "other")
+    good = scratch.commit()
+    run_git(scratch.root, "checkout", "-q", own)
+    bad = scratch.commit(1.2)
+    run_git(scratch.root, "merge", "-q", "-s", "ours", "-m", "Merge", "other")
+    scratch.night("good", good)
+    scratch.night("bad", bad)
+    result = search(scratch, measure=Simulated(scratch))
+    said = capsys.readouterr().err
+    assert said.index(f"commit {good[:12]} (Change 2) is no ancestor of") < said.index("measuring")
+    assert result.outcome == "found" and f"commit {bad[:12]}" in result.suspects[0]
+
+
 def test_a_row_that_is_not_there_is_refused(scratch: ScratchRepository) -> None:
     nights(scratch, [scratch.commit(), scratch.commit()])
     context = context_of(scratch)
