@@ -21,6 +21,7 @@ from harness.bisect.run_changes import (
     list_changes,
     package_changes,
     with_changes,
+    with_digests,
 )
 from harness.bisect.search_result import (
     COMMITS,
@@ -199,12 +200,13 @@ class _Search:
         texts = [asides.lock_texts(end.commit) for end in (request.good, request.bad)]
         changes = package_changes(*texts)
         if not changes:
-            why = "the lock files of the two runs' commits are the same for this row"
+            why = "the lock files of the two runs' commits have the same versions for this row"
             return unsearchable(replace(self._result, why=why))
+        locked = with_digests(*texts)
 
         def version(count: int) -> Version:
             said = f"with {changes[count - 1].said}" if count else "with the good run's packages"
-            locks = with_changes(texts[0], changes[:count])
+            locks = with_changes(locked, changes[:count])
             return asides.add(Version(f"packages-{count}", said), State(commit, locks))
 
         good, steps = version(0), len(changes)
@@ -220,7 +222,7 @@ class _Search:
         before = version(left.start - 1)
         if len(left) == 1:
             named = [replace(version(left.start), said=changes[left.start - 1].said)]
-            asides.add(named[0], State(commit, with_changes(texts[0], changes[: left.start])))
+            asides.add(named[0], State(commit, with_changes(locked, changes[: left.start])))
         return self._concluded(meter, named, before, half)
 
     def _commit(self, commit: str) -> Version:

@@ -93,6 +93,8 @@ def chosen_search(good: Endpoint, bad: Endpoint, over: str) -> str | None:
 def package_changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[PackageChange]:
     """Return the packages whose locked versions differ, by file and name.
 
+    Other digests of the same version are no change to search: see ``with_digests``.
+
     Args:
         before, now: the texts of lock files, by path.
     """
@@ -102,9 +104,23 @@ def package_changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[P
         changes += [
             PackageChange(file, name, old.get(name, ""), new.get(name, ""))
             for name in sorted({**old, **new})
-            if old.get(name, "") != new.get(name, "")
+            if _version(old.get(name, "")) != _version(new.get(name, ""))
         ]
     return changes
+
+
+def with_digests(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    """Return lock files in which each version that is locked now as well has its entry of now.
+
+    An index may have got other files of the same version, such as wheels of more platforms.
+    """
+    result = dict(before)
+    for file in {*before} & {*now}:
+        old, new = _entries(before[file]), _entries(now[file])
+        for name in {*old} & {*new}:
+            if _version(old[name]) == _version(new[name]):
+                result[file] = result[file].replace(old[name], new[name])
+    return result
 
 
 def with_changes(texts: Mapping[str, str], changes: Sequence[PackageChange]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from harness.bisect import bisection
 from harness.bisect.asides import Asides, State
 from harness.bisect.bisection import METRICS, Request, bisect, check_row, endpoint, report_path
 from harness.bisect.pairs import Unmeasured, Version
-from harness.bisect.run_changes import package_changes, with_changes
+from harness.bisect.run_changes import package_changes, with_changes, with_digests
 from harness.bisect.search_result import Result, to_markdown
 from harness.bisect.turns import Turns, turn_places, turn_words
 from harness.checkout.git import git_environment
@@ -499,6 +499,53 @@ def test_a_row_that_is_not_there_is_refused(scratch: ScratchRepository) -> None:
 def test_a_lock_file_that_only_the_bad_commit_has() -> None:
     now = {"requirements/engines/own.lock": lock_text({"a": "1", "b": "2"})}
     assert with_changes({}, package_changes({}, now)) == now
+
+
+def test_other_digests_of_the_same_version_are_no_step() -> None:
+    """They would cost an environment and turns, and nothing of what is measured differs."""
+    name = "requirements/run.lock"
+    before = {name: lock_text({"aa": "1", "b": "1"})}
+    more = lock_text({"aa": "1"}).replace("1" * 64, "f" * 64)
+    now = {name: more + lock_text({"b": "2"})}
+    (change,) = package_changes(before, now)
+    assert change.said == "b 1 -> 2"
+    locked = with_digests(before, now)
+    assert locked[name] == more + lock_text({"b": "1"})
+    assert with_changes(locked, [change]) == now
+    assert with_digests({}, now) == {} and with_digests(now, now) == now
+
+
+@pytest.mark.parametrize("is_slower", [True, False])
+def test_every_version_of_a_search_over_packages_has_the_bad_runs_digests(
+    scratch: ScratchRepository, monkeypatch: pytest.MonkeyPatch, is_slower: bool
+) -> None:
+    """The good one's may be gone from the index; where only they differ, there is no step."""
+    lock = scratch.root / "requirements/run.lock"
+    first = scratch.commit()
+    changed_packages = {"odd": "1", "other": "1", "slow": "2" if is_slower else "1"}
+    lock.write_text(lock_text(changed_packages).replace("1" * 64, "f" * 64))
+    nights(scratch, [first, scratch.commit()])
+    states: dict[str, State] = {}
+    add = Asides.add
+
+    def recorded(asides: Asides, version: Version, state: State) -> Version:
+        states[version.name] = state
+        return add(asides, version, state)
+
+    def measure(version: Version, anew: bool) -> npt.NDArray[Any]:
+        noise = 1e-3 * np.random.default_rng(len(states)).standard_normal(4)
+        is_slow = "slow==2" in states[version.name].locks["requirements/run.lock"]
+        return np.exp(noise) * (1.2 if is_slow else 1.0)
+
+    monkeypatch.setattr(Asides, "add", recorded)
+    result = search(scratch, over="lock", measure=measure)
+    if is_slower:
+        assert (result.outcome, result.suspects) == ("found", ("slow 1 -> 2",))
+        texts = [state.locks["requirements/run.lock"] for state in states.values()]
+        assert texts and all(text.count("f" * 64) >= 2 for text in texts)
+    else:
+        assert result.outcome == "nothing changed" and not result.comparisons
+        assert "have the same versions" in result.headline
 
 
 def test_changed_new_and_removed_packages() -> None:
