@@ -243,7 +243,7 @@ def start_session(
             *((ROOT_WARNING,) if os.geteuid() == 0 else ()),
         ),
         code=code_digest(folders),
-        checkout=read_checkout(PROJECT),
+        checkout=read_checkout(PROJECT, show.note),
         packages=installed_versions(LOCKS / "run.lock"),
     )
     plan.check_readable(folder.path / PLAN)
