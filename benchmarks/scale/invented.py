@@ -155,4 +155,4 @@ class Invented:
                 {"timed": [part], "seconds": 14.0, "peak_rss_bytes": 900_000_000}, RoundFacts
             )
             timed = RoundRecord(folder.id, record.method, number, 1, Outcome("ok"), facts)
-            folder.save_round(timed)
+            folder.save(timed)

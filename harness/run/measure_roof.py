@@ -32,7 +32,7 @@ def measure_roof(session: Session) -> bool:
     for _ in range(1 + session.protocol.reruns):
         with finishing("the roof", session.show.note):
             roof = _measure(session)
-            session.folder.save_roof(roof)
+            session.folder.save(roof)
         if roof.facts is None or not roof.facts.disturbed:
             break
         kinds = sorted({disturbance.kind for disturbance in roof.facts.disturbed})

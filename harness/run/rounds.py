@@ -45,7 +45,7 @@ def run_rounds(
 def _measure(session: Session, row: MethodRecord, round_: int, attempts: list[RoundRecord]) -> bool:
     def measure(number: int) -> RoundRecord:
         newest = session.measure(row, round_, number)
-        session.folder.save_round(newest)
+        session.folder.save(newest)
         return newest
 
     what = f"row {row.method} in round {round_}"

@@ -17,6 +17,7 @@ from harness.storage.plan import RunPlan
 from harness.storage.record import (
     INSTANCE_FILES,
     RECORD_FILES,
+    ROOF,
     ROUND_FILES,
     SERVER_FILES,
     InstancesRecord,
@@ -26,7 +27,7 @@ from harness.storage.record import (
 )
 from harness.storage.recorded_files import is_intact
 from harness.storage.served.server_record import ServerRecord
-from harness.storage.store import METHODS, OPTIMIZED, ROOF, NotAsRecorded, RunFolder, in_order
+from harness.storage.store import METHODS, OPTIMIZED, NotAsRecorded, RunFolder, in_order
 
 
 def set_aside_damaged(folder: RunFolder) -> list[str]:

@@ -49,6 +49,7 @@ RECORDS = "records"  # folders in that of the run
 ROUNDS = "rounds"
 INSTANCES = "instances"
 SERVER = "server"
+ROOF = "roof.json"  # a file there
 RECORD_FILES = f"{RECORDS}/[0-9]*.json"  # the records in these folders
 ROUND_FILES = f"{ROUNDS}/[0-9]*.json"
 INSTANCE_FILES = f"{INSTANCES}/[0-9]*.json"
@@ -330,6 +331,7 @@ class RoofRecord(Record):
     """
 
     title: ClassVar[str] = "roof record"
+    path: ClassVar[str] = ROOF
 
     run: Name
     outcome: Outcome

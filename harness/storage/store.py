@@ -34,14 +34,22 @@ from harness.files.whole_files import (
 )
 from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
-from harness.storage.record import RECORDS, ROUNDS, MethodRecord, RoofRecord, RoundRecord
+from harness.storage.record import (
+    RECORD_FILES,
+    RECORDS,
+    ROUND_FILES,
+    InstancesRecord,
+    MethodRecord,
+    RoofRecord,
+    RoundRecord,
+)
 from harness.storage.recorded_files import is_intact
+from harness.storage.served.server_record import ServerRecord
 from harness.storage.stage_facts import File, Optimize
 
 PLAN = "plan.json"
 LABELS = "labels.npy"
 METHODS = "methods"
-ROOF = "roof.json"
 LOCK = ".lock"
 PACKED = "pack.json"  # in a run that was imported: the manifest of its pack
 SIGNED = "signature.json"  # there too, if its pack was signed by a key that was trusted
@@ -249,10 +257,11 @@ class RunFolder:
         Raises:
             HarnessError: a record is damaged or of an unknown schema.
         """
-        paths = sorted((self.path / RECORDS).glob("[0-9]*.json"))
+        paths = sorted(self.path.glob(RECORD_FILES))
         return [MethodRecord.from_dict(self.load(path), path) for path in paths]
 
-    def save_round(self, record: RoundRecord) -> None:
+    def save(self, record: RoundRecord | RoofRecord | InstancesRecord | ServerRecord) -> None:
+        """Write a record whole or not at all, in its folder, which is made if need be."""
         write_json(self.path / record.path, record.as_dict())
 
     def load_rounds(self) -> list[RoundRecord]:
@@ -261,11 +270,8 @@ class RunFolder:
         Raises:
             HarnessError: a record is damaged or of an unknown schema.
         """
-        paths = (self.path / ROUNDS).glob("[0-9]*.json")
+        paths = self.path.glob(ROUND_FILES)
         return in_order([RoundRecord.from_dict(self.load(path), path) for path in paths], self.path)
-
-    def save_roof(self, record: RoofRecord) -> None:
-        write_json(self.path / ROOF, record.as_dict())
 
     def load_roof(self) -> RoofRecord | None:
         """Return what was measured of the machine's roof, or None.
@@ -273,7 +279,7 @@ class RunFolder:
         Raises:
             HarnessError: the record is damaged or of an unknown schema.
         """
-        path = self.path / ROOF
+        path = self.path / RoofRecord.path
         return RoofRecord.from_dict(load_json(path), path) if path.is_file() else None
 
     @property

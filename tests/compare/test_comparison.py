@@ -24,10 +24,8 @@ from harness.config import CONF
 from harness.facts.typed import decode, plain
 from harness.stats.speed import speedup_apart, throughput
 from harness.storage import store
-from harness.storage.instances.instance_files import save_instances
 from harness.storage.plan import RANDOM_WEIGHTS
 from harness.storage.record import Split
-from harness.storage.served.server_files import save_server_record
 from harness.storage.store import RunFolder
 from harness.table.served.rates import NO_RATE
 from helpers import links, sample_records
@@ -194,7 +192,7 @@ def test_the_notes_say_that_a_split_is_compared_in_another_way(
     assert of_rounds in text and of_sides not in text and "of a split" not in text
     for number in (1, 2, 3):
         record = sample_records.together("fp32", number, Split(2, 2), [0.5, 0.5])
-        save_instances(runs[0], replace(record, run="made"))
+        runs[0].save(replace(record, run="made"))
     code, _, err, folder = compared()
     assert code == 0, err
     assert cell(folder, "fp32", SLOW)["split"] == "2 instances of 1 thread, batch 100"
@@ -212,11 +210,11 @@ def test_rates_of_queries_are_compared_by_their_best_split(
     for run, factor in ((runs[0], 1.0), (runs[1], 2.0)):
         as_server(run)
         for method, rate in (("int8_custom", 80.0), ("int8_smart", 90.0)):
-            save_server_record(run, searched(method, factor * rate))
+            run.save(searched(method, factor * rate))
             alone = searched(method, 10.0, split=Split(1, 2), placed=[[0, 1]])
-            save_server_record(run, replace(alone, facts=(alone.facts or [])[:1]))
+            run.save(replace(alone, facts=(alone.facts or [])[:1]))
     none = searched("fp32", highest=None)
-    save_server_record(runs[0], none)
+    runs[0].save(none)
     code, out, err, folder = compared()
     assert code == 0, err
     fast = cell(folder, "int8_custom", FAST)
@@ -558,7 +556,7 @@ def test_the_page_in_a_browser(
     edit(runs[0].path / "plan.json", lambda plan: plan["machine"].update(cpu_model=hostile))
     for run in runs:
         as_server(run)
-        save_server_record(run, searched("int8_custom"))
+        run.save(searched("int8_custom"))
     _, _, _, folder = compared("--force")
     path = folder / "comparison.html"
     assert links.dead(path) == []

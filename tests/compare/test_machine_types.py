@@ -12,7 +12,6 @@ import pytest
 
 from harness.cli import main
 from harness.stats.machines import typical_machine
-from harness.storage.served.server_files import save_server_record
 from harness.storage.store import RunFolder
 from helpers.browser import Opened
 from helpers.other_machine import MACS, edit, on_machine, times_scaled, with_roof
@@ -108,8 +107,8 @@ def test_rates_of_queries_have_an_interval_between_machines(
 ) -> None:
     for number, folder in enumerate(machines):
         as_server(folder)
-        save_server_record(folder, searched("int8_smart", 40 * SPREAD[number // len(TYPES)]))
-    save_server_record(machines[0], searched("int8_custom"))
+        folder.save(searched("int8_smart", 40 * SPREAD[number // len(TYPES)]))
+    machines[0].save(searched("int8_custom"))
     code, _, err, folder = compare()
     assert code == 0, err
     each = [
@@ -133,7 +132,7 @@ def test_a_type_with_a_machine_that_kept_no_rate_does_not_win(
     for number, folder in enumerate(machines):
         as_server(folder)
         no_rate = {"highest": None} if number == 0 else {}
-        save_server_record(folder, searched("int8_custom", 80 - number % 2, **no_rate))
+        folder.save(searched("int8_custom", 80 - number % 2, **no_rate))
     code, out, err, folder = compare()
     assert code == 0, err
     first = row(folder, "c7i.xlarge", "int8_custom")

@@ -194,7 +194,7 @@ def hostile_run(results: Path, text: str, run: str = "made") -> RunFolder:
     kernel = {"dtype": "int8", "kind": "convolution", "macs": 1000, "ms": [1.0, 2.0]}
     facts_ = {"kernels": [kernel], "missing": {}, "disturbed": []}
     stored = filled({**roof, "facts": facts_, "schema": 2}, RoofRecord, text)
-    folder.save_roof(RoofRecord.from_dict(stored, folder.path))
+    folder.save(RoofRecord.from_dict(stored, folder.path))
     influence = folder.method("int8_custom") / "operator_influence.csv"
     with influence.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle)

@@ -20,7 +20,6 @@ from harness.export.exported_run import ExportedRun, export_values
 from harness.export.formats import FORMATS, LIST, export_files
 from harness.storage.plan import Checkout
 from harness.storage.record import Outcome, Split
-from harness.storage.served.server_files import save_server_record
 from harness.table.loaded_run import load_run
 from harness.table.metrics import QUERIES, THROUGHPUT
 from helpers.exported_runs import later
@@ -62,13 +61,13 @@ def test_a_run_has_each_value_once_with_its_interval(run: ExportedRun) -> None:
 def test_the_highest_rate_of_queries_is_exported(tmp_path: Path) -> None:
     folder = made_run(tmp_path)
     as_server(folder)
-    save_server_record(folder, searched("fp32"))
-    save_server_record(folder, searched("fp32_fused", highest=None))
+    folder.save(searched("fp32"))
+    folder.save(searched("fp32_fused", highest=None))
     failed = Outcome("failed", "instance 1 died")
     lost = searched("int8_smart", outcome=failed, facts=None, highest=None, tried=[])
-    save_server_record(folder, lost)
+    folder.save(lost)
     alone = searched("int8_smart", split=Split(1, 2), placed=[[0, 1]])  # of a row that failed later
-    save_server_record(folder, replace(alone, facts=(alone.facts or [])[:1]))
+    folder.save(replace(alone, facts=(alone.facts or [])[:1]))
     (smart,) = [each for each in folder.load_records() if each.method == "int8_smart"]
     folder.save_record(replace(smart, outcome=failed))
     run = export_values(load_run(folder))

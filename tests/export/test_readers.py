@@ -15,7 +15,6 @@ import pytest
 
 from harness.export.exported_run import ExportedRun, export_values
 from harness.export.formats import export_files
-from harness.storage.served.server_files import save_server_record
 from harness.table.loaded_run import load_run
 from helpers.exported_runs import later, write_files
 from helpers.sample_run import made_run
@@ -31,7 +30,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> ExportedRun:
     """Return a run with all that is exported: a sweep of batch sizes, and a rate of queries."""
     folder = made_run(tmp_path_factory.mktemp("results"), sweep=(1,))
     as_server(folder)
-    save_server_record(folder, searched("fp32"))
+    folder.save(searched("fp32"))
     return export_values(load_run(folder))
 
 

@@ -152,7 +152,7 @@ def test_a_row_whose_files_are_damaged_is_set_aside(
     folder.save_record(row)
     rounds = [sample_records.timed("fp32", 1, [1.0]), sample_records.timed("int8_fp32", 1, [1.0])]
     for each in rounds:
-        folder.save_round(each)
+        folder.save(each)
     harm(folder.method("fp32") / name)
     is_model = name.startswith("model")
     aside = damage.set_aside_damaged(folder)
@@ -194,8 +194,8 @@ def test_the_table_shows_the_other_rows(
 
 
 def test_a_damaged_round_is_told_and_left_out(folder: RunFolder) -> None:
-    folder.save_round(sample_records.timed("fp32", 1, [1.0]))
-    folder.save_round(sample_records.timed("fp32", 2, [1.0]))
+    folder.save(sample_records.timed("fp32", 1, [1.0]))
+    folder.save(sample_records.timed("fp32", 2, [1.0]))
     emptied(folder.path / sample_records.timed("fp32", 2, [1.0]).path)
     readable = damage.load_readable(folder, sample_records.plan())
     assert [each.round for each in readable.rounds] == [1]

@@ -63,7 +63,7 @@ def with_roof(folder: RunFolder, gops: float) -> None:
         "ms": [2e-6 * MACS / gops],
     }
     facts = {"kernels": [kernel], "missing": {"bf16": "oneDNN ran f32 instead"}, "disturbed": []}
-    folder.save_roof(RoofRecord(folder.id, Outcome("ok"), decode(facts, RoofFacts)))
+    folder.save(RoofRecord(folder.id, Outcome("ok"), decode(facts, RoofFacts)))
 
 
 def predicting(folder: RunFolder, method: str, classes: Mapping[int, int]) -> None:

@@ -67,7 +67,7 @@ def made_run(
             times = [seconds / 10 * (1 + 0.01 * ((number * n) % 7)) for n in range(20)]
             sizes = (sample_records.BATCH, *sweep)
             timed = sample_records.timed(name, number, times, sizes=sizes)
-            folder.save_round(replace(timed, run=run))
+            folder.save(replace(timed, run=run))
     folder.save_record(
         MethodRecord(
             run,

@@ -15,10 +15,8 @@ from harness.report.artifact.answers import NO, NONE, OPEN, PARTLY, YES, Answer,
 from harness.report.artifact.checklist import QUESTIONS, checklists, counts, to_markdown
 from harness.report.artifact.effort import effort
 from harness.report.evidence import RunDigests
-from harness.storage.instances.instance_files import save_instances
 from harness.storage.plan import RANDOM_WEIGHTS, Checkout
 from harness.storage.record import Outcome, RoofRecord, Split
-from harness.storage.served.server_files import save_server_record
 from harness.storage.served.server_record import ServeFacts, ServerRecord
 from harness.storage.stage_facts import RoofFacts
 from harness.storage.store import RunFolder
@@ -124,7 +122,7 @@ def test_the_effort_is_of_all_processes_and_of_several_at_once_that_of_the_longe
     alone = effort(load_run(folder))
     assert (alone.seconds, alone.memory_bytes) == (5.0, 10**6)  # of five profiles
     assert not any("instances" in said for said in alone.left_out)
-    save_instances(folder, together("fp32", 1, Split(2, 2), [1.0, 1.2]))  # 60 s, 0.1 GB each
+    folder.save(together("fp32", 1, Split(2, 2), [1.0, 1.2]))  # 60 s, 0.1 GB each
     served = [
         ServeFacts(batch_s=0.01, settled=True, trials=[], seconds=seconds, peak_rss_bytes=2 * 10**8)
         for seconds in (20.0, 30.0)
@@ -132,9 +130,9 @@ def test_the_effort_is_of_all_processes_and_of_several_at_once_that_of_the_longe
     search = ServerRecord(
         folder.id, "fp32", Split(2, 2), Outcome("ok"), [[0], [1]], [], facts=served
     )
-    save_server_record(folder, search)
+    folder.save(search)
     roof = {"kernels": [], "missing": {}, "disturbed": [], "seconds": 7.0}
-    folder.save_roof(RoofRecord(folder.id, Outcome("ok"), decode(roof, RoofFacts)))
+    folder.save(RoofRecord(folder.id, Outcome("ok"), decode(roof, RoofFacts)))
     run = load_run(folder)
     whole = effort(run)
     assert (whole.seconds, whole.memory_bytes) == (5.0 + 60 + 30 + 7, 4 * 10**8)

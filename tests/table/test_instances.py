@@ -13,7 +13,6 @@ from harness.compare.compared_run import compared_run
 from harness.compare.pricing.prices import Price
 from harness.report.figures import fronts, scaling
 from harness.storage.damage import set_aside_damaged
-from harness.storage.instances.instance_files import save_instances
 from harness.storage.record import InstancesRecord, Outcome, Split
 from harness.table.instances.split_tables import split_parts, splits_to_csv
 from harness.table.instances.splits import best_split, split_rows
@@ -119,7 +118,7 @@ def test_tables_and_figures_show_all_of_it() -> None:
 def test_run_writes_its_instances_and_compare_takes_the_best(tmp_path: Path) -> None:
     folder = made_run(tmp_path)
     for record in records():
-        save_instances(folder, replace(record, run="made"))
+        folder.save(replace(record, run="made"))
     assert not (folder.path / "instances.csv").exists()
     run = write_tables(folder)
     assert len(run.splits) == 4
@@ -134,11 +133,11 @@ def test_run_writes_its_instances_and_compare_takes_the_best(tmp_path: Path) -> 
 def test_disturbed_rounds_that_count_are_told_in_table_and_comparison(tmp_path: Path) -> None:
     folder = made_run(tmp_path)
     for record in records():
-        save_instances(folder, replace(record, run="made"))
+        folder.save(replace(record, run="made"))
     assert not [note for note in load_run(folder).notes if "in instances" in note]
     for round_, attempt, load in ((1, 1, [LOAD]), (2, 1, [LOAD]), (2, 2, [])):
         record = together("fp32", round_, TWO, [1.6, 2.0], attempt, disturbed=load)
-        save_instances(folder, replace(record, run="made"))
+        folder.save(replace(record, run="made"))
     run = load_run(folder)
     told = [note for note in run.notes if "instances" in note.lower()]
     assert told[0].startswith("1 of 9 rounds of a row in instances were disturbed")
@@ -150,7 +149,7 @@ def test_disturbed_rounds_that_count_are_told_in_table_and_comparison(tmp_path: 
 def test_damaged_record_is_set_aside(tmp_path: Path) -> None:
     folder = made_run(tmp_path)
     for record in records():
-        save_instances(folder, replace(record, run="made"))
+        folder.save(replace(record, run="made"))
     path = folder.path / records()[0].path
     path.write_text("{")
     (lost,) = [note for note in write_tables(folder).notes if "instances/" in note]

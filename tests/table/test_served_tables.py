@@ -16,7 +16,7 @@ from harness.report.figures import query_latency
 from harness.run.instances.server_rows import server_faults
 from harness.storage.damage import set_aside_damaged
 from harness.storage.record import Outcome
-from harness.storage.served.server_files import load_server_records, save_server_record
+from harness.storage.served.server_files import load_server_records
 from harness.storage.served.server_record import ServeFacts, ServerRecord
 from harness.table.loaded_run import load_run
 from harness.table.rows import MISSES
@@ -77,7 +77,7 @@ def test_a_row_that_misses_the_criterion_is_marked_as_in_the_table(tmp_path: Pat
     (path,) = folder.path.glob("records/*_int8_smart.json")
     edit(path, lambda record: record["optimize"].update(quantization={"meets_criterion": False}))
     for row in folder.load_records():
-        save_server_record(folder, searched(row.method))
+        folder.save(searched(row.method))
     run = load_run(folder)
     labels = {row.method: row.label for row in run.rows}
     assert labels["int8_smart"].endswith(MISSES)
@@ -93,8 +93,8 @@ def test_every_trial_is_in_a_file() -> None:
 
 def test_records_are_kept_and_a_damaged_one_is_named(tmp_path: Path) -> None:
     folder = made_run(tmp_path)
-    save_server_record(folder, searched())
-    save_server_record(folder, searched("int8"))
+    folder.save(searched())
+    folder.save(searched("int8"))
     assert load_server_records(folder) == [searched(), searched("int8")]
     path = folder.path / searched().path
     path.write_text("{")
@@ -114,7 +114,7 @@ def test_tables_and_the_figure_are_made_of_a_run(tmp_path: Path) -> None:
     run = load_run(folder)
     assert query_latency.figure(run) is None
     for row in run.rows[:2]:
-        save_server_record(folder, searched(row.method))
+        folder.save(searched(row.method))
     run = load_run(folder)
     save_tables(run)
     for name in (served_tables.CSV, served_tables.TRIALS, served_tables.MARKDOWN):
@@ -167,7 +167,7 @@ def test_a_damaged_model_takes_the_searches_of_its_row_along(tmp_path: Path) -> 
     first, other = (row for row in folder.load_records()[:2])
     assert first.optimize is not None
     for method in (first.method, f"{first.method}_more", other.method):
-        save_server_record(folder, searched(method))
+        folder.save(searched(method))
     (file, *_) = first.optimize.model
     path = folder.method(first.method) / file.path
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from harness.serving.rate_search import Attempt, Rates, Search, highest_rates
 from harness.storage import outcomes
 from harness.storage.configuration import Server
 from harness.storage.record import MethodRecord, Outcome
-from harness.storage.served.server_files import load_server_records, save_server_record
+from harness.storage.served.server_files import load_server_records
 from harness.storage.served.server_record import ServeFacts, ServerRecord, TriedRate
 from harness.table.validity import outside_faults
 
@@ -99,7 +99,7 @@ def run_server(session: Session) -> None:
             what = f"row {row.method}, {placed.split}, as a server"
             with finishing(what, session.show.note):
                 record = find_rates(session, row, placed, server)
-                save_server_record(session.folder, record)
+                session.folder.save(record)
             if record.outcome.kind != outcomes.OK:
                 row = replace(row, outcome=record.outcome)
                 session.folder.save_record(row)

@@ -15,7 +15,7 @@ from harness.run.job_result import with_faults
 from harness.run.rounds import measure_until_undisturbed
 from harness.run.session import Session
 from harness.storage import outcomes
-from harness.storage.instances.instance_files import load_instances, save_instances
+from harness.storage.instances.instance_files import load_instances
 from harness.storage.record import InstancesRecord, MethodRecord, Outcome
 from harness.storage.stage_facts import InstanceFacts
 from harness.table.instances.splits import windows_of
@@ -59,7 +59,7 @@ def _measure(
 ) -> bool:
     def measure(number: int) -> InstancesRecord:
         newest = measure_split(session, row, placed, round_, number)
-        save_instances(session.folder, newest)
+        session.folder.save(newest)
         return newest
 
     what = f"row {row.method}, {placed.split}, in round {round_}"

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from harness.files.whole_files import make_folder, write_json
 from harness.storage.record import INSTANCE_FILES, InstancesRecord
 from harness.storage.store import RunFolder
-
-
-def save_instances(folder: RunFolder, record: InstancesRecord) -> None:
-    """Write a record of instances."""
-    path = folder.path / record.path
-    make_folder(path.parent, "run.results")
-    write_json(path, record.as_dict())
 
 
 def load_instances(folder: RunFolder) -> list[InstancesRecord]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from harness.files.whole_files import make_folder, write_json
 from harness.storage.record import SERVER_FILES
 from harness.storage.served.server_record import ServerRecord
 from harness.storage.store import RunFolder
@@ -16,10 +15,3 @@ def load_server_records(folder: RunFolder) -> list[ServerRecord]:
     """
     paths = sorted(folder.path.glob(SERVER_FILES))
     return [ServerRecord.from_dict(folder.load(path), path) for path in paths]
-
-
-def save_server_record(folder: RunFolder, record: ServerRecord) -> None:
-    """Write a record whole or not at all."""
-    path = folder.path / record.path
-    make_folder(path.parent, "run.results")
-    write_json(path, record.as_dict())
