@@ -16,8 +16,9 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import OmegaConf
 
 from harness import PROJECT
-from harness.errors import InputError, proposal, spell
+from harness.errors import InputError, proposal
 from harness.facts.faults import MISSING, Fault
+from harness.facts.override_key import spell
 from harness.facts.typed import decode
 from harness.process.variables import cache_home
 from harness.storage.configuration import Configuration

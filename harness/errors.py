@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import itertools
-import json
 import linecache
 import re
 import sys
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 STACK = ("Traceback (most recent call last)", 'File "', "[bt]", "Stack trace")
 
@@ -96,9 +96,10 @@ def _call(error: OSError) -> str:
     return called[0] if called else code.co_name
 
 
-def spell(value: Any) -> str:
-    """Return a value as a configuration spells it, for a message that names it."""
-    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+def without_credentials(url: str) -> str:
+    """Return a URL without the name and password that it may hold."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def one_line(error: BaseException) -> str:

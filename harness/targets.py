@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.errors import InputError, one_line, spell
+from harness.errors import InputError, one_line
+from harness.facts.override_key import spell
 from harness.process.own_modules import own_folders
 from harness.storage.method_options import EQUALIZED, INC, MADE_ELSEWHERE
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from harness.facts.nested import flattened
-from harness.facts.override_key import key_of
+from harness.facts.override_key import key_of, spell
 from harness.storage.plan import RunPlan
 from harness.storage.same_run import settings
 
@@ -41,7 +39,7 @@ def unlike(plans: Sequence[RunPlan]) -> list[Unlike]:
     runs = [settings(plan) for plan in plans]
     different = []
     for key in dict.fromkeys(key for run in runs for key in run):
-        values = tuple(_typed(run[key]) if key in run else MISSING for run in runs)
+        values = tuple(spell(run[key]) if key in run else MISSING for run in runs)
         present = {value for value, plan in zip(values, plans) if _concerns(key, plan)}
         if len(present) > 1:
             different.append(Unlike(key, values))
@@ -66,7 +64,7 @@ def words_for(differences: Sequence[Unlike], first: RunPlan, other: RunPlan) -> 
     values = flattened(first.config.stored)
     for key in keys:
         if key in values and not key.startswith("method."):
-            changed[key] = f"{key}={_typed(values[key])}"
+            changed[key] = f"{key}={spell(values[key])}"
     if not changed:
         return []
     own = [] if other.foreign else other.words
@@ -100,11 +98,6 @@ def _is_derived(one: Unlike, values: Mapping[str, tuple[str, ...]]) -> bool:
         and all(mine in (MISSING, theirs) for mine, theirs in zip(one.values, of_all))
         for key, of_all in values.items()
     )
-
-
-def _typed(value: Any) -> str:
-    """Return a value as the command line takes it."""
-    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def _concerns(key: str, plan: RunPlan) -> bool:

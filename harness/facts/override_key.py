@@ -1,11 +1,19 @@
-"""The key of a word that changes a configuration, such as ``threads.count=2`` or ``~method.fp32``."""
+"""Words that change a configuration, such as ``threads.count=2`` or ``~method.fp32``: key and value."""
 
 from __future__ import annotations
+
+import json
+from typing import Any
 
 
 def key_of(word: str) -> str:
     """Return the dotted key that a word sets, adds or removes."""
     return word.split("=", 1)[0].lstrip("+~")
+
+
+def spell(value: Any) -> str:
+    """Return a value as a word or a message spells it."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def is_for_row(key: str, method: str) -> bool:

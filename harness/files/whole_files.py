@@ -70,6 +70,11 @@ def json_bytes(value: Any) -> bytes:
     return (json.dumps(value, indent=1) + "\n").encode()
 
 
+def json_sha256(value: Any) -> str:
+    """Return the SHA-256 of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
 def write_array(path: Path, array: npt.NDArray[Any]) -> None:
     """Write an array as ``.npy``; as ``write_atomically``."""
     content = io.BytesIO()

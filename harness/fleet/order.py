@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -14,7 +13,7 @@ from harness import PROJECT
 from harness.errors import InputError
 from harness.facts.nested import differing
 from harness.facts.typed import JsonObject
-from harness.files.whole_files import sha256_of
+from harness.files.whole_files import json_sha256, sha256_of
 from harness.storage.plan import CODE, CODE_SUFFIXES
 
 COMPARED = (  # files of the project that can change a result
@@ -111,5 +110,4 @@ def lay_out(content: Mapping[str, str], folder: Path) -> Path:
 
 def files_digest(parts: Iterable[Mapping[str, str]]) -> str:
     """Return one SHA-256 for several sets of files."""
-    text = json.dumps([dict(part) for part in parts], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return json_sha256([dict(part) for part in parts])

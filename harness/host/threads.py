@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.errors import HarnessError, InputError, spell
+from harness.errors import HarnessError, InputError
 from harness.facts.faults import MISSING
 from harness.facts.machine_facts import (
     BLOCKTIME,
@@ -25,6 +25,7 @@ from harness.facts.machine_facts import (
     ThreadSettings,
     spell_cpus,
 )
+from harness.facts.override_key import spell
 from harness.facts.typed import decode, fault
 from harness.host.libraries.allocator import find_allocator, require_preloadable
 from harness.host.libraries.loaded import library_with, mapped_libraries

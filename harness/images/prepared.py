@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from harness.errors import HarnessError
 from harness.facts.machine_facts import Versions
 from harness.facts.typed import plain
 from harness.files.reading import BadArray, read_npy
+from harness.files.whole_files import json_sha256
 from harness.images.sidecar import Geometry
 from harness.storage.configuration import Transform
 
@@ -88,7 +87,7 @@ def cache_key(images_sha256: str, images: int, transform: Transform, versions: V
         "transform": plain(geometry(transform)),
         "libraries": pixel_libraries(versions),
     }
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:24]
+    return json_sha256(what)[:24]
 
 
 def read_labels(path: str) -> npt.NDArray[np.int64]:

@@ -19,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 from neural_compressor.adaptor import FRAMEWORKS
 
+from harness.files.whole_files import json_sha256
 from harness.methods.base import Context
 from harness.methods.inc_formats import OperatorConfig, TuneConfig
-from harness.methods.resumption import Evaluated, Resumption, digest_of
+from harness.methods.resumption import Evaluated, Resumption
 from harness.storage import tuning_history
 from harness.storage.store import HISTORY, TRAJECTORY, TRIALS
 from harness.storage.tuning_history import IncQuantised
@@ -170,7 +171,7 @@ class Journal:
         """Return a digest of how INC's adaptor made a network."""
         quantised = self._quantised.get(network)
         batches = quantised["calib_cfg"]["batches"] if quantised else None
-        return digest_of([sorted(self._configured.get(network, {}).items()), batches])
+        return json_sha256([sorted(self._configured.get(network, {}).items()), batches])
 
     def adopt(self, model: Any, number: int) -> None:
         """Take a model for that of a trial, from 0, whose configuration it was made of again."""

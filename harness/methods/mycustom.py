@@ -21,15 +21,15 @@ import numpy.typing as npt
 from neural_compressor.strategy.bayesian import BayesianOptimization
 from neural_compressor.strategy.strategy import TuneStrategy
 
-from harness.methods.inc_formats import Operator, OperatorConfig, TuneConfig
+from harness.methods.inc_formats import Operator, TuneConfig
 from harness.methods.inspection import visit_outputs
+from harness.methods.operator_choices import by_minmax, can_be_fp32, in_fp32
 from harness.methods.operator_facts import OperatorFacts
 from harness.render.escape import csv_cell
 from harness.storage.stage_facts import OperatorPlace
 
 Errors = dict[str, float]
 Outputs = Mapping[str, npt.NDArray[Any]]  # an operator's, by name
-FALLBACK = "fp32"
 PLACE = OperatorPlace.__struct_fields__  # columns that say what the operator of a line is
 
 
@@ -68,23 +68,13 @@ class MyCustomTuneStrategy(TuneStrategy):  # type: ignore[misc]
         config: TuneConfig = {
             "calib_iteration": int(self.calib_iter[0]),
             "calib_sampling_size": int(self.calib_sampling_size[0]),
-            "op": OrderedDict(
-                (op, copy.deepcopy(self._minmax(op))) for op in self.opwise_tune_cfgs
-            ),
+            "op": OrderedDict((op, by_minmax(self, op)) for op in self.opwise_tune_cfgs),
         }
         yield config
         excluded = self._exclude_harmful(config)
         if excluded:
             yield config
         yield from self._calibrations(config, excluded)
-
-    def _minmax(self, operator: Operator) -> OperatorConfig:
-        """Return the operator's first quantised configuration that calibrates by min-max."""
-        choices: list[OperatorConfig] = (
-            self.opwise_quant_cfgs[operator] or self.opwise_tune_cfgs[operator]
-        )
-        by_minmax = (c for c in choices if c["activation"].get("algorithm") == "minmax")
-        return next(by_minmax, choices[0])
 
     def _exclude_harmful(self, config: TuneConfig) -> set[Operator]:
         """Set harmful operators of ``config`` to fp32, front to back; return them."""
@@ -96,11 +86,11 @@ class MyCustomTuneStrategy(TuneStrategy):  # type: ignore[misc]
         excluded: set[Operator] = set()
         for operator in config["op"]:
             name = operator[0]
-            can_be_fp32 = FALLBACK in self.opwise_tune_space[operator]["activation"]["dtype"]
-            if not can_be_fp32 or errors.get(name, 0.0) <= self.options["error_threshold"]:
+            is_small = errors.get(name, 0.0) <= self.options["error_threshold"]
+            if is_small or not can_be_fp32(self, operator):
                 continue
             quantised = config["op"][operator]
-            config["op"][operator] = self._fp32(operator)
+            config["op"][operator] = in_fp32(self, operator)
             after = self._errors(expected, config)
             needed = self.options["reduction_per_operator"] * len(after)
             kept = summed_reduction(errors, after) >= needed
@@ -113,10 +103,6 @@ class MyCustomTuneStrategy(TuneStrategy):  # type: ignore[misc]
         if self.options["save_influence"]:
             self._save_influence(influence)
         return excluded
-
-    def _fp32(self, operator: Operator) -> OperatorConfig:
-        choices: list[OperatorConfig] = self.opwise_tune_cfgs[operator]
-        return copy.deepcopy(next(c for c in choices if c["activation"]["dtype"] == FALLBACK))
 
     def _errors(self, expected: Mapping[str, Outputs], config: TuneConfig) -> Errors:
         """Return every operator's error on the first calibration batch, quantised as ``config`` says."""

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from harness.facts.typed import Mistyped, Seconds, Sha256, Share, decode
 from harness.files.reading import parse_json, read_plain
-from harness.files.whole_files import write_atomically
+from harness.files.whole_files import json_sha256, write_atomically
 
 FILE = "search.jsonl"
 LEAST_S = 1.0  # of a limit: a search that has spent all of it ends at once
@@ -68,7 +68,7 @@ class Resumption:
 
     def __init__(self, folder: Path, search: Any, images: int) -> None:
         self._path, self._images = folder / FILE, images
-        self._digest = digest_of(search)
+        self._digest = json_sha256(search)
         self._earlier = self._read()
         self._written = 0
         self.seconds = 0.0
@@ -166,11 +166,6 @@ class Resumption:
             kept = [first, *lines[: len(trials)]]
             self._path.write_bytes(b"".join(line + b"\n" for line in kept))
         return trials
-
-
-def digest_of(value: Any) -> str:
-    """Return the SHA-256 of a JSON-able value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def digest_of_labels(labels: npt.NDArray[np.int64]) -> str:

@@ -9,7 +9,6 @@ evaluated. docs/beyond.md has the method, its sources and its limits.
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 from collections import OrderedDict
@@ -21,10 +20,10 @@ from neural_compressor.strategy.strategy import TuneStrategy
 
 from harness.methods.backend import Choice, Network
 from harness.methods.inc_formats import Operator, OperatorConfig, TuneConfig
+from harness.methods.operator_choices import by_minmax, can_be_fp32, in_fp32
 from harness.methods.operator_facts import OperatorFacts
 from harness.methods.search import Search
 
-FALLBACK = "fp32"
 DEFAULTS = {"images": 64, "worth": 10.0, "tighten": 2.0, "sure": 1.645}
 
 
@@ -48,22 +47,20 @@ class SensitivityTuneStrategy(TuneStrategy):  # type: ignore[misc]
         network = Network(self.model, self.adaptor, self.calib_dataloader)
         ranges, noise = network.calibrate(int(self.calib_iter[0]))
         noise = network.with_places(noise, ranges, int(options["images"]))
-        can_be_fp32 = frozenset(
-            name
-            for name, kind in self.opwise_tune_cfgs
-            if FALLBACK in self.opwise_tune_space[name, kind]["activation"]["dtype"]
+        excludable = frozenset(
+            operator[0] for operator in self.opwise_tune_cfgs if can_be_fp32(self, operator)
         )
-        search = Search(network, noise, can_be_fp32, float(options["worth"]))
+        search = Search(network, noise, excludable, float(options["worth"]))
         tolerated, choice, refused = self._tolerated(), Choice(), None
         limit = self._told_apart(tolerated, float(options["sure"]))
         while True:
             choice = search.within(tolerated, limit, choice)
             if choice == refused:  # though nothing is expected to flip
-                choice = choice.without(can_be_fp32)
+                choice = choice.without(excludable)
             self._tell(search, choice)
             network.set_ranges(choice)
             yield self._config(choice)
-            if choice.excluded == can_be_fp32:
+            if choice.excluded == excludable:
                 return
             refused, limit = choice, search.flips(choice) / float(options["tighten"])
 
@@ -89,14 +86,8 @@ class SensitivityTuneStrategy(TuneStrategy):  # type: ignore[misc]
         halvings = dict(choice.halvings)
 
         def chosen(operator: Operator) -> OperatorConfig:
-            choices: list[OperatorConfig] = self.opwise_tune_cfgs[operator]
-            if operator[0] in choice.excluded:
-                configuration = next(c for c in choices if c["activation"]["dtype"] == FALLBACK)
-            else:
-                quantised = self.opwise_quant_cfgs[operator] or choices
-                by_minmax = (c for c in quantised if c["activation"].get("algorithm") == "minmax")
-                configuration = next(by_minmax, quantised[0])
-            configuration = copy.deepcopy(configuration)
+            choose = in_fp32 if operator[0] in choice.excluded else by_minmax
+            configuration = choose(self, operator)
             times = halvings.get(f"{operator[0]}_output", 0)
             if times:  # INC takes two proposals of one configuration for one
                 configuration["activation"]["halvings"] = times

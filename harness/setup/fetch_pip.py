@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener
 
+from harness.errors import without_credentials
 from harness.process.variables import CERTIFICATES
 from harness.setup.environments import SetupError, say
 
@@ -63,12 +64,6 @@ def pinned(lock_text: str, name: str) -> tuple[str, set[str]]:
     if entry is None:
         raise SetupError(f"requirements/build.lock does not pin {name}; run requirements/lock.sh")
     return entry[1], set(re.findall(r"[0-9a-f]{64}", entry[2]))
-
-
-def without_credentials(url: str) -> str:
-    """The URL as it may be shown and sent."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _require_sha256(data: bytes, digests: set[str], source: str) -> None:

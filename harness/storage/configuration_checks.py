@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from harness.errors import spell
 from harness.facts.faults import MISSING, Fault, first_fault, key_inside
+from harness.facts.override_key import spell
 from harness.facts.typed import decode, fault, text_keys, unkept
 from harness.storage.configuration import Configuration, Protocol, Transform
 from harness.storage.method_options import (

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from typing import Any
 
 from harness.facts.typed import JsonObject
+from harness.files.whole_files import json_sha256
 from harness.storage.plan import RunPlan
 from harness.storage.record import MethodRecord
 from harness.storage.same_run import file_digests
@@ -27,16 +25,11 @@ def deterministic_part(plan: RunPlan, records: Sequence[MethodRecord]) -> JsonOb
     }
 
 
-def digest(value: Any) -> str:
-    """Return the SHA-256 of a JSON value, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
 def digests(part: JsonObject) -> dict[str, str]:
     """Return the digest of the workload and of each method, by name; ``*`` is that of all."""
-    found = {"workload": digest(part["workload"])}
-    found.update({name: digest(row) for name, row in part["methods"].items()})
-    return {**found, "*": digest(part)}
+    found = {"workload": json_sha256(part["workload"])}
+    found.update({name: json_sha256(row) for name, row in part["methods"].items()})
+    return {**found, "*": json_sha256(part)}
 
 
 def _of_row(record: MethodRecord) -> JsonObject:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from mxnet.gluon.model_zoo import model_store
 
-from harness.errors import InputError
+from harness.errors import InputError, without_credentials
 from harness.files import durable, locks
 from harness.process.variables import MODELS
 
@@ -61,9 +61,9 @@ def zoo_weights(network: str) -> Path:
     except (*BROKEN, RefusedDownload) as error:
         said = str(error) or type(error).__name__
         raise InputError(
-            f"the weights of {network} could not be fetched from {_shown(url)} ({said}): start again, "
-            "which goes on where it broke off, check https_proxy and MXNET_GLUON_REPO, or download "
-            "them by hand and give workload.params=FILE"
+            f"the weights of {network} could not be fetched from {without_credentials(url)} ({said}): "
+            "start again, which goes on where it broke off, check https_proxy and MXNET_GLUON_REPO, "
+            "or download them by hand and give workload.params=FILE"
         ) from None
     return path
 
@@ -155,14 +155,8 @@ def _copy(source: Any, out: IO[bytes], most: int, look: Any = lambda block: None
 
 def _secure(url: str) -> str:
     if urlsplit(url).scheme != "https":
-        raise RefusedDownload(f"{_shown(url)} is not HTTPS")
+        raise RefusedDownload(f"{without_credentials(url)} is not HTTPS")
     return url
-
-
-def _shown(url: str) -> str:
-    """Return a URL without the name and password that it may hold."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 class _SecureRedirects(urllib.request.HTTPRedirectHandler):

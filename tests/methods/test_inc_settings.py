@@ -230,30 +230,32 @@ def test_a_search_that_was_stopped_goes_on_and_ends_as_if_it_had_not(
 
 
 def test_trials_of_another_search_are_not_taken(tmp_path: Path) -> None:
-    from harness.methods.resumption import Evaluated, Resumption, digest_of
+    from harness.files.whole_files import json_sha256
+    from harness.methods.resumption import Evaluated, Resumption
 
-    trial = Evaluated(digest_of("a"), 0.5, [1.0], 2.0, 1.0, np.array([3, 4], dtype=np.uint16))
+    trial = Evaluated(json_sha256("a"), 0.5, [1.0], 2.0, 1.0, np.array([3, 4], dtype=np.uint16))
     Resumption(tmp_path, "search", 2).add(trial)
     again = Resumption(tmp_path, "search", 2)
-    taken = again.take(digest_of("a"))
+    taken = again.take(json_sha256("a"))
     assert taken is not None and taken.predictions.tolist() == [3, 4]
     assert (again.trials, again.seconds) == (1, 2.0)
-    assert again.take(digest_of("a")) is None
+    assert again.take(json_sha256("a")) is None
     assert Resumption(tmp_path, "search", 2).limit(10.0) == 9.0, "its evaluation took 1 s"
     assert Resumption(tmp_path, "search", 2).limit(0) == 0
-    assert Resumption(tmp_path, "search", 2).take(digest_of("b")) is None, "another model"
-    assert Resumption(tmp_path, "search", 2).take(digest_of("a")) is None, "it was forgotten"
+    assert Resumption(tmp_path, "search", 2).take(json_sha256("b")) is None, "another model"
+    assert Resumption(tmp_path, "search", 2).take(json_sha256("a")) is None, "it was forgotten"
     Resumption(tmp_path, "search", 2).add(trial)
-    assert Resumption(tmp_path, "search", 3).take(digest_of("a")) is None, "other images"
+    assert Resumption(tmp_path, "search", 3).take(json_sha256("a")) is None, "other images"
     Resumption(tmp_path, "search", 2).add(trial)
-    assert Resumption(tmp_path, "another", 2).take(digest_of("a")) is None
+    assert Resumption(tmp_path, "another", 2).take(json_sha256("a")) is None
 
 
 def test_a_line_that_was_written_in_part_is_no_part_of_the_next(tmp_path: Path) -> None:
-    from harness.methods.resumption import FILE, Evaluated, Resumption, digest_of
+    from harness.files.whole_files import json_sha256
+    from harness.methods.resumption import FILE, Evaluated, Resumption
 
     first, second = (
-        Evaluated(digest_of(name), 0.5, [1.0], 2.0, 1.0, np.array([1, 2], np.uint16))
+        Evaluated(json_sha256(name), 0.5, [1.0], 2.0, 1.0, np.array([1, 2], np.uint16))
         for name in ("a", "b")
     )
     Resumption(tmp_path, "search", 2).add(first)

@@ -13,8 +13,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from harness.errors import InputError, spell
+from harness.errors import InputError
 from harness.facts.machine_facts import SYSTEM
+from harness.facts.override_key import spell
 from harness.host.libraries.loaded import library_with
 from harness.host.system_files import ROOT, read_text
 
