@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from harness.run.context import Context
 
 RUNS, FILES, METHODS = "runs", "files", "methods"  # what completion proposes for a value
+METRICS = ("batch_s", "cost_s", "optimize_mb", "validate_mb", "top1", "top5")  # that nights judge
 
 
 @dataclass(frozen=True)

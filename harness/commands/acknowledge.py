@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.command_line.verb import METHODS, RUN, Argument, Verb, Words
+from harness.command_line.verb import METHODS, METRICS, RUN, Argument, Verb, Words
 
 if TYPE_CHECKING:
     from harness.run.context import Context
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 def call(words: Words, context: Context) -> int:
     """Acknowledge shifts in a run's records and in the history; print which, and what that means."""
     from harness.errors import InputError, proposal
-    from harness.nightly.entry import METRICS
     from harness.nightly.judgements import ALL, acknowledge
     from harness.nightly.memory.database import opened
 
@@ -49,10 +48,10 @@ VERB = Verb(
         Argument(
             "metric",
             "NAME",
-            "batch_s, cost_s, optimize_mb, validate_mb, top1, top5 or all",
+            f"{', '.join(METRICS)} or all",
             "all",
             "each that shifted",
-            proposes=("batch_s", "cost_s", "optimize_mb", "validate_mb", "top1", "top5", "all"),
+            proposes=(*METRICS, "all"),
         ),
     ),
     description=(

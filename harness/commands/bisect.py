@@ -6,12 +6,10 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from harness.command_line.verb import METHODS, RUNS, Argument, Verb, Words
+from harness.command_line.verb import METHODS, METRICS, RUNS, Argument, Verb, Words
 
 if TYPE_CHECKING:
     from harness.run.context import Context
-
-METRICS = ("batch_s", "cost_s", "optimize_mb", "validate_mb", "top1", "top5")
 
 
 def call(words: Words, context: Context) -> int:
@@ -20,7 +18,7 @@ def call(words: Words, context: Context) -> int:
     Raises:
         HarnessError: the ends of the search could not be measured.
     """
-    from harness.bisect.bisection import METRICS as KNOWN
+    from harness.bisect.bisection import METRICS as BY_NAME
     from harness.bisect.bisection import Request, bisect, check_row, endpoint, report_path
     from harness.bisect.pairs import FEWEST_ROUNDS
     from harness.bisect.search_result import to_markdown
@@ -31,13 +29,14 @@ def call(words: Words, context: Context) -> int:
     from harness.screen.printing import print_markdown
 
     metric, over = words["metric"], words["over"]
-    if metric not in KNOWN:
-        raise InputError(f"metric={metric}: use one of {', '.join(KNOWN)}{proposal(metric, KNOWN)}")
+    if metric not in METRICS:
+        near = proposal(metric, METRICS)
+        raise InputError(f"metric={metric}: use one of {', '.join(METRICS)}{near}")
     if over not in ("", "commits", "lock"):
         raise InputError(f"over={over}: use commits or lock, or leave it out")
     rounds = words.whole("rounds", FEWEST_ROUNDS)
     good, bad = endpoint(context, words["good"]), endpoint(context, words["bad"])
-    request = Request(good, bad, KNOWN[metric], words["method"], over, rounds)
+    request = Request(good, bad, BY_NAME[metric], words["method"], over, rounds)
     check_row(request)
     wait_s = context.composed.config.run.wait_s
     again = shlex.join(["./run.sh", "bisect", *words.typed, *context.conf_words])

@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 
 from harness import PROJECT
+from harness.bisect import bisection
 from harness.cli import call, main
 from harness.command_line import verbs
 from harness.command_line.parsing import parse
-from harness.command_line.verb import RUN, Argument, Flag, Verb
+from harness.command_line.verb import METRICS, RUN, Argument, Flag, Verb
 from harness.command_line.verbs import all_verbs, chosen, find_verb
 from harness.config import compose_config
 from harness.errors import InputError, proposal
 from harness.facts.nested import flattened
+from harness.nightly import entry
 from helpers.command_line import PATIENCE_S
 
 NAMES = [verb.name for verb in all_verbs()]
@@ -46,6 +48,10 @@ def test_a_verb_has_the_name_of_its_module() -> None:
         assert verb is not None and verb.name == name
         assert (verb.call is None) != (verb.program is None)
     assert find_verb("../run") is find_verb("no-such") is find_verb("") is None
+
+
+def test_verbs_name_the_metrics_that_nights_judge_and_searches_take() -> None:
+    assert METRICS == entry.METRICS == tuple(bisection.METRICS)
 
 
 @pytest.mark.parametrize("name", NAMES)
