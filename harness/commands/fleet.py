@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.command_line.verb import FILES, Argument, Verb, Words
+from harness.command_line.verb import FILES, Argument, Verb, Words, switch
 
 if TYPE_CHECKING:
     from harness.run.context import Context
@@ -15,10 +15,9 @@ def call(words: Words, context: Context) -> int:
     from harness.compare.run_comparison import Request, compare_runs
     from harness.fleet.fleet_run import run_fleet
 
-    if words["models"]:
-        words.is_true("models")
-    arguments = {argument.name: words[argument.name] for argument in VERB.arguments}
-    code, text, arrived = run_fleet(arguments, context)
+    typed = {name: values[-1] for name, values in words.values.items() if values[-1]}
+    words.is_true("models")  # refuses what is neither
+    code, text, arrived = run_fleet(typed, words.defaults, context)
     print(text)
     if len(arrived) > 1:
         results = [word for word in words.overrides if word.startswith("run.results=")]
@@ -37,7 +36,7 @@ VERB = Verb(
         "measured, and compares it. docs/fleet.md shows how to start a cluster."
     ),
     arguments=(
-        Argument("machines", "all|[NAME,...]|{NAME: N,...}", "on which", otherwise="all"),
+        Argument("machines", "all|[NAME,...]|{NAME: N,...}", "on which", "all"),
         Argument("fleet.each", "N", "on how many of each type", otherwise="all that there are"),
         Argument(
             "address",
@@ -45,13 +44,7 @@ VERB = Verb(
             "where the cluster is",
             otherwise="RAY_ADDRESS, or a cluster on this host",
         ),
-        Argument(
-            "models",
-            "true|false",
-            "true brings the models back as well",
-            otherwise="false",
-            proposes=("true", "false"),
-        ),
+        switch("models", "true brings the models back as well"),
         Argument("fleet.id", "ID", "go on with a fleet, or name a new one", otherwise="a new id"),
         Argument(
             "fleet.project",
@@ -63,9 +56,7 @@ VERB = Verb(
         Argument(
             "fleet.results", "DIR", "where they keep their runs", otherwise="as configured there"
         ),
-        Argument(
-            "fleet.wait_s", "SECONDS", "how long a lost machine is waited for", otherwise="600"
-        ),
+        Argument("fleet.wait_s", "SECONDS", "how long a lost machine is waited for", "600"),
     ),
     examples=(
         ("machines=[c6i.4xlarge,c7i.4xlarge] experiment=nightly", ""),

@@ -37,15 +37,9 @@ from harness.storage.plan import new_run_id
 
 REPORT = "fleet.md"
 LOG = "ray.log"
-DEFAULTS = {
-    "machines": "all",
-    "fleet.each": "",
+COMPUTED = {  # the defaults that depend on where this is
     "address": os.environ.get("RAY_ADDRESS") or "auto",
-    "models": "false",
-    "fleet.id": "",
     "fleet.project": str(PROJECT),
-    "fleet.results": "",
-    "fleet.wait_s": "600",
 }
 FIXED = (
     "machines",
@@ -56,11 +50,14 @@ FIXED = (
 )  # a fleet goes on with these
 
 
-def run_fleet(given: Mapping[str, str], context: Context) -> tuple[int, str, list[str]]:
+def run_fleet(
+    typed: Mapping[str, str], defaults: Mapping[str, str], context: Context
+) -> tuple[int, str, list[str]]:
     """Measure on every chosen machine what has not arrived yet.
 
     Args:
-        given: the verb's own arguments, the keys of DEFAULTS; empty where the user left them out.
+        typed: those of the verb's own arguments that the user gave.
+        defaults: of all of them, but for those in COMPUTED.
 
     Returns:
         0, or 3 if a run was lost or refused, or one of its rows failed; a report of the runs; and
@@ -72,7 +69,7 @@ def run_fleet(given: Mapping[str, str], context: Context) -> tuple[int, str, lis
         KeyboardInterrupt: what has arrived is kept.
     """
     results = context.results
-    name = given["fleet.id"] or new_run_id()
+    name = typed.get("fleet.id") or new_run_id()
     if not is_name(name):
         raise InputError(f"fleet.id={name}: use {PLAIN_NAME}")
     words = [word for word in context.overrides if key_of(word) not in ("run.results", "run.id")]
@@ -80,10 +77,9 @@ def run_fleet(given: Mapping[str, str], context: Context) -> tuple[int, str, lis
     with state.locked(folder):
         before = state.load(folder)
         if before:
-            before.check_continued(given, words)
-            before.check_plain(given, words, DEFAULTS["fleet.project"])
-        arguments = {**DEFAULTS, **{key: value for key, value in given.items() if value}}
-        arguments |= before.arguments if before else {}
+            before.check_continued(typed, words)
+            before.check_plain(typed, words, COMPUTED["fleet.project"])
+        arguments = {**defaults, **COMPUTED, **typed, **(before.arguments if before else {})}
         began = context.composing(before.overrides) if before else context
         orders = _order(arguments, before.overrides if before else words, began)
         fleet = Fleet(

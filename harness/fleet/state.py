@@ -47,17 +47,17 @@ class Fleet:
     def save(self, folder: Path) -> None:
         whole_files.write_json(folder / STATE, asdict(self))
 
-    def check_continued(self, arguments: Mapping[str, str], overrides: Sequence[str]) -> None:
+    def check_continued(self, typed: Mapping[str, str], overrides: Sequence[str]) -> None:
         """Raise InputError if the arguments differ from those that the fleet began with.
 
         Args:
-            arguments: the verb's arguments; empty where the user left them out.
+            typed: those of the verb's arguments that the user gave.
 
         Raises:
             InputError: an argument or an override differs.
         """
-        typed = {key: arguments[key] or value for key, value in self.arguments.items()}
-        changed = [f"{one.key}={one.after}" for one in differing(self.arguments, typed)]
+        now = {key: typed.get(key, value) for key, value in self.arguments.items()}
+        changed = [f"{one.key}={one.after}" for one in differing(self.arguments, now)]
         changed += [word for word in overrides if word not in self.overrides]
         if changed:
             raise InputError(
@@ -66,13 +66,11 @@ class Fleet:
                 "or leave it out to begin anew"
             )
 
-    def check_plain(
-        self, arguments: Mapping[str, str], overrides: Sequence[str], project: str
-    ) -> None:
+    def check_plain(self, typed: Mapping[str, str], overrides: Sequence[str], project: str) -> None:
         """Raise InputError if the fleet's file names what the user has not typed now.
 
         Args:
-            arguments: the verb's arguments; empty where the user left them out.
+            typed: those of the verb's arguments that the user gave.
             project: the default of fleet.project.
 
         Raises:
@@ -80,7 +78,7 @@ class Fleet:
         """
         again = [word for word in self.overrides if looks_up(word) and word not in overrides]
         place = self.arguments["fleet.project"]
-        if place not in (project, arguments["fleet.project"]):
+        if place not in (project, typed.get("fleet.project")):
             again.append(set_to("fleet.project", place))
         if again:
             raise InputError(

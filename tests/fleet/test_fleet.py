@@ -22,10 +22,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import PROJECT
+from harness.commands.fleet import VERB
 from harness.errors import InputError
 from harness.fleet.chosen_machines import chosen_machines
 from harness.fleet.fleet_report import to_markdown
-from harness.fleet.fleet_run import DEFAULTS, run_fleet
+from harness.fleet.fleet_run import run_fleet
 from harness.fleet.order import Order, folder_files, lay_out, project_digests, unlike
 from harness.fleet.ray_cluster import RayCluster, node_names
 from harness.fleet.schedule import (
@@ -525,14 +526,11 @@ class Silent:
     ],
 )
 def test_fleets_that_cannot_be(tmp_path: Path, key: str, value: str, says: str) -> None:
-    given = {
-        **dict.fromkeys(DEFAULTS, ""),
-        "address": "127.0.0.1:1",
-        **({key: value} if key else {}),
-    }
+    typed = {"address": "127.0.0.1:1", **({key: value} if key else {})}
+    defaults = {argument.name: argument.default for argument in VERB.arguments}
     words = [f"run.results={tmp_path}", *([] if key else [value])]
     with pytest.raises(InputError, match=says):
-        run_fleet(given, Context.of(words, [], Silent()))  # type: ignore[arg-type]
+        run_fleet(typed, defaults, Context.of(words, [], Silent()))  # type: ignore[arg-type]
     assert not list(tmp_path.glob("fleet/*"))
 
 
@@ -543,11 +541,11 @@ def test_what_is_continued_must_be_the_same(tmp_path: Path) -> None:
     assert stored == fleet
     for arguments, words, says in (
         ({"machines": "[x]"}, [], r"machines=\[x\]: fleet f began with a=1 b=2"),
-        ({"machines": ""}, ["a=2"], "a=2: fleet f began with"),
+        ({}, ["a=2"], "a=2: fleet f began with"),
     ):
         with pytest.raises(InputError, match=says):
             fleet.check_continued(arguments, words)
-    fleet.check_continued({"machines": ""}, ["b=2"])
+    fleet.check_continued({}, ["b=2"])
     (tmp_path / "fleet.json").write_text(json.dumps({**asdict(fleet), "schema": 9}))
     with pytest.raises(InputError, match="schema 9"):
         load_fleet(tmp_path)
