@@ -32,7 +32,6 @@ FIRST_NIGHT = datetime(2026, 1, 1, 2, tzinfo=timezone.utc)
 ROUNDS, BATCHES = 20, 20
 LEVEL = 5  # nights that one is compared with
 NIGHT_NOISE, ROUND_NOISE, BATCH_NOISE = 0.01, 0.02, 0.03  # standard deviations of logarithms
-DIGEST = "0" * 64
 CONDITIONS = {
     "seconds": 10.0,
     "cpus": [0, 1],

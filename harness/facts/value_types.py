@@ -11,8 +11,14 @@ from harness.facts.typed import MOST, Number, Positive
 _Seconds = Union[
     Annotated[int, Meta(ge=0, lt=LONGEST_S)], Annotated[float, Meta(ge=0, lt=LONGEST_S)]
 ]
-Queries = Annotated[  # with fewer no trial can pass (``harness/serving/early_stopping.py``)
-    int, Meta(ge=459, lt=1 << 53, description="a whole number of at least 459")
+FEWEST_QUERIES = 459  # with fewer no trial can pass (``harness/serving/early_stopping.py``)
+Queries = Annotated[
+    int,
+    Meta(
+        ge=FEWEST_QUERIES,
+        lt=1 << 53,
+        description=f"a whole number of at least {FEWEST_QUERIES}",
+    ),
 ]
 Precision = Annotated[float, Meta(ge=0.001, le=0.5, description="a number from 0.001 to 0.5")]
 WarmUp = Annotated[_Seconds, Meta(description="a number of seconds from 0 up, below 1e9")]

@@ -59,12 +59,10 @@ class Allocation:
 
     Attributes:
         placements: one for each instance.
-        idle: logical CPUs of the cores that no instance got.
         notes: what the reader of a figure must know of it, one sentence each.
     """
 
     placements: tuple[Placement, ...]
-    idle: tuple[int, ...]
     notes: tuple[str, ...]
 
 
@@ -111,12 +109,10 @@ def allocate(layout: Layout, instances: int, share_cores: bool = False) -> Alloc
         and sum(map(len, shares)) >= (1 - IDLE) * len(units)
     )
     placements = tuple(placement_of(share, layout.memory_nodes) for share in shares)
-    busy = {cpu for placement in placements for cpu in placement.cpus}
-    idle = tuple(sorted(cpu for core in units for cpu in core.cpus if cpu not in busy))
-    notes = [*_crossings(placements), *_idleness(placements, idle, len(units))]
+    notes = [*_crossings(placements), *_idleness(placements, len(units))]
     if shared:
         notes.append(f"{instances} instances share {len(layout.cores)} physical cores")
-    return Allocation(placements, idle, tuple(notes))
+    return Allocation(placements, tuple(notes))
 
 
 def _domains(cores: Sequence[Core], boundary: Boundary) -> list[list[Core]]:
@@ -208,8 +204,6 @@ def _crossings(placements: Sequence[Placement]) -> list[str]:
     return []
 
 
-def _idleness(placements: Sequence[Placement], idle: Sequence[int], units: int) -> list[str]:
-    used = sum(len(placement.cores) for placement in placements)
-    if not idle:
-        return []
-    return [f"{units - used} of {units} cores are idle, so that instances are of one size"]
+def _idleness(placements: Sequence[Placement], units: int) -> list[str]:
+    idle = units - sum(len(placement.cores) for placement in placements)
+    return [f"{idle} of {units} cores are idle, so that instances are of one size"] if idle else []

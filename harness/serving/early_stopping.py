@@ -26,11 +26,3 @@ def most_late(
         else:
             most = middle
     return None if fewest < 0 else fewest
-
-
-def fewest_queries(percentile: float = PERCENTILE, confidence: float = CONFIDENCE) -> int:
-    """Return the length of the shortest trial that can pass: none of its queries is late."""
-    queries = 1
-    while most_late(queries, percentile, confidence) is None:
-        queries += 1
-    return queries

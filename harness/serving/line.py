@@ -60,11 +60,6 @@ class Line:
         self._numbers[TAKEN] = self._numbers[LATE] = 0
 
     @property
-    def taken(self) -> int:
-        """The number of queries that were taken."""
-        return self._numbers[TAKEN]
-
-    @property
     def late(self) -> int:
         """The number of queries that were served too late."""
         return self._numbers[LATE]

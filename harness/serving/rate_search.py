@@ -22,7 +22,7 @@ class Search:
         capacity: an estimate of the queries per second that the instances would serve without a pause.
         precision: a rate that passed and one that failed differ by at most this share at the end.
         duration_s: of the arrivals of a trial, at least.
-        fewest_queries: of a trial; enough for one to pass (``early_stopping.fewest_queries``).
+        fewest_queries: of a trial; enough for one to pass (``early_stopping.most_late``).
     """
 
     capacity: float

@@ -7,8 +7,6 @@ import http.client
 import os
 import urllib.request
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 from urllib.error import HTTPError
@@ -55,7 +53,7 @@ def zoo_weights(network: str) -> Path:
     url = f"{os.environ.get('MXNET_GLUON_REPO', REPOSITORY).rstrip('/')}/gluon/models/{stem}.zip"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder / f"{stem}.lock"):
+        with locks.held(folder / f"{stem}.lock"):  # another process finds what this one fetched
             if not (path.is_file() and _sha1(path) == expected):
                 _fetch(url, folder / f"{stem}.zip.part", path, expected)
     except (*BROKEN, RefusedDownload) as error:
@@ -164,13 +162,6 @@ class _SecureRedirects(urllib.request.HTTPRedirectHandler):
         self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> Any:
         return super().redirect_request(req, fp, code, msg, headers, _secure(newurl))
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Keep other processes from fetching the same file; they find it afterwards."""
-    with locks.held(lock):
-        yield
 
 
 def _tag(packed: Path) -> Path:

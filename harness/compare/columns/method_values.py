@@ -55,7 +55,6 @@ class MethodInRun:
         share: of the machine's roof.
         ratio: its images/s over those of the first column; None for that, and where one is missing.
         cost: of a million images; None where the price or the time is not known.
-        no_price: why there is no cost although there is a time.
         intervals: of ratio, cost, share and queries_per_s, by name; those of cost and share are the
             throughput's alone, that of queries_per_s is between machines.
         split: how the machine was split for its images/s; empty for one process on all cores.
@@ -69,7 +68,6 @@ class MethodInRun:
     share: Share
     ratio: float | None = None
     cost: float | None = None
-    no_price: str = ""
     intervals: dict[str, Interval] = field(default_factory=dict)
     split: str = ""
     machines: tuple[float, ...] = ()
@@ -149,8 +147,7 @@ def _derived(
     if rate and share is not None:  # a share is proportional to the throughput
         low, high = (share * end / images_per_s for end in (rate.low, rate.high))
         intervals["share"] = Interval(share, low, high, rate.level, rate.between_rounds)
-    no_price = run.price.note if cost is None else ""
-    return replace(entry, cost=cost, no_price=no_price, intervals=intervals)
+    return replace(entry, cost=cost, intervals=intervals)
 
 
 def _pooled(entries: Sequence[MethodInRun], column: Column) -> MethodInRun:
