@@ -15,7 +15,20 @@ from typing import Any
 from harness.errors import InputError, one_line
 from harness.facts.override_key import spell
 from harness.process.own_modules import own_folders
-from harness.storage.method_options import EQUALIZED, INC, MADE_ELSEWHERE
+from harness.storage.method_options import (
+    AS_RELEASED,
+    BF16,
+    BF16_FALLBACK,
+    EQUALIZED,
+    FUSED,
+    INC,
+    MADE_ELSEWHERE,
+    MYCUSTOM,
+    QUANTIZED,
+    REPAIRED,
+    SENSITIVITY,
+    UNOPTIMIZED,
+)
 
 TARGET = "_target_"
 Description = Mapping[str, Any]  # of an object: ``_target_``, and its arguments by name
@@ -24,22 +37,22 @@ KNOWN = frozenset(
         "benchmarks.bundled.make.pretrained",
         "benchmarks.strategies.calibrating.AllAlikeTuneStrategy",
         "benchmarks.strategies.models.network",
-        INC,
         "harness.engines.neural_compressor.Inc",
         "harness.engines.onnxruntime.OnnxRuntime",
         "harness.engines.openvino.OpenVino",
         "harness.engines.pytorch.PyTorch",
-        "harness.methods.bf16.Bf16",
-        "harness.methods.bf16.Bf16Fallback",
+        AS_RELEASED,
+        BF16,
+        BF16_FALLBACK,
         EQUALIZED,
+        FUSED,
+        INC,
         MADE_ELSEWHERE,
-        "harness.methods.mycustom.MyCustomTuneStrategy",
-        "harness.methods.native.AsReleased",
-        "harness.methods.native.Fused",
-        "harness.methods.native.Quantized",
-        "harness.methods.native.Unoptimized",
-        "harness.methods.sensitivity.SensitivityTuneStrategy",
-        "harness.methods.summed.Summed",
+        MYCUSTOM,
+        QUANTIZED,
+        REPAIRED,
+        SENSITIVITY,
+        UNOPTIMIZED,
         "harness.workloads.models.custom",
         "harness.workloads.models.zoo",
     )

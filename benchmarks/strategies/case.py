@@ -26,6 +26,7 @@ from harness.methods.shared_calibration import SHARED_CACHE
 from harness.process.jobs import WorkerWorkload
 from harness.stats import accuracy, speed
 from harness.storage.configuration import Method
+from harness.storage.method_options import INC
 from harness.workloads.saved import load_exported, save
 
 FP32 = "fp32_fused"
@@ -169,7 +170,7 @@ class _Kl:
             folder.mkdir(parents=True)
             row = {
                 "label": algorithm,
-                "_target_": "harness.methods.inc.Tuned",
+                "_target_": INC,
                 "strategy": "benchmarks.strategies.calibrating.AllAlikeTuneStrategy",
                 "strategy_options": {"algorithm": algorithm},
                 "options": {**options, "criterion": "absolute", "tolerance": 1.0},

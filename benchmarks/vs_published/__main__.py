@@ -37,7 +37,7 @@ from harness.host import machine, threads
 from harness.host.topology import read_topology
 from harness.process.interrupt import catch_signals
 from harness.run.inputs import check_inputs
-from harness.table.published.baselines import AS_RELEASED
+from harness.storage.method_options import AS_RELEASED
 
 OUT = PROJECT / "results" / "benchmarks"
 RANDOM = ("workload=custom", "workload.network=resnet50_v2", "workload.random_weights=true")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-UNOPTIMIZED = "harness.methods.native.Unoptimized"
-FUSED = "harness.methods.native.Fused"
-QUANTIZED = "harness.methods.native.Quantized"
-TUNED = "harness.methods.inc.Tuned"
-ALL = (UNOPTIMIZED, FUSED, QUANTIZED, TUNED)
+from harness.storage.method_options import FUSED, INC, QUANTIZED, UNOPTIMIZED
+
+ALL = (UNOPTIMIZED, FUSED, QUANTIZED, INC)

@@ -34,11 +34,11 @@ import yaml
 from mxnet.gluon.data import DataLoader
 from mxnet.gluon.data.vision import ImageRecordDataset, transforms
 
-from benchmarks.vs_published import known
 from benchmarks.vs_published.clock import Phases
 from harness.facts.typed import decode
 from harness.process.jobs import WorkerWorkload
 from harness.process.lifetime import die_with_parent
+from harness.storage.method_options import FUSED, INC, QUANTIZED, UNOPTIMIZED
 from harness.workloads import fp32_network
 from harness.workloads.saved import export, load_exported
 
@@ -104,20 +104,20 @@ class Published:
         """Make and save one method's model."""
         target = method["_target_"]
         began = time.perf_counter()
-        if target == known.TUNED:
+        if target == INC:
             return self._tuned(name, method)
-        if target == known.UNOPTIMIZED:
+        if target == UNOPTIMIZED:
             self._net.hybridize(static_alloc=True, static_shape=True)
             cost = time.perf_counter() - began
             self._net(self._first()).wait_to_read()  # a graph is exported once it has run
             made = self._net
-        elif target == known.FUSED:
+        elif target == FUSED:
             self._net.optimize_for(
                 self._first(), backend="ONEDNN", static_alloc=True, static_shape=True
             )
             cost, made = time.perf_counter() - began, self._net
         else:  # the command refuses what is not known
-            assert target == known.QUANTIZED
+            assert target == QUANTIZED
             made = self._quantized(method)
             cost = time.perf_counter() - began
         self._save(made, name)

@@ -15,9 +15,18 @@ from msgspec import Meta
 from harness.facts.faults import LONGEST_S
 from harness.facts.typed import MOST, Count, Facts, New, Number, Positive, Sha256, one_of
 
-INC = "harness.methods.inc.Tuned"
+INC = "harness.methods.inc.Tuned"  # the classes of methods, as ``_target_`` names them
+UNOPTIMIZED = "harness.methods.native.Unoptimized"  # as the run's mxnet_additions says
+FUSED = "harness.methods.native.Fused"
+QUANTIZED = "harness.methods.native.Quantized"
+AS_RELEASED = "harness.methods.native.AsReleased"
+REPAIRED = "harness.methods.summed.Summed"
 EQUALIZED = "harness.methods.equalize.Equalized"
+BF16 = "harness.methods.bf16.Bf16"
+BF16_FALLBACK = "harness.methods.bf16.Bf16Fallback"
 MADE_ELSEWHERE = "harness.methods.finished.Finished"
+MYCUSTOM = "harness.methods.mycustom.MyCustomTuneStrategy"  # strategies, as INC's rows name them
+SENSITIVITY = "harness.methods.sensitivity.SensitivityTuneStrategy"
 
 _Whole = Annotated[int, Meta(ge=0, lt=LONGEST_S)]
 _Real = Annotated[float, Meta(ge=0, lt=LONGEST_S)]
@@ -205,9 +214,9 @@ class Nesting(Facts, frozen=True, kw_only=True):
 ARGUMENTS: Mapping[str, type[Facts]] = {  # of the methods whose arguments are checked
     INC: Search,
     MADE_ELSEWHERE: Finished,
-    "harness.methods.native.Quantized": Native,
-    "harness.methods.equalize.Equalized": Nesting,
-    "harness.methods.bf16.Bf16Fallback": Nesting,
+    QUANTIZED: Native,
+    EQUALIZED: Nesting,
+    BF16_FALLBACK: Nesting,
 }
 
 

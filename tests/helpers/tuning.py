@@ -27,7 +27,6 @@ OPTIONS = {
 }
 IMPOSSIBLE = {"tolerance": -2.0}
 ALL_TRIALS = {"timeout_s": 3600}  # a good model does not end the search
-MYCUSTOM = "harness.methods.mycustom.MyCustomTuneStrategy"
 # of a network so small, errors are too: its two residual additions stand out
 THRESHOLDS = {"error_threshold": 0.015, "reduction_per_operator": 0.003, "save_influence": True}
 EXCLUDE_ALL = {**THRESHOLDS, "error_threshold": 0.0, "reduction_per_operator": -100.0}

@@ -26,13 +26,13 @@ from harness.errors import HarnessError, InputError, NoSolution, Refused, Tuning
 from harness.facts.machine_facts import Versions
 from harness.facts.typed import decode
 from harness.process import compat
+from harness.storage.method_options import MYCUSTOM
 from harness.storage.store import TRIALS
 from helpers.command_line import PATIENCE_S, TINY, Ended, load
 from helpers.tuning import (
     ALL_TRIALS,
     EXCLUDE_ALL,
     IMPOSSIBLE,
-    MYCUSTOM,
     OPTIONS,
     THRESHOLDS,
     Search,

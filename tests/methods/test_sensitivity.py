@@ -22,6 +22,7 @@ from harness.methods.inc import Tuned
 from harness.methods.recovery import recover
 from harness.methods.shared_calibration import SHARED_CACHE
 from harness.storage.configuration import Transform
+from harness.storage.method_options import SENSITIVITY
 from helpers.command_line import OWN
 from helpers.tuning import kept_trials
 
@@ -37,7 +38,6 @@ from my_network import network  # noqa: E402
 
 # INC's search has a time limit of its own by SIGALRM, which pytest-timeout uses otherwise
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(method="thread")]
-SENSITIVITY = "harness.methods.sensitivity.SensitivityTuneStrategy"
 OPTIONS = {
     "criterion": "relative",
     "tolerance": 0.015,

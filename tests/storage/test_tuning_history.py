@@ -24,11 +24,12 @@ from hypothesis.extra import numpy as arrays
 from fuzz.data import histories
 from harness.errors import HarnessError, InputError
 from harness.facts.typed import decode
+from harness.storage.method_options import MYCUSTOM
 from harness.storage.store import HISTORY, TRIALS
 from harness.storage.tuning_history import append, begin, described, read_history
 from helpers.command_line import load
 from helpers.harmful_pickles import taken
-from helpers.tuning import ALL_TRIALS, MYCUSTOM, THRESHOLDS, Search, kept_trials
+from helpers.tuning import ALL_TRIALS, THRESHOLDS, Search, kept_trials
 
 INCS = ("basic", "bayesian", "exhaustive", "mse", "random", "tpe")
 ENTRY = json.loads(histories(Path())[0])

@@ -6,20 +6,13 @@ from typing import Any
 
 import pytest
 
+from harness.storage.method_options import AS_RELEASED, FUSED, REPAIRED, UNOPTIMIZED
 from harness.storage.plan import RunPlan
-from harness.table.published.baselines import (
-    AS_RELEASED,
-    REPAIRED,
-    UNOPTIMIZED,
-    speedup_note,
-    speedups,
-    verdict,
-)
+from harness.table.published.baselines import speedup_note, speedups, verdict
 from harness.table.published.reference import read_published
 from harness.table.rows import Row
 from helpers import sample_records
 
-FUSED = "harness.methods.native.Fused"
 SECONDS = {"fp32": 20.0, "second": 100.0, "fp32_fused": 10.0, "int8_full_naive": 2.5}
 
 

@@ -13,6 +13,14 @@ from typing import Any
 
 from harness.report.artifact.works import Work
 from harness.storage.configuration import Method
+from harness.storage.method_options import (
+    BF16,
+    BF16_FALLBACK,
+    EQUALIZED,
+    MYCUSTOM,
+    QUANTIZED,
+    SENSITIVITY,
+)
 
 Setting = tuple[str, Any]  # a key of a row's configuration at any depth, and its value there
 
@@ -51,12 +59,7 @@ def _settings(values: Mapping[str, Any]) -> Iterator[Setting]:
 
 
 TARGET, STRATEGY, ENVIRONMENT = "_target_", "strategy", "environment"
-INT8 = (  # rows that quantise to int8
-    (TARGET, "harness.methods.native.Quantized"),
-    (STRATEGY, None),
-)
-MYCUSTOM = "harness.methods.mycustom.MyCustomTuneStrategy"
-SENSITIVITY = "harness.methods.sensitivity.SensitivityTuneStrategy"
+INT8 = ((TARGET, QUANTIZED), (STRATEGY, None))  # rows that quantise to int8
 NEURIPS = "Advances in Neural Information Processing Systems"
 ICCV = "Proceedings of the {IEEE/CVF} International Conference on Computer Vision ({ICCV})"
 ICML = "Proceedings of the {number} International Conference on Machine Learning"
@@ -121,7 +124,7 @@ SOURCES = (
                 "year": "2019",
             },
         ),
-        ((TARGET, "harness.methods.equalize.Equalized"),),
+        ((TARGET, EQUALIZED),),
     ),
     Source(
         Work(
@@ -214,10 +217,7 @@ SOURCES = (
                 "howpublished": "arXiv:1905.12322",
             },
         ),
-        (
-            (TARGET, "harness.methods.bf16.Bf16"),
-            (TARGET, "harness.methods.bf16.Bf16Fallback"),
-        ),
+        ((TARGET, BF16), (TARGET, BF16_FALLBACK)),
     ),
     Source(
         Work(

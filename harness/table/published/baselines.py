@@ -6,13 +6,10 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.storage.method_options import AS_RELEASED, REPAIRED, UNOPTIMIZED
 from harness.storage.plan import RunPlan
 from harness.table.metrics import SPEEDUP
 from harness.table.rows import Row
-
-UNOPTIMIZED = "harness.methods.native.Unoptimized"  # as the run's mxnet_additions says
-AS_RELEASED = "harness.methods.native.AsReleased"
-REPAIRED = "harness.methods.summed.Summed"
 
 
 @dataclass(frozen=True)
