@@ -58,6 +58,7 @@ VERB = Verb(
             "fix",
             PRINT,
             "print the commands that would quieten this machine, and run none",
+            otherwise="the findings",
             proposes=(PRINT,),
         ),
     ),

@@ -40,7 +40,7 @@ def run_cells(entry: NightEntry) -> tuple[Any, ...]:
     """Return the cells of a run, of ``RUN_COLUMNS``."""
     known = [[*row, reason] for row, reason in sorted((entry.acknowledged or {}).items())]
     return (
-        entry.created,
+        _whole(entry.created),
         entry.folder,
         _json(entry.alike),
         _json(entry.environment),
