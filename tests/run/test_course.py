@@ -28,7 +28,6 @@ from harness.storage.configuration import Server
 from harness.storage.outcomes import NO_SOLUTION
 from harness.storage.plan import RunPlan
 from harness.storage.record import Outcome, Split
-from harness.storage.served.server_files import save_server_record
 from harness.storage.store import COMMITTED, TRAJECTORY, RunFolder
 from helpers.sample_run import made_run
 from helpers.server_records import as_server, searched
@@ -240,11 +239,9 @@ def test_searches_of_an_earlier_run_tell_how_long_they_take(tmp_path: Path) -> N
         msgspec.structs.replace(one, seconds=seconds)
         for one, seconds in zip(found.facts or [], (60.0, 61.0), strict=True)
     ]
-    save_server_record(folder, replace(found, facts=facts))
+    folder.save(replace(found, facts=facts))
     lost = Outcome("failed", "it did")
-    save_server_record(
-        folder, searched("fp32_fused", outcome=lost, facts=None, highest=None, tried=[])
-    )
+    folder.save(searched("fp32_fused", outcome=lost, facts=None, highest=None, tried=[]))
     made = folder.load_plan()
     assert made is not None
     taken = dict(seconds_taken(made, folder))
