@@ -2,8 +2,8 @@
 
 A history is made again from this file, since a night has hundreds of records and a year of nights has too
 many to read. It counts as long as the files that it was made from are as they were: by their names, sizes
-and times of change, as git sees that a file was changed, and so is the code that says
-what is kept. Else the records are read.
+and times of change, as git sees that a file was changed. Else the
+records are read.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +19,21 @@ import msgspec
 from harness.errors import InputError
 from harness.files.reading import Unreadable, read_plain
 from harness.files.whole_files import write_atomically
-from harness.nightly import entry as entries
 from harness.nightly.entry import NightEntry, build_entry
-from harness.nightly.memory import cells
-from harness.nightly.memory.cells import row_cells, row_of
-from harness.storage import same_run
+from harness.nightly.memory.cells import ROW_COLUMNS, row_cells, row_of
 from harness.storage.record import RECORDS, ROUNDS
 from harness.storage.store import LABELS, METHODS, PLAN, PREDICTIONS, RunFolder
 
 NAME = "nightly.rows"
-VERSION = 3
+VERSION = 2  # of what is kept: of ``alike``, ``environment`` and the rows
 LARGEST = 1 << 28  # bytes; ten rows of 10,000 images in 20 rounds have 60 kB
 
 
 class _Kept(msgspec.Struct, frozen=True):
-    """The file's content; ``rows`` are cells of the history's table."""
+    """The file's content; ``columns`` are those of the history's table of rows."""
 
     version: int
-    rules: str
+    columns: int
     sources: str
     created: str
     alike: dict[str, Any]
@@ -51,7 +47,7 @@ def keep_rows(folder: RunFolder, entry: NightEntry) -> None:
     """Write what a night's records said into its folder; nothing where it may not be written."""
     kept = _Kept(
         VERSION,
-        _rules(),
+        len(ROW_COLUMNS),
         _sources(folder.path),
         entry.created,
         entry.alike,
@@ -71,7 +67,8 @@ def load_rows(folder: RunFolder) -> NightEntry | None:
         rows = tuple(row_of({}, *cells) for cells in kept.rows)
     except (OSError, Unreadable, msgspec.MsgspecError, ValueError, TypeError):
         return None
-    if (kept.version, kept.rules, kept.sources) != (VERSION, _rules(), _sources(folder.path)):
+    known = (VERSION, len(ROW_COLUMNS), _sources(folder.path))
+    if (kept.version, kept.columns, kept.sources) != known:
         return None
     return NightEntry(
         machine=folder.path.parent.name,
@@ -97,14 +94,6 @@ def read_entry(folder: RunFolder) -> NightEntry:
         entry = build_entry(folder)
         keep_rows(folder, entry)
     return entry
-
-
-@cache
-def _rules() -> str:
-    """Return a digest of the code that says what is kept of a night: its entry, and its cells."""
-    files = (Path(module.__file__) for module in (entries, same_run, cells) if module.__file__)
-    content = b"".join(file.read_bytes() for file in files)
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _sources(folder: Path) -> str:
