@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from harness import PROJECT
 from harness.bisect.asides import COMMON_LOCKS, Asides, State
-from harness.bisect.commits import count_commits, first_bad_commit, order_of
+from harness.bisect.commits import count_commits, first_bad_commit, is_ancestor
 from harness.bisect.lock_search import first_bad_step
 from harness.bisect.pairs import Answer, Comparison, Measure, Meter, Version
 from harness.bisect.run_changes import (
@@ -170,12 +170,11 @@ class _Search:
         request, asides = self._request, self._asides
         good, bad = (self._commit(end.commit) for end in (request.good, request.bad))
         history = asides.history()
-        order = order_of(history, good.name, bad.name)
-        if order == "before":
-            return taken_back(self._result, good, bad)
-        if order == "beside":
-            self._context.show.note(beside(good, bad))
         count = count_commits(history, good.name, bad.name, MEASURING)
+        if not count and count_commits(history, bad.name, good.name, MEASURING):
+            return taken_back(self._result, good, bad, MEASURING)
+        if count and not is_ancestor(history, good.name, bad.name):
+            self._context.show.note(beside(good, bad))
         if not count:
             why = f"no commit after {good.said} up to {bad.said} touches what is measured"
             return unsearchable(replace(self._result, why=why))

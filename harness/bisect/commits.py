@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from harness.bisect.pairs import Answer
 from harness.checkout.git import git_command, git_environment, run_git
@@ -21,7 +20,6 @@ from harness.errors import HarnessError
 # exit codes that git bisect run knows; what cannot be told is not tested, so git tries its neighbours
 CODES: dict[Answer, int] = {"good": 0, "bad": 1, "not separable": 125, "not measured": 125}
 STOP = 128
-Order = Literal["after", "before", "beside"]
 PROGRAM = """
 git rev-parse BISECT_HEAD >"/dev/fd/$1" || exit 128
 read -r code <"/dev/fd/$2" || exit 128
@@ -42,13 +40,6 @@ class CommitRange:
 
     commits: tuple[str, ...]
     last_good: str = ""
-
-
-def order_of(history: Path, good: str, bad: str) -> Order:
-    """Return where the bad commit stands: after the good one, before it, or beside it on a branch."""
-    if _is_ancestor(history, good, bad):
-        return "after"
-    return "before" if _is_ancestor(history, bad, good) else "beside"
 
 
 def count_commits(history: Path, good: str, bad: str, paths: Sequence[str]) -> int:
@@ -101,10 +92,10 @@ def _last_change(history: Path, good: str, bad: str, changes: Sequence[str]) -> 
     a test that errs there would leave it nothing to find.
     """
     last = changes[0] if changes else bad
-    return last if _is_ancestor(history, good, last) else bad
+    return last if is_ancestor(history, good, last) else bad
 
 
-def _is_ancestor(history: Path, commit: str, of: str) -> bool:
+def is_ancestor(history: Path, commit: str, of: str) -> bool:
     return not run_git(history, "merge-base", "--is-ancestor", commit, of).returncode
 
 

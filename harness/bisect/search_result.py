@@ -88,12 +88,13 @@ def unsearchable(result: Result) -> Result:
     return replace(result, outcome="not searchable", why=why)
 
 
-def taken_back(result: Result, good: Version, bad: Version) -> Result:
-    """Return the result where the bad run's commit is older than the good one's."""
+def taken_back(result: Result, good: Version, bad: Version, paths: Sequence[str]) -> Result:
+    """Return the result where only the good run's commit has changes of what is measured."""
+    log = f"git log {bad.name[:12]}..{good.name[:12]} -- {' '.join(paths)}"
     why = (
-        f"{bad.said} of run {result.bad} is older than {good.said} of run {result.good}: a change that "
-        "made the row better was taken back. A search finds what makes a row worse; look for that one "
-        f"the other way, from the older to the newer: git log {bad.name[:12]}..{good.name[:12]}"
+        f"{bad.said} of run {result.bad} has no change that {good.said} of run {result.good} lacks, but "
+        "lacks some of its changes: one that made the row better was taken back, or is not there yet. A "
+        f"search finds what makes a row worse; look among these: {log}"
     )
     return replace(result, outcome="not searchable", why=why)
 

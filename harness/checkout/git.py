@@ -51,10 +51,12 @@ def refused_owner(folder: Path, printed: str) -> str | None:
         printed: by git on stderr, of a call in the folder.
     """
     said = next((line for line in printed.splitlines() if DUBIOUS in line), None)
-    if said is None:
+    places = [folder, folder / ".git"]
+    if said is None or not places[1].exists():  # then it is a repository around the project
         return None
+    others = [place for place in places if place.stat().st_uid != os.geteuid()] or places
     try:
-        owner = folder.owner()
+        owner = others[0].owner()
     except KeyError:  # a number without a name
-        owner = f"'#{folder.stat().st_uid}'"
+        owner = f"'#{others[0].stat().st_uid}'"
     return f"git {said.removeprefix('fatal: ')}: run it as the owner: sudo -u {owner} ./run.sh ..."

@@ -18,6 +18,7 @@ from harness.storage.plan import CODE, CODE_SUFFIXES
 
 COMPARED = (  # files of the project that can change a result
     *(f"{folder}/**/*{suffix}" for folder in CODE for suffix in CODE_SUFFIXES),
+    "benchmarks/strategies/**/*.py",  # which rows may name (harness/targets.py)
     "requirements/**/*.lock",
 )
 MOST_CONF_BYTES = 1 << 24

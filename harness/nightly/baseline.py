@@ -72,13 +72,16 @@ def last_good(
         history: earlier runs, oldest first.
         now: what must be the same, ``entry.alike``.
         present: the methods of the night that is compared. Others count as long as one of the latest
-            ``most`` runs has them: a row that was taken out is not missing for ever. None: all count.
+            ``most`` runs of at least half as many rows has them: a row that was taken out is not
+            missing for ever. None: all count.
     """
     judged = [entry for entry in history if entry.is_judged]
     fit = judged_alike(judged, now)
     gone: set[str] = set()
     if present is not None:
-        used = {row.method for entry in fit[-most:] for row in entry.rows}.union(present)
+        # a night of one row, such as one that looks into a regression, says nothing of the others
+        wide = [entry for entry in fit if 2 * len(entry.rows) >= len(present)] or fit
+        used = {row.method for entry in wide[-most:] for row in entry.rows}.union(present)
         gone = {row.method for entry in fit for row in entry.rows} - used
     bad = regressed(fit)
     chosen: list[tuple[NightEntry, frozenset[Key]]] = []

@@ -22,7 +22,7 @@ from harness.nightly.memory.levels import outside_levels
 from harness.nightly.night import WAKING, Night
 from harness.nightly.nightly_report import to_json
 from harness.nightly.notices.notify import LOG, command_words, notify
-from harness.nightly.one_software import require_one_software
+from harness.nightly.one_software import check_going_on
 from harness.nightly.page.trend_page import write_page
 from harness.nightly.remeasure import BEFORE, measure_again
 from harness.nightly.suspects import Means, Seen, judge_night
@@ -77,7 +77,7 @@ def measure_night(
         chosen = None if against is None else build_entry(against)
 
         def check(plan: RunPlan) -> None:
-            require_one_software(folder, plan, show.note)
+            check_going_on(folder, plan, show.note)
             if chosen is not None:
                 _compared_with(chosen, alike(plan))
 

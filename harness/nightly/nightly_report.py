@@ -303,14 +303,14 @@ def _folded(title: str, text: str) -> str:
 
 
 def _row(row: Verdict) -> dict[str, Any]:
-    estimate = row.estimate
+    estimate, interval = row.estimate, row.interval
     return {
         "method": row.method,
         "metric": row.metric.name,
         "kind": row.kind,
         "estimate": None if estimate is None else estimate.estimate,
-        "interval": None if estimate is None else [estimate.low, estimate.high],
-        "level": None if estimate is None else estimate.level,
+        "interval": None if interval is None else [interval.low, interval.high],
+        "level": None if interval is None else interval.level,
         "p_value": row.p_value,
         "adjusted_p": row.adjusted_p,
         "threshold": row.threshold,

@@ -1,22 +1,20 @@
-"""A night is measured by one software: whether one that goes on still has that of its beginning."""
+"""A night is measured by one software: whether what is left of it still is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 
 from harness.errors import InputError
-from harness.nightly.entry import NightEntry, bare_entry, list_changes, software
 from harness.nightly.judgements import stored_verdicts
 from harness.storage.outcomes import OK
 from harness.storage.plan import RunPlan
-from harness.storage.same_run import environment
+from harness.storage.same_run import differences, software_differences
 from harness.storage.store import RunFolder
 
 LISTED = 4
 
 
-def require_one_software(folder: RunFolder, now: RunPlan, note: Callable[[str], None]) -> None:
+def check_going_on(folder: RunFolder, now: RunPlan, note: Callable[[str], None]) -> None:
     """Refuse to measure the rest of a night by other software than its beginning.
 
     Its plan would name software that only a part of it had, and a regression would begin in the wrong
@@ -28,31 +26,45 @@ def require_one_software(folder: RunFolder, now: RunPlan, note: Callable[[str], 
     Raises:
         InputError: the code, the packages, the kernel or the microcode changed; the message has the keys.
     """
-    verdicts = stored_verdicts(folder)
-    if folder.load_plan() is None or (verdicts is not None and verdicts.is_final):
+    before, verdicts = folder.load_plan(), stored_verdicts(folder)
+    is_measured = before is not None and _is_measured(folder, before)
+    if before is None or (verdicts is not None and verdicts.is_final and is_measured):
         return
-    before = bare_entry(folder)
-    changes = list_changes(_shared(before), _shared(replace(before, environment=environment(now))))
-    if not changes:
-        return
-    listed = "; ".join(changes[:LISTED]) + ("; ..." if len(changes) > LISTED else "")
-    is_judged = verdicts is not None and verdicts.has_verdicts  # and rows are to be measured again
-    if is_judged or not _is_measured(folder):
-        raise InputError(
-            f"run {folder.id} began with other software ({listed}), and a night is measured by one: "
-            "leave run.id out to begin a new night; what was measured stays"
+    has_suspects = verdicts is not None and verdicts.has_verdicts and not verdicts.is_final
+    if not is_measured or has_suspects or differences(before, now):
+        require_one_software(folder, now)
+    changes = software_differences(before, now)
+    if changes:
+        note(
+            f"warning: run {folder.id} was measured by other software than judges it now "
+            f"({_some(changes)})"
         )
-    note(f"warning: run {folder.id} was measured by other software than judges it now ({listed})")
 
 
-def _shared(entry: NightEntry) -> NightEntry:
-    return replace(entry, environment=software(entry))
+def require_one_software(folder: RunFolder, now: RunPlan) -> None:
+    """Refuse to measure for a night by other software than it began with.
+
+    Args:
+        now: the plan of what is to be measured.
+
+    Raises:
+        InputError: as ``check_going_on``.
+    """
+    before = folder.load_plan()
+    changes = [] if before is None else software_differences(before, now)
+    if changes:
+        raise InputError(
+            f"run {folder.id} began with other software ({_some(changes)}), and a night is measured by "
+            "one: leave run.id out to begin a new night; what was measured stays"
+        )
 
 
-def _is_measured(folder: RunFolder) -> bool:
+def _some(changes: Sequence[str]) -> str:
+    return "; ".join(changes[:LISTED]) + ("; ..." if len(changes) > LISTED else "")
+
+
+def _is_measured(folder: RunFolder, plan: RunPlan) -> bool:
     """Return whether every row of a night is finished, and timed in each round."""
-    plan = folder.load_plan()
-    assert plan is not None
     records = {record.method: record for record in folder.load_records()}
     if not all(name in records and records[name].outcome.finished for name in plan.methods):
         return False

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from harness.facts.typed import changed
 from harness.nightly.entry import NightEntry, build_entry, list_changes, software
 from harness.nightly.memory.lasting import LastingShift
+from harness.nightly.one_software import require_one_software
 from harness.nightly.second_verdicts import (
     after_remeasuring,
     in_a_new_environment,
@@ -67,7 +69,8 @@ def measure_again(
         other: methods suspected of anything else.
 
     Raises:
-        InputError, HarnessError, KeyboardInterrupt: as ``measure_folder``.
+        InputError, HarnessError, KeyboardInterrupt: as ``measure_folder``; also an InputError where the
+            software is not that of the night any more.
     """
     composed, results = context.composed, night.path.parent.parent
     controls, lacking = {}, {}
@@ -96,7 +99,11 @@ def measure_again(
     )
     with again.locked():
         session = start_session(
-            again, replace(composed, config=config), context.folders, context.show
+            again,
+            replace(composed, config=config),
+            context.folders,
+            context.show,
+            partial(require_one_software, night),
         )
         own = {row.method: row for row in night.load_records()}
         for name in slower:

@@ -161,6 +161,13 @@ class Verdict:
         return self.method, self.metric.name
 
     @property
+    def interval(self) -> Interval | None:
+        """The estimate with its interval; None where only the ratio was kept, which is not exact."""
+        known = self.estimate
+        is_alone = known is not None and known.low == known.high and self.p_value is None
+        return None if is_alone else known
+
+    @property
     def sentences(self) -> str:
         """The finding, its meaning and what to do."""
         return f"{self.reason} {self.advice}".rstrip()

@@ -50,7 +50,7 @@ from harness.storage.configuration import Configuration
 from harness.storage.damage import set_aside_damaged
 from harness.storage.known_runs import LATEST, find_run, like_run
 from harness.storage.plan import CODE, RunPlan, digest_of_code, new_run_id, warnings_of
-from harness.storage.same_run import differences, renewed
+from harness.storage.same_run import differences, renewed, software_differences
 from harness.storage.stage_facts import Inspection
 from harness.storage.store import INSPECT_LOG, PLAN, RunFolder
 from harness.table.tables import write_tables
@@ -256,7 +256,7 @@ def start_session(
     earlier = config.run.reuse_tuned
     if earlier is not None and folder.load_plan() is None:
         adopt(find_run(project_path(config.run.results), earlier), folder, plan)
-    plan = fix_plan(plan, folder)
+    plan = fix_plan(plan, folder, show.note)
     return open_session(plan, inputs, folder, folders, show, plan.methods)
 
 
@@ -293,8 +293,11 @@ def code_digest(folders: Sequence[Path]) -> str:
     return digest_of_code([*(PROJECT / folder for folder in CODE), *folders])
 
 
-def fix_plan(plan: RunPlan, folder: RunFolder) -> RunPlan:
+def fix_plan(plan: RunPlan, folder: RunFolder, note: Callable[[str], None]) -> RunPlan:
     """Write the plan of a new run, or check it against a continued run's; return the run's plan.
+
+    Args:
+        note: is told if the software has changed, which determines no plan.
 
     Raises:
         InputError: something that determines the results has changed.
@@ -309,6 +312,12 @@ def fix_plan(plan: RunPlan, folder: RunFolder) -> RunPlan:
         raise InputError(
             f"run {plan.run} was planned otherwise ({listed}): continue it with run.id={plan.run} "
             "alone, or leave run.id out to start a new run"
+        )
+    others = software_differences(before, plan)
+    if others:
+        note(
+            f"warning: run {plan.run} began with other software ({'; '.join(others[:4])}), which its "
+            "plan names: what is measured from now on is not by that"
         )
     config = renewed(before.config.stored, plan.config.stored)
     return replace(before, config=decode(config, Configuration))

@@ -292,6 +292,26 @@ def environment(plan: RunPlan) -> JsonObject:
     }
 
 
+def software_differences(old: RunPlan, new: RunPlan) -> list[str]:
+    """Return what differs in the software that measures, one line a key; empty if nothing does.
+
+    That is the code, the packages, the kernel and the microcode. The commit does not count: the code's
+    digest says whether it brought other code. Nor do engines, of which a run has those of its rows.
+    """
+    before, now = (
+        {
+            "versions": {k: v for k, v in plan.versions.stored.items() if k != "engines"},
+            "packages": plan.packages,
+            "harness": plan.harness,
+            "code": plan.code,
+            "machine": _facts(plan.machine, MACHINE_SOFTWARE),
+        }
+        for plan in (old, new)
+    )
+    known = [key for key in before if before[key] is not None and now[key] is not None]
+    return listed(differing({k: before[k] for k in known}, {k: now[k] for k in known}))
+
+
 def same_images(one: RunPlan, other: RunPlan) -> bool:
     """Say whether two runs validated the same images in the same order."""
     records = [file_digests(plan).get("rec") for plan in (one, other)]

@@ -464,10 +464,26 @@ def test_a_change_that_was_taken_back_is_no_hand_installed_package(
     result = search(scratch, measure=Simulated(scratch))
     assert result.outcome == "not searchable" and not result.comparisons
     assert (
-        f"commit {older[:12]} (Change 1) of run bad is older than commit {newer[:12]}" in result.why
+        f"commit {older[:12]} (Change 1) of run bad has no change that commit {newer[:12]}"
+        in result.why
     )
     assert "taken back" in result.why and f"git log {older[:12]}..{newer[:12]}" in result.why
     assert "--conf" not in result.headline and "touches" not in result.headline
+
+
+def test_commits_that_touch_nothing_measured_were_not_taken_back(
+    scratch: ScratchRepository,
+) -> None:
+    """The bad run's commit is older, and only documents changed since: the kernel did, or --conf."""
+    older = scratch.commit()
+    (scratch.root / "README.md").write_text("read on\n")
+    run_git(scratch.root, "add", ".")
+    run_git(scratch.root, "commit", "-qm", "Documents")
+    (newer,) = run_git(scratch.root, "rev-parse", "HEAD").splitlines()
+    scratch.night("good", newer)
+    scratch.night("bad", older, code="f" * 64)
+    result = search(scratch, measure=Simulated(scratch))
+    assert result.outcome == "not searchable" and "taken back" not in result.why
 
 
 def test_commits_of_two_branches_are_told_before_the_ends_are_measured(

@@ -417,6 +417,6 @@ def test_a_continued_run_is_kept_and_shown_as_asked_now(smoke_run: Ended) -> Non
     assert plan is not None
     run = changed(plan.config.run, cache_limit_gb=60).stored
     now = changed(plan.config, run=run, table={})
-    continued = fix_plan(replace(plan, config=now), smoke_run.folder)
+    continued = fix_plan(replace(plan, config=now), smoke_run.folder, pytest.fail)
     assert continued.config.stored == now.stored
     assert smoke_run.folder.load_plan() == plan

@@ -128,6 +128,10 @@ def test_a_row_that_was_taken_out_is_not_missing_for_ever() -> None:
         found = last_good([*both, *alone[:without]], ALIKE, 5, present={"fp32"})
         assert ("int8" in {method for run in found.runs for method in run.times}) == has
         assert len(found.entries) == (5 + without if has and without < 5 else 5)
+    wide = [replace(n, rows=(*n.rows, replace(n.rows[0], method="x"))) for n in both]
+    narrow = [replace(night, rows=night.rows[1:]) for night in map(entry, range(7, 14))]
+    looked_into = last_good([*wide, *narrow], ALIKE, 5, present={"x", "int8", "other"})
+    assert any("fp32" in run.times for run in looked_into.runs)  # which fell out tonight
     back = last_good([*both, *alone], ALIKE, 5, present={"fp32", "int8"})  # tonight has it again
     assert [night.run for night in back.entries[:5]] == [night.run for night in both[1:]]
 

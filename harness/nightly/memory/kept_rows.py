@@ -2,8 +2,7 @@
 
 A history is made again from this file, since a night has hundreds of records and a year of nights has too
 many to read. It counts as long as the files that it was made from are as they were: by their names, sizes
-and times of change, as git sees that a file was changed. Else the
-records are read.
+and times of change, as git sees that a file was changed. Else the records are read.
 """
 
 from __future__ import annotations
