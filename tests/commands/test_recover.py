@@ -67,8 +67,8 @@ def test_unknown_trial_names_the_range(smoke_run: Ended, cli: CommandLine) -> No
     [
         (["method=int8_inc_nosuch", "trial=1"], "has fp32, fp32_fused, int8_smart_naive"),
         (["method=fp32", "trial=1"], "method=fp32 has no tuning history"),
-        (["method=int8_inc_mse", "trial=last"], "give the number of a trial, from 1"),
-        (["method=int8_inc_mse", "trial=-1"], "give the number of a trial, from 1"),
+        (["method=int8_inc_mse", "trial=last"], "trial=last: use a whole number of at least 1"),
+        (["method=int8_inc_mse", "trial=-1"], "trial=-1: use a whole number of at least 1"),
     ],
 )
 def test_what_cannot_be_recovered(
