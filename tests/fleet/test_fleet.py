@@ -47,6 +47,7 @@ from harness.fleet.state import Fleet, locked
 from harness.fleet.state import load as load_fleet
 from harness.process.own_modules import python_command
 from harness.run.context import Context
+from harness.targets import KNOWN
 from helpers.command_line import OWN, PATIENCE_S, TINY, CommandLine, Ended, load, until
 from helpers.engine_python import require_rows
 
@@ -170,6 +171,14 @@ def test_a_late_pack_that_is_damaged_ends_nothing_that_goes_on() -> None:
     Schedule(jobs, fake, keep, lambda: None, lambda note: None, 5, lambda: fake.time).drive()
     assert sorted(kept) == ["run-0", "run-1"]
     assert [job.state for job in jobs] == [ARRIVED] * 2
+
+
+def test_all_code_that_a_row_may_name_is_compared() -> None:
+    compared = project_digests()
+    for name in KNOWN:
+        parts = name.split(".")
+        files = ("/".join(parts[:end]) + ".py" for end in range(len(parts), 0, -1))
+        assert any(file in compared for file in files), name
 
 
 def test_a_number_of_each_type() -> None:
