@@ -1,4 +1,4 @@
-"""Which code a configuration may name, by ``_target_`` and by the path of an INC strategy.
+"""Which code a configuration may name, by ``_target_`` and by the path of an method_options.INC strategy.
 
 A plan, or a configuration that somebody sends, would otherwise call whatever Python can import. So it
 names either what is listed here, or what is defined in a module of a folder given now with --conf.
@@ -15,20 +15,7 @@ from typing import Any
 from harness.errors import InputError, one_line
 from harness.facts.override_key import spell
 from harness.process.own_modules import own_folders
-from harness.storage.method_options import (
-    AS_RELEASED,
-    BF16,
-    BF16_FALLBACK,
-    EQUALIZED,
-    FUSED,
-    INC,
-    MADE_ELSEWHERE,
-    MYCUSTOM,
-    QUANTIZED,
-    REPAIRED,
-    SENSITIVITY,
-    UNOPTIMIZED,
-)
+from harness.storage import method_options
 
 TARGET = "_target_"
 Description = Mapping[str, Any]  # of an object: ``_target_``, and its arguments by name
@@ -41,18 +28,18 @@ KNOWN = frozenset(
         "harness.engines.onnxruntime.OnnxRuntime",
         "harness.engines.openvino.OpenVino",
         "harness.engines.pytorch.PyTorch",
-        AS_RELEASED,
-        BF16,
-        BF16_FALLBACK,
-        EQUALIZED,
-        FUSED,
-        INC,
-        MADE_ELSEWHERE,
-        MYCUSTOM,
-        QUANTIZED,
-        REPAIRED,
-        SENSITIVITY,
-        UNOPTIMIZED,
+        method_options.AS_RELEASED,
+        method_options.BF16,
+        method_options.BF16_FALLBACK,
+        method_options.EQUALIZED,
+        method_options.FUSED,
+        method_options.INC,
+        method_options.MADE_ELSEWHERE,
+        method_options.MYCUSTOM,
+        method_options.QUANTIZED,
+        method_options.REPAIRED,
+        method_options.SENSITIVITY,
+        method_options.UNOPTIMIZED,
         "harness.workloads.models.custom",
         "harness.workloads.models.zoo",
     )
@@ -120,7 +107,9 @@ def _named(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping):
         for key, each in value.items():
             inside = f"{at}.{key}" if at else str(key)
-            is_path = key == "strategy" and value.get(TARGET) == INC and "." in str(each)
+            is_path = (
+                key == "strategy" and value.get(TARGET) == method_options.INC and "." in str(each)
+            )
             if key == TARGET or is_path:
                 yield inside, each
             else:

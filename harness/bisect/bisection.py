@@ -171,13 +171,13 @@ class _Search:
         good, bad = (self._commit(end.commit) for end in (request.good, request.bad))
         history = asides.history()
         count = count_commits(history, good.name, bad.name, MEASURING)
-        if not count and count_commits(history, bad.name, good.name, MEASURING):
-            return taken_back(self._result, good, bad, MEASURING)
-        if count and not is_ancestor(history, good.name, bad.name):
-            self._context.show.note(beside(good, bad))
         if not count:
+            if count_commits(history, bad.name, good.name, MEASURING):
+                return taken_back(self._result, good, bad, MEASURING)
             why = f"no commit after {good.said} up to {bad.said} touches what is measured"
             return unsearchable(replace(self._result, why=why))
+        if not is_ancestor(history, good.name, bad.name):
+            self._context.show.note(beside(good, bad))
         meter = self._begin(good, count)
         unsure = self._ends(meter, good, bad)
         if unsure is not None:

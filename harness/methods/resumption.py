@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.facts.typed import Mistyped, Seconds, Sha256, Share, decode
-from harness.files.reading import parse_json, read_plain
+from harness.files.reading import LARGEST_JSON, open_plain, parse_json
 from harness.files.whole_files import json_sha256, write_atomically
 
 FILE = "search.jsonl"
@@ -137,7 +137,8 @@ class Resumption:
     def _read(self) -> list[Evaluated]:
         """Return the trials in the file, up to the first that is damaged; none of another search."""
         try:
-            first, *lines = read_plain(self._path).splitlines()
+            with open_plain(self._path) as handle:  # of a longer file, the first trials count
+                first, *lines = handle.read(LARGEST_JSON).splitlines()
             if parse_json(first) != {"search": self._digest}:
                 return []
         except (OSError, ValueError):

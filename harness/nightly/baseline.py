@@ -88,9 +88,8 @@ def last_good(
     counted: dict[Key, int] = {}
     closing: list[NightEntry] = []  # later runs in which shifts were acknowledged, measured or not
     passed_over: dict[Key, PassedOver] = {}
-    settled = {
-        (method, metric) for method in gone for metric in METRICS
-    }  # older runs do not matter
+    # rows that older runs say nothing of
+    settled = {(method, metric) for method in gone for metric in METRICS}
     for entry in reversed(fit):
         if entry.measured <= settled and not entry.acknowledged:
             continue

@@ -26,19 +26,19 @@ def check_going_on(folder: RunFolder, now: RunPlan, note: Callable[[str], None])
     Raises:
         InputError: the code, the packages, the kernel or the microcode changed; the message has the keys.
     """
-    before, verdicts = folder.load_plan(), stored_verdicts(folder)
-    is_measured = before is not None and _is_measured(folder, before)
-    if before is None or (verdicts is not None and verdicts.is_final and is_measured):
+    before = folder.load_plan()
+    changes = [] if before is None else software_differences(before, now)
+    if before is None or not changes:
+        return
+    verdicts, is_measured = stored_verdicts(folder), _is_measured(folder, before)
+    if verdicts is not None and verdicts.is_final and is_measured:
         return
     has_suspects = verdicts is not None and verdicts.has_verdicts and not verdicts.is_final
     if not is_measured or has_suspects or differences(before, now):
-        require_one_software(folder, now)
-    changes = software_differences(before, now)
-    if changes:
-        note(
-            f"warning: run {folder.id} was measured by other software than judges it now "
-            f"({_some(changes)})"
-        )
+        raise _refusal(folder, changes)
+    note(
+        f"warning: run {folder.id} was measured by other software than judges it now ({_some(changes)})"
+    )
 
 
 def require_one_software(folder: RunFolder, now: RunPlan) -> None:
@@ -53,10 +53,14 @@ def require_one_software(folder: RunFolder, now: RunPlan) -> None:
     before = folder.load_plan()
     changes = [] if before is None else software_differences(before, now)
     if changes:
-        raise InputError(
-            f"run {folder.id} began with other software ({_some(changes)}), and a night is measured by "
-            "one: leave run.id out to begin a new night; what was measured stays"
-        )
+        raise _refusal(folder, changes)
+
+
+def _refusal(folder: RunFolder, changes: Sequence[str]) -> InputError:
+    return InputError(
+        f"run {folder.id} began with other software ({_some(changes)}), and a night is measured by "
+        "one: leave run.id out to begin a new night; what was measured stays"
+    )
 
 
 def _some(changes: Sequence[str]) -> str:

@@ -107,9 +107,8 @@ def row_of(
     right: Bools | None = None
     if times is not None:
         seconds = np.frombuffer(times, "<f8").reshape(rounds or 0, -1)
-        if seconds.size and not (
-            seconds.min() > 0 and seconds.max() < math.inf
-        ):  # a NaN is neither
+        # a NaN is neither
+        if seconds.size and not (seconds.min() > 0 and seconds.max() < math.inf):
             raise ValueError(f"a time of {method} is not positive and finite")
     if correct is not None:
         right = shared.get((correct, images))
